@@ -1,0 +1,110 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A number that cannot be the quantity it was meant for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnitError {
+    /// A duration or point in time must be a finite number.
+    #[error("{0} is not a finite number of seconds")]
+    Seconds(f64),
+    /// A sample rate must lie between 1 Hz and 768 kHz.
+    #[error("{0} Hz is not a sample rate (1 to 768000)")]
+    SampleRate(u32),
+}
+
+/// A duration, or a point on a recording's time line, in seconds. Always finite.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Seconds(f64);
+
+impl Seconds {
+    /// Zero seconds.
+    pub const ZERO: Self = Self(0.0);
+
+    /// Wraps a number of seconds.
+    ///
+    /// # Errors
+    /// [`UnitError::Seconds`] when the number is NaN or infinite.
+    pub fn new(seconds: f64) -> Result<Self, UnitError> {
+        if seconds.is_finite() { Ok(Self(seconds)) } else { Err(UnitError::Seconds(seconds)) }
+    }
+
+    /// The length of `frames` samples (per channel) at `rate`.
+    pub fn of_frames(frames: usize, rate: SampleRate) -> Self {
+        Self(frames as f64 / f64::from(rate.hz()))
+    }
+
+    /// The plain number of seconds.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Seconds {
+    type Error = UnitError;
+
+    fn try_from(seconds: f64) -> Result<Self, UnitError> {
+        Self::new(seconds)
+    }
+}
+
+impl From<Seconds> for f64 {
+    fn from(seconds: Seconds) -> Self {
+        seconds.0
+    }
+}
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0)
+    }
+}
+
+/// Samples per second and channel. Always between 1 Hz and 768 kHz.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct SampleRate(u32);
+
+impl SampleRate {
+    /// 16 kHz: what recognisers take.
+    pub const HZ_16K: Self = Self(16_000);
+    /// 22.05 kHz: what espeak-ng gives.
+    pub const HZ_22K: Self = Self(22_050);
+    /// 24 kHz: what miners and validators exchange.
+    pub const HZ_24K: Self = Self(24_000);
+
+    /// Wraps a rate in Hz.
+    ///
+    /// # Errors
+    /// [`UnitError::SampleRate`] when it is 0 or above 768 000.
+    pub fn new(hz: u32) -> Result<Self, UnitError> {
+        if (1..=768_000).contains(&hz) { Ok(Self(hz)) } else { Err(UnitError::SampleRate(hz)) }
+    }
+
+    /// The rate in Hz.
+    pub const fn hz(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for SampleRate {
+    type Error = UnitError;
+
+    fn try_from(hz: u32) -> Result<Self, UnitError> {
+        Self::new(hz)
+    }
+}
+
+impl From<SampleRate> for u32 {
+    fn from(rate: SampleRate) -> Self {
+        rate.0
+    }
+}
+
+impl fmt::Display for SampleRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} Hz", self.0)
+    }
+}

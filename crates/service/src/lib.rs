@@ -1,0 +1,1 @@
+//! What every taonet daemon shares: lifecycle, atomic files, health and metrics routes.

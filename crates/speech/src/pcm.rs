@@ -1,0 +1,55 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::{SampleRate, Seconds};
+
+/// How the samples of a WAV file are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SampleFormat {
+    /// Unsigned 8-bit integers.
+    U8,
+    /// Signed 16-bit integers, little-endian.
+    S16,
+    /// Signed 32-bit integers, little-endian.
+    S32,
+    /// 32-bit floats, little-endian.
+    F32,
+}
+
+impl SampleFormat {
+    /// Bytes of one sample of one channel.
+    pub const fn width(self) -> u16 {
+        match self {
+            Self::U8 => 1,
+            Self::S16 => 2,
+            Self::S32 | Self::F32 => 4,
+        }
+    }
+}
+
+/// Decoded sound: interleaved samples in [-1, 1].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pcm {
+    /// Interleaved samples: channel 0 and 1 of the first instant, then of the second, and so on.
+    pub samples: Vec<f32>,
+    /// Number of channels, at least 1.
+    pub channels: u16,
+    /// Samples per second and channel.
+    pub rate: SampleRate,
+}
+
+impl Pcm {
+    /// Sound of one channel.
+    pub fn mono(samples: Vec<f32>, rate: SampleRate) -> Self {
+        Self { samples, channels: 1, rate }
+    }
+
+    /// Number of instants: samples per channel.
+    pub fn frames(&self) -> usize {
+        self.samples.len() / usize::from(self.channels.max(1))
+    }
+
+    /// How long the sound lasts.
+    pub fn duration(&self) -> Seconds {
+        Seconds::of_frames(self.frames(), self.rate)
+    }
+}

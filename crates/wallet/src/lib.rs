@@ -1,0 +1,1 @@
+//! sr25519 keys, derivation and signatures (btwallet-compatible).

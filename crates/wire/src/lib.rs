@@ -1,0 +1,1 @@
+//! Signed HTTP between neurons: schemes, verification, client, server layer.

@@ -1,0 +1,120 @@
+//! What the utterance engine and its clients say to each other.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The answer to `POST /auth`: a text to sign.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuthChallenge {
+    /// The text that the hotkey signs, byte for byte.
+    pub challenge: String,
+    /// Echoed in [`AuthVerify`]; any JSON value.
+    #[serde(default)]
+    pub timestamp: Value,
+}
+
+/// The body of `POST /auth/verify`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuthVerify {
+    /// Address of the signing hotkey.
+    pub hotkey: String,
+    /// sr25519 signature over the challenge text: lowercase hex without `0x`.
+    pub signature: String,
+    /// From [`AuthChallenge::timestamp`].
+    #[serde(default)]
+    pub timestamp: Value,
+    /// From [`AuthChallenge::challenge`].
+    pub message: String,
+}
+
+/// The answer to `POST /auth/verify`.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuthToken {
+    /// Bearer token for every later call.
+    pub access_token: String,
+    /// Seconds until the token expires.
+    #[serde(default = "AuthToken::default_expiry")]
+    pub expires_in: u64,
+    /// The validator's uid, where the engine knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator_uid: Option<u16>,
+}
+
+impl AuthToken {
+    const fn default_expiry() -> u64 {
+        86_400
+    }
+}
+
+impl std::fmt::Debug for AuthToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AuthToken").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// The body of `POST /source-audio/next` and `POST /solo/next`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextRequest {
+    /// From [`UtterancePayload::session_id`].
+    pub session_id: String,
+}
+
+/// One utterance of a challenge, as start and next answer it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UtterancePayload {
+    /// The challenge.
+    pub challenge_uid: String,
+    /// Names the session in [`NextRequest`].
+    pub session_id: String,
+    /// Usually `<challenge_uid>:<n>`.
+    pub utterance_id: String,
+    /// Language of the source speech.
+    pub language: String,
+    /// Position in the challenge, from 0.
+    pub utterance_index: u32,
+    /// Samples per second and channel.
+    pub sample_rate_hz: u32,
+    /// Number of channels.
+    pub channels: u16,
+    /// Bytes of one sample of one channel.
+    pub sample_width_bytes: u16,
+    /// Samples per channel.
+    pub utterance_frames: u64,
+    /// Whether the utterance ends here.
+    #[serde(default = "default_true")]
+    pub end_of_utterance: bool,
+    /// Whether the challenge ends here.
+    #[serde(default)]
+    pub done: bool,
+    /// Base64 of a WAV file, or of raw PCM of the declared size.
+    #[serde(default)]
+    pub audio_b64: String,
+    /// Reference data in the `target` schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Value>,
+    /// Reference text in the flat schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_text: Option<Value>,
+    /// Reference words in the flat schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_words: Option<Value>,
+    /// Reference speaking rate in the flat schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference_wps: Option<Value>,
+    /// Reference data in the translations schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub utterance_translations: Option<Value>,
+}
+
+const fn default_true() -> bool {
+    true
+}
+
+/// The answer to `GET /transcription`: the reference of a whole challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TranscriptionPayload {
+    /// The challenge that the document belongs to.
+    pub challenge_uid: String,
+    /// The reference document.
+    pub metadata: Value,
+}

@@ -1,0 +1,116 @@
+//! `s2s_audio_v1`: one URL, two kinds of message, one request for each 80 ms frame of source speech.
+//!
+//! The validator sends `init` once per utterance and then one `predict` per frame; the miner answers each frame with
+//! as much translated speech as it likes. Key order in the structs is the order on the wire: signatures of managed
+//! routes cover it.
+
+use serde::{Deserialize, Serialize};
+
+/// Name of the protocol in files and submissions.
+pub const PROTOCOL: &str = "s2s_audio_v1";
+/// Samples per second and channel, both ways.
+pub const SAMPLE_RATE_HZ: u32 = 24_000;
+/// Samples per channel in one frame: 80 ms.
+pub const FRAME_SAMPLES: u32 = 1_920;
+/// Frames per second.
+pub const FRAME_RATE_HZ: f64 = 12.5;
+/// How samples travel: 32-bit floats, little-endian.
+pub const DTYPE: &str = "float32le";
+/// Bytes of one sample of one channel.
+pub const SAMPLE_BYTES: usize = 4;
+
+/// A request to `v1/predict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum MinerRequest {
+    /// Opens a session for one utterance.
+    Init(InitRequest),
+    /// Delivers one frame of source speech, or asks for the rest of the reply.
+    Predict(PredictRequest),
+}
+
+/// Opens a session for one utterance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InitRequest {
+    /// The challenge that the utterance belongs to.
+    pub challenge_uid: String,
+    /// The utterance.
+    pub utterance_id: String,
+    /// Language of the source speech, e.g. `fr`.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// Always [`SAMPLE_RATE_HZ`].
+    pub sample_rate_hz: u32,
+    /// Always [`FRAME_RATE_HZ`].
+    pub frame_rate_hz: f64,
+    /// Always [`FRAME_SAMPLES`].
+    pub frame_samples: u32,
+    /// Always [`DTYPE`].
+    pub dtype: String,
+    /// Channels of the source, interleaved.
+    pub channels: u16,
+}
+
+/// The answer to [`InitRequest`]; it repeats the request's parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InitResponse {
+    /// Must be true.
+    pub ready: bool,
+    /// The miner's own name, for logs.
+    #[serde(default)]
+    pub miner_id: Option<String>,
+    /// Names the session in every [`PredictRequest`].
+    pub session_id: String,
+    /// As requested.
+    pub challenge_uid: String,
+    /// As requested.
+    pub utterance_id: String,
+    /// As requested.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// As requested.
+    pub sample_rate_hz: u32,
+    /// Above 0; the validator keeps its own rate.
+    pub frame_rate_hz: f64,
+    /// Above 0; the validator keeps its own size.
+    pub frame_samples: u32,
+    /// As requested.
+    pub dtype: String,
+    /// As requested.
+    pub channels: u16,
+}
+
+/// Delivers one frame of source speech, or asks for the rest of the reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictRequest {
+    /// From [`InitResponse::session_id`].
+    pub session_id: String,
+    /// Base64 of the frame's samples in [`DTYPE`]; empty while draining.
+    pub audio_b64: String,
+    /// Whether the source ends with this frame.
+    #[serde(default)]
+    pub in_eos: bool,
+}
+
+/// The answer to [`PredictRequest`]: the speech that is ready now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictResponse {
+    /// The session that answers.
+    pub session_id: String,
+    /// Base64 of samples in [`DTYPE`], any number of them.
+    #[serde(default)]
+    pub audio_b64: String,
+    /// Whether the reply ends here.
+    #[serde(default)]
+    pub out_eos: bool,
+    /// Number of bytes that `audio_b64` holds.
+    #[serde(default)]
+    pub n_bytes: u64,
+}
+
+/// The answer to a request that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinerError {
+    /// What was wrong with the request.
+    pub error: String,
+}

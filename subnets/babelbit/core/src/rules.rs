@@ -1,0 +1,43 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Whose rules count where the reference system has a defect that changes scores or weights.
+///
+/// `docs/compat.md` lists each difference side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rules {
+    /// As the reference does it, so that validators agree with their neighbours.
+    #[default]
+    Reference,
+    /// With the defects mended.
+    Strict,
+}
+
+/// A text that names no set of rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no rules: use `reference` or `strict`")]
+pub struct UnknownRules(String);
+
+impl FromStr for Rules {
+    type Err = UnknownRules;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRules> {
+        match text {
+            "reference" => Ok(Self::Reference),
+            "strict" => Ok(Self::Strict),
+            other => Err(UnknownRules(other.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reference => "reference",
+            Self::Strict => "strict",
+        })
+    }
+}

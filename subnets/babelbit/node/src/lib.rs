@@ -1,0 +1,1 @@
+//! The Babelbit daemons: utterance engine, miner and runner, and the batch scorer they share.
