@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use taonet_primitives::SampleRate;
-use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav, WavError};
+use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav};
 
 use super::{Challenge, Problem, Source};
 
