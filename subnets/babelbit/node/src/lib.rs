@@ -1,1 +1,3 @@
 //! The Babelbit daemons: utterance engine, miner and runner, and the batch scorer they share.
+
+pub mod miner;
