@@ -122,7 +122,7 @@ impl CtcRecognizer {
 }
 
 impl Recognizer for CtcRecognizer {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "tiny-ctc"
     }
 
