@@ -160,7 +160,7 @@ fn check_length(samples: &[f32]) -> Result<(), RecognizeError> {
 }
 
 impl Recognizer for CtcRecognizer {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "tiny-ctc"
     }
 
