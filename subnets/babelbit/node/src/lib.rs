@@ -2,3 +2,4 @@
 
 pub mod engine_client;
 pub mod miner;
+pub mod scorer;
