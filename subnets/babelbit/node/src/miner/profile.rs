@@ -5,11 +5,13 @@ use std::str::FromStr;
 
 use taonet_speech::{RecognizeError, SynthesisError};
 
-//MUMBLER mod mumbler;
+mod mumbler;
 mod parrot;
+mod playback;
 mod silent;
+mod speaker;
 
-//MUMBLER pub use mumbler::Mumbler;
+pub use mumbler::Mumbler;
 pub use parrot::Parrot;
 pub use silent::Silent;
 
