@@ -148,7 +148,7 @@ async fn sessions_do_not_mix() {
 async fn bad_bodies_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     let table = [
-        ("".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
+        (String::new(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("{\"kind\"".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "no init or predict message"),
         (json!({"kind": "bye"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "unknown variant `bye`"),
