@@ -40,7 +40,7 @@ impl RunnerSettings {
             paths,
             play: PlaySettings::default(),
             scoring_workers: std::thread::available_parallelism().map_or(1, usize::from),
-            resume_within: Duration::from_secs(24 * 3600),
+            resume_within: Duration::from_hours(24),
         }
     }
 }
@@ -70,13 +70,13 @@ impl Default for PlaySettings {
     fn default() -> Self {
         Self {
             startup_utterances: 1,
-            init_timeout: Duration::from_secs(600),
+            init_timeout: Duration::from_mins(10),
             miner_timeout: Duration::from_secs(10),
             chunk_timeout: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(10),
             final_drain_min: Duration::from_secs(5),
             drain_max_requests: 8,
-            max_reply: Duration::from_secs(120),
+            max_reply: Duration::from_mins(2),
         }
     }
 }
@@ -100,10 +100,10 @@ mod tests {
     #[test]
     fn only_the_first_utterance_may_take_long_to_open() {
         let settings = PlaySettings::default();
-        assert_eq!(settings.init_deadline(0), Duration::from_secs(600));
+        assert_eq!(settings.init_deadline(0), Duration::from_mins(10));
         assert_eq!(settings.init_deadline(1), Duration::from_secs(10));
         let patient = PlaySettings { startup_utterances: 3, ..settings };
-        assert_eq!(patient.init_deadline(2), Duration::from_secs(600));
+        assert_eq!(patient.init_deadline(2), Duration::from_mins(10));
         assert_eq!(patient.init_deadline(3), Duration::from_secs(10));
     }
 
