@@ -1,5 +1,7 @@
 //! Keys, keyfiles and signatures made with Bittensor's own wallet (`vectors/wallet`), case by case.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+
 use serde_json::Value;
 use taonet_primitives::Hotkey;
 use taonet_wallet::{KeyError, KeyfileError, Keypair, Signature, verify, verify_wrapped};
@@ -87,7 +89,7 @@ fn keyfiles() {
     for case in list(&vectors("keyfiles"), "cases") {
         let id = text(case, "id");
         let path = dir.path().join(id);
-        let content = case["file_text"].as_str().map_or_else(|| bytes(case, "file_hex"), |text| text.into());
+        let content = case["file_text"].as_str().map_or_else(|| bytes(case, "file_hex"), Into::into);
         std::fs::write(&path, content).unwrap();
         match (id, Keypair::from_keyfile(&path)) {
             ("plain_ss58_only", Err(KeyfileError::PublicOnly(_)))

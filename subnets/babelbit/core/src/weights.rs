@@ -64,12 +64,11 @@ impl Weights {
     }
 
     fn add(&mut self, uid: Uid, weight: f64) {
-        match self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid) {
-            Some((_, sum)) => *sum += weight,
-            None => {
-                self.uids.push(uid);
-                self.weights.push(weight);
-            }
+        if let Some((_, sum)) = self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid) {
+            *sum += weight;
+        } else {
+            self.uids.push(uid);
+            self.weights.push(weight);
         }
     }
 
@@ -79,7 +78,9 @@ impl Weights {
             return Self::default();
         }
         if (sum - 1.0).abs() > TOLERANCE {
-            self.weights.iter_mut().for_each(|weight| *weight /= sum);
+            for weight in &mut self.weights {
+                *weight /= sum;
+            }
         }
         let residual = 1.0 - self.weights.iter().sum::<f64>();
         if let Some(last) = self.weights.last_mut().filter(|_| residual.abs() > TOLERANCE) {
@@ -116,10 +117,10 @@ pub fn compute_weights(
         }
     };
     if main_share > 0.0 {
-        if positive.is_empty() {
-            burn_uid.into_iter().for_each(|uid| weights.add(uid, main_share));
-        } else {
+        if !positive.is_empty() {
             share_out(&mut weights, main_share);
+        } else if let Some(uid) = burn_uid {
+            weights.add(uid, main_share);
         }
     }
     if arena_share > 0.0 {

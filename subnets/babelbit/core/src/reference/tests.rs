@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn document(utterances: Value) -> ReferenceDocument {
+fn document(utterances: &Value) -> ReferenceDocument {
     ReferenceDocument::parse(json!({"challenge_uid": "c", "utterances": utterances})).unwrap()
 }
 
@@ -54,14 +54,15 @@ fn the_first_schema_that_applies_counts() {
             4.0,
         ),
     ] {
-        let found = document(json!([utterance])).find("c:0", "en").unwrap();
+        let found = document(&json!([utterance])).find("c:0", "en").unwrap();
         assert_eq!((found.text.as_str(), found.words.len(), found.wps), (text, count, wps), "{name}");
     }
 }
 
 #[test]
 fn words_are_trimmed() {
-    let found = document(json!([{"reference_text": "x", "reference_words": [{"word": " so ", "start": 0, "end": 1}]}]));
+    let found =
+        document(&json!([{"reference_text": "x", "reference_words": [{"word": " so ", "start": 0, "end": 1}]}]));
     assert_eq!(found.find("0", "en").unwrap().words, [word("so", 0.0, 1.0)]);
 }
 
@@ -104,14 +105,14 @@ fn utterances_are_found_by_any_form_of_their_id() {
                 entry.insert("reference_text".into(), position.to_string().into());
             }
         }
-        assert_eq!(document(entries.into()).find(asked, "en").unwrap().text, text, "{asked} in {ids}");
+        assert_eq!(document(&entries.into()).find(asked, "en").unwrap().text, text, "{asked} in {ids}");
     }
 }
 
 /// document · name and text of the error
 #[test]
 fn each_mistake_is_named() {
-    let error = |utterance: Value| document(json!([utterance])).find("c:0", "en").unwrap_err();
+    let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();
     let missing = ("ValueError", "Missing reference text in scoring metadata".to_owned());
     for utterance in [
         json!({"target": {}}),

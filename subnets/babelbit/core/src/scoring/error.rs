@@ -30,7 +30,7 @@ pub enum ScoreError {
 
 impl ScoreError {
     /// A failure under the name of the reference system's exception.
-    pub fn failed(name: impl Into<Cow<'static, str>>, message: impl ToString) -> Self {
+    pub fn failed(name: impl Into<Cow<'static, str>>, message: &impl ToString) -> Self {
         Self::Failed { name: name.into(), message: message.to_string() }
     }
 }
@@ -61,7 +61,7 @@ mod tests {
             ),
             (ReferenceError::MissingText.into(), "ValueError:Missing reference text in scoring metadata"),
             (ReferenceError::NotFound("c:9".into()).into(), "KeyError:'Utterance c:9 not found in scoring metadata'"),
-            (ScoreError::failed("EOFError", ""), "EOFError:"),
+            (ScoreError::failed("EOFError", &""), "EOFError:"),
         ] {
             assert_eq!(error.to_string(), text);
         }

@@ -21,8 +21,7 @@ impl Rate {
     const UNKNOWN_FAILS: Self = Self { penalty: 0.0, miner_wps: None, ratio: None };
 
     fn of(spoken: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
-        // Not `span <= MIN_SPAN`: a NaN must not pass.
-        if !(span > MIN_SPAN) {
+        if span.is_nan() || span <= MIN_SPAN {
             return Self::UNKNOWN_FAILS;
         }
         let wps = spoken as f64 / span;

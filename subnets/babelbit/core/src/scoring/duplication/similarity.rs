@@ -53,7 +53,9 @@ fn normalise(unit: &mut [f32], vector: &[f32]) {
     }
     let norm = dot(unit, unit).sqrt();
     if norm > 0.0 && norm.is_finite() {
-        unit.iter_mut().for_each(|value| *value /= norm);
+        for value in unit.iter_mut() {
+            *value /= norm;
+        }
     } else {
         unit.fill(0.0);
     }
