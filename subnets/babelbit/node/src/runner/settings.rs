@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::records::ChallengeType;
 
@@ -26,8 +27,8 @@ pub struct RunnerSettings {
     pub paths: RunPaths,
     /// How each utterance is played.
     pub play: PlaySettings,
-    /// How many replies are recognised at the same time, at least 1.
-    pub scoring_workers: usize,
+    /// Whose rules count for the mean over a challenge.
+    pub rules: Rules,
     /// An unfinished challenge older than this is not taken up again.
     pub resume_within: Duration,
 }
@@ -39,7 +40,7 @@ impl RunnerSettings {
             challenge_type: ChallengeType::Main,
             paths,
             play: PlaySettings::default(),
-            scoring_workers: std::thread::available_parallelism().map_or(1, usize::from),
+            rules: Rules::Reference,
             resume_within: Duration::from_hours(24),
         }
     }
@@ -86,6 +87,11 @@ impl PlaySettings {
     pub fn max_reply_bytes(&self, channels: u16) -> usize {
         let per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
         (self.max_reply.as_secs_f64() * per_second as f64) as usize
+    }
+
+    /// The largest answer to one request, in bytes of JSON: a whole reply in base64, and something around it.
+    pub fn max_answer_bytes(&self, channels: u16) -> usize {
+        self.max_reply_bytes(channels) / 3 * 4 + 64 * 1024
     }
 
     pub(super) fn init_deadline(&self, utterance_index: u32) -> Duration {

@@ -66,6 +66,11 @@ pub struct ResultRow {
 }
 
 impl ResultRow {
+    /// The score, 0 where there is none.
+    pub fn score_or_zero(&self) -> f64 {
+        self.score.as_ref().map_or(0.0, |score| score.result.score)
+    }
+
     /// Whether the reply is complete and has no score yet.
     pub fn awaits_score(&self) -> bool {
         self.outcome.is_ok() && self.score.is_none()
