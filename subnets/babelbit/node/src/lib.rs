@@ -3,3 +3,4 @@
 pub mod engine_client;
 pub mod miner;
 pub mod runner;
+pub mod scorer;
