@@ -191,9 +191,8 @@ impl Checker<'_> {
         if !inside {
             return self.fail(at, Problem::OutsideFolder);
         }
-        let resolve = |path: &Path| {
-            path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source })
-        };
+        let resolve =
+            |path: &Path| path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source });
         // A symbolic link inside the folder may point out of it.
         let path = resolve(&folder.join(relative))?;
         if !path.starts_with(resolve(folder)?) {

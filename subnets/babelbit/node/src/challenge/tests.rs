@@ -44,10 +44,7 @@ fn the_reference_document_follows_the_target_schema() {
     let document = Challenge::parse("00-sample.json", SAMPLE).unwrap().reference_document();
     assert_eq!(document["challenge_uid"], "challenge-sample");
     assert_eq!(document["utterances"][0]["utterance_id"], "challenge-sample:0");
-    assert_eq!(
-        document["utterances"][0]["target"]["words"][1],
-        json!({"word": "morning,", "start": 0.3, "end": 0.75})
-    );
+    assert_eq!(document["utterances"][0]["target"]["words"][1], json!({"word": "morning,", "start": 0.3, "end": 0.75}));
     assert!(document["utterances"][0]["target"].get("wps").is_none());
     assert_eq!(
         document["utterances"][1],
@@ -252,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn no_cut_panics(at in 0..SAMPLE.len()) {
+    fn no_cut_panics(at in 0..SAMPLE.trim_end().len()) {
         if let Some(text) = SAMPLE.get(..at) {
             assert!(Challenge::parse("c.json", text).is_err());
         }
