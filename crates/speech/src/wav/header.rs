@@ -2,8 +2,8 @@
 
 use taonet_primitives::SampleRate;
 
-use super::{WavError, WavHeader, samples};
-use crate::{Pcm, SampleFormat};
+use super::{WavError, WavHeader};
+use crate::SampleFormat;
 
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
@@ -170,16 +170,20 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 
-pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
+/// A whole file around samples that are `encode`d by the caller; `count` is their number over all channels.
+pub(super) fn write(
+    count: usize,
+    channels: u16,
+    rate: SampleRate,
+    format: SampleFormat,
+    encode: impl FnOnce(&mut Vec<u8>),
+) -> Result<Vec<u8>, WavError> {
     let width = u32::from(format.width());
-    let frames = u32::try_from(pcm.frames()).ok();
-    let length = u32::try_from(pcm.samples.len()).ok().and_then(|count| count.checked_mul(width));
-    let align = pcm.channels.checked_mul(format.width());
-    let too_long = WavError::Field {
-        field: "data length",
-        found: pcm.samples.len() as u64 * u64::from(width),
-        expected: "less than 4 GiB",
-    };
+    let frames = u32::try_from(count / usize::from(channels.max(1))).ok();
+    let length = u32::try_from(count).ok().and_then(|count| count.checked_mul(width));
+    let align = channels.checked_mul(format.width());
+    let too_long =
+        WavError::Field { field: "data length", found: count as u64 * u64::from(width), expected: "less than 4 GiB" };
     let float = format == SampleFormat::F32;
     // Everything but PCM carries an (empty) extension and the number of frames in a chunk of its own.
     let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
@@ -187,7 +191,7 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));
     let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else { return Err(too_long) };
     let Some(align) = align else {
-        let found = u64::from(pcm.channels);
+        let found = u64::from(channels);
         return Err(WavError::Field { field: "channels", found, expected: "a block of less than 64 KiB" });
     };
 
@@ -197,9 +201,9 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     file.extend_from_slice(b"WAVEfmt ");
     file.extend_from_slice(&format_length.to_le_bytes());
     file.extend_from_slice(&code.to_le_bytes());
-    file.extend_from_slice(&pcm.channels.to_le_bytes());
-    file.extend_from_slice(&pcm.rate.hz().to_le_bytes());
-    file.extend_from_slice(&pcm.rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
+    file.extend_from_slice(&channels.to_le_bytes());
+    file.extend_from_slice(&rate.hz().to_le_bytes());
+    file.extend_from_slice(&rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
     file.extend_from_slice(&align.to_le_bytes());
     file.extend_from_slice(&(format.width() * 8).to_le_bytes());
     if float {
@@ -210,7 +214,7 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     }
     file.extend_from_slice(b"data");
     file.extend_from_slice(&length.to_le_bytes());
-    samples::append(&mut file, &pcm.samples, format);
+    encode(&mut file);
     if length % 2 == 1 {
         file.push(0);
     }

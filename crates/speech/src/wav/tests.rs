@@ -221,3 +221,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn encoded_samples_are_wrapped_as_they_are() {
+    let pcm = Pcm { samples: vec![-1.0, 0.5, 0.25, 1.0], channels: 2, rate: SampleRate::HZ_24K };
+    for format in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32] {
+        let bytes = encode_pcm(&pcm.samples, format);
+        assert_eq!(Wav::wrap(&bytes, format, 2, pcm.rate), Wav::encode(&pcm, format));
+    }
+    assert!(Wav::wrap(&[0; 6], SampleFormat::S16, 2, pcm.rate).is_err());
+    assert!(Wav::wrap(&[], SampleFormat::S16, 0, pcm.rate).is_err());
+}

@@ -5,4 +5,5 @@ pub mod clock;
 pub mod engine;
 pub mod engine_client;
 pub mod miner;
+pub mod runner;
 pub mod scorer;
