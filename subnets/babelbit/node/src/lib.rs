@@ -2,6 +2,7 @@
 
 pub mod challenge;
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod engine_client;
 pub mod miner;
