@@ -8,6 +8,8 @@ use crate::SampleFormat;
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
+/// No speech is stored below this rate; a smaller number would make resampling swell a small file beyond all memory.
+const LOWEST_RATE: u32 = 1000;
 /// What follows the format code in the sub-format id of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
@@ -135,10 +137,10 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
     if channels == 0 {
         return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
     }
-    let rate = SampleRate::new(hz).map_err(|_| WavError::Field {
+    let rate = SampleRate::new(hz).ok().filter(|_| hz >= LOWEST_RATE).ok_or(WavError::Field {
         field: "sample rate",
         found: u64::from(hz),
-        expected: "1 to 768000",
+        expected: "1000 to 768000",
     })?;
     let format = match (code, bits) {
         (PCM, 8) => SampleFormat::U8,

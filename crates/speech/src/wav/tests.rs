@@ -125,7 +125,8 @@ fn each_wrong_field_is_named() {
     assert_eq!(message(&riff(&[(b"data", &[0; 8])])), "there is no fmt chunk");
     assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "there is no data chunk");
     assert_eq!(message(&file(1, 0, 8000, 2, 16, &[])), "channels is 0, expected at least 1");
-    assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1 to 768000");
+    assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1000 to 768000");
+    assert_eq!(message(&file(1, 1, 999, 2, 16, &[])), "sample rate is 999, expected 1000 to 768000");
     assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
     assert_eq!(
         message(&file(1, 1, 8000, 3, 24, &[])),
