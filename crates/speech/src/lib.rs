@@ -5,13 +5,14 @@
 
 mod embed;
 mod frames;
+pub mod models;
 mod pcm;
 mod recognize;
 mod resample;
 mod synthesize;
 mod wav;
 
-pub use embed::{EmbedError, Embedding, SentenceEmbedder};
+pub use embed::{CachedEmbedder, EmbedError, Embedding, MiniLm, SentenceEmbedder};
 pub use frames::{FrameError, bytes_to_samples, samples_to_bytes, split_frames};
 pub use pcm::{Pcm, SampleFormat};
 pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer};

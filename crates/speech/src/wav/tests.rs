@@ -65,7 +65,7 @@ fn each_width_is_normalised() {
 
 #[test]
 fn a_file_says_what_it_holds() {
-    let file = Wav::encode(&pcm(&[0.0; 4800], 2), SampleFormat::S16).unwrap();
+    let file = Wav::encode(&pcm(&vec![0.0; 4800], 2), SampleFormat::S16).unwrap();
     let header = WavHeader::read(&file).unwrap();
     assert_eq!((header.channels, header.frames, header.format), (2, 2400, SampleFormat::S16));
     assert_eq!(header.duration(), Seconds::new(0.1).unwrap());

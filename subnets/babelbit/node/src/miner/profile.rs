@@ -5,12 +5,17 @@ use std::str::FromStr;
 
 use taonet_speech::{RecognizeError, SynthesisError};
 
+mod interpreter;
+mod listener;
 mod mumbler;
 mod parrot;
+mod phrasing;
 mod playback;
+mod segmenter;
 mod silent;
 mod speaker;
 
+pub use interpreter::{Interpreter, Manner, Patient};
 pub use mumbler::Mumbler;
 pub use parrot::Parrot;
 pub use silent::Silent;

@@ -8,6 +8,8 @@ use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 pub(super) struct Playback {
     now: u64,
     until: u64,
+    /// When the last word ends.
+    spoken: u64,
 }
 
 impl Playback {
@@ -19,6 +21,12 @@ impl Playback {
     /// `samples` are returned with the answer to the present frame.
     pub(super) fn say(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
+        self.spoken = self.until;
+    }
+
+    /// As many samples of silence are returned with the answer to the present frame.
+    pub(super) fn pause(&mut self, samples: usize) {
+        self.until = self.until.max(self.now) + samples as u64;
     }
 
     /// Seconds for which the listener still hears what was returned earlier.
@@ -26,9 +34,9 @@ impl Playback {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
-    /// Seconds since the listener last heard anything; 0 while something plays.
+    /// Seconds since the listener last heard a word; 0 while one is spoken.
     pub(super) fn quiet(&self) -> f64 {
-        self.now.saturating_sub(self.until) as f64 / f64::from(SAMPLE_RATE_HZ)
+        self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 }
 
@@ -46,5 +54,8 @@ mod tests {
         assert!((playback.ahead() - 2.5).abs() < 1e-9);
         playback.advance(72_000);
         assert!((playback.quiet() - 0.5).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
+        playback.pause(2_400);
+        playback.advance(2_400);
+        assert!((playback.quiet() - 0.6).abs() < 1e-9 && playback.ahead().abs() < 1e-9);
     }
 }
