@@ -106,15 +106,17 @@ impl Rewriter {
             return words.len();
         }
         let books = [&self.meanings, &self.fillers, &self.expletives];
-        (2..=LONGEST_WAIT.min(words.len()))
-            .rev()
-            .find(|length| {
-                let end = words.get(words.len() - length..).unwrap_or_default();
-                // A phrase that is complete is said at once, although a longer one might begin like it.
-                let complete = books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == *length));
-                !complete && books.iter().any(|book| book.goes_on(end))
-            })
-            .unwrap_or_default()
+        for length in (2..=LONGEST_WAIT.min(words.len())).rev() {
+            let end = words.get(words.len() - length..).unwrap_or_default();
+            // A phrase that is complete is said at once, although a longer one might begin like it.
+            if books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length)) {
+                return 0;
+            }
+            if books.iter().any(|book| book.goes_on(end)) {
+                return length;
+            }
+        }
+        0
     }
 
     /// Puts back what the speaker left out at the start of a sentence.

@@ -226,4 +226,6 @@ impl Interpretation for Waiting {
 }
 
 #[cfg(test)]
+mod real_tests;
+#[cfg(test)]
 mod tests;

@@ -140,9 +140,12 @@ impl Phrasebook {
         Some((entry.phrase.len(), replacement.collect()))
     }
 
-    /// Whether a phrase begins with all of `words` and goes on.
+    /// Whether a phrase begins with all of `words` and goes on. Any-word places do not count: they fit everything.
     pub fn goes_on(&self, words: &[String]) -> bool {
-        self.candidates(words).any(|entry| !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words))
+        self.candidates(words).any(|entry| {
+            let begun = entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
+            begun && !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words)
+        })
     }
 
     fn candidates(&self, words: &[String]) -> impl Iterator<Item = &Entry> {

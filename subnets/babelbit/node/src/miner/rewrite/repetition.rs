@@ -10,6 +10,9 @@ const MEANT_TWICE: [&str; 28] = [
     "ninety",
 ];
 
+const PREPOSITIONS: [&str; 14] =
+    ["about", "of", "for", "with", "in", "on", "at", "to", "from", "by", "like", "after", "before", "without"];
+
 /// Says each phrase once that is repeated at once: "i i think i think that" gives "i think that".
 ///
 /// Numbers stay: "five five one" is a number.
@@ -19,7 +22,11 @@ pub fn say_once(words: &[String]) -> Vec<String> {
         let mut at = 0;
         while at + 2 * length <= words.len() {
             let first = words.get(at..at + length);
-            if first == words.get(at + length..at + 2 * length) && !first.is_some_and(is_meant) {
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            if first == words.get(at + length..at + 2 * length)
+                && !first.is_some_and(is_meant)
+                && !first.is_some_and(|phrase| ends_and_begins(before, phrase))
+            {
                 words.drain(at..at + length);
             } else {
                 at += 1;
@@ -38,6 +45,12 @@ pub fn overlap(before: &[String], words: &[String]) -> usize {
             end == words.get(..*length) && !end.is_some_and(is_meant)
         })
         .unwrap_or_default()
+}
+
+/// Whether the word stands once as object and once as subject: "about it | it is".
+fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
+    let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
+    matches!(phrase, [word] if both(word)) && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
 }
 
 fn is_meant(phrase: &[String]) -> bool {
