@@ -6,16 +6,13 @@ use std::path::Path;
 use serde_json::json;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::PROTOCOL;
-use taonet_babelbit_core::records::{
-    ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeStatus, ChallengeSummary,
-    METHOD_NOT_SCORED, RunLog, RunLogUtterance,
-};
-use taonet_babelbit_core::rounding::{round4, round6};
+use taonet_babelbit_core::records::{ChallengeStatus, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
 use super::files::{Layout, link, predicted_name, source_name, write_atomic, write_json};
 use super::ledger::{ChallengeRow, MinerKey, ResultRow};
 
+mod scores;
 mod utterance;
 
 /// Everything that one miner's result files are written from.
@@ -52,9 +49,9 @@ impl MinerResult<'_> {
         write_json(&log_path, &log)?;
         write_atomic(&directory.join("audio.tar"), |file| self.bundle(&directory, file))?;
         let run_path = layout.challenge_run(self.miner);
-        let summary = self.summary(&log);
-        write_json(&run_path, &self.challenge_run(&log, summary, &log_path))?;
-        write_json(&layout.challenge_score(self.miner), &self.challenge_score(&log, summary, &run_path))
+        let summary = scores::summary(&log);
+        write_json(&run_path, &scores::challenge_run(&log, summary, &log_path))?;
+        write_json(&layout.challenge_score(self.miner), &scores::challenge_score(&log, summary, &run_path))
     }
 
     fn run_log(&self) -> RunLog {
@@ -77,85 +74,11 @@ impl MinerResult<'_> {
         }
     }
 
-    fn summary(&self, log: &RunLog) -> ChallengeSummary {
-        let mean = |value: fn(&RunLogUtterance) -> f64| {
-            let sum: f64 = log.utterances.iter().map(value).sum();
-            if log.utterances.is_empty() { 0.0 } else { sum / log.utterances.len() as f64 }
-        };
-        ChallengeSummary {
-            average_u_best_early: round6(log.score),
-            accuracy: round6(mean(|utterance| utterance.accuracy)),
-            effective_completion_sec: round4(mean(|utterance| utterance.effective_completion_sec)),
-            completed_utterances: log.utterances.iter().filter(|utterance| utterance.completed).count(),
-            total_utterances: log.utterances.len(),
-        }
-    }
-
-    fn challenge_run(&self, log: &RunLog, challenge_summary: ChallengeSummary, log_path: &Path) -> ChallengeRun {
-        let utterances = log.utterances.iter().map(|utterance| ChallengeRunUtterance {
-            utterance_uid: utterance.utterance_id.clone(),
-            utterance_number: utterance.utterance_index,
-            reference_text: utterance.reference_text.clone(),
-            transcript: Some(utterance.transcript_text.clone()).filter(|text| !text.trim().is_empty()),
-            score: utterance.score,
-            accuracy: utterance.accuracy,
-            effective_completion_sec: utterance.effective_completion_sec,
-            source_duration_sec: utterance.source_duration_sec,
-            predicted_duration_sec: utterance.predicted_duration_sec,
-            frame_count_in: utterance.frame_count_in,
-            frame_count_out: utterance.frame_count_out,
-            predicted_num_bytes: utterance.predicted_num_bytes,
-            score_breakdown: utterance.score_breakdown.clone(),
-            score_is_fallback: utterance.score_is_fallback,
-            score_method: utterance.score_method.clone(),
-            completed: utterance.completed,
-            error: utterance.error.clone(),
-        });
-        ChallengeRun {
-            log_file: log_path.to_string_lossy().into_owned(),
-            challenge_uid: log.challenge_uid.clone(),
-            challenge_type: log.challenge_type,
-            miner_uid: log.miner_uid,
-            miner_hotkey: log.miner_hotkey,
-            utterances: utterances.collect(),
-            challenge_summary,
-            protocol: log.protocol.clone(),
-            score_is_fallback: log.score_is_fallback,
-            score_method: log.score_method.clone(),
-            completed: log.completed,
-            error: log.error.clone(),
-        }
-    }
-
-    fn challenge_score(&self, log: &RunLog, challenge_summary: ChallengeSummary, run_path: &Path) -> ChallengeScore {
-        let utterances = log.utterances.iter().map(|utterance| ChallengeScoreUtterance {
-            utterance_uid: utterance.utterance_id.clone(),
-            utterance_score: utterance.score,
-            utterance_index: utterance.utterance_index,
-            score_is_fallback: utterance.score_is_fallback,
-            score_method: utterance.score_method.clone(),
-        });
-        ChallengeScore {
-            run_file: run_path.to_string_lossy().into_owned(),
-            challenge_uid: log.challenge_uid.clone(),
-            challenge_type: log.challenge_type,
-            miner_uid: log.miner_uid,
-            miner_hotkey: log.miner_hotkey,
-            utterances: utterances.collect(),
-            challenge_mean_u: round6(log.score),
-            challenge_summary,
-            protocol: log.protocol.clone(),
-            score_is_fallback: log.score_is_fallback,
-            score_method: log.score_method.clone(),
-            completed: log.completed,
-            error: log.error.clone(),
-        }
-    }
-
     /// An uncompressed tar of the audio that the result lists: replies first, then sources.
     fn bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
         let mut tar = tar::Builder::new(file);
-        let predicted = self.rows.iter().filter(|row| row.outcome.is_ok()).map(|row| predicted_name(row.utterance_index));
+        let predicted =
+            self.rows.iter().filter(|row| row.outcome.is_ok()).map(|row| predicted_name(row.utterance_index));
         let sources =
             self.rows.iter().filter(|row| self.source_of(row).is_some()).map(|row| source_name(row.utterance_index));
         for name in predicted.chain(sources) {
@@ -193,6 +116,3 @@ pub(super) fn write_status(
     };
     write_json(&layout.status(), &status)
 }
-
-#[cfg(test)]
-mod tests;

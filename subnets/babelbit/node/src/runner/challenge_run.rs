@@ -128,7 +128,13 @@ impl ChallengeRun {
     }
 
     /// Writes a reply's audio; gives the row that names it.
-    async fn keep(&self, miner: MinerKey, index: u32, channels: u16, reply: PlayedReply) -> Result<ResultRow, RunError> {
+    async fn keep(
+        &self,
+        miner: MinerKey,
+        index: u32,
+        channels: u16,
+        reply: PlayedReply,
+    ) -> Result<ResultRow, RunError> {
         let path = self.layout.predicted(miner, index);
         let write = move || {
             let PlayedReply { session_id, pcm, frames_in, timeline, wall } = reply;
@@ -145,7 +151,7 @@ impl ChallengeRun {
                 frames: frames as u64,
                 wav_bytes: wav.len() as u64,
             };
-            Ok((record, sha256(&wav)))
+            Ok::<_, RunError>((record, sha256(&wav)))
         };
         let (reply, hash) = spawn_blocking(write).await.map_err(RunError::Task)??;
         Ok(ResultRow { miner, utterance_index: index, reply, outcome: Ok(hash), score: None })

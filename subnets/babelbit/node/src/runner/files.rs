@@ -56,9 +56,9 @@ impl Layout {
     fn score_file(&self, kind: &str, miner: MinerKey) -> PathBuf {
         let Self { challenge_uid, challenge_type, run_timestamp, .. } = self;
         let uid = miner.uid;
-        self.paths
-            .scores
-            .join(format!("challenge_{kind}_{challenge_uid}_type_{challenge_type}_miner_{uid}_{kind}_{run_timestamp}.json"))
+        self.paths.scores.join(format!(
+            "challenge_{kind}_{challenge_uid}_type_{challenge_type}_miner_{uid}_{kind}_{run_timestamp}.json"
+        ))
     }
 
     pub(super) fn status(&self) -> PathBuf {

@@ -66,6 +66,10 @@ mod tests {
         let has = |kind, uid| past.contains("c", kind, MinerKey { uid: Uid(uid), hotkey });
         assert!(has(ChallengeType::Main, 1) && has(ChallengeType::Arena, 2));
         assert!(!has(ChallengeType::Arena, 1) && !has(ChallengeType::Main, 2) && !has(ChallengeType::Main, 3));
-        assert!(!PastScores::read(&directory.path().join("missing")).unwrap().contains("c", ChallengeType::Main, MinerKey { uid: Uid(1), hotkey }));
+        assert!(!PastScores::read(&directory.path().join("missing")).unwrap().contains(
+            "c",
+            ChallengeType::Main,
+            MinerKey { uid: Uid(1), hotkey }
+        ));
     }
 }

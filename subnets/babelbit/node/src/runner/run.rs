@@ -136,10 +136,8 @@ impl Runner {
     ) -> Result<RunReport, RunError> {
         let finished = self.ledger.finished_miners(&challenge).await?;
         let elsewhere = self.scored_elsewhere(&challenge, miners).await?;
-        let (todo, done): (Vec<_>, Vec<_>) = miners
-            .iter()
-            .cloned()
-            .partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
+        let (todo, done): (Vec<_>, Vec<_>) =
+            miners.iter().cloned().partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
         for miner in &done {
             observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
         }
@@ -256,3 +254,6 @@ impl Runner {
 fn file_error(path: &Path, source: std::io::Error) -> RunError {
     RunError::File { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,7 +61,12 @@ impl References {
 }
 
 /// A complete reply, read back from its file.
-pub(super) fn read_candidate(row: &ResultRow, path: &Path, source_sec: f64, channels: u16) -> std::io::Result<Candidate> {
+pub(super) fn read_candidate(
+    row: &ResultRow,
+    path: &Path,
+    source_sec: f64,
+    channels: u16,
+) -> std::io::Result<Candidate> {
     Ok(Candidate {
         wav: Some(std::fs::read(path)?.into()),
         duration: None,

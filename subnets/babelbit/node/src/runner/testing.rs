@@ -7,12 +7,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde_json::json;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_primitives::SampleRate;
 use taonet_speech::{SampleFormat, Wav};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
+use super::scorer::ReplyScorer;
 use super::source::Source;
+use crate::scorer::Candidate;
 
 /// What a miner answers to one frame, and after how long.
 #[derive(Clone)]
@@ -131,6 +136,42 @@ impl MinerConnection for ScriptedMiner {
             Ok(answer)
         }
         .boxed()
+    }
+}
+
+/// Gives every reply the score that stands in the reference text, and says that it heard that text.
+pub(super) struct TextScorer;
+
+impl ReplyScorer for TextScorer {
+    fn prepare(&self, _: &Candidate) {}
+
+    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let score = |candidate: &Candidate| {
+            let (score, text) = match reference {
+                Ok(reference) => (reference.text.parse().unwrap_or(1.0), reference.text.as_str()),
+                Err(_) => (0.0, ""),
+            };
+            let source = reference.ok().and_then(|reference| reference.source.clone());
+            let completion = candidate.timeline.completion(candidate.channels);
+            let result = json!({
+                "score": score, "raw_score": score, "accuracy": 0.9, "accuracy_pass": true,
+                "speech_rate": {"penalty": 1.0, "miner_wps": 2.0, "reference_wps": 2.0, "ratio": 1.0},
+                "latency": {
+                    "score": 1.0, "completion_sec": completion, "source_duration_sec": candidate.source_duration,
+                    "overshoot_sec": 0.0, "allowed_overshoot_sec": 2.0,
+                },
+                "stt_text": if score == 0.0 { " " } else { text }, "gt_text": text, "predicted_duration_sec": 0.08,
+                "effective_completion_sec": completion, "source_duration_sec": candidate.source_duration,
+                "score_is_fallback": false, "score_method": "semantic_audio_v1", "scoring_metadata_source": source,
+                "duplicate_penalty": {
+                    "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
+                    "max_peer_similarity": 0.0, "similarity_threshold": 0.88, "gamma": 0.5,
+                    "min_score_for_pressure": 0.0, "score_epsilon": 0.02, "max_similarity": 0.0, "penalty": 1.0,
+                },
+            });
+            serde_json::from_value(result).unwrap()
+        };
+        candidates.iter().map(score).collect()
     }
 }
 

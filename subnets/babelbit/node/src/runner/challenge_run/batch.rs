@@ -76,8 +76,8 @@ impl Batches {
         let miner = row.miner;
         let prepare = move || {
             let path = run.layout.predicted(row.miner, row.utterance_index);
-            let candidate = read_candidate(&row, &path, source_sec, channels)
-                .map_err(|source| RunError::File { path, source })?;
+            let candidate =
+                read_candidate(&row, &path, source_sec, channels).map_err(|source| RunError::File { path, source })?;
             run.scorer.prepare(&candidate);
             Ok::<_, RunError>(candidate)
         };
