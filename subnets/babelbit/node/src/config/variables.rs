@@ -114,7 +114,7 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_DEV_MODE", "Call miners on loopback and private addresses", dev_mode = flag),
         variable!("BB_LOCAL_MINER_IP", "In development mode, the address that stands for this machine", local_miner_ip = |t: &str| text(t).map(Some)),
         variable!("BB_AUDIO_SCORING_METADATA_ROOT", "Where reference documents are looked up", metadata_root = path),
-        variable!("BB_AUDIO_SCORING_STT_MODEL", "The recogniser: tiny-ctc on local networks", recognizer = text),
+        variable!("BB_AUDIO_SCORING_STT_MODEL", "The recogniser; left out: tiny-ctc on local networks, else faster-whisper-small", recognizer = |t: &str| text(t).map(Some)),
         variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "The transcript cache", transcript_cache = path),
         variable!("BB_AUDIO_SCORING_EMBEDDER", "The sentence embedder", embedder = text),
         variable!("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "Accuracy from which a reply passes", scoring.accuracy_threshold = number),
