@@ -1,1 +1,110 @@
-//! The command line.
+//! The command line of taonet: arguments, configuration and output. What the commands do lives in the libraries.
+//!
+//! Two binaries come from this crate: `tao` with everything, and `bb` with the Babelbit commands under the names that
+//! validator operators know (`bb X` is `tao babelbit X`). Data goes to standard output, everything else to standard
+//! error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod commands;
+mod context;
+mod exit;
+
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use commands::{babelbit, demo, models, speech};
+use context::Context;
+
+/// Runs Bittensor subnets, end to end. Without a command: the demonstration.
+#[derive(Debug, Parser)]
+#[command(name = "tao", version, propagate_version = true, max_term_width = 120)]
+struct Tao {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<TaoCommand>,
+}
+
+/// The commands of Babelbit, subnet 59: a contest of live speech interpreters.
+#[derive(Debug, Parser)]
+#[command(name = "bb", version, propagate_version = true, max_term_width = 120)]
+struct Bb {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: babelbit::Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+struct Global {
+    /// Log more: -v info, -vv debug, -vvv trace
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value = "human", global = true)]
+    log_format: LogFormat,
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum TaoCommand {
+    /// Play a whole contest on this machine: engine, five miners, scores
+    Demo(demo::DemoArgs),
+    /// Recognise speech, compare sentences, resample recordings
+    #[command(subcommand)]
+    Speech(speech::Command),
+    /// List, fetch and verify the models that recognise and compare
+    #[command(subcommand)]
+    Models(models::Command),
+    /// Babelbit, subnet 59 (the same commands as `bb`)
+    #[command(subcommand)]
+    Babelbit(babelbit::Command),
+}
+
+/// Entry point of `tao`.
+pub fn tao() -> ExitCode {
+    let Tao { global, command } = parse();
+    let context = global.start();
+    exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
+        TaoCommand::Demo(args) => demo::run(&args, &context),
+        TaoCommand::Speech(command) => speech::run(&command, &context),
+        TaoCommand::Models(command) => models::run(&command, &context),
+        TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+    })
+}
+
+/// Entry point of `bb`.
+pub fn bb() -> ExitCode {
+    let Bb { global, command } = parse();
+    let context = global.start();
+    exit::report(babelbit::run(&command, &context))
+}
+
+/// Parses the arguments; wrong ones print usage and end the process with code 2, as clap does.
+fn parse<P: CommandFactory + FromArgMatches>() -> P {
+    let mut command = P::command();
+    let matches = command.get_matches_mut();
+    P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+}
+
+impl Global {
+    fn start(&self) -> Context {
+        let format = match self.log_format {
+            LogFormat::Human => taonet_telemetry::LogFormat::Human,
+            LogFormat::Json => taonet_telemetry::LogFormat::Json,
+        };
+        taonet_telemetry::init_tracing(self.verbose, std::env::var("RUST_LOG").ok().as_deref(), format);
+        Context { json: self.json }
+    }
+}

@@ -43,8 +43,9 @@ impl Hotkey {
 }
 
 fn checksum(payload: &[u8]) -> [u8; 2] {
-    let hash = Blake2b512::new().chain_update(b"SS58PRE").chain_update(payload).finalize();
-    [hash[0], hash[1]]
+    let hash: [u8; 64] = Blake2b512::new().chain_update(b"SS58PRE").chain_update(payload).finalize().into();
+    let [a, b, ..] = hash;
+    [a, b]
 }
 
 impl FromStr for Hotkey {

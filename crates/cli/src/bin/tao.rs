@@ -1,2 +1,7 @@
-//! `tao`.
-fn main() {}
+//! `tao`: everything.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    taonet_cli::tao()
+}

@@ -1,0 +1,25 @@
+//! The files that a runner leaves behind, field by field in the order in which they are written.
+//!
+//! One miner's part of one challenge gives a [`RunLog`] (everything, beside the audio), a [`ChallengeRun`] (what was
+//! said and how it scored) and a [`ChallengeScore`] (the numbers alone); the challenge as a whole gives a
+//! [`ChallengeStatus`]. Other programs read these files, so names, order and null or absent fields are fixed.
+
+mod challenge_type;
+mod run_log;
+mod scores;
+mod status;
+
+pub use challenge_type::{ChallengeType, UnknownChallengeType};
+pub use run_log::{RunLog, RunLogUtterance};
+pub use scores::{
+    ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeSummary, ScoreFileHead,
+};
+pub use status::{ChallengeStatus, status_file_names};
+
+/// Score method of an utterance whose reply failed on the way.
+pub const METHOD_PREDICTION_ERROR: &str = "prediction_error";
+/// Score method where nothing was scored.
+pub const METHOD_NOT_SCORED: &str = "not_scored";
+
+#[cfg(test)]
+mod tests;
