@@ -181,12 +181,11 @@ impl Recognizer for CtcRecognizer {
         let labels: Vec<Vec<u8>> = spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);
         let language = if spelled.is_empty() { "" } else { "en" };
-        let transcript =
-            Transcript {
-                text: spelled.join(" "),
-                words: self.timed(&spelled, &alignment),
-                detected_language: language.into(),
-            };
+        let transcript = Transcript {
+            text: spelled.join(" "),
+            words: self.timed(&spelled, &alignment),
+            detected_language: language.into(),
+        };
         Ok(Recognition { transcript, confidence: alignment.confidence })
     }
 }
