@@ -1,0 +1,179 @@
+//! When each word was said: the most likely path of a known text through the label frames.
+#![allow(clippy::indexing_slicing, reason = "states and frames are bounded by the tables built from them")]
+
+use std::ops::Range;
+
+use super::labels;
+
+/// States this much less likely (natural logarithm) than the best one of their frame are given up. Paths of a text
+/// that the same probabilities suggested stay far inside; it bounds the work for long recordings.
+const WINDOW: f64 = 200.0;
+const NEVER: f64 = f64::NEG_INFINITY;
+
+/// A text laid over the label frames.
+pub(super) struct Alignment {
+    /// The label frames of each word: from its first letter to its last.
+    pub(super) words: Vec<Range<usize>>,
+    /// Mean probability of the path's labels.
+    pub(super) confidence: f32,
+}
+
+/// Aligns words (in labels, without spaces) to rows of label probabilities (natural logarithms).
+pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
+    // Blank, letter, blank, letter ... blank: odd states are the labels of the text.
+    let mut states = vec![labels::BLANK];
+    let mut spans = Vec::with_capacity(words.len());
+    for word in words {
+        if states.len() > 1 {
+            states.extend([labels::SPACE, labels::BLANK]);
+        }
+        let first = states.len();
+        states.extend(word.iter().flat_map(|&label| [label, labels::BLANK]));
+        spans.push(first..states.len() - 1);
+    }
+    let path = best_path(rows, &states, WINDOW).or_else(|| best_path(rows, &states, f64::INFINITY)).unwrap_or_default();
+
+    let probability = |(row, &state): (&[f32], &usize)| row[usize::from(states[state])].exp();
+    let sum: f32 = rows.chunks_exact(labels::COUNT).zip(&path).map(probability).sum();
+    let frames = |span: &Range<usize>| {
+        // A word's frames may hold blanks between its letters, but none before its first or after its last letter.
+        let start = path.partition_point(|&state| state < span.start);
+        let end = path.partition_point(|&state| state < span.end);
+        start..end
+    };
+    Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
+}
+
+/// The state of each frame on the best path; none when the text does not fit.
+fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
+    let count = states.len();
+    let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);
+    scores[0] = 0.0;
+    // Steps back per frame, for the states from `first` on; a path begins in state 0 or 1.
+    let mut steps: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rows.len() / labels::COUNT);
+    let mut active = 0..1;
+    for row in rows.chunks_exact(labels::COUNT) {
+        let reach = if steps.is_empty() { 1 } else { 2 };
+        let range = active.start..(active.end + reach).min(count);
+        let mut back = Vec::with_capacity(range.len());
+        let mut best = NEVER;
+        for state in range.clone() {
+            let label = states[state];
+            let mut from = (scores[state], 0);
+            if state >= 1 && scores[state - 1] > from.0 {
+                from = (scores[state - 1], 1);
+            }
+            // A blank may be left out only between different labels.
+            let skips = state >= 2 && label != labels::BLANK && label != states[state - 2];
+            if skips && scores[state - 2] > from.0 {
+                from = (scores[state - 2], 2);
+            }
+            next[state] = from.0 + f64::from(row[usize::from(label)]);
+            best = best.max(next[state]);
+            back.push(from.1);
+        }
+        steps.push((range.start, back));
+        scores[active].fill(NEVER);
+        std::mem::swap(&mut scores, &mut next);
+        let alive = |state: &usize| scores[*state] > NEVER && scores[*state] >= best - window;
+        let first = range.clone().find(alive)?;
+        let last = range.clone().rev().find(alive)?;
+        scores[range.start..first].fill(NEVER);
+        scores[last + 1..range.end].fill(NEVER);
+        active = first..last + 1;
+    }
+    let mut state = match count {
+        1 => 0,
+        _ if scores[count - 1] >= scores[count - 2] => count - 1,
+        _ => count - 2,
+    };
+    if scores[state] == NEVER {
+        return None;
+    }
+    let mut path = Vec::with_capacity(steps.len());
+    for (first, back) in steps.iter().rev() {
+        path.push(state);
+        state -= usize::from(back[state - first]);
+    }
+    path.reverse();
+    Some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::labels::tests::{labels_of, rows};
+    use super::*;
+
+    #[test]
+    fn words_run_from_first_to_last_letter() {
+        let words = [labels_of("an"), labels_of("egg")];
+        let alignment = align(&rows("__aa_n_ e_gg_g__"), &words);
+        assert_eq!(alignment.words, [2..6, 8..14]);
+        assert!(alignment.confidence > 0.9);
+    }
+
+    #[test]
+    fn no_words_are_all_blank() {
+        let alignment = align(&rows("____"), &[]);
+        assert!(alignment.words.is_empty() && alignment.confidence > 0.9);
+        assert!(align(&[], &[]).words.is_empty());
+    }
+
+    #[test]
+    fn a_text_without_room_has_empty_words() {
+        assert_eq!(align(&rows("a"), &[labels_of("abc")]).words, [0..0]);
+    }
+
+    #[test]
+    fn a_narrow_window_finds_the_same_path() {
+        let text = "the_ fo_g__ came___ do_wn_ o__n_ the_ coa__st".repeat(5);
+        let probabilities = rows(&text);
+        let mut states = vec![labels::BLANK];
+        for letter in text.replace('_', "").bytes() {
+            states.extend([labels::of(letter).unwrap_or(labels::SPACE), labels::BLANK]);
+        }
+        let whole = best_path(&probabilities, &states, f64::INFINITY);
+        assert!(whole.is_some());
+        assert_eq!(best_path(&probabilities, &states, 20.0), whole);
+    }
+
+    /// The best score over all paths, one by one.
+    fn search(rows: &[f32], states: &[u8], from: usize) -> f64 {
+        let Some((row, rest)) = rows.split_at_checked(labels::COUNT) else {
+            return if from + 2 >= states.len() { 0.0 } else { NEVER };
+        };
+        let mut best = NEVER;
+        for to in from..states.len().min(from + 3) {
+            if to < from + 2 || (states[to] != labels::BLANK && states[to] != states[from]) {
+                best = best.max(f64::from(row[usize::from(states[to])]) + search(rest, states, to));
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn the_path_is_the_best_of_all(
+            values in prop::collection::vec(-9.0_f32..0.0, 6 * labels::COUNT),
+            word in "[ab]{1,3}",
+        ) {
+            let mut states = vec![labels::BLANK];
+            states.extend(labels_of(&word).into_iter().flat_map(|label| [label, labels::BLANK]));
+            let first = &values[..labels::COUNT];
+            let start = |state: usize| f64::from(first[usize::from(states[state])]);
+            let best = (0..2).map(|state| start(state) + search(&values[labels::COUNT..], &states, state));
+            let best = best.fold(NEVER, f64::max);
+            let path = best_path(&values, &states, WINDOW);
+            let score = path.map(|path| {
+                let rows = values.chunks_exact(labels::COUNT);
+                rows.zip(path).map(|(row, state)| f64::from(row[usize::from(states[state])])).sum::<f64>()
+            });
+            match score {
+                Some(score) => prop_assert!((score - best).abs() < 1e-9, "{score} {best}"),
+                None => prop_assert!(best == NEVER),
+            }
+        }
+    }
+}
