@@ -1,6 +1,13 @@
 //! Sentences as vectors: equal meaning points the same way.
 
+mod cached;
+mod minilm;
+
 use std::sync::Arc;
+
+pub use self::cached::CachedEmbedder;
+pub use self::minilm::MiniLm;
+use crate::models::ModelError;
 
 /// A sentence vector of unit length. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +24,9 @@ impl Embedding {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbedError {
+    /// The model is absent or is not the published one.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A text could not be cut into tokens.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),

@@ -4,11 +4,18 @@
 //! implementation is a module beside its trait. All of them are deterministic: the same input gives the same output.
 
 mod embed;
+mod frames;
+pub mod models;
 mod pcm;
 mod recognize;
+mod resample;
 mod synthesize;
+mod wav;
 
-pub use embed::{EmbedError, Embedding, SentenceEmbedder};
+pub use embed::{CachedEmbedder, EmbedError, Embedding, MiniLm, SentenceEmbedder};
+pub use frames::{FrameError, bytes_to_samples, samples_to_bytes, split_frames};
 pub use pcm::{Pcm, SampleFormat};
-pub use recognize::{Recognition, RecognizeError, Recognizer};
-pub use synthesize::{SynthesisError, Synthesizer, Voice};
+pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer};
+pub use resample::{resample_endpoints, resample_for_recognition};
+pub use synthesize::{Espeak, SynthesisError, Synthesizer, Voice};
+pub use wav::{Wav, WavError, WavHeader, decode_pcm, encode_pcm};

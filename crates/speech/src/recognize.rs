@@ -2,6 +2,10 @@
 
 use taonet_primitives::Transcript;
 
+mod ctc;
+
+pub use ctc::{CtcError, CtcRecognizer};
+
 /// What a recogniser makes of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recognition {

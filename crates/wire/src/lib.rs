@@ -1,1 +1,28 @@
-//! Signed HTTP between neurons: schemes, verification, client, server layer.
+//! Signed HTTP between neurons.
+//!
+//! A [`Scheme`] says which headers sign a request and how: [`BabelbitScheme`] is the first. On top of it stand
+//!
+//! - the server half, [`SignedLayer`]: a tower layer that lets only verified requests through, in a fixed order of
+//!   checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
+//! - the client half: a [`Signer`] makes headers, a [`SignedClient`] posts JSON with a deadline and a size limit.
+//!
+//! Time comes from a [`Clock`], so that tests need not sleep.
+
+mod babelbit;
+mod client;
+mod clock;
+mod compact;
+mod headers;
+mod refusal;
+mod replay;
+mod scheme;
+mod server;
+
+pub use babelbit::BabelbitScheme;
+pub use client::{CallError, ClientConfig, SignedClient, Signer, SigningError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use compact::{CompactError, compact_hash};
+pub use refusal::Refusal;
+pub use replay::ReplayGuard;
+pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Scheme, Window};
+pub use server::{Caller, Limits, Policy, Signed, SignedLayer};

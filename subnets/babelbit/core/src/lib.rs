@@ -1,10 +1,23 @@
 //! Babelbit (subnet 59): protocol and scoring. Pure: no clock, no I/O, no randomness.
 //!
 //! - [`protocol`]: what validator and miner say to each other (`s2s_audio_v1`);
-//! - [`engine_api`]: what the utterance engine says.
+//! - [`engine_api`]: what the utterance engine says;
+//! - [`records`]: the files that a runner leaves behind;
+//! - [`reference`]: what a reply should have said, and how fast;
+//! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
+//! - [`weights`]: how scores become weights;
+//! - [`rounding`]: numbers as the reference system prints them.
+
+// Rounded numbers are equal or they are wrong: the tables are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp, clippy::approx_constant))]
 
 pub mod engine_api;
 pub mod protocol;
+pub mod records;
+pub mod reference;
+pub mod rounding;
 mod rules;
+pub mod scoring;
+pub mod weights;
 
 pub use rules::Rules;

@@ -90,6 +90,10 @@ pub struct PredictRequest {
     /// Whether the source ends with this frame.
     #[serde(default)]
     pub in_eos: bool,
+    /// How many predict requests of this session came before, where the sender counts them. A miner that knows the
+    /// field answers a repeated frame as it did the first time, and refuses one that is out of order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame_index: Option<u64>,
 }
 
 /// The answer to [`PredictRequest`]: the speech that is ready now.

@@ -1,0 +1,136 @@
+//! all-MiniLM-L6-v2, computed as sentence-transformers computes it.
+//!
+//! Texts are cut to 256 tokens whatever the tokenizer file says, the token vectors of the last layer are averaged
+//! and the average is scaled to unit length. Nothing is ever padded: a batch is the tokens of its texts one after
+//! another, and attention looks at each text alone. So no mask is needed and no work is wasted on short texts.
+
+mod bert;
+mod kernels;
+
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use tokenizers::{Tokenizer, TruncationParams};
+
+use self::bert::Bert;
+use crate::models::ALL_MINILM_L6_V2;
+use crate::{EmbedError, Embedding, SentenceEmbedder};
+
+/// Tokens of a text that count, the two special ones included.
+const MAX_TOKENS: usize = 256;
+
+/// Texts of at most this many tokens together go through the layers at once. More would fall out of the caches.
+const BATCH_TOKENS: usize = 1024;
+
+/// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats: 384 numbers a text.
+///
+/// The work spreads over rayon's threads. A text's vector does not depend on the texts beside it by more than the
+/// rounding of matrix products of other shapes: 1e-6 a component at most.
+#[derive(Debug)]
+pub struct MiniLm {
+    tokenizer: Tokenizer,
+    bert: Bert,
+    fingerprint: String,
+}
+
+impl MiniLm {
+    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. The bytes that are used are the bytes that were
+    /// checked against the catalogue's SHA-256.
+    ///
+    /// # Errors
+    /// [`EmbedError::Model`] when a file is absent, unreadable or not the published one.
+    pub fn load(dir: &Path) -> Result<Self, EmbedError> {
+        let (weights, tokenizer) = rayon::join(
+            || {
+                let bytes = ALL_MINILM_L6_V2.read(dir, "model.safetensors")?;
+                Bert::load(&bytes).map_err(engine)
+            },
+            || {
+                let bytes = ALL_MINILM_L6_V2.read(dir, "tokenizer.json")?;
+                load_tokenizer(&bytes)
+            },
+        );
+        let mut options = Sha256::new();
+        for file in ALL_MINILM_L6_V2.files {
+            options.update(file.sha256);
+        }
+        options.update(format!("max{MAX_TOKENS}"));
+        let fingerprint = hex::encode(options.finalize());
+        Ok(Self { tokenizer: tokenizer?, bert: weights?, fingerprint })
+    }
+
+    /// The token numbers of a text, special ones included.
+    fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
+        self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(tokenizer_error)
+    }
+}
+
+impl SentenceEmbedder for MiniLm {
+    fn name(&self) -> &str {
+        ALL_MINILM_L6_V2.name
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let mut tokens: Vec<(usize, Vec<u32>)> = texts
+            .par_iter()
+            .enumerate()
+            .map(|(index, text)| Ok((index, self.tokens(text)?)))
+            .collect::<Result<_, EmbedError>>()?;
+        // Neighbours of equal length share their attention products.
+        tokens.sort_by_key(|(_, ids)| ids.len());
+        let mut vectors = batches(&tokens)
+            .into_par_iter()
+            .map(|batch| {
+                let vectors = self.bert.embed(batch.iter().map(|(_, ids)| ids.as_slice())).map_err(engine)?;
+                Ok(batch.iter().map(|(index, _)| *index).zip(vectors).collect::<Vec<_>>())
+            })
+            .collect::<Result<Vec<_>, EmbedError>>()?
+            .concat();
+        vectors.sort_by_key(|(index, _)| *index);
+        Ok(vectors.into_iter().map(|(_, vector)| Embedding(vector.into())).collect())
+    }
+}
+
+/// Cuts texts, sorted by length, into runs of about equal work: as many runs as there are threads, or a multiple.
+fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
+    let total: usize = tokens.iter().map(|(_, ids)| ids.len()).sum();
+    let threads = rayon::current_num_threads();
+    let limit = total.div_ceil(threads * total.div_ceil(threads * BATCH_TOKENS).max(1));
+    let mut runs = Vec::new();
+    let (mut start, mut size) = (0, 0);
+    for (end, (_, ids)) in tokens.iter().enumerate() {
+        size += ids.len();
+        if size >= limit {
+            runs.push(start..=end);
+            (start, size) = (end + 1, 0);
+        }
+    }
+    if start < tokens.len() {
+        runs.push(start..=tokens.len() - 1);
+    }
+    runs.into_iter().filter_map(|run| tokens.get(run)).collect()
+}
+
+/// The published tokenizer pads and cuts to 128 tokens; sentence-transformers overrides both.
+fn load_tokenizer(bytes: &[u8]) -> Result<Tokenizer, EmbedError> {
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(tokenizer_error)?;
+    let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
+    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(tokenizer_error)?;
+    Ok(tokenizer)
+}
+
+fn tokenizer_error(error: tokenizers::Error) -> EmbedError {
+    EmbedError::Tokenizer(error.to_string())
+}
+
+fn engine(error: candle_core::Error) -> EmbedError {
+    EmbedError::Engine(error.into())
+}
+
+#[cfg(test)]
+mod tests;

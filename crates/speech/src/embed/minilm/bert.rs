@@ -1,0 +1,193 @@
+//! BERT's encoder over texts laid end to end.
+
+use std::collections::HashMap;
+
+use candle_core::{D, Device, Result, Tensor, safetensors};
+use candle_nn::ops::softmax_last_dim;
+
+use super::kernels::{AddBias, AddBiasGelu, AddNorm};
+
+const LAYERS: usize = 6;
+const HEADS: usize = 12;
+const WIDTH: usize = 384;
+
+/// The encoder with the weights of all-MiniLM-L6-v2.
+#[derive(Debug)]
+pub(super) struct Bert {
+    words: Tensor,
+    /// Position vectors with the one token type's vector added: every token is of type 0.
+    positions: Tensor,
+    norm: AddNorm,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug)]
+struct Layer {
+    /// Queries, keys and values in one product; queries are already divided by the root of a head's width.
+    qkv: Product,
+    qkv_bias: AddBias,
+    context: Product,
+    context_norm: AddNorm,
+    inner: Product,
+    inner_bias: AddBiasGelu,
+    outer: Product,
+    outer_norm: AddNorm,
+}
+
+/// Multiplies rows by a matrix that is kept as (out, in).
+#[derive(Debug)]
+struct Product(Tensor);
+
+impl Product {
+    fn apply(&self, rows: &Tensor) -> Result<Tensor> {
+        rows.matmul(&self.0.t()?)
+    }
+}
+
+impl Bert {
+    /// Takes the weights from the bytes of a safetensors file.
+    pub(super) fn load(bytes: &[u8]) -> Result<Self> {
+        let weights = Weights(safetensors::load_buffer(bytes, &Device::Cpu)?);
+        let types = weights.get("embeddings.token_type_embeddings.weight")?;
+        let positions = weights.get("embeddings.position_embeddings.weight")?;
+        Ok(Self {
+            words: weights.get("embeddings.word_embeddings.weight")?,
+            positions: positions.broadcast_add(&types.narrow(0, 0, 1)?)?,
+            norm: AddNorm::new(vec![0.0; WIDTH], weights.pair("embeddings.LayerNorm")?),
+            layers: (0..LAYERS).map(|index| Layer::load(&weights, index)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// One vector of unit length per text. Texts of equal length should be neighbours.
+    pub(super) fn embed<'a>(&self, texts: impl Iterator<Item = &'a [u32]>) -> Result<Vec<Vec<f32>>> {
+        let (mut ids, mut positions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        for text in texts {
+            ids.extend_from_slice(text);
+            positions.extend(0..text.len() as u32);
+            lengths.push(text.len());
+        }
+        let mut hidden = self.words.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
+        let positions = self.positions.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
+        hidden.inplace_op2(&positions, &self.norm)?;
+        let runs = runs(&lengths);
+        for layer in &self.layers {
+            hidden = layer.forward(&hidden, &runs)?;
+        }
+        let hidden = hidden.flatten_all()?.to_vec1::<f32>()?;
+        let mut rows = hidden.chunks_exact(WIDTH);
+        Ok(lengths.iter().map(|&length| pool(rows.by_ref().take(length))).collect())
+    }
+}
+
+impl Layer {
+    fn load(weights: &Weights, index: usize) -> Result<Self> {
+        let name = |part: &str| format!("encoder.layer.{index}.{part}");
+        let scale = 1.0 / ((WIDTH / HEADS) as f64).sqrt();
+        let mut matrices = Vec::new();
+        let mut biases = Vec::new();
+        for (part, factor) in [("query", scale), ("key", 1.0), ("value", 1.0)] {
+            matrices.push((weights.get(&name(&format!("attention.self.{part}.weight")))? * factor)?);
+            biases.push((weights.get(&name(&format!("attention.self.{part}.bias")))? * factor)?);
+        }
+        let product = |part: &str| weights.get(&name(&format!("{part}.weight"))).map(Product);
+        let bias = |part: &str| weights.vector(&name(&format!("{part}.bias")));
+        let norm = |part: &str| {
+            let pair = weights.pair(&name(&format!("{part}.LayerNorm")))?;
+            Ok::<_, candle_core::Error>(AddNorm::new(bias(&format!("{part}.dense"))?, pair))
+        };
+        Ok(Self {
+            qkv: Product(Tensor::cat(&matrices, 0)?),
+            qkv_bias: AddBias(Tensor::cat(&biases, 0)?.to_vec1()?),
+            context: product("attention.output.dense")?,
+            context_norm: norm("attention.output")?,
+            inner: product("intermediate.dense")?,
+            inner_bias: AddBiasGelu(bias("intermediate.dense")?),
+            outer: product("output.dense")?,
+            outer_norm: norm("output")?,
+        })
+    }
+
+    fn forward(&self, hidden: &Tensor, runs: &[Run]) -> Result<Tensor> {
+        let qkv = self.qkv.apply(hidden)?;
+        qkv.inplace_op1(&self.qkv_bias)?;
+        let contexts = runs.iter().map(|run| run.attend(&qkv)).collect::<Result<Vec<_>>>()?;
+        let attended = self.context.apply(&Tensor::cat(&contexts, 0)?)?;
+        attended.inplace_op2(hidden, &self.context_norm)?;
+        let inner = self.inner.apply(&attended)?;
+        inner.inplace_op1(&self.inner_bias)?;
+        let outer = self.outer.apply(&inner)?;
+        outer.inplace_op2(&attended, &self.outer_norm)?;
+        Ok(outer)
+    }
+}
+
+/// Neighbouring texts of one length.
+struct Run {
+    first_row: usize,
+    texts: usize,
+    length: usize,
+}
+
+impl Run {
+    /// Every text of the run attends to itself: rows of queries, keys and values in, rows of contexts out.
+    fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
+        let (texts, length) = (self.texts, self.length);
+        let heads = qkv
+            .narrow(0, self.first_row, texts * length)?
+            .reshape((texts, length, 3, HEADS, WIDTH / HEADS))?
+            .permute((2, 0, 3, 1, 4))?
+            .contiguous()?
+            .reshape((3, texts * HEADS, length, WIDTH / HEADS))?;
+        let (queries, keys, values) = (heads.get(0)?, heads.get(1)?, heads.get(2)?);
+        let weights = softmax_last_dim(&queries.matmul(&keys.transpose(D::Minus1, D::Minus2)?)?)?;
+        weights
+            .matmul(&values)?
+            .reshape((texts, HEADS, length, WIDTH / HEADS))?
+            .transpose(1, 2)?
+            .reshape((texts * length, WIDTH))
+    }
+}
+
+fn runs(lengths: &[usize]) -> Vec<Run> {
+    let mut first_row = 0;
+    lengths
+        .chunk_by(|a, b| a == b)
+        .map(|run| {
+            let length = run.first().copied().unwrap_or_default();
+            let run = Run { first_row, texts: run.len(), length };
+            first_row += run.texts * length;
+            run
+        })
+        .collect()
+}
+
+/// The direction of the mean of the token vectors.
+fn pool<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut sum = vec![0.0; WIDTH];
+    for row in rows {
+        for (sum, value) in sum.iter_mut().zip(row) {
+            *sum += value;
+        }
+    }
+    let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    sum.iter_mut().for_each(|value| *value /= norm);
+    sum
+}
+
+struct Weights(HashMap<String, Tensor>);
+
+impl Weights {
+    fn get(&self, name: &str) -> Result<Tensor> {
+        let missing = || candle_core::Error::CannotFindTensor { path: name.to_owned() };
+        self.0.get(name).cloned().ok_or_else(missing)
+    }
+
+    fn vector(&self, name: &str) -> Result<Vec<f32>> {
+        self.get(name)?.to_vec1()
+    }
+
+    /// The weight and the bias of a layer norm.
+    fn pair(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+        Ok((self.vector(&format!("{name}.weight"))?, self.vector(&format!("{name}.bias"))?))
+    }
+}

@@ -1,0 +1,97 @@
+//! Sound as the wire carries it: frames of little-endian 32-bit floats.
+
+use std::num::NonZeroUsize;
+
+/// Bytes of one sample on the wire.
+const WIDTH: usize = size_of::<f32>();
+
+/// Why received bytes are not sound.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A sample is cut off.
+    #[error("{bytes} bytes are not whole 32-bit samples")]
+    PartialSample {
+        /// Number of bytes received.
+        bytes: usize,
+    },
+}
+
+/// Samples as little-endian 32-bit floats, bit for bit.
+pub fn samples_to_bytes(samples: &[f32]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
+/// Little-endian 32-bit floats as samples, bit for bit: NaN and values beyond ±1 stay, a recording made of them is
+/// cleaned when it is encoded.
+///
+/// # Errors
+/// [`FrameError::PartialSample`] when the number of bytes is not a multiple of 4.
+pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
+    match bytes.as_chunks::<WIDTH>() {
+        (samples, []) => Ok(samples.iter().map(|&sample| f32::from_le_bytes(sample)).collect()),
+        _ => Err(FrameError::PartialSample { bytes: bytes.len() }),
+    }
+}
+
+/// Cuts interleaved samples into frames of `frame_samples` instants, each as little-endian 32-bit floats.
+///
+/// All frames have `frame_samples * channels * 4` bytes: the last one is filled up with zeros, and no samples at all
+/// give one frame of zeros.
+pub fn split_frames(samples: &[f32], frame_samples: NonZeroUsize, channels: u16) -> Vec<Vec<u8>> {
+    let values = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
+    let frame = |part: &[f32]| {
+        let mut bytes = Vec::with_capacity(values * WIDTH);
+        bytes.extend(part.iter().flat_map(|sample| sample.to_le_bytes()));
+        bytes.resize(values * WIDTH, 0);
+        bytes
+    };
+    if samples.is_empty() { vec![frame(&[])] } else { samples.chunks(values).map(frame).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FRAME: NonZeroUsize = NonZeroUsize::new(1920).unwrap();
+
+    #[test]
+    fn frame_counts() {
+        for (samples, channels, frames) in
+            [(0, 1, 1), (1, 1, 1), (1920, 1, 1), (1921, 1, 2), (3840, 1, 2), (3842, 2, 2)]
+        {
+            let split = split_frames(&vec![0.5; samples], FRAME, channels);
+            assert_eq!(split.len(), frames, "{samples} samples");
+            assert!(split.iter().all(|frame| frame.len() == 7680 * usize::from(channels)));
+        }
+    }
+
+    #[test]
+    fn the_last_frame_is_filled_with_zeros() {
+        let split = split_frames(&[0.25; 1921], FRAME, 1);
+        let last = bytes_to_samples(&split[1]).unwrap();
+        assert!(last[0].to_bits() == 0.25_f32.to_bits() && last[1..].iter().all(|x| x.to_bits() == 0));
+        assert_eq!(split_frames(&[], FRAME, 1), [vec![0; 7680]]);
+    }
+
+    #[test]
+    fn cut_samples_are_refused() {
+        for bytes in [1, 2, 3, 5, 7681] {
+            assert_eq!(bytes_to_samples(&vec![0; bytes]), Err(FrameError::PartialSample { bytes }));
+        }
+        assert_eq!(bytes_to_samples(&[]), Ok(Vec::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn samples_survive_bit_for_bit(bits in prop::collection::vec(any::<u32>(), 0..100), size in 1_usize..40) {
+            let samples: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
+            let back = bytes_to_samples(&samples_to_bytes(&samples)).unwrap();
+            prop_assert_eq!(back.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits.clone());
+            let joined = split_frames(&samples, NonZeroUsize::new(size).unwrap(), 1).concat();
+            prop_assert_eq!(&joined[..samples.len() * 4], samples_to_bytes(&samples));
+        }
+    }
+}

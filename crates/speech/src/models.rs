@@ -1,0 +1,158 @@
+//! The models that the product knows, and where their files are.
+//!
+//! A file counts only when its SHA-256 is the published one: a model is never silently another.
+
+mod error;
+mod pull;
+mod store;
+
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+pub use self::error::ModelError;
+pub use self::pull::PullProgress;
+pub use self::store::{ModelState, ModelStatus, ModelStore};
+
+/// A file of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelFile {
+    /// Its name in the model's directory and on the hub.
+    pub name: &'static str,
+    /// The SHA-256 of its content, 64 hex digits.
+    pub sha256: &'static str,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// A model that the product knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// The name in settings, records and directories.
+    pub name: &'static str,
+    /// The repository on the hub, `None` for a model that is built into the product.
+    pub repository: Option<&'static str>,
+    /// What the model is for, in a few words.
+    pub purpose: &'static str,
+    /// The files that make it. Empty for a built-in model.
+    pub files: &'static [ModelFile],
+}
+
+/// Sentence embeddings: the model that accuracy is scored with.
+pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
+    name: "all-MiniLM-L6-v2",
+    repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
+    purpose: "sentence embeddings",
+    files: &[
+        ModelFile {
+            name: "model.safetensors",
+            sha256: "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            bytes: 90_868_376,
+        },
+        ModelFile {
+            name: "tokenizer.json",
+            sha256: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            bytes: 466_247,
+        },
+    ],
+};
+
+/// The recogniser of demos, tests and local networks.
+pub const TINY_CTC: ModelSpec =
+    ModelSpec { name: "tiny-ctc", repository: None, purpose: "speech recognition, not for production", files: &[] };
+
+/// Every model that the product knows.
+pub const CATALOGUE: &[ModelSpec] = &[ALL_MINILM_L6_V2, TINY_CTC];
+
+impl ModelSpec {
+    /// The model of this name; the name of its repository on the hub is accepted too.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`] when the catalogue has no such model.
+    pub fn find(name: &str) -> Result<&'static Self, ModelError> {
+        let unknown = || ModelError::Unknown { name: name.to_owned() };
+        CATALOGUE.iter().find(|spec| spec.name == name || spec.repository == Some(name)).ok_or_else(unknown)
+    }
+
+    /// Whether the model is part of the product and has no files of its own.
+    pub const fn is_built_in(&self) -> bool {
+        self.repository.is_none()
+    }
+
+    /// The size of all files together.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The content of the model's file `name` in `dir`, checked.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] when it cannot be read, [`ModelError::Corrupt`] when it is not the published file.
+    pub fn read(&self, dir: &Path, name: &'static str) -> Result<Vec<u8>, ModelError> {
+        let path = dir.join(name);
+        let file = self.files.iter().find(|file| file.name == name);
+        let file = file.ok_or_else(|| ModelError::Unknown { name: format!("{}/{name}", self.name) })?;
+        let content = std::fs::read(&path).map_err(ModelError::io(&path))?;
+        self.check(file, &path, &hex::encode(Sha256::digest(&content)))?;
+        Ok(content)
+    }
+
+    /// Compares a hash that was computed from the file at `path` with the published one.
+    fn check(&self, file: &ModelFile, path: &Path, found: &str) -> Result<(), ModelError> {
+        if found == file.sha256 {
+            return Ok(());
+        }
+        Err(ModelError::Corrupt {
+            model: self.name,
+            path: path.to_owned(),
+            expected: file.sha256,
+            found: found.to_owned(),
+        })
+    }
+
+    /// Hashes the file at `path` and compares.
+    fn verify_file(&self, file: &ModelFile, path: &Path) -> Result<(), ModelError> {
+        let found = sha256_of(path).map_err(ModelError::io(path))?;
+        self.check(file, path, &found)
+    }
+}
+
+/// The SHA-256 of a file, in hex, without holding the file in memory.
+fn sha256_of(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(hex::encode(hasher.finalize()));
+        }
+        hasher.update(buffer.get(..read).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_found_by_either_name() {
+        assert_eq!(ModelSpec::find("all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
+        assert_eq!(ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
+        assert_eq!(ModelSpec::find("tiny-ctc").unwrap(), &TINY_CTC);
+        let error = ModelSpec::find("all-minilm").unwrap_err().to_string();
+        assert_eq!(error, "no model is called `all-minilm`; known are all-MiniLM-L6-v2, tiny-ctc");
+    }
+
+    #[test]
+    fn a_file_of_other_content_is_refused_with_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
+        let error = ALL_MINILM_L6_V2.read(dir.path(), "tokenizer.json").unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json is not the published file"), "{error}");
+        assert!(error.contains("SHA-256 be50c3628f2b"), "{error}");
+        assert!(error.contains("found 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"), "{error}");
+        assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::StreamExt;
+use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::{Client, Response, StatusCode};
+use tokio::io::AsyncWriteExt;
+
+use super::{ModelError, ModelFile, ModelSpec, ModelStore, sha256_of};
+
+/// How far the download of one file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullProgress {
+    /// The file.
+    pub file: &'static str,
+    /// Bytes that are here, those of an earlier attempt included.
+    pub done: u64,
+    /// The file's size.
+    pub total: u64,
+}
+
+/// A hub that accepts a connection and then says nothing is given up after this long.
+const SILENCE: Duration = Duration::from_secs(30);
+
+impl ModelStore {
+    /// Makes sure that a model is here and right, fetching from the hub what is not.
+    ///
+    /// New files go to the first directory. A download goes to `<file>.part`, is taken up again where an earlier
+    /// attempt ended, and gets its name only when its SHA-256 is the published one; a wrong file of that name is
+    /// replaced. Returns the model's directory.
+    ///
+    /// # Errors
+    /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub fails,
+    /// [`ModelError::WrongDownload`] when it sends something else, [`ModelError::Io`] and [`ModelError::Busy`] for
+    /// the directory, [`ModelError::BuiltIn`] when the model has no files.
+    pub async fn pull(
+        &self,
+        spec: &'static ModelSpec,
+        progress: impl Fn(PullProgress) + Send + Sync,
+    ) -> Result<PathBuf, ModelError> {
+        let Some(repository) = spec.repository else {
+            return Err(ModelError::BuiltIn { model: spec.name });
+        };
+        let dir = self.directories.first().ok_or(ModelError::NoDirectory)?.join(spec.name);
+        let store = self.clone();
+        if let Ok(found) = blocking(&dir, move || store.verify(spec)).await {
+            return Ok(found);
+        }
+        tokio::fs::create_dir_all(&dir).await.map_err(ModelError::io(&dir))?;
+        let client = Client::builder().connect_timeout(SILENCE).read_timeout(SILENCE).build();
+        let client = client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
+        for file in spec.files {
+            let target = dir.join(file.name);
+            if blocking(&dir, move || spec.verify_file(file, &target)).await.is_ok() {
+                continue;
+            }
+            let url = format!("{}/{repository}/resolve/main/{}", self.hub, file.name);
+            let download = Download { client: &client, url, file, part: dir.join(format!("{}.part", file.name)) };
+            download.run(&dir, &progress).await?;
+        }
+        Ok(dir)
+    }
+}
+
+struct Download<'a> {
+    client: &'a Client,
+    url: String,
+    file: &'static ModelFile,
+    part: PathBuf,
+}
+
+impl Download<'_> {
+    async fn run(&self, dir: &Path, progress: &(impl Fn(PullProgress) + Send + Sync)) -> Result<(), ModelError> {
+        let part = self.open_part()?;
+        let mut done = part.metadata().map_err(ModelError::io(&self.part))?.len();
+        if done > self.file.bytes {
+            part.set_len(0).map_err(ModelError::io(&self.part))?;
+            done = 0;
+        }
+        if done < self.file.bytes {
+            self.fetch(&part, done, progress).await?;
+        }
+        self.finish(part, dir).await
+    }
+
+    /// Opens `<file>.part` for this process alone.
+    fn open_part(&self) -> Result<File, ModelError> {
+        let opened = OpenOptions::new().create(true).append(true).open(&self.part);
+        let part = opened.map_err(ModelError::io(&self.part))?;
+        match part.try_lock() {
+            Ok(()) => Ok(part),
+            Err(TryLockError::WouldBlock) => Err(ModelError::Busy { path: self.part.clone() }),
+            Err(TryLockError::Error(source)) => Err(ModelError::io(&self.part)(source)),
+        }
+    }
+
+    /// Appends to the part what the hub has beyond its first `done` bytes.
+    async fn fetch(
+        &self,
+        part: &File,
+        mut done: u64,
+        progress: &(impl Fn(PullProgress) + Send + Sync),
+    ) -> Result<(), ModelError> {
+        let mut request = self.client.get(&self.url);
+        if done > 0 {
+            request = request.header(RANGE, format!("bytes={done}-"));
+        }
+        let answer = request.send().await.map_err(|source| self.broken(source))?;
+        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            // The part is no beginning of this file: the next attempt must not ask again for what follows it.
+            part.set_len(0).map_err(ModelError::io(&self.part))?;
+        }
+        if !answer.status().is_success() {
+            return Err(ModelError::Status { url: self.url.clone(), status: answer.status().as_u16() });
+        }
+        if !continues(&answer, done) {
+            part.set_len(0).map_err(ModelError::io(&self.part))?;
+            done = 0;
+        }
+        let mut writer = tokio::fs::File::from_std(part.try_clone().map_err(ModelError::io(&self.part))?);
+        let mut body = answer.bytes_stream();
+        while let Some(chunk) = body.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(source) => {
+                    writer.flush().await.map_err(ModelError::io(&self.part))?;
+                    return Err(self.broken(source));
+                }
+            };
+            done += chunk.len() as u64;
+            if done > self.file.bytes {
+                part.set_len(0).map_err(ModelError::io(&self.part))?;
+                return Err(self.wrong_size(done));
+            }
+            writer.write_all(&chunk).await.map_err(ModelError::io(&self.part))?;
+            progress(PullProgress { file: self.file.name, done, total: self.file.bytes });
+        }
+        writer.flush().await.map_err(ModelError::io(&self.part))?;
+        if done < self.file.bytes { Err(self.wrong_size(done)) } else { Ok(()) }
+    }
+
+    /// Checks the complete part and gives it its name.
+    async fn finish(&self, part: File, dir: &Path) -> Result<(), ModelError> {
+        let (path, target, dir) = (self.part.clone(), dir.join(self.file.name), dir.to_owned());
+        let (url, expected) = (self.url.clone(), self.file.sha256);
+        blocking(&self.part, move || {
+            let found = sha256_of(&path).map_err(ModelError::io(&path))?;
+            if found != expected {
+                std::fs::remove_file(&path).map_err(ModelError::io(&path))?;
+                return Err(ModelError::WrongDownload { url, expected, found });
+            }
+            part.sync_all().map_err(ModelError::io(&path))?;
+            std::fs::rename(&path, &target).map_err(ModelError::io(&target))?;
+            // The new name must survive a power cut too. Only Unix can sync a directory.
+            if cfg!(unix) {
+                File::open(&dir).and_then(|dir| dir.sync_all()).map_err(ModelError::io(&dir))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn broken(&self, source: reqwest::Error) -> ModelError {
+        ModelError::Connection { url: self.url.clone(), source }
+    }
+
+    fn wrong_size(&self, received: u64) -> ModelError {
+        ModelError::Size { url: self.url.clone(), expected: self.file.bytes, received }
+    }
+}
+
+/// Whether an answer goes on after `done` bytes. One that does not starts from the first byte.
+fn continues(answer: &Response, done: u64) -> bool {
+    let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    answer.status() == StatusCode::PARTIAL_CONTENT
+        && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")))
+}
+
+/// Runs work on the file at `path` where it may block.
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> Result<T, ModelError> + Send + 'static,
+) -> Result<T, ModelError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(stopped) => Err(ModelError::io(path)(stopped.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::path::PathBuf;
+
+use super::{CATALOGUE, ModelError, ModelSpec};
+
+/// Where published models are fetched from.
+const HUB: &str = "https://huggingface.co";
+
+/// The directories that hold models, one subdirectory each, and the hub that fills them.
+///
+/// A directory that the user names comes first, then the cache directory of the system.
+#[derive(Debug, Clone)]
+pub struct ModelStore {
+    pub(super) directories: Vec<PathBuf>,
+    pub(super) hub: String,
+}
+
+/// A model of the catalogue and whether it is here.
+#[derive(Debug)]
+pub struct ModelStatus {
+    /// The model.
+    pub spec: &'static ModelSpec,
+    /// Whether it is here.
+    pub state: ModelState,
+}
+
+/// Whether a model is here.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ModelState {
+    /// It is part of the product.
+    BuiltIn,
+    /// All of its files are in this directory and are the published ones.
+    Present(PathBuf),
+    /// It is in no directory.
+    Missing,
+    /// It is here, but a file is not the published one or cannot be read.
+    Corrupt(ModelError),
+}
+
+impl ModelStore {
+    /// Looks in `directory`, where one is given, and then in the system's cache directory
+    /// (`~/.cache/taonet/models` on Linux).
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        let cache = dirs::cache_dir().map(|cache| cache.join("taonet").join("models"));
+        Self { directories: directory.into_iter().chain(cache).collect(), hub: HUB.to_owned() }
+    }
+
+    /// Looks in these directories only, in order, and fetches from this hub, e.g. a mirror.
+    pub fn with(directories: Vec<PathBuf>, hub: &str) -> Self {
+        Self { directories, hub: hub.trim_end_matches('/').to_owned() }
+    }
+
+    /// The first directory that holds all files of a model. The files are not read.
+    ///
+    /// # Errors
+    /// [`ModelError::Missing`] when no directory does, [`ModelError::BuiltIn`] when the model has no files.
+    pub fn locate(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
+        if spec.is_built_in() {
+            return Err(ModelError::BuiltIn { model: spec.name });
+        }
+        let mut candidates = self.directories.iter().map(|directory| directory.join(spec.name));
+        candidates
+            .find(|dir| spec.files.iter().all(|file| dir.join(file.name).is_file()))
+            .ok_or_else(|| ModelError::Missing { model: spec.name, searched: self.directories.clone() })
+    }
+
+    /// Locates a model and reads all of its files to check that they are the published ones. A file of other
+    /// content is an error even where a later directory has the right one: the user must learn of it.
+    ///
+    /// # Errors
+    /// As [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
+    pub fn verify(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
+        let dir = self.locate(spec)?;
+        for file in spec.files {
+            spec.verify_file(file, &dir.join(file.name))?;
+        }
+        Ok(dir)
+    }
+
+    /// Every model of the catalogue, verified.
+    pub fn list(&self) -> Vec<ModelStatus> {
+        CATALOGUE.iter().map(|spec| ModelStatus { spec, state: self.state(spec) }).collect()
+    }
+
+    fn state(&self, spec: &ModelSpec) -> ModelState {
+        match self.verify(spec) {
+            Ok(dir) => ModelState::Present(dir),
+            Err(ModelError::BuiltIn { .. }) => ModelState::BuiltIn,
+            Err(ModelError::Missing { .. }) => ModelState::Missing,
+            Err(error) => ModelState::Corrupt(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{ALL_MINILM_L6_V2, TINY_CTC};
+
+    /// A store of two directories; the model's files are in the ones named by `filled`.
+    fn store(filled: &[&str]) -> (tempfile::TempDir, ModelStore) {
+        let root = tempfile::tempdir().unwrap();
+        for name in filled {
+            let dir = root.path().join(name).join(ALL_MINILM_L6_V2.name);
+            std::fs::create_dir_all(&dir).unwrap();
+            for file in ALL_MINILM_L6_V2.files {
+                std::fs::write(dir.join(file.name), "not the model").unwrap();
+            }
+        }
+        let store = ModelStore::with(vec![root.path().join("given"), root.path().join("cache")], "http://hub.invalid/");
+        (root, store)
+    }
+
+    #[test]
+    fn the_given_directory_comes_before_the_cache() {
+        for (filled, expected) in [(&["given", "cache"][..], "given"), (&["cache"], "cache")] {
+            let (root, store) = store(filled);
+            let found = store.locate(&ALL_MINILM_L6_V2).unwrap();
+            assert_eq!(found, root.path().join(expected).join("all-MiniLM-L6-v2"));
+        }
+    }
+
+    #[test]
+    fn a_missing_model_names_the_places_and_the_remedy() {
+        let (root, store) = store(&[]);
+        let error = store.verify(&ALL_MINILM_L6_V2).unwrap_err().to_string();
+        assert!(error.starts_with("all-MiniLM-L6-v2 is not on this machine"), "{error}");
+        assert!(error.contains(root.path().join("given").to_str().unwrap()), "{error}");
+        assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");
+    }
+
+    #[test]
+    fn a_model_without_one_of_its_files_is_missing() {
+        let (root, store) = store(&["cache"]);
+        std::fs::remove_file(root.path().join("cache/all-MiniLM-L6-v2/tokenizer.json")).unwrap();
+        assert!(matches!(store.locate(&ALL_MINILM_L6_V2), Err(ModelError::Missing { .. })));
+    }
+
+    #[test]
+    fn states_are_listed_for_the_whole_catalogue() {
+        let (_root, store) = store(&["given"]);
+        let list = store.list();
+        assert_eq!(list.len(), CATALOGUE.len());
+        for status in list {
+            match status.spec.name {
+                "tiny-ctc" => assert!(matches!(status.state, ModelState::BuiltIn)),
+                _ => assert!(matches!(status.state, ModelState::Corrupt(ModelError::Corrupt { .. }))),
+            }
+        }
+        assert!(matches!(store.locate(&TINY_CTC), Err(ModelError::BuiltIn { .. })));
+    }
+}

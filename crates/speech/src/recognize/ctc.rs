@@ -1,0 +1,163 @@
+//! tiny-ctc: a small recogniser that ships with the program, for development networks.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use taonet_primitives::{Transcript, Word};
+
+use super::{Recognition, RecognizeError, Recognizer};
+
+mod align;
+mod beam;
+mod config;
+mod features;
+mod labels;
+mod lexicon;
+mod network;
+
+/// Longest recording in seconds.
+const LIMIT: f64 = 600.0;
+/// Labels come this many milliseconds after the sound; measured against the synthesiser's own word starts.
+const LATENESS_MS: u64 = 103;
+
+const EMBEDDED_CONFIG: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-ctc/config.json"));
+const EMBEDDED_WEIGHTS: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-ctc/model.safetensors"));
+const EMBEDDED_LEXICON: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-ctc/lexicon.txt"));
+
+/// Why a model could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CtcError {
+    /// A file of the model cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// `config.json` is not the JSON document expected.
+    #[error("config.json is malformed")]
+    Json(#[from] serde_json::Error),
+    /// A setting of `config.json` is not one that this engine can follow.
+    #[error("config.json: `{setting}` is not supported")]
+    Config {
+        /// The setting.
+        setting: &'static str,
+    },
+    /// `model.safetensors` is damaged or does not fit the configuration.
+    #[error("model.safetensors is damaged or does not fit config.json")]
+    Weights(#[from] candle_core::Error),
+    /// A line of `lexicon.txt` is not `word cost`, or the words are not sorted.
+    #[error("lexicon.txt, line {line}: expected a lower-case word greater than the one before, a space and a cost")]
+    Lexicon {
+        /// Number of the line, from 1.
+        line: usize,
+    },
+}
+
+/// The tiny-ctc recogniser: a convolutional network with CTC labels, a lexicon and a beam search.
+///
+/// English only; meant for synthesised speech in tests and on development networks. Loading takes some 30 ms;
+/// one instance serves any number of threads.
+pub struct CtcRecognizer {
+    features: features::LogMel,
+    network: network::Network,
+    lexicon: lexicon::Lexicon,
+    decoder: config::Decoder,
+    label_ms: u64,
+    fingerprint: String,
+}
+
+impl CtcRecognizer {
+    /// The model that ships inside the program.
+    ///
+    /// # Errors
+    /// [`CtcError`] only if the program was built from a damaged model.
+    pub fn embedded() -> Result<Self, CtcError> {
+        Self::from_files(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, EMBEDDED_LEXICON)
+    }
+
+    /// Loads `config.json`, `model.safetensors` and `lexicon.txt` of a folder.
+    ///
+    /// # Errors
+    /// [`CtcError`] when a file is absent, damaged, or not of this kind of model.
+    pub fn load(folder: &Path) -> Result<Self, CtcError> {
+        let read = |name| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|source| CtcError::Io { path, source })
+        };
+        Self::from_files(&read("config.json")?, &read("model.safetensors")?, &read("lexicon.txt")?)
+    }
+
+    fn from_files(config: &[u8], weights: &[u8], lexicon: &[u8]) -> Result<Self, CtcError> {
+        let hash = Sha256::new().chain_update(weights).chain_update(lexicon).chain_update(config).finalize();
+        let config = config::Config::parse(config)?;
+        let decoder = config.lexicon;
+        let lexicon = str::from_utf8(lexicon).map_err(|_| CtcError::Lexicon { line: 1 })?;
+        Ok(Self {
+            features: features::LogMel::new(),
+            network: network::Network::load(weights, &config)?,
+            lexicon: lexicon::Lexicon::parse(lexicon, decoder.alpha, decoder.beta)?,
+            decoder,
+            label_ms: (config.label_seconds * 1000.0).round() as u64,
+            fingerprint: hex::encode(hash),
+        })
+    }
+
+    /// Label probabilities as natural logarithms, one row of 29 per 30 ms.
+    fn probabilities(&self, samples: &[f32]) -> Result<Vec<f32>, RecognizeError> {
+        let features = self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
+        self.network.forward(features).map_err(|error| RecognizeError::Engine(error.into()))
+    }
+
+    /// A label frame's edge in seconds of the recording.
+    fn time(&self, label_frame: usize) -> f64 {
+        (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
+    }
+}
+
+impl Recognizer for CtcRecognizer {
+    fn name(&self) -> &str {
+        "tiny-ctc"
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        let seconds = samples.len() as f64 / f64::from(features::SAMPLE_RATE);
+        if samples.is_empty() {
+            return Err(RecognizeError::Empty);
+        }
+        if seconds > LIMIT {
+            return Err(RecognizeError::TooLong { seconds, limit: LIMIT });
+        }
+        // Features are relative to the loudest moment, so digital silence would be nothing but that moment.
+        if samples.iter().all(|&sample| sample == 0.0 || sample.is_nan()) {
+            return Ok(Recognition { transcript: Transcript::default(), confidence: 1.0 });
+        }
+        let rows = self.probabilities(samples)?;
+        let words = beam::search(&rows, &self.lexicon, &self.decoder);
+        let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spell(word)).collect();
+        let labels: Vec<Vec<u8>> = spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
+        let alignment = align::align(&rows, &labels);
+        let timed = spelled.iter().zip(&alignment.words).map(|(word, frames)| Word {
+            text: (*word).to_owned(),
+            start: self.time(frames.start),
+            end: self.time(frames.end),
+        });
+        let language = if spelled.is_empty() { "" } else { "en" };
+        let transcript =
+            Transcript { text: spelled.join(" "), words: timed.collect(), detected_language: language.into() };
+        Ok(Recognition { transcript, confidence: alignment.confidence })
+    }
+}
+
+#[cfg(test)]
+mod tests;

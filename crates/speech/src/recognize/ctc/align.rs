@@ -1,0 +1,100 @@
+//! When each word was said: the most likely path of a known text through the label frames.
+#![allow(clippy::indexing_slicing, reason = "states and frames are bounded by the tables built from them")]
+
+use std::ops::Range;
+
+use super::labels;
+
+/// States this much less likely (natural logarithm) than the best one of their frame are given up. Paths of a text
+/// that the same probabilities suggested stay far inside; it bounds the work for long recordings.
+const WINDOW: f64 = 200.0;
+const NEVER: f64 = f64::NEG_INFINITY;
+
+/// A text laid over the label frames.
+pub(super) struct Alignment {
+    /// The label frames of each word: from its first letter to its last.
+    pub(super) words: Vec<Range<usize>>,
+    /// Mean probability of the path's labels.
+    pub(super) confidence: f32,
+}
+
+/// Aligns words (in labels, without spaces) to rows of label probabilities (natural logarithms).
+pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
+    // Blank, letter, blank, letter ... blank: odd states are the labels of the text.
+    let mut states = vec![labels::BLANK];
+    let mut spans = Vec::with_capacity(words.len());
+    for word in words {
+        if states.len() > 1 {
+            states.extend([labels::SPACE, labels::BLANK]);
+        }
+        let first = states.len();
+        states.extend(word.iter().flat_map(|&label| [label, labels::BLANK]));
+        spans.push(first..states.len() - 1);
+    }
+    let path = best_path(rows, &states, WINDOW).or_else(|| best_path(rows, &states, f64::INFINITY)).unwrap_or_default();
+
+    let probability = |(row, &state): (&[f32], &usize)| row[usize::from(states[state])].exp();
+    let sum: f32 = rows.chunks_exact(labels::COUNT).zip(&path).map(probability).sum();
+    let frames = |span: &Range<usize>| {
+        // A word's frames may hold blanks between its letters, but none before its first or after its last letter.
+        let start = path.partition_point(|&state| state < span.start);
+        let end = path.partition_point(|&state| state < span.end);
+        start..end
+    };
+    Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
+}
+
+/// The state of each frame on the best path; none when the text does not fit.
+fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
+    let count = states.len();
+    let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);
+    scores[0] = 0.0;
+    // Steps back per frame, for the states from `first` on; a path begins in state 0 or 1.
+    let mut steps: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rows.len() / labels::COUNT);
+    let mut active = 0..1;
+    for row in rows.chunks_exact(labels::COUNT) {
+        let reach = if steps.is_empty() { 1 } else { 2 };
+        let range = active.start..(active.end + reach).min(count);
+        let mut back = Vec::with_capacity(range.len());
+        let mut best = NEVER;
+        for state in range.clone() {
+            let label = states[state];
+            let mut from = (scores[state], 0);
+            if state >= 1 && scores[state - 1] > from.0 {
+                from = (scores[state - 1], 1);
+            }
+            // A blank may be left out only between different labels.
+            let skips = state >= 2 && label != labels::BLANK && label != states[state - 2];
+            if skips && scores[state - 2] > from.0 {
+                from = (scores[state - 2], 2);
+            }
+            next[state] = from.0 + f64::from(row[usize::from(label)]);
+            best = best.max(next[state]);
+            back.push(from.1);
+        }
+        steps.push((range.start, back));
+        scores[active].fill(NEVER);
+        std::mem::swap(&mut scores, &mut next);
+        let alive = |state: &usize| scores[*state] > NEVER && scores[*state] >= best - window;
+        let first = range.clone().find(alive)?;
+        let last = range.clone().rev().find(alive)?;
+        scores[range.start..first].fill(NEVER);
+        scores[last + 1..range.end].fill(NEVER);
+        active = first..last + 1;
+    }
+    let mut state = match count {
+        1 => 0,
+        _ if scores[count - 1] >= scores[count - 2] => count - 1,
+        _ => count - 2,
+    };
+    if scores[state] == NEVER {
+        return None;
+    }
+    let mut path = Vec::with_capacity(steps.len());
+    for (first, back) in steps.iter().rev() {
+        path.push(state);
+        state -= usize::from(back[state - first]);
+    }
+    path.reverse();
+    Some(path)
+}

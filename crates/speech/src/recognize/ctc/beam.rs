@@ -1,0 +1,185 @@
+//! Prefix beam search over label probabilities in which every word must be in the lexicon.
+#![allow(clippy::indexing_slicing, reason = "rows have the label count; hypotheses index tables made here")]
+
+use std::collections::HashMap;
+
+use super::config::Decoder;
+use super::labels;
+use super::lexicon::{Lexicon, Node, WordId};
+
+/// The logarithm of nothing: finite, so that sums of it stay ordered.
+const NEVER: f64 = -1e30;
+/// The history without words.
+const NO_WORDS: u32 = 0;
+
+/// What tells hypotheses apart: words so far, letters since, last label.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Key {
+    history: u32,
+    node: Node,
+    last: u8,
+}
+
+#[derive(Clone, Copy)]
+struct Hypothesis {
+    key: Key,
+    /// ln P of all paths that end in a blank, and of those that end in the last label.
+    blank: f64,
+    label: f64,
+    /// What the words so far are worth.
+    worth: f64,
+    /// `ln(exp(blank) + exp(label))`, set once all paths are added.
+    total: f64,
+}
+
+/// Word sequences as a tree of shared beginnings: equal sequences have equal numbers.
+struct Histories {
+    parents: Vec<(u32, WordId)>,
+    numbers: HashMap<(u32, WordId), u32>,
+}
+
+impl Histories {
+    fn extend(&mut self, history: u32, word: WordId) -> u32 {
+        *self.numbers.entry((history, word)).or_insert_with(|| {
+            self.parents.push((history, word));
+            self.parents.len() as u32
+        })
+    }
+
+    fn words(&self, mut history: u32) -> Vec<WordId> {
+        let mut words = Vec::new();
+        while history != NO_WORDS {
+            let (parent, word) = self.parents[history as usize - 1];
+            words.push(word);
+            history = parent;
+        }
+        words.reverse();
+        words
+    }
+}
+
+/// The hypotheses of one frame, found by key. Slots of earlier frames are stale rather than cleared.
+struct Candidates {
+    list: Vec<Hypothesis>,
+    slots: Vec<(u32, u32)>,
+    frame: u32,
+}
+
+impl Candidates {
+    /// For at most `count` hypotheses a frame.
+    fn new(count: usize) -> Self {
+        Self { list: Vec::with_capacity(count), slots: vec![(0, 0); (2 * count).next_power_of_two()], frame: 0 }
+    }
+
+    fn next_frame(&mut self) {
+        self.list.clear();
+        self.frame += 1;
+    }
+
+    fn add(&mut self, key: Key, blank: f64, label: f64, worth: f64) {
+        let mixed = (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
+        let mask = self.slots.len() - 1;
+        let mut slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        loop {
+            let (frame, index) = self.slots[slot];
+            if frame != self.frame {
+                self.slots[slot] = (self.frame, self.list.len() as u32);
+                self.list.push(Hypothesis { key, blank, label, worth, total: NEVER });
+                return;
+            }
+            let found = &mut self.list[index as usize];
+            if found.key == key {
+                found.blank = log_add(found.blank, blank);
+                found.label = log_add(found.label, label);
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The `width` best hypotheses, best first; of equals the one found first.
+    fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, into: &mut Vec<Hypothesis>) {
+        ranking.clear();
+        for (i, hypothesis) in self.list.iter_mut().enumerate() {
+            hypothesis.total = log_add(hypothesis.blank, hypothesis.label);
+            ranking.push((hypothesis.total + hypothesis.worth, i as u32));
+        }
+        let order = |a: &(f64, u32), b: &(f64, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+        if ranking.len() > width {
+            ranking.select_nth_unstable_by(width, order);
+            ranking.truncate(width);
+        }
+        ranking.sort_unstable_by(order);
+        into.clear();
+        into.extend(ranking.iter().map(|&(_, i)| self.list[i as usize]));
+    }
+}
+
+/// The most likely words for rows of label probabilities (natural logarithms).
+pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec<WordId> {
+    let mut histories = Histories { parents: Vec::new(), numbers: HashMap::new() };
+    let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
+    let mut ranking = Vec::new();
+    let start = Key { history: NO_WORDS, node: 0, last: labels::BLANK };
+    let mut beam = vec![Hypothesis { key: start, blank: 0.0, label: NEVER, worth: 0.0, total: 0.0 }];
+    let mut likely = Vec::with_capacity(labels::COUNT);
+
+    for row in rows.chunks_exact(labels::COUNT) {
+        candidates.next_frame();
+        likely.clear();
+        likely.extend((1..labels::COUNT as u8).filter(|&label| row[usize::from(label)] > settings.label_cut_ln));
+        for &Hypothesis { key, blank, label, worth, total } in &beam {
+            candidates.add(key, total + f64::from(row[usize::from(labels::BLANK)]), NEVER, worth);
+            let again = row[usize::from(key.last)];
+            if key.last != labels::BLANK && again > settings.label_cut_ln {
+                candidates.add(key, NEVER, label + f64::from(again), worth);
+            }
+            for &next in &likely {
+                // A label that follows itself is a new one only after a blank.
+                let before = if next == key.last { blank } else { total };
+                let score = before + f64::from(row[usize::from(next)]);
+                if score <= NEVER {
+                    continue;
+                }
+                if next != labels::SPACE {
+                    if let Some(node) = lexicon.child(key.node, next) {
+                        candidates.add(Key { node, last: next, ..key }, NEVER, score, worth);
+                    }
+                } else if key.node != 0 {
+                    if let Some((word, reward)) = lexicon.word_at(key.node) {
+                        let history = histories.extend(key.history, word);
+                        candidates.add(Key { history, node: 0, last: next }, NEVER, score, worth + reward);
+                    }
+                } else if key.last == labels::BLANK {
+                    candidates.add(Key { last: next, ..key }, NEVER, score, worth);
+                }
+            }
+        }
+        candidates.best(settings.beam, &mut ranking, &mut beam);
+    }
+    finish(&beam, &mut histories, lexicon)
+}
+
+/// The best hypothesis that ends with a whole word.
+fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
+    let mut best = (NEVER, NO_WORDS, None);
+    for Hypothesis { key, worth, total, .. } in beam {
+        let last = lexicon.word_at(key.node);
+        if key.node != 0 && last.is_none() {
+            continue;
+        }
+        let score = total + worth + last.map_or(0.0, |(_, reward)| reward);
+        if score > best.0 {
+            best = (score, key.history, last);
+        }
+    }
+    let (_, history, last) = best;
+    let history = last.map_or(history, |(word, _)| histories.extend(history, word));
+    histories.words(history)
+}
+
+/// `ln(exp(a) + exp(b))`.
+fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a < b { (b, a) } else { (a, b) };
+    if low <= NEVER { high } else { high + (low - high).exp().ln_1p() }
+}

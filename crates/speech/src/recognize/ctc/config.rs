@@ -1,0 +1,77 @@
+use serde::Deserialize;
+
+use super::features::{BANDS, HOP, SAMPLE_RATE, WINDOW};
+use super::{CtcError, labels};
+
+/// `config.json` of a model: dimensions, vocabulary, decoder settings.
+#[derive(Debug, Deserialize)]
+pub(super) struct Config {
+    model_type: String,
+    version: u32,
+    sample_rate: u32,
+    n_fft: usize,
+    hop_length: usize,
+    pub(super) n_mels: usize,
+    pub(super) stem: Vec<Stem>,
+    pub(super) blocks: usize,
+    pub(super) width: usize,
+    pub(super) kernel: usize,
+    pub(super) labels_per_frame: usize,
+    pub(super) label_seconds: f64,
+    blank_id: u8,
+    space_id: u8,
+    pub(super) vocab: Vec<String>,
+    pub(super) layer_norm_eps: f32,
+    pub(super) lexicon: Decoder,
+}
+
+/// A convolution of the network's front.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stem {
+    pub(super) out: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+}
+
+/// Settings of the beam search.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Decoder {
+    /// Weight of a word's cost.
+    pub(super) alpha: f64,
+    /// Reward of a finished word.
+    pub(super) beta: f64,
+    /// Hypotheses kept after each frame.
+    pub(super) beam: usize,
+    /// Labels less likely than this (natural logarithm) are skipped.
+    pub(super) label_cut_ln: f32,
+}
+
+impl Config {
+    /// Reads the file and checks everything that the code assumes.
+    pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
+        let config: Self = serde_json::from_slice(json)?;
+        let limits = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);
+        let sizes = limits.chain([config.width, config.kernel, config.labels_per_frame, config.lexicon.beam]);
+        let settings = config.lexicon;
+        let checks = [
+            ("model_type", config.model_type == "tiny-ctc"),
+            ("version", config.version == 1),
+            ("sample_rate", config.sample_rate == SAMPLE_RATE),
+            ("n_fft", config.n_fft == WINDOW),
+            ("hop_length", config.hop_length == HOP),
+            ("n_mels", config.n_mels == BANDS),
+            ("vocab", config.vocab.iter().map(String::as_str).eq(labels::names())),
+            ("blank_id", config.blank_id == labels::BLANK),
+            ("space_id", config.space_id == labels::SPACE),
+            ("label_seconds", config.label_seconds > 0.0 && config.label_seconds < 1.0),
+            ("stem", config.stem.last().is_some_and(|stem| stem.out == config.width)),
+            ("sizes", sizes.into_iter().all(|size| (1..=4096).contains(&size))),
+            ("blocks", config.blocks <= 64),
+            ("lexicon", settings.alpha.is_finite() && settings.beta.is_finite() && settings.label_cut_ln < 0.0),
+        ];
+        match checks.iter().find(|(_, holds)| !holds) {
+            Some((setting, _)) => Err(CtcError::Config { setting }),
+            None => Ok(config),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The words that may be heard, as a tree of letters.
+#![allow(clippy::indexing_slicing, reason = "node and word numbers are made here and stay inside")]
+
+use super::{CtcError, labels};
+
+/// A node of the tree; 0 is the root.
+pub(super) type Node = u32;
+/// A word's place in the list.
+pub(super) type WordId = u32;
+
+const NO_WORD: WordId = WordId::MAX;
+
+/// Children of a node lie next to each other in the order of [`labels::rank`].
+struct Entry {
+    /// One bit for each letter that may follow.
+    letters: u32,
+    first_child: Node,
+    word: WordId,
+}
+
+pub(super) struct Lexicon {
+    nodes: Vec<Entry>,
+    /// All words, one after the other, and where each one ends.
+    text: String,
+    ends: Vec<u32>,
+    /// What finishing a word adds to a hypothesis.
+    rewards: Vec<f64>,
+}
+
+impl Lexicon {
+    /// Reads lines of `word cost`, sorted by word; a word costs `-100 ln P(word)`, and finishing it is worth
+    /// `beta - alpha * cost / 100`.
+    pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
+        let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
+        let mut lexicon = Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
+        for (i, line) in file.lines().enumerate() {
+            let broken = || CtcError::Lexicon { line: i + 1 };
+            let (word, cost) = line.split_once(' ').ok_or_else(broken)?;
+            let cost: u32 = cost.parse().map_err(|_| broken())?;
+            let sorted = words.last().is_none_or(|last| *last < word.as_bytes());
+            if word.is_empty() || word.len() > 64 || !sorted || !word.bytes().all(|byte| labels::of(byte).is_some()) {
+                return Err(broken());
+            }
+            words.push(word.as_bytes());
+            lexicon.text.push_str(word);
+            lexicon.ends.push(lexicon.text.len() as u32);
+            lexicon.rewards.push(beta - alpha * f64::from(cost) / 100.0);
+        }
+        lexicon.grow(&words);
+        Ok(lexicon)
+    }
+
+    /// Builds the tree level by level: each node is the range of words that share its letters.
+    fn grow(&mut self, words: &[&[u8]]) {
+        let mut ranges = vec![(0, words.len(), 0)];
+        let mut next = 0;
+        while let Some(&(mut start, end, depth)) = ranges.get(next) {
+            let mut entry = Entry { letters: 0, first_child: ranges.len() as Node, word: NO_WORD };
+            // The word that ends here is the shortest of its range, so it comes first.
+            if depth > 0 && start < end && words[start].len() == depth {
+                entry.word = start as WordId;
+                start += 1;
+            }
+            while start < end {
+                let byte = words[start][depth];
+                let same = words[start..end].iter().take_while(|word| word[depth] == byte).count();
+                entry.letters |= labels::of(byte).map_or(0, |label| 1 << labels::rank(label));
+                ranges.push((start, start + same, depth + 1));
+                start += same;
+            }
+            self.nodes.push(entry);
+            next += 1;
+        }
+    }
+
+    /// The node after `node` and one more letter.
+    pub(super) fn child(&self, node: Node, letter: u8) -> Option<Node> {
+        let entry = &self.nodes[node as usize];
+        let bit = 1 << labels::rank(letter);
+        let before = (entry.letters & (bit - 1)).count_ones();
+        (entry.letters & bit != 0).then_some(entry.first_child + before)
+    }
+
+    /// The word that ends at `node`, and what finishing it is worth.
+    pub(super) fn word_at(&self, node: Node) -> Option<(WordId, f64)> {
+        let word = self.nodes[node as usize].word;
+        (word != NO_WORD).then(|| (word, self.rewards[word as usize]))
+    }
+
+    /// The letters of a word.
+    pub(super) fn spell(&self, word: WordId) -> &str {
+        let end = self.ends[word as usize] as usize;
+        let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };
+        &self.text[start..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(lexicon: &Lexicon, word: &str) -> Option<f64> {
+        let mut node = 0;
+        for byte in word.bytes() {
+            node = lexicon.child(node, labels::of(byte)?)?;
+        }
+        lexicon.word_at(node).map(|(id, reward)| {
+            assert_eq!(lexicon.spell(id), word);
+            reward
+        })
+    }
+
+    #[test]
+    fn words_are_found_with_their_worth() {
+        let lexicon = Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
+        assert_eq!(find(&lexicon, "a"), Some(1.5));
+        assert_eq!(find(&lexicon, "can"), Some(1.0));
+        assert_eq!(find(&lexicon, "can't"), Some(0.5));
+        assert_eq!(find(&lexicon, "cane"), Some(0.0));
+        assert_eq!(find(&lexicon, "zoo"), Some(-0.5));
+        for absent in ["", "c", "ca", "zo", "zooo", "b"] {
+            assert_eq!(find(&lexicon, absent), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn broken_lines_are_named() {
+        let line = |file| match Lexicon::parse(file, 1.0, 0.0) {
+            Err(CtcError::Lexicon { line }) => line,
+            _ => 0,
+        };
+        assert_eq!(line("a 1\nb\n"), 2);
+        assert_eq!(line("a x\n"), 1);
+        assert_eq!(line("a -1\n"), 1);
+        assert_eq!(line("A 1\n"), 1);
+        assert_eq!(line(" 1\n"), 1);
+        assert_eq!(line("b 1\na 1\n"), 2);
+        assert_eq!(line("a 1\na 1\n"), 2);
+        assert_eq!(line(""), 0);
+    }
+}

@@ -1,0 +1,248 @@
+//! espeak-ng as a subprocess. It is never linked: its licence would extend to the program.
+
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use taonet_primitives::SampleRate;
+
+use super::{SynthesisError, Synthesizer, Voice};
+use crate::{Pcm, Wav};
+
+/// Longest time for one text. espeak-ng speaks a sentence in about 10 ms.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the end of the process is looked for once its output is closed.
+const POLL: Duration = Duration::from_millis(1);
+/// Package managers by their program, with the command that installs espeak-ng.
+const INSTALLERS: [(&str, &str); 6] = [
+    ("/usr/bin/apt-get", "sudo apt-get install espeak-ng"),
+    ("/usr/bin/dnf", "sudo dnf install espeak-ng"),
+    ("/usr/bin/pacman", "sudo pacman -S espeak-ng"),
+    ("/sbin/apk", "sudo apk add espeak-ng"),
+    ("/opt/homebrew/bin/brew", "brew install espeak-ng"),
+    ("/usr/local/bin/brew", "brew install espeak-ng"),
+];
+
+/// The espeak-ng program of this machine. Each text is one short-lived process.
+#[derive(Debug, Clone)]
+pub struct Espeak {
+    program: PathBuf,
+    version: String,
+    timeout: Duration,
+}
+
+impl Espeak {
+    /// Finds `espeak-ng` on the search path and asks for its version.
+    ///
+    /// # Errors
+    /// [`SynthesisError::Missing`] with the install command when it is not there; see [`Espeak::at`] for the others.
+    pub fn find() -> Result<Self, SynthesisError> {
+        Self::at(Path::new("espeak-ng"))
+    }
+
+    /// Uses the given program, which must take espeak-ng's options.
+    ///
+    /// # Errors
+    /// [`SynthesisError::Missing`] when there is no such program, [`SynthesisError::Failed`] or
+    /// [`SynthesisError::TimedOut`] when it does not tell its version.
+    pub fn at(program: &Path) -> Result<Self, SynthesisError> {
+        let mut found = Self { program: program.to_owned(), version: String::new(), timeout: TIMEOUT };
+        let output = found.run(&["--version"], "")?;
+        // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
+        let text = String::from_utf8_lossy(&output);
+        let version = text.split_once(": ").and_then(|(_, rest)| rest.split_whitespace().next());
+        version
+            .ok_or_else(|| SynthesisError::Failed("it does not tell its version".into()))?
+            .clone_into(&mut found.version);
+        Ok(found)
+    }
+
+    /// The program's version, e.g. `1.51`: part of every record of synthesised speech.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, SynthesisError> {
+        let deadline = Instant::now() + self.timeout;
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => SynthesisError::Missing { install: install_command().into() },
+                _ => SynthesisError::Io(error),
+            })?;
+        let result = exchange(&mut child, input.as_bytes().to_vec(), deadline);
+        if result.is_err() {
+            // It may have ended by itself; either way it is gone after the wait.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        result.map_err(|error| match error {
+            SynthesisError::TimedOut { .. } => SynthesisError::TimedOut { seconds: self.timeout.as_secs_f64() },
+            other => other,
+        })
+    }
+}
+
+/// Feeds `input`, collects the output and waits for the end, all before `deadline`.
+fn exchange(child: &mut Child, input: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, SynthesisError> {
+    const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
+    if let Some(mut stdin) = child.stdin.take() {
+        // A process that does not read its input ends with an error of its own, which says more.
+        thread::spawn(move || stdin.write_all(&input));
+    }
+    let output = child.stdout.take().map(collect);
+    let complaint = child.stderr.take().map(collect);
+    let receive = |pipe: Option<mpsc::Receiver<io::Result<Vec<u8>>>>| match pipe {
+        Some(pipe) => match pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(bytes) => bytes.map_err(SynthesisError::Io),
+            Err(_) => Err(LATE),
+        },
+        None => Ok(Vec::new()),
+    };
+    let output = receive(output)?;
+    let complaint = receive(complaint)?;
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if Instant::now() >= deadline => return Err(LATE),
+            None => thread::sleep(POLL),
+        }
+    };
+    if status.success() {
+        Ok(output)
+    } else {
+        let complaint = String::from_utf8_lossy(&complaint);
+        Err(SynthesisError::Failed(format!("{} ({status})", complaint.trim())))
+    }
+}
+
+/// Reads a pipe to its end on a thread of its own, so that a silent process cannot hold the caller.
+fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let result = pipe.read_to_end(&mut bytes).map(|_| bytes);
+        // Nobody listens any more after a timeout.
+        let _ = sender.send(result);
+    });
+    receiver
+}
+
+fn install_command() -> &'static str {
+    let here = INSTALLERS.iter().find(|(manager, _)| Path::new(manager).exists());
+    here.map_or("your system's package manager (package espeak-ng)", |(_, command)| command)
+}
+
+/// Control characters and `[[` would be commands to espeak-ng rather than text.
+fn plain(text: &str) -> String {
+    text.replace(|letter: char| letter.is_control(), " ").replace("[[", "[ [")
+}
+
+impl Synthesizer for Espeak {
+    fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
+        voice.validate()?;
+        let text = plain(text);
+        if text.trim().is_empty() {
+            return Ok(Pcm::mono(Vec::new(), SampleRate::HZ_22K));
+        }
+        let speed = voice.words_per_minute.to_string();
+        let pitch = voice.pitch.to_string();
+        // The text goes through the pipe: there it cannot be taken for an option. `-b 1` reads it as UTF-8.
+        let arguments = ["-v", &voice.name, "-s", &speed, "-p", &pitch, "-b", "1", "--stdin", "--stdout"];
+        let file = self.run(&arguments, &text)?;
+        Ok(Wav::decode(&file)?.pcm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn voice(name: &str) -> Voice {
+        Voice { name: name.into(), words_per_minute: 160, pitch: 50 }
+    }
+
+    /// A program that answers `--version` like espeak-ng and otherwise runs `script`.
+    fn fake(folder: &Path, script: &str) -> Espeak {
+        let path = folder.join("espeak-ng");
+        let version = "case \"$1\" in --version) echo 'eSpeak NG text-to-speech: 9.9  Data at: /x'; exit;; esac";
+        fs::write(&path, format!("#!/bin/sh\n{version}\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Espeak::at(&path).unwrap()
+    }
+
+    #[test]
+    fn speech_comes_back() {
+        let espeak = Espeak::find().unwrap();
+        assert!(espeak.version().starts_with(|c: char| c.is_ascii_digit()), "{}", espeak.version());
+        let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
+        let sound = speak("hello world");
+        assert_eq!((sound.channels, sound.rate), (1, SampleRate::HZ_22K));
+        assert!((0.4..3.0).contains(&sound.duration().get()));
+        assert!(sound.samples.iter().any(|x| x.abs() > 0.1));
+        assert_eq!(sound, speak("hello world"));
+        assert!(speak("--help me").frames() > 0);
+        assert!(speak("hello \u{1}5I [[h@]] wörld").frames() > 0);
+    }
+
+    #[test]
+    fn no_text_is_no_sound() {
+        let folder = tempfile::tempdir().unwrap();
+        let espeak = fake(folder.path(), "exit 1");
+        for text in ["", " \n\t", "\u{1}"] {
+            assert_eq!(espeak.speak(text, &voice("en")).unwrap().frames(), 0);
+        }
+    }
+
+    #[test]
+    fn voices_outside_the_limits_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let espeak = fake(folder.path(), "exit 1");
+        for name in ["", "../x", "en us", "-x", "a/b", &"x".repeat(65)] {
+            let error = espeak.speak("hello", &voice(name)).unwrap_err();
+            assert!(matches!(error, SynthesisError::VoiceName { .. }), "{name}: {error}");
+        }
+        for (words_per_minute, pitch) in [(79, 50), (451, 50), (160, 100)] {
+            let voice = Voice { name: "en".into(), words_per_minute, pitch };
+            assert!(matches!(espeak.speak("hello", &voice), Err(SynthesisError::Range { .. })));
+        }
+    }
+
+    #[test]
+    fn a_missing_program_says_how_to_install_it() {
+        let error = Espeak::at(Path::new("/nowhere/espeak-ng")).unwrap_err();
+        assert!(matches!(&error, SynthesisError::Missing { install } if install.contains("espeak-ng")), "{error}");
+    }
+
+    #[test]
+    fn failures_carry_the_complaint() {
+        let folder = tempfile::tempdir().unwrap();
+        let espeak = fake(folder.path(), "echo 'no such voice' >&2; exit 3");
+        let error = espeak.speak("hello", &voice("xx")).unwrap_err();
+        assert_eq!(error.to_string(), "espeak-ng failed: no such voice (exit status: 3)");
+        let espeak = fake(folder.path(), "cat > /dev/null; echo junk");
+        assert!(matches!(espeak.speak("hello", &voice("xx")), Err(SynthesisError::Output(_))));
+    }
+
+    #[test]
+    fn a_hanging_program_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        for script in ["exec sleep 60", "exec sleep 60 >&- 2>&-"] {
+            let mut espeak = fake(folder.path(), script);
+            espeak.timeout = Duration::from_millis(50);
+            let started = Instant::now();
+            assert!(matches!(espeak.speak("hello", &voice("en")), Err(SynthesisError::TimedOut { .. })));
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+    }
+}

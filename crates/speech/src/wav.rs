@@ -1,0 +1,88 @@
+//! WAV files: reading with errors that name the field, writing with the exact reply conversion.
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::{SampleRate, Seconds};
+
+use crate::{Pcm, SampleFormat};
+
+mod error;
+mod header;
+mod samples;
+
+pub use error::WavError;
+pub(crate) use samples::clean;
+pub use samples::{decode_pcm, encode_pcm};
+
+/// What the head of a WAV file says about its sound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WavHeader {
+    /// How samples are stored.
+    pub format: SampleFormat,
+    /// Number of channels, at least 1.
+    pub channels: u16,
+    /// Samples per second and channel.
+    pub rate: SampleRate,
+    /// Samples per channel that the file really holds.
+    pub frames: usize,
+}
+
+impl WavHeader {
+    /// Reads the head of a WAV file without converting its samples.
+    ///
+    /// # Errors
+    /// [`WavError`] naming the first field that is wrong.
+    pub fn read(file: &[u8]) -> Result<Self, WavError> {
+        header::parse(file).map(|parsed| parsed.header)
+    }
+
+    /// How long the sound lasts.
+    pub fn duration(&self) -> Seconds {
+        Seconds::of_frames(self.frames, self.rate)
+    }
+}
+
+/// The content of a WAV file: its sound, and how the samples were stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wav {
+    /// Interleaved samples in [-1, 1].
+    pub pcm: Pcm,
+    /// How the file stores them.
+    pub format: SampleFormat,
+}
+
+impl Wav {
+    /// Decodes a RIFF/WAVE file: PCM of 8, 16 or 32 bits or 32-bit floats, plain or extensible.
+    ///
+    /// Unknown chunks are skipped. Bytes past the last whole frame are ignored. Integers are scaled to [-1, 1):
+    /// `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN becomes 0.
+    ///
+    /// A program that writes to a pipe cannot know the length and leaves a placeholder (0, `0x7fff....` or
+    /// `0xffffffff`): then the data chunk is what is there. Any other length beyond the end of the file is an error.
+    ///
+    /// # Errors
+    /// [`WavError`] naming the first field that is wrong. A file without samples is not an error here.
+    pub fn decode(file: &[u8]) -> Result<Self, WavError> {
+        let header::Parsed { header, data } = header::parse(file)?;
+        let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
+        Ok(Self { pcm, format: header.format })
+    }
+
+    /// Writes the sound as a WAV file; [`encode_pcm`] tells how samples are converted.
+    ///
+    /// # Errors
+    /// [`WavError`] when the channel count is 0, a last frame is incomplete or the sound exceeds the 4 GiB of a WAV file.
+    pub fn encode(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
+        let block = usize::from(pcm.channels);
+        if block == 0 {
+            return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
+        }
+        if !pcm.samples.len().is_multiple_of(block) {
+            let found = pcm.samples.len() as u64;
+            return Err(WavError::Field { field: "samples", found, expected: "a multiple of the channel count" });
+        }
+        header::write(pcm, format)
+    }
+}
+
+#[cfg(test)]
+mod tests;

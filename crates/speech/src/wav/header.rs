@@ -1,0 +1,218 @@
+//! The chunk structure of a WAV file.
+
+use taonet_primitives::SampleRate;
+
+use super::{WavError, WavHeader, samples};
+use crate::{Pcm, SampleFormat};
+
+const PCM: u16 = 1;
+const FLOAT: u16 = 3;
+const EXTENSIBLE: u16 = 0xfffe;
+/// What follows the format code in the sub-format id of an extensible file.
+const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
+
+/// A parsed head and the bytes of the data chunk, cut to whole frames.
+pub(super) struct Parsed<'a> {
+    pub(super) header: WavHeader,
+    pub(super) data: &'a [u8],
+}
+
+/// Takes fields off the front of a byte slice.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], WavError> {
+        let (head, rest) = self.0.split_at_checked(length).ok_or(WavError::Truncated {
+            field,
+            expected: length,
+            found: self.0.len(),
+        })?;
+        self.0 = rest;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WavError> {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.take(field, N)?);
+        Ok(bytes)
+    }
+
+    fn u16(&mut self, field: &'static str) -> Result<u16, WavError> {
+        self.array(field).map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self, field: &'static str) -> Result<u32, WavError> {
+        self.array(field).map(u32::from_le_bytes)
+    }
+
+    fn tag(&mut self, field: &'static str, expected: [u8; 4]) -> Result<(), WavError> {
+        let found = self.array(field)?;
+        if found == expected { Ok(()) } else { Err(WavError::Tag { field, found, expected }) }
+    }
+}
+
+struct Layout {
+    format: SampleFormat,
+    channels: u16,
+    rate: SampleRate,
+}
+
+pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
+    let mut reader = Reader(file);
+    reader.tag("RIFF id", *b"RIFF")?;
+    let riff_length = reader.u32("RIFF length")?;
+    reader.tag("WAVE id", *b"WAVE")?;
+    let mut layout = None;
+    loop {
+        if reader.0.is_empty() {
+            return Err(WavError::MissingChunk { chunk: if layout.is_some() { "data" } else { "fmt" } });
+        }
+        let id: [u8; 4] = reader.array("chunk id")?;
+        let length = reader.u32("chunk length")?;
+        match &id {
+            b"fmt " => {
+                let length = length as usize;
+                if length < 16 {
+                    let found = length as u64;
+                    return Err(WavError::Field { field: "fmt chunk size", found, expected: "at least 16" });
+                }
+                layout = Some(parse_format(reader.take("fmt chunk", length)?)?);
+                skip_padding(&mut reader, length);
+            }
+            b"data" => {
+                let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
+                let start = file.len() - reader.0.len();
+                let data = data_bytes(reader.0, length, (riff_length as usize).saturating_add(8) <= start)?;
+                return Ok(cut(data, &layout));
+            }
+            _ => {
+                let length = length as usize;
+                reader.take("skipped chunk", length)?;
+                skip_padding(&mut reader, length);
+            }
+        }
+    }
+}
+
+/// Chunks start at even offsets; a missing last padding byte is forgiven.
+fn skip_padding(reader: &mut Reader<'_>, length: usize) {
+    if length % 2 == 1 {
+        reader.0 = reader.0.get(1..).unwrap_or_default();
+    }
+}
+
+/// `head_only`: the RIFF length does not reach past the head either, so a data length of 0 is a placeholder.
+fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> Result<&[u8], WavError> {
+    let streamed = match declared {
+        0 => head_only,
+        u32::MAX | 0x7fff_0000..=0x7fff_ffff => rest.len() < declared as usize,
+        _ => false,
+    };
+    if streamed {
+        return Ok(rest);
+    }
+    rest.get(..declared as usize)
+        .ok_or(WavError::DataLength { declared: u64::from(declared), available: rest.len() as u64 })
+}
+
+fn cut<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
+    let block = usize::from(layout.channels) * usize::from(layout.format.width());
+    let frames = data.len() / block;
+    let data = data.get(..frames * block).unwrap_or_default();
+    Parsed { header: WavHeader { format: layout.format, channels: layout.channels, rate: layout.rate, frames }, data }
+}
+
+fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
+    let mut reader = Reader(chunk);
+    let code = reader.u16("audio format")?;
+    let channels = reader.u16("channels")?;
+    let hz = reader.u32("sample rate")?;
+    let _bytes_per_second = reader.u32("byte rate")?;
+    let align = reader.u16("block align")?;
+    let bits = reader.u16("bits per sample")?;
+    let code = if code == EXTENSIBLE { parse_subformat(&mut reader)? } else { code };
+
+    if channels == 0 {
+        return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
+    }
+    let rate = SampleRate::new(hz).map_err(|_| WavError::Field {
+        field: "sample rate",
+        found: u64::from(hz),
+        expected: "1 to 768000",
+    })?;
+    let format = match (code, bits) {
+        (PCM, 8) => SampleFormat::U8,
+        (PCM, 16) => SampleFormat::S16,
+        (PCM, 32) => SampleFormat::S32,
+        (FLOAT, 32) => SampleFormat::F32,
+        (PCM, found) => return Err(WavError::Bits { found, expected: "8, 16 or 32 for PCM" }),
+        (FLOAT, found) => return Err(WavError::Bits { found, expected: "32 for floats" }),
+        (found, _) => return Err(WavError::Encoding { found }),
+    };
+    if u32::from(align) != u32::from(channels) * u32::from(format.width()) {
+        let found = u64::from(align);
+        return Err(WavError::Field { field: "block align", found, expected: "channels times bytes per sample" });
+    }
+    Ok(Layout { format, channels, rate })
+}
+
+fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
+    let extension = reader.u16("fmt extension size")?;
+    if extension < 22 {
+        let found = u64::from(extension);
+        return Err(WavError::Field { field: "fmt extension size", found, expected: "at least 22" });
+    }
+    let _valid_bits = reader.u16("valid bits per sample")?;
+    let _speakers = reader.u32("channel mask")?;
+    let code = reader.u16("sub-format")?;
+    let tail: [u8; 14] = reader.array("sub-format")?;
+    // Only ids with this tail carry a plain format code; any other is a vendor's own.
+    Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
+}
+
+pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
+    let width = u32::from(format.width());
+    let frames = u32::try_from(pcm.frames()).ok();
+    let length = u32::try_from(pcm.samples.len()).ok().and_then(|count| count.checked_mul(width));
+    let align = pcm.channels.checked_mul(format.width());
+    let too_long = WavError::Field {
+        field: "data length",
+        found: pcm.samples.len() as u64 * u64::from(width),
+        expected: "less than 4 GiB",
+    };
+    let float = format == SampleFormat::F32;
+    // Everything but PCM carries an (empty) extension and the number of frames in a chunk of its own.
+    let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
+    let padding = length.map(|length| length % 2);
+    let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));
+    let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else { return Err(too_long) };
+    let Some(align) = align else {
+        let found = u64::from(pcm.channels);
+        return Err(WavError::Field { field: "channels", found, expected: "a block of less than 64 KiB" });
+    };
+
+    let mut file = Vec::with_capacity(riff as usize + 8);
+    file.extend_from_slice(b"RIFF");
+    file.extend_from_slice(&riff.to_le_bytes());
+    file.extend_from_slice(b"WAVEfmt ");
+    file.extend_from_slice(&format_length.to_le_bytes());
+    file.extend_from_slice(&code.to_le_bytes());
+    file.extend_from_slice(&pcm.channels.to_le_bytes());
+    file.extend_from_slice(&pcm.rate.hz().to_le_bytes());
+    file.extend_from_slice(&pcm.rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
+    file.extend_from_slice(&align.to_le_bytes());
+    file.extend_from_slice(&(format.width() * 8).to_le_bytes());
+    if float {
+        file.extend_from_slice(&[0, 0]);
+        file.extend_from_slice(b"fact");
+        file.extend_from_slice(&4_u32.to_le_bytes());
+        file.extend_from_slice(&frames.to_le_bytes());
+    }
+    file.extend_from_slice(b"data");
+    file.extend_from_slice(&length.to_le_bytes());
+    samples::append(&mut file, &pcm.samples, format);
+    if length % 2 == 1 {
+        file.push(0);
+    }
+    Ok(file)
+}

@@ -1,0 +1,223 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const FORMATS: [SampleFormat; 4] = [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32];
+
+fn pcm(samples: &[f32], channels: u16) -> Pcm {
+    Pcm { samples: samples.to_vec(), channels, rate: SampleRate::HZ_24K }
+}
+
+/// A file with the given format fields and data bytes.
+fn file(code: u16, channels: u16, hz: u32, align: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+    let mut chunk = Vec::new();
+    chunk.extend_from_slice(&code.to_le_bytes());
+    chunk.extend_from_slice(&channels.to_le_bytes());
+    chunk.extend_from_slice(&hz.to_le_bytes());
+    chunk.extend_from_slice(&0_u32.to_le_bytes());
+    chunk.extend_from_slice(&align.to_le_bytes());
+    chunk.extend_from_slice(&bits.to_le_bytes());
+    riff(&[(b"fmt ", &chunk), (b"data", data)])
+}
+
+fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let mut body = b"WAVE".to_vec();
+    for (id, content) in chunks {
+        body.extend_from_slice(*id);
+        body.extend_from_slice(&(content.len() as u32).to_le_bytes());
+        body.extend_from_slice(content);
+        if content.len() % 2 == 1 {
+            body.push(0);
+        }
+    }
+    let mut file = b"RIFF".to_vec();
+    file.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    file.extend(body);
+    file
+}
+
+/// Offsets in a plain 16-bit file as [`Wav::encode`] writes it.
+const RIFF_LENGTH: usize = 4;
+const DATA_LENGTH: usize = 40;
+
+fn with_u32(mut file: Vec<u8>, offset: usize, value: u32) -> Vec<u8> {
+    file[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    file
+}
+
+#[test]
+fn replies_are_converted_as_the_protocol_says() {
+    let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0];
+    let bytes = encode_pcm(&samples, SampleFormat::S16);
+    let values: Vec<i16> = bytes.chunks(2).map(|b| i16::from_le_bytes([b[0], b[1]])).collect();
+    assert_eq!(values, [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768, 0]);
+}
+
+#[test]
+fn each_width_is_normalised() {
+    let decode = |bytes: &[u8], format| decode_pcm(bytes, format, 1, SampleRate::HZ_16K).unwrap().samples;
+    assert_eq!(decode(&[0, 64, 128, 255], SampleFormat::U8), [-1.0, -0.5, 0.0, 127.0 / 128.0]);
+    assert_eq!(decode(&[0, 0x80, 0, 0x40, 1, 0], SampleFormat::S16), [-1.0, 0.5, 1.0 / 32768.0]);
+    assert_eq!(decode(&[0, 0, 0, 0x80, 0, 0, 0, 0x40], SampleFormat::S32), [-1.0, 0.5]);
+    let floats: Vec<u8> = [0.25, f32::NAN, 3.0, f32::NEG_INFINITY].iter().flat_map(|x: &f32| x.to_le_bytes()).collect();
+    assert_eq!(decode(&floats, SampleFormat::F32), [0.25, 0.0, 1.0, -1.0]);
+}
+
+#[test]
+fn a_file_says_what_it_holds() {
+    let file = Wav::encode(&pcm(&[0.0; 4800], 2), SampleFormat::S16).unwrap();
+    let header = WavHeader::read(&file).unwrap();
+    assert_eq!((header.channels, header.frames, header.format), (2, 2400, SampleFormat::S16));
+    assert_eq!(header.duration(), Seconds::new(0.1).unwrap());
+    assert_eq!(file.len(), 44 + 9600);
+}
+
+#[test]
+fn a_file_without_samples_is_read() {
+    for format in FORMATS {
+        let wav = Wav::decode(&Wav::encode(&pcm(&[], 1), format).unwrap()).unwrap();
+        assert_eq!((wav.pcm.frames(), wav.format), (0, format));
+    }
+}
+
+#[test]
+fn unknown_chunks_and_padding_are_skipped() {
+    let plain = file(1, 1, 8000, 2, 16, &[1, 0, 2, 0]);
+    let format = &plain[20..36];
+    let padded = riff(&[(b"LIST", b"odd"), (b"fmt ", format), (b"fact", &[0; 4]), (b"data", &[1, 0, 2, 0])]);
+    assert_eq!(Wav::decode(&padded), Wav::decode(&plain));
+    // What follows the data chunk is of no interest.
+    let trailing = riff(&[(b"fmt ", format), (b"data", &[1, 0, 2, 0]), (b"LIST", b"more")]);
+    assert_eq!(Wav::decode(&trailing), Wav::decode(&plain));
+    // A byte that is no whole frame is dropped.
+    assert_eq!(Wav::decode(&file(1, 1, 8000, 2, 16, &[1, 0, 2, 0, 9])), Wav::decode(&plain));
+}
+
+#[test]
+fn extensible_files_are_read() {
+    let extensible = |code: u16, tail: &[u8], bits: u16, data: &[u8]| {
+        let mut chunk = file(0xfffe, 1, 8000, bits / 8, bits, &[])[20..36].to_vec();
+        chunk.extend_from_slice(&[22, 0]);
+        chunk.extend_from_slice(&bits.to_le_bytes());
+        chunk.extend_from_slice(&4_u32.to_le_bytes());
+        chunk.extend_from_slice(&code.to_le_bytes());
+        chunk.extend_from_slice(tail);
+        riff(&[(b"fmt ", &chunk), (b"data", data)])
+    };
+    let tail = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
+    assert_eq!(Wav::decode(&extensible(1, &tail, 16, &[0, 0x40])).unwrap().pcm.samples, [0.5]);
+    assert_eq!(Wav::decode(&extensible(3, &tail, 32, &0.5_f32.to_le_bytes())).unwrap().format, SampleFormat::F32);
+    assert_eq!(Wav::decode(&extensible(6, &tail, 8, &[])), Err(WavError::Encoding { found: 6 }));
+    assert_eq!(Wav::decode(&extensible(1, &[7; 14], 16, &[])), Err(WavError::Encoding { found: 0xfffe }));
+    let short = file(0xfffe, 1, 8000, 2, 16, &[]);
+    let error = WavError::Truncated { field: "fmt extension size", expected: 2, found: 0 };
+    assert_eq!(Wav::decode(&short), Err(error));
+}
+
+#[test]
+fn each_wrong_field_is_named() {
+    let message = |file: &[u8]| Wav::decode(file).unwrap_err().to_string();
+    assert_eq!(message(b""), "RIFF id: the file ends here; 4 bytes expected, 0 left");
+    assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");
+    assert_eq!(message(b"RIFF\0\0\0\0AVI "), "WAVE id is \"AVI \", expected \"WAVE\"");
+    assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "there is no fmt chunk");
+    assert_eq!(message(&riff(&[(b"fmt ", &[0; 8])])), "fmt chunk size is 8, expected at least 16");
+    assert_eq!(message(&riff(&[(b"data", &[0; 8])])), "there is no fmt chunk");
+    assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "there is no data chunk");
+    assert_eq!(message(&file(1, 0, 8000, 2, 16, &[])), "channels is 0, expected at least 1");
+    assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1 to 768000");
+    assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
+    assert_eq!(
+        message(&file(1, 1, 8000, 3, 24, &[])),
+        "bits per sample is 24, expected 8, 16 or 32 for PCM; convert the file to 16-bit PCM"
+    );
+    assert_eq!(
+        message(&file(0x55, 1, 8000, 1, 16, &[])),
+        "audio format is 0x0055, expected 1 (PCM) or 3 (float); convert the file to 16-bit PCM"
+    );
+}
+
+#[test]
+fn a_length_beyond_the_file_is_refused() {
+    let honest = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
+    for declared in [9, 10_000, 0x1000_0000, 0x8000_0000, u32::MAX - 1] {
+        let error = WavError::DataLength { declared: u64::from(declared), available: 8 };
+        assert_eq!(Wav::decode(&with_u32(honest.clone(), DATA_LENGTH, declared)), Err(error));
+    }
+    let mut skipped = b"RIFF\0\0\0\0WAVEjunk".to_vec();
+    skipped.extend_from_slice(&u32::MAX.to_le_bytes());
+    assert!(matches!(Wav::decode(&skipped), Err(WavError::Truncated { field: "skipped chunk", .. })));
+}
+
+#[test]
+fn a_streamed_file_is_what_is_there() {
+    let honest = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
+    for declared in [u32::MAX, 0x7fff_f000, 0x7fff_ffff] {
+        let streamed = with_u32(honest.clone(), DATA_LENGTH, declared);
+        assert_eq!(Wav::decode(&streamed), Wav::decode(&honest));
+    }
+    let unfinished = with_u32(with_u32(honest.clone(), DATA_LENGTH, 0), RIFF_LENGTH, 0);
+    assert_eq!(Wav::decode(&unfinished), Wav::decode(&honest));
+    // The RIFF length covers what follows: the data chunk is really empty.
+    let empty = riff(&[(b"fmt ", &honest[20..36]), (b"data", b""), (b"LIST", b"more")]);
+    assert_eq!(Wav::decode(&empty).unwrap().pcm.frames(), 0);
+}
+
+#[test]
+fn raw_samples_must_be_whole_frames() {
+    let decode = |length, channels| decode_pcm(&vec![0; length], SampleFormat::S16, channels, SampleRate::HZ_16K);
+    assert!(decode(8, 2).is_ok());
+    assert!(decode(6, 2).is_err());
+    assert!(decode(7, 1).is_err());
+    assert!(decode(8, 0).is_err());
+}
+
+#[test]
+fn incomplete_sound_is_not_written() {
+    assert!(Wav::encode(&pcm(&[0.0; 3], 2), SampleFormat::S16).is_err());
+    assert!(Wav::encode(&pcm(&[], 0), SampleFormat::S16).is_err());
+    assert!(Wav::encode(&pcm(&[], u16::MAX), SampleFormat::S16).is_err());
+}
+
+fn any_format() -> impl Strategy<Value = SampleFormat> {
+    prop::sample::select(FORMATS.to_vec())
+}
+
+proptest! {
+    #[test]
+    fn sound_survives_a_file(samples in prop::collection::vec(-1.0_f32..=1.0, 0..200), stereo: bool, format in any_format()) {
+        let channels = if stereo { 2 } else { 1 };
+        let samples = &samples[..samples.len() / channels * channels];
+        let file = Wav::encode(&pcm(samples, channels as u16), format).unwrap();
+        prop_assert_eq!(file.len() % 2, 0);
+        let wav = Wav::decode(&file).unwrap();
+        prop_assert_eq!((wav.format, wav.pcm.channels, wav.pcm.rate), (format, channels as u16, SampleRate::HZ_24K));
+        prop_assert_eq!(wav.pcm.samples.len(), samples.len());
+        let step = match format {
+            SampleFormat::U8 => 1.0 / 64.0,
+            SampleFormat::S16 => 1.0 / 16_384.0,
+            SampleFormat::S32 => 1e-6,
+            SampleFormat::F32 => 0.0,
+        };
+        for (a, b) in samples.iter().zip(&wav.pcm.samples) {
+            prop_assert!((a - b).abs() <= step, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Wav::decode(&bytes);
+    }
+
+    #[test]
+    fn no_damage_panics(at in 0_usize..60, value: u8, cut in 0_usize..80, format in any_format()) {
+        let mut file = Wav::encode(&pcm(&[0.5; 8], 2), format).unwrap();
+        if let Some(byte) = file.get_mut(at) {
+            *byte = value;
+        }
+        file.truncate(cut);
+        if let Ok(wav) = Wav::decode(&file) {
+            prop_assert!(wav.pcm.samples.iter().all(|x| x.abs() <= 1.0));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+use std::fmt;
+use std::str::FromStr;
+
+use schnorrkel::PublicKey;
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+
+use crate::keypair::CONTEXT;
+
+/// Why a text is not a signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// The text has another length than 128 hex digits.
+    #[error("signature has {0} hex digits, expected 128")]
+    Length(usize),
+    /// The text holds something else than hex digits.
+    #[error("signature is not hex text")]
+    Hex,
+}
+
+/// An sr25519 signature: 64 bytes, written as `0x` and 128 hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// Wraps the 64 bytes of a signature. Whether it holds is known only after [`verify`].
+    pub const fn from_bytes(bytes: [u8; 64]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 64 bytes of the signature.
+    pub const fn as_bytes(&self) -> &[u8; 64] {
+        &self.0
+    }
+
+    /// 128 lower-case hex digits without the `0x` that `Display` writes: the form that signing services answer with.
+    pub fn to_bare_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl FromStr for Signature {
+    type Err = SignatureError;
+
+    /// Reads 128 hex digits, with or without `0x`.
+    fn from_str(text: &str) -> Result<Self, SignatureError> {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        if digits.len() != 128 {
+            return Err(SignatureError::Length(digits.len()));
+        }
+        let mut bytes = [0; 64];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| SignatureError::Hex)?;
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{}", self.to_bare_hex())
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signature({self})")
+    }
+}
+
+impl TryFrom<String> for Signature {
+    type Error = SignatureError;
+
+    fn try_from(text: String) -> Result<Self, SignatureError> {
+        text.parse()
+    }
+}
+
+impl From<Signature> for String {
+    fn from(signature: Signature) -> Self {
+        signature.to_string()
+    }
+}
+
+/// Whether `signer` signed exactly `message`.
+pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
+    let Ok(key) = PublicKey::from_bytes(signer.as_bytes()) else { return false };
+    let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else { return false };
+    key.verify_simple(CONTEXT, message, &signature).is_ok()
+}
+
+/// Whether `signer` signed `message`, either as it is or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+///
+/// For messages that people sign by hand. Requests between neurons are checked with [`verify`].
+pub fn verify_wrapped(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
+    verify(signer, message, signature) || verify(signer, &[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Keypair;
+
+    #[test]
+    fn each_mistake_is_named() {
+        assert_eq!("".parse::<Signature>(), Err(SignatureError::Length(0)));
+        assert_eq!("0x".parse::<Signature>(), Err(SignatureError::Length(0)));
+        assert_eq!("ab".repeat(63).parse::<Signature>(), Err(SignatureError::Length(126)));
+        assert_eq!("zz".repeat(64).parse::<Signature>(), Err(SignatureError::Hex));
+        // 128 bytes, but not 128 characters.
+        assert_eq!("é".repeat(64).parse::<Signature>(), Err(SignatureError::Hex));
+    }
+
+    #[test]
+    fn wrapping_is_accepted_only_where_asked_for() {
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let signature = alice.sign(b"<Bytes>hello</Bytes>");
+        assert!(!verify(&alice.hotkey(), b"hello", &signature));
+        assert!(verify_wrapped(&alice.hotkey(), b"hello", &signature));
+        assert!(!verify_wrapped(&alice.hotkey(), b"hullo", &signature));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let signature = alice.sign(b"hello");
+        for bit in 0..512 {
+            let mut bytes = *signature.as_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verify(&alice.hotkey(), b"hello", &Signature::from_bytes(bytes)), "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_signature_reads_back(low: [u8; 32], high: [u8; 32]) {
+            let mut bytes = [0; 64];
+            bytes[..32].copy_from_slice(&low);
+            bytes[32..].copy_from_slice(&high);
+            let signature = Signature::from_bytes(bytes);
+            prop_assert_eq!(signature.to_string().parse(), Ok(signature));
+            prop_assert_eq!(signature.to_bare_hex().parse(), Ok(signature));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,140}") {
+            let _ = text.parse::<Signature>();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Keypair;
+use uuid::Uuid;
+
+use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
+
+/// Why a request could not be signed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SigningError {
+    /// A value holds characters that no header can hold.
+    #[error("value of header {0} cannot be sent")]
+    Header(&'static str),
+    /// The scheme signs the body as JSON, and the body is something else.
+    #[error(transparent)]
+    Body(#[from] CompactError),
+}
+
+/// Makes the headers that sign outgoing requests, with a nonce larger than every one before.
+///
+/// Make one for each key and process: clones share the nonces.
+#[derive(Clone)]
+pub struct Signer {
+    identity: Arc<Identity>,
+    scheme: Arc<dyn Scheme>,
+    clock: Arc<dyn Clock>,
+    last_nonce: Arc<AtomicU64>,
+}
+
+impl Signer {
+    /// Signs with `keypair` from the address `external_ip`, as a process with a new random UUID.
+    pub fn new(keypair: Keypair, external_ip: impl Into<String>, scheme: impl Scheme) -> Self {
+        Self::with_clock(keypair, external_ip, scheme, Arc::new(SystemClock))
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(
+        keypair: Keypair,
+        external_ip: impl Into<String>,
+        scheme: impl Scheme,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let identity = Identity { keypair, uuid: Uuid::new_v4(), external_ip: external_ip.into() };
+        Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
+    }
+
+    /// The same identity and nonces under another scheme, e.g. for managed miners.
+    #[must_use]
+    pub fn with_scheme(&self, scheme: impl Scheme) -> Self {
+        Self { scheme: Arc::new(scheme), ..self.clone() }
+    }
+
+    /// Whose signature it makes.
+    pub fn hotkey(&self) -> Hotkey {
+        self.identity.keypair.hotkey()
+    }
+
+    /// The headers for one request.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    pub fn headers(
+        &self,
+        peer: &Peer,
+        method: &Method,
+        path: &str,
+        name: &str,
+        timeout: Duration,
+        body: &[u8],
+    ) -> Result<HeaderMap, SigningError> {
+        let nonce = self.next_nonce();
+        self.scheme.sign(&self.identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
+    }
+
+    fn next_nonce(&self) -> u64 {
+        let now = self.clock.now_ns();
+        let later = |last: u64| Some(now.max(last.saturating_add(1)));
+        let last = self.last_nonce.fetch_update(Ordering::SeqCst, Ordering::SeqCst, later).unwrap_or_default();
+        now.max(last.saturating_add(1))
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}

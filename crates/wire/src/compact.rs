@@ -1,0 +1,150 @@
+use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
+
+/// Why a body has no compact form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The body is not one JSON value.
+    #[error("body is not JSON (line {line}, column {column})")]
+    NotJson {
+        /// Where reading stopped, counted from 1.
+        line: usize,
+        /// Where reading stopped, counted from 1.
+        column: usize,
+    },
+}
+
+impl From<serde_json::Error> for CompactError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::NotJson { line: error.line(), column: error.column() }
+    }
+}
+
+/// SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order received,
+/// characters raw where JSON allows it.
+///
+/// Numbers keep the text they came in: a sender's `1e+22` and `1e22` are different bodies.
+///
+/// # Errors
+/// [`CompactError::NotJson`].
+pub fn compact_hash(body: &[u8]) -> Result<String, CompactError> {
+    Ok(hex::encode(Sha256::digest(compact(body)?)))
+}
+
+fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
+    // After this the body is known to be JSON, so that the scan below need not understand its structure.
+    serde_json::from_slice::<IgnoredAny>(body)?;
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, after)) = rest.split_first() {
+        match first {
+            b' ' | b'\t' | b'\r' | b'\n' => rest = after,
+            b'"' => {
+                let (string, after) = rest.split_at(string_length(rest));
+                let text: String = serde_json::from_slice(string)?;
+                serde_json::to_writer(&mut out, &text)?;
+                rest = after;
+            }
+            byte => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Bytes of the JSON string that `text` begins with, both quotes included.
+fn string_length(text: &[u8]) -> usize {
+    let mut escaped = false;
+    let end = text.iter().skip(1).position(|byte| match byte {
+        _ if escaped => {
+            escaped = false;
+            false
+        }
+        b'\\' => {
+            escaped = true;
+            false
+        }
+        byte => *byte == b'"',
+    });
+    end.map_or(text.len(), |end| end + 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn both_messages_of_a_miner_hash_as_their_senders_say() {
+        let cases = [
+            (
+                r#"{"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true}"#,
+                "8db618b579f6667e1cbdf641d0704a326abae8d0e9a0037cff59ddc5c98f04c2",
+            ),
+            (
+                r#"{"kind":"init","challenge_uid":"c1","utterance_id":"c1:0","language":"fr","sample_rate_hz":24000,"frame_rate_hz":12.5,"frame_samples":1920,"dtype":"float32le","channels":1}"#,
+                "8bf3b03b89a68cdcd7f64b01f0072a7a5db443a9e1febbbadf0e977e9313cf69",
+            ),
+        ];
+        for (body, hash) in cases {
+            assert_eq!(compact_hash(body.as_bytes()).as_deref(), Ok(hash));
+        }
+    }
+
+    #[test]
+    fn only_spaces_and_escapes_change() {
+        for (body, expected) in [
+            (r#" { "b" : 1 , "a" : [ 1 , 2 ] } "#, r#"{"b":1,"a":[1,2]}"#),
+            (r#"{"a": "x, \"y\": z\\"}"#, r#"{"a":"x, \"y\": z\\"}"#),
+            (r#""caf\u00e9 \ud83d\ude00 \/""#, r#""café 😀 /""#),
+            (r#""\u001F\u000a\u007f""#, "\"\\u001f\\n\u{7f}\""),
+            ("[1e+22, 1.50, -0.0]", "[1e+22,1.50,-0.0]"),
+        ] {
+            assert_eq!(String::from_utf8(compact(body.as_bytes()).unwrap()).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_an_error() {
+        let nested = "[".repeat(100_000);
+        for body in ["", "{", "{}{}", r#"{"a":"#, r#""\ud800""#, "\"\u{1}\"", "nul", &nested] {
+            assert!(compact_hash(body.as_bytes()).is_err(), "{body:.20}");
+        }
+        assert!(compact_hash(b"\"\xff\"").is_err());
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((any::<String>(), inner), 0..4)
+                    .prop_map(|pairs| Value::Object(pairs.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_form_does_not_depend_on_the_spaces(value in json()) {
+            let (plain, pretty) = (serde_json::to_vec(&value).unwrap(), serde_json::to_vec_pretty(&value).unwrap());
+            prop_assert_eq!(&compact(&pretty).unwrap(), &plain);
+            prop_assert_eq!(&compact(&plain).unwrap(), &plain);
+        }
+
+        #[test]
+        fn no_bytes_panic(body: Vec<u8>) {
+            let _ = compact(&body);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The server half: requests pass in a fixed order of checks, the cheap ones first, and nothing is parsed before the
+//! signature holds.
+
+mod limits;
+mod policy;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::request::Parts;
+use taonet_primitives::Hotkey;
+use tower::{Layer, Service};
+
+use crate::clock::nanoseconds;
+use crate::{Claim, Clock, Refusal, ReplayGuard, Scheme, SystemClock, Window};
+
+pub use limits::Limits;
+pub use policy::Policy;
+
+/// Who sent the request: proven. Handlers behind a [`SignedLayer`] take it as an extractor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Whose key signed the request.
+    pub hotkey: Hotkey,
+    /// When it was signed, in nanoseconds since the Unix epoch. Unique for this hotkey within the window.
+    pub nonce: u64,
+    /// The calling process, in schemes that name it.
+    pub uuid: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    /// On a route that stands outside the layer there is no caller, and the request is refused.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
+    }
+}
+
+/// A tower layer that lets only verified requests through.
+///
+/// The order: size of the headers and announced size of the body → headers → receiver is me → freshness → body,
+/// bounded in size and time, and its hash where the scheme signs one → signature → policy → replay → the handler.
+/// (Policy comes before replay, so that strangers take no room in the replay memory.)
+///
+/// Clones share one replay memory. Put the layer on the routes that need it with `Router::route_layer`, so that
+/// health routes stay open.
+#[derive(Clone)]
+pub struct SignedLayer(Arc<Verifier>);
+
+struct Verifier {
+    me: Hotkey,
+    scheme: Arc<dyn Scheme>,
+    clock: Arc<dyn Clock>,
+    window: Window,
+    limits: Limits,
+    policy: Policy,
+    replay: ReplayGuard,
+}
+
+impl SignedLayer {
+    /// A layer for the neuron `me`.
+    pub fn new(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy) -> Self {
+        Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
+        let window = scheme.window();
+        let replay = ReplayGuard::new(&window, limits.requests_per_sender, limits.requests_in_total);
+        Self(Arc::new(Verifier { me, scheme: Arc::new(scheme), clock, window, limits, policy, replay }))
+    }
+}
+
+impl Verifier {
+    async fn verify(&self, request: Request) -> Result<Request, Refusal> {
+        let (mut head, body) = request.into_parts();
+        self.limits.check_head(&head)?;
+        let claim = self.scheme.claim(&head)?;
+        if claim.receiver.is_some_and(|receiver| receiver != self.me) {
+            return Err(Refusal::WrongReceiver);
+        }
+        self.check_freshness(&claim)?;
+        let body = self.limits.read_body(body).await?;
+        let message = self.scheme.message(&head, &claim, &body)?;
+        if !taonet_wallet::verify(&claim.sender, &message, &claim.signature) {
+            return Err(Refusal::WrongSignature);
+        }
+        self.policy.check(&claim.sender)?;
+        self.replay.accept(&claim.sender, claim.nonce, self.clock.now_ns())?;
+        head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
+        Ok(rebuild(head, body))
+    }
+
+    fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
+        let now = self.clock.now_ns();
+        let age = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
+        if claim.nonce < now.saturating_sub(nanoseconds(age)) {
+            return Err(Refusal::Stale);
+        }
+        if claim.nonce > now.saturating_add(nanoseconds(self.window.future)) {
+            return Err(Refusal::Future);
+        }
+        Ok(())
+    }
+}
+
+fn rebuild(head: Parts, body: Bytes) -> Request {
+    let mut request = Request::from_parts(head, Body::from(body));
+    // The body is bounded already; axum's own limit would refuse some that our limit allows.
+    DefaultBodyLimit::disable().apply(&mut request);
+    request
+}
+
+impl<S> Layer<S> for SignedLayer {
+    type Service = Signed<S>;
+
+    fn layer(&self, inner: S) -> Signed<S> {
+        Signed { inner, verifier: Arc::clone(&self.0) }
+    }
+}
+
+/// What [`SignedLayer`] makes of a service.
+#[derive(Clone)]
+pub struct Signed<S> {
+    inner: S,
+    verifier: Arc<Verifier>,
+}
+
+impl<S> Service<Request> for Signed<S>
+where
+    S: Service<Request, Error = Infallible> + Clone + Send + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The service that was polled ready is the one to call; its clone waits for the next request.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let verifier = Arc::clone(&self.verifier);
+        Box::pin(async move {
+            match verifier.verify(request).await {
+                Ok(request) => Ok(inner.call(request).await?.into_response()),
+                Err(refusal) => {
+                    tracing::debug!(%refusal, status = refusal.status().as_u16(), "request refused");
+                    Ok(refusal.into_response())
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+use tower::ServiceExt;
+
+use super::*;
+use crate::{BabelbitScheme, ManualClock, Peer, Signer};
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_800_000_000 * SECOND;
+const BODY: &str = r#"{"kind": "predict", "session_id": "s1"}"#;
+const SIGNATURE: HeaderName = HeaderName::from_static("bt_header_dendrite_signature");
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+/// Bob's server at the time `NOW`; it answers with the caller's address and the body.
+struct Server {
+    router: Router,
+    clock: Arc<ManualClock>,
+}
+
+impl Server {
+    fn new(limits: Limits, policy: Policy) -> Self {
+        let clock = Arc::new(ManualClock::at(NOW));
+        let bob = key("//Bob").hotkey();
+        let layer = SignedLayer::with_clock(bob, BabelbitScheme::axon(), limits, policy, clock.clone());
+        let echo = |caller: Caller, body: String| async move { format!("{} {body}", caller.hotkey) };
+        Self { router: Router::new().route("/v1/predict", post(echo)).route_layer(layer), clock }
+    }
+
+    fn open() -> Self {
+        Self::new(Limits::default(), Policy::AllowAll)
+    }
+
+    async fn send(&self, headers: &HeaderMap, body: impl Into<Body>) -> (StatusCode, String) {
+        let mut request = Request::post("/v1/predict").body(body.into()).unwrap();
+        *request.headers_mut() = headers.clone();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn refusal(&self, headers: &HeaderMap, body: impl Into<Body>) -> (u16, String) {
+        let (status, body) = self.send(headers, body).await;
+        let body: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status} {body}"));
+        (status.as_u16(), body["error"].as_str().unwrap().to_owned())
+    }
+}
+
+/// What `sender` sends to `receiver` at `nonce` with a timeout of 10 s.
+fn signed_by(sender: &str, receiver: &str, scheme: BabelbitScheme, nonce: u64, body: &str) -> HeaderMap {
+    let signer = Signer::with_clock(key(sender), "203.0.113.7", scheme, Arc::new(ManualClock::at(nonce)));
+    let peer = Peer::new(key(receiver).hotkey(), "10.0.0.1", 8091).unwrap();
+    let timeout = Duration::from_secs(10);
+    signer.headers(&peer, &Method::POST, "/v1/predict", "X", timeout, body.as_bytes()).unwrap()
+}
+
+fn signed(nonce: u64) -> HeaderMap {
+    signed_by("//Alice", "//Bob", BabelbitScheme::axon(), nonce, BODY)
+}
+
+fn signed_with_body(nonce: u64) -> HeaderMap {
+    signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, BODY)
+}
+
+fn with(mut headers: HeaderMap, name: &'static str, value: &str) -> HeaderMap {
+    headers.insert(name, HeaderValue::from_str(value).unwrap());
+    headers
+}
+
+fn refused(status: u16, text: &str) -> (u16, String) {
+    (status, text.to_owned())
+}
+
+#[tokio::test]
+async fn a_signed_request_reaches_the_handler() {
+    let server = Server::open();
+    let expected = format!("{} {BODY}", key("//Alice").hotkey());
+    assert_eq!(server.send(&signed(NOW), BODY).await, (StatusCode::OK, expected.clone()));
+    assert_eq!(server.send(&signed_with_body(NOW + 1), BODY).await, (StatusCode::OK, expected));
+}
+
+#[tokio::test]
+async fn unsigned_requests_are_refused() {
+    let server = Server::open();
+    let missing = |name: &str| refused(401, &format!("header {name} is missing"));
+    assert_eq!(server.refusal(&HeaderMap::new(), BODY).await, missing("bt_header_dendrite_nonce"));
+    let mut headers = signed(NOW);
+    headers.remove(&SIGNATURE);
+    assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
+    let headers = with(signed(NOW), SIGNATURE.as_str(), "");
+    assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
+}
+
+#[tokio::test]
+async fn false_signatures_are_refused() {
+    let server = Server::open();
+    let wrong = refused(401, "signature does not match");
+    let text = signed(NOW)[SIGNATURE].to_str().unwrap().to_owned();
+
+    let truncated = with(signed(NOW), SIGNATURE.as_str(), &text[..100]);
+    let malformed = refused(400, "header bt_header_dendrite_signature is malformed");
+    assert_eq!(server.refusal(&truncated, BODY).await, malformed);
+    let zero = with(signed(NOW), SIGNATURE.as_str(), &format!("0x{}", "0".repeat(128)));
+    assert_eq!(server.refusal(&zero, BODY).await, wrong);
+    // Charlie signs and says to be Alice.
+    let alice = key("//Alice").hotkey().to_string();
+    let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
+    assert_eq!(server.refusal(&with(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await, wrong);
+    // Dave got the request and passes it on to Bob.
+    let to_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
+    let foreign = refused(401, "request was signed for another receiver");
+    assert_eq!(server.refusal(&to_dave, BODY).await, foreign);
+    let bob = key("//Bob").hotkey().to_string();
+    assert_eq!(server.refusal(&with(to_dave, "bt_header_axon_hotkey", &bob), BODY).await, wrong);
+    // Other values than those that were signed.
+    for (name, value) in [
+        ("bt_header_dendrite_nonce", (NOW + 1).to_string()),
+        ("bt_header_dendrite_uuid", "00000000-0000-4000-8000-000000000000".to_owned()),
+    ] {
+        assert_eq!(server.refusal(&with(signed(NOW), name, &value), BODY).await, wrong, "{name}");
+    }
+    // None of them used up the nonce.
+    assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead() {
+    let server = Server::open();
+    let stale = refused(401, "request is too old");
+    for (nonce, ok) in [
+        (NOW - 14 * SECOND, true),
+        (NOW - 14 * SECOND - 1, false),
+        (NOW + 3 * SECOND, true),
+        (NOW + 3 * SECOND + 1, false),
+        (0, false),
+        (u64::MAX - 1, false),
+    ] {
+        let (status, body) = server.send(&signed(nonce), BODY).await;
+        assert_eq!(status.is_success(), ok, "{nonce}: {body}");
+        assert!(ok || status == StatusCode::UNAUTHORIZED, "{nonce}: {body}");
+    }
+    // The timeout is the caller's word and is not signed: it counts up to a minute.
+    let day = |nonce| with(signed(nonce), "timeout", "86400.0");
+    assert_eq!(server.refusal(&day(NOW - 64 * SECOND - 1), BODY).await, stale);
+    assert_eq!(server.send(&day(NOW - 64 * SECOND), BODY).await.0, StatusCode::OK);
+    let mut without = signed(NOW - 4 * SECOND - 1);
+    without.remove("timeout");
+    assert_eq!(server.refusal(&without, BODY).await, stale);
+}
+
+#[tokio::test]
+async fn replays_are_refused_as_long_as_they_are_fresh() {
+    let server = Server::open();
+    let seen = refused(401, "request was seen before");
+    assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, seen);
+    assert_eq!(server.refusal(&signed(NOW), "another body").await, seen);
+    let longest = with(signed(NOW), "timeout", "86400.0");
+    server.clock.advance(Duration::from_secs(64));
+    assert_eq!(server.refusal(&longest, BODY).await, seen);
+    server.clock.advance(Duration::from_nanos(1));
+    assert_eq!(server.refusal(&longest, BODY).await, refused(401, "request is too old"));
+    // Another sender may use the same nonce.
+    let other = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW + 60 * SECOND, BODY);
+    assert_eq!(server.send(&other, BODY).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_altered_body_is_refused_where_its_hash_is_signed() {
+    let server = Server::open();
+    let altered = BODY.replace("s1", "s2");
+    let mismatch = refused(401, "request body does not match its signed hash");
+    assert_eq!(server.refusal(&signed_with_body(NOW), altered.clone()).await, mismatch);
+    // A hash that fits the altered body is not the one that was signed; nor may the hash be taken away.
+    let hash = crate::compact_hash(altered.as_bytes()).unwrap();
+    let wrong = refused(401, "signature does not match");
+    let rehashed = with(signed_with_body(NOW), "computed_body_hash", &hash);
+    assert_eq!(server.refusal(&rehashed, altered.clone()).await, wrong);
+    let unhashed = with(signed_with_body(NOW), "computed_body_hash", "");
+    assert_eq!(server.refusal(&unhashed, altered.clone()).await, wrong);
+    // What the axon form leaves open.
+    assert_eq!(server.send(&signed(NOW), altered).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn no_flipped_bit_passes() {
+    let server = Server::open();
+    let headers = signed_with_body(NOW);
+    let mut flips = 0;
+    for name in [
+        "bt_header_dendrite_nonce",
+        "bt_header_dendrite_hotkey",
+        "bt_header_dendrite_signature",
+        "bt_header_dendrite_uuid",
+        "bt_header_axon_hotkey",
+        "computed_body_hash",
+    ] {
+        let value = headers[name].as_bytes();
+        for bit in 0..8 * value.len() {
+            let mut value = value.to_vec();
+            value[bit / 8] ^= 1 << (bit % 8);
+            // Not a header, or the same signature in other hex digits.
+            let same = name == SIGNATURE.as_str() && value.eq_ignore_ascii_case(headers[name].as_bytes());
+            if same || HeaderValue::from_bytes(&value).is_err() {
+                continue;
+            }
+            let value = HeaderValue::from_bytes(&value).unwrap();
+            let mut headers = headers.clone();
+            headers.insert(name, value);
+            let (status, body) = server.send(&headers, BODY).await;
+            assert!(status.is_client_error(), "{name} bit {bit}: {status} {body}");
+            flips += 1;
+        }
+    }
+    for bit in 0..8 * BODY.len() {
+        let mut body = BODY.as_bytes().to_vec();
+        body[bit / 8] ^= 1 << (bit % 8);
+        let (status, text) = server.send(&headers, body).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "body bit {bit}: {text}");
+        flips += 1;
+    }
+    assert!(flips > 2_000, "{flips}");
+    assert_eq!(server.send(&headers, BODY).await.0, StatusCode::OK, "the original passes");
+}
+
+#[tokio::test]
+async fn doubled_headers_are_refused() {
+    let mut headers = signed(NOW);
+    headers.append("bt_header_dendrite_nonce", HeaderValue::from(NOW + 1));
+    let doubled = refused(400, "header bt_header_dendrite_nonce is given more than once");
+    assert_eq!(Server::open().refusal(&headers, BODY).await, doubled);
+}
+
+#[tokio::test]
+async fn limits_come_before_everything_else() {
+    let limits = Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
+    let server = Server::new(limits, Policy::AllowAll);
+    let large = refused(431, "request headers are too large");
+    assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
+    let mut many = signed(NOW);
+    (0..64).for_each(|_| assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x")));
+    assert_eq!(server.refusal(&many, BODY).await, large);
+
+    // Ten gigabytes announced, and one byte more than allowed sent without announcing it.
+    let too_large = refused(413, "request body is larger than 64 bytes");
+    let announced = with(signed(NOW), "content-length", "10000000000");
+    assert_eq!(server.refusal(&announced, Body::empty()).await, too_large);
+    assert_eq!(server.refusal(&signed(NOW), " ".repeat(65)).await, too_large);
+    assert_eq!(server.send(&signed(NOW), " ".repeat(64)).await.0, StatusCode::OK);
+
+    let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+    assert_eq!(server.refusal(&signed(NOW + 1), never).await, refused(408, "request body did not arrive within 5ms"));
+    let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+    let unreadable = refused(400, "request body could not be read");
+    assert_eq!(server.refusal(&signed(NOW + 1), Body::from_stream(broken)).await, unreadable);
+}
+
+#[tokio::test]
+async fn bodies_above_axums_own_limit_arrive_when_ours_allows_them() {
+    let (status, body) = Server::open().send(&signed(NOW), "x".repeat(3 << 20)).await;
+    assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
+}
+
+#[tokio::test]
+async fn only_the_hotkeys_on_the_list_may_call() {
+    let server = Server::new(Limits::default(), Policy::only([key("//Charlie").hotkey()]));
+    let alice = key("//Alice").hotkey();
+    let unwanted = refused(403, &format!("hotkey {alice} is not allowed here"));
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, unwanted);
+    let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
+    assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
+    // Whether a key is on the list is told only to its owner.
+    let forged = with(signed(NOW), SIGNATURE.as_str(), &format!("0x{}", "0".repeat(128)));
+    assert_eq!(server.refusal(&forged, BODY).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_flooding_sender_is_held_back() {
+    let server = Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::AllowAll);
+    assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
+    assert_eq!(server.send(&signed(NOW + 1), BODY).await.0, StatusCode::OK);
+    assert_eq!(server.refusal(&signed(NOW + 2), BODY).await.0, 429);
+    let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
+    assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_handler_outside_the_layer_gets_no_caller() {
+    let router = Router::new().route("/", post(|_: Caller| async {}));
+    let response = router.oneshot(Request::post("/").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"error": "header signature is missing"}));
+}

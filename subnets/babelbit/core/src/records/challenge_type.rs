@@ -1,0 +1,63 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which contest a challenge belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChallengeType {
+    /// Miners behind their own axons. Older files call it `round1`.
+    #[default]
+    #[serde(alias = "round1")]
+    Main,
+    /// As `main`, with a challenge that only one validator plays.
+    Solo,
+    /// Miners in managed containers. Older files call it `round2`.
+    #[serde(alias = "round2")]
+    Arena,
+}
+
+impl ChallengeType {
+    /// The name in paths and files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Solo => "solo",
+            Self::Arena => "arena",
+        }
+    }
+
+    /// The name that older files use, where there was one.
+    pub const fn alias(self) -> Option<&'static str> {
+        match self {
+            Self::Main => Some("round1"),
+            Self::Arena => Some("round2"),
+            Self::Solo => None,
+        }
+    }
+}
+
+impl fmt::Display for ChallengeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no contest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no challenge type: use `main`, `solo` or `arena`")]
+pub struct UnknownChallengeType(String);
+
+impl FromStr for ChallengeType {
+    type Err = UnknownChallengeType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownChallengeType> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "main" | "round1" => Ok(Self::Main),
+            "solo" => Ok(Self::Solo),
+            "arena" | "round2" => Ok(Self::Arena),
+            _ => Err(UnknownChallengeType(text.to_owned())),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+use serde_json::json;
+
+use super::*;
+
+const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+#[test]
+fn types_and_their_old_names() {
+    for (text, expected) in [
+        ("main", ChallengeType::Main),
+        ("round1", ChallengeType::Main),
+        ("Solo", ChallengeType::Solo),
+        ("arena", ChallengeType::Arena),
+        ("round2", ChallengeType::Arena),
+    ] {
+        assert_eq!(text.parse(), Ok(expected));
+        assert_eq!(serde_json::from_value::<ChallengeType>(json!(text.to_lowercase())).unwrap(), expected);
+    }
+    assert!("qualifying".parse::<ChallengeType>().is_err());
+}
+
+#[test]
+fn heads_of_score_files() {
+    let head = |file: serde_json::Value| ScoreFileHead::parse(file.to_string().as_bytes());
+    let kind = |kind: serde_json::Value| {
+        head(json!({"challenge_uid": "c", "challenge_type": kind, "miner_uid": 3, "miner_hotkey": ALICE, "x": 1}))
+            .unwrap()
+            .challenge_type
+    };
+    assert_eq!(kind(json!("round2")), Some(ChallengeType::Arena));
+    assert_eq!(kind(json!(null)), Some(ChallengeType::Main));
+    assert_eq!(kind(json!(" ")), Some(ChallengeType::Main));
+    assert_eq!(kind(json!("other")), None);
+    let untyped = head(json!({"challenge_uid": "c", "miner_uid": 3, "miner_hotkey": ALICE})).unwrap();
+    assert_eq!(untyped.challenge_type, Some(ChallengeType::Main));
+    assert_eq!(head(json!({"challenge_uid": "c"})), None);
+    assert_eq!(head(json!([])), None);
+    assert_eq!(ScoreFileHead::parse(b"{"), None);
+}
+
+#[test]
+fn status_names() {
+    assert_eq!(status_file_names("c", ChallengeType::Main), ["c__main.json", "c.json", "c__round1.json"]);
+    assert_eq!(status_file_names("c", ChallengeType::Arena), ["c__arena.json", "c__round2.json"]);
+    assert_eq!(status_file_names("c", ChallengeType::Solo), ["c__solo.json"]);
+}
+
+#[test]
+fn methods_that_agree_and_that_do_not() {
+    assert_eq!(common_method(["a", "a"]), "a");
+    assert_eq!(common_method(["a", "b"]), METHOD_MIXED);
+    assert_eq!(common_method([]), METHOD_NOT_SCORED);
+}
+
+#[test]
+fn breakdown_of_a_failure_has_one_key() {
+    let breakdown = ScoreBreakdown { prediction_error: Some("RuntimeError:boom".into()), ..Default::default() };
+    assert_eq!(serde_json::to_value(breakdown).unwrap(), json!({"prediction_error": "RuntimeError:boom"}));
+}

@@ -1,0 +1,196 @@
+//! What a reply should have said, and how fast: the reference data of a challenge.
+//!
+//! A document lists the utterances of one challenge: `{"challenge_uid"?, "utterances": […]}`. Each utterance follows
+//! one of three schemas; the first that applies counts:
+//!
+//! | Schema | text | words | words per second |
+//! |---|---|---|---|
+//! | `target` is an object | `target.text` | `target.words` | `target.wps` |
+//! | `reference_text` is given | `reference_text` | `reference_words` | `reference_wps` |
+//! | `utterance_translations` is a list | `text` of the entry in the target language, else of the first object | its `words` | its `reference_wps` |
+
+mod ids;
+mod schema;
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use taonet_primitives::Word;
+
+pub use ids::same_utterance;
+
+/// The speaking rate that counts where neither a rate nor usable word times are given, in words per second.
+pub const DEFAULT_WORDS_PER_SECOND: f64 = 4.0;
+
+/// Why there is no reference for an utterance.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// The utterance was found but says nothing.
+    #[error("Missing reference text in scoring metadata")]
+    MissingText,
+    /// The utterance follows none of the three schemas.
+    #[error("Unsupported scoring metadata schema")]
+    UnknownSchema,
+    /// The document is not an object with a list `utterances`.
+    #[error("Scoring metadata must be an object with a list `utterances`")]
+    NotADocument,
+    /// No utterance of the document has this id.
+    // A KeyError prints its message in quotes.
+    #[error("'Utterance {0} not found in scoring metadata'")]
+    NotFound(String),
+    /// An utterance id is needed: the document holds several utterances.
+    #[error("The document holds {0} utterances: name one by its `utterance_id`")]
+    Ambiguous(usize),
+    /// There is no document for the challenge.
+    #[error("Scoring metadata not found: {}", .0.display())]
+    NoFile(PathBuf),
+}
+
+impl ReferenceError {
+    /// The name of the exception that the reference system raises in this case.
+    pub const fn python_name(&self) -> &'static str {
+        match self {
+            Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) => "ValueError",
+            Self::NotFound(_) => "KeyError",
+            Self::NoFile(_) => "FileNotFoundError",
+        }
+    }
+}
+
+/// What a reply to one utterance should have said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// The text, trimmed, never empty.
+    pub text: String,
+    /// Its words with times; empty where the document gives none.
+    pub words: Vec<Word>,
+    /// Words per second, above 0.
+    pub wps: f64,
+    /// The language that the document names for the text, lowercase.
+    pub language: Option<String>,
+    /// Where the document came from, for the record.
+    pub source: Option<String>,
+}
+
+impl Reference {
+    /// A reference from its parts; the rate is `wps` where that is above 0, else that of the words.
+    ///
+    /// # Errors
+    /// [`ReferenceError::MissingText`] when the text is blank.
+    pub fn new(text: &str, words: Vec<Word>, wps: Option<f64>) -> Result<Self, ReferenceError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(ReferenceError::MissingText);
+        }
+        let wps = wps.filter(|wps| wps.is_finite() && *wps > 0.0).unwrap_or_else(|| words_per_second(&words));
+        Ok(Self { text: text.to_owned(), words, wps, language: None, source: None })
+    }
+
+    /// The same reference with a note of where it came from.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// Non-blank words per second from the first word's start to the last word's end;
+/// [`DEFAULT_WORDS_PER_SECOND`] with fewer than two words, no time between them, or blank words only.
+pub fn words_per_second(words: &[Word]) -> f64 {
+    let (Some(first), Some(last)) = (words.first(), words.last()) else { return DEFAULT_WORDS_PER_SECOND };
+    let span = last.end - first.start;
+    let spoken = words.iter().filter(|word| !word.text.trim().is_empty()).count();
+    if words.len() < 2 || span.is_nan() || span <= 0.0 || spoken == 0 {
+        return DEFAULT_WORDS_PER_SECOND;
+    }
+    spoken as f64 / span
+}
+
+/// The reference data of a challenge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReferenceDocument {
+    challenge_uid: Option<String>,
+    language: Option<String>,
+    /// Position in the document and the utterance.
+    utterances: Vec<(usize, Map<String, Value>)>,
+}
+
+impl ReferenceDocument {
+    /// Reads a document. A single utterance in one of the three schemas counts as a document of one. Entries that are
+    /// no objects are skipped.
+    ///
+    /// # Errors
+    /// [`ReferenceError::NotADocument`] when the value is neither.
+    pub fn parse(value: Value) -> Result<Self, ReferenceError> {
+        let Value::Object(mut document) = value else { return Err(ReferenceError::NotADocument) };
+        let challenge_uid = schema::text_of(document.get("challenge_uid"));
+        let language = schema::language_of(document.get("target_language"));
+        let utterances = match document.remove("utterances") {
+            Some(Value::Array(list)) => list
+                .into_iter()
+                .enumerate()
+                .filter_map(|(position, entry)| match entry {
+                    Value::Object(entry) => Some((position, entry)),
+                    _ => None,
+                })
+                .collect(),
+            None if schema::applies(&document) => vec![(0, document)],
+            _ => return Err(ReferenceError::NotADocument),
+        };
+        Ok(Self { challenge_uid, language, utterances })
+    }
+
+    /// The challenge that the document names.
+    pub fn challenge_uid(&self) -> Option<&str> {
+        self.challenge_uid.as_deref()
+    }
+
+    /// Number of utterances.
+    pub fn len(&self) -> usize {
+        self.utterances.len()
+    }
+
+    /// Whether there is no utterance at all.
+    pub fn is_empty(&self) -> bool {
+        self.utterances.is_empty()
+    }
+
+    /// The reference of an utterance; of several with this id the first. `target_language` (e.g. `en`) picks the entry
+    /// of the translations schema.
+    ///
+    /// # Errors
+    /// [`ReferenceError::NotFound`] when no utterance has this id, else as [`ReferenceDocument::sole`].
+    pub fn find(&self, utterance_id: &str, target_language: &str) -> Result<Reference, ReferenceError> {
+        let (_, entry) = self
+            .utterances
+            .iter()
+            .find(|(position, entry)| same_utterance(utterance_id, &schema::id_of(entry, *position)))
+            .ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
+        self.read(entry, target_language)
+    }
+
+    /// The reference of the only utterance.
+    ///
+    /// # Errors
+    /// [`ReferenceError::Ambiguous`] when there are none or several, [`ReferenceError::UnknownSchema`] and
+    /// [`ReferenceError::MissingText`] when the utterance itself is at fault.
+    pub fn sole(&self, target_language: &str) -> Result<Reference, ReferenceError> {
+        match self.utterances.as_slice() {
+            [(_, entry)] => self.read(entry, target_language),
+            several => Err(ReferenceError::Ambiguous(several.len())),
+        }
+    }
+
+    fn read(&self, entry: &Map<String, Value>, target_language: &str) -> Result<Reference, ReferenceError> {
+        let mut reference = schema::reference_of(entry, target_language)?;
+        reference.language = reference
+            .language
+            .or_else(|| schema::language_of(entry.get("target_language")))
+            .or_else(|| self.language.clone());
+        Ok(reference)
+    }
+}
+
+#[cfg(test)]
+mod tests;

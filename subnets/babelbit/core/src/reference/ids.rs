@@ -1,0 +1,77 @@
+//! Utterance ids come bare (`7`), padded (`007`) or behind the challenge's name (`challenge-x:007`): all mean the same.
+
+/// Whether two ids mean the same utterance: one of the forms of the one is a form of the other.
+///
+/// The forms of an id are its trimmed text, the part after the last colon, and each of these with the integer written
+/// plainly: `challenge-x:007` has `challenge-x:007`, `007` and `7`.
+pub fn same_utterance(left: &str, right: &str) -> bool {
+    let right = forms(right);
+    forms(left).iter().any(|form| right.contains(form))
+}
+
+fn forms(id: &str) -> Vec<String> {
+    let whole = id.trim();
+    let tail = whole.rsplit(':').next().unwrap_or(whole).trim();
+    let mut forms = Vec::with_capacity(4);
+    for form in [whole, tail] {
+        forms.push(form.to_owned());
+        forms.extend(plain_integer(form));
+    }
+    forms.retain(|form| !form.is_empty());
+    forms
+}
+
+/// The integer without sign of plus, leading zeros and digit separators; none when the text is no integer.
+fn plain_integer(text: &str) -> Option<String> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
+        return None;
+    }
+    let digits = digits.replace('_', "");
+    let plain = digits.trim_start_matches('0');
+    Some(match (plain, negative) {
+        ("", _) => "0".to_owned(),
+        (plain, false) => plain.to_owned(),
+        (plain, true) => format!("-{plain}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_these_forms() {
+        let distinct = |id| {
+            let mut forms = forms(id);
+            forms.sort();
+            forms.dedup();
+            forms
+        };
+        assert_eq!(distinct(" challenge-x:007 "), ["007", "7", "challenge-x:007"]);
+        assert_eq!(distinct("0"), ["0"]);
+        assert_eq!(distinct("u:+1_0"), ["+1_0", "10", "u:+1_0"]);
+        assert_eq!(distinct("u:-03"), ["-03", "-3", "u:-03"]);
+        assert_eq!(distinct("intro"), ["intro"]);
+        assert_eq!(distinct("a:"), ["a:"]);
+        assert_eq!(distinct("  "), Vec::<String>::new());
+    }
+
+    #[test]
+    fn ids_match_when_a_form_is_common() {
+        for (left, right, same) in [
+            ("challenge-x:007", "7", true),
+            ("challenge-x:0", "0", true),
+            ("a:7", "b:7", true),
+            ("intro", "u:intro", true),
+            ("7", "8", false),
+            ("", "", false),
+            ("a:", ":", false),
+        ] {
+            assert_eq!(same_utterance(left, right), same, "{left} {right}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! How good a reply was: `semantic_audio_v1`.
+//!
+//! A reply is recognised, compared with the reference by meaning ([`accuracy`]), held against its speaking rate
+//! ([`rate`]) and graded by how soon it ended after the source ([`latency`]); replies that say the same as a better
+//! one share its score ([`duplication`]). The score is the latency score where both gates are passed, else 0.
+//!
+//! [`score_batch`] scores all replies to one utterance, [`score_one`] a single one without the duplication step. What
+//! costs time (recognition, sentence vectors) happens elsewhere: see [`Evidence`].
+
+mod accuracy;
+mod assess;
+mod duplication;
+mod error;
+mod latency;
+mod mean;
+mod options;
+mod rate;
+mod result;
+mod timeline;
+
+pub use accuracy::{LANGUAGE_CONFIDENCE_FLOOR, accuracy, speaks_other_language};
+pub use assess::{BatchFailure, Evidence, Reply, score_batch, score_one};
+pub use duplication::{Duplication, duplication};
+pub use error::ScoreError;
+pub use latency::{Latency, latency};
+pub use mean::{MIXED_METHODS, challenge_mean, common_method};
+pub use options::{OptionsError, ScoreOptions};
+pub use rate::{Rate, duration_rate, speech_rate};
+pub use result::{
+    DuplicatePenalty, Gate, LatencyRow, Margins, SCORE_METHOD, SCORE_METHOD_ERROR, ScoreResult, SpeechRate,
+};
+pub use timeline::{Timeline, Timing, effective_completion};

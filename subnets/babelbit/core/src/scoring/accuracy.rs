@@ -1,0 +1,75 @@
+use crate::Rules;
+use crate::reference::Reference;
+
+use super::ScoreOptions;
+
+/// Under strict rules a recogniser less sure than this of the whole text is not believed about the language either.
+pub const LANGUAGE_CONFIDENCE_FLOOR: f32 = 0.5;
+
+/// How near two texts are in meaning, 0 to 1: the cosine of their sentence vectors (of unit length, equally long),
+/// computed in 32-bit floats. NaN counts as 0.
+pub fn accuracy(left: &[f32], right: &[f32]) -> f64 {
+    let cosine: f32 = left.iter().zip(right).map(|(left, right)| left * right).sum();
+    if cosine.is_nan() { 0.0 } else { f64::from(cosine.clamp(0.0, 1.0)) }
+}
+
+/// Whether a reply was heard in another language than it should be in. An unknown language passes.
+///
+/// The target is [`ScoreOptions::target_language`]; under strict rules the language that the reference names comes
+/// first, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`] makes the language unknown.
+pub fn speaks_other_language(
+    detected: &str,
+    confidence: Option<f32>,
+    reference: &Reference,
+    options: &ScoreOptions,
+) -> bool {
+    let detected = detected.trim().to_lowercase();
+    let target = match (options.rules, &reference.language) {
+        (Rules::Strict, Some(language)) => language,
+        _ => &options.target_language,
+    };
+    let unsure =
+        options.rules == Rules::Strict && confidence.is_some_and(|confidence| confidence < LANGUAGE_CONFIDENCE_FLOOR);
+    !detected.is_empty() && !unsure && detected != target.trim().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accuracy_is_the_clamped_cosine() {
+        for (left, right, expected) in [
+            ([1.0, 0.0], [1.0, 0.0], 1.0),
+            ([1.0, 0.0], [0.0, 1.0], 0.0),
+            ([1.0, 0.0], [-1.0, 0.0], 0.0),
+            ([2.0, 0.0], [1.0, 0.0], 1.0),
+            ([f32::NAN, 0.0], [1.0, 0.0], 0.0),
+        ] {
+            assert_eq!(accuracy(&left, &right), expected);
+        }
+    }
+
+    /// detected · confidence · language of the reference · fails under reference rules · under strict rules
+    #[test]
+    fn another_language_fails() {
+        for (detected, confidence, language, by_reference, by_strict) in [
+            ("en", None, None, false, false),
+            (" EN ", None, None, false, false),
+            ("", None, None, false, false),
+            ("fr", None, None, true, true),
+            ("de", None, Some("de"), true, false),
+            ("en", None, Some("de"), false, true),
+            ("fr", Some(0.4), None, true, false),
+            ("fr", Some(0.6), None, true, true),
+        ] {
+            let mut reference = Reference::new("x", vec![], None).unwrap();
+            reference.language = language.map(str::to_owned);
+            for (rules, fails) in [(Rules::Reference, by_reference), (Rules::Strict, by_strict)] {
+                let options = ScoreOptions { rules, ..ScoreOptions::default() };
+                let found = speaks_other_language(detected, confidence, &reference, &options);
+                assert_eq!(found, fails, "{detected:?} {confidence:?} {language:?} {rules}");
+            }
+        }
+    }
+}

@@ -1,0 +1,277 @@
+use taonet_primitives::Transcript;
+
+use super::result::{
+    DuplicatePenalty, Gate, LatencyRow, Margins, SCORE_METHOD, SCORE_METHOD_ERROR, ScoreResult, SpeechRate,
+};
+use super::{
+    Latency, Rate, ScoreError, ScoreOptions, Timing, accuracy, duplication, duration_rate, latency,
+    speaks_other_language, speech_rate,
+};
+use crate::Rules;
+use crate::reference::Reference;
+use crate::rounding::{round3, round4, round6};
+
+/// Why none of the replies to an utterance can be scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BatchFailure {
+    /// What is wrong with the reference.
+    pub error: ScoreError,
+    /// Where the reference was looked for, for the record.
+    pub source: Option<String>,
+}
+
+/// What is known of the words of a reply.
+#[derive(Debug, Clone)]
+pub enum Evidence<'a> {
+    /// The reply was recognised.
+    Heard {
+        /// What was heard.
+        transcript: &'a Transcript,
+        /// How sure the recogniser is of the whole text, 0 to 1, where it says so.
+        confidence: Option<f32>,
+    },
+    /// The reply could not be recognised or compared.
+    Failed(ScoreError),
+    /// The reply holds no sound, so nothing was recognised.
+    NoAudio,
+    /// The reply ended so late that nothing was recognised.
+    TooLate,
+}
+
+/// One reply to an utterance, ready to be scored.
+#[derive(Debug, Clone)]
+pub struct Reply<'a> {
+    /// Its length and end.
+    pub timing: Timing,
+    /// Its words.
+    pub evidence: Evidence<'a>,
+    /// The sentence vector of its text (of the empty text where there is none). Empty where it was not computed.
+    pub vector: &'a [f32],
+}
+
+/// Scores one reply without the duplication step. `reference_vector` is the sentence vector of the reference text.
+///
+/// A reference that failed gives an error result.
+pub fn score_one(
+    reference: Result<&Reference, &BatchFailure>,
+    reference_vector: &[f32],
+    reply: &Reply<'_>,
+    options: &ScoreOptions,
+) -> ScoreResult {
+    let basis = Basis { reference, timing: &reply.timing, options };
+    match (&reply.evidence, reference) {
+        (_, Err(failure)) => basis.error(&failure.error),
+        (Evidence::Failed(error), _) => basis.error(error),
+        (Evidence::NoAudio, _) => ScoreResult { gate: Some(Gate::NoAudio), ..basis.error(&ScoreError::NoAudio) },
+        (Evidence::TooLate, _) => basis.too_late(),
+        (Evidence::Heard { transcript, confidence }, Ok(reference)) => {
+            let seconds = reply.timing.predicted_duration.get();
+            if transcript.is_silent() && seconds > 0.0 {
+                return basis.error(&ScoreError::NoSpeech { seconds });
+            }
+            let blank = transcript.text.trim().is_empty();
+            let other_language = speaks_other_language(&transcript.detected_language, *confidence, reference, options);
+            let heard = Heard {
+                text: &transcript.text,
+                accuracy: if blank || other_language { 0.0 } else { accuracy(reference_vector, reply.vector) },
+                other_language: other_language && !blank,
+                rate: match options.rules {
+                    Rules::Strict if transcript.words.is_empty() => {
+                        duration_rate(transcript, seconds, reference.wps, options)
+                    }
+                    _ => speech_rate(&transcript.words, reference.wps, options),
+                },
+            };
+            basis.heard(&heard)
+        }
+    }
+}
+
+/// Scores all replies to one utterance, in order, the duplication step included.
+///
+/// `reference_vector` is the sentence vector of the reference text. Replies that were too late to be recognised take no
+/// part in the duplication step. A reference that failed gives error results for all, under reference rules without
+/// that step.
+pub fn score_batch(
+    reference: Result<&Reference, &BatchFailure>,
+    reference_vector: &[f32],
+    replies: &[Reply<'_>],
+    options: &ScoreOptions,
+) -> Vec<ScoreResult> {
+    let mut results: Vec<_> =
+        replies.iter().map(|reply| score_one(reference, reference_vector, reply, options)).collect();
+    if reference.is_err() && options.rules == Rules::Reference {
+        return results;
+    }
+    let mut taking_part = Vec::with_capacity(replies.len());
+    for (result, reply) in results.iter_mut().zip(replies) {
+        result.raw_score = Some(result.score);
+        if result.gate == Some(Gate::TooLate) {
+            result.duplicate_penalty = Some(DuplicatePenalty::absent(options));
+        } else {
+            taking_part.push((result, reply.vector));
+        }
+    }
+    let raw: Vec<_> = taking_part.iter().map(|(result, _)| result.score).collect();
+    let vectors: Vec<_> = taking_part.iter().map(|(_, vector)| *vector).collect();
+    for ((result, _), row) in taking_part.into_iter().zip(duplication(&raw, &vectors, options)) {
+        let penalty = DuplicatePenalty::of(&row, options);
+        result.score = penalty.final_score;
+        result.duplicate_penalty = Some(penalty);
+    }
+    results
+}
+
+/// What was found out about a reply that was heard.
+struct Heard<'a> {
+    text: &'a str,
+    accuracy: f64,
+    other_language: bool,
+    rate: Rate,
+}
+
+/// What every kind of result is made from.
+struct Basis<'a> {
+    reference: Result<&'a Reference, &'a BatchFailure>,
+    timing: &'a Timing,
+    options: &'a ScoreOptions,
+}
+
+impl Basis<'_> {
+    fn latency(&self) -> Latency {
+        latency(self.timing.effective_completion.get(), self.timing.source_duration.get(), self.options)
+    }
+
+    fn reference_wps(&self) -> Option<f64> {
+        self.reference.ok().map(|reference| round3(reference.wps))
+    }
+
+    /// A result with score 0 in which only the times are filled in.
+    fn empty(&self, latency: &Latency) -> ScoreResult {
+        let completion = round4(self.timing.effective_completion.get());
+        let source = round4(self.timing.source_duration.get());
+        ScoreResult {
+            score: 0.0,
+            raw_score: None,
+            accuracy: None,
+            accuracy_pass: None,
+            speech_rate: SpeechRate::Measured {
+                penalty: None,
+                miner_wps: None,
+                reference_wps: self.reference_wps(),
+                ratio: None,
+                reason: None,
+            },
+            latency: LatencyRow {
+                score: latency.score,
+                completion_sec: completion,
+                source_duration_sec: source,
+                overshoot_sec: round4(latency.overshoot),
+                allowed_overshoot_sec: Some(round4(latency.allowed)),
+            },
+            stt_text: None,
+            gt_text: self.reference.map_or_else(|_| String::new(), |reference| reference.text.clone()),
+            predicted_duration_sec: round4(self.timing.predicted_duration.get()),
+            effective_completion_sec: completion,
+            source_duration_sec: source,
+            score_is_fallback: false,
+            score_method: SCORE_METHOD.to_owned(),
+            scoring_metadata_source: match self.reference {
+                Ok(reference) => reference.source.clone(),
+                Err(failure) => failure.source.clone(),
+            },
+            duplicate_penalty: None,
+            score_error: None,
+            gate: None,
+            margins: None,
+            failed: Vec::new(),
+        }
+    }
+
+    fn heard(&self, heard: &Heard<'_>) -> ScoreResult {
+        let Heard { accuracy, rate, .. } = heard;
+        let latency = self.latency();
+        let pass = *accuracy >= self.options.accuracy_threshold;
+        let mut failed = Vec::new();
+        match (pass, heard.other_language) {
+            (_, true) => failed.push(Gate::Language),
+            (false, false) => failed.push(Gate::Accuracy),
+            (true, false) => {}
+        }
+        if !rate.passes() {
+            failed.push(Gate::Rate);
+        }
+        if latency.score <= 0.0 {
+            failed.push(Gate::TooLate);
+        }
+        let strict = self.options.rules == Rules::Strict;
+        let bounds = |ratio: f64| (ratio - self.options.rate_lower).min(self.options.rate_upper - ratio);
+        ScoreResult {
+            score: if pass && rate.passes() { latency.score } else { 0.0 },
+            accuracy: Some(round6(*accuracy)),
+            accuracy_pass: Some(pass),
+            speech_rate: SpeechRate::Measured {
+                penalty: Some(round6(rate.penalty)),
+                miner_wps: rate.miner_wps.map(round3),
+                reference_wps: self.reference_wps(),
+                ratio: rate.ratio.map(round3),
+                reason: None,
+            },
+            stt_text: Some(heard.text.to_owned()),
+            margins: strict.then(|| Margins {
+                accuracy: round6(accuracy - self.options.accuracy_threshold),
+                rate: rate.ratio.map(|ratio| round6(bounds(ratio))),
+            }),
+            failed,
+            ..self.empty(&latency)
+        }
+    }
+
+    fn too_late(&self) -> ScoreResult {
+        ScoreResult { gate: Some(Gate::TooLate), failed: vec![Gate::TooLate], ..self.empty(&self.latency()) }
+    }
+
+    /// Under reference rules some fields are left out, the source of a single reply is not recorded, and the latency
+    /// score is 1 whatever the times are. Strict rules fill in what is known.
+    fn error(&self, error: &ScoreError) -> ScoreResult {
+        let reason = "scoring_error".to_owned();
+        let known = self.empty(&self.latency());
+        let failed = match error {
+            ScoreError::NoAudio => Gate::NoAudio,
+            ScoreError::NoSpeech { .. } => Gate::NoSpeech,
+            _ => Gate::ScoringError,
+        };
+        let mut result = ScoreResult {
+            accuracy: Some(0.0),
+            accuracy_pass: Some(false),
+            stt_text: Some(String::new()),
+            score_method: SCORE_METHOD_ERROR.to_owned(),
+            score_error: Some(error.to_string()),
+            failed: vec![failed],
+            ..known
+        };
+        match self.options.rules {
+            Rules::Reference => {
+                result.speech_rate = SpeechRate::Unknown { penalty: 0, reason };
+                result.latency.score = 1.0;
+                result.latency.allowed_overshoot_sec = None;
+                if self.reference.is_ok() {
+                    result.scoring_metadata_source = None;
+                }
+            }
+            Rules::Strict => {
+                result.speech_rate = SpeechRate::Measured {
+                    penalty: Some(0.0),
+                    miner_wps: None,
+                    reference_wps: self.reference_wps(),
+                    ratio: None,
+                    reason: Some(reason),
+                };
+            }
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

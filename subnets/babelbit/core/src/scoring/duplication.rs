@@ -1,0 +1,102 @@
+//! Replies that say the same share one score: who sends another's words gains nothing by it.
+//!
+//! With `w_ij` how alike two replies are (0 at the threshold, 1 for equal ones), `p_j` the score of the other and
+//! `rel_ij` how much better the other is (0 when it is worse by epsilon, 1 when it is no worse):
+//! `pressure_i = 1 + Σ_j w_ij · p_j · rel_ij` and `final_i = raw_i · pressure_i^-gamma`.
+//!
+//! All arithmetic is in 32-bit floats, as in the reference system.
+
+mod similarity;
+
+use super::ScoreOptions;
+use similarity::Similarities;
+
+/// What the duplication step makes of one reply. Unrounded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Duplication {
+    /// The score before, cleaned: at least 0, finite.
+    pub raw_score: f32,
+    /// The score after.
+    pub final_score: f32,
+    /// `final_score` over `raw_score`.
+    pub penalty_factor: f32,
+    /// At least 1; 1 means that no other reply weighs on this one.
+    pub duplicate_pressure: f32,
+    /// Greatest cosine to another reply, at least 0.
+    pub max_peer_similarity: f32,
+}
+
+/// Lowers the scores of replies that say the same as others no worse than they are.
+///
+/// `raw` holds one score for each vector. Vectors need not have unit length; one that is empty, zero or of another
+/// length than most is like no other. NaN and infinite components and scores count as 0.
+pub fn duplication(raw: &[f64], vectors: &[&[f32]], options: &ScoreOptions) -> Vec<Duplication> {
+    let raw: Vec<f32> = raw.iter().map(|score| clean(*score as f32).max(0.0)).collect();
+    let untouched = |raw_score| Duplication {
+        raw_score,
+        final_score: raw_score,
+        penalty_factor: 1.0,
+        duplicate_pressure: 1.0,
+        max_peer_similarity: 0.0,
+    };
+    let mut rows: Vec<_> = raw.iter().map(|score| untouched(*score)).collect();
+    if raw.len() < 2 {
+        return rows;
+    }
+    let pull = Pull::new(options);
+    let similarities = Similarities::of(vectors);
+    for (i, row) in rows.iter_mut().enumerate() {
+        let mut pressure = 0.0_f32;
+        for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw).enumerate() {
+            if i != j {
+                row.max_peer_similarity = row.max_peer_similarity.max(*similarity);
+                pressure += pull.of(*similarity, *score, row.raw_score);
+            }
+        }
+        row.duplicate_pressure = 1.0 + pressure;
+        row.penalty_factor = row.duplicate_pressure.powf(-pull.gamma);
+        row.final_score = row.raw_score * row.penalty_factor;
+    }
+    rows
+}
+
+fn clean(value: f32) -> f32 {
+    if value.is_finite() { value } else { 0.0 }
+}
+
+/// How one reply weighs on another.
+struct Pull {
+    threshold: f32,
+    min_score: f32,
+    epsilon: f32,
+    gamma: f32,
+}
+
+impl Pull {
+    fn new(options: &ScoreOptions) -> Self {
+        Self {
+            threshold: options.similarity_threshold() as f32,
+            min_score: options.duplication_min_score_for_pressure.max(0.0) as f32,
+            epsilon: options.duplication_score_epsilon as f32,
+            gamma: options.duplication_gamma.max(0.0) as f32,
+        }
+    }
+
+    fn of(&self, similarity: f32, peer: f32, own: f32) -> f32 {
+        if similarity <= self.threshold || peer < self.min_score {
+            return 0.0;
+        }
+        let weight = ((similarity - self.threshold) / (1.0 - self.threshold)).clamp(0.0, 1.0);
+        let relative = if self.epsilon > 0.0 {
+            ((peer - own + self.epsilon) / self.epsilon).clamp(0.0, 1.0)
+        } else if peer >= own {
+            1.0
+        } else {
+            0.0
+        };
+        weight * peer * relative
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+use crate::Rules;
+
+/// The method of a challenge whose utterances were scored by different methods.
+pub const MIXED_METHODS: &str = "mixed_semantic_audio_scores";
+
+/// A miner's score of a whole challenge: the mean over its recorded utterances, unrounded; 0 where there are none.
+///
+/// Under strict rules the sum is divided by `total`, the number of utterances of the challenge: a miner that was
+/// dropped early does not gain from it.
+pub fn challenge_mean(scores: &[f64], total: usize, rules: Rules) -> f64 {
+    let count = match rules {
+        Rules::Reference => scores.len(),
+        Rules::Strict => scores.len().max(total),
+    };
+    if count == 0 { 0.0 } else { scores.iter().sum::<f64>() / count as f64 }
+}
+
+/// The method that all utterances share, else [`MIXED_METHODS`]; none without utterances.
+pub fn common_method<'a>(methods: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let mut methods = methods.into_iter();
+    let first = methods.next()?;
+    Some(if methods.all(|method| method == first) { first } else { MIXED_METHODS })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scores · utterances of the challenge · mean by reference · by strict
+    #[test]
+    fn the_mean_is_over_recorded_or_all_utterances() {
+        for (scores, total, by_reference, by_strict) in [
+            (&[0.2, 0.6][..], 2, 0.4, 0.4),
+            (&[0.2, 0.6], 4, 0.4, 0.2),
+            (&[], 4, 0.0, 0.0),
+            (&[], 0, 0.0, 0.0),
+            (&[1.0, 0.5], 1, 0.75, 0.75),
+        ] {
+            assert_eq!(challenge_mean(scores, total, Rules::Reference), by_reference);
+            assert_eq!(challenge_mean(scores, total, Rules::Strict), by_strict);
+        }
+    }
+
+    #[test]
+    fn methods_are_common_or_mixed() {
+        assert_eq!(common_method([]), None);
+        assert_eq!(common_method(["a", "a"]), Some("a"));
+        assert_eq!(common_method(["a", "b"]), Some(MIXED_METHODS));
+    }
+}

@@ -1,0 +1,177 @@
+use serde::{Deserialize, Serialize};
+
+use crate::Rules;
+
+/// The largest similarity threshold: above it the distance to 1 could not be divided by.
+const MAX_SIMILARITY_THRESHOLD: f64 = 0.999_999;
+
+/// A setting that cannot be meant.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// A number is NaN or infinite.
+    #[error("{name} must be a finite number, not {value}")]
+    NotFinite {
+        /// Name of the setting.
+        name: &'static str,
+        /// What it was set to.
+        value: f64,
+    },
+    /// A number is below 0.
+    #[error("{name} must not be below 0, it is {value}")]
+    Negative {
+        /// Name of the setting.
+        name: &'static str,
+        /// What it was set to.
+        value: f64,
+    },
+    /// The lower bound of a range lies above the upper one.
+    #[error("{lower} must not be above {upper}")]
+    Reversed {
+        /// Name of the lower bound.
+        lower: &'static str,
+        /// Name of the upper bound.
+        upper: &'static str,
+    },
+}
+
+/// The numbers of the contest. The default is what validators use today.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScoreOptions {
+    /// Whose rules count where the reference system has a defect.
+    pub rules: Rules,
+    /// The language that replies should be in, ISO 639-1.
+    pub target_language: String,
+    /// Accuracy from which a reply passes.
+    pub accuracy_threshold: f64,
+    /// Lowest ratio of the reply's speaking rate to the reference's that passes.
+    pub rate_lower: f64,
+    /// Highest ratio that passes.
+    pub rate_upper: f64,
+    /// Overshoot at which the latency score reaches 0, as a share of the source's duration.
+    pub latency_overshoot_fraction: f64,
+    /// Least such overshoot, in seconds.
+    pub latency_min_overshoot_sec: f64,
+    /// Greatest such overshoot, in seconds.
+    pub latency_max_overshoot_sec: f64,
+    /// How the latency score falls: 1 is a straight line, 2 a parabola.
+    pub latency_power: f64,
+    /// Cosine above which two replies begin to count as the same.
+    pub duplication_similarity_threshold: f64,
+    /// How strongly the pressure of equal replies lowers a score.
+    pub duplication_gamma: f64,
+    /// Score from which a reply puts pressure on others.
+    pub duplication_min_score_for_pressure: f64,
+    /// How much worse a reply may be and still put full pressure on a better one, and none beyond.
+    pub duplication_score_epsilon: f64,
+}
+
+impl Default for ScoreOptions {
+    fn default() -> Self {
+        Self {
+            rules: Rules::Reference,
+            target_language: "en".to_owned(),
+            accuracy_threshold: 0.65,
+            rate_lower: 0.3,
+            rate_upper: 1.3,
+            latency_overshoot_fraction: 0.3,
+            latency_min_overshoot_sec: 2.0,
+            latency_max_overshoot_sec: 10.0,
+            latency_power: 2.0,
+            duplication_similarity_threshold: 0.88,
+            duplication_gamma: 0.5,
+            duplication_min_score_for_pressure: 0.0,
+            duplication_score_epsilon: 0.02,
+        }
+    }
+}
+
+impl ScoreOptions {
+    /// Checks numbers from outside and brings those of the duplication penalty into their ranges, as the reference
+    /// does: threshold 0 to 0.999999, gamma and least score at least 0.
+    ///
+    /// # Errors
+    /// [`OptionsError`] names the first setting that is not finite, below 0 where that makes no sense, or reversed.
+    pub fn checked(mut self) -> Result<Self, OptionsError> {
+        let may_be_negative = [
+            ("duplication_similarity_threshold", self.duplication_similarity_threshold),
+            ("duplication_gamma", self.duplication_gamma),
+            ("duplication_min_score_for_pressure", self.duplication_min_score_for_pressure),
+            ("duplication_score_epsilon", self.duplication_score_epsilon),
+            ("accuracy_threshold", self.accuracy_threshold),
+        ];
+        let never_negative = [
+            ("rate_lower", self.rate_lower),
+            ("rate_upper", self.rate_upper),
+            ("latency_overshoot_fraction", self.latency_overshoot_fraction),
+            ("latency_min_overshoot_sec", self.latency_min_overshoot_sec),
+            ("latency_max_overshoot_sec", self.latency_max_overshoot_sec),
+            ("latency_power", self.latency_power),
+        ];
+        for (name, value) in may_be_negative.into_iter().chain(never_negative) {
+            if !value.is_finite() {
+                return Err(OptionsError::NotFinite { name, value });
+            }
+        }
+        if let Some((name, value)) = never_negative.into_iter().find(|(_, value)| *value < 0.0) {
+            return Err(OptionsError::Negative { name, value });
+        }
+        if self.rate_lower > self.rate_upper {
+            return Err(OptionsError::Reversed { lower: "rate_lower", upper: "rate_upper" });
+        }
+        self.duplication_similarity_threshold = self.similarity_threshold();
+        self.duplication_gamma = self.duplication_gamma.max(0.0);
+        self.duplication_min_score_for_pressure = self.duplication_min_score_for_pressure.max(0.0);
+        Ok(self)
+    }
+
+    /// The similarity threshold within its range.
+    pub(super) fn similarity_threshold(&self) -> f64 {
+        self.duplication_similarity_threshold.clamp(0.0, MAX_SIMILARITY_THRESHOLD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(ScoreOptions::default().checked(), Ok(ScoreOptions::default()));
+    }
+
+    /// threshold, gamma, least score · what counts
+    #[test]
+    fn duplication_settings_are_brought_into_range() {
+        for ((threshold, gamma, least), expected) in [
+            ((1.0, 0.5, 0.0), (0.999_999, 0.5, 0.0)),
+            ((-0.1, -1.0, -2.0), (0.0, 0.0, 0.0)),
+            ((0.5, 2.0, 0.3), (0.5, 2.0, 0.3)),
+        ] {
+            let options = ScoreOptions {
+                duplication_similarity_threshold: threshold,
+                duplication_gamma: gamma,
+                duplication_min_score_for_pressure: least,
+                ..ScoreOptions::default()
+            };
+            let checked = options.checked().unwrap();
+            let found = (
+                checked.duplication_similarity_threshold,
+                checked.duplication_gamma,
+                checked.duplication_min_score_for_pressure,
+            );
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_named() {
+        let nan = ScoreOptions { accuracy_threshold: f64::NAN, ..ScoreOptions::default() };
+        assert!(nan.checked().unwrap_err().to_string().starts_with("accuracy_threshold must be a finite number"));
+        let negative = ScoreOptions { latency_power: -1.0, ..ScoreOptions::default() };
+        assert_eq!(negative.checked(), Err(OptionsError::Negative { name: "latency_power", value: -1.0 }));
+        let reversed = ScoreOptions { rate_lower: 2.0, ..ScoreOptions::default() };
+        assert_eq!(reversed.checked().unwrap_err().to_string(), "rate_lower must not be above rate_upper");
+    }
+}

@@ -1,0 +1,129 @@
+use taonet_primitives::{Transcript, Word};
+
+use super::ScoreOptions;
+
+/// The shortest time over which a speaking rate means anything, in seconds.
+const MIN_SPAN: f64 = 0.05;
+
+/// How fast a reply was spoken, next to the reference. Unrounded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// 1 where the rate passes, 0 where it does not.
+    pub penalty: f64,
+    /// Words per second of the reply, where it can be told.
+    pub miner_wps: Option<f64>,
+    /// Reply's rate over the reference's, where it can be told.
+    pub ratio: Option<f64>,
+}
+
+impl Rate {
+    const UNKNOWN_PASSES: Self = Self { penalty: 1.0, miner_wps: None, ratio: None };
+    const UNKNOWN_FAILS: Self = Self { penalty: 0.0, miner_wps: None, ratio: None };
+
+    fn of(spoken: usize, span: f64, reference_wps: f64, options: &ScoreOptions) -> Self {
+        if span.is_nan() || span <= MIN_SPAN {
+            return Self::UNKNOWN_FAILS;
+        }
+        let wps = spoken as f64 / span;
+        let ratio = wps / reference_wps;
+        let passes = (options.rate_lower..=options.rate_upper).contains(&ratio);
+        Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
+    }
+
+    /// Whether the reply passes.
+    pub fn passes(&self) -> bool {
+        self.penalty > 0.0
+    }
+}
+
+/// The rate from word times. Words that repeat the time stamps of the one before count once; without any word, or
+/// with a reference rate that is not above 0, nothing can be told and the reply passes.
+pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -> Rate {
+    let Some(first) = words.first() else { return Rate::UNKNOWN_PASSES };
+    if reference_wps.is_nan() || reference_wps <= 0.0 {
+        return Rate::UNKNOWN_PASSES;
+    }
+    let (mut last, mut spoken) = (first, usize::from(!first.text.trim().is_empty()));
+    for word in words.iter().skip(1) {
+        if same_time(word, last) {
+            continue;
+        }
+        last = word;
+        spoken += usize::from(!word.text.trim().is_empty());
+    }
+    Rate::of(spoken, last.end - first.start, reference_wps, options)
+}
+
+/// The rate of a reply without word times: words of its text over its length, in seconds. Where nothing can be told
+/// the reply fails.
+pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64, options: &ScoreOptions) -> Rate {
+    let spoken = transcript.text.split_whitespace().count();
+    if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
+        return Rate::UNKNOWN_FAILS;
+    }
+    Rate::of(spoken, duration, reference_wps, options)
+}
+
+// Recognisers give such words the very same numbers, so equality is what is meant.
+#[allow(clippy::float_cmp)]
+fn same_time(left: &Word, right: &Word) -> bool {
+    left.start == right.start && left.end == right.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounding::{round_to, round3};
+
+    fn words(times: &[(f64, f64)]) -> Vec<Word> {
+        times.iter().map(|&(start, end)| Word { text: "word".into(), start, end }).collect()
+    }
+
+    /// words · reference wps · wps, ratio, penalty
+    #[test]
+    fn the_rate_passes_between_0_3_and_1_3_times_the_reference() {
+        let five = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
+        let two = [(0.0, 1.0), (1.0, 2.0)];
+        let twins = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
+        for (case, times, reference, wps, ratio, penalty) in [
+            ("5 words 0.0-1.845 s", &five[..], 2.969, Some(2.71), Some(0.913), 1.0),
+            ("2 words over 2 s", &two, 3.33, Some(1.0), Some(0.3003), 1.0),
+            ("2 words over 2 s", &two, 3.34, Some(1.0), Some(0.2994), 0.0),
+            ("4 words, first two share timestamps", &twins, 3.0, Some(3.0), Some(1.0), 1.0),
+            ("none", &[], 2.0, None, None, 1.0),
+            ("one word 0-0.05 s", &[(0.0, 0.05)], 2.0, None, None, 0.0),
+            ("reference rate 0", &two, 0.0, None, None, 1.0),
+            ("exactly 1.3", &[(0.0, 0.5), (0.5, 1.0)], 2.0 / 1.3, Some(2.0), Some(1.3), 1.0),
+            ("too fast", &[(0.0, 0.25), (0.25, 0.5)], 2.0, Some(4.0), Some(2.0), 0.0),
+            ("times run backwards", &[(2.0, 3.0), (0.0, 1.0)], 2.0, None, None, 0.0),
+            ("NaN times", &[(f64::NAN, 1.0), (1.0, f64::NAN)], 2.0, None, None, 0.0),
+        ] {
+            let found = speech_rate(&words(times), reference, &ScoreOptions::default());
+            assert_eq!(found.miner_wps.map(round3), wps, "{case}");
+            assert_eq!(found.ratio.map(|ratio| round_to(ratio, if ratio < 0.5 { 4 } else { 3 })), ratio, "{case}");
+            assert_eq!(found.penalty, penalty, "{case}");
+        }
+    }
+
+    #[test]
+    fn blank_words_do_not_count() {
+        let mut spoken = words(&[(0.0, 0.5), (0.5, 0.6), (0.6, 1.0)]);
+        spoken[1].text = " ".into();
+        assert_eq!(speech_rate(&spoken, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
+    }
+
+    /// text · duration · penalty
+    #[test]
+    fn without_word_times_the_duration_counts() {
+        for (text, duration, penalty) in [
+            ("four words of text", 2.0, 1.0),
+            ("four words of text", 0.5, 0.0),
+            ("four words of text", 0.0, 0.0),
+            ("", 2.0, 0.0),
+        ] {
+            let transcript = Transcript { text: text.into(), ..Transcript::default() };
+            let found = duration_rate(&transcript, duration, 2.0, &ScoreOptions::default());
+            assert_eq!(found.penalty, penalty, "{text:?} over {duration} s");
+        }
+    }
+}

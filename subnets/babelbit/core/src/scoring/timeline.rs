@@ -1,0 +1,166 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Seconds;
+
+use super::{ScoreOptions, latency};
+use crate::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
+
+/// When a reply came, counted in frames of the source: the virtual clock.
+///
+/// The reply to frame `k` (from 1) arrives at `k / frame_rate_hz` seconds, however long the miner took; the `j`-th
+/// request after the last of `n` frames counts as frame `n + j`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Frames per second of the source.
+    pub frame_rate_hz: f64,
+    /// The frame whose reply held the first sound; 0 where there was none.
+    pub first_output_frame: u64,
+    /// Frame and number of bytes of each reply that held sound, in order of time.
+    pub arrivals: Vec<(u64, u64)>,
+    /// The frame whose reply ended the speech.
+    pub eos_frame: u64,
+}
+
+impl Default for Timeline {
+    fn default() -> Self {
+        Self { frame_rate_hz: FRAME_RATE_HZ, first_output_frame: 0, arrivals: Vec::new(), eos_frame: 0 }
+    }
+}
+
+impl Timeline {
+    /// A time line at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
+    pub fn new(arrivals: Vec<(u64, u64)>, eos_frame: u64) -> Self {
+        let first_output_frame = arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
+        Self { first_output_frame, arrivals, eos_frame, ..Self::default() }
+    }
+
+    /// Bytes of sound in the whole reply.
+    pub fn total_bytes(&self) -> u64 {
+        self.arrivals.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// When a listener who plays each piece as soon as it is there, one after the other, has heard all of it; not
+    /// before the frame that ended the reply. `channels` is the number of channels of the reply.
+    ///
+    /// The frame rate must be above 0.
+    pub fn completion(&self, channels: u16) -> f64 {
+        let bytes_per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+        let heard = self.arrivals.iter().filter(|(_, bytes)| *bytes > 0).fold(0.0_f64, |heard, (frame, bytes)| {
+            heard.max(*frame as f64 / self.frame_rate_hz) + *bytes as f64 / bytes_per_second
+        });
+        heard.max(self.eos_frame as f64 / self.frame_rate_hz)
+    }
+
+    /// What the latency score of a reply of `predicted_duration` to a source of `source_duration` is computed from.
+    pub fn timing(&self, channels: u16, predicted_duration: Seconds, source_duration: Seconds) -> Timing {
+        let predicted = predicted_duration.get();
+        let completion =
+            if self.frame_rate_hz > 0.0 && self.frame_rate_hz.is_finite() { self.completion(channels) } else { 0.0 };
+        let effective = effective_completion(completion, self.first_output_frame, self.frame_rate_hz, predicted);
+        Timing {
+            predicted_duration,
+            effective_completion: Seconds::new(effective).unwrap_or(predicted_duration),
+            source_duration,
+        }
+    }
+}
+
+/// The later of `completion` and of the whole reply played from its first output frame on, in seconds;
+/// `predicted_duration` alone where the frame rate is not above 0.
+pub fn effective_completion(
+    completion: f64,
+    first_output_frame: u64,
+    frame_rate_hz: f64,
+    predicted_duration: f64,
+) -> f64 {
+    if frame_rate_hz > 0.0 && frame_rate_hz.is_finite() {
+        completion.max(first_output_frame as f64 / frame_rate_hz + predicted_duration)
+    } else {
+        predicted_duration
+    }
+}
+
+/// The durations that decide about a reply's latency score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Timing {
+    /// Length of the reply.
+    pub predicted_duration: Seconds,
+    /// When a listener has heard all of it, from the start of the source.
+    pub effective_completion: Seconds,
+    /// Length of the source.
+    pub source_duration: Seconds,
+}
+
+impl Timing {
+    /// Whether the latency score is 0, so that nothing else about the reply matters.
+    pub fn is_too_late(&self, options: &ScoreOptions) -> bool {
+        latency(self.effective_completion.get(), self.source_duration.get(), options).score <= 0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounding::round4;
+
+    /// Bytes of mono sound.
+    fn bytes(seconds: f64) -> u64 {
+        (seconds * 96_000.0).round() as u64
+    }
+
+    /// case · completion · effective completion
+    #[test]
+    fn completion_follows_the_virtual_clock() {
+        let steady = (11..=60).map(|frame| (frame, bytes(0.08))).collect();
+        for (case, arrivals, eos, completion, effective) in [
+            ("one 2.0 s chunk at frame 30, eos frame 50", vec![(30, bytes(2.0))], 50, 4.4, 4.4),
+            (
+                "0.08 s at frame 1, then 3.0 s at frame 126 (eos)",
+                vec![(1, bytes(0.08)), (126, bytes(3.0))],
+                126,
+                13.08,
+                13.08,
+            ),
+            ("50 x 0.08 s at frames 11…60", steady, 60, 4.88, 4.88),
+            ("no audio, eos at frame 10", vec![], 10, 0.8, 0.8),
+            ("empty replies do not count", vec![(3, 0), (5, bytes(0.08)), (9, 0)], 5, 0.48, 0.48),
+        ] {
+            let timeline = Timeline::new(arrivals, eos);
+            let predicted = Seconds::new(timeline.total_bytes() as f64 / 96_000.0).unwrap();
+            let timing = timeline.timing(1, predicted, Seconds::ZERO);
+            assert_eq!(round4(timeline.completion(1)), completion, "{case}");
+            assert_eq!(round4(timing.effective_completion.get()), effective, "{case}");
+        }
+    }
+
+    #[test]
+    fn two_channels_take_half_the_time() {
+        assert_eq!(Timeline::new(vec![(10, bytes(2.0))], 10).completion(2), 1.8);
+    }
+
+    /// A padded frame grid overshoots the true length of the source.
+    #[test]
+    fn the_last_frame_of_14_25_s_ends_0_07_s_late() {
+        assert_eq!(round4(Timeline::new(vec![], 179).completion(1) - 14.25), 0.07);
+    }
+
+    /// completion, first frame, frame rate, reply · effective completion
+    #[test]
+    fn completion_is_bounded_below_by_the_reply_played_from_its_first_frame() {
+        for (completion, first, rate, reply, effective) in [
+            (1.25, 99, 1.0, 3.0, 102.0),
+            (5.0, 10, 12.5, 1.0, 5.0),
+            (5.0, 10, 0.0, 1.5, 1.5),
+            (5.0, 10, -1.0, 1.5, 1.5),
+        ] {
+            assert_eq!(effective_completion(completion, first, rate, reply), effective);
+        }
+    }
+
+    #[test]
+    fn strange_time_lines_give_finite_times() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY, 5e-324] {
+            let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(u64::MAX, u64::MAX)], u64::MAX) };
+            assert!(timeline.timing(0, Seconds::ZERO, Seconds::ZERO).effective_completion.get().is_finite());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const BURN: Option<Uid> = Some(Uid(248));
+
+fn scores(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
+    scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
+}
+
+fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
+    assert_eq!(found.uids, expected.iter().map(|(uid, _)| Uid(*uid)).collect::<Vec<_>>(), "{case}");
+    for (found, (uid, expected)) in found.weights.iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12, "{case}: uid {uid} has {found} instead of {expected}");
+    }
+}
+
+/// main · arena winner · arena share · burn uid · weights in the order of first assignment
+#[test]
+fn shares_are_given_out() {
+    for (main, winner, percent, burn, expected) in [
+        (&[(10, 3.0), (2, 1.0)][..], None, 0.0, BURN, &[(10, 0.75), (2, 0.25)][..]),
+        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(2), 90.0, BURN, &[(1, 0.05625), (3, 0.0125), (4, 0.03125), (2, 0.9)]),
+        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(2), 40.0, BURN, &[(1, 0.3375), (3, 0.075), (4, 0.1875), (2, 0.4)]),
+        (&[(1, 0.9), (3, 0.2), (4, 0.5)], Some(1), 80.0, BURN, &[(1, 0.9125), (3, 0.025), (4, 0.0625)]),
+        (&[(1, 0.9), (3, 0.1)], None, 90.0, BURN, &[(1, 0.09), (3, 0.01), (248, 0.9)]),
+        (&[], Some(5), 90.0, BURN, &[(248, 0.1), (5, 0.9)]),
+        (&[], None, 0.0, BURN, &[(248, 1.0)]),
+        (&[], None, 90.0, BURN, &[(248, 1.0)]),
+        (&[], None, 100.0, BURN, &[(248, 1.0)]),
+        (&[(7, 1.0), (9, 3.0)], Some(42), 100.0, BURN, &[(42, 1.0)]),
+        (&[(1, 1.0)], None, 90.0, None, &[(1, 1.0)]),
+        // Beyond the table: scores that are 0, below or no number do not count; equal ones share; nothing gives nothing.
+        (&[(1, 0.7), (2, 0.7)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
+        (&[(1, 0.0), (2, -1.0), (3, f64::NAN), (4, f64::INFINITY), (5, 0.2)], None, 0.0, BURN, &[(5, 1.0)]),
+        (&[(1, f64::MAX), (2, f64::MAX)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
+        (&[(1, 0.0)], None, 0.0, None, &[]),
+        (&[], Some(5), 90.0, None, &[(5, 1.0)]),
+    ] {
+        let arena = scores(&winner.map(|uid| (uid, 0.5)).into_iter().collect::<Vec<_>>());
+        for rules in [Rules::Reference, Rules::Strict] {
+            let share = ArenaShare::from_percent(percent);
+            let found = compute_weights(&scores(main), &arena, share, burn, rules);
+            assert_weights(&found, expected, &format!("{main:?}, winner {winner:?}, {percent} %, {rules}"));
+        }
+    }
+}
+
+/// arena scores · winner under reference rules · under strict rules
+#[test]
+fn the_arena_has_one_winner() {
+    for (arena, by_reference, by_strict) in [
+        (&[(7, 0.5), (3, 0.9)][..], Some(3), Some(3)),
+        (&[(7, 0.5), (3, 0.5)], Some(7), Some(3)),
+        (&[(7, 0.0), (3, 0.0)], Some(7), None),
+        (&[(7, -1.0)], Some(7), None),
+        (&[(7, f64::NAN), (3, 0.1)], Some(3), Some(3)),
+        (&[], None, None),
+    ] {
+        assert_eq!(arena_winner(&scores(arena), Rules::Reference), by_reference.map(Uid), "{arena:?}");
+        assert_eq!(arena_winner(&scores(arena), Rules::Strict), by_strict.map(Uid), "{arena:?}");
+    }
+}
+
+/// setting · share
+#[test]
+fn the_share_is_read_from_a_setting() {
+    for (text, share) in [
+        (None, 0.9),
+        (Some(""), 0.9),
+        (Some("  "), 0.9),
+        (Some("ninety"), 0.9),
+        (Some("nan"), 0.9),
+        (Some("0"), 0.0),
+        (Some(" 40 "), 0.4),
+        (Some("12.5"), 0.125),
+        (Some("-5"), 0.0),
+        (Some("250"), 1.0),
+    ] {
+        assert_eq!(ArenaShare::from_setting(text).get(), share, "{text:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn weights_sum_to_one_or_there_are_none(
+        main in prop::collection::vec((any::<u16>(), any::<f64>()), 0..8),
+        arena in prop::collection::vec((any::<u16>(), any::<f64>()), 0..4),
+        percent in -10.0_f64..110.0,
+        burn in any::<Option<u16>>(),
+        strict: bool,
+    ) {
+        let rules = if strict { Rules::Strict } else { Rules::Reference };
+        let share = ArenaShare::from_percent(percent);
+        let found = compute_weights(&scores(&main), &scores(&arena), share, burn.map(Uid), rules);
+        let sum: f64 = found.weights.iter().sum();
+        prop_assert!(found.weights.is_empty() || (sum - 1.0).abs() < 1e-9, "{}", sum);
+        prop_assert!(found.weights.iter().all(|weight| *weight >= 0.0));
+        prop_assert!(burn.is_none() || !found.uids.is_empty());
+    }
+}

@@ -1,0 +1,155 @@
+//! The sound of utterances, encoded once.
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav};
+
+use super::{Challenge, Problem, Source};
+
+/// Longer utterances would not fit what validators accept.
+const MAX_SECONDS: u32 = 600;
+
+/// The speech of one utterance as a WAV file of signed 16-bit samples, ready to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UtteranceAudio {
+    /// Base64 of the WAV file.
+    pub wav_base64: Arc<str>,
+    /// Samples per second and channel.
+    pub rate: SampleRate,
+    /// Number of channels, at least 1.
+    pub channels: u16,
+    /// Samples per channel, at least 1.
+    pub frames: u64,
+}
+
+impl UtteranceAudio {
+    /// Bytes of one sample of one channel.
+    pub const SAMPLE_WIDTH: u16 = SampleFormat::S16.width();
+
+    /// Encodes sound.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is no sample, too many of them, or they do not fill all channels.
+    pub fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
+        let frames = pcm.frames();
+        if frames == 0 {
+            return Err(Problem::Silent);
+        }
+        let seconds = pcm.duration().get();
+        if seconds > f64::from(MAX_SECONDS) {
+            return Err(Problem::Duration { seconds, limit: MAX_SECONDS });
+        }
+        let wav = Wav::encode(pcm, SampleFormat::S16)?;
+        Ok(Self {
+            wav_base64: BASE64_STANDARD.encode(wav).into(),
+            rate: pcm.rate,
+            channels: pcm.channels,
+            frames: frames as u64,
+        })
+    }
+
+    /// Decodes a WAV file and encodes it anew: whatever its format was, 16-bit samples are what every reader takes.
+    ///
+    /// # Errors
+    /// [`Problem`] when the file is malformed, empty or too long.
+    pub fn from_wav(file: &[u8]) -> Result<Self, Problem> {
+        Self::from_pcm(&Wav::decode(file)?.pcm)
+    }
+}
+
+/// Why the sound of a challenge could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The synthesiser gave up.
+    #[error("{challenge}: utterances[{index}] cannot be spoken: {source}")]
+    Synthesis {
+        /// Uid of the challenge.
+        challenge: String,
+        /// Which utterance, from 0.
+        index: usize,
+        /// What went wrong.
+        source: SynthesisError,
+    },
+    /// The synthesiser's sound is not usable.
+    #[error("{challenge}: utterances[{index}]: {problem}")]
+    Sound {
+        /// Uid of the challenge.
+        challenge: String,
+        /// Which utterance, from 0.
+        index: usize,
+        /// What is wrong with it.
+        #[source]
+        problem: Problem,
+    },
+    /// The process is shutting down, or the synthesiser panicked.
+    #[error("{challenge}: the synthesiser's thread ended: {source}")]
+    Thread {
+        /// Uid of the challenge.
+        challenge: String,
+        /// What went wrong.
+        source: tokio::task::JoinError,
+    },
+}
+
+/// A challenge with the sound of all its utterances.
+#[derive(Debug, Clone)]
+pub struct BuiltChallenge {
+    /// What is said.
+    pub challenge: Arc<Challenge>,
+    /// How it sounds: one entry per utterance.
+    pub audio: Vec<UtteranceAudio>,
+}
+
+impl BuiltChallenge {
+    /// Speaks the texts of `challenge`, several at a time on threads that may block.
+    ///
+    /// # Errors
+    /// [`BuildError`] naming the first utterance that could not be spoken.
+    pub async fn build(challenge: Arc<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Result<Self, BuildError> {
+        let parallel = available_parallelism().map_or(2, std::num::NonZero::get);
+        let audio = stream::iter(0..challenge.utterances.len())
+            .map(|index| {
+                let (challenge, synthesizer) = (Arc::clone(&challenge), Arc::clone(&synthesizer));
+                let uid = challenge.uid.clone();
+                async move {
+                    tokio::task::spawn_blocking(move || speak(&challenge, index, synthesizer.as_ref()))
+                        .await
+                        .map_err(|source| BuildError::Thread { challenge: uid, source })?
+                }
+            })
+            .buffered(parallel)
+            .try_collect::<Vec<_>>()
+            .await?;
+        Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
+    }
+}
+
+/// The sound of one utterance; none when there is no such utterance.
+fn speak(
+    challenge: &Challenge,
+    index: usize,
+    synthesizer: &dyn Synthesizer,
+) -> Result<Option<UtteranceAudio>, BuildError> {
+    let Some(utterance) = challenge.utterances.get(index) else { return Ok(None) };
+    let name = || challenge.uid.clone();
+    let audio = match &utterance.source {
+        Source::Recording(audio) => audio.clone(),
+        Source::Text { text, voice } => {
+            let pcm = synthesizer
+                .speak(text, voice)
+                .map_err(|source| BuildError::Synthesis { challenge: name(), index, source })?;
+            UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound {
+                challenge: name(),
+                index,
+                problem,
+            })?
+        }
+    };
+    Ok(Some(audio))
+}

@@ -1,0 +1,263 @@
+//! Reads challenge files and checks every value.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use taonet_primitives::Word;
+use taonet_speech::Voice;
+
+use super::{Challenge, ChallengeError, Problem, Source, Target, Utterance, UtteranceAudio};
+
+const MAX_FILE_BYTES: u64 = 16 << 20;
+const MAX_WAV_BYTES: u64 = 64 << 20;
+const MAX_TEXT: usize = 10_000;
+const MAX_NAME: usize = 200;
+const MAX_UTTERANCES: usize = 1_000;
+const MAX_WORDS: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawChallenge {
+    challenge_uid: Option<String>,
+    title: String,
+    language: String,
+    target_language: String,
+    utterances: Vec<RawUtterance>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUtterance {
+    utterance_id: Option<String>,
+    speaker: Option<String>,
+    source: RawSource,
+    target: RawTarget,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSource {
+    text: Option<String>,
+    voice: Option<Voice>,
+    wav: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTarget {
+    text: String,
+    #[serde(default)]
+    words: Vec<Word>,
+    wps: Option<f64>,
+}
+
+pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
+    let bytes = read_capped(path, MAX_FILE_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|error| ChallengeError::Read {
+        file: path.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()),
+    })?;
+    // A bare file name has the empty parent, which does not resolve.
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    parse(&path.display().to_string(), &text, Some(folder))
+}
+
+pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Challenge, ChallengeError> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let raw: RawChallenge = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
+    })?;
+    deserializer.end().map_err(|source| ChallengeError::Json {
+        file: name.to_owned(),
+        path: ".".to_owned(),
+        source,
+    })?;
+    let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
+    Checker { file: name, folder }.challenge(raw, uid)
+}
+
+/// `challenge-<file name>-<8 hex digits of the content's SHA-256>`: equal files get equal uids.
+fn derived_uid(name: &str, text: &str) -> String {
+    let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let stem: String =
+        stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(60).collect();
+    let hash = hex::encode(Sha256::digest(text.as_bytes()));
+    format!("challenge-{stem}-{}", hash.get(..8).unwrap_or(&hash))
+}
+
+fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
+    let failed = |source| ChallengeError::Read { file: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(ChallengeError::TooLarge { file: path.to_owned(), limit });
+    }
+    Ok(bytes)
+}
+
+/// What of an utterance id decides whether two ids name the same utterance: the part after the last colon, without
+/// leading zeros where it is a number.
+fn id_key(id: &str) -> String {
+    let last = id.rsplit(':').next().unwrap_or(id);
+    last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())
+}
+
+struct Checker<'a> {
+    file: &'a str,
+    folder: Option<&'a Path>,
+}
+
+impl Checker<'_> {
+    fn fail<T>(&self, path: impl Into<String>, problem: Problem) -> Result<T, ChallengeError> {
+        Err(ChallengeError::Invalid { file: self.file.to_owned(), path: path.into(), problem })
+    }
+
+    fn challenge(&self, raw: RawChallenge, uid: String) -> Result<Challenge, ChallengeError> {
+        // The uid becomes a folder's name on the validator's side.
+        self.identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
+        self.text("title", &raw.title, MAX_NAME)?;
+        self.language("language", &raw.language)?;
+        self.language("target_language", &raw.target_language)?;
+        if raw.utterances.is_empty() {
+            return self.fail("utterances", Problem::Empty);
+        }
+        if raw.utterances.len() > MAX_UTTERANCES {
+            return self.fail("utterances", Problem::TooMany(MAX_UTTERANCES));
+        }
+        let mut keys = HashMap::new();
+        let mut utterances = Vec::with_capacity(raw.utterances.len());
+        for (index, utterance) in raw.utterances.into_iter().enumerate() {
+            let at = format!("utterances[{index}]");
+            let utterance = self.utterance(&at, utterance, || format!("{uid}:{index}"))?;
+            if let Some(earlier) = keys.insert(id_key(&utterance.id), index) {
+                return self.fail(format!("{at}.utterance_id"), Problem::Duplicate(earlier));
+            }
+            utterances.push(utterance);
+        }
+        Ok(Challenge {
+            uid,
+            title: raw.title,
+            language: raw.language,
+            target_language: raw.target_language,
+            utterances,
+        })
+    }
+
+    fn utterance(
+        &self,
+        at: &str,
+        raw: RawUtterance,
+        default_id: impl FnOnce() -> String,
+    ) -> Result<Utterance, ChallengeError> {
+        let id = raw.utterance_id.unwrap_or_else(default_id);
+        self.identifier(&format!("{at}.utterance_id"), &id, 200, "A-Z a-z 0-9 . _ - :")?;
+        if let Some(speaker) = &raw.speaker {
+            self.text(&format!("{at}.speaker"), speaker, MAX_NAME)?;
+        }
+        let source = self.source(&format!("{at}.source"), raw.source)?;
+        let target = self.target(&format!("{at}.target"), raw.target)?;
+        Ok(Utterance { id, speaker: raw.speaker, source, target })
+    }
+
+    fn source(&self, at: &str, raw: RawSource) -> Result<Source, ChallengeError> {
+        match (raw.text, raw.voice, raw.wav) {
+            (Some(text), Some(voice), None) => {
+                self.text(&format!("{at}.text"), &text, MAX_TEXT)?;
+                self.text(&format!("{at}.voice.name"), &voice.name, MAX_NAME)?;
+                if !(80..=450).contains(&voice.words_per_minute) {
+                    return self.fail(format!("{at}.voice.words_per_minute"), Problem::Range(80, 450));
+                }
+                if voice.pitch > 99 {
+                    return self.fail(format!("{at}.voice.pitch"), Problem::Range(0, 99));
+                }
+                Ok(Source::Text { text, voice })
+            }
+            (None, None, Some(wav)) => Ok(Source::Recording(self.recording(&format!("{at}.wav"), &wav)?)),
+            _ => self.fail(at, Problem::SourceKind),
+        }
+    }
+
+    fn recording(&self, at: &str, wav: &str) -> Result<UtteranceAudio, ChallengeError> {
+        let Some(folder) = self.folder else { return self.fail(at, Problem::NoFolder) };
+        let relative = Path::new(wav);
+        let inside = !wav.is_empty()
+            && !wav.contains('\\')
+            && relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if !inside {
+            return self.fail(at, Problem::OutsideFolder);
+        }
+        let resolve = |path: &Path| {
+            path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source })
+        };
+        // A symbolic link inside the folder may point out of it.
+        let path = resolve(&folder.join(relative))?;
+        if !path.starts_with(resolve(folder)?) {
+            return self.fail(at, Problem::OutsideFolder);
+        }
+        let bytes = read_capped(&path, MAX_WAV_BYTES)?;
+        UtteranceAudio::from_wav(&bytes).or_else(|problem| self.fail(at, problem))
+    }
+
+    fn target(&self, at: &str, raw: RawTarget) -> Result<Target, ChallengeError> {
+        self.text(&format!("{at}.text"), &raw.text, MAX_TEXT)?;
+        if raw.words.len() > MAX_WORDS {
+            return self.fail(format!("{at}.words"), Problem::TooMany(MAX_WORDS));
+        }
+        let mut earliest = 0.0;
+        for (index, word) in raw.words.iter().enumerate() {
+            let at = format!("{at}.words[{index}]");
+            self.text(&format!("{at}.word"), &word.text, MAX_NAME)?;
+            self.time(&format!("{at}.start"), word.start)?;
+            self.time(&format!("{at}.end"), word.end)?;
+            if word.end <= word.start {
+                return self.fail(format!("{at}.end"), Problem::EndsBeforeStart);
+            }
+            if word.start < earliest {
+                return self.fail(format!("{at}.start"), Problem::OutOfOrder);
+            }
+            earliest = word.start;
+        }
+        if let Some(wps) = raw.wps {
+            self.time(&format!("{at}.wps"), wps)?;
+            if wps == 0.0 {
+                return self.fail(format!("{at}.wps"), Problem::NotPositive);
+            }
+        }
+        Ok(Target { text: raw.text, words: raw.words, words_per_second: raw.wps })
+    }
+
+    fn time(&self, at: &str, value: f64) -> Result<(), ChallengeError> {
+        if value.is_finite() && value >= 0.0 { Ok(()) } else { self.fail(at, Problem::NotATime) }
+    }
+
+    fn text(&self, at: &str, text: &str, limit: usize) -> Result<(), ChallengeError> {
+        if text.trim().is_empty() {
+            return self.fail(at, Problem::Blank);
+        }
+        if text.chars().count() > limit {
+            return self.fail(at, Problem::TooLong(limit));
+        }
+        Ok(())
+    }
+
+    fn identifier(&self, at: &str, id: &str, limit: usize, allowed: &'static str) -> Result<(), ChallengeError> {
+        let permitted = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && allowed.contains(c));
+        if id.is_empty() || id.len() > limit || id.starts_with('.') || !id.chars().all(permitted) {
+            return self.fail(at, Problem::Identifier { limit, allowed });
+        }
+        Ok(())
+    }
+
+    fn language(&self, at: &str, code: &str) -> Result<(), ChallengeError> {
+        let mut parts = code.split('-');
+        let primary =
+            parts.next().is_some_and(|p| (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase()));
+        let rest = parts.all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
+        if primary && rest { Ok(()) } else { self.fail(at, Problem::Language) }
+    }
+}

@@ -1,0 +1,265 @@
+use std::fs;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SampleFormat, Wav};
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../tests/data/00-sample.json");
+
+fn sample() -> Value {
+    serde_json::from_str(SAMPLE).unwrap()
+}
+
+fn with(pointer: &str, value: Value) -> String {
+    let mut document = sample();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match document.pointer_mut(parent).unwrap() {
+        Value::Object(fields) => drop(fields.insert(key.to_owned(), value)),
+        Value::Array(items) => items[key.parse::<usize>().unwrap()] = value,
+        _ => panic!("{parent} has no children"),
+    }
+    document.to_string()
+}
+
+fn error(text: &str) -> String {
+    Challenge::parse("02-market.json", text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_sample_reads() {
+    let challenge = Challenge::parse("00-sample.json", SAMPLE).unwrap();
+    assert_eq!(challenge.uid, "challenge-sample");
+    assert_eq!(challenge.utterances[0].id, "challenge-sample:0");
+    assert_eq!(challenge.utterances[1].id, "challenge-sample:1");
+    assert_eq!(challenge.utterances[0].target.words.len(), 6);
+    let Source::Text { voice, .. } = &challenge.utterances[1].source else { panic!() };
+    assert_eq!(voice.pitch, 50, "the voice's own pitch is the default");
+}
+
+#[test]
+fn the_reference_document_follows_the_target_schema() {
+    let document = Challenge::parse("00-sample.json", SAMPLE).unwrap().reference_document();
+    assert_eq!(document["challenge_uid"], "challenge-sample");
+    assert_eq!(document["utterances"][0]["utterance_id"], "challenge-sample:0");
+    assert_eq!(
+        document["utterances"][0]["target"]["words"][1],
+        json!({"word": "morning,", "start": 0.3, "end": 0.75})
+    );
+    assert!(document["utterances"][0]["target"].get("wps").is_none());
+    assert_eq!(
+        document["utterances"][1],
+        json!({
+            "utterance_id": "challenge-sample:1", "utterance_index": 1, "language": "en",
+            "target": {"language": "en", "text": "Two kilos of apples, please.", "words": [], "wps": 2.5}
+        })
+    );
+}
+
+#[test]
+fn without_a_uid_the_content_names_the_challenge() {
+    let mut document = sample();
+    document.as_object_mut().unwrap().remove("challenge_uid");
+    let text = document.to_string();
+    let first = Challenge::parse("sets/02 market.json", &text).unwrap();
+    let again = Challenge::parse("02 market.json", &text).unwrap();
+    assert_eq!(first.uid, again.uid);
+    assert!(first.uid.starts_with("challenge-02-market-"), "{}", first.uid);
+    assert_eq!(first.uid.len(), "challenge-02-market-".len() + 8);
+    let other = Challenge::parse("02 market.json", &text.replace("At the", "In the")).unwrap();
+    assert_ne!(first.uid, other.uid);
+}
+
+#[test]
+fn each_mistake_is_named_with_its_place() {
+    let words = "/utterances/0/target/words";
+    #[rustfmt::skip]
+    let table = [
+        ("/title", json!("  "), "title: must not be blank"),
+        ("/title", json!("x".repeat(201)), "title: must have at most 200 characters"),
+        ("/challenge_uid", json!("../etc"), "challenge_uid: must be 1 to 100 of the characters A-Z a-z 0-9 . _ -, and not begin with a dot"),
+        ("/challenge_uid", json!("a/b"), "challenge_uid: must be 1 to 100 of"),
+        ("/challenge_uid", json!(""), "challenge_uid: must be 1 to 100 of"),
+        ("/language", json!("English"), "language: must be a language code such as `en`"),
+        ("/target_language", json!(""), "target_language: must be a language code"),
+        ("/utterances", json!([]), "utterances: must have at least one entry"),
+        ("/utterances/1/utterance_id", json!("x:00"), "utterances[1].utterance_id: reads the same as that of utterances[0]"),
+        ("/utterances/1/utterance_id", json!("a b"), "utterances[1].utterance_id: must be 1 to 200"),
+        ("/utterances/1/speaker", json!(""), "utterances[1].speaker: must not be blank"),
+        ("/utterances/1/source", json!({}), "utterances[1].source: must have either `text` and `voice`, or `wav`"),
+        ("/utterances/1/source", json!({"text": "a"}), "utterances[1].source: must have either"),
+        ("/utterances/1/source", json!({"wav": "a.wav"}), "utterances[1].source.wav: a challenge without a folder cannot have recordings"),
+        ("/utterances/1/source/wav", json!("a.wav"), "utterances[1].source: must have either"),
+        ("/utterances/1/source/text", json!(""), "utterances[1].source.text: must not be blank"),
+        ("/utterances/1/source/voice/words_per_minute", json!(79), "utterances[1].source.voice.words_per_minute: must be between 80 and 450"),
+        ("/utterances/1/source/voice/words_per_minute", json!(-1), "utterances[1].source.voice.words_per_minute: invalid value"),
+        ("/utterances/1/source/voice/pitch", json!(100), "utterances[1].source.voice.pitch: must be between 0 and 99"),
+        ("/utterances/1/target/text", json!("\n"), "utterances[1].target.text: must not be blank"),
+        ("/utterances/1/target/wps", json!(0.0), "utterances[1].target.wps: must be > 0"),
+        ("/utterances/1/target/wps", json!(-1), "utterances[1].target.wps: must be a finite number, 0 or more"),
+        ("/utterances/1/target/wpm", json!(1), "utterances[1].target.wpm: unknown field `wpm`"),
+        ("/utterances/0/target/words/2/end", json!(0.9), "utterances[0].target.words[2].end: must be > start"),
+        ("/utterances/0/target/words/2/start", json!(0.2), "utterances[0].target.words[2].start: must not be before the start of the previous word"),
+        ("/utterances/0/target/words/2/start", json!(-0.2), "utterances[0].target.words[2].start: must be a finite number"),
+        ("/utterances/0/target/words/2/word", json!(" "), "utterances[0].target.words[2].word: must not be blank"),
+        ("/utterances/0/target/words/2", json!({"word": "a", "start": 1}), "utterances[0].target.words[2]: missing field `end`"),
+        (words, json!("none"), "utterances[0].target.words: invalid type"),
+    ];
+    for (pointer, value, expected) in table {
+        let message = error(&with(pointer, value));
+        assert!(message.starts_with(&format!("02-market.json: {expected}")), "{pointer}: {message}");
+    }
+}
+
+#[test]
+fn what_is_not_a_challenge_is_refused() {
+    for text in ["", "{", "[]", "null", "{}", "{\"title\": \"a\"}"] {
+        assert!(error(text).starts_with("02-market.json: ."), "{text}: {}", error(text));
+    }
+    assert!(error(&format!("{SAMPLE} {{}}")).contains("trailing characters"));
+    assert!(error(&"[".repeat(100_000)).starts_with("02-market.json: "));
+}
+
+mod recordings {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let pcm = Pcm::mono(vec![0.5; 800], SampleRate::new(8_000).unwrap());
+        fs::create_dir(folder.path().join("set")).unwrap();
+        fs::write(folder.path().join("set/a.wav"), Wav::encode(&pcm, SampleFormat::F32).unwrap()).unwrap();
+        fs::write(folder.path().join("outside.wav"), Wav::encode(&pcm, SampleFormat::S16).unwrap()).unwrap();
+        fs::write(folder.path().join("set/text.wav"), "RIFF, I said").unwrap();
+        let empty = Pcm::mono(vec![], SampleRate::HZ_16K);
+        fs::write(folder.path().join("set/empty.wav"), Wav::encode(&empty, SampleFormat::S16).unwrap()).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("../outside.wav", folder.path().join("set/link.wav")).unwrap();
+        folder
+    }
+
+    fn load(wav: &str) -> Result<Challenge, ChallengeError> {
+        let folder = folder();
+        let path = folder.path().join("set/c.json");
+        fs::write(&path, with("/utterances/1/source", json!({ "wav": wav }))).unwrap();
+        Challenge::load(&path)
+    }
+
+    #[test]
+    fn a_recording_is_read_and_encoded_as_16_bit() {
+        let challenge = load("./a.wav").unwrap();
+        let Source::Recording(audio) = &challenge.utterances[1].source else { panic!() };
+        assert_eq!((audio.rate.hz(), audio.channels, audio.frames), (8_000, 1, 800));
+        let wav = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, audio.wav_base64.as_ref()).unwrap();
+        let wav = Wav::decode(&wav).unwrap();
+        assert_eq!(wav.format, SampleFormat::S16);
+        assert_eq!(wav.pcm.frames(), 800);
+    }
+
+    #[test]
+    fn no_path_leads_out_of_the_folder() {
+        for wav in ["../outside.wav", "/etc/passwd", "", "a/../../outside.wav", "..\\outside.wav", "link.wav"] {
+            let message = load(wav).unwrap_err().to_string();
+            let expected = "utterances[1].source.wav: must be a relative path inside the challenge's folder";
+            assert!(message.ends_with(expected), "{wav}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_bad_recording_is_named() {
+        assert!(load("text.wav").unwrap_err().to_string().contains("utterances[1].source.wav: not a usable WAV file"));
+        assert!(load("empty.wav").unwrap_err().to_string().contains("source.wav: the recording has no samples"));
+        let missing = load("missing.wav").unwrap_err();
+        assert!(matches!(missing, ChallengeError::Read { .. }) && missing.to_string().contains("missing.wav"));
+        let folder = load(".").unwrap_err();
+        assert!(matches!(folder, ChallengeError::Read { .. }), "{folder}");
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let missing = Challenge::load(Path::new("/nowhere/c.json")).unwrap_err().to_string();
+        assert!(missing.starts_with("/nowhere/c.json: cannot be read"), "{missing}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("latin.json");
+        fs::write(&path, [0x7b, 0xff]).unwrap();
+        assert!(Challenge::load(&path).unwrap_err().to_string().contains("latin.json: cannot be read: invalid utf-8"));
+    }
+}
+
+mod sound {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use taonet_speech::{SynthesisError, Synthesizer};
+
+    use super::*;
+
+    /// Speaks 10 samples a character; fails on its first `failures` calls.
+    #[derive(Default)]
+    struct Beeper {
+        calls: AtomicUsize,
+        failures: usize,
+    }
+
+    impl Synthesizer for Beeper {
+        fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+            if self.calls.fetch_add(1, Ordering::SeqCst) < self.failures {
+                return Err(SynthesisError::Missing { install: "apt-get install espeak-ng".to_owned() });
+            }
+            Ok(Pcm::mono(vec![0.1; text.len() * 10], SampleRate::HZ_22K))
+        }
+    }
+
+    fn library(failures: usize) -> (ChallengeLibrary, Arc<Beeper>) {
+        let beeper = Arc::new(Beeper { failures, ..Beeper::default() });
+        let challenge = Challenge::parse("00-sample.json", SAMPLE).unwrap();
+        (ChallengeLibrary::new([challenge], beeper.clone()), beeper)
+    }
+
+    #[tokio::test]
+    async fn each_challenge_is_spoken_once() {
+        let (library, beeper) = library(0);
+        let (one, two) = tokio::join!(library.built(0), library.built(7));
+        let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
+        assert!(Arc::ptr_eq(&one, &two));
+        assert_eq!(beeper.calls.load(Ordering::SeqCst), 2, "one call an utterance");
+        let Source::Text { text, .. } = &one.challenge.utterances[0].source else { panic!() };
+        assert_eq!(one.audio[0].frames, text.len() as u64 * 10);
+        assert_eq!(one.audio.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_the_utterance_and_is_tried_again() {
+        let (library, _) = library(1);
+        let error = library.built(0).await.unwrap_err().to_string();
+        assert!(error.starts_with("challenge-sample: utterances[") && error.contains("apt-get install"), "{error}");
+        assert!(library.built(0).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_empty_library_has_nothing() {
+        let library = ChallengeLibrary::new([], Arc::new(Beeper::default()));
+        assert!(library.built(0).await.unwrap().is_none());
+        assert!(library.get(3).is_none());
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in ".{0,200}") {
+        let _ = Challenge::parse("c.json", &text);
+    }
+
+    #[test]
+    fn no_cut_panics(at in 0..SAMPLE.len()) {
+        if let Some(text) = SAMPLE.get(..at) {
+            assert!(Challenge::parse("c.json", text).is_err());
+        }
+    }
+}
+
+#[test]
+fn the_shipped_challenges_read() {
+    Challenges::shipped().unwrap();
+}

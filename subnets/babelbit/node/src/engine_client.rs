@@ -1,0 +1,290 @@
+//! The validator's way to the utterance engine: authentication, challenges, ground truth.
+//!
+//! [`EngineClient`] keeps one bearer token for all calls and renews it before it expires or when the engine refuses
+//! it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
+
+mod error;
+mod http;
+mod prefetch;
+mod token;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use taonet_babelbit_core::engine_api::{TranscriptionPayload, UtterancePayload};
+use taonet_wallet::Keypair;
+use url::Url;
+
+pub use error::{AuthStep, Call, EngineError, Fault};
+pub use prefetch::{PrefetchedChallenge, Reference};
+
+use http::{BaseUrl, Http};
+use token::TokenStore;
+
+/// Waits; tests hand in one that only takes notes.
+pub type Sleeper = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Tells the time; tests hand in their own.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Which of the two challenge streams of an engine is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChallengeKind {
+    /// The challenge that main and arena share.
+    Main,
+    /// The solo challenge.
+    Solo,
+}
+
+/// Limits and clocks of an [`EngineClient`].
+#[derive(Clone)]
+pub struct EngineOptions {
+    /// Time for one call, answer included.
+    pub timeout: Duration,
+    /// How often [`EngineClient::authenticate_with_retry`] tries.
+    pub auth_attempts: u32,
+    /// Its first delay; each further one is twice as long.
+    pub auth_backoff: Duration,
+    /// Longest delay, however long the engine asks to wait.
+    pub max_backoff: Duration,
+    /// How often [`EngineClient::start_with_retry`] tries, 1 s, 2 s, 4 s … apart.
+    pub start_attempts: u32,
+    /// Most bytes of one answer.
+    pub max_body_bytes: usize,
+    /// Most utterances of one challenge.
+    pub max_utterances: usize,
+    /// Most bytes of audio, in base64, of one challenge.
+    pub max_challenge_bytes: usize,
+    /// How delays are waited.
+    pub sleeper: Sleeper,
+    /// What tells whether the token is still valid.
+    pub clock: Clock,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(10),
+            auth_attempts: 5,
+            auth_backoff: Duration::from_secs(2),
+            max_backoff: Duration::from_secs(3600),
+            start_attempts: 3,
+            max_body_bytes: 64 << 20,
+            max_utterances: 1_000,
+            max_challenge_bytes: 1 << 30,
+            sleeper: Arc::new(|delay| Box::pin(tokio::time::sleep(delay))),
+            clock: Arc::new(SystemTime::now),
+        }
+    }
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// A client of one utterance engine, for one hotkey. Cheap to clone; clones share the token.
+#[derive(Clone)]
+pub struct EngineClient {
+    http: Http,
+    tokens: Arc<TokenStore>,
+    options: EngineOptions,
+}
+
+impl EngineClient {
+    /// A client of the engine at `base_url`, which may have a path and any number of trailing slashes.
+    ///
+    /// No proxy is used and no redirect followed, so that the token goes to this engine only.
+    ///
+    /// # Errors
+    /// [`EngineError::BaseUrl`] when the address is not an `http` or `https` URL, [`EngineError::Client`] when TLS
+    /// cannot be set up.
+    pub fn new(base_url: &str, keypair: Arc<Keypair>, options: EngineOptions) -> Result<Self, EngineError> {
+        let http = Http::new(BaseUrl::parse(base_url)?, &options)?;
+        Ok(Self { http, tokens: Arc::new(TokenStore::new(keypair)), options })
+    }
+
+    /// The engine's address without trailing slashes.
+    pub fn base_url(&self) -> &Url {
+        self.http.base().url()
+    }
+
+    /// Makes sure that there is a valid token: signs the engine's challenge unless the current token still has five
+    /// minutes to live. One attempt.
+    ///
+    /// # Errors
+    /// [`EngineError`] for which [`EngineError::is_auth`] holds.
+    pub async fn authenticate(&self) -> Result<(), EngineError> {
+        self.token().await.map(drop)
+    }
+
+    /// Asks for a new token whatever the current one looks like. One attempt.
+    ///
+    /// # Errors
+    /// [`EngineError`] for which [`EngineError::is_auth`] holds.
+    pub async fn refresh(&self) -> Result<(), EngineError> {
+        self.tokens.invalidate().await;
+        self.authenticate().await
+    }
+
+    /// [`Self::authenticate`], tried up to five times with 2, 4, 8 and 16 s between; longer where the engine asks for
+    /// it. A permanent refusal ends it at once.
+    ///
+    /// # Errors
+    /// [`EngineError::PermanentAuth`] after a permanent refusal, else the last attempt's error.
+    pub async fn authenticate_with_retry(&self) -> Result<(), EngineError> {
+        let mut backoff = self.options.auth_backoff;
+        let mut attempt = 1;
+        loop {
+            let error = match self.authenticate().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_permanent_auth() => {
+                    return Err(EngineError::PermanentAuth(Box::new(error)));
+                }
+                Err(error) => error,
+            };
+            if attempt >= self.options.auth_attempts {
+                return Err(error);
+            }
+            let delay = backoff.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
+            tracing::warn!(attempt, delay_s = delay.as_secs_f64(), %error, "engine authentication failed, trying again");
+            (self.options.sleeper)(delay).await;
+            backoff = backoff.saturating_mul(2);
+            attempt += 1;
+        }
+    }
+
+    /// Starts a session for the main challenge and returns its first utterance.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn start_main(&self) -> Result<UtterancePayload, EngineError> {
+        self.start(ChallengeKind::Main).await
+    }
+
+    /// The next utterance of a main session.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn next_main(&self, session_id: &str) -> Result<UtterancePayload, EngineError> {
+        self.next(ChallengeKind::Main, session_id).await
+    }
+
+    /// Starts a session for the solo challenge and returns its first utterance.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn start_solo(&self) -> Result<UtterancePayload, EngineError> {
+        self.start(ChallengeKind::Solo).await
+    }
+
+    /// The next utterance of a solo session.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn next_solo(&self, session_id: &str) -> Result<UtterancePayload, EngineError> {
+        self.next(ChallengeKind::Solo, session_id).await
+    }
+
+    /// Starts a session of the given kind. One attempt.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn start(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
+        let call = match kind {
+            ChallengeKind::Main => Call::StartMain,
+            ChallengeKind::Solo => Call::StartSolo,
+        };
+        self.call(call, None).await
+    }
+
+    /// [`Self::start`], tried up to three times with 1 and 2 s between: for learning which challenge is current. Hand
+    /// the answer to [`Self::prefetch_from`] instead of opening a second session.
+    ///
+    /// # Errors
+    /// The last attempt's [`EngineError`].
+    pub async fn start_with_retry(&self, kind: ChallengeKind) -> Result<UtterancePayload, EngineError> {
+        let mut delay = Duration::from_secs(1);
+        let mut attempt = 1;
+        loop {
+            match self.start(kind).await {
+                Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
+                    tracing::warn!(attempt, %error, "no challenge from the engine, trying again");
+                    (self.options.sleeper)(delay).await;
+                    delay = delay.saturating_mul(2);
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The next utterance of a session of the given kind. One attempt.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
+    pub async fn next(&self, kind: ChallengeKind, session_id: &str) -> Result<UtterancePayload, EngineError> {
+        let call = match kind {
+            ChallengeKind::Main => Call::NextMain,
+            ChallengeKind::Solo => Call::NextSolo,
+        };
+        self.call(call, Some(json!({ "session_id": session_id }))).await
+    }
+
+    /// The reference of the current main challenge.
+    ///
+    /// # Errors
+    /// [`EngineError`] when authentication fails or the engine answers anything but a reference.
+    pub async fn transcription(&self) -> Result<TranscriptionPayload, EngineError> {
+        self.call(Call::Transcription, None).await
+    }
+
+    /// One data call. A token that the engine refuses is renewed and the call made once more.
+    async fn call<T: serde::de::DeserializeOwned>(&self, call: Call, body: Option<Value>) -> Result<T, EngineError> {
+        let token = self.token().await?;
+        let mut outcome = self.send(call, body.as_ref(), &token).await;
+        if matches!(outcome, Err(Fault::Status { status: StatusCode::UNAUTHORIZED, .. })) {
+            tracing::info!(call = call.label(), "the engine refused the token, authenticating anew");
+            self.tokens.invalidate_if(&token).await;
+            let token = self.token().await?;
+            outcome = self.send(call, body.as_ref(), &token).await;
+        }
+        let object = outcome.map_err(|fault| EngineError::Call { call, fault })?;
+        serde_json::from_value(object).map_err(|source| EngineError::Call { call, fault: Fault::Payload(source) })
+    }
+
+    async fn send(&self, call: Call, body: Option<&Value>, token: &str) -> Result<Value, Fault> {
+        let (method, path) = call.route();
+        self.http.object(method, path, body, Some(token)).await
+    }
+
+    async fn token(&self) -> Result<Arc<str>, EngineError> {
+        self.tokens.get(&self.http, &self.options.clock).await
+    }
+}
+
+impl fmt::Debug for EngineClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineClient").field("base_url", &self.base_url().as_str()).finish_non_exhaustive()
+    }
+}
+
+impl Call {
+    fn route(self) -> (Method, &'static str) {
+        match self {
+            Self::StartMain => (Method::POST, "source-audio/start"),
+            Self::NextMain => (Method::POST, "source-audio/next"),
+            Self::StartSolo => (Method::GET, "solo/start"),
+            Self::NextSolo => (Method::POST, "solo/next"),
+            Self::Transcription => (Method::GET, "transcription"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+
+/// A data call of the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `POST /source-audio/start`.
+    StartMain,
+    /// `POST /source-audio/next`.
+    NextMain,
+    /// `GET /solo/start`.
+    StartSolo,
+    /// `POST /solo/next`.
+    NextSolo,
+    /// `GET /transcription`.
+    Transcription,
+}
+
+impl Call {
+    /// What the call was to do, as error texts say it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::StartMain => "start source-audio session",
+            Self::NextMain => "advance source-audio session",
+            Self::StartSolo => "start solo-audio session",
+            Self::NextSolo => "advance solo-audio session",
+            Self::Transcription => "fetch transcription ground truth",
+        }
+    }
+}
+
+/// A step of the authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AuthStep {
+    /// `POST /auth`.
+    Challenge,
+    /// `POST /auth/verify`.
+    Verify,
+}
+
+impl fmt::Display for AuthStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Challenge => "no challenge to sign",
+            Self::Verify => "the signed challenge was refused",
+        })
+    }
+}
+
+/// What went wrong with one request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The answer's status is not 200.
+    #[error("HTTP {}", status.as_u16())]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// How long the engine asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The answer is not a JSON object.
+    #[error("invalid payload type")]
+    NotAnObject,
+    /// The answer lacks a field, or has one of the wrong type.
+    #[error("invalid payload: {0}")]
+    Payload(#[source] serde_json::Error),
+    /// The answer is larger than any utterance.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// No complete answer in time.
+    #[error("no answer in time")]
+    Timeout,
+    /// The engine could not be reached, or hung up.
+    #[error("{}", innermost(.0))]
+    Transport(#[source] reqwest::Error),
+}
+
+/// The text of the first cause: the outer ones only repeat the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Why the engine's service was not had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The engine's address is not usable.
+    #[error("{url:?} is not the address of an utterance engine: expected http://… or https://…")]
+    BaseUrl {
+        /// The address without credentials.
+        url: String,
+    },
+    /// The HTTP client could not be set up.
+    #[error("the HTTP client could not be set up")]
+    Client(#[source] reqwest::Error),
+    /// Authentication failed.
+    #[error("engine authentication failed: {step}: {fault}")]
+    Auth {
+        /// At which step.
+        step: AuthStep,
+        /// How.
+        #[source]
+        fault: Fault,
+    },
+    /// Authentication failed for good: the engine does not accept this hotkey.
+    #[error("Permanent authentication failure: {0}")]
+    PermanentAuth(#[source] Box<EngineError>),
+    /// A data call failed.
+    #[error("Failed to {}: {fault}", call.label())]
+    Call {
+        /// Which one.
+        call: Call,
+        /// How.
+        #[source]
+        fault: Fault,
+    },
+    /// An utterance that is not the end has no sound.
+    #[error("empty audio payload for an active utterance")]
+    EmptyAudio,
+    /// The challenge does not end.
+    #[error("the challenge has more than {0} utterances")]
+    TooManyUtterances(usize),
+    /// The challenge is larger than what is kept in memory.
+    #[error("the challenge has more than {0} bytes of audio")]
+    ChallengeTooLarge(usize),
+}
+
+impl EngineError {
+    fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Auth { fault, .. } | Self::Call { fault, .. } => Some(fault),
+            Self::PermanentAuth(inner) => inner.fault(),
+            _ => None,
+        }
+    }
+
+    /// The status of the engine's answer, where that is what failed.
+    pub fn status(&self) -> Option<StatusCode> {
+        match self.fault() {
+            Some(Fault::Status { status, .. }) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether authentication failed, rather than the call for which it was needed.
+    pub const fn is_auth(&self) -> bool {
+        matches!(self, Self::Auth { .. } | Self::PermanentAuth(_))
+    }
+
+    /// Whether the engine refuses this hotkey: trying again soon is of no use.
+    pub fn is_permanent_auth(&self) -> bool {
+        self.is_auth() && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+    }
+
+    /// Whether the engine had too many requests; [`Self::retry_after`] tells how long to wait.
+    pub fn is_rate_limited(&self) -> bool {
+        self.status() == Some(StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    /// How long the engine asks to wait after too many requests: the `Retry-After` header, else the body's
+    /// `detail.retry_after`, else its `detail.window_sec`; the first that is a positive number of seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self.fault() {
+            Some(Fault::Status { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// The error as score files record it: `<kind>:<text>`, e.g.
+    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
+    pub fn record(&self) -> String {
+        let kind = match (self, self.fault()) {
+            (_, Some(Fault::Timeout)) => "TimeoutError",
+            (_, Some(Fault::Transport(_))) => "ClientError",
+            (Self::Auth { .. } | Self::PermanentAuth(_), _) => "AuthenticationError",
+            _ => "AudioChallengeError",
+        };
+        format!("{kind}:{self}")
+    }
+}

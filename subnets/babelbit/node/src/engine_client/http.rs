@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Response, StatusCode, redirect};
+use serde_json::Value;
+use url::Url;
+
+use super::{EngineError, EngineOptions, Fault};
+
+/// Answers with an error status are read up to here, for the wait hint.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// The engine's address, without trailing slashes.
+#[derive(Clone)]
+pub(super) struct BaseUrl(Url);
+
+impl BaseUrl {
+    pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
+        let refused = |url: &str| EngineError::BaseUrl { url: url.to_owned() };
+        // An address that cannot be read is not repeated: what cannot be parsed cannot be redacted either.
+        let mut url = Url::parse(text.trim()).map_err(|_| refused("…"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err(refused(url.scheme()));
+        }
+        let path = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&path);
+        url.set_query(None);
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+
+    pub(super) const fn url(&self) -> &Url {
+        &self.0
+    }
+
+    /// The address as records name it: no credentials, no trailing slash.
+    pub(super) fn label(&self) -> String {
+        let mut url = self.0.clone();
+        // Both fail only for addresses without a host, which `parse` refuses.
+        let _ = url.set_username("");
+        let _ = url.set_password(None);
+        url.as_str().trim_end_matches('/').to_owned()
+    }
+
+    fn join(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}/{path}"));
+        url
+    }
+}
+
+/// Requests to one engine, with every limit applied.
+#[derive(Clone)]
+pub(super) struct Http {
+    client: reqwest::Client,
+    base: BaseUrl,
+    max_body: usize,
+}
+
+impl Http {
+    pub(super) fn new(base: BaseUrl, options: &EngineOptions) -> Result<Self, EngineError> {
+        let client = reqwest::Client::builder()
+            .timeout(options.timeout)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(EngineError::Client)?;
+        Ok(Self { client, base, max_body: options.max_body_bytes })
+    }
+
+    pub(super) const fn base(&self) -> &BaseUrl {
+        &self.base
+    }
+
+    /// Sends a request and returns the JSON object of its answer.
+    pub(super) async fn object(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        token: Option<&str>,
+    ) -> Result<Value, Fault> {
+        let mut request = self.client.request(method, self.base.join(path));
+        if let Some(token) = token {
+            request = request.bearer_auth(token).header("content-type", "application/json");
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(fault)?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response).await);
+        }
+        let bytes = read_capped(response, self.max_body).await?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(object @ Value::Object(_)) => Ok(object),
+            _ => Err(Fault::NotAnObject),
+        }
+    }
+}
+
+fn fault(error: reqwest::Error) -> Fault {
+    if error.is_timeout() { Fault::Timeout } else { Fault::Transport(error.without_url()) }
+}
+
+async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(Fault::TooLarge(limit));
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(fault)? {
+        if bytes.len() + chunk.len() > limit {
+            return Err(Fault::TooLarge(limit));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn refusal(response: Response) -> Fault {
+    let status = response.status();
+    if status != StatusCode::TOO_MANY_REQUESTS {
+        return Fault::Status { status, retry_after: None };
+    }
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds);
+    let retry_after = match header {
+        Some(wait) => Some(wait),
+        None => read_capped(response, MAX_ERROR_BODY).await.ok().and_then(|body| hint(&body)),
+    };
+    Fault::Status { status, retry_after }
+}
+
+/// The first positive number of `detail.retry_after` and `detail.window_sec`.
+fn hint(body: &[u8]) -> Option<Duration> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let detail = body.get("detail")?;
+    ["retry_after", "window_sec"].into_iter().find_map(|key| match detail.get(key)? {
+        Value::Number(number) => seconds(&number.to_string()),
+        Value::String(text) => seconds(text),
+        _ => None,
+    })
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_positive_numbers_are_hints() {
+        #[rustfmt::skip]
+        let table = [
+            (r#"{"detail":{"retry_after":7,"window_sec":60}}"#, Some(7.0)),
+            (r#"{"detail":{"retry_after":0,"window_sec":60}}"#, Some(60.0)),
+            (r#"{"detail":{"retry_after":-1,"window_sec":1.5}}"#, Some(1.5)),
+            (r#"{"detail":{"retry_after":"9"}}"#, Some(9.0)),
+            (r#"{"detail":{"retry_after":"soon","window_sec":null}}"#, None),
+            (r#"{"detail":{"retry_after":1e300}}"#, None),
+            (r#"{"detail":"slow down"}"#, None),
+            (r#"{"retry_after":7}"#, None),
+            ("garbage", None),
+        ];
+        for (body, expected) in table {
+            assert_eq!(hint(body.as_bytes()), expected.map(Duration::from_secs_f64), "{body}");
+        }
+        for text in ["", "0", "-3", "nan", "inf", "Wed, 21 Oct 2015 07:28:00 GMT"] {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn slashes_of_the_address_do_not_matter() {
+        for base in ["http://a:1", "http://a:1/", "http://a:1//"] {
+            let base = BaseUrl::parse(base).unwrap();
+            assert_eq!(base.join("auth/verify").as_str(), "http://a:1/auth/verify");
+            assert_eq!(base.label(), "http://a:1");
+        }
+        let base = BaseUrl::parse("https://me:secret@a/engine//").unwrap();
+        assert_eq!(base.join("auth").path(), "/engine/auth");
+        assert_eq!(base.label(), "https://a/engine");
+    }
+
+    #[test]
+    fn other_addresses_are_refused() {
+        for base in ["", "engine:9000", "ftp://a", "http://", "/auth", "http://a:99999"] {
+            assert!(BaseUrl::parse(base).is_err(), "{base}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+use serde_json::{Value, json};
+use taonet_babelbit_core::engine_api::UtterancePayload;
+
+use super::{ChallengeKind, EngineClient, EngineError};
+
+/// The reference of a challenge, and where it is from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    /// `{"challenge_uid", "utterances": […]}`, with each utterance in one of the three reference schemas.
+    pub document: Value,
+    /// `<engine>/transcription` or `<engine>/source-audio`.
+    pub source: String,
+}
+
+/// All utterances of a challenge, fetched before the first is played.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrefetchedChallenge {
+    /// The challenge; empty when the engine has none.
+    pub challenge_uid: String,
+    /// What was fetched, in order; each has audio.
+    pub utterances: Vec<UtterancePayload>,
+    /// Why there are no more utterances, when that is not the challenge's end; as score files record it, e.g.
+    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
+    pub error: Option<String>,
+    /// The engine's reference, else that of the utterances, else none: then it must come from files.
+    pub reference: Option<Reference>,
+}
+
+impl EngineClient {
+    /// Starts a session and fetches the whole challenge.
+    ///
+    /// # Errors
+    /// [`EngineError`] when no session could be started. What fails later is remembered in
+    /// [`PrefetchedChallenge::error`], with the utterances fetched until then.
+    pub async fn prefetch(&self, kind: ChallengeKind) -> Result<PrefetchedChallenge, EngineError> {
+        let first = self.start(kind).await?;
+        Ok(self.prefetch_from(kind, first).await)
+    }
+
+    /// Fetches the rest of a challenge whose session a start call opened with `first`.
+    ///
+    /// The challenge ends with an utterance that is `done`, or with an empty one that is `done`. Empty audio without
+    /// `done` is an error.
+    #[tracing::instrument(skip_all, fields(challenge_uid = %first.challenge_uid))]
+    pub async fn prefetch_from(&self, kind: ChallengeKind, first: UtterancePayload) -> PrefetchedChallenge {
+        let challenge_uid = first.challenge_uid.clone();
+        if challenge_uid.is_empty() || (first.audio_b64.is_empty() && first.done) {
+            return PrefetchedChallenge { challenge_uid, utterances: Vec::new(), error: None, reference: None };
+        }
+        let transcription = match kind {
+            ChallengeKind::Main => self.transcription_of(&challenge_uid).await,
+            ChallengeKind::Solo => None,
+        };
+        let mut utterances = Vec::new();
+        let error = self.collect(kind, first, &mut utterances).await.err();
+        if let Some(error) = &error {
+            tracing::warn!(%error, utterances = utterances.len(), "the challenge was not fetched to its end");
+        }
+        let reference = transcription.or_else(|| {
+            inline_document(&challenge_uid, &utterances)
+                .map(|document| Reference { document, source: format!("{}/source-audio", self.label()) })
+        });
+        let error = error.map(|error| error.record());
+        PrefetchedChallenge { challenge_uid, utterances, error, reference }
+    }
+
+    async fn collect(
+        &self,
+        kind: ChallengeKind,
+        first: UtterancePayload,
+        utterances: &mut Vec<UtterancePayload>,
+    ) -> Result<(), EngineError> {
+        let mut payload = first;
+        let mut bytes = 0_usize;
+        loop {
+            let done = payload.done;
+            if payload.audio_b64.is_empty() {
+                return if done { Ok(()) } else { Err(EngineError::EmptyAudio) };
+            }
+            if utterances.len() >= self.options.max_utterances {
+                return Err(EngineError::TooManyUtterances(self.options.max_utterances));
+            }
+            bytes = bytes.saturating_add(payload.audio_b64.len());
+            if bytes > self.options.max_challenge_bytes {
+                return Err(EngineError::ChallengeTooLarge(self.options.max_challenge_bytes));
+            }
+            let session = payload.session_id.clone();
+            utterances.push(payload);
+            if done {
+                return Ok(());
+            }
+            payload = self.next(kind, &session).await?;
+        }
+    }
+
+    /// The engine's reference, when it is of this challenge.
+    async fn transcription_of(&self, challenge_uid: &str) -> Option<Reference> {
+        let source = format!("{}/transcription", self.label());
+        match self.transcription().await {
+            Ok(answer) if answer.challenge_uid == challenge_uid && answer.metadata.is_object() => {
+                Some(Reference { document: answer.metadata, source })
+            }
+            Ok(answer) => {
+                tracing::warn!(other = %answer.challenge_uid, "the engine's reference is not of this challenge");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no reference from the engine");
+                None
+            }
+        }
+    }
+
+    fn label(&self) -> String {
+        self.http.base().label()
+    }
+}
+
+/// A reference document of what the utterances themselves bring along; none when they bring nothing.
+fn inline_document(challenge_uid: &str, utterances: &[UtterancePayload]) -> Option<Value> {
+    let entries: Vec<Value> = utterances.iter().filter_map(inline_entry).collect();
+    (!entries.is_empty()).then(|| json!({ "challenge_uid": challenge_uid, "utterances": entries }))
+}
+
+fn inline_entry(payload: &UtterancePayload) -> Option<Value> {
+    let fields = [
+        ("target", &payload.target),
+        ("reference_text", &payload.reference_text),
+        ("reference_words", &payload.reference_words),
+        ("reference_wps", &payload.reference_wps),
+        ("utterance_translations", &payload.utterance_translations),
+    ];
+    if payload.target.is_none() && payload.reference_text.is_none() && payload.utterance_translations.is_none() {
+        return None;
+    }
+    let mut entry = serde_json::Map::new();
+    entry.insert("utterance_id".to_owned(), json!(payload.utterance_id));
+    entry.insert("utterance_index".to_owned(), json!(payload.utterance_index));
+    for (name, value) in fields {
+        if let Some(value) = value {
+            entry.insert(name.to_owned(), value.clone());
+        }
+    }
+    Some(Value::Object(entry))
+}

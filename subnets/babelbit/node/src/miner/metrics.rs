@@ -1,0 +1,35 @@
+//! What a miner counts.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const REQUESTS: &str = "taonet_miner_requests_total";
+const SESSIONS: &str = "taonet_miner_sessions";
+const ANSWER_SECONDS: &str = "taonet_miner_answer_seconds";
+const SOURCE_SAMPLES: &str = "taonet_miner_source_samples_total";
+const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
+
+/// Gives every metric of the miner its help text. Call once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Requests by HTTP status");
+    describe_gauge!(SESSIONS, "Sessions that are live");
+    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from a frame's arrival to its answer");
+    describe_counter!(SOURCE_SAMPLES, "Samples of source speech heard, all channels");
+    describe_counter!(REPLY_SAMPLES, "Samples of speech returned, all channels");
+}
+
+pub(super) fn request(status: StatusCode) {
+    counter!(REQUESTS, "status" => status.as_str().to_owned()).increment(1);
+}
+
+pub(super) fn sessions(live: usize) {
+    gauge!(SESSIONS).set(live as f64);
+}
+
+pub(super) fn frame(took: Duration, source: usize, reply: usize) {
+    histogram!(ANSWER_SECONDS).record(took);
+    counter!(SOURCE_SAMPLES).increment(source as u64);
+    counter!(REPLY_SAMPLES).increment(reply as u64);
+}

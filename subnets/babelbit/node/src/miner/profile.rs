@@ -1,0 +1,124 @@
+//! What a miner says: one [`Profile`] for each way of answering, one [`Interpretation`] for each utterance.
+
+use std::fmt;
+use std::str::FromStr;
+
+use taonet_speech::{RecognizeError, SynthesisError};
+
+//MUMBLER mod mumbler;
+mod parrot;
+mod silent;
+
+//MUMBLER pub use mumbler::Mumbler;
+pub use parrot::Parrot;
+pub use silent::Silent;
+
+/// A way of answering source speech.
+pub trait Profile: Send + Sync {
+    /// The name that settings use.
+    fn name(&self) -> ProfileName;
+
+    /// The model that listens, if one does.
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    /// Begins one utterance with `channels` interleaved channels, at least 1.
+    fn open(&self, channels: u16) -> Box<dyn Interpretation>;
+}
+
+/// One utterance being interpreted.
+pub trait Interpretation: Send {
+    /// Hears the next interleaved samples at 24 kHz, usually 80 ms of them, and gives what there is to say now.
+    ///
+    /// `end` says that the source ends with this frame. After it, empty frames may follow until the reply is
+    /// [`done`](Reply::done). Blocks for as long as the work takes. The outcome depends on nothing but the frames.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when an engine fails. The utterance is lost then.
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError>;
+}
+
+/// What there is to say after a frame.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reply {
+    /// Interleaved samples at 24 kHz with the source's channels.
+    pub samples: Vec<f32>,
+    /// Whether nothing will follow.
+    pub done: bool,
+}
+
+/// Why an utterance could not be interpreted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The source was not recognised.
+    #[error("the source was not recognised: {0}")]
+    Recognize(#[from] RecognizeError),
+    /// The reply was not spoken.
+    #[error("the reply was not spoken: {0}")]
+    Speak(#[from] SynthesisError),
+}
+
+/// The ways of answering that this miner knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProfileName {
+    /// Interprets while the source is being spoken.
+    Interpreter,
+    /// Interprets after the source has ended.
+    Patient,
+    /// Returns the source unchanged.
+    Parrot,
+    /// Speaks unrelated sentences.
+    Mumbler,
+    /// Says nothing.
+    Silent,
+}
+
+impl ProfileName {
+    /// Every profile.
+    pub const ALL: [Self; 5] = [Self::Interpreter, Self::Patient, Self::Parrot, Self::Mumbler, Self::Silent];
+
+    /// The name in settings and tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Interpreter => "interpreter",
+            Self::Patient => "patient",
+            Self::Parrot => "parrot",
+            Self::Mumbler => "mumbler",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` names no profile: use interpreter, patient, parrot, mumbler or silent")]
+pub struct UnknownProfile(String);
+
+impl FromStr for ProfileName {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text).ok_or_else(|| UnknownProfile(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_reads_back() {
+        for name in ProfileName::ALL {
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        assert_eq!("Parrot".parse::<ProfileName>(), Err(UnknownProfile("Parrot".to_owned())));
+    }
+}

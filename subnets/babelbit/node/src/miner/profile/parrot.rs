@@ -1,0 +1,21 @@
+use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
+
+/// Returns the source unchanged, frame by frame.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Parrot;
+
+impl Profile for Parrot {
+    fn name(&self) -> ProfileName {
+        ProfileName::Parrot
+    }
+
+    fn open(&self, _channels: u16) -> Box<dyn Interpretation> {
+        Box::new(Self)
+    }
+}
+
+impl Interpretation for Parrot {
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        Ok(Reply { samples: frame.to_vec(), done: end })
+    }
+}

@@ -1,0 +1,21 @@
+use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
+
+/// Says nothing, and ends when the source ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Profile for Silent {
+    fn name(&self) -> ProfileName {
+        ProfileName::Silent
+    }
+
+    fn open(&self, _channels: u16) -> Box<dyn Interpretation> {
+        Box::new(Self)
+    }
+}
+
+impl Interpretation for Silent {
+    fn push(&mut self, _frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        Ok(Reply { samples: Vec::new(), done: end })
+    }
+}

@@ -1,0 +1,73 @@
+//! Frames as they travel: base64 of 32-bit little-endian floats.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use taonet_babelbit_core::protocol::{FRAME_SAMPLES, SAMPLE_BYTES};
+
+use super::Refusal;
+
+/// The most channels of source speech that a miner takes.
+pub(super) const MAX_CHANNELS: u16 = 2;
+
+/// Reads the interleaved samples of one frame; NaN counts as 0. An empty text gives no samples.
+///
+/// # Errors
+/// [`Refusal`] when the frame is too long, is no base64 or ends within a sample.
+pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal> {
+    let unit = SAMPLE_BYTES * usize::from(channels);
+    let most = unit * FRAME_SAMPLES as usize;
+    // Four characters stand for three bytes: what is longer is refused before anything is allocated for it.
+    if audio_b64.len() > most.div_ceil(3) * 4 {
+        return Err(Refusal::FrameTooLong);
+    }
+    let bytes = STANDARD.decode(audio_b64).map_err(Refusal::Base64)?;
+    if bytes.len() > most {
+        return Err(Refusal::FrameTooLong);
+    }
+    if !bytes.len().is_multiple_of(unit) {
+        return Err(Refusal::PartialSample { bytes: bytes.len(), unit });
+    }
+    let (samples, _) = bytes.as_chunks::<SAMPLE_BYTES>();
+    Ok(samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).map(|x| if x.is_nan() { 0.0 } else { x }).collect())
+}
+
+/// Writes interleaved samples.
+pub(super) fn encode(samples: &[f32]) -> String {
+    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn each_mistake_is_named() {
+        assert!(matches!(decode("@@@@", 1), Err(Refusal::Base64(_))));
+        assert!(matches!(decode("AAAA", 1), Err(Refusal::PartialSample { bytes: 3, unit: 4 })));
+        assert!(matches!(decode(&encode(&[0.5]), 2), Err(Refusal::PartialSample { bytes: 4, unit: 8 })));
+        assert!(matches!(decode(&encode(&[0.0; 1921]), 1), Err(Refusal::FrameTooLong)));
+        assert!(matches!(decode(&"A".repeat(1_000_000), 1), Err(Refusal::FrameTooLong)));
+        assert!(decode("", 1).unwrap().is_empty());
+        assert_eq!(decode(&encode(&[0.25; 3840]), 2).unwrap().len(), 3840);
+    }
+
+    #[test]
+    fn nan_becomes_silence() {
+        assert_eq!(decode(&encode(&[0.5, f32::NAN, f32::INFINITY]), 1).unwrap(), [0.5, 0.0, f32::INFINITY]);
+    }
+
+    proptest! {
+        #[test]
+        fn samples_read_back(samples in prop::collection::vec(-2.0_f32..2.0, 0..1920)) {
+            prop_assert_eq!(decode(&encode(&samples), 1).unwrap(), samples);
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,200}", channels in 1_u16..=2) {
+            let _ = decode(&text, channels);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The miner's HTTP routes.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use taonet_babelbit_core::protocol::{
+    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, MinerRequest, PredictRequest, PredictResponse,
+    SAMPLE_RATE_HZ,
+};
+use taonet_primitives::Hotkey;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::profile::Profile;
+use super::samples::MAX_CHANNELS;
+use super::sessions::Sessions;
+use super::{MinerConfig, Refusal, metrics};
+
+/// The most bytes of a challenge's or an utterance's name.
+const LONGEST_IDENTIFIER: usize = 256;
+
+/// Tells the time. Tests hand in a clock that they set themselves.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// A miner: a profile behind a table of sessions.
+pub struct Miner {
+    config: MinerConfig,
+    profile: Arc<dyn Profile>,
+    sessions: Sessions,
+    workers: Semaphore,
+    clock: Clock,
+}
+
+impl Miner {
+    /// A miner without sessions.
+    pub fn new(config: MinerConfig, profile: Arc<dyn Profile>) -> Self {
+        Self::with_clock(config, profile, Arc::new(Instant::now))
+    }
+
+    /// A miner that forgets idle sessions by `clock`.
+    pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: Clock) -> Self {
+        let sessions = Sessions::new(config.limits);
+        let workers = Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS));
+        Self { config, profile, sessions, workers, clock }
+    }
+
+    fn init(&self, caller: Hotkey, request: InitRequest) -> Result<InitResponse, Refusal> {
+        check(&request)?;
+        let id = self.sessions.open(caller, &request, &*self.profile, (self.clock)())?;
+        tracing::debug!(session_id = %id, hotkey = %caller, utterance_id = request.utterance_id, "session opened");
+        Ok(InitResponse {
+            ready: true,
+            miner_id: self.config.miner_id.clone(),
+            session_id: id.to_string(),
+            challenge_uid: request.challenge_uid,
+            utterance_id: request.utterance_id,
+            language: request.language,
+            sample_rate_hz: request.sample_rate_hz,
+            frame_rate_hz: request.frame_rate_hz,
+            frame_samples: request.frame_samples,
+            dtype: request.dtype,
+            channels: request.channels,
+        })
+    }
+
+    async fn predict(&self, caller: Hotkey, request: PredictRequest) -> Result<PredictResponse, Refusal> {
+        let began = (self.clock)();
+        let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
+        // At most one request of each session waits here, so the queue is as bounded as the table.
+        let permit = self.workers.acquire().await.map_err(|_| Refusal::Broken)?;
+        let work = tokio::task::spawn_blocking(move || playing.answer(&request));
+        let answer = work.await.map_err(|_| Refusal::Broken)??;
+        drop(permit);
+        if answer.response.out_eos {
+            self.sessions.finish(id);
+        }
+        metrics::frame((self.clock)().saturating_duration_since(began), answer.heard, answer.spoken);
+        tracing::trace!(session_id = %id, heard = answer.heard, spoken = answer.spoken, "frame answered");
+        Ok(answer.response)
+    }
+}
+
+fn check(request: &InitRequest) -> Result<(), Refusal> {
+    for (field, value) in [("challenge_uid", &request.challenge_uid), ("utterance_id", &request.utterance_id)] {
+        if value.is_empty() || value.len() > LONGEST_IDENTIFIER {
+            return Err(Refusal::Identifier { field, limit: LONGEST_IDENTIFIER });
+        }
+    }
+    if request.language.as_ref().is_some_and(|language| language.len() > LONGEST_IDENTIFIER) {
+        return Err(Refusal::Identifier { field: "language", limit: LONGEST_IDENTIFIER });
+    }
+    if request.sample_rate_hz != SAMPLE_RATE_HZ {
+        return Err(Refusal::SampleRate(request.sample_rate_hz));
+    }
+    if (request.frame_rate_hz - FRAME_RATE_HZ).abs() > 1e-9 {
+        return Err(Refusal::FrameRate(request.frame_rate_hz));
+    }
+    if request.frame_samples != FRAME_SAMPLES {
+        return Err(Refusal::FrameSamples(request.frame_samples));
+    }
+    if request.dtype != DTYPE {
+        return Err(Refusal::Dtype);
+    }
+    if !(1..=MAX_CHANNELS).contains(&request.channels) {
+        return Err(Refusal::Channels(request.channels));
+    }
+    Ok(())
+}
+
+/// The routes `POST` [`MinerConfig::predict_path`], `GET /healthz` and `GET /health`.
+///
+/// `guard` wraps the predict route: it must verify the caller and leave its [`Hotkey`] in the request's extensions.
+pub fn router(miner: Arc<Miner>) -> Router {
+    let body_bytes = miner.config.limits.body_bytes;
+    Router::new()
+        .route(&miner.config.predict_path, post(answer).layer(DefaultBodyLimit::max(body_bytes)))
+        .route("/healthz", get(health))
+        .route("/health", get(health))
+        .with_state(miner)
+}
+
+/// Serves `router` until `stop` is cancelled; requests that are being answered then get their answers.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
+    let model = miner.profile.model();
+    Json(json!({
+        "status": "healthy",
+        "model": model.unwrap_or("not_loaded"),
+        "model_loaded": model.is_some(),
+    }))
+}
+
+async fn answer(State(miner): State<Arc<Miner>>, Extension(caller): Extension<Hotkey>, body: Bytes) -> Response {
+    let response = match parse(&body) {
+        Ok(MinerRequest::Init(request)) => miner.init(caller, request).map(Json).into_response(),
+        Ok(MinerRequest::Predict(request)) => miner.predict(caller, request).await.map(Json).into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
+    metrics::request(response.status());
+    response
+}
+
+fn parse(body: &[u8]) -> Result<MinerRequest, Refusal> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Refusal::Shape(error),
+        _ => Refusal::NotJson(error),
+    })
+}
+
+#[cfg(test)]
+mod tests;

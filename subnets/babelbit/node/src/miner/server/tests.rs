@@ -1,0 +1,303 @@
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+
+use super::*;
+use crate::miner::Limits;
+use crate::miner::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, Silent};
+use crate::miner::samples;
+
+/// A miner on a loopback port, and the client that talks to it.
+struct Running {
+    url: String,
+    client: reqwest::Client,
+    stop: CancellationToken,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
+    start_with_clock(profile, limits, Arc::new(Instant::now)).await
+}
+
+async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock: Clock) -> Running {
+    let config = MinerConfig { limits, ..MinerConfig::default() };
+    let miner = Arc::new(Miner::with_clock(config, Arc::new(profile), clock));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    tokio::spawn(serve(listener, router(miner).layer(Extension(Hotkey::from_bytes([7; 32]))), stop.clone()));
+    Running { url, client: reqwest::Client::new(), stop }
+}
+
+fn init_body(utterance: u32) -> Value {
+    json!({"kind": "init", "challenge_uid": "c1", "utterance_id": format!("c1:{utterance}"), "language": "fr",
+        "sample_rate_hz": 24000, "frame_rate_hz": 12.5, "frame_samples": 1920, "dtype": "float32le", "channels": 1})
+}
+
+/// `body` with `field` set to `value`.
+fn with(mut body: Value, field: &str, value: Value) -> Value {
+    body[field] = value;
+    body
+}
+
+impl Running {
+    async fn post(&self, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
+        let answer = self.client.post(format!("{}/v1/predict", self.url)).body(body).send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    async fn init(&self, utterance: u32) -> String {
+        let (status, body) = self.post(init_body(utterance).to_string()).await;
+        assert_eq!((status, &body["ready"]), (StatusCode::OK, &json!(true)), "{body}");
+        body["session_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn predict(&self, session: &str, audio_b64: &str, in_eos: bool) -> (StatusCode, Value) {
+        let body = json!({"kind": "predict", "session_id": session, "audio_b64": audio_b64, "in_eos": in_eos});
+        self.post(body.to_string()).await
+    }
+
+    /// Plays a whole utterance and gives the answers' sound.
+    async fn play(&self, utterance: u32, source: &[f32]) -> Vec<String> {
+        let session = self.init(utterance).await;
+        let frames: Vec<_> = source.chunks(1920).collect();
+        let mut answers = Vec::new();
+        for (number, frame) in frames.iter().enumerate() {
+            let last = number + 1 == frames.len();
+            let (status, body) = self.predict(&session, &samples::encode(frame), last).await;
+            assert_eq!((status, &body["out_eos"]), (StatusCode::OK, &json!(last)), "{body}");
+            assert_eq!(body["session_id"], json!(session));
+            answers.push(body["audio_b64"].as_str().unwrap().to_owned());
+        }
+        answers
+    }
+}
+
+/// A deterministic noise that no two frames share.
+fn noise(samples: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..samples)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state as f32 / u32::MAX as f32 - 0.5
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn init_repeats_the_parameters() {
+    let miner = start(Silent, Limits::default()).await;
+    let (status, body) = miner.post(init_body(3).to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    for field in [
+        "challenge_uid",
+        "utterance_id",
+        "language",
+        "sample_rate_hz",
+        "frame_rate_hz",
+        "frame_samples",
+        "dtype",
+        "channels",
+    ] {
+        assert_eq!(body[field], init_body(3)[field], "{field}");
+    }
+    assert_eq!(body["ready"], json!(true));
+}
+
+#[tokio::test]
+async fn a_parrot_returns_the_source_bit_for_bit() {
+    let miner = start(Parrot, Limits::default()).await;
+    let source = noise(1920 * 3 + 100, 1);
+    let frames: Vec<_> = source.chunks(1920).map(samples::encode).collect();
+    assert_eq!(miner.play(0, &source).await, frames);
+    // The same input again gives the same answers.
+    assert_eq!(miner.play(0, &source).await, frames);
+}
+
+#[tokio::test]
+async fn silence_ends_with_the_source_and_drains() {
+    let miner = start(Silent, Limits::default()).await;
+    assert_eq!(miner.play(0, &[0.5; 3840]).await, ["", ""]);
+    let session = miner.init(1).await;
+    // The source may end with an empty frame, and late drain requests get a calm answer.
+    for _ in 0..3 {
+        let (status, body) = miner.predict(&session, "", true).await;
+        assert_eq!((status, &body["out_eos"], &body["n_bytes"]), (StatusCode::OK, &json!(true), &json!(0)));
+    }
+}
+
+#[tokio::test]
+async fn sessions_do_not_mix() {
+    let miner = start(Parrot, Limits::default()).await;
+    let (left, right) = (noise(1920 * 20, 1), noise(1920 * 20, 2));
+    let (a, b) = tokio::join!(miner.play(0, &left), miner.play(1, &right));
+    assert_eq!(a, left.chunks(1920).map(samples::encode).collect::<Vec<_>>());
+    assert_eq!(b, right.chunks(1920).map(samples::encode).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn bad_bodies_are_refused() {
+    let miner = start(Silent, Limits::default()).await;
+    let table = [
+        ("".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
+        ("{\"kind\"".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
+        ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "no init or predict message"),
+        (json!({"kind": "bye"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "unknown variant `bye`"),
+        (json!({"kind": "predict"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "missing field `session_id`"),
+    ];
+    for (body, status, message) in table {
+        let answer = miner.post(body.clone()).await;
+        assert_eq!(answer.0, status, "{body}");
+        assert!(answer.1["error"].as_str().unwrap().contains(message), "{body}: {answer:?}");
+    }
+    assert_eq!(miner.post(vec![b' '; 65 * 1024]).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(miner.post(vec![0xff; 10]).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn bad_parameters_are_refused() {
+    let miner = start(Silent, Limits::default()).await;
+    let table = [
+        ("sample_rate_hz", json!(16_000), "sample_rate_hz is 16000, expected 24000"),
+        ("sample_rate_hz", json!(-1), "expected u32"),
+        ("frame_rate_hz", json!(25.0), "frame_rate_hz is 25, expected 12.5"),
+        ("frame_samples", json!(960), "frame_samples is 960, expected 1920"),
+        ("dtype", json!("int16"), "dtype is not float32le"),
+        ("channels", json!(0), "channels is 0, expected 1 to 2"),
+        ("channels", json!(3), "channels is 3, expected 1 to 2"),
+        ("channels", json!(70_000), "expected u16"),
+        ("challenge_uid", json!(""), "challenge_uid must have 1 to 256 bytes"),
+        ("utterance_id", json!("x".repeat(257)), "utterance_id must have 1 to 256 bytes"),
+        ("language", json!("x".repeat(257)), "language must have 1 to 256 bytes"),
+    ];
+    for (field, value, message) in table {
+        let (status, body) = miner.post(with(init_body(0), field, value.clone()).to_string()).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{field} {value}");
+        assert!(body["error"].as_str().unwrap().contains(message), "{field} {value}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn bad_frames_are_refused_and_change_nothing() {
+    let miner = start(Parrot, Limits::default()).await;
+    let session = miner.init(0).await;
+    let long = samples::encode(&[0.0; 1921]);
+    let table = [
+        ("@@@@", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
+        ("AAAAAA", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
+        ("AAAA", false, StatusCode::BAD_REQUEST, "holds 3 bytes, which is not a multiple of 4"),
+        ("", false, StatusCode::BAD_REQUEST, "audio_b64 is empty, but in_eos is false"),
+        (&long, false, StatusCode::PAYLOAD_TOO_LARGE, "more than 1920 samples"),
+    ];
+    for (audio, in_eos, status, message) in table {
+        let (got, body) = miner.predict(&session, audio, in_eos).await;
+        assert_eq!(got, status, "{message}");
+        assert!(body["error"].as_str().unwrap().contains(message), "{message}: {body}");
+    }
+    let (_, body) = miner.predict(&session, &samples::encode(&[0.5, f32::NAN]), true).await;
+    assert_eq!(body["audio_b64"], json!(samples::encode(&[0.5, 0.0])));
+    let (status, body) = miner.predict(&session, &samples::encode(&[0.5]), true).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_eq!(body, json!({"error": "the source has ended: only empty requests are answered"}));
+}
+
+#[tokio::test]
+async fn unknown_sessions_are_refused() {
+    let miner = start(Silent, Limits::default()).await;
+    for session in ["", "s1", "00000000-0000-0000-0000-000000000000"] {
+        let answer = miner.predict(session, "", true).await;
+        assert_eq!(answer, (StatusCode::NOT_FOUND, json!({"error": "there is no such session"})));
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_limited_and_expire() {
+    let start_time = Instant::now();
+    let elapsed = Arc::new(std::sync::Mutex::new(Duration::ZERO));
+    let clock = {
+        let elapsed = Arc::clone(&elapsed);
+        Arc::new(move || start_time + *elapsed.lock().unwrap())
+    };
+    let limits = Limits { sessions_per_hotkey: 2, ..Limits::default() };
+    let miner = start_with_clock(Silent, limits, clock).await;
+    let first = miner.init(0).await;
+    miner.init(1).await;
+    let (status, body) = miner.post(init_body(2).to_string()).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(body, json!({"error": "this hotkey has its 2 sessions open: finish one first"}));
+    *elapsed.lock().unwrap() = limits.idle;
+    assert_eq!(miner.predict(&first, "", true).await.0, StatusCode::NOT_FOUND);
+    miner.init(2).await;
+}
+
+#[tokio::test]
+async fn health_names_the_model() {
+    let miner = start(Silent, Limits::default()).await;
+    for path in ["health", "healthz"] {
+        let answer = miner.client.get(format!("{}/{path}", miner.url)).send().await.unwrap();
+        let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(body, json!({"status": "healthy", "model": "not_loaded", "model_loaded": false}));
+    }
+}
+
+/// Waits at each frame until the test lets it go on; panics at a frame of silence.
+struct Gate(Arc<std::sync::Barrier>);
+
+impl Profile for Gate {
+    fn name(&self) -> ProfileName {
+        ProfileName::Silent
+    }
+
+    fn open(&self, _channels: u16) -> Box<dyn Interpretation> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl Interpretation for Gate {
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        assert!(frame.iter().any(|sample| *sample != 0.0), "silence");
+        self.0.wait();
+        self.0.wait();
+        Ok(Reply { samples: Vec::new(), done: end })
+    }
+}
+
+#[tokio::test]
+async fn one_request_of_a_session_at_a_time() {
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
+    let session = miner.init(0).await;
+    let audio = samples::encode(&[0.5]);
+    let second = async {
+        let gate_open = Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || gate_open.wait()).await.unwrap();
+        let refused = miner.predict(&session, &audio, true).await;
+        tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+        refused
+    };
+    let (first, second) = tokio::join!(miner.predict(&session, &audio, true), second);
+    assert_eq!(first.0, StatusCode::OK);
+    assert_eq!(second.0, StatusCode::CONFLICT);
+    assert_eq!(second.1, json!({"error": "another request of this session is being answered"}));
+}
+
+#[tokio::test]
+async fn a_failure_breaks_its_session_only() {
+    let miner = start(Gate(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
+    let (lost, good) = (miner.init(0).await, miner.init(1).await);
+    for _ in 0..2 {
+        let (status, body) = miner.predict(&lost, &STANDARD.encode([0; 4]), false).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(body, json!({"error": "the session was broken off by an earlier failure"}));
+    }
+    assert_eq!(miner.predict(&good, &samples::encode(&[0.5]), true).await.0, StatusCode::OK);
+}

@@ -1,0 +1,143 @@
+//! Who may send which frame, and how much.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use taonet_babelbit_core::protocol::InitRequest;
+use taonet_primitives::Hotkey;
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+use super::profile::Profile;
+use super::{Limits, Refusal, metrics};
+
+mod playing;
+
+pub use playing::Playing;
+
+/// The sessions of a miner: bounded in number, each bound to the hotkey that opened it.
+pub struct Sessions {
+    limits: Limits,
+    entries: Mutex<HashMap<Uuid, Entry>>,
+}
+
+struct Entry {
+    owner: Hotkey,
+    challenge_uid: String,
+    utterance_id: String,
+    last_used: Instant,
+    finished: bool,
+    playing: Arc<tokio::sync::Mutex<Playing>>,
+}
+
+impl Entry {
+    /// Work that goes on holds a second handle; such a session is in use however long ago its request came.
+    fn is_stale(&self, now: Instant, idle: Duration) -> bool {
+        now.saturating_duration_since(self.last_used) >= idle && Arc::strong_count(&self.playing) == 1
+    }
+}
+
+impl Sessions {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, entries: Mutex::default() }
+    }
+
+    /// Opens a session for one utterance at the time `now`.
+    ///
+    /// A live session of the same hotkey for the same utterance is replaced: a validator that timed out or was
+    /// restarted tries again, and no one else can be hurt by it.
+    ///
+    /// # Errors
+    /// [`Refusal::TooManySessions`] and [`Refusal::TooManySessionsOfCaller`] when a limit is reached.
+    pub fn open(
+        &self,
+        owner: Hotkey,
+        request: &InitRequest,
+        profile: &dyn Profile,
+        now: Instant,
+    ) -> Result<Uuid, Refusal> {
+        let mut entries = self.lock();
+        forget_stale(&mut entries, now, self.limits.idle);
+        entries.retain(|_, entry| {
+            entry.owner != owner
+                || entry.challenge_uid != request.challenge_uid
+                || entry.utterance_id != request.utterance_id
+        });
+        let live = entries.values().filter(|entry| !entry.finished);
+        let (mut total, mut own) = (0, 0);
+        for entry in live {
+            total += 1;
+            own += usize::from(entry.owner == owner);
+        }
+        if own >= self.limits.sessions_per_hotkey {
+            return Err(Refusal::TooManySessionsOfCaller(self.limits.sessions_per_hotkey));
+        }
+        if total >= self.limits.sessions {
+            return Err(Refusal::TooManySessions(self.limits.sessions));
+        }
+        let id = Uuid::new_v4();
+        let playing = Playing::new(profile.open(request.channels), request.channels, &self.limits);
+        entries.insert(
+            id,
+            Entry {
+                owner,
+                challenge_uid: request.challenge_uid.clone(),
+                utterance_id: request.utterance_id.clone(),
+                last_used: now,
+                finished: false,
+                playing: Arc::new(tokio::sync::Mutex::new(playing)),
+            },
+        );
+        metrics::sessions(total + 1);
+        Ok(id)
+    }
+
+    /// Takes the session for the length of one request at the time `now`.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSession`] when there is none, it was forgotten or another hotkey opened it;
+    /// [`Refusal::Busy`] while another request has it.
+    pub fn take(&self, id: &str, caller: Hotkey, now: Instant) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
+        let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
+        let mut entries = self.lock();
+        forget_stale(&mut entries, now, self.limits.idle);
+        let entry = entries.get_mut(&id).filter(|entry| entry.owner == caller).ok_or(Refusal::UnknownSession)?;
+        entry.last_used = now;
+        let playing = Arc::clone(&entry.playing).try_lock_owned().map_err(|_| Refusal::Busy)?;
+        Ok((id, playing))
+    }
+
+    /// Notes that the session's reply is complete. It stays for late requests, but counts towards no limit.
+    pub fn finish(&self, id: Uuid) {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get_mut(&id) {
+            entry.finished = true;
+        }
+        let finished = entries.iter().filter(|(_, entry)| entry.finished);
+        if finished.clone().count() > self.limits.sessions
+            && let Some(oldest) = finished.min_by_key(|(_, entry)| entry.last_used).map(|(id, _)| *id)
+        {
+            entries.remove(&oldest);
+        }
+        metrics::sessions(entries.values().filter(|entry| !entry.finished).count());
+    }
+
+    /// Number of sessions whose reply is not complete.
+    pub fn live(&self) -> usize {
+        self.lock().values().filter(|entry| !entry.finished).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        // Every change of the table is complete before anything can panic.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn forget_stale(entries: &mut HashMap<Uuid, Entry>, now: Instant, idle: Duration) {
+    entries.retain(|_, entry| !entry.is_stale(now, idle));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use taonet_babelbit_core::protocol::{PredictRequest, PredictResponse, SAMPLE_RATE_HZ};
+
+use crate::miner::profile::{Interpretation, Reply};
+use crate::miner::{Limits, Refusal, samples};
+
+/// One utterance on its way: what was heard, what was answered.
+pub struct Playing {
+    stage: Stage,
+    channels: u16,
+    /// Samples of each channel that may still come.
+    room: u64,
+    source_seconds: u64,
+    requests: u64,
+    most_requests: u64,
+    /// The last frame that carried an index and its answer, for a caller that never got it.
+    last: Option<(u64, PredictResponse)>,
+}
+
+enum Stage {
+    /// The source is being spoken.
+    Open(Box<dyn Interpretation>),
+    /// The source has ended, the reply has not.
+    Draining(Box<dyn Interpretation>),
+    /// The reply has ended.
+    Finished,
+    /// An earlier request failed.
+    Broken,
+}
+
+/// The answer to a frame, with figures for the metrics.
+pub(crate) struct Answer {
+    pub(crate) response: PredictResponse,
+    pub(crate) heard: usize,
+    pub(crate) spoken: usize,
+}
+
+impl Playing {
+    pub(super) fn new(interpretation: Box<dyn Interpretation>, channels: u16, limits: &Limits) -> Self {
+        Self {
+            stage: Stage::Open(interpretation),
+            channels,
+            room: limits.source.as_secs() * u64::from(SAMPLE_RATE_HZ),
+            source_seconds: limits.source.as_secs(),
+            requests: 0,
+            most_requests: limits.requests,
+            last: None,
+        }
+    }
+
+    /// Hears one frame and gives the speech that is ready. Blocks for as long as the work takes.
+    ///
+    /// A frame that carries the index of the frame before it is a repetition: it gets the same answer again and
+    /// changes nothing. A refused frame changes nothing either.
+    ///
+    /// # Errors
+    /// [`Refusal`] when the frame is malformed, out of place or too much, or when the profile fails.
+    pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<Answer, Refusal> {
+        if let Some(index) = request.frame_index {
+            if let Some((last, response)) = &self.last
+                && *last == index
+            {
+                return Ok(Answer { response: response.clone(), heard: 0, spoken: 0 });
+            }
+            if index != self.requests {
+                return Err(Refusal::OutOfOrder { expected: self.requests, got: index });
+            }
+        }
+        if self.requests >= self.most_requests {
+            return Err(Refusal::TooManyRequests(self.most_requests));
+        }
+        let frame = samples::decode(&request.audio_b64, self.channels)?;
+        let reply = self.hear(&frame, request.in_eos)?;
+        let response = PredictResponse {
+            session_id: request.session_id.clone(),
+            audio_b64: samples::encode(&reply.samples),
+            out_eos: reply.done,
+            n_bytes: size_of_val(reply.samples.as_slice()) as u64,
+        };
+        self.last = request.frame_index.map(|index| (index, response.clone()));
+        self.requests += 1;
+        Ok(Answer { response, heard: frame.len(), spoken: reply.samples.len() })
+    }
+
+    fn hear(&mut self, frame: &[f32], in_eos: bool) -> Result<Reply, Refusal> {
+        let instants = (frame.len() / usize::from(self.channels)) as u64;
+        match self.stage {
+            Stage::Open(_) if frame.is_empty() && !in_eos => return Err(Refusal::EmptyFrame),
+            Stage::Open(_) if instants > self.room => {
+                return Err(Refusal::SourceTooLong { seconds: self.source_seconds });
+            }
+            Stage::Draining(_) | Stage::Finished if !frame.is_empty() => return Err(Refusal::AfterEnd),
+            Stage::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
+            _ => {}
+        }
+        // Should the work fail or panic, the session stays broken: half of it may have happened.
+        let (mut interpretation, ended) = match std::mem::replace(&mut self.stage, Stage::Broken) {
+            Stage::Open(interpretation) => (interpretation, in_eos),
+            Stage::Draining(interpretation) => (interpretation, true),
+            Stage::Finished | Stage::Broken => return Err(Refusal::Broken),
+        };
+        let reply = interpretation.push(frame, in_eos)?;
+        self.room -= instants;
+        self.stage = match (reply.done, ended) {
+            (true, _) => Stage::Finished,
+            (false, true) => Stage::Draining(interpretation),
+            (false, false) => Stage::Open(interpretation),
+        };
+        Ok(reply)
+    }
+}

@@ -1,0 +1,266 @@
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Acquire, Row, SqliteConnection};
+use taonet_babelbit_core::records::ChallengeType;
+
+use super::{Ledger, LedgerError, from_json, to_json};
+
+/// How far a challenge has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChallengeState {
+    /// All of it is known; not all of it is played, scored and written.
+    Playing,
+    /// The engine delivered only a part of it.
+    Partial,
+    /// Everything is written.
+    Finished,
+}
+
+impl ChallengeState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Playing => "playing",
+            Self::Partial => "partial",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+impl FromStr for ChallengeState {
+    type Err = LedgerError;
+
+    fn from_str(text: &str) -> Result<Self, LedgerError> {
+        match text {
+            "playing" => Ok(Self::Playing),
+            "partial" => Ok(Self::Partial),
+            "finished" => Ok(Self::Finished),
+            other => Err(LedgerError::Value { column: "challenge.state", value: other.to_owned() }),
+        }
+    }
+}
+
+/// A challenge as the engine delivered it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewChallenge {
+    /// Its name.
+    pub challenge_uid: String,
+    /// Its contest.
+    pub challenge_type: ChallengeType,
+    /// Local time as file names carry it: `YYYYMMDD_HHMMSS`. Counts only when the challenge is new.
+    pub run_timestamp: String,
+    /// Unix time in seconds. Counts only when the challenge is new.
+    pub started_unix: i64,
+    /// Why the engine did not deliver all of it.
+    pub error: Option<String>,
+    /// The reference document.
+    pub reference: Option<Value>,
+    /// Where the reference document came from.
+    pub reference_source: Option<String>,
+    /// The utterances.
+    pub utterances: Vec<UtteranceRow>,
+}
+
+/// A challenge in the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChallengeRow {
+    pub(super) id: i64,
+    /// Its name.
+    pub challenge_uid: String,
+    /// Its contest.
+    pub challenge_type: ChallengeType,
+    /// Local time of the first run, as file names carry it.
+    pub run_timestamp: String,
+    /// How far it has come.
+    pub state: ChallengeState,
+    /// Why the engine did not deliver all of it.
+    pub error: Option<String>,
+    /// The reference document.
+    pub reference: Option<Value>,
+    /// Where the reference document came from.
+    pub reference_source: Option<String>,
+    /// The utterances, by index.
+    pub utterances: Vec<UtteranceRow>,
+}
+
+/// One utterance of a challenge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UtteranceRow {
+    /// Position in the challenge, from 0.
+    pub index: u32,
+    /// The engine's name for it.
+    pub utterance_id: String,
+    /// Language of the source speech.
+    pub language: String,
+    /// Its source, or why it cannot be played.
+    pub source: Result<SourceInfo, String>,
+}
+
+/// What is known about an utterance's source beside its sound.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceInfo {
+    /// Samples per second and channel.
+    pub sample_rate_hz: u32,
+    /// Number of channels.
+    pub channels: u16,
+    /// Bytes of one sample of one channel.
+    pub sample_width_bytes: u16,
+    /// Samples per channel.
+    pub frames: u64,
+    /// Size of the WAV file.
+    pub wav_bytes: u64,
+    /// SHA-256 of the WAV file, lowercase hex.
+    pub wav_sha256: String,
+}
+
+impl SourceInfo {
+    /// How long the source lasts, in seconds.
+    pub fn duration_sec(&self) -> f64 {
+        self.frames as f64 / f64::from(self.sample_rate_hz.max(1))
+    }
+}
+
+impl Ledger {
+    /// Enters a challenge, or completes one that is there: utterances that it lacks are added, a partial one that is
+    /// now whole can be played on. What is there already stays as it is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn begin(&self, new: &NewChallenge) -> Result<ChallengeRow, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let state = if new.error.is_some() { ChallengeState::Partial } else { ChallengeState::Playing };
+        let reference = new.reference.as_ref().map(|value| to_json("challenge.reference", value)).transpose()?;
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state, error, reference, reference_source)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+             ON CONFLICT (challenge_uid, challenge_type) DO UPDATE SET
+                 state = CASE WHEN state = 'partial' THEN excluded.state ELSE state END,
+                 error = CASE WHEN state = 'partial' THEN excluded.error ELSE error END,
+                 reference = coalesce(reference, excluded.reference),
+                 reference_source = coalesce(reference_source, excluded.reference_source)
+             RETURNING id",
+        )
+        .bind(&new.challenge_uid)
+        .bind(new.challenge_type.as_str())
+        .bind(&new.run_timestamp)
+        .bind(new.started_unix)
+        .bind(state.as_str())
+        .bind(&new.error)
+        .bind(reference)
+        .bind(&new.reference_source)
+        .fetch_one(&mut *transaction)
+        .await?;
+        for utterance in &new.utterances {
+            let (source, error) = match &utterance.source {
+                Ok(source) => (Some(to_json("utterance.source", source)?), None),
+                Err(error) => (None, Some(error)),
+            };
+            sqlx::query(
+                "INSERT INTO utterance (challenge_id, utterance_index, utterance_id, language, source, error)
+                 VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            )
+            .bind(id)
+            .bind(utterance.index)
+            .bind(&utterance.utterance_id)
+            .bind(&utterance.language)
+            .bind(source)
+            .bind(error)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        let row = read_challenge(&mut transaction, id).await?;
+        transaction.commit().await?;
+        Ok(row)
+    }
+
+    /// A challenge by its name and contest.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn find(&self, uid: &str, challenge_type: ChallengeType) -> Result<Option<ChallengeRow>, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let id = sqlx::query_scalar("SELECT id FROM challenge WHERE challenge_uid = ? AND challenge_type = ?")
+            .bind(uid)
+            .bind(challenge_type.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+        match id {
+            Some(id) => read_challenge(&mut connection, id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The oldest challenge of a contest that is wholly known, not finished, and was begun at `since` (Unix seconds)
+    /// or later.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn unfinished(&self, kind: ChallengeType, since: i64) -> Result<Option<ChallengeRow>, LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let id = sqlx::query_scalar(
+            "SELECT id FROM challenge WHERE challenge_type = ? AND state = 'playing' AND started_unix >= ?
+             ORDER BY id LIMIT 1",
+        )
+        .bind(kind.as_str())
+        .bind(since)
+        .fetch_optional(&mut *connection)
+        .await?;
+        match id {
+            Some(id) => read_challenge(&mut connection, id).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Notes that everything about a challenge is written.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn finish(&self, challenge: &ChallengeRow) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE challenge SET state = 'finished' WHERE id = ? AND state = 'playing'")
+            .bind(challenge.id)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<ChallengeRow, LedgerError> {
+    let row = sqlx::query("SELECT * FROM challenge WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
+    let utterances =
+        sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
+            .bind(id)
+            .fetch_all(connection)
+            .await?;
+    let kind: String = row.try_get("challenge_type")?;
+    let reference: Option<String> = row.try_get("reference")?;
+    Ok(ChallengeRow {
+        id,
+        challenge_uid: row.try_get("challenge_uid")?,
+        challenge_type: kind
+            .parse()
+            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        run_timestamp: row.try_get("run_timestamp")?,
+        state: row.try_get::<String, _>("state")?.parse()?,
+        error: row.try_get("error")?,
+        reference: reference.map(|text| from_json("challenge.reference", &text)).transpose()?,
+        reference_source: row.try_get("reference_source")?,
+        utterances: utterances.iter().map(read_utterance).collect::<Result<_, _>>()?,
+    })
+}
+
+fn read_utterance(row: &SqliteRow) -> Result<UtteranceRow, LedgerError> {
+    let source: Option<String> = row.try_get("source")?;
+    let error: Option<String> = row.try_get("error")?;
+    Ok(UtteranceRow {
+        index: row.try_get("utterance_index")?,
+        utterance_id: row.try_get("utterance_id")?,
+        language: row.try_get("language")?,
+        source: match source {
+            Some(text) => Ok(from_json("utterance.source", &text)?),
+            None => Err(error.unwrap_or_default()),
+        },
+    })
+}

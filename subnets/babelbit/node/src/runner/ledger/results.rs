@@ -1,0 +1,190 @@
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Acquire, Row};
+use taonet_primitives::{Hotkey, Uid};
+
+use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
+use crate::runner::player::{Timeline, WallClock};
+
+/// Who replied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MinerKey {
+    /// The miner's slot.
+    pub uid: Uid,
+    /// The miner's key.
+    pub hotkey: Hotkey,
+}
+
+/// A reply without its sound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReplyRecord {
+    /// The session that the miner opened.
+    pub session_id: Option<String>,
+    /// When each part arrived, on the frame clock.
+    pub timeline: Timeline,
+    /// What a clock on the wall showed.
+    pub wall: WallClock,
+    /// Samples per channel.
+    pub frames: u64,
+    /// Size of the WAV file; 0 when the reply failed.
+    pub wav_bytes: u64,
+}
+
+/// What came of one utterance with one miner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultRow {
+    /// Who replied.
+    pub miner: MinerKey,
+    /// Position of the utterance in the challenge, from 0.
+    pub utterance_index: u32,
+    /// The reply, or what there was of it before it failed.
+    pub reply: ReplyRecord,
+    /// SHA-256 of the reply's WAV file, or why the reply failed.
+    pub outcome: Result<String, String>,
+    /// The score, as the scorer gave it; nothing for a reply that failed or waits for its score.
+    pub score: Option<Value>,
+}
+
+impl ResultRow {
+    /// Whether the reply is complete and has no score yet.
+    pub fn awaits_score(&self) -> bool {
+        self.outcome.is_ok() && self.score.is_none()
+    }
+}
+
+impl Ledger {
+    /// Enters what came of an utterance. A row that is there already stays as it is; false then.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn record(&self, challenge: &ChallengeRow, result: &ResultRow) -> Result<bool, LedgerError> {
+        let written = sqlx::query(
+            "INSERT INTO result (challenge_id, miner_uid, miner_hotkey, utterance_index, state, reply, wav_sha256, error)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(challenge.id)
+        .bind(result.miner.uid.0)
+        .bind(result.miner.hotkey.to_string())
+        .bind(result.utterance_index)
+        // There is nothing to score in a reply that failed.
+        .bind(if result.outcome.is_ok() { "played" } else { "scored" })
+        .bind(to_json("result.reply", &result.reply)?)
+        .bind(result.outcome.as_ref().ok())
+        .bind(result.outcome.as_ref().err())
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        Ok(written.rows_affected() > 0)
+    }
+
+    /// Removes a row whose WAV file is damaged, so that the utterance is played again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn forget(&self, challenge: &ChallengeRow, miner: MinerKey, index: u32) -> Result<(), LedgerError> {
+        sqlx::query(
+            "DELETE FROM result WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ?
+             AND state = 'played'",
+        )
+        .bind(challenge.id)
+        .bind(miner.uid.0)
+        .bind(miner.hotkey.to_string())
+        .bind(index)
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        Ok(())
+    }
+
+    /// Enters the scores of one utterance, all of them or none.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn score(
+        &self,
+        challenge: &ChallengeRow,
+        index: u32,
+        scores: &[(MinerKey, Value)],
+    ) -> Result<(), LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        for (miner, score) in scores {
+            sqlx::query(
+                "UPDATE result SET state = 'scored', score = ?
+                 WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ? AND state = 'played'",
+            )
+            .bind(to_json("result.score", score)?)
+            .bind(challenge.id)
+            .bind(miner.uid.0)
+            .bind(miner.hotkey.to_string())
+            .bind(index)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Every row of a challenge, by miner and utterance.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn results(&self, challenge: &ChallengeRow) -> Result<Vec<ResultRow>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM result WHERE challenge_id = ? ORDER BY miner_uid, miner_hotkey, utterance_index",
+        )
+        .bind(challenge.id)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
+        rows.iter().map(read_result).collect()
+    }
+
+    /// The miners whose result files are written.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn finished_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
+        let rows = sqlx::query("SELECT miner_uid, miner_hotkey FROM finished_miner WHERE challenge_id = ?")
+            .bind(challenge.id)
+            .fetch_all(&mut *self.connection.lock().await)
+            .await?;
+        rows.iter().map(read_key).collect()
+    }
+
+    /// Notes that a miner's result files are written.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn finish_miner(&self, challenge: &ChallengeRow, miner: MinerKey) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        )
+        .bind(challenge.id)
+        .bind(miner.uid.0)
+        .bind(miner.hotkey.to_string())
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        Ok(())
+    }
+}
+
+fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
+    let hotkey: String = row.try_get("miner_hotkey")?;
+    let hotkey =
+        hotkey.parse().map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
+    Ok(MinerKey { uid: Uid(row.try_get("miner_uid")?), hotkey })
+}
+
+fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
+    let hash: Option<String> = row.try_get("wav_sha256")?;
+    let error: Option<String> = row.try_get("error")?;
+    let score: Option<String> = row.try_get("score")?;
+    Ok(ResultRow {
+        miner: read_key(row)?,
+        utterance_index: row.try_get("utterance_index")?,
+        reply: from_json("result.reply", &row.try_get::<String, _>("reply")?)?,
+        outcome: hash.ok_or_else(|| error.unwrap_or_default()),
+        score: score.map(|text| from_json("result.score", &text)).transpose()?,
+    })
+}

@@ -1,0 +1,149 @@
+use serde_json::json;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_primitives::{Hotkey, Uid};
+
+use super::*;
+use crate::runner::player::{Timeline, WallClock};
+
+fn miner(number: u8) -> MinerKey {
+    MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }
+}
+
+fn source() -> SourceInfo {
+    SourceInfo {
+        sample_rate_hz: 12_000,
+        channels: 1,
+        sample_width_bytes: 2,
+        frames: 1_920,
+        wav_bytes: 3_884,
+        wav_sha256: "ab".into(),
+    }
+}
+
+fn challenge() -> NewChallenge {
+    let utterance = |index: u32, source| UtteranceRow {
+        index,
+        utterance_id: format!("c:{index}"),
+        language: "fr".into(),
+        source,
+    };
+    NewChallenge {
+        challenge_uid: "c".into(),
+        challenge_type: ChallengeType::Main,
+        run_timestamp: "20260101_120000".into(),
+        started_unix: 1_000,
+        error: None,
+        reference: Some(json!({"utterances": []})),
+        reference_source: Some("http://engine/transcription".into()),
+        utterances: vec![utterance(0, Ok(source())), utterance(1, Err("bad".into()))],
+    }
+}
+
+fn result(number: u8, index: u32, outcome: Result<String, String>) -> ResultRow {
+    ResultRow {
+        miner: miner(number),
+        utterance_index: index,
+        reply: ReplyRecord {
+            session_id: Some("s".into()),
+            timeline: Timeline { arrivals: vec![(1, 8)], ..Timeline::default() },
+            wall: WallClock::default(),
+            frames: 2,
+            wav_bytes: 48,
+        },
+        outcome,
+        score: None,
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_reads_back_and_keeps_its_first_timestamp() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("new/state")).await.unwrap();
+    let row = ledger.begin(&challenge()).await.unwrap();
+    assert_eq!(row.utterances, challenge().utterances);
+    assert_eq!(row.state, ChallengeState::Playing);
+    let again = ledger.begin(&NewChallenge { run_timestamp: "later".into(), ..challenge() }).await.unwrap();
+    assert_eq!(again, row);
+    assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap(), Some(row));
+    assert_eq!(ledger.find("c", ChallengeType::Solo).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_partial_challenge_is_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let mut part = challenge();
+    part.utterances.truncate(1);
+    part.error = Some("HTTP 503".into());
+    let row = ledger.begin(&part).await.unwrap();
+    assert_eq!((row.state, row.error.as_deref()), (ChallengeState::Partial, Some("HTTP 503")));
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 0).await.unwrap(), None);
+    // Being done with the part does not finish the challenge.
+    ledger.finish(&row).await.unwrap();
+    assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state, ChallengeState::Partial);
+
+    let whole = ledger.begin(&challenge()).await.unwrap();
+    assert_eq!((whole.state, whole.error.clone(), whole.utterances.len()), (ChallengeState::Playing, None, 2));
+    // Nor does a later failure of the engine spoil what is known.
+    assert_eq!(ledger.begin(&part).await.unwrap(), whole);
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_000).await.unwrap(), Some(whole.clone()));
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001).await.unwrap(), None);
+    ledger.finish(&whole).await.unwrap();
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 0).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn results_are_entered_once_and_scored_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let challenge = ledger.begin(&challenge()).await.unwrap();
+    assert!(ledger.record(&challenge, &result(1, 0, Ok("aa".into()))).await.unwrap());
+    assert!(!ledger.record(&challenge, &result(1, 0, Ok("bb".into()))).await.unwrap());
+    assert!(ledger.record(&challenge, &result(2, 0, Err("boom".into()))).await.unwrap());
+
+    let rows = ledger.results(&challenge).await.unwrap();
+    assert_eq!(rows, [result(1, 0, Ok("aa".into())), result(2, 0, Err("boom".into()))]);
+    assert!(rows[0].awaits_score() && !rows[1].awaits_score());
+
+    let score = |value: f64| vec![(miner(1), json!({"score": value})), (miner(2), json!({"score": value}))];
+    ledger.score(&challenge, 0, &score(0.5)).await.unwrap();
+    ledger.score(&challenge, 0, &score(0.6)).await.unwrap();
+    let rows = ledger.results(&challenge).await.unwrap();
+    assert_eq!(rows[0].score, Some(json!({"score": 0.5})));
+    assert_eq!(rows[1].score, None);
+    // A scored row stays.
+    ledger.forget(&challenge, miner(1), 0).await.unwrap();
+    assert_eq!(ledger.results(&challenge).await.unwrap(), rows);
+}
+
+#[tokio::test]
+async fn a_damaged_reply_is_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let challenge = ledger.begin(&challenge()).await.unwrap();
+    ledger.record(&challenge, &result(1, 0, Ok("aa".into()))).await.unwrap();
+    ledger.forget(&challenge, miner(1), 0).await.unwrap();
+    assert_eq!(ledger.results(&challenge).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_second_runner_is_refused_until_the_first_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = Ledger::open(directory.path()).await.unwrap();
+    let row = first.begin(&challenge()).await.unwrap();
+    first.finish_miner(&row, miner(1)).await.unwrap();
+    first.finish_miner(&row, miner(1)).await.unwrap();
+    let second = Ledger::open(directory.path()).await.unwrap_err();
+    assert!(second.to_string().starts_with("another runner is working in "), "{second}");
+    first.sync().await.unwrap();
+    drop(first);
+    let third = Ledger::open(directory.path()).await.unwrap();
+    assert_eq!(third.finished_miners(&row).await.unwrap(), [miner(1)].into());
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_ledger_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at as one").unwrap();
+    assert!(Ledger::open(directory.path()).await.is_err());
+}

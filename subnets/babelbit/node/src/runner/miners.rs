@@ -1,0 +1,178 @@
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use taonet_primitives::{Hotkey, Uid};
+
+mod address;
+
+pub use address::{AddressError, AddressPolicy, MinerAddress};
+
+/// A miner to play.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinerEntry {
+    /// Its slot in the subnet.
+    pub uid: Uid,
+    /// Its key.
+    pub hotkey: Hotkey,
+    /// Where it listens.
+    pub address: MinerAddress,
+    /// What people call it; result files do not hold it.
+    pub name: Option<String>,
+}
+
+/// Why a list of miners cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MinersError {
+    /// The file cannot be read.
+    #[error("cannot read the miners file {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file is not a JSON list.
+    #[error("the miners file is not a JSON list of miners: {0}")]
+    NotAList(serde_json::Error),
+    /// One entry lacks a field or has a wrong one.
+    #[error("miner {position} of the miners file: {source}")]
+    Entry {
+        /// Position in the list, from 1.
+        position: usize,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// One entry's address cannot be called.
+    #[error("miner {position} of the miners file (uid {uid}): {source}")]
+    Address {
+        /// Position in the list, from 1.
+        position: usize,
+        /// The entry's uid.
+        uid: Uid,
+        /// What is wrong.
+        source: AddressError,
+    },
+    /// Two entries have the same uid or hotkey.
+    #[error("miner {position} of the miners file: {field} {value} stands there twice")]
+    Duplicate {
+        /// Position of the second one, from 1.
+        position: usize,
+        /// `uid` or `hotkey`.
+        field: &'static str,
+        /// The value.
+        value: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry {
+    uid: Uid,
+    hotkey: Hotkey,
+    address: String,
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// Reads a list of miners: `[{"uid": 1, "hotkey": "5…", "address": "ip:port" or URL, "name": optional}, …]`.
+///
+/// At most `max_miners` are taken, the first ones; the rest is left out with a warning.
+///
+/// # Errors
+/// [`MinersError`] naming the entry that is wrong.
+pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
+    let text =
+        std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
+    parse_miners(&text, policy, max_miners)
+}
+
+/// As [`read_miners`], from the file's content.
+///
+/// # Errors
+/// [`MinersError`] naming the entry that is wrong.
+pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
+    let entries: Vec<Value> = serde_json::from_slice(json).map_err(MinersError::NotAList)?;
+    let mut uids = HashSet::new();
+    let mut hotkeys = HashSet::new();
+    let mut miners = Vec::new();
+    for (position, entry) in (1..).zip(entries) {
+        let RawEntry { uid, hotkey, address, name } =
+            serde_json::from_value(entry).map_err(|source| MinersError::Entry { position, source })?;
+        let duplicate = |field, value| Err(MinersError::Duplicate { position, field, value });
+        if !uids.insert(uid) {
+            return duplicate("uid", uid.to_string());
+        }
+        if !hotkeys.insert(hotkey) {
+            return duplicate("hotkey", hotkey.to_string());
+        }
+        let address =
+            policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
+        miners.push(MinerEntry { uid, hotkey, address, name });
+    }
+    if miners.len() > max_miners {
+        tracing::warn!(miners = miners.len(), max_miners, "more miners than one run takes: the last ones are left out");
+        miners.truncate(max_miners);
+    }
+    Ok(miners)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+
+    fn parse(list: Value) -> Result<Vec<MinerEntry>, MinersError> {
+        parse_miners(list.to_string().as_bytes(), &AddressPolicy { dev_mode: true, ..AddressPolicy::default() }, 256)
+    }
+
+    #[test]
+    fn a_list_of_two() {
+        let miners = parse(json!([
+            {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101", "name": "interpreter"},
+            {"uid": 2, "hotkey": BOB, "address": "http://127.0.0.1:8102/base/"},
+        ]))
+        .unwrap();
+        assert_eq!(miners[0].address.url().as_str(), "http://127.0.0.1:8101/");
+        assert_eq!(miners[0].name.as_deref(), Some("interpreter"));
+        assert_eq!(miners[1].address.url().as_str(), "http://127.0.0.1:8102/base/");
+        assert_eq!(miners[1].uid, Uid(2));
+    }
+
+    #[test]
+    fn errors_name_the_entry() {
+        let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
+        for (entry, message) in [
+            (json!({"uid": 2, "hotkey": BOB}), "miner 2 of the miners file: missing field `address`"),
+            (json!({"uid": 70_000, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: invalid value: integer `70000`, expected u16"),
+            (json!({"uid": 2, "hotkey": "5x", "address": "127.0.0.1:1"}), "miner 2 of the miners file: address has 1 bytes, expected 35"),
+            (json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:1", "url": ""}), "miner 2 of the miners file: unknown field `url`, expected one of `uid`, `hotkey`, `address`, `name`"),
+            (json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}), "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port"),
+            (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: uid 1 stands there twice"),
+            (json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}), "miner 2 of the miners file: hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY stands there twice"),
+            (json!(7), "miner 2 of the miners file: invalid type: integer `7`, expected struct RawEntry"),
+        ] {
+            assert_eq!(parse(json!([good, entry])).unwrap_err().to_string(), message);
+        }
+        assert!(matches!(parse(json!({})), Err(MinersError::NotAList(_))));
+        let missing = read_miners(Path::new("/no/such/file"), &AddressPolicy::default(), 1).unwrap_err();
+        assert_eq!(missing.to_string(), "cannot read the miners file /no/such/file");
+    }
+
+    #[test]
+    fn no_more_than_allowed() {
+        let list = json!([
+            {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"},
+            {"uid": 2, "hotkey": BOB, "address": "127.0.0.1:2"},
+        ]);
+        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let miners = parse_miners(list.to_string().as_bytes(), &policy, 1).unwrap();
+        assert_eq!(miners.iter().map(|miner| miner.uid).collect::<Vec<_>>(), [Uid(1)]);
+    }
+}

@@ -1,0 +1,228 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use url::{Host, Url};
+
+/// The name under which a container reaches its host.
+const HOST_OF_CONTAINER: &str = "host.docker.internal";
+
+/// Where a miner listens: a base URL whose host and port are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinerAddress {
+    url: Url,
+    host: String,
+    port: u16,
+}
+
+impl MinerAddress {
+    /// The base URL; the path of the predict route is appended to it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The host, as signed headers carry it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// Which addresses may be called.
+///
+/// Signed requests to addresses inside the own network could be turned against it, so outside of development an
+/// address must be a public IP address; a name is refused, too, as it can point anywhere.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AddressPolicy {
+    /// Permits loopback, private and link-local addresses, and names.
+    pub dev_mode: bool,
+    /// Whether this process runs in a container. With `dev_mode`, loopback addresses then mean the container's host.
+    pub in_container: bool,
+    /// One more address that means the container's host.
+    pub local_miner_ip: Option<String>,
+}
+
+/// Why an address is not called.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// Neither `ip:port` nor a URL.
+    #[error("`{address}` is neither `ip:port` nor a URL: {source}")]
+    Malformed {
+        /// The text.
+        address: String,
+        /// What is wrong.
+        source: url::ParseError,
+    },
+    /// Neither http nor https.
+    #[error("`{0}` is neither an http nor an https URL")]
+    Scheme(String),
+    /// A URL with user name, query or fragment.
+    #[error("`{0}` must not hold a user name, a query or a fragment")]
+    Parts(String),
+    /// Port 0.
+    #[error("`{0}` has no port")]
+    Port(String),
+    /// An address of the own machine or network.
+    #[error("`{0}` is not a public address (development mode, BB_DEV_MODE=1, permits it)")]
+    NotPublic(IpAddr),
+    /// A name instead of an address.
+    #[error("`{0}` is a name; only IP addresses are called (development mode, BB_DEV_MODE=1, permits names)")]
+    Name(String),
+}
+
+impl AddressPolicy {
+    /// The address to call for a text `ip:port`, `[ip]:port`, or URL.
+    ///
+    /// # Errors
+    /// [`AddressError`] when the text is malformed, or the address may not be called.
+    pub fn resolve(&self, text: &str) -> Result<MinerAddress, AddressError> {
+        let malformed = |source| AddressError::Malformed { address: text.to_owned(), source };
+        let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let mut url = Url::parse(&full).map_err(malformed)?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(AddressError::Scheme(text.to_owned()));
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(AddressError::Parts(text.to_owned()));
+        }
+        let port = url.port_or_known_default().filter(|port| *port != 0);
+        let port = port.ok_or_else(|| AddressError::Port(text.to_owned()))?;
+        let ip = match url.host() {
+            Some(Host::Ipv4(ip)) => Ok(IpAddr::V4(ip)),
+            Some(Host::Ipv6(ip)) => Ok(IpAddr::V6(ip)),
+            Some(Host::Domain(name)) => Err(name.to_owned()),
+            None => return Err(malformed(url::ParseError::EmptyHost)),
+        };
+        if !self.dev_mode {
+            match ip {
+                Ok(ip) if is_public(ip) => {}
+                Ok(ip) => return Err(AddressError::NotPublic(ip)),
+                Err(name) => return Err(AddressError::Name(name)),
+            }
+        } else if self.in_container && self.means_own_machine(&ip) {
+            url.set_host(Some(HOST_OF_CONTAINER)).map_err(malformed)?;
+        }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        Ok(MinerAddress { url, host, port })
+    }
+
+    fn means_own_machine(&self, host: &Result<IpAddr, String>) -> bool {
+        let text = match host {
+            Ok(ip) if ip.is_loopback() || ip.is_unspecified() => return true,
+            Ok(ip) => ip.to_string(),
+            Err(name) if name == "localhost" => return true,
+            Err(name) => name.clone(),
+        };
+        self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == text)
+    }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let reserved = match ip.octets() {
+        [0 | 240..=255, ..] // "this network"; reserved and broadcast
+        | [100, 64..=127, ..] // shared by a provider's customers
+        | [192, 0, 0, _] // protocol assignments
+        | [198, 18 | 19, ..] // benchmarks
+        => true,
+        _ => false,
+    };
+    !(reserved
+        || ip.is_loopback()
+        || ip.is_private()
+        || ip.is_link_local()
+        || ip.is_multicast()
+        || ip.is_documentation())
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    // Addresses that carry an IPv4 address lead to it: mapped, 6to4 and NAT64.
+    let embedded = match ip.segments() {
+        [0, 0, 0, 0, 0, 0xffff, a, b] | [0x2002, a, b, ..] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] => Some((a, b)),
+        _ => None,
+    };
+    if let Some((a, b)) = embedded {
+        return is_public_v4(Ipv4Addr::from_bits((u32::from(a) << 16) | u32::from(b)));
+    }
+    // Only 2000::/3 is global unicast; of it, 2001:db8::/32 is for documentation and 2001::/32 tunnels to anywhere.
+    let [first, second, ..] = ip.segments();
+    first & 0xe000 == 0x2000 && !(first == 0x2001 && matches!(second, 0 | 0xdb8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_production(text: &str) -> Result<MinerAddress, AddressError> {
+        AddressPolicy::default().resolve(text)
+    }
+
+    #[test]
+    fn public_addresses_are_called() {
+        for (text, url, host, port) in [
+            ("8.8.8.8:8092", "http://8.8.8.8:8092/", "8.8.8.8", 8092),
+            ("[2606:4700::1111]:80", "http://[2606:4700::1111]/", "2606:4700::1111", 80),
+            ("https://1.1.1.1/miner", "https://1.1.1.1/miner", "1.1.1.1", 443),
+        ] {
+            let address = in_production(text).unwrap();
+            assert_eq!((address.url().as_str(), address.host(), address.port()), (url, host, port));
+        }
+    }
+
+    #[test]
+    fn the_own_network_is_not_called() {
+        for ip in [
+            "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+            "100.64.0.1", "192.0.0.8", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "203.0.113.7",
+            "[::1]", "[::]", "[fe80::1]", "[fc00::1]", "[fd12::1]", "[ff02::1]", "[2001:db8::1]",
+            "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[2001::1]",
+            // Other spellings of 127.0.0.1.
+            "2130706433", "0x7f.1", "0177.0.0.1",
+        ] {
+            let refused = in_production(&format!("http://{ip}:8092"));
+            assert!(matches!(refused, Err(AddressError::NotPublic(_))), "{ip}: {refused:?}");
+        }
+        for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
+            assert_eq!(in_production(&format!("{name}:80")), Err(AddressError::Name(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn malformed_addresses_are_named() {
+        for text in ["", "8.8.8.8:99999", "http://", "8.8.8.8:port", "::1:80", "8.8.8.8 :1"] {
+            assert!(matches!(in_production(text), Err(AddressError::Malformed { .. })), "{text}");
+        }
+        assert_eq!(in_production("ftp://8.8.8.8:1"), Err(AddressError::Scheme("ftp://8.8.8.8:1".into())));
+        assert_eq!(in_production("8.8.8.8:0"), Err(AddressError::Port("8.8.8.8:0".into())));
+        for text in ["http://me@8.8.8.8:1", "http://8.8.8.8:1/?q", "http://8.8.8.8:1/#f"] {
+            assert_eq!(in_production(text), Err(AddressError::Parts(text.into())));
+        }
+    }
+
+    #[test]
+    fn development_mode_permits_them_and_a_container_calls_its_host() {
+        let host = |in_container, text: &str| {
+            let local_miner_ip = Some("192.168.7.7".to_owned());
+            let policy = AddressPolicy { dev_mode: true, in_container, local_miner_ip };
+            policy.resolve(text).unwrap().host().to_owned()
+        };
+        for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1", "192.168.7.7:1"] {
+            assert_eq!(host(true, own), HOST_OF_CONTAINER, "{own}");
+            assert_eq!(host(false, own), own.trim_end_matches(":1"));
+        }
+        assert_eq!(host(true, "192.168.7.8:1"), "192.168.7.8");
+        // Outside of development a container changes nothing.
+        let policy = AddressPolicy { in_container: true, ..AddressPolicy::default() };
+        assert!(policy.resolve("127.0.0.1:1").is_err());
+        assert_eq!(policy.resolve("8.8.8.8:1").unwrap().host(), "8.8.8.8");
+    }
+}

@@ -1,0 +1,305 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use taonet_babelbit_core::protocol::{
+    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, PredictResponse, SAMPLE_RATE_HZ,
+};
+use tokio::time::{Instant, timeout};
+
+use super::connection::{CallError, MinerConnection, PredictCall};
+use super::reply::{ReplyAudio, ReplyError};
+use super::settings::PlaySettings;
+use super::source::Source;
+
+/// A reply that came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlayedReply {
+    /// The session that the miner opened.
+    pub session_id: String,
+    /// Interleaved samples at 24 kHz, on as many channels as the source has.
+    pub samples: Vec<i16>,
+    /// When each part arrived.
+    pub timeline: Timeline,
+    /// What a clock on the wall showed.
+    pub wall: WallClock,
+}
+
+/// When each part of a reply arrived, counted in frames: an answer to frame k, counted from 1, arrives at frame k.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Frames sent.
+    pub frames_in: u32,
+    /// Frame and number of bytes of each answer that held sound.
+    pub arrivals: Vec<(u32, u64)>,
+    /// Frame of the first answer that held sound; 0 when there was none.
+    pub first_output_frame: u32,
+    /// Frame of the answer that ended the reply.
+    pub eos_frame: u32,
+    /// Bytes of samples received in all.
+    pub output_bytes: u64,
+}
+
+/// Real time that a reply took, in seconds. Measured and shown; no score depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct WallClock {
+    /// From sending the last frame to the end of the reply.
+    pub after_source_sec: f64,
+    /// From opening the session to the end of the reply.
+    pub total_sec: f64,
+}
+
+/// A reply that did not come to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlayFailure {
+    /// Why.
+    pub error: PlayError,
+    /// The session, when one was opened.
+    pub session_id: Option<String>,
+    /// Real time until the failure.
+    pub wall: Duration,
+}
+
+/// Why a reply did not come to its end. The text is what result files show.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlayError {
+    /// The miner did not answer, or not with what it must.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The session that the miner opened is not the one asked for.
+    #[error("init response has {field} {got}, expected {expected}")]
+    Init {
+        /// The field that differs.
+        field: &'static str,
+        /// The miner's value.
+        got: String,
+        /// The value asked for.
+        expected: String,
+    },
+    /// The answer belongs to another session.
+    #[error("session_id is {got:?}, expected {expected:?}")]
+    Session {
+        /// The miner's value.
+        got: String,
+        /// The session that was asked.
+        expected: String,
+    },
+    /// The sound is unusable.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+    /// A frame was not answered in time.
+    #[error("audio chunk response for frame {frame}/{frames} timed out after {:.2}s", limit.as_secs_f64())]
+    ChunkTimeout {
+        /// The frame, from 1.
+        frame: usize,
+        /// Frames of the utterance.
+        frames: usize,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// The rest of the reply was not delivered in time.
+    #[error("drain response after final audio chunk timed out after {:.2}s", limit.as_secs_f64())]
+    DrainResponseTimeout {
+        /// What was left of the deadline when it was asked for.
+        limit: Duration,
+    },
+    /// The time for the rest of the reply was over before the reply ended.
+    #[error("reply has no end: drain timeout was exhausted")]
+    DrainTimeout,
+    /// The rest of the reply was asked for as often as allowed, and the reply still did not end.
+    #[error("reply has no end: drain budget was exhausted")]
+    DrainBudget,
+}
+
+/// Plays one utterance to one miner: opens a session, sends every frame, then asks for the rest until the reply ends.
+///
+/// Frames go out as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
+/// future stops at once.
+///
+/// # Errors
+/// [`PlayFailure`] when the miner misses a deadline, answers wrongly, or never ends its reply.
+pub async fn play_utterance(
+    miner: &dyn MinerConnection,
+    challenge_uid: &str,
+    source: &Source,
+    settings: &PlaySettings,
+) -> Result<PlayedReply, PlayFailure> {
+    let started = Instant::now();
+    let mut session_id = None;
+    let played = open(miner, challenge_uid, source, settings).await;
+    let result = match played {
+        Ok(opened) => {
+            session_id = Some(opened.to_string());
+            let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels));
+            Stream { miner, session_id: opened, settings, reply, timeline: Timeline::default() }.run(source).await
+        }
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok((samples, timeline, last_sent)) => Ok(PlayedReply {
+            session_id: session_id.unwrap_or_default(),
+            samples,
+            timeline,
+            wall: WallClock {
+                after_source_sec: last_sent.elapsed().as_secs_f64(),
+                total_sec: started.elapsed().as_secs_f64(),
+            },
+        }),
+        Err(error) => Err(PlayFailure { error, session_id, wall: started.elapsed() }),
+    }
+}
+
+async fn open(
+    miner: &dyn MinerConnection,
+    challenge_uid: &str,
+    source: &Source,
+    settings: &PlaySettings,
+) -> Result<Arc<str>, PlayError> {
+    let request = InitRequest {
+        challenge_uid: challenge_uid.to_owned(),
+        utterance_id: source.utterance_id.clone(),
+        language: Some(source.language.clone()),
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.to_owned(),
+        channels: source.channels,
+    };
+    let limit = settings.init_deadline(source.index);
+    let response =
+        timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;
+    check_init(&request, &response)?;
+    Ok(response.session_id.into())
+}
+
+fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), PlayError> {
+    let differs = |field, got: String, expected: String| Err(PlayError::Init { field, got, expected });
+    if !response.ready {
+        return differs("ready", "false".into(), "true".into());
+    }
+    if response.session_id.is_empty() {
+        return differs("session_id", "\"\"".into(), "a name".into());
+    }
+    for (field, got, expected) in [
+        ("challenge_uid", &response.challenge_uid, &request.challenge_uid),
+        ("utterance_id", &response.utterance_id, &request.utterance_id),
+        ("dtype", &response.dtype, &request.dtype),
+    ] {
+        if got != expected {
+            return differs(field, format!("{got:?}"), format!("{expected:?}"));
+        }
+    }
+    for (field, got, expected) in [
+        ("sample_rate_hz", response.sample_rate_hz, request.sample_rate_hz),
+        ("channels", u32::from(response.channels), u32::from(request.channels)),
+    ] {
+        if got != expected {
+            return differs(field, got.to_string(), expected.to_string());
+        }
+    }
+    // The miner may name another cadence; ours counts.
+    if !(response.frame_rate_hz > 0.0) {
+        return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
+    }
+    if response.frame_samples == 0 {
+        return differs("frame_samples", "0".into(), "a positive number".into());
+    }
+    Ok(())
+}
+
+/// A session that is being played.
+struct Stream<'a> {
+    miner: &'a dyn MinerConnection,
+    session_id: Arc<str>,
+    settings: &'a PlaySettings,
+    reply: ReplyAudio,
+    timeline: Timeline,
+}
+
+impl Stream<'_> {
+    /// Sends everything and gives the reply, when what happened, and when the last frame went out.
+    async fn run(mut self, source: &Source) -> Result<(Vec<i16>, Timeline, Instant), PlayError> {
+        let frames = source.frames_b64.len();
+        let mut last_sent = Instant::now();
+        for (k, frame) in (1..).zip(source.frames_b64.iter()) {
+            let last = k == frames;
+            let limit = if last { self.settings.drain_timeout } else { self.settings.chunk_timeout };
+            last_sent = Instant::now();
+            self.timeline.frames_in = k as u32;
+            let answer = self.ask(Arc::clone(frame), last, limit).await?.ok_or(PlayError::ChunkTimeout {
+                frame: k,
+                frames,
+                limit,
+            })?;
+            if self.take(k as u32, &answer)? {
+                return self.finish(last_sent);
+            }
+        }
+        self.drain(frames as u32, last_sent).await?;
+        self.finish(last_sent)
+    }
+
+    /// Asks for the rest of the reply until it ends.
+    async fn drain(&mut self, frames: u32, last_sent: Instant) -> Result<(), PlayError> {
+        let deadline =
+            (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
+        for request in 1..=self.settings.drain_max_requests {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(PlayError::DrainTimeout);
+            }
+            let answer =
+                self.ask("".into(), true, left).await?.ok_or(PlayError::DrainResponseTimeout { limit: left })?;
+            if self.take(frames + request, &answer)? {
+                return Ok(());
+            }
+        }
+        Err(PlayError::DrainBudget)
+    }
+
+    /// One request. `None` when `limit` is over; an error when the miner's own, longer limit is.
+    async fn ask(
+        &self,
+        audio_b64: Arc<str>,
+        in_eos: bool,
+        limit: Duration,
+    ) -> Result<Option<PredictResponse>, PlayError> {
+        let call = PredictCall { session_id: Arc::clone(&self.session_id), audio_b64, in_eos };
+        let total = self.settings.miner_timeout;
+        match timeout(limit.min(total), self.miner.predict(call, total)).await {
+            Ok(answer) => Ok(Some(answer?)),
+            Err(_) if total < limit => Err(CallError::Timeout(total).into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes the answer to frame `frame`; true when it ends the reply.
+    fn take(&mut self, frame: u32, answer: &PredictResponse) -> Result<bool, PlayError> {
+        if answer.session_id != *self.session_id {
+            return Err(PlayError::Session {
+                got: answer.session_id.chars().take(100).collect(),
+                expected: self.session_id.to_string(),
+            });
+        }
+        let bytes = self.reply.push(&answer.audio_b64, answer.n_bytes)?;
+        if bytes > 0 {
+            if self.timeline.arrivals.is_empty() {
+                self.timeline.first_output_frame = frame;
+            }
+            self.timeline.arrivals.push((frame, bytes as u64));
+        }
+        if answer.out_eos {
+            self.timeline.eos_frame = frame;
+        }
+        Ok(answer.out_eos)
+    }
+
+    fn finish(self, last_sent: Instant) -> Result<(Vec<i16>, Timeline, Instant), PlayError> {
+        let timeline = Timeline { output_bytes: self.reply.bytes() as u64, ..self.timeline };
+        Ok((self.reply.finish()?, timeline, last_sent))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use taonet_babelbit_core::protocol::SAMPLE_BYTES;
+
+/// What is wrong with the sound of a reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// Not standard base64 with padding.
+    #[error("audio_b64 is not base64: {0}")]
+    Base64(base64::DecodeError),
+    /// `n_bytes` says something else than `audio_b64` holds.
+    #[error("n_bytes is {declared}, audio_b64 holds {actual} bytes")]
+    ByteCount {
+        /// What the miner declared.
+        declared: u64,
+        /// What it sent.
+        actual: usize,
+    },
+    /// More sound than one utterance may have.
+    #[error("reply exceeds {limit} bytes of audio")]
+    TooLong {
+        /// The limit in bytes of samples.
+        limit: usize,
+    },
+    /// The reply as a whole ends within a sample.
+    #[error("reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)")]
+    Ragged {
+        /// Bytes received.
+        bytes: usize,
+        /// Channels of the utterance.
+        channels: u16,
+    },
+}
+
+/// The sound of a reply as it grows: checked, counted and kept as 16-bit samples, half of what arrives.
+#[derive(Debug)]
+pub(super) struct ReplyAudio {
+    samples: Vec<i16>,
+    /// Bytes of a sample that the next chunk completes.
+    rest: Vec<u8>,
+    scratch: Vec<u8>,
+    bytes: usize,
+    limit: usize,
+    channels: u16,
+}
+
+impl ReplyAudio {
+    pub(super) fn new(channels: u16, limit: usize) -> Self {
+        Self { samples: Vec::new(), rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
+    }
+
+    /// Takes one chunk; gives its number of bytes.
+    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
+        // Refused by its length alone: decoding would cost the memory that the limit protects.
+        if audio_b64.len() / 4 * 3 > self.limit.saturating_sub(self.bytes).saturating_add(3) {
+            return Err(ReplyError::TooLong { limit: self.limit });
+        }
+        let mut chunk = std::mem::take(&mut self.scratch);
+        chunk.clear();
+        chunk.append(&mut self.rest);
+        let carried = chunk.len();
+        STANDARD.decode_vec(audio_b64, &mut chunk).map_err(ReplyError::Base64)?;
+        let received = chunk.len() - carried;
+        if declared > 0 && declared != received as u64 {
+            return Err(ReplyError::ByteCount { declared, actual: received });
+        }
+        self.bytes += received;
+        if self.bytes > self.limit {
+            return Err(ReplyError::TooLong { limit: self.limit });
+        }
+        let (whole, rest) = chunk.as_chunks::<SAMPLE_BYTES>();
+        self.samples.extend(whole.iter().map(|sample| to_i16(f32::from_le_bytes(*sample))));
+        self.rest.extend_from_slice(rest);
+        self.scratch = chunk;
+        Ok(received)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The whole reply.
+    pub(super) fn finish(self) -> Result<Vec<i16>, ReplyError> {
+        let whole = self.rest.is_empty() && self.samples.len().is_multiple_of(usize::from(self.channels.max(1)));
+        if whole {
+            Ok(self.samples)
+        } else {
+            Err(ReplyError::Ragged { bytes: self.bytes, channels: self.channels })
+        }
+    }
+}
+
+/// A 16-bit sample: NaN is silence, what is too loud is clipped, what lies between two steps goes towards zero.
+fn to_i16(sample: f32) -> i16 {
+    let sample = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
+    let scale = if sample < 0.0 { 32_768.0 } else { 32_767.0 };
+    (sample * scale) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn b64(samples: &[f32]) -> String {
+        STANDARD.encode(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn samples_become_16_bit() {
+        let mut reply = ReplyAudio::new(1, 1000);
+        let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        assert_eq!(reply.push(&b64(&samples), 36), Ok(36));
+        assert_eq!(reply.finish().unwrap(), [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]);
+    }
+
+    #[test]
+    fn a_sample_may_span_chunks_but_the_reply_may_not_end_in_one() {
+        let mut reply = ReplyAudio::new(1, 100);
+        reply.push(&STANDARD.encode([0, 0, 0]), 0).unwrap();
+        reply.push("", 0).unwrap();
+        reply.push(&STANDARD.encode([0x3f]), 1).unwrap();
+        assert_eq!(reply.bytes(), 4);
+        assert_eq!(reply.finish().unwrap(), [16383]);
+
+        let mut odd = ReplyAudio::new(1, 100);
+        odd.push(&STANDARD.encode([0; 5]), 0).unwrap();
+        assert_eq!(odd.finish(), Err(ReplyError::Ragged { bytes: 5, channels: 1 }));
+        let mut half = ReplyAudio::new(2, 100);
+        half.push(&b64(&[0.0; 3]), 0).unwrap();
+        assert_eq!(half.finish(), Err(ReplyError::Ragged { bytes: 12, channels: 2 }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let push = |text: &str, declared| ReplyAudio::new(1, 16).push(text, declared);
+        assert!(matches!(push("!!!!", 0), Err(ReplyError::Base64(_))));
+        assert!(matches!(push("AAA", 0), Err(ReplyError::Base64(_))), "padding is required");
+        assert!(matches!(push("AAAA AAAA", 0), Err(ReplyError::Base64(_))));
+        assert_eq!(push("AAAA", 4), Err(ReplyError::ByteCount { declared: 4, actual: 3 }));
+        assert_eq!(push(&b64(&[0.0; 4]), 0), Ok(16));
+        assert_eq!(push(&b64(&[0.0; 5]), 0), Err(ReplyError::TooLong { limit: 16 }));
+        assert_eq!(push(&"A".repeat(1 << 20), 0), Err(ReplyError::TooLong { limit: 16 }));
+    }
+
+    proptest! {
+        #[test]
+        fn chunking_never_changes_the_sound(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
+            let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+            let mut whole = ReplyAudio::new(1, 1000);
+            whole.push(&STANDARD.encode(&bytes), 0).unwrap();
+            let mut parts = ReplyAudio::new(1, 1000);
+            for part in bytes.chunks(cut) {
+                parts.push(&STANDARD.encode(part), part.len() as u64).unwrap();
+            }
+            prop_assert_eq!(whole.finish(), parts.finish());
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,60}", declared: u64) {
+            let _ = ReplyAudio::new(1, 16).push(&text, declared);
+        }
+    }
+}
