@@ -133,27 +133,30 @@ impl Matrix for Sparse {
         let positive = |row: usize| {
             self.slice(row).iter().filter(|&&(_, score)| score > I32F32::ZERO).map(|&(c, s)| (usize::from(c), s))
         };
-        let mut ends = vec![0_usize; self.columns];
+        // Votes are counted, then placed column after column: the place for a column's next vote ends up as the
+        // place where the column ends.
+        let mut places = vec![0_usize; self.columns];
         for (row, _) in staked_rows() {
             for (column, _) in positive(row) {
-                ends[column] += 1;
+                places[column] += 1;
             }
         }
         let mut count = 0;
-        for end in &mut ends {
-            count += *end;
-            *end = count - *end;
+        for place in &mut places {
+            count += *place;
+            *place = count - *place;
         }
         let mut votes = vec![Vote { score: I32F32::ZERO, stake: I32F32::ZERO }; count];
         for (row, &stake) in staked_rows() {
             for (column, score) in positive(row) {
-                votes[ends[column]] = Vote { score, stake };
-                ends[column] += 1;
+                votes[places[column]] = Vote { score, stake };
+                places[column] += 1;
             }
         }
         let mut median = Median::default();
         let mut start = 0;
-        ends.into_iter()
+        places
+            .into_iter()
             .map(|end| {
                 let votes = &votes[std::mem::replace(&mut start, end)..end];
                 let for_zero = total - votes.iter().map(|vote| vote.stake).sum();

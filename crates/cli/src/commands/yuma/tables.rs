@@ -1,5 +1,6 @@
 //! Epochs as text.
 
+use std::collections::HashMap;
 use std::fmt::Display;
 
 use comfy_table::{CellAlignment, Table, presets};
@@ -49,7 +50,8 @@ pub(super) fn result(output: &EpochOutput) -> String {
 
 /// Every step of the epoch.
 pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
-    let bonds = if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, largest of a column 1" };
+    let bonds =
+        if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, largest of a column 1" };
     [
         stake(input, epoch),
         matrix("2. Weights W that count, rows normalised", &epoch.weights),
@@ -83,7 +85,8 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
         neurons.add_row(std::iter::once(uid.to_string()).chain(values));
     }
     let rows = epoch.bonds.iter().enumerate();
-    let entries = rows.flat_map(|(row, bonds)| bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond)));
+    let entries =
+        rows.flat_map(|(row, bonds)| bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond)));
     section("Classic epoch", neurons) + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
 }
 
@@ -117,9 +120,8 @@ fn columns(title: &str, quantities: &[(&str, &Vec<I32F32>)]) -> String {
 }
 
 fn matrix(title: &str, matrix: &Sparse) -> String {
-    let rows = (0..matrix.rows()).flat_map(|row| {
-        matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64()))
-    });
+    let rows = (0..matrix.rows())
+        .flat_map(|row| matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64())));
     grid(title, &rows.collect::<Vec<_>>())
 }
 
@@ -136,11 +138,12 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
     if entries.is_empty() {
         text.push_str("none\n\n");
     }
-    let values: std::collections::HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
+    let values: HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
     for columns in columns.chunks(COLUMNS) {
         let mut table = table(std::iter::once("from \\ to".to_owned()).chain(columns.iter().map(usize::to_string)));
         for &row in &rows {
-            let cells = columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
+            let cells =
+                columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
             table.add_row(std::iter::once(row.to_string()).chain(cells));
         }
         text.push_str(&format!("{table}\n\n"));
