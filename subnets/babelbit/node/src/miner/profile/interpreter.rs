@@ -114,7 +114,10 @@ impl Interpretation for Interpreting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         let channels = usize::from(self.channels.max(1));
         self.playback.advance(frame.len() / channels);
-        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| instant.iter().sum::<f32>() / channels as f32));
+        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| {
+            let mono = instant.iter().sum::<f32>() / channels as f32;
+            if mono.is_finite() { mono.clamp(-1.0, 1.0) } else { 0.0 }
+        }));
         let mut reply = Vec::new();
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
