@@ -16,10 +16,8 @@ use crate::miner::rewrite::{Context, PhrasebookError, Rewriter};
 const GAP: usize = 1_920;
 /// The longest silence that is sent while there is nothing to say, in seconds: pauses of the reply stay natural.
 const LONGEST_PAUSE: f64 = 0.4;
-/// A queue of this many seconds is no reason to hurry.
-const CALM: f64 = 0.5;
 /// With a queue of this many seconds the reply is spoken as fast as allowed.
-const HURRY: f64 = 2.5;
+const HURRY: f64 = 1.2;
 /// With a queue of this many seconds words that add little are left out.
 const LATE: f64 = 2.0;
 
@@ -180,7 +178,7 @@ impl Interpreting {
         tracing::debug!(heard = heard.join(" "), said = words.join(" "), ahead = self.playback.ahead(), "phrase");
         for breath in breaths(&words) {
             // After the end of the source every moment counts.
-            let hurry = if last { 1.0 } else { ((self.playback.ahead() - CALM) / (HURRY - CALM)).clamp(0.0, 1.0) };
+            let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
             let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
             let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
             if self.playback.ahead() > 0.0 {

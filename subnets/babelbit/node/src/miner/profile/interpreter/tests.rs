@@ -89,7 +89,7 @@ fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
 fn a_late_reply_is_spoken_faster_but_never_too_fast() {
     let phrase = "the old green house near the river stands empty because nobody wants such a long walk";
     let (interpreter, voicebox) = interpreter(&[phrase; 6]);
-    play(&interpreter, &source(&[1800; 6]));
+    play(&interpreter, &source(&[1400; 6]));
     let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
     assert_eq!(rates.first(), Some(&150));
     assert_eq!(rates.iter().max(), Some(&188));
@@ -111,7 +111,7 @@ fn the_patient_says_the_same_after_the_end() {
 #[test]
 fn the_same_source_gives_the_same_reply() {
     let heard = ["well i think", "we should call it a day", "because it is raining cats and dogs"];
-    let replies = || play(&interpreter(&heard).0, &source(&[900, 1800, 1600]));
+    let replies = || play(&interpreter(&heard).0, &source(&[900, 1400, 1200]));
     assert_eq!(replies(), replies());
 }
 
