@@ -33,12 +33,11 @@ fn interpret(text: &str) -> Heard {
     let heard = recognizer.recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K))).unwrap();
     let words = heard.transcript.words;
     let span = words.last().unwrap().end - words.first().unwrap().start;
-    let heard = Heard {
+    Heard {
         text: heard.transcript.text,
         words_per_second: words.len() as f64 / span,
         overshoot: completion - source.duration().get(),
-    };
-    heard
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
 
 fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
     let voicebox = Arc::<Voicebox>::default();
-    let script = Arc::new(Script(Mutex::new(heard.to_vec().into_iter())));
+    let script = Arc::new(Script(Mutex::new(Vec::from(heard).into_iter())));
     (Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default()).unwrap(), voicebox)
 }
 
@@ -126,7 +126,7 @@ fn long_speech_is_cut_between_words() {
 #[test]
 fn silence_is_answered_with_silence() {
     let (interpreter, voicebox) = interpreter(&[]);
-    let replies = play(&interpreter, &[0.0; 1920 * 3]);
+    let replies = play(&interpreter, &vec![0.0; 1920 * 3]);
     assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);
     assert!(replies.last().unwrap().done);
 }
