@@ -1,1 +1,3 @@
 //! Whole networks through the real binaries.
+
+mod yuma;

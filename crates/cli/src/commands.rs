@@ -4,3 +4,4 @@ pub(crate) mod babelbit;
 pub(crate) mod demo;
 pub(crate) mod models;
 pub(crate) mod speech;
+pub(crate) mod yuma;

@@ -8,13 +8,19 @@
 
 mod commands;
 mod context;
+mod daemon;
+mod engines;
 mod exit;
+mod keys;
+mod leaderboard;
+mod settings;
+mod table;
 
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use commands::{babelbit, demo, models, speech};
+use commands::{babelbit, demo, models, speech, yuma};
 use context::Context;
 
 /// Runs Bittensor subnets, end to end. Without a command: the demonstration.
@@ -70,6 +76,8 @@ enum TaoCommand {
     /// Babelbit, subnet 59 (the same commands as `bb`)
     #[command(subcommand)]
     Babelbit(babelbit::Command),
+    /// Compute one epoch of Yuma consensus from a file, and explain it
+    Yuma(yuma::YumaArgs),
 }
 
 /// Entry point of `tao`.
@@ -81,6 +89,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+        TaoCommand::Yuma(args) => yuma::run(&args, &context),
     })
 }
 

@@ -62,8 +62,9 @@ pub enum CtcError {
 
 /// The tiny-ctc recogniser: a convolutional network with CTC labels, a lexicon and a beam search.
 ///
-/// English only; meant for synthesised speech in tests and on development networks. Loading takes some 30 ms;
-/// one instance serves any number of threads.
+/// English only; meant for synthesised speech in tests and on development networks. Loading takes about 20 ms; one
+/// instance serves any number of threads. Matrix products may borrow threads of rayon's global pool, which
+/// `RAYON_NUM_THREADS` sizes; results do not depend on it.
 pub struct CtcRecognizer {
     features: features::LogMel,
     network: network::Network,
@@ -180,12 +181,11 @@ impl Recognizer for CtcRecognizer {
         let labels: Vec<Vec<u8>> = spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);
         let language = if spelled.is_empty() { "" } else { "en" };
-        let transcript =
-            Transcript {
-                text: spelled.join(" "),
-                words: self.timed(&spelled, &alignment),
-                detected_language: language.into(),
-            };
+        let transcript = Transcript {
+            text: spelled.join(" "),
+            words: self.timed(&spelled, &alignment),
+            detected_language: language.into(),
+        };
         Ok(Recognition { transcript, confidence: alignment.confidence })
     }
 }

@@ -54,8 +54,8 @@ pub struct Config {
     pub local_miner_ip: Option<String>,
     /// Gates, latency and duplication.
     pub scoring: ScoreOptions,
-    /// Name of the recogniser.
-    pub recognizer: String,
+    /// Name of the recogniser, where one is asked for.
+    pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
     /// Where the transcript cache is kept.
@@ -90,7 +90,7 @@ impl Config {
             dev_mode: false,
             local_miner_ip: None,
             scoring: ScoreOptions::default(),
-            recognizer: "faster-whisper-small".to_owned(),
+            recognizer: None,
             embedder: "all-MiniLM-L6-v2".to_owned(),
             transcript_cache: audio.join("stt_cache.jsonl"),
             metadata_root: audio.join("metadata"),

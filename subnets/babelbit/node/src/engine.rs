@@ -97,19 +97,19 @@ pub struct EngineConfig {
 impl EngineConfig {
     /// The usual limits: tokens for a day, 30 authentication calls and 1200 others a minute, anyone may authenticate.
     pub fn new(challenges: Vec<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         Self {
             challenges,
             synthesizer,
             rotation: Rotation::Fixed,
             allowed: None,
-            token_lifetime: Duration::from_secs(86_400),
+            token_lifetime: Duration::from_hours(24),
             challenge_lifetime: minute,
-            session_idle: Duration::from_secs(900),
+            session_idle: Duration::from_mins(15),
             sessions_per_hotkey: 16,
             auth_limit: RateLimit { requests: 30, window: minute },
             data_limit: RateLimit { requests: 1_200, window: minute },
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             max_body_bytes: 64 << 10,
             clock: system_clock(),
         }
@@ -221,8 +221,8 @@ impl Engine {
     /// Gives the engine's metrics their help texts. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_engine_requests_total", "Requests by route and status");
-        metrics::describe_gauge!("taonet_engine_sessions", "Sessions that have not expired");
-        metrics::describe_gauge!("taonet_engine_tokens", "Tokens that have not expired");
+        metrics::describe_gauge!("taonet_engine_sessions", "Sessions held in memory");
+        metrics::describe_gauge!("taonet_engine_tokens", "Tokens held in memory");
     }
 }
 

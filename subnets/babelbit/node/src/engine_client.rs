@@ -70,7 +70,7 @@ impl Default for EngineOptions {
             timeout: Duration::from_secs(10),
             auth_attempts: 5,
             auth_backoff: Duration::from_secs(2),
-            max_backoff: Duration::from_secs(3600),
+            max_backoff: Duration::from_hours(1),
             start_attempts: 3,
             max_body_bytes: 64 << 20,
             max_utterances: 1_000,

@@ -19,7 +19,7 @@ pub(crate) struct AlignArgs {
     #[arg(long, default_value = "en-gb")]
     voice: String,
     /// Its speaking rate
-    #[arg(long, default_value_t = 140)]
+    #[arg(long, default_value_t = 132)]
     words_per_minute: u16,
 }
 
@@ -53,6 +53,6 @@ fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &
         target.insert("words".to_owned(), json!(words));
     }
     let text = serde_json::to_string_pretty(&challenge)?;
-    taonet_service::atomic_write(file, format!("{text}\n").as_bytes())?;
+    taonet_service::atomic_write(file, format!("{text}\n").as_bytes(), taonet_service::Access::Everyone)?;
     Ok(count)
 }

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_text_without_room_has_empty_words() {
-        assert_eq!(align(&rows("a"), &[labels_of("abc")]).words, [0..0]);
+        assert!(align(&rows("a"), &[labels_of("abc")]).words.iter().all(Range::is_empty));
     }
 
     #[test]

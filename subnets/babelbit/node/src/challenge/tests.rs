@@ -260,3 +260,11 @@ proptest! {
 fn the_shipped_challenges_read() {
     Challenges::shipped().unwrap();
 }
+
+#[test]
+fn the_example_of_the_documentation_reads() {
+    let readme = include_str!("../../../challenges/README.md");
+    let (_, example) = readme.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    assert_eq!(Challenge::parse("README.md", example).unwrap().utterances.len(), 1);
+}

@@ -15,7 +15,7 @@ fn nothing_set_gives_the_reference_defaults() {
     assert_eq!(config.engine_url.as_str(), "https://api.babelbit.ai/");
     assert_eq!(config.play.init_timeout, Duration::from_secs(600));
     assert_eq!(config.play.chunk_timeout, Duration::from_secs(3));
-    assert_eq!(config.recognizer, "faster-whisper-small");
+    assert_eq!(config.recognizer, None);
     assert_eq!(config.transcript_cache, Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl"));
     assert!(!config.network.is_local());
     assert_eq!(config.burn_uid, Uid(248));

@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn authenticator() -> Authenticator {
-        Authenticator::new(None, Duration::from_secs(60), Duration::from_secs(100))
+        Authenticator::new(None, Duration::from_mins(1), Duration::from_secs(100))
     }
 
     fn sign(key: &Keypair, challenge: &AuthChallenge) -> AuthVerify {

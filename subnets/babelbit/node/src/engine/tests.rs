@@ -181,7 +181,7 @@ async fn an_expired_token_is_refused_and_renewed() {
 
 #[tokio::test]
 async fn a_session_outlives_its_token() {
-    let served = Served::new(|config| config.token_lifetime = Duration::from_secs(600)).await;
+    let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
     let client = served.client("//Alice");
     let first = client.start_main().await.unwrap();
     served.hands.forward(700);
@@ -299,7 +299,7 @@ async fn data_calls_are_limited_by_hotkey() {
     let error = alice.start_main().await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 429");
     assert!(error.is_rate_limited() && !error.is_auth());
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
     bob.start_main().await.unwrap();
 }
 
@@ -391,7 +391,7 @@ async fn repeated_slashes_count_as_one() {
 async fn challenges_take_turns() {
     let served = Served::new(|config| {
         config.challenges = challenges(3);
-        config.rotation = Rotation::Every(Duration::from_secs(3_600));
+        config.rotation = Rotation::Every(Duration::from_hours(1));
     })
     .await;
     // 1 000 000 s are 277 hours: 277 mod 3 is 1.

@@ -273,7 +273,7 @@ mod calls {
     async fn a_silent_engine_is_given_up() {
         let engine = Scripted::with(|options| options.timeout = Duration::from_millis(100)).await;
         engine.open(86_400).await;
-        let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_secs(60));
+        let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
         engine.route("POST", "/source-audio/start", vec![late]).await;
         let error = engine.client.start_main().await.unwrap_err();
         assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: no answer in time");

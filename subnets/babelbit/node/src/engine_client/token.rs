@@ -12,7 +12,7 @@ use super::{AuthStep, EngineError, Fault};
 use crate::clock::Clock;
 
 /// A token is renewed this long before it expires, so that no run outlives it.
-const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN: Duration = Duration::from_mins(5);
 
 struct Cached {
     token: Arc<str>,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use taonet_babelbit_core::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::scoring::Timeline;
@@ -16,7 +15,7 @@ use crate::scorer::{Audio, Candidate};
 #[derive(Deserialize)]
 pub(super) struct BatchDocument {
     #[serde(default, rename = "challenge_uid")]
-    _challenge_uid: IgnoredAny,
+    _challenge_uid: Value,
     #[serde(default)]
     utterance_id: Value,
     source_duration_sec: Seconds,
@@ -28,7 +27,7 @@ pub(super) struct BatchDocument {
 #[derive(Deserialize)]
 struct PredictionDocument {
     #[serde(default, rename = "miner")]
-    _miner: IgnoredAny,
+    _miner: Value,
     wav: Option<PathBuf>,
     duration_sec: Option<Seconds>,
     first_output_frame: Option<u64>,

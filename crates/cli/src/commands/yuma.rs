@@ -1,0 +1,83 @@
+//! `tao yuma`: one epoch of consensus from a file.
+
+mod tables;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_consensus::classic::{ClassicEpoch, Curve};
+use taonet_consensus::{Case, Epoch, I32F32, Matrix, Sparse};
+
+use crate::context::Context;
+
+/// Compute one epoch of Yuma consensus.
+#[derive(Debug, Args)]
+pub(crate) struct YumaArgs {
+    /// JSON document {"id": …, "input": {…}}, as in vectors/yuma/cases.json
+    file: PathBuf,
+    /// Show every step: stake, weights, consensus, clipped weights, incentive, bonds, dividends
+    #[arg(long)]
+    explain: bool,
+    /// Use the formulation with which Bittensor began: rank, trust and a consensus curve. It always shows every step
+    #[arg(long)]
+    classic: bool,
+    /// Steepness of the classic consensus curve
+    #[arg(long, requires = "classic", default_value_t = Curve::default().rho, value_parser = finite)]
+    rho: f64,
+    /// Trust at which the classic consensus curve is one half
+    #[arg(long, requires = "classic", default_value_t = Curve::default().kappa, value_parser = finite)]
+    kappa: f64,
+}
+
+pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
+    let document = std::fs::read(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let case =
+        Case::from_json(&document).with_context(|| format!("{} does not describe an epoch", args.file.display()))?;
+    if args.classic {
+        let epoch = ClassicEpoch::of(&case.input, Curve { rho: args.rho, kappa: args.kappa })?;
+        return if context.json { context.print_json(&epoch) } else { context.print(&tables::classic(&epoch)) };
+    }
+    let epoch = Epoch::<Sparse>::compute(&case.input)?;
+    if !context.json {
+        let steps = if args.explain { tables::steps(&case.input, &epoch) } else { String::new() };
+        return context.print(&(steps + &tables::result(&epoch.into_output())));
+    }
+    let steps = args.explain.then(|| steps(&epoch));
+    let mut result = serde_json::to_value(epoch.into_output())?;
+    if let (Some(steps), Some(result)) = (steps, result.as_object_mut()) {
+        result.insert("steps".to_owned(), steps);
+    }
+    context.print_json(&result)
+}
+
+/// The intermediate results as fractions; a matrix is one list of [uid, fraction] per validator.
+fn steps(epoch: &Epoch<Sparse>) -> Value {
+    let vector = |shares: &[I32F32]| shares.iter().map(|share| share.to_f64()).collect::<Vec<_>>();
+    let matrix = |matrix: &Sparse| {
+        let rows = (0..matrix.rows()).map(|row| matrix.row(row).map(|(column, entry)| (column, entry.to_f64())));
+        rows.map(Iterator::collect).collect::<Vec<Vec<_>>>()
+    };
+    json!({
+        "stake": vector(&epoch.stake),
+        "active_stake": vector(&epoch.active_stake),
+        "weights": matrix(&epoch.weights),
+        "consensus": vector(&epoch.consensus),
+        "clipped_weights": matrix(&epoch.clipped_weights),
+        "validator_trust": vector(&epoch.validator_trust),
+        "rank": vector(&epoch.rank),
+        "incentive": vector(&epoch.incentive),
+        "bond_weights": matrix(&epoch.bond_weights),
+        "old_bonds": matrix(&epoch.old_bonds),
+        "bonds": matrix(&epoch.bonds),
+        "dividends": vector(&epoch.dividends),
+    })
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("not a finite number".to_owned()),
+    }
+}

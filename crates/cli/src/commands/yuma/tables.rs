@@ -1,0 +1,174 @@
+//! Epochs as text.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use comfy_table::{CellAlignment, Table, presets};
+use taonet_consensus::classic::ClassicEpoch;
+use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
+
+type Epoch = taonet_consensus::Epoch<Sparse>;
+
+/// Matrices with more columns are cut into several tables, so that lines stay readable.
+const COLUMNS: usize = 10;
+
+/// What the chain stores after the epoch.
+pub(super) fn result(output: &EpochOutput) -> String {
+    let mut table = table([
+        "uid",
+        "stake",
+        "active",
+        "permit",
+        "consensus",
+        "Tv",
+        "incentive",
+        "dividends",
+        "server rao",
+        "validator rao",
+        "rao",
+    ]);
+    let share = |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
+    let rao = |amounts: &[u64], uid: usize| amounts.get(uid).map_or_else(String::new, u64::to_string);
+    let flag = |flags: &[bool], uid: usize| yes(flags.get(uid).copied().unwrap_or_default()).to_owned();
+    for uid in 0..output.emission.len() {
+        table.add_row([
+            uid.to_string(),
+            share(&output.stake_weight, uid),
+            flag(&output.active, uid),
+            flag(&output.new_validator_permit, uid),
+            share(&output.consensus, uid),
+            share(&output.validator_trust, uid),
+            share(&output.incentive, uid),
+            share(&output.dividends, uid),
+            rao(&output.server_emission, uid),
+            rao(&output.validator_emission, uid),
+            rao(&output.emission, uid),
+        ]);
+    }
+    section("Result: shares in parts of 65535", table)
+}
+
+/// Every step of the epoch.
+pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
+    let bonds =
+        if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, largest of a column 1" };
+    [
+        stake(input, epoch),
+        matrix("2. Weights W that count, rows normalised", &epoch.weights),
+        columns("3. Consensus C: the weight that a majority of stake supports", &[("C", &epoch.consensus)]),
+        matrix("4. Clipped weights min(W, C)", &epoch.clipped_weights),
+        columns("5. Validator trust Tv: what is left of each validator's weights", &[("Tv", &epoch.validator_trust)]),
+        columns("6. Rank R and incentive I = R / ΣR", &[("R", &epoch.rank), ("I", &epoch.incentive)]),
+        matrix("7. Old bonds that still count", &epoch.old_bonds),
+        matrix("8. Weights from which bonds grow", &epoch.bond_weights),
+        matrix(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
+        columns("10. Dividends D: each validator's share in the incentive it bonded to", &[("D", &epoch.dividends)]),
+    ]
+    .concat()
+}
+
+/// The classic formulation.
+pub(super) fn classic(epoch: &ClassicEpoch) -> String {
+    let quantities = [
+        &epoch.stake,
+        &epoch.rank,
+        &epoch.trust,
+        &epoch.consensus,
+        &epoch.incentive,
+        &epoch.dividends,
+        &epoch.emission,
+    ];
+    let mut neurons =
+        table(["uid", "stake S", "rank R", "trust T", "consensus C", "incentive I", "dividends D", "emission E"]);
+    for uid in 0..epoch.stake.len() {
+        let values = quantities.iter().map(|values| values.get(uid).map_or_else(String::new, |value| decimal(*value)));
+        neurons.add_row(std::iter::once(uid.to_string()).chain(values));
+    }
+    let rows = epoch.bonds.iter().enumerate();
+    let entries =
+        rows.flat_map(|(row, bonds)| bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond)));
+    section("Classic epoch", neurons) + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
+}
+
+fn stake(input: &EpochInput, epoch: &Epoch) -> String {
+    let mut table = table(["uid", "rao", "S", "active", "permit", "next permit", "active S"]);
+    let neurons = input.stake.iter().zip(&epoch.stake).zip(&epoch.active).zip(&epoch.permits);
+    let neurons = neurons.zip(&epoch.new_permits).zip(&epoch.active_stake).enumerate();
+    for (uid, (((((rao, share), active), permit), next), counted)) in neurons {
+        table.add_row([
+            uid.to_string(),
+            rao.to_string(),
+            decimal(share.to_f64()),
+            yes(*active).to_owned(),
+            yes(*permit).to_owned(),
+            yes(*next).to_owned(),
+            decimal(counted.to_f64()),
+        ]);
+    }
+    section("1. Stake S, and the part of it that votes", table)
+}
+
+/// One line per neuron, one column per quantity.
+fn columns(title: &str, quantities: &[(&str, &Vec<I32F32>)]) -> String {
+    let mut table = table(std::iter::once("uid").chain(quantities.iter().map(|&(name, _)| name)));
+    let neurons = quantities.first().map_or(0, |(_, values)| values.len());
+    for uid in 0..neurons {
+        let values = quantities.iter().map(|(_, values)| values.get(uid).map_or(0.0, |value| value.to_f64()));
+        table.add_row(std::iter::once(uid.to_string()).chain(values.map(decimal)));
+    }
+    section(title, table)
+}
+
+fn matrix(title: &str, matrix: &Sparse) -> String {
+    let rows = (0..matrix.rows())
+        .flat_map(|row| matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64())));
+    grid(title, &rows.collect::<Vec<_>>())
+}
+
+/// A matrix from its entries (row, column, value): rows and columns without any are left out.
+fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
+    let used = |number: fn(&(usize, usize, f64)) -> usize| {
+        let mut numbers: Vec<usize> = entries.iter().map(number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers
+    };
+    let (rows, columns) = (used(|entry| entry.0), used(|entry| entry.1));
+    let mut text = format!("{title}\n");
+    if entries.is_empty() {
+        text.push_str("none\n\n");
+    }
+    let values: HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
+    for columns in columns.chunks(COLUMNS) {
+        let mut table = table(std::iter::once("from \\ to".to_owned()).chain(columns.iter().map(usize::to_string)));
+        for &row in &rows {
+            let cells =
+                columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
+            table.add_row(std::iter::once(row.to_string()).chain(cells));
+        }
+        text.push_str(&format!("{table}\n\n"));
+    }
+    text
+}
+
+fn table<T: Display>(header: impl IntoIterator<Item = T>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.into_iter().map(|name| name.to_string()));
+    table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    table
+}
+
+fn section(title: &str, table: Table) -> String {
+    format!("{title}\n{table}\n\n")
+}
+
+fn decimal(value: f64) -> String {
+    format!("{value:.6}")
+}
+
+const fn yes(flag: bool) -> &'static str {
+    if flag { "yes" } else { "no" }
+}
+
+#[cfg(test)]
+mod tests;

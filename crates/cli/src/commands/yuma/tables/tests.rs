@@ -1,0 +1,60 @@
+use taonet_consensus::Case;
+use taonet_consensus::classic::Curve;
+
+use super::*;
+
+/// Two validators of equal stake; only the first weighs the second server, which therefore has no majority.
+fn pair() -> EpochInput {
+    let document = br#"{"input": {
+        "n": 4, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
+        "stake": [100, 100, 0, 0], "stake_threshold": 0, "max_validators": 2,
+        "validator_permit": [true, true, false, false], "last_update": [2, 2, 0, 0],
+        "block_at_registration": [0, 0, 0, 0],
+        "weights": [[[2, 1], [3, 1]], [[2, 1]], [], []], "bonds": [[], [], [], []],
+        "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 900000, "yuma3": true,
+        "liquid_alpha": false, "alpha_low": 45875, "alpha_high": 58982, "alpha_sigmoid_steepness": 1000}}"#;
+    Case::from_json(document).unwrap().input
+}
+
+/// The cells of the line that starts with `label` in the table under `title`.
+fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
+    let table = text.split_once(title).unwrap().1.split_once("\n\n").unwrap().0;
+    let line = table.lines().skip(3).find(|line| line.split_whitespace().next() == Some(label)).unwrap();
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn every_step_is_explained() {
+    let input = pair();
+    let text = steps(&input, &Epoch::compute(&input).unwrap());
+    assert_eq!(line(&text, "1. Stake", "1"), ["1", "100", "0.500000", "yes", "yes", "yes", "0.500000"]);
+    assert_eq!(line(&text, "2. Weights", "0"), ["0", "0.500000", "0.500000"]);
+    assert_eq!(line(&text, "3. Consensus", "2"), ["2", "0.500000"]);
+    assert_eq!(line(&text, "4. Clipped weights", "1"), ["1", "0.500000"]);
+    assert_eq!(line(&text, "5. Validator trust", "1"), ["1", "0.500000"]);
+    assert_eq!(line(&text, "6. Rank", "2"), ["2", "0.500000", "1.000000"]);
+    assert!(text.contains("7. Old bonds that still count\nnone\n"));
+    assert_eq!(line(&text, "9. New bonds", "0"), ["0", "0.050011"]);
+    assert_eq!(line(&text, "10. Dividends", "0"), ["0", "0.500000"]);
+}
+
+#[test]
+fn the_result_has_a_line_per_neuron() {
+    let text = result(&Epoch::compute(&pair()).unwrap().into_output());
+    assert_eq!(line(&text, "Result", "2"), "2 0 yes no 32767 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn wide_matrices_are_cut() {
+    let entries: Vec<_> = (0..25).map(|column| (0, column, 0.5)).collect();
+    let text = grid("Wide", &entries);
+    assert_eq!(text.matches("from \\ to").count(), 3);
+    assert!(text.lines().all(|line| line.chars().count() <= 120));
+}
+
+#[test]
+fn the_classic_epoch_shows_its_quantities() {
+    let text = classic(&ClassicEpoch::of(&pair(), Curve::default()).unwrap());
+    let line = line(&text, "Classic epoch", "3");
+    assert_eq!(line[1..5], ["0.000000", "0.250000", "0.500000", "0.500000"]);
+}

@@ -1,0 +1,153 @@
+//! The formulation with which Bittensor began, in floating point: small enough to compute by hand.
+//!
+//! With the stake shares S (sum 1) and the weight matrix W (rows of sum 1, validators to neurons):
+//!
+//! | Quantity | Formula | Meaning |
+//! |---|---|---|
+//! | rank | R = Wᵀ · S | what a neuron was given, weighted by stake |
+//! | trust | T = (W > 0)ᵀ · S | the stake that gave it anything at all |
+//! | consensus | C = σ(ρ (T − κ)) | near 1 when more than κ of the stake trusts it, near 0 when less |
+//! | incentive | I = R · C / Σ (R · C) | the share of neurons' reward |
+//! | bonds | ΔB = W · S, B' = α ΔB + (1 − α) B | what a validator holds of a neuron; columns of sum 1 |
+//! | dividends | D = B' · I | the share of validators' reward |
+//! | emission | E = ½ D + ½ I | the share of all reward |
+//!
+//! Here σ(x) = 1 / (1 + e⁻ˣ). There are no permits, no clipping and no masks.
+
+use serde::Serialize;
+
+use crate::input::{EpochInput, InputError, Row};
+
+/// The shape of the consensus curve.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Curve {
+    /// ρ: how steep it is.
+    pub rho: f64,
+    /// κ: the trust at which consensus is ½.
+    pub kappa: f64,
+}
+
+impl Default for Curve {
+    /// ρ = 10, κ = ½.
+    fn default() -> Self {
+        Self { rho: 10.0, kappa: 0.5 }
+    }
+}
+
+impl Curve {
+    /// C of a neuron with this trust.
+    pub fn consensus(self, trust: f64) -> f64 {
+        1.0 / (1.0 + (-self.rho * (trust - self.kappa)).exp())
+    }
+}
+
+/// An epoch of the classic formulation. One item per neuron, one row of bonds per validator.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassicEpoch {
+    /// S.
+    pub stake: Vec<f64>,
+    /// R.
+    pub rank: Vec<f64>,
+    /// T.
+    pub trust: Vec<f64>,
+    /// C.
+    pub consensus: Vec<f64>,
+    /// I.
+    pub incentive: Vec<f64>,
+    /// B', to carry into the next epoch.
+    pub bonds: Vec<Vec<f64>>,
+    /// D.
+    pub dividends: Vec<f64>,
+    /// E.
+    pub emission: Vec<f64>,
+}
+
+impl ClassicEpoch {
+    /// Computes an epoch from stakes, weights and old bonds, one row per validator; α is the share of new bonds in the
+    /// moving average. Stake, rows of weights and columns of bonds need not be normalised. Missing entries are zero.
+    pub fn compute(stake: &[f64], weights: &[Vec<f64>], bonds: &[Vec<f64>], alpha: f64, curve: Curve) -> Self {
+        let n = stake.len();
+        let stake = normalized(stake);
+        let weights: Vec<Vec<f64>> = (0..n).map(|row| normalized(&padded(weights.get(row), n))).collect();
+        let rank = weighted_sum(&weights, &stake, |weight| weight);
+        let trust = weighted_sum(&weights, &stake, |weight| if weight > 0.0 { 1.0 } else { 0.0 });
+        let consensus: Vec<f64> = trust.iter().map(|&trust| curve.consensus(trust)).collect();
+        let supported: Vec<f64> = rank.iter().zip(&consensus).map(|(rank, consensus)| rank * consensus).collect();
+        let incentive = normalized(&supported);
+
+        let bought = weights.iter().zip(&stake).map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
+        let bought = columns_normalized(bought.collect());
+        let held = columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
+        let averaged = bought
+            .iter()
+            .zip(&held)
+            .map(|(new, old)| new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect());
+        let bonds = columns_normalized(averaged.collect());
+        let dividends: Vec<f64> = bonds
+            .iter()
+            .map(|row| row.iter().zip(&incentive).map(|(bond, incentive)| bond * incentive).sum())
+            .collect();
+        let emission = dividends.iter().zip(&incentive).map(|(d, i)| 0.5 * d + 0.5 * i).collect();
+        Self { stake, rank, trust, consensus, incentive, bonds, dividends, emission }
+    }
+
+    /// Takes stake, weights, bonds and the moving average from an epoch of today; the rest of it has no part here.
+    ///
+    /// # Errors
+    /// [`InputError`] when the input contradicts itself.
+    pub fn of(input: &EpochInput, curve: Curve) -> Result<Self, InputError> {
+        input.check()?;
+        let stake: Vec<f64> = input.stake.iter().map(|&stake| stake as f64).collect();
+        let dense = |rows: &[Row]| rows.iter().map(|row| dense_row(row, input.n)).collect::<Vec<_>>();
+        let alpha = (1.0 - input.bonds_moving_average as f64 / 1e6).clamp(0.0, 1.0);
+        Ok(Self::compute(&stake, &dense(&input.weights), &dense(&input.bonds), alpha, curve))
+    }
+}
+
+fn dense_row(row: &Row, n: u16) -> Vec<f64> {
+    let mut dense = vec![0.0; n.into()];
+    for &(uid, value) in row {
+        if let Some(slot) = dense.get_mut(usize::from(uid.0)) {
+            *slot = value.into();
+        }
+    }
+    dense
+}
+
+fn padded(row: Option<&Vec<f64>>, n: usize) -> Vec<f64> {
+    let mut row = row.cloned().unwrap_or_default();
+    row.resize(n, 0.0);
+    row
+}
+
+/// The numbers divided by their sum; unchanged when the sum is zero.
+fn normalized(numbers: &[f64]) -> Vec<f64> {
+    let sum: f64 = numbers.iter().sum();
+    numbers.iter().map(|number| if sum > 0.0 { number / sum } else { *number }).collect()
+}
+
+/// For every column Σ stake · value(entry).
+fn weighted_sum(rows: &[Vec<f64>], stake: &[f64], value: impl Fn(f64) -> f64) -> Vec<f64> {
+    let mut sums = vec![0.0; stake.len()];
+    for (row, stake) in rows.iter().zip(stake) {
+        for (sum, &entry) in sums.iter_mut().zip(row) {
+            *sum += stake * value(entry);
+        }
+    }
+    sums
+}
+
+fn columns_normalized(mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+    let sums = weighted_sum(&rows, &vec![1.0; rows.len()], |entry| entry);
+    for row in &mut rows {
+        for (entry, &sum) in row.iter_mut().zip(&sums) {
+            if sum > 0.0 {
+                *entry /= sum;
+            }
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! One epoch of one mechanism, step by step.
+
+mod bonds;
+mod emission;
+mod stake;
+
+use taonet_primitives::Uid;
+
+use crate::fixed::I32F32;
+use crate::input::{EpochInput, InputError};
+use crate::matrix::{Dense, Matrix, Sparse};
+use crate::output::EpochOutput;
+use crate::vector::normalize;
+use bonds::Holdings;
+use emission::Shares;
+use stake::Standing;
+
+/// Runs an epoch as production does, on sparse matrices.
+///
+/// ```
+/// use taonet_consensus::{Case, run};
+/// # fn main() -> Result<(), taonet_consensus::InputError> {
+/// // One validator (uid 0) gives all its weight to one server (uid 1).
+/// let case = Case::from_json(
+///     br#"{"id": "pair", "input": {
+///         "n": 2, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
+///         "stake": [100, 0], "stake_threshold": 0, "max_validators": 1,
+///         "validator_permit": [true, false], "last_update": [2, 0], "block_at_registration": [0, 0],
+///         "weights": [[[1, 65535]], []], "bonds": [[], []],
+///         "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 900000, "yuma3": true,
+///         "liquid_alpha": false, "alpha_low": 45875, "alpha_high": 58982, "alpha_sigmoid_steepness": 1000}}"#,
+/// )?;
+/// let output = run(&case.input)?;
+/// assert_eq!(output.emission, [500, 500]);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// [`InputError`] when the input contradicts itself.
+pub fn run(input: &EpochInput) -> Result<EpochOutput, InputError> {
+    Epoch::<Sparse>::compute(input).map(Epoch::into_output)
+}
+
+/// Runs an epoch on dense matrices, in n² memory. It differs from [`run`] where liquid alpha meets a bond without a
+/// weight: here the bond decays, there it ends at once.
+///
+/// # Errors
+/// [`InputError`] when the input contradicts itself.
+pub fn run_dense(input: &EpochInput) -> Result<EpochOutput, InputError> {
+    Epoch::<Dense>::compute(input).map(Epoch::into_output)
+}
+
+/// An epoch with every intermediate result. Vectors have one item per neuron, matrices one row per validator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch<M> {
+    /// Who set weights recently enough.
+    pub active: Vec<bool>,
+    /// S: each neuron's share of all stake.
+    pub stake: Vec<I32F32>,
+    /// Who holds a permit in this epoch.
+    pub permits: Vec<bool>,
+    /// Who holds a permit after it.
+    pub new_permits: Vec<bool>,
+    /// S of those who are active and permitted, normalised among them.
+    pub active_stake: Vec<I32F32>,
+    /// W: the weights that count, each row normalised.
+    pub weights: M,
+    /// C: for every neuron the weight that a majority of active stake supports.
+    pub consensus: Vec<I32F32>,
+    /// W̄ = min(W, C).
+    pub clipped_weights: M,
+    /// Tv: for every validator the sum of its row of W̄.
+    pub validator_trust: Vec<I32F32>,
+    /// R = W̄ᵀ · S.
+    pub rank: Vec<I32F32>,
+    /// I = R / ΣR.
+    pub incentive: Vec<I32F32>,
+    /// The bonds from the last epoch that still count; in Yuma 2 each column normalised.
+    pub old_bonds: M,
+    /// The weights from which bonds grow: between W and W̄, as the bonds penalty says.
+    pub bond_weights: M,
+    /// B: the new bonds; in Yuma 2 each column scaled so that its largest bond is 1.
+    pub bonds: M,
+    /// D: each validator's share in the incentive of those it holds bonds of.
+    pub dividends: Vec<I32F32>,
+    emission: Shares,
+    amount: u64,
+}
+
+impl<M: Matrix> Epoch<M> {
+    /// Computes all steps.
+    ///
+    /// # Errors
+    /// [`InputError`] when the input contradicts itself.
+    pub fn compute(input: &EpochInput) -> Result<Self, InputError> {
+        input.check()?;
+        let Standing { active, stake, permits, new_permits, active_stake } = Standing::of(input);
+        let weights = counted_weights::<M>(input, &permits).normalize_rows();
+
+        // The stake of voters is normalised once more: rounding may have left its sum just under 1.
+        let voting_stake = normalize(&active_stake);
+        let majority = I32F32::from_proportion(input.kappa);
+        let minority = voting_stake.iter().sum::<I32F32>() - majority;
+        let consensus = weights.weighted_medians(&voting_stake, minority);
+
+        let clipped_weights = weights.clip_columns(&consensus);
+        let validator_trust = clipped_weights.fold_rows(|_, _, weight| weight);
+        let stake_at = |row: usize| active_stake.get(row).copied().unwrap_or_default();
+        let rank = clipped_weights.fold_columns(|row, _, weight| stake_at(row) * weight, |a, b| a + b);
+        let incentive = normalize(&rank);
+
+        let bond_weights = match input.bonds_penalty {
+            0 => weights.clone(),
+            u16::MAX => clipped_weights.clone(),
+            penalty => weights.interpolate(&clipped_weights, I32F32::from_proportion(penalty)),
+        };
+        let Holdings { old: old_bonds, new: bonds, dividends } =
+            Holdings::grow(input, &bond_weights, &consensus, &active_stake, &incentive);
+        let emission = Shares::of(&incentive, &dividends, &stake, &active_stake);
+
+        Ok(Self {
+            active,
+            stake,
+            permits,
+            new_permits,
+            active_stake,
+            weights,
+            consensus,
+            clipped_weights,
+            validator_trust,
+            rank,
+            incentive,
+            old_bonds,
+            bond_weights,
+            bonds,
+            dividends,
+            emission,
+            amount: input.emission,
+        })
+    }
+
+    /// The result in the form in which the chain stores it.
+    pub fn into_output(self) -> EpochOutput {
+        let bonds = self.new_permits.iter().enumerate().map(|(row, &permit)| {
+            let entries = self.bonds.row(row).filter(|_| permit);
+            entries.map(|(column, bond)| (Uid(column), bond.to_proportion())).collect()
+        });
+        let rao = |shares: &[I32F32]| shares.iter().map(|share| share.share_of(self.amount)).collect();
+        EpochOutput {
+            stake_weight: proportions(&self.stake),
+            consensus: proportions(&self.consensus),
+            validator_trust: proportions(&self.validator_trust),
+            incentive: proportions(&self.incentive),
+            dividends: proportions(&self.dividends),
+            server_emission: rao(&self.emission.server),
+            validator_emission: rao(&self.emission.validator),
+            emission: rao(&self.emission.combined),
+            bonds: bonds.collect(),
+            active: self.active,
+            new_validator_permit: self.new_permits,
+        }
+    }
+}
+
+/// The weights that count: of permitted validators, not to themselves (the owner may), to neurons that are still those
+/// that were weighed. A neuron that registered after the weights were set, or after the commit that waits for its
+/// reveal, is another one.
+fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
+    let commits = input.commit_blocks.as_deref().unwrap_or_default();
+    let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();
+    let rows = validators.map(|(uid, ((row, &permit), &updated))| {
+        let committed = commits.get(uid).copied().flatten();
+        let may_weigh_itself = input.owner_uid.is_some_and(|owner| usize::from(owner.0) == uid);
+        row.iter().filter_map(move |&(to, weight)| {
+            let registered = *input.block_at_registration.get(usize::from(to.0)).filter(|_| permit)?;
+            let counts = (usize::from(to.0) != uid || may_weigh_itself)
+                && updated > registered
+                && committed.is_none_or(|block| block >= registered);
+            counts.then_some((to.0, I32F32::from_int(weight.into())))
+        })
+    });
+    M::from_rows(input.n.into(), rows)
+}
+
+fn proportions(shares: &[I32F32]) -> Vec<u16> {
+    shares.iter().map(|share| share.to_proportion()).collect()
+}

@@ -1,0 +1,117 @@
+use crate::fixed::{I32F32, sigmoid};
+use crate::input::EpochInput;
+use crate::matrix::Matrix;
+use crate::vector::normalize;
+
+/// The bonds before and after an epoch, and what they pay.
+pub(super) struct Holdings<M> {
+    pub(super) old: M,
+    pub(super) new: M,
+    pub(super) dividends: Vec<I32F32>,
+}
+
+impl<M: Matrix> Holdings<M> {
+    pub(super) fn grow(
+        input: &EpochInput,
+        weights: &M,
+        consensus: &[I32F32],
+        active_stake: &[I32F32],
+        incentive: &[I32F32],
+    ) -> Self {
+        if input.yuma3 {
+            Self::yuma3(input, weights, consensus, active_stake, incentive)
+        } else {
+            Self::yuma2(input, weights, active_stake, incentive)
+        }
+    }
+
+    /// Yuma 2: bonds are bought with stake, and every neuron has as many bonds as any other.
+    ///
+    /// ΔB = W · S and the old B have columns of sum 1, B' = α ΔB + (1 − α) B too; D = B' · I. For storage each column
+    /// of B' is scaled so that its maximum is 1.
+    fn yuma2(input: &EpochInput, weights: &M, active_stake: &[I32F32], incentive: &[I32F32]) -> Self {
+        let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
+        let bought = weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
+        let bonds = bought.average(&old_bonds, alpha(input)).normalize_columns();
+        let dividends = normalize(&bonds.fold_rows(|_, column, bond| at(incentive, column) * bond));
+        Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
+    }
+
+    /// Yuma 3: a bond follows the validator's own weight, from 0 to 1, whatever others hold; stake counts only when
+    /// dividends are paid.
+    ///
+    /// B' = α W + (1 − α) B; D ∝ S · (B' with columns of sum 1) · I.
+    fn yuma3(
+        input: &EpochInput,
+        weights: &M,
+        consensus: &[I32F32],
+        active_stake: &[I32F32],
+        incentive: &[I32F32],
+    ) -> Self {
+        let full = I32F32::from_int(u16::MAX.into());
+        let old_bonds: M = counted_bonds::<M>(input).map(|_, _, bond| Some(bond / full));
+        let has_consensus = consensus.iter().any(|&weight| weight != I32F32::ZERO);
+        let bonds = if input.liquid_alpha && has_consensus {
+            let liquid = LiquidAlpha::of(input);
+            weights.average_by(&old_bonds, |_, column, weight, bond| liquid.alpha(weight, bond, at(consensus, column)))
+        } else {
+            weights.average(&old_bonds, alpha(input))
+        };
+        let paid = bonds.normalize_columns().fold_rows(|_, column, bond| bond * at(incentive, column));
+        let weighted: Vec<I32F32> = paid.iter().zip(active_stake).map(|(&paid, &stake)| paid * stake).collect();
+        Self { old: old_bonds, new: bonds, dividends: normalize(&weighted) }
+    }
+}
+
+/// How fast a bond follows its weight: faster the farther the two are apart.
+struct LiquidAlpha {
+    low: I32F32,
+    high: I32F32,
+    steepness: I32F32,
+}
+
+impl LiquidAlpha {
+    fn of(input: &EpochInput) -> Self {
+        Self {
+            low: I32F32::from_proportion(input.alpha_low),
+            high: I32F32::from_proportion(input.alpha_high),
+            steepness: I32F32::from_int(input.alpha_sigmoid_steepness.into()) / I32F32::from_int(100),
+        }
+    }
+
+    /// α = low + σ(d) · (high − low), limited to low..=high. When the validator buys (weight at or above its bond), d
+    /// is how far it goes beyond consensus, otherwise how much it sells; both limited to 0..=1, and the curve is ½ at
+    /// d = ½.
+    fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
+        let distance = if weight >= bond { weight - consensus } else { bond - weight };
+        let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
+        let rise = sigmoid(distance, self.steepness, I32F32::HALF);
+        (self.low + rise * (self.high - self.low)).limit(self.low, self.high)
+    }
+}
+
+/// The old bonds, in parts of 65535, without those in neurons that registered since the last epoch.
+fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
+    let since = if input.last_mechanism_step == 0 {
+        input.block.saturating_sub(input.tempo)
+    } else {
+        input.last_mechanism_step.saturating_add(1)
+    };
+    let rows = input.bonds.iter().map(|row| {
+        row.iter().filter_map(|&(to, bond)| {
+            let registered = *input.block_at_registration.get(usize::from(to.0))?;
+            (registered < since).then_some((to.0, I32F32::from_int(bond.into())))
+        })
+    });
+    M::from_rows(input.n.into(), rows)
+}
+
+/// The share of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, cut to 32 fraction bits.
+fn alpha(input: &EpochInput) -> I32F32 {
+    let old = (u128::from(input.bonds_moving_average) << 32) / 1_000_000;
+    I32F32::ONE - I32F32::from_bits(i64::try_from(old).unwrap_or(i64::MAX))
+}
+
+fn at(numbers: &[I32F32], index: usize) -> I32F32 {
+    numbers.get(index).copied().unwrap_or_default()
+}

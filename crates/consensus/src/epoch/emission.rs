@@ -1,0 +1,27 @@
+use crate::fixed::I32F32;
+use crate::vector::normalize;
+
+/// How the emission is shared out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shares {
+    pub(super) server: Vec<I32F32>,
+    pub(super) validator: Vec<I32F32>,
+    pub(super) combined: Vec<I32F32>,
+}
+
+impl Shares {
+    /// Incentive and dividends, divided by the sum of all of both. When nobody earned either, stake earns: that of
+    /// active validators, or everyone's where there is no active stake.
+    pub(super) fn of(incentive: &[I32F32], dividends: &[I32F32], stake: &[I32F32], active_stake: &[I32F32]) -> Self {
+        let earned: Vec<I32F32> =
+            incentive.iter().zip(dividends).map(|(&server, &validator)| server + validator).collect();
+        let total: I32F32 = earned.iter().sum();
+        if total == I32F32::ZERO {
+            let nobody_active = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
+            let by_stake = if nobody_active { stake } else { active_stake };
+            return Self { server: incentive.to_vec(), validator: by_stake.to_vec(), combined: by_stake.to_vec() };
+        }
+        let share = |earned: &[I32F32]| earned.iter().map(|&earned| earned / total).collect();
+        Self { server: share(incentive), validator: share(dividends), combined: normalize(&earned) }
+    }
+}

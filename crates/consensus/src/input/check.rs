@@ -1,0 +1,93 @@
+use taonet_primitives::Uid;
+
+use super::{EpochInput, Row};
+
+/// Why no epoch can be computed from an input.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The JSON document is malformed, or a field has the wrong type, is missing or unknown.
+    #[error("{field}: {source}")]
+    Document {
+        /// Path of the field, e.g. `input.stake[3]`.
+        field: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A list does not have one item per neuron.
+    #[error("{field}: {found} items for {expected} neurons")]
+    Length {
+        /// Name of the list.
+        field: &'static str,
+        /// Items in the list.
+        found: usize,
+        /// Number of neurons.
+        expected: usize,
+    },
+    /// The owner is not among the neurons.
+    #[error("owner_uid: {uid} is not below n = {n}")]
+    Owner {
+        /// The uid given.
+        uid: Uid,
+        /// Number of neurons.
+        n: u16,
+    },
+    /// A row names a neuron twice.
+    #[error("{field}[{row}]: uid {uid} appears twice")]
+    Duplicate {
+        /// Name of the list of rows.
+        field: &'static str,
+        /// Which row.
+        row: usize,
+        /// The uid that appears twice.
+        uid: Uid,
+    },
+}
+
+impl EpochInput {
+    /// Checks what the types cannot: list lengths, the owner, rows without repetition. A uid outside the subnet in a
+    /// row is no error; the epoch ignores such entries.
+    ///
+    /// # Errors
+    /// [`InputError`], naming the field.
+    pub fn check(&self) -> Result<(), InputError> {
+        let expected = usize::from(self.n);
+        let commit_blocks = self.commit_blocks.as_ref().map_or(expected, Vec::len);
+        for (field, found) in [
+            ("stake", self.stake.len()),
+            ("validator_permit", self.validator_permit.len()),
+            ("last_update", self.last_update.len()),
+            ("block_at_registration", self.block_at_registration.len()),
+            ("commit_blocks", commit_blocks),
+            ("weights", self.weights.len()),
+            ("bonds", self.bonds.len()),
+        ] {
+            if found != expected {
+                return Err(InputError::Length { field, found, expected });
+            }
+        }
+        if let Some(uid) = self.owner_uid
+            && uid.0 >= self.n
+        {
+            return Err(InputError::Owner { uid, n: self.n });
+        }
+        check_rows("weights", &self.weights)?;
+        check_rows("bonds", &self.bonds)
+    }
+}
+
+fn check_rows(field: &'static str, rows: &[Row]) -> Result<(), InputError> {
+    let mut sorted = Vec::new();
+    for (row, entries) in rows.iter().enumerate() {
+        if entries.is_sorted_by(|(a, _), (b, _)| a < b) {
+            continue;
+        }
+        sorted.clear();
+        sorted.extend(entries.iter().map(|&(uid, _)| uid));
+        sorted.sort_unstable();
+        if let Some(&[uid, _]) = sorted.array_windows().find(|[a, b]| a == b) {
+            return Err(InputError::Duplicate { field, row, uid });
+        }
+    }
+    Ok(())
+}

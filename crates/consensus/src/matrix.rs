@@ -1,0 +1,132 @@
+//! Matrices from validators (rows) to neurons (columns), stored sparsely or densely.
+//!
+//! The chain has the epoch in both forms; production runs the sparse one. Here the algorithm is written once over
+//! [`Matrix`], and the two forms differ only in what an entry is: [`Sparse`] knows an absent entry from an entry that
+//! is zero, [`Dense`] does not.
+
+mod dense;
+mod sparse;
+
+pub use dense::Dense;
+pub use sparse::Sparse;
+
+use crate::fixed::I32F32;
+
+/// What the epoch needs of a matrix. Row and column numbers are uids.
+///
+/// Rows given to the constructor may be in any order of columns, but name no column twice.
+pub trait Matrix: Clone + Sized {
+    /// A matrix with `columns` columns. Entries outside are left out.
+    fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self;
+
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// How many columns there are.
+    fn columns(&self) -> usize;
+
+    /// The entries of one row; none for a row that does not exist.
+    fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)>;
+
+    /// Changes every entry by `change(row, column, entry)`; `None` removes it.
+    #[must_use]
+    fn map(&self, change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self;
+
+    /// Combines entries that are in either matrix, as `combine(self entry, other entry)` with zero for an absent one,
+    /// columns ascending. Results that are not positive are left out.
+    #[must_use]
+    fn merge(&self, other: &Self, combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self;
+
+    /// Combines the entries of this matrix, as `combine(row, column, self entry, other entry)`, in their order. An
+    /// entry that only `other` has is dropped where the form can tell. Results that are not positive are left out.
+    #[must_use]
+    fn merge_present(&self, other: &Self, combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self;
+
+    /// The median of every column, each row weighted by its stake. Rows with no stake have no vote; an absent entry of
+    /// a row that votes is a vote for zero.
+    fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32>;
+
+    /// The sum of every row of `value(row, column, entry)`.
+    fn fold_rows(&self, mut value: impl FnMut(usize, usize, I32F32) -> I32F32) -> Vec<I32F32> {
+        (0..self.rows())
+            .map(|row| self.row(row).map(|(column, entry)| value(row, column.into(), entry)).sum())
+            .collect()
+    }
+
+    /// Every column of `value(row, column, entry)`, folded from zero by `fold`.
+    fn fold_columns(
+        &self,
+        mut value: impl FnMut(usize, usize, I32F32) -> I32F32,
+        fold: impl Fn(I32F32, I32F32) -> I32F32,
+    ) -> Vec<I32F32> {
+        let mut folded = vec![I32F32::ZERO; self.columns()];
+        for row in 0..self.rows() {
+            for (column, entry) in self.row(row) {
+                if let Some(slot) = folded.get_mut(usize::from(column)) {
+                    *slot = fold(*slot, value(row, column.into(), entry));
+                }
+            }
+        }
+        folded
+    }
+
+    /// Every row divided by its sum; a row of zeros stays as it is.
+    #[must_use]
+    fn normalize_rows(&self) -> Self {
+        let sums = self.fold_rows(|_, _, entry| entry);
+        self.map(|row, _, entry| Some(share(entry, sums.get(row))))
+    }
+
+    /// Every column divided by its sum; a column of zeros stays as it is.
+    #[must_use]
+    fn normalize_columns(&self) -> Self {
+        let sums = self.fold_columns(|_, _, entry| entry, |a, b| a + b);
+        self.map(|_, column, entry| Some(share(entry, sums.get(column))))
+    }
+
+    /// Every column divided by its largest entry; a column of zeros stays as it is.
+    #[must_use]
+    fn upscale_columns(&self) -> Self {
+        let largest = self.fold_columns(|_, _, entry| entry, I32F32::max);
+        self.map(|_, column, entry| Some(share(entry, largest.get(column))))
+    }
+
+    /// No entry of a column above the column's limit. An entry that had to become zero is removed.
+    #[must_use]
+    fn clip_columns(&self, limits: &[I32F32]) -> Self {
+        self.map(|_, column, entry| match limits.get(column) {
+            Some(&limit) if limit < entry => (limit > I32F32::ZERO).then_some(limit),
+            _ => Some(entry),
+        })
+    }
+
+    /// self + ratio · (other − self): `self` at 0, `other` at 1. Entries that are not positive are left out.
+    #[must_use]
+    fn interpolate(&self, other: &Self, ratio: I32F32) -> Self {
+        self.merge(other, |own, other| own + ratio * (other - own))
+    }
+
+    /// The moving average α · self + (1 − α) · old.
+    #[must_use]
+    fn average(&self, old: &Self, alpha: I32F32) -> Self {
+        let keep = I32F32::ONE - alpha;
+        self.merge(old, |new, old| alpha * new + keep * old)
+    }
+
+    /// The moving average with an α of its own for each entry, limited to 0..=1. `alpha(row, column, new, old)` gives it.
+    #[must_use]
+    fn average_by(&self, old: &Self, mut alpha: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
+        self.merge_present(old, |row, column, new, old| {
+            let alpha = alpha(row, column, new, old);
+            let bought = (alpha * new).max(I32F32::ZERO);
+            ((I32F32::ONE - alpha) * old + bought).min(I32F32::ONE)
+        })
+    }
+}
+
+fn share(entry: I32F32, of: Option<&I32F32>) -> I32F32 {
+    match of {
+        Some(&of) if of != I32F32::ZERO => entry / of,
+        _ => entry,
+    }
+}

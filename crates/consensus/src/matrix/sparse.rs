@@ -1,0 +1,171 @@
+#![allow(clippy::indexing_slicing, reason = "the constructors keep every column below the number of columns")]
+
+use std::borrow::Cow;
+
+use super::Matrix;
+use crate::fixed::I32F32;
+use crate::median::{Median, Vote};
+
+type Entry = (u16, I32F32);
+
+/// A matrix that stores only its entries, row after row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sparse {
+    columns: usize,
+    /// Where each row ends in `entries`; it starts where the row before ends.
+    ends: Vec<usize>,
+    entries: Vec<Entry>,
+}
+
+impl Sparse {
+    fn with_capacity(columns: usize, rows: usize, entries: usize) -> Self {
+        Self { columns, ends: Vec::with_capacity(rows), entries: Vec::with_capacity(entries) }
+    }
+
+    fn slice(&self, row: usize) -> &[Entry] {
+        let Some(&end) = self.ends.get(row) else { return &[] };
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.entries[start..end]
+    }
+
+    /// One row with ascending columns.
+    fn ascending(&self, row: usize) -> Cow<'_, [Entry]> {
+        let entries = self.slice(row);
+        if entries.is_sorted_by_key(|&(column, _)| column) {
+            return Cow::Borrowed(entries);
+        }
+        let mut entries = entries.to_vec();
+        entries.sort_unstable_by_key(|&(column, _)| column);
+        Cow::Owned(entries)
+    }
+
+    fn end_row(&mut self) {
+        self.ends.push(self.entries.len());
+    }
+
+    fn push_positive(&mut self, column: u16, entry: I32F32) {
+        if entry > I32F32::ZERO {
+            self.entries.push((column, entry));
+        }
+    }
+}
+
+impl Matrix for Sparse {
+    fn from_rows<R: IntoIterator<Item = Entry>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self {
+        let mut matrix = Self::with_capacity(columns, columns, 0);
+        for row in rows {
+            matrix.entries.extend(row.into_iter().filter(|&(column, _)| usize::from(column) < columns));
+            matrix.end_row();
+        }
+        matrix
+    }
+
+    fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn row(&self, row: usize) -> impl Iterator<Item = Entry> {
+        self.slice(row).iter().copied()
+    }
+
+    fn map(&self, mut change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self {
+        let mut changed = Self::with_capacity(self.columns, self.rows(), self.entries.len());
+        for row in 0..self.rows() {
+            let entries = self.slice(row).iter();
+            changed.entries.extend(
+                entries.filter_map(|&(column, entry)| change(row, column.into(), entry).map(|entry| (column, entry))),
+            );
+            changed.end_row();
+        }
+        changed
+    }
+
+    fn merge(&self, other: &Self, mut combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self {
+        let most = self.entries.len().max(other.entries.len());
+        let mut merged = Self::with_capacity(self.columns, self.rows(), most);
+        for row in 0..self.rows() {
+            let (own, theirs) = (self.ascending(row), other.ascending(row));
+            let (mut own, mut theirs) = (own.iter().peekable(), theirs.iter().peekable());
+            loop {
+                let column = match (own.peek(), theirs.peek()) {
+                    (Some(&&(a, _)), Some(&&(b, _))) => a.min(b),
+                    (Some(&&(column, _)), None) | (None, Some(&&(column, _))) => column,
+                    (None, None) => break,
+                };
+                let take = |side: &mut std::iter::Peekable<std::slice::Iter<'_, Entry>>| {
+                    side.next_if(|&&(at, _)| at == column).map_or(I32F32::ZERO, |&(_, entry)| entry)
+                };
+                let (a, b) = (take(&mut own), take(&mut theirs));
+                merged.push_positive(column, combine(a, b));
+            }
+            merged.end_row();
+        }
+        merged
+    }
+
+    fn merge_present(&self, other: &Self, mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
+        let mut merged = Self::with_capacity(self.columns, self.rows(), self.entries.len());
+        let mut theirs = vec![I32F32::ZERO; self.columns.max(other.columns)];
+        for row in 0..self.rows() {
+            for (column, entry) in other.row(row) {
+                theirs[usize::from(column)] = entry;
+            }
+            for (column, entry) in self.row(row) {
+                let combined = combine(row, column.into(), entry, theirs[usize::from(column)]);
+                merged.push_positive(column, combined);
+            }
+            for (column, _) in other.row(row) {
+                theirs[usize::from(column)] = I32F32::ZERO;
+            }
+            merged.end_row();
+        }
+        merged
+    }
+
+    /// Only entries above zero are sorted out: all other stake of a column votes for zero, which nothing is below.
+    fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
+        let total: I32F32 = stake.iter().sum();
+        let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
+        let positive = |row: usize| {
+            self.slice(row).iter().filter(|&&(_, score)| score > I32F32::ZERO).map(|&(c, s)| (usize::from(c), s))
+        };
+        // Votes are counted, then placed column after column: the place for a column's next vote ends up as the
+        // place where the column ends.
+        let mut places = vec![0_usize; self.columns];
+        for (row, _) in staked_rows() {
+            for (column, _) in positive(row) {
+                places[column] += 1;
+            }
+        }
+        let mut count = 0;
+        for place in &mut places {
+            count += *place;
+            *place = count - *place;
+        }
+        let mut votes = vec![Vote { score: I32F32::ZERO, stake: I32F32::ZERO }; count];
+        for (row, &stake) in staked_rows() {
+            for (column, score) in positive(row) {
+                votes[places[column]] = Vote { score, stake };
+                places[column] += 1;
+            }
+        }
+        let mut median = Median::default();
+        let mut start = 0;
+        places
+            .into_iter()
+            .map(|end| {
+                let votes = &votes[std::mem::replace(&mut start, end)..end];
+                let for_zero = total - votes.iter().map(|vote| vote.stake).sum();
+                if votes.is_empty() || (for_zero > I32F32::ZERO && minority < for_zero) {
+                    I32F32::ZERO
+                } else {
+                    median.find(votes.iter().copied(), minority, for_zero, total)
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,117 @@
+//! The stake-weighted median: the score that a majority of stake supports.
+
+use crate::fixed::I32F32;
+
+/// A score and the stake of who gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vote {
+    /// What was given.
+    pub score: I32F32,
+    /// The share of stake behind it.
+    pub stake: I32F32,
+}
+
+/// Finds weighted medians and reuses its buffers from one to the next.
+#[derive(Debug, Default)]
+pub struct Median {
+    votes: Vec<Vote>,
+    lower: Vec<Vote>,
+    upper: Vec<Vote>,
+}
+
+impl Median {
+    /// The smallest score at which the stake of all votes up to it exceeds `minority`; 0 without votes.
+    ///
+    /// `below` is stake known to sit under all of `votes`, `total` that stake and the stake of `votes` together.
+    /// The pivot is the vote in the middle of those left, as on the chain: where stake and `minority` tie, the outcome
+    /// depends on the comparisons below.
+    pub fn find(
+        &mut self,
+        votes: impl IntoIterator<Item = Vote>,
+        minority: I32F32,
+        below: I32F32,
+        total: I32F32,
+    ) -> I32F32 {
+        let (mut below, mut up_to) = (below, total);
+        self.votes.clear();
+        self.votes.extend(votes);
+        loop {
+            if let [only] = self.votes.as_slice() {
+                return only.score;
+            }
+            let Some(&Vote { score: pivot, .. }) = self.votes.get(self.votes.len() / 2) else {
+                return I32F32::ZERO;
+            };
+            self.lower.clear();
+            self.lower.extend(self.votes.iter().filter(|vote| vote.score < pivot));
+            self.upper.clear();
+            self.upper.extend(self.votes.iter().filter(|vote| vote.score > pivot));
+            let under_pivot = below + stake_of(&self.lower);
+            let to_pivot = up_to - stake_of(&self.upper);
+            if minority < under_pivot && !self.lower.is_empty() {
+                std::mem::swap(&mut self.votes, &mut self.lower);
+                up_to = under_pivot;
+            } else if to_pivot <= minority && !self.upper.is_empty() {
+                std::mem::swap(&mut self.votes, &mut self.upper);
+                below = to_pivot;
+            } else {
+                return pivot;
+            }
+        }
+    }
+}
+
+fn stake_of(votes: &[Vote]) -> I32F32 {
+    votes.iter().map(|vote| vote.stake).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, by sorting: the first score whose cumulative stake exceeds `minority`.
+    fn by_sorting(votes: &[Vote], minority: I32F32) -> I32F32 {
+        let mut ascending = votes.to_vec();
+        ascending.sort_by_key(|vote| vote.score);
+        let mut cumulative = I32F32::ZERO;
+        for vote in &ascending {
+            cumulative = cumulative + vote.stake;
+            if cumulative > minority {
+                return vote.score;
+            }
+        }
+        ascending.last().map_or(I32F32::ZERO, |vote| vote.score)
+    }
+
+    fn votes() -> impl Strategy<Value = Vec<Vote>> {
+        let vote = (0_i64..6, 1_i64..5)
+            .prop_map(|(score, stake)| Vote { score: I32F32::from_int(score), stake: I32F32::from_int(stake) });
+        prop::collection::vec(vote, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn equals_the_definition(votes in votes(), minority in -2_i64..60) {
+            let minority = I32F32::from_int(minority);
+            let total = stake_of(&votes);
+            let found = Median::default().find(votes.iter().copied(), minority, I32F32::ZERO, total);
+            prop_assert_eq!(found, by_sorting(&votes, minority));
+        }
+
+        #[test]
+        fn zeros_may_be_left_out(votes in votes(), minority in -2_i64..60) {
+            let minority = I32F32::from_int(minority);
+            let total = stake_of(&votes);
+            let (zeros, others): (Vec<_>, Vec<_>) = votes.iter().partition(|vote| vote.score == I32F32::ZERO);
+            let below = stake_of(&zeros);
+            let short = if others.is_empty() || (below > I32F32::ZERO && minority < below) {
+                I32F32::ZERO
+            } else {
+                Median::default().find(others, minority, below, total)
+            };
+            prop_assert_eq!(short, Median::default().find(votes, minority, I32F32::ZERO, total));
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The vectors of `vectors/yuma`, whose README says where they come from.
+
+mod epochs;
+mod functions;
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Reads a vector file.
+fn read<T: DeserializeOwned>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/yuma").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The items of a JSON list.
+fn sequence(value: &Value) -> &[Value] {
+    value.as_array().unwrap()
+}
