@@ -52,14 +52,7 @@ pub(super) struct Phrase {
 
 impl Segmenter {
     pub(super) fn new() -> Self {
-        Self {
-            pending: Vec::new(),
-            loud: Vec::new(),
-            level: 0.0,
-            quiet: SENTENCE_PAUSE,
-            begins: true,
-            reported: false,
-        }
+        Self { pending: Vec::new(), loud: Vec::new(), level: 0.0, quiet: SENTENCE_PAUSE, begins: true, reported: false }
     }
 
     /// Hears further samples. Call [`Segmenter::find`] until it finds nothing more.

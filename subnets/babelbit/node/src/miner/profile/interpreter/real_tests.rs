@@ -38,7 +38,12 @@ fn interpret(text: &str) -> Heard {
         words_per_second: words.len() as f64 / span,
         overshoot: completion - source.duration().get(),
     };
-    println!("source {:.1} s, overshoot {:.2} s, {:.2} words/s", source.duration().get(), heard.overshoot, heard.words_per_second);
+    println!(
+        "source {:.1} s, overshoot {:.2} s, {:.2} words/s",
+        source.duration().get(),
+        heard.overshoot,
+        heard.words_per_second
+    );
     println!("  {text}\n  {}", heard.text);
     heard
 }

@@ -21,10 +21,13 @@ impl Recognizer for Script {
         let text = self.0.lock().unwrap().next().unwrap_or_default();
         let words: Vec<_> = text.split_whitespace().collect();
         let each = samples.len() as f64 / 16_000.0 / words.len().max(1) as f64;
-        let words = (0..).zip(words).map(|(n, word)| {
-            Word { text: word.to_owned(), start: f64::from(n) * each, end: f64::from(n) * each + 0.8 * each }
+        let words = (0..).zip(words).map(|(n, word)| Word {
+            text: word.to_owned(),
+            start: f64::from(n) * each,
+            end: f64::from(n) * each + 0.8 * each,
         });
-        let transcript = Transcript { text: text.to_owned(), words: words.collect(), detected_language: "en".to_owned() };
+        let transcript =
+            Transcript { text: text.to_owned(), words: words.collect(), detected_language: "en".to_owned() };
         Ok(Recognition { transcript, confidence: 1.0 })
     }
 }
