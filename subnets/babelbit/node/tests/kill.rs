@@ -2,6 +2,7 @@
 //! again once it is in the ledger, and every file must be whole.
 //!
 //! The process is this test itself, started again with a directory in its environment.
+#![allow(clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -106,7 +107,7 @@ fn key(uid: u8) -> MinerKey {
 }
 
 fn wav() -> Vec<u8> {
-    Wav::wrap(&[1; 19_200], SampleFormat::S16, 1, SampleRate::HZ_24K).unwrap()
+    Wav::wrap(&vec![1; 19_200], SampleFormat::S16, 1, SampleRate::HZ_24K).unwrap()
 }
 
 fn challenge() -> PrefetchedChallenge {
