@@ -2,7 +2,7 @@
 //! again once it is in the ledger, and every file must be whole.
 //!
 //! The process is this test itself, started again with a directory in its environment.
-#![allow(clippy::unwrap_used, reason = "helpers of a test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of a test")]
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
