@@ -8,7 +8,13 @@
 
 mod commands;
 mod context;
+mod daemon;
+mod engines;
 mod exit;
+mod keys;
+mod leaderboard;
+mod settings;
+mod table;
 
 use std::process::ExitCode;
 

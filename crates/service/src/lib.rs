@@ -1,1 +1,16 @@
-//! What every taonet daemon shares: lifecycle, atomic files, health and metrics routes.
+//! What every taonet daemon shares.
+//!
+//! - [`Shutdown`]: signals, tasks and an orderly stop within [`STOP_WITHIN`];
+//! - [`serve`]: an HTTP server with limits and a graceful end;
+//! - [`health_routes`]: `/healthz`, `/readyz` and `/metrics`;
+//! - [`atomic_write`]: files that are either old or new, never half-written.
+
+mod atomic;
+mod health;
+mod serve;
+mod shutdown;
+
+pub use atomic::{Access, WriteError, atomic_write};
+pub use health::{Readiness, health_routes, readiness_routes};
+pub use serve::{ServeLimits, serve};
+pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

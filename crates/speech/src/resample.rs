@@ -25,8 +25,9 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
             let position = if j + 1 == target && target > 1 { last as f64 } else { j as f64 * step };
             let left = (position as usize).min(last);
             let weight = position - left as f64;
-            let frame = |index: usize| pcm.samples.iter().skip(index * channels).take(channels);
-            samples.extend(frame(left).zip(frame((left + 1).min(last))).map(|(&a, &b)| between(a, b, weight)));
+            let (left, right) = (left * channels, (left + 1).min(last) * channels);
+            let value = |index: usize| pcm.samples.get(index).copied().unwrap_or_default();
+            samples.extend((0..channels).map(|channel| between(value(left + channel), value(right + channel), weight)));
         }
     }
     Pcm { samples, channels: pcm.channels, rate }

@@ -80,7 +80,27 @@ impl Wav {
             let found = pcm.samples.len() as u64;
             return Err(WavError::Field { field: "samples", found, expected: "a multiple of the channel count" });
         }
-        header::write(pcm, format)
+        header::write(pcm.samples.len(), pcm.channels, pcm.rate, format, |file| {
+            samples::append(file, &pcm.samples, format);
+        })
+    }
+
+    /// Writes a WAV file around samples that are encoded already, as [`encode_pcm`] does it.
+    ///
+    /// # Errors
+    /// [`WavError`] when the channel count is 0, the bytes are not whole frames or exceed the 4 GiB of a WAV file.
+    pub fn wrap(bytes: &[u8], format: SampleFormat, channels: u16, rate: SampleRate) -> Result<Vec<u8>, WavError> {
+        let block = usize::from(channels) * usize::from(format.width());
+        if block == 0 {
+            return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
+        }
+        if !bytes.len().is_multiple_of(block) {
+            let found = bytes.len() as u64;
+            return Err(WavError::Field { field: "data length", found, expected: "a multiple of the frame size" });
+        }
+        header::write(bytes.len() / usize::from(format.width()), channels, rate, format, |file| {
+            file.extend_from_slice(bytes);
+        })
     }
 }
 

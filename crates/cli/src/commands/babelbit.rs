@@ -1,12 +1,47 @@
 //! `bb …`: engine, miner, runner and the scoring tools.
 
+mod align;
+mod compute_weights;
+mod config;
+mod engine;
+pub(crate) mod miner;
+pub(crate) mod runner;
+mod score;
+
 use clap::Subcommand;
 
 use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Play the engine's current challenge to all miners, score them and write the result files
+    Runner(runner::RunnerArgs),
+    /// Serve challenges to validators
+    Engine(engine::EngineArgs),
+    /// Serve a miner: interpreter, patient, parrot, mumbler or silent
+    Miner(miner::MinerArgs),
+    /// Score one reply
+    Score(score::ScoreArgs),
+    /// Score several miners' replies to one utterance, with the duplication penalty
+    ScoreBatch(score::BatchArgs),
+    /// Compute weights from scores
+    ComputeWeights(compute_weights::WeightsArgs),
+    /// Speak each reference text of challenge files, time its words and write them into the files
+    Align(align::AlignArgs),
+    /// Show or check the settings that the environment gives
+    #[command(subcommand)]
+    Config(config::Command),
+}
 
-pub(crate) fn run(command: &Command, _: &Context) -> anyhow::Result<()> {
-    match *command {}
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Runner(args) => runner::run(args, context),
+        Command::Engine(args) => engine::run(args, context),
+        Command::Miner(args) => miner::run(args, context),
+        Command::Score(args) => score::run(args, context),
+        Command::ScoreBatch(args) => score::run_batch(args, context),
+        Command::ComputeWeights(args) => compute_weights::run(args, context),
+        Command::Align(args) => align::run(args, context),
+        Command::Config(command) => config::run(command, context),
+    }
 }

@@ -1,13 +1,98 @@
-//! `tao demo`.
+//! `tao demo`: a whole contest on this machine.
 
+mod contest;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
 use clap::Args;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_node::challenge::{Challenge, Challenges};
+use tempfile::TempDir;
 
 use crate::context::Context;
+use contest::Contest;
 
-/// Play a whole contest on this machine.
+/// Play a whole contest on this machine: an utterance engine, five miners, a validator that scores them
 #[derive(Debug, Default, Args)]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Play one challenge instead of all
+    #[arg(long)]
+    once: bool,
+    /// Which challenge: its number (1 is the first), or a challenge file
+    #[arg(long, value_name = "N|FILE")]
+    challenge: Option<String>,
+    /// Keep recordings, logs and scores in this directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Whose rules count: reference, or strict; BB_RULES sets it, too
+    #[arg(long)]
+    rules: Option<Rules>,
+}
 
-pub(crate) fn run(_: &DemoArgs, _: &Context) -> anyhow::Result<()> {
-    Ok(())
+pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    let challenges = select(args)?;
+    let workplace = Workplace::open(args.keep.clone())?;
+    let contest = Contest::prepare(args.models.clone(), args.rules, workplace.path(), context)?;
+    let report = context.block_on(contest.play(challenges, context))?;
+    if context.json {
+        return context.print_json(&report.document());
+    }
+    context.print(&report.to_string())?;
+    match &args.keep {
+        Some(dir) => context.print(&format!("Recordings, logs and scores are in {}.", dir.display())),
+        None => context.print("To listen to the recordings, keep them: --keep DIR."),
+    }
+}
+
+/// The challenges that were asked for.
+fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
+    let shipped = Challenges::shipped()?;
+    match args.challenge.as_deref() {
+        None if args.once => Ok(shipped.into_iter().take(1).collect()),
+        None => Ok(shipped),
+        Some(text) => match text.parse::<usize>() {
+            Ok(number) => {
+                let count = shipped.len();
+                let position = number.checked_sub(1);
+                let Some(challenge) = position.and_then(|position| shipped.into_iter().nth(position)) else {
+                    bail!("--challenge {number}: there are challenges 1 to {count}");
+                };
+                Ok(vec![challenge])
+            }
+            Err(_) => {
+                let challenge = Challenge::load(text.as_ref());
+                Ok(vec![challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"))?])
+            }
+        },
+    }
+}
+
+/// Where the files go: a directory to keep, or one that goes with the process.
+enum Workplace {
+    Kept(PathBuf),
+    Temporary(TempDir),
+}
+
+impl Workplace {
+    fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
+        match keep {
+            Some(dir) => {
+                std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+                Ok(Self::Kept(dir))
+            }
+            None => Ok(Self::Temporary(tempfile::tempdir().context("cannot create a temporary directory")?)),
+        }
+    }
+
+    fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Kept(dir) => dir,
+            Self::Temporary(dir) => dir.path(),
+        }
+    }
 }

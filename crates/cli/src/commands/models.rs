@@ -1,12 +1,91 @@
 //! `tao models …`.
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
 use crate::context::Context;
+use crate::table::table;
+use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Every known model and whether it is on this machine
+    List(Place),
+    /// Fetch a model from the hub; an interrupted download is taken up again
+    Pull {
+        /// Its name, e.g. all-MiniLM-L6-v2
+        #[arg(default_value = "all-MiniLM-L6-v2")]
+        model: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Check that every model's files are the published ones; exit code 1 when one is not
+    Verify(Place),
+}
 
-pub(crate) fn run(command: &Command, _: &Context) -> anyhow::Result<()> {
-    match *command {}
+/// Where models are looked for
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+impl Place {
+    fn store(&self) -> anyhow::Result<ModelStore> {
+        Ok(ModelStore::new(self.models.clone().or(settings::load()?.models_dir)))
+    }
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::List(place) => show(&place.store()?.list(), context),
+        Command::Verify(place) => {
+            let models = place.store()?.list();
+            show(&models, context)?;
+            let bad = models.iter().filter(|model| matches!(model.state, ModelState::Missing | ModelState::Corrupt(_)));
+            match bad.count() {
+                0 => Ok(()),
+                count => anyhow::bail!("{count} of {} models are missing or damaged", models.len()),
+            }
+        }
+        Command::Pull { model, place } => {
+            let store = place.store()?;
+            let spec = ModelSpec::find(model)?;
+            let dir = context.block_on(engines::pull(&store, spec, context))?;
+            if context.json {
+                return context.print_json(&json!({ "model": spec.name, "path": dir }));
+            }
+            context.print(&format!("{} is in {}", spec.name, dir.display()))
+        }
+    }
+}
+
+fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
+    let described = models.iter().map(|model| {
+        let (state, detail) = match &model.state {
+            ModelState::BuiltIn => ("built in", String::new()),
+            ModelState::Present(dir) => ("present", dir.display().to_string()),
+            ModelState::Missing => ("missing", format!("tao models pull {}", model.spec.name)),
+            ModelState::Corrupt(error) => ("corrupt", error.to_string()),
+            _ => ("unknown", String::new()),
+        };
+        (model.spec, state, detail)
+    });
+    if context.json {
+        let models: Vec<_> = described
+            .map(|(spec, state, detail)| {
+                json!({ "model": spec.name, "purpose": spec.purpose, "bytes": spec.bytes(), "state": state, "detail": detail })
+            })
+            .collect();
+        return context.print_json(&json!({ "models": models }));
+    }
+    let mut rows = table(&["model", "purpose", "size", "state", ""], &[2]);
+    for (spec, state, detail) in described {
+        rows.add_row([spec.name, spec.purpose, &format!("{:.1} MB", spec.bytes() as f64 / 1e6), state, &detail]);
+    }
+    context.print(&rows.to_string())
 }

@@ -1,12 +1,124 @@
 //! `tao speech …`.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use clap::Subcommand;
+use serde_json::{Value, json};
+use taonet_primitives::SampleRate;
+use taonet_service::{Access, atomic_write};
+use taonet_speech::{SampleFormat, Wav, resample_endpoints, resample_for_recognition};
 
 use crate::context::Context;
+use crate::table::table;
+use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {}
+pub(crate) enum Command {
+    /// Recognise WAV files
+    Transcribe {
+        /// WAV files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Compare sentences: their vectors, and the cosine of each pair
+    Embed {
+        /// Sentences
+        #[arg(required = true)]
+        texts: Vec<String>,
+        /// Directory that holds the models
+        #[arg(long, value_name = "DIR")]
+        models: Option<PathBuf>,
+    },
+    /// Resample a WAV file
+    Resample {
+        /// The recording
+        input: PathBuf,
+        /// Where the result goes, as 16-bit samples
+        output: PathBuf,
+        /// Samples per second of the result
+        #[arg(long, default_value_t = 24_000)]
+        rate: u32,
+        /// Resample as for recognisers: mixed to one channel at 16 kHz
+        #[arg(long, conflicts_with = "rate")]
+        for_recognition: bool,
+    },
+}
 
-pub(crate) fn run(command: &Command, _: &Context) -> anyhow::Result<()> {
-    match *command {}
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Transcribe { files } => transcribe(files, context),
+        Command::Embed { texts, models } => embed(texts, models.clone(), context),
+        Command::Resample { input, output, rate, for_recognition } => {
+            resample(input, output, *rate, *for_recognition, context)
+        }
+    }
+}
+
+fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
+    let recognizer = engines::offline_recognizer(&settings::load()?)?;
+    let mut documents = Vec::new();
+    for file in files {
+        let pcm = read_wav(file)?.pcm;
+        let transcript = recognizer
+            .recognize(&resample_for_recognition(&pcm))
+            .with_context(|| format!("cannot recognise {}", file.display()))?
+            .transcript;
+        if context.json {
+            documents.push(json!({
+                "file": file,
+                "text": transcript.text,
+                "words": transcript.words,
+                "detected_language": transcript.detected_language,
+            }));
+        } else {
+            context.print(&format!("{}: {}", file.display(), transcript.text))?;
+        }
+    }
+    if context.json { context.print_json(&documents) } else { Ok(()) }
+}
+
+fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let embedder = engines::embedder(&config.embedder, models.or(config.models_dir), context)?;
+    let vectors = embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>())?;
+    if context.json {
+        let documents: Vec<Value> = texts
+            .iter()
+            .zip(&vectors)
+            .map(|(text, vector)| {
+                let cosines: Vec<f32> = vectors.iter().map(|other| vector.dot(other)).collect();
+                json!({ "text": text, "embedding": &*vector.0, "cosines": cosines })
+            })
+            .collect();
+        return context.print_json(&documents);
+    }
+    let header: Vec<String> = (0..=texts.len()).map(|index| if index == 0 { String::new() } else { index.to_string() }).collect();
+    let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
+        let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other)));
+        rows.add_row(std::iter::once(format!("{} {text}", index + 1)).chain(cosines));
+    }
+    context.print(&rows.to_string())
+}
+
+fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, context: &Context) -> anyhow::Result<()> {
+    let wav = read_wav(input)?;
+    let pcm = if for_recognition {
+        taonet_speech::Pcm::mono(resample_for_recognition(&wav.pcm), SampleRate::HZ_16K)
+    } else {
+        resample_endpoints(&wav.pcm, SampleRate::new(rate).context("--rate")?)
+    };
+    let bytes = Wav { pcm: pcm.clone(), format: SampleFormat::S16 }.encode()?;
+    atomic_write(output, &bytes, Access::Everyone)?;
+    let summary = json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
+    if context.json {
+        return context.print_json(&summary);
+    }
+    context.print(&format!("{}: {} frames at {}", output.display(), pcm.frames(), pcm.rate))
+}
+
+fn read_wav(file: &Path) -> anyhow::Result<Wav> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Wav::decode(&bytes).with_context(|| format!("{} is not a WAV file that can be used", file.display()))
 }

@@ -62,7 +62,7 @@ impl MiniLm {
 
     /// The token numbers of a text, special ones included.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
-        self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(tokenizer_error)
+        self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(|error| tokenizer_error(&error))
     }
 }
 
@@ -118,13 +118,13 @@ fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
 
 /// The published tokenizer pads and cuts to 128 tokens; sentence-transformers overrides both.
 fn load_tokenizer(bytes: &[u8]) -> Result<Tokenizer, EmbedError> {
-    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(tokenizer_error)?;
+    let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| tokenizer_error(&error))?;
     let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };
-    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(tokenizer_error)?;
+    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|error| tokenizer_error(&error))?;
     Ok(tokenizer)
 }
 
-fn tokenizer_error(error: tokenizers::Error) -> EmbedError {
+fn tokenizer_error(error: &tokenizers::Error) -> EmbedError {
     EmbedError::Tokenizer(error.to_string())
 }
 

@@ -42,8 +42,10 @@ pub enum ModelError {
         found: String,
     },
     /// A downloaded file is not the published one. It has been deleted.
-    #[error("{url} gave another file than the published one: expected SHA-256 {expected}, found {found}. The \
-             download was deleted. Try again, or check who answers for that address")]
+    #[error(
+        "{url} gave another file than the published one: expected SHA-256 {expected}, found {found}. The \
+             download was deleted. Try again, or check who answers for that address"
+    )]
     WrongDownload {
         /// Where it came from.
         url: String,

@@ -62,8 +62,9 @@ pub enum CtcError {
 
 /// The tiny-ctc recogniser: a convolutional network with CTC labels, a lexicon and a beam search.
 ///
-/// English only; meant for synthesised speech in tests and on development networks. Loading takes some 30 ms;
-/// one instance serves any number of threads.
+/// English only; meant for synthesised speech in tests and on development networks. Loading takes about 20 ms; one
+/// instance serves any number of threads. Matrix products may borrow threads of rayon's global pool, which
+/// `RAYON_NUM_THREADS` sizes; results do not depend on it.
 pub struct CtcRecognizer {
     features: features::LogMel,
     network: network::Network,
@@ -109,6 +110,33 @@ impl CtcRecognizer {
         })
     }
 
+    /// When each of the given words was spoken, the text of the recording being known.
+    ///
+    /// A word keeps its spelling in the result. Letters outside a-z and the apostrophe are left out of the alignment;
+    /// a word of which nothing is left gets no entry.
+    ///
+    /// # Errors
+    /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
+    pub fn time_words(&self, samples: &[f32], words: &[&str]) -> Result<Vec<Word>, RecognizeError> {
+        check_length(samples)?;
+        let rows = self.probabilities(samples)?;
+        let (spelled, labels): (Vec<&str>, Vec<Vec<u8>>) = words
+            .iter()
+            .map(|word| (*word, word.to_ascii_lowercase().bytes().filter_map(labels::of).collect::<Vec<u8>>()))
+            .filter(|(_, labels)| !labels.is_empty())
+            .unzip();
+        Ok(self.timed(&spelled, &align::align(&rows, &labels)))
+    }
+
+    fn timed(&self, words: &[&str], alignment: &align::Alignment) -> Vec<Word> {
+        let timed = words.iter().zip(&alignment.words).map(|(word, frames)| Word {
+            text: (*word).to_owned(),
+            start: self.time(frames.start),
+            end: self.time(frames.end),
+        });
+        timed.collect()
+    }
+
     /// Label probabilities as natural logarithms, one row of 29 per 30 ms.
     fn probabilities(&self, samples: &[f32]) -> Result<Vec<f32>, RecognizeError> {
         let features = self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
@@ -121,8 +149,19 @@ impl CtcRecognizer {
     }
 }
 
+fn check_length(samples: &[f32]) -> Result<(), RecognizeError> {
+    let seconds = samples.len() as f64 / f64::from(features::SAMPLE_RATE);
+    if samples.is_empty() {
+        return Err(RecognizeError::Empty);
+    }
+    if seconds > LIMIT {
+        return Err(RecognizeError::TooLong { seconds, limit: LIMIT });
+    }
+    Ok(())
+}
+
 impl Recognizer for CtcRecognizer {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "tiny-ctc"
     }
 
@@ -131,13 +170,7 @@ impl Recognizer for CtcRecognizer {
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        let seconds = samples.len() as f64 / f64::from(features::SAMPLE_RATE);
-        if samples.is_empty() {
-            return Err(RecognizeError::Empty);
-        }
-        if seconds > LIMIT {
-            return Err(RecognizeError::TooLong { seconds, limit: LIMIT });
-        }
+        check_length(samples)?;
         // Features are relative to the loudest moment, so digital silence would be nothing but that moment.
         if samples.iter().all(|&sample| sample == 0.0 || sample.is_nan()) {
             return Ok(Recognition { transcript: Transcript::default(), confidence: 1.0 });
@@ -147,14 +180,12 @@ impl Recognizer for CtcRecognizer {
         let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spell(word)).collect();
         let labels: Vec<Vec<u8>> = spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);
-        let timed = spelled.iter().zip(&alignment.words).map(|(word, frames)| Word {
-            text: (*word).to_owned(),
-            start: self.time(frames.start),
-            end: self.time(frames.end),
-        });
         let language = if spelled.is_empty() { "" } else { "en" };
-        let transcript =
-            Transcript { text: spelled.join(" "), words: timed.collect(), detected_language: language.into() };
+        let transcript = Transcript {
+            text: spelled.join(" "),
+            words: self.timed(&spelled, &alignment),
+            detected_language: language.into(),
+        };
         Ok(Recognition { transcript, confidence: alignment.confidence })
     }
 }

@@ -183,7 +183,10 @@ mod tests {
 
     #[test]
     fn speech_comes_back() {
-        let espeak = Espeak::find().unwrap();
+        let espeak = match Espeak::find() {
+            Err(SynthesisError::Missing { install }) => return eprintln!("SKIPPED, no espeak-ng here: {install}"),
+            found => found.unwrap(),
+        };
         assert!(espeak.version().starts_with(|c: char| c.is_ascii_digit()), "{}", espeak.version());
         let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
         let sound = speak("hello world");

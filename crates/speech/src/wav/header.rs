@@ -2,12 +2,14 @@
 
 use taonet_primitives::SampleRate;
 
-use super::{WavError, WavHeader, samples};
-use crate::{Pcm, SampleFormat};
+use super::{WavError, WavHeader};
+use crate::SampleFormat;
 
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
+/// No speech is stored below this rate; a smaller number would make resampling swell a small file beyond all memory.
+const LOWEST_RATE: u32 = 1000;
 /// What follows the format code in the sub-format id of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
@@ -135,10 +137,10 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
     if channels == 0 {
         return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
     }
-    let rate = SampleRate::new(hz).map_err(|_| WavError::Field {
+    let rate = SampleRate::new(hz).ok().filter(|_| hz >= LOWEST_RATE).ok_or(WavError::Field {
         field: "sample rate",
         found: u64::from(hz),
-        expected: "1 to 768000",
+        expected: "1000 to 768000",
     })?;
     let format = match (code, bits) {
         (PCM, 8) => SampleFormat::U8,
@@ -170,16 +172,20 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 
-pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
+/// A whole file around samples that are `encode`d by the caller; `count` is their number over all channels.
+pub(super) fn write(
+    count: usize,
+    channels: u16,
+    rate: SampleRate,
+    format: SampleFormat,
+    encode: impl FnOnce(&mut Vec<u8>),
+) -> Result<Vec<u8>, WavError> {
     let width = u32::from(format.width());
-    let frames = u32::try_from(pcm.frames()).ok();
-    let length = u32::try_from(pcm.samples.len()).ok().and_then(|count| count.checked_mul(width));
-    let align = pcm.channels.checked_mul(format.width());
-    let too_long = WavError::Field {
-        field: "data length",
-        found: pcm.samples.len() as u64 * u64::from(width),
-        expected: "less than 4 GiB",
-    };
+    let frames = u32::try_from(count / usize::from(channels.max(1))).ok();
+    let length = u32::try_from(count).ok().and_then(|count| count.checked_mul(width));
+    let align = channels.checked_mul(format.width());
+    let too_long =
+        WavError::Field { field: "data length", found: count as u64 * u64::from(width), expected: "less than 4 GiB" };
     let float = format == SampleFormat::F32;
     // Everything but PCM carries an (empty) extension and the number of frames in a chunk of its own.
     let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
@@ -187,7 +193,7 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));
     let (Some(frames), Some(length), Some(riff)) = (frames, length, riff) else { return Err(too_long) };
     let Some(align) = align else {
-        let found = u64::from(pcm.channels);
+        let found = u64::from(channels);
         return Err(WavError::Field { field: "channels", found, expected: "a block of less than 64 KiB" });
     };
 
@@ -197,9 +203,9 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     file.extend_from_slice(b"WAVEfmt ");
     file.extend_from_slice(&format_length.to_le_bytes());
     file.extend_from_slice(&code.to_le_bytes());
-    file.extend_from_slice(&pcm.channels.to_le_bytes());
-    file.extend_from_slice(&pcm.rate.hz().to_le_bytes());
-    file.extend_from_slice(&pcm.rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
+    file.extend_from_slice(&channels.to_le_bytes());
+    file.extend_from_slice(&rate.hz().to_le_bytes());
+    file.extend_from_slice(&rate.hz().saturating_mul(u32::from(align)).to_le_bytes());
     file.extend_from_slice(&align.to_le_bytes());
     file.extend_from_slice(&(format.width() * 8).to_le_bytes());
     if float {
@@ -210,7 +216,7 @@ pub(super) fn write(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError
     }
     file.extend_from_slice(b"data");
     file.extend_from_slice(&length.to_le_bytes());
-    samples::append(&mut file, &pcm.samples, format);
+    encode(&mut file);
     if length % 2 == 1 {
         file.push(0);
     }

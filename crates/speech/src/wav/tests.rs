@@ -65,7 +65,7 @@ fn each_width_is_normalised() {
 
 #[test]
 fn a_file_says_what_it_holds() {
-    let file = Wav::encode(&pcm(&[0.0; 4800], 2), SampleFormat::S16).unwrap();
+    let file = Wav::encode(&pcm(&vec![0.0; 4800], 2), SampleFormat::S16).unwrap();
     let header = WavHeader::read(&file).unwrap();
     assert_eq!((header.channels, header.frames, header.format), (2, 2400, SampleFormat::S16));
     assert_eq!(header.duration(), Seconds::new(0.1).unwrap());
@@ -125,7 +125,8 @@ fn each_wrong_field_is_named() {
     assert_eq!(message(&riff(&[(b"data", &[0; 8])])), "there is no fmt chunk");
     assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "there is no data chunk");
     assert_eq!(message(&file(1, 0, 8000, 2, 16, &[])), "channels is 0, expected at least 1");
-    assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1 to 768000");
+    assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1000 to 768000");
+    assert_eq!(message(&file(1, 1, 999, 2, 16, &[])), "sample rate is 999, expected 1000 to 768000");
     assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
     assert_eq!(
         message(&file(1, 1, 8000, 3, 24, &[])),
@@ -220,4 +221,15 @@ proptest! {
             prop_assert!(wav.pcm.samples.iter().all(|x| x.abs() <= 1.0));
         }
     }
+}
+
+#[test]
+fn encoded_samples_are_wrapped_as_they_are() {
+    let pcm = Pcm { samples: vec![-1.0, 0.5, 0.25, 1.0], channels: 2, rate: SampleRate::HZ_24K };
+    for format in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32] {
+        let bytes = encode_pcm(&pcm.samples, format);
+        assert_eq!(Wav::wrap(&bytes, format, 2, pcm.rate), Wav::encode(&pcm, format));
+    }
+    assert!(Wav::wrap(&[0; 6], SampleFormat::S16, 2, pcm.rate).is_err());
+    assert!(Wav::wrap(&[], SampleFormat::S16, 0, pcm.rate).is_err());
 }

@@ -85,7 +85,8 @@ async fn large_answers_are_cut_off() {
     assert!(call(answering(|| format!("\"{}\"", "x".repeat(9_998)).into_response())).await.is_ok());
     let error = call(answering(|| "x".repeat(10_001).into_response())).await.unwrap_err();
     assert!(matches!(error, CallError::TooLarge { limit: 10_000 }), "{error}");
-    let endless = || Body::from_stream(futures::stream::repeat(Ok::<_, std::io::Error>("xxxx"))).into_response();
+    let endless =
+        || Body::from_stream(futures::stream::repeat_with(|| Ok::<_, std::io::Error>("xxxx"))).into_response();
     assert!(matches!(call(answering(endless)).await, Err(CallError::TooLarge { .. })));
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::post;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use taonet_wallet::Keypair;
@@ -14,7 +14,7 @@ use crate::{BabelbitScheme, ManualClock, Peer, Signer};
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1_800_000_000 * SECOND;
 const BODY: &str = r#"{"kind": "predict", "session_id": "s1"}"#;
-const SIGNATURE: HeaderName = HeaderName::from_static("bt_header_dendrite_signature");
+const SIGNATURE: &str = "bt_header_dendrite_signature";
 
 fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
@@ -94,9 +94,9 @@ async fn unsigned_requests_are_refused() {
     let missing = |name: &str| refused(401, &format!("header {name} is missing"));
     assert_eq!(server.refusal(&HeaderMap::new(), BODY).await, missing("bt_header_dendrite_nonce"));
     let mut headers = signed(NOW);
-    headers.remove(&SIGNATURE);
+    headers.remove(SIGNATURE);
     assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
-    let headers = with(signed(NOW), SIGNATURE.as_str(), "");
+    let headers = with(signed(NOW), SIGNATURE, "");
     assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
 }
 
@@ -106,10 +106,10 @@ async fn false_signatures_are_refused() {
     let wrong = refused(401, "signature does not match");
     let text = signed(NOW)[SIGNATURE].to_str().unwrap().to_owned();
 
-    let truncated = with(signed(NOW), SIGNATURE.as_str(), &text[..100]);
+    let truncated = with(signed(NOW), SIGNATURE, &text[..100]);
     let malformed = refused(400, "header bt_header_dendrite_signature is malformed");
     assert_eq!(server.refusal(&truncated, BODY).await, malformed);
-    let zero = with(signed(NOW), SIGNATURE.as_str(), &format!("0x{}", "0".repeat(128)));
+    let zero = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&zero, BODY).await, wrong);
     // Charlie signs and says to be Alice.
     let alice = key("//Alice").hotkey().to_string();
@@ -209,7 +209,7 @@ async fn no_flipped_bit_passes() {
             let mut value = value.to_vec();
             value[bit / 8] ^= 1 << (bit % 8);
             // Not a header, or the same signature in other hex digits.
-            let same = name == SIGNATURE.as_str() && value.eq_ignore_ascii_case(headers[name].as_bytes());
+            let same = name == SIGNATURE && value.eq_ignore_ascii_case(headers[name].as_bytes());
             if same || HeaderValue::from_bytes(&value).is_err() {
                 continue;
             }
@@ -279,7 +279,7 @@ async fn only_the_hotkeys_on_the_list_may_call() {
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
     // Whether a key is on the list is told only to its owner.
-    let forged = with(signed(NOW), SIGNATURE.as_str(), &format!("0x{}", "0".repeat(128)));
+    let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&forged, BODY).await.0, 401);
 }
 

@@ -112,6 +112,7 @@ pub fn words_per_second(words: &[Word]) -> f64 {
 pub struct ReferenceDocument {
     challenge_uid: Option<String>,
     language: Option<String>,
+    is_bare: bool,
     /// Position in the document and the utterance.
     utterances: Vec<(usize, Map<String, Value>)>,
 }
@@ -126,7 +127,9 @@ impl ReferenceDocument {
         let Value::Object(mut document) = value else { return Err(ReferenceError::NotADocument) };
         let challenge_uid = schema::text_of(document.get("challenge_uid"));
         let language = schema::language_of(document.get("target_language"));
-        let utterances = match document.remove("utterances") {
+        let utterances = document.remove("utterances");
+        let is_bare = utterances.is_none();
+        let utterances = match utterances {
             Some(Value::Array(list)) => list
                 .into_iter()
                 .enumerate()
@@ -138,12 +141,17 @@ impl ReferenceDocument {
             None if schema::applies(&document) => vec![(0, document)],
             _ => return Err(ReferenceError::NotADocument),
         };
-        Ok(Self { challenge_uid, language, utterances })
+        Ok(Self { challenge_uid, language, is_bare, utterances })
     }
 
     /// The challenge that the document names.
     pub fn challenge_uid(&self) -> Option<&str> {
         self.challenge_uid.as_deref()
+    }
+
+    /// Whether the document was a single utterance without a list around it.
+    pub fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// Number of utterances.

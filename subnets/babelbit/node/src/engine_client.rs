@@ -10,7 +10,7 @@ mod token;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
@@ -22,14 +22,13 @@ use url::Url;
 pub use error::{AuthStep, Call, EngineError, Fault};
 pub use prefetch::{PrefetchedChallenge, Reference};
 
+use crate::clock::{Clock, system_clock};
+
 use http::{BaseUrl, Http};
 use token::TokenStore;
 
 /// Waits; tests hand in one that only takes notes.
 pub type Sleeper = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// Tells the time; tests hand in their own.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// Which of the two challenge streams of an engine is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,13 +70,13 @@ impl Default for EngineOptions {
             timeout: Duration::from_secs(10),
             auth_attempts: 5,
             auth_backoff: Duration::from_secs(2),
-            max_backoff: Duration::from_secs(3600),
+            max_backoff: Duration::from_hours(1),
             start_attempts: 3,
             max_body_bytes: 64 << 20,
             max_utterances: 1_000,
             max_challenge_bytes: 1 << 30,
             sleeper: Arc::new(|delay| Box::pin(tokio::time::sleep(delay))),
-            clock: Arc::new(SystemTime::now),
+            clock: system_clock(),
         }
     }
 }

@@ -14,7 +14,7 @@ mod refusal;
 mod samples;
 
 pub mod profile;
-//REWRITE pub mod rewrite;
+pub mod rewrite;
 pub mod server;
 pub mod sessions;
 

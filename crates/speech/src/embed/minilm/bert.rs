@@ -170,8 +170,7 @@ fn pool<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
         }
     }
     let norm = sum.iter().map(|value| value * value).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
-    sum.iter_mut().for_each(|value| *value /= norm);
-    sum
+    sum.into_iter().map(|value| value / norm).collect()
 }
 
 struct Weights(HashMap<String, Tensor>);

@@ -2,6 +2,8 @@
 //!
 //! candle's own operations would allocate a tensor and walk over memory once per step.
 
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
 use candle_core::{CpuStorage, Error, InplaceOp1, InplaceOp2, Layout, Result};
 
 /// Adds one number per column.
@@ -100,21 +102,12 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 /// erf from 1. Without a call and without a branch, the loop around it is vectorised.
 fn gelu(x: f32) -> f32 {
     const LIMIT: f32 = 3.925;
-    let z = (x * std::f32::consts::FRAC_1_SQRT_2).clamp(-LIMIT, LIMIT);
-    let t = z * z;
-    let p = 2.046_019_7e-6_f32;
-    let p = p * t + 2.848_451e-4;
-    let p = p * t + 3.772_61e-3;
-    let p = p * t + 5.276_948_2e-2;
-    let p = p * t + 0.190_595_12;
-    let p = p * t + 1.128_379_1;
-    let q = 3.804_778e-5_f32;
-    let q = q * t + 1.163_872_7e-3;
-    let q = q * t + 1.498_331_8e-2;
-    let q = q * t + 0.114_183_29;
-    let q = q * t + 0.502_243_3;
-    let q = q * t + 1.0;
-    0.5 * x * (1.0 + z * p / q)
+    const ABOVE: [f32; 6] = [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];
+    const BELOW: [f32; 6] = [3.804_778e-5, 1.163_872_7e-3, 1.498_331_8e-2, 0.114_183_29, 0.502_243_3, 1.0];
+    let z = (x * FRAC_1_SQRT_2).clamp(-LIMIT, LIMIT);
+    let square = z * z;
+    let value = |coefficients: [f32; 6]| coefficients.into_iter().fold(0.0, |sum, c| sum * square + c);
+    0.5 * x * (1.0 + z * value(ABOVE) / value(BELOW))
 }
 
 fn target<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {

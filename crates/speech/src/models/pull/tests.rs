@@ -1,0 +1,229 @@
+use std::sync::Mutex;
+
+use tokio::io::AsyncReadExt;
+use wiremock::matchers::{header, header_exists, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+
+const SMALL: ModelSpec = ModelSpec {
+    name: "small",
+    repository: Some("tests/small"),
+    purpose: "tests",
+    files: &[ModelFile {
+        name: "weights.bin",
+        // Of the ten bytes `0123456789`.
+        sha256: "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882",
+        bytes: 10,
+    }],
+};
+const CONTENT: &str = "0123456789";
+
+/// A hub and a store whose only directory is new.
+struct Setup {
+    server: MockServer,
+    root: tempfile::TempDir,
+    store: ModelStore,
+}
+
+impl Setup {
+    async fn new() -> Self {
+        let (server, root) = (MockServer::start().await, tempfile::tempdir().unwrap());
+        let store = ModelStore::with(vec![root.path().to_owned()], &server.uri());
+        Self { server, root, store }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join("small").join(name)
+    }
+
+    /// Leaves a file behind as an earlier attempt would.
+    fn leave(&self, name: &str, content: &str) {
+        std::fs::create_dir_all(self.root.path().join("small")).unwrap();
+        std::fs::write(self.file(name), content).unwrap();
+    }
+
+    async fn answer(&self, answer: ResponseTemplate) {
+        Mock::given(method("GET"))
+            .and(path("/tests/small/resolve/main/weights.bin"))
+            .respond_with(answer)
+            .mount(&self.server)
+            .await;
+    }
+
+    async fn pull(&self) -> Result<PathBuf, ModelError> {
+        self.store.pull(&SMALL, |_| {}).await
+    }
+
+    async fn requests(&self) -> usize {
+        self.server.received_requests().await.unwrap().len()
+    }
+
+    fn assert_complete(&self) {
+        assert_eq!(std::fs::read_to_string(self.file("weights.bin")).unwrap(), CONTENT);
+        assert!(!self.file("weights.bin.part").exists());
+    }
+}
+
+fn ok(body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_bytes(body)
+}
+
+#[tokio::test]
+async fn a_model_is_fetched_with_progress() {
+    let setup = Setup::new().await;
+    setup.answer(ok(CONTENT)).await;
+    let seen = Mutex::new(Vec::new());
+    let dir = setup.store.pull(&SMALL, |progress| seen.lock().unwrap().push(progress)).await.unwrap();
+    assert_eq!(dir, setup.root.path().join("small"));
+    setup.assert_complete();
+    let last = seen.into_inner().unwrap().pop().unwrap();
+    assert_eq!(last, PullProgress { file: "weights.bin", done: 10, total: 10 });
+}
+
+#[tokio::test]
+async fn what_is_here_is_not_fetched_again() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin", CONTENT);
+    setup.pull().await.unwrap();
+    assert_eq!(setup.requests().await, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_replaced() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin", "something else");
+    setup.answer(ok(CONTENT)).await;
+    setup.pull().await.unwrap();
+    setup.assert_complete();
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_ended() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", "0123");
+    let rest = ResponseTemplate::new(206).insert_header("Content-Range", "bytes 4-9/10").set_body_bytes("456789");
+    Mock::given(header("Range", "bytes=4-")).respond_with(rest).expect(1).mount(&setup.server).await;
+    let seen = Mutex::new(Vec::new());
+    setup.store.pull(&SMALL, |progress| seen.lock().unwrap().push(progress.done)).await.unwrap();
+    setup.assert_complete();
+    assert_eq!(seen.into_inner().unwrap().last(), Some(&10));
+}
+
+#[tokio::test]
+async fn a_complete_part_needs_no_request() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", CONTENT);
+    setup.pull().await.unwrap();
+    setup.assert_complete();
+    assert_eq!(setup.requests().await, 0);
+}
+
+#[tokio::test]
+async fn a_hub_without_ranges_sends_all_again() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", "0123");
+    setup.answer(ok(CONTENT)).await;
+    setup.pull().await.unwrap();
+    setup.assert_complete();
+}
+
+#[tokio::test]
+async fn a_part_that_is_too_long_starts_over() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", "0123456789ab");
+    setup.answer(ok(CONTENT)).await;
+    setup.pull().await.unwrap();
+    setup.assert_complete();
+}
+
+#[tokio::test]
+async fn a_range_the_hub_does_not_have_is_given_up_once() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", "0123");
+    Mock::given(header_exists("Range")).respond_with(ResponseTemplate::new(416)).mount(&setup.server).await;
+    assert!(matches!(setup.pull().await, Err(ModelError::Status { status: 416, .. })));
+    setup.answer(ok(CONTENT)).await;
+    setup.pull().await.unwrap();
+    setup.assert_complete();
+}
+
+#[tokio::test]
+async fn another_file_is_refused_and_removed() {
+    let setup = Setup::new().await;
+    setup.answer(ok("9876543210")).await;
+    let error = setup.pull().await.unwrap_err();
+    assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("/tests/small/resolve/main/weights.bin gave another file"), "{text}");
+    assert!(text.contains(SMALL.files[0].sha256), "{text}");
+    assert!(!setup.file("weights.bin").exists());
+    assert!(!setup.file("weights.bin.part").exists());
+}
+
+#[tokio::test]
+async fn a_missing_file_is_an_error_with_its_address() {
+    let setup = Setup::new().await;
+    let error = setup.pull().await.unwrap_err();
+    assert!(matches!(error, ModelError::Status { status: 404, .. }), "{error}");
+    assert!(!error.is_retryable());
+    assert!(error.to_string().ends_with("/tests/small/resolve/main/weights.bin answered 404"), "{error}");
+    assert!(!setup.file("weights.bin").exists());
+}
+
+#[tokio::test]
+async fn a_short_answer_is_kept_for_the_next_attempt() {
+    let setup = Setup::new().await;
+    setup.answer(ok("01234")).await;
+    let error = setup.pull().await.unwrap_err();
+    assert!(matches!(error, ModelError::Size { expected: 10, received: 5, .. }), "{error}");
+    assert!(error.is_retryable());
+    assert_eq!(std::fs::read_to_string(setup.file("weights.bin.part")).unwrap(), "01234");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_keeps_what_arrived() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hub = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(socket.read_u8().await.unwrap());
+        }
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n012";
+        socket.write_all(head).await.unwrap();
+        socket.shutdown().await.unwrap();
+    });
+    let root = tempfile::tempdir().unwrap();
+    let store = ModelStore::with(vec![root.path().to_owned()], &hub);
+    let error = store.pull(&SMALL, |_| {}).await.unwrap_err();
+    server.await.unwrap();
+    assert!(matches!(error, ModelError::Connection { .. }), "{error}");
+    assert_eq!(std::fs::read_to_string(root.path().join("small/weights.bin.part")).unwrap(), "012");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut_off() {
+    let setup = Setup::new().await;
+    setup.answer(ok("0123456789 and more")).await;
+    let error = setup.pull().await.unwrap_err();
+    assert!(matches!(error, ModelError::Size { .. }), "{error}");
+    assert_eq!(std::fs::metadata(setup.file("weights.bin.part")).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn two_processes_do_not_write_one_file() {
+    let setup = Setup::new().await;
+    setup.leave("weights.bin.part", "");
+    let other = File::open(setup.file("weights.bin.part")).unwrap();
+    other.lock().unwrap();
+    assert!(matches!(setup.pull().await, Err(ModelError::Busy { .. })));
+}
+
+#[tokio::test]
+async fn a_built_in_model_has_nothing_to_fetch() {
+    let setup = Setup::new().await;
+    let result = setup.store.pull(&crate::models::TINY_CTC, |_| {}).await;
+    assert!(matches!(result, Err(ModelError::BuiltIn { model: "tiny-ctc" })));
+}

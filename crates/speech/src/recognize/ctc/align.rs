@@ -98,3 +98,82 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     path.reverse();
     Some(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::labels::tests::{labels_of, rows};
+    use super::*;
+
+    #[test]
+    fn words_run_from_first_to_last_letter() {
+        let words = [labels_of("an"), labels_of("egg")];
+        let alignment = align(&rows("__aa_n_ e_gg_g__"), &words);
+        assert_eq!(alignment.words, [2..6, 8..14]);
+        assert!(alignment.confidence > 0.9);
+    }
+
+    #[test]
+    fn no_words_are_all_blank() {
+        let alignment = align(&rows("____"), &[]);
+        assert!(alignment.words.is_empty() && alignment.confidence > 0.9);
+        assert!(align(&[], &[]).words.is_empty());
+    }
+
+    #[test]
+    fn a_text_without_room_has_empty_words() {
+        assert!(align(&rows("a"), &[labels_of("abc")]).words.iter().all(Range::is_empty));
+    }
+
+    #[test]
+    fn a_narrow_window_finds_the_same_path() {
+        let text = "the_ fo_g__ came___ do_wn_ o__n_ the_ coa__st".repeat(5);
+        let probabilities = rows(&text);
+        let mut states = vec![labels::BLANK];
+        for letter in text.replace('_', "").bytes() {
+            states.extend([labels::of(letter).unwrap_or(labels::SPACE), labels::BLANK]);
+        }
+        let whole = best_path(&probabilities, &states, f64::INFINITY);
+        assert!(whole.is_some());
+        assert_eq!(best_path(&probabilities, &states, 20.0), whole);
+    }
+
+    /// The best score over all paths, one by one.
+    fn search(rows: &[f32], states: &[u8], from: usize) -> f64 {
+        let Some((row, rest)) = rows.split_at_checked(labels::COUNT) else {
+            return if from + 2 >= states.len() { 0.0 } else { NEVER };
+        };
+        let mut best = NEVER;
+        for to in from..states.len().min(from + 3) {
+            if to < from + 2 || (states[to] != labels::BLANK && states[to] != states[from]) {
+                best = best.max(f64::from(row[usize::from(states[to])]) + search(rest, states, to));
+            }
+        }
+        best
+    }
+
+    proptest! {
+        #[test]
+        fn the_path_is_the_best_of_all(
+            values in prop::collection::vec(-9.0_f32..0.0, 6 * labels::COUNT),
+            word in "[ab]{1,3}",
+        ) {
+            let mut states = vec![labels::BLANK];
+            states.extend(labels_of(&word).into_iter().flat_map(|label| [label, labels::BLANK]));
+            let first = &values[..labels::COUNT];
+            let start = |state: usize| f64::from(first[usize::from(states[state])]);
+            let best = (0..2).map(|state| start(state) + search(&values[labels::COUNT..], &states, state));
+            let best = best.fold(NEVER, f64::max);
+            let path = best_path(&values, &states, WINDOW);
+            let score = path.map(|path| {
+                let rows = values.chunks_exact(labels::COUNT);
+                rows.zip(path).map(|(row, state)| f64::from(row[usize::from(states[state])])).sum::<f64>()
+            });
+            match score {
+                Some(score) => prop_assert!((score - best).abs() < 1e-9, "{score} {best}"),
+                None => prop_assert!(best == NEVER),
+            }
+        }
+    }
+}

@@ -183,3 +183,50 @@ fn log_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a < b { (b, a) } else { (a, b) };
     if low <= NEVER { high } else { high + (low - high).exp().ln_1p() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::labels::tests::rows;
+    use super::*;
+
+    const WORDS: &str = "a 300\nant 700\nbet 700\nbetter 700\ncan't 700\nhe 400\nhen 800\n";
+
+    fn hear(frames: &str) -> String {
+        let settings = Decoder { alpha: 0.8, beta: 2.0, beam: 40, label_cut_ln: -9.0 };
+        let lexicon = Lexicon::parse(WORDS, settings.alpha, settings.beta).unwrap();
+        let words = search(&rows(frames), &lexicon, &settings);
+        words.into_iter().map(|word| lexicon.spell(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn repeats_and_blanks_are_dropped() {
+        assert_eq!(hear("__bb_ee_tt__"), "bet");
+        assert_eq!(hear("_he__ _aa_  ca_n_'_t_"), "he a can't");
+        assert_eq!(hear("  _he"), "he");
+    }
+
+    #[test]
+    fn a_double_letter_needs_a_blank() {
+        assert_eq!(hear("bet_ter"), "better");
+        assert_eq!(hear("bet_"), "bet");
+    }
+
+    #[test]
+    fn only_listed_words_come_out() {
+        assert_eq!(hear("_ett_"), "bet");
+        assert_eq!(hear("hez_"), "he");
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        assert_eq!(hear(""), "");
+        assert_eq!(hear("______"), "");
+    }
+
+    #[test]
+    fn logarithms_add_up() {
+        assert!((log_add(0.25_f64.ln(), 0.5_f64.ln()) - 0.75_f64.ln()).abs() < 1e-12);
+        assert!((log_add(NEVER, -3.0) + 3.0).abs() < 1e-12);
+        assert!(log_add(NEVER, NEVER) <= NEVER);
+    }
+}

@@ -23,3 +23,31 @@ pub(super) fn rank(label: u8) -> u8 {
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ["<blank>"].into_iter().chain("abcdefghijklmnopqrstuvwxyz' ".split_inclusive(|_| true))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// The labels of a word.
+    pub(in super::super) fn labels_of(word: &str) -> Vec<u8> {
+        word.bytes().map(|byte| of(byte).unwrap()).collect()
+    }
+
+    /// One row of probabilities a character, which gets nearly all of it; `_` is the blank.
+    pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
+        let row = |byte| {
+            let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };
+            (0..COUNT as u8).map(move |other| if other == label { 0.93_f32.ln() } else { 0.0025_f32.ln() })
+        };
+        frames.bytes().flat_map(row).collect()
+    }
+
+    #[test]
+    fn every_label_has_a_name() {
+        assert_eq!(names().count(), COUNT);
+        assert_eq!(names().nth(1), Some("a"));
+        assert_eq!(names().nth(usize::from(SPACE)), Some(" "));
+        assert_eq!(names().nth(usize::from(APOSTROPHE)), Some("'"));
+        assert_eq!((of(b'z'), of(b'\''), of(b' '), of(b'A')), (Some(26), Some(APOSTROPHE), None, None));
+    }
+}

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 
 use super::ChallengeType;
@@ -101,26 +101,7 @@ pub struct RunLogUtterance {
     pub transcript_text: String,
     /// Where the expected translation came from.
     pub scoring_metadata_source: Option<String>,
-    /// How the score came about.
-    pub score_breakdown: ScoreBreakdown,
-}
-
-/// How an utterance's score came about. Parts that do not apply are absent.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct ScoreBreakdown {
-    /// The rate gate, as scored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub speech_rate: Option<Value>,
-    /// The latency score, as scored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub latency: Option<Value>,
-    /// The pressure of similar replies, as scored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duplication: Option<Map<String, Value>>,
-    /// Why no score could be computed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub score_error: Option<String>,
-    /// Why there is no reply to score.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prediction_error: Option<String>,
+    /// How the score came about: `speech_rate`, `latency`, `duplication`, `score_error` and `gate` as far as they apply,
+    /// or `prediction_error` alone.
+    pub score_breakdown: Value,
 }

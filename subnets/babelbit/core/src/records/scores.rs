@@ -2,7 +2,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 
-use super::{ChallengeType, ScoreBreakdown};
+use super::ChallengeType;
 
 /// `challenge_run_…json`: what one miner said in one challenge, and how it scored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,8 +61,8 @@ pub struct ChallengeRunUtterance {
     pub frame_count_out: u64,
     /// Size of the reply's WAV file.
     pub predicted_num_bytes: u64,
-    /// How the score came about.
-    pub score_breakdown: ScoreBreakdown,
+    /// How the score came about, as in the run log.
+    pub score_breakdown: Value,
     /// Always false.
     pub score_is_fallback: bool,
     /// How it was scored.
@@ -151,6 +151,8 @@ pub struct ScoreFileHead {
     pub miner_hotkey: Hotkey,
 }
 
+// `Option` because the field has that type.
+#[allow(clippy::unnecessary_wraps)]
 const fn main_type() -> Option<ChallengeType> {
     Some(ChallengeType::Main)
 }

@@ -44,16 +44,3 @@ fn status_names() {
     assert_eq!(status_file_names("c", ChallengeType::Arena), ["c__arena.json", "c__round2.json"]);
     assert_eq!(status_file_names("c", ChallengeType::Solo), ["c__solo.json"]);
 }
-
-#[test]
-fn methods_that_agree_and_that_do_not() {
-    assert_eq!(common_method(["a", "a"]), "a");
-    assert_eq!(common_method(["a", "b"]), METHOD_MIXED);
-    assert_eq!(common_method([]), METHOD_NOT_SCORED);
-}
-
-#[test]
-fn breakdown_of_a_failure_has_one_key() {
-    let breakdown = ScoreBreakdown { prediction_error: Some("RuntimeError:boom".into()), ..Default::default() };
-    assert_eq!(serde_json::to_value(breakdown).unwrap(), json!({"prediction_error": "RuntimeError:boom"}));
-}

@@ -141,14 +141,12 @@ fn speak(
     let audio = match &utterance.source {
         Source::Recording(audio) => audio.clone(),
         Source::Text { text, voice } => {
-            let pcm = synthesizer
-                .speak(text, voice)
-                .map_err(|source| BuildError::Synthesis { challenge: name(), index, source })?;
-            UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound {
+            let pcm = synthesizer.speak(text, voice).map_err(|source| BuildError::Synthesis {
                 challenge: name(),
                 index,
-                problem,
-            })?
+                source,
+            })?;
+            UtteranceAudio::from_pcm(&pcm).map_err(|problem| BuildError::Sound { challenge: name(), index, problem })?
         }
     };
     Ok(Some(audio))

@@ -69,7 +69,8 @@ pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
 pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Challenge, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let raw: RawChallenge = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
+        // A document that breaks off has no place; `?` is how that is written there.
+        let path = Some(error.path().to_string()).filter(|path| path != "?").unwrap_or_else(|| ".".to_owned());
         ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
     })?;
     deserializer.end().map_err(|source| ChallengeError::Json {
@@ -191,9 +192,8 @@ impl Checker<'_> {
         if !inside {
             return self.fail(at, Problem::OutsideFolder);
         }
-        let resolve = |path: &Path| {
-            path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source })
-        };
+        let resolve =
+            |path: &Path| path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source });
         // A symbolic link inside the folder may point out of it.
         let path = resolve(&folder.join(relative))?;
         if !path.starts_with(resolve(folder)?) {

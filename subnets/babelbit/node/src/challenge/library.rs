@@ -21,11 +21,7 @@ pub struct ChallengeLibrary {
 impl ChallengeLibrary {
     /// A library of `challenges`, in this order.
     pub fn new(challenges: impl IntoIterator<Item = Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
-        Self {
-            challenges: challenges.into_iter().map(Arc::new).collect(),
-            synthesizer,
-            built: Mutex::default(),
-        }
+        Self { challenges: challenges.into_iter().map(Arc::new).collect(), synthesizer, built: Mutex::default() }
     }
 
     /// How many challenges there are.

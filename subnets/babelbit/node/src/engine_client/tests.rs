@@ -1,1 +1,427 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use taonet_wallet::verify;
+use wiremock::matchers::{header, method, path};
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
+
+use super::*;
+
+/// A scripted engine, a client of it, and notes of how long the client waited.
+struct Scripted {
+    server: MockServer,
+    client: EngineClient,
+    waits: Arc<Mutex<Vec<u64>>>,
+    time: Arc<AtomicU64>,
+}
+
+impl Scripted {
+    async fn new() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(adjust: impl FnOnce(&mut EngineOptions)) -> Self {
+        let server = MockServer::start().await;
+        let (waits, time) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(1_000)));
+        let (notes, hands) = (Arc::clone(&waits), Arc::clone(&time));
+        let mut options = EngineOptions {
+            sleeper: Arc::new(move |wait| {
+                notes.lock().unwrap().push(wait.as_secs());
+                Box::pin(std::future::ready(()))
+            }),
+            clock: Arc::new(move || {
+                std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(hands.load(Ordering::SeqCst))
+            }),
+            ..EngineOptions::default()
+        };
+        adjust(&mut options);
+        let key = Arc::new(Keypair::from_uri("//Alice").unwrap());
+        let client = EngineClient::new(&server.uri(), key, options).unwrap();
+        Self { server, client, waits, time }
+    }
+
+    /// Answers of one route, in turn; the last is repeated.
+    async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
+        Mock::given(method(verb)).and(path(at)).respond_with(InTurn::new(answers)).mount(&self.server).await;
+    }
+
+    /// Lets everybody in, with tokens `token-0`, `token-1` ….
+    async fn open(&self, expires_in: u64) {
+        self.route("POST", "/auth", vec![ok(json!({"challenge": "sign me", "timestamp": {"any": [1.5]}}))]).await;
+        let token = |n| ok(json!({"access_token": format!("token-{n}"), "expires_in": expires_in}));
+        self.route("POST", "/auth/verify", (0..10).map(token).collect()).await;
+    }
+
+    async fn calls(&self, at: &str) -> usize {
+        self.server.received_requests().await.unwrap().iter().filter(|request| request.url.path() == at).count()
+    }
+
+    fn waits(&self) -> Vec<u64> {
+        self.waits.lock().unwrap().clone()
+    }
+}
+
+struct InTurn(Vec<ResponseTemplate>, AtomicU64);
+
+impl InTurn {
+    fn new(answers: Vec<ResponseTemplate>) -> Self {
+        Self(answers, AtomicU64::new(0))
+    }
+}
+
+impl Respond for InTurn {
+    fn respond(&self, _: &wiremock::Request) -> ResponseTemplate {
+        let turn = self.1.fetch_add(1, Ordering::SeqCst) as usize;
+        self.0[turn.min(self.0.len() - 1)].clone()
+    }
+}
+
+fn ok(body: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+fn status(code: u16) -> ResponseTemplate {
+    ResponseTemplate::new(code)
+}
+
+fn utterance(index: u32, audio: &str, done: bool) -> Value {
+    json!({
+        "challenge_uid": "c", "session_id": "s", "utterance_id": format!("c:{index}"), "language": "fr",
+        "utterance_index": index, "sample_rate_hz": 16_000, "channels": 1, "sample_width_bytes": 2,
+        "utterance_frames": 1, "done": done, "audio_b64": audio,
+    })
+}
+
+mod authentication {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_challenge_is_signed_as_received() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        engine.client.authenticate().await.unwrap();
+        let requests = engine.server.received_requests().await.unwrap();
+        assert!(requests[0].body.is_empty());
+        let body: Value = serde_json::from_slice(&requests[1].body).unwrap();
+        let alice = Keypair::from_uri("//Alice").unwrap().hotkey();
+        let signature = body["signature"].as_str().unwrap();
+        assert!(signature.len() == 128 && signature.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f')));
+        assert!(verify(&alice, b"sign me", &signature.parse().unwrap()));
+        assert_eq!(body["hotkey"], alice.to_string());
+        assert_eq!((&body["message"], &body["timestamp"]), (&json!("sign me"), &json!({"any": [1.5]})));
+    }
+
+    #[tokio::test]
+    async fn a_token_serves_until_five_minutes_before_its_end() {
+        let engine = Scripted::new().await;
+        engine.open(1_000).await;
+        engine.client.authenticate().await.unwrap();
+        engine.time.fetch_add(699, Ordering::SeqCst);
+        engine.client.authenticate().await.unwrap();
+        assert_eq!(engine.calls("/auth").await, 1);
+        engine.time.fetch_add(1, Ordering::SeqCst);
+        engine.client.authenticate().await.unwrap();
+        assert_eq!(engine.calls("/auth").await, 2);
+        engine.client.refresh().await.unwrap();
+        assert_eq!(engine.calls("/auth").await, 3);
+    }
+
+    #[tokio::test]
+    async fn callers_at_once_share_one_authentication() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        let outcomes = futures::future::join_all((0..8).map(|_| engine.client.authenticate())).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!(engine.calls("/auth").await, 1);
+    }
+
+    #[tokio::test]
+    async fn failures_are_tried_five_times() {
+        let engine = Scripted::new().await;
+        engine.route("POST", "/auth", vec![status(500)]).await;
+        let error = engine.client.authenticate_with_retry().await.unwrap_err();
+        assert_eq!(engine.waits(), [2, 4, 8, 16]);
+        assert_eq!(error.to_string(), "engine authentication failed: no challenge to sign: HTTP 500");
+        assert!(error.is_auth() && !error.is_permanent_auth());
+    }
+
+    #[tokio::test]
+    async fn a_hint_lengthens_the_wait_and_never_shortens_it() {
+        let engine = Scripted::new().await;
+        let limited = |body: &str| status(429).set_body_string(body.to_owned());
+        let answers = vec![
+            limited(r#"{"detail":{"retry_after":5,"window_sec":60}}"#).insert_header("retry-after", "7"),
+            limited(r#"{"detail":{"retry_after":1}}"#),
+            limited(r#"{"detail":{"retry_after":0,"window_sec":60}}"#).insert_header("retry-after", "-1"),
+            limited(r#"{"detail":{"retry_after":1e9}}"#),
+        ];
+        engine.route("POST", "/auth", answers).await;
+        let error = engine.client.authenticate_with_retry().await.unwrap_err();
+        assert_eq!(engine.waits(), [7, 4, 60, 3600]);
+        assert!(error.is_rate_limited());
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(1_000_000_000)));
+    }
+
+    #[tokio::test]
+    async fn a_permanent_refusal_is_not_tried_again() {
+        for code in [401, 403] {
+            let engine = Scripted::new().await;
+            engine.route("POST", "/auth", vec![ok(json!({"challenge": "sign me"}))]).await;
+            engine.route("POST", "/auth/verify", vec![status(code)]).await;
+            let error = engine.client.authenticate_with_retry().await.unwrap_err();
+            assert!(engine.waits().is_empty());
+            assert!(error.is_permanent_auth());
+            let text = error.to_string();
+            assert!(text.starts_with("Permanent authentication failure: ") && text.ends_with(&format!("HTTP {code}")));
+        }
+    }
+
+    #[tokio::test]
+    async fn garbage_is_an_authentication_error() {
+        for body in ["", "{", "[]", "{}", "{\"challenge\": 7}"] {
+            let engine = Scripted::new().await;
+            engine.route("POST", "/auth", vec![status(200).set_body_string(body)]).await;
+            let error = engine.client.start_main().await.unwrap_err();
+            assert!(error.is_auth() && !error.is_permanent_auth(), "{body}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_renewed_once() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        let answer = |token: &str, answer| {
+            Mock::given(path("/transcription"))
+                .and(header("authorization", format!("Bearer {token}")))
+                .respond_with(answer)
+        };
+        answer("token-0", status(401)).mount(&engine.server).await;
+        answer("token-1", ok(json!({"challenge_uid": "c", "metadata": {}}))).mount(&engine.server).await;
+        engine.client.transcription().await.unwrap();
+        assert_eq!(engine.calls("/auth").await, 2);
+
+        engine.route("GET", "/solo/start", vec![status(401)]).await;
+        let error = engine.client.start_solo().await.unwrap_err();
+        assert_eq!(error.to_string(), "Failed to start solo-audio session: HTTP 401");
+        assert!(!error.is_auth(), "authentication itself went well");
+        assert_eq!(engine.calls("/solo/start").await, 2);
+    }
+}
+
+mod calls {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_failure_has_its_text() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        let routes = [
+            ("POST", "/source-audio/start", "Failed to start source-audio session"),
+            ("POST", "/source-audio/next", "Failed to advance source-audio session"),
+            ("GET", "/solo/start", "Failed to start solo-audio session"),
+            ("POST", "/solo/next", "Failed to advance solo-audio session"),
+            ("GET", "/transcription", "Failed to fetch transcription ground truth"),
+        ];
+        let answers = [
+            (status(503), ": HTTP 503"),
+            (status(204), ": HTTP 204"),
+            (status(307).insert_header("location", "/auth"), ": HTTP 307"),
+            (ok(json!([1])), ": invalid payload type"),
+            (status(200).set_body_string("<html>"), ": invalid payload type"),
+            (ok(json!({})), ": invalid payload: missing field `challenge_uid`"),
+        ];
+        for (verb, at, _) in routes {
+            engine.route(verb, at, answers.iter().map(|(answer, _)| answer.clone()).collect()).await;
+        }
+        for (_, expected) in &answers {
+            let client = &engine.client;
+            let texts = [
+                client.start_main().await.unwrap_err().to_string(),
+                client.next_main("s").await.unwrap_err().to_string(),
+                client.start_solo().await.unwrap_err().to_string(),
+                client.next_solo("s").await.unwrap_err().to_string(),
+                client.transcription().await.unwrap_err().to_string(),
+            ];
+            for (text, (_, _, label)) in texts.iter().zip(routes) {
+                assert_eq!(*text, format!("{label}{expected}"));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn next_names_the_session() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        engine.route("POST", "/source-audio/next", vec![ok(utterance(1, "AAA=", true))]).await;
+        engine.client.next_main("s-1").await.unwrap();
+        let requests = engine.server.received_requests().await.unwrap();
+        assert_eq!(requests[2].headers["authorization"], "Bearer token-0");
+        assert_eq!(requests[2].headers["content-type"], "application/json");
+        assert_eq!(serde_json::from_slice::<Value>(&requests[2].body).unwrap(), json!({"session_id": "s-1"}));
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_a_largest_size() {
+        let engine = Scripted::with(|options| options.max_body_bytes = 1_000).await;
+        engine.open(86_400).await;
+        engine.route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))]).await;
+        let error = engine.client.start_main().await.unwrap_err();
+        assert_eq!(error.to_string(), "Failed to start source-audio session: the answer is larger than 1000 bytes");
+    }
+
+    #[tokio::test]
+    async fn a_silent_engine_is_given_up() {
+        let engine = Scripted::with(|options| options.timeout = Duration::from_millis(100)).await;
+        engine.open(86_400).await;
+        let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
+        engine.route("POST", "/source-audio/start", vec![late]).await;
+        let error = engine.client.start_main().await.unwrap_err();
+        assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: no answer in time");
+    }
+
+    #[tokio::test]
+    async fn an_absent_engine_is_an_authentication_error() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let key = Arc::new(Keypair::from_uri("//Alice").unwrap());
+        let client = EngineClient::new(&url, key, EngineOptions::default()).unwrap();
+        let error = client.start_main().await.unwrap_err();
+        assert!(error.is_auth() && !error.is_permanent_auth());
+        assert!(error.record().starts_with("ClientError:engine authentication failed: no challenge to sign: "));
+    }
+
+    #[tokio::test]
+    async fn starting_is_tried_three_times() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        let answers = vec![status(503), status(503), ok(utterance(0, "AAA=", true)), status(503)];
+        engine.route("POST", "/source-audio/start", answers).await;
+        assert_eq!(engine.client.start_with_retry(ChallengeKind::Main).await.unwrap().challenge_uid, "c");
+        assert_eq!(engine.waits(), [1, 2]);
+        engine.client.start_with_retry(ChallengeKind::Main).await.unwrap_err();
+        assert_eq!(engine.calls("/source-audio/start").await, 6);
+    }
+}
+
+mod prefetch {
+    use super::*;
+
+    async fn fetched(engine: &Scripted, first: Value, next: Vec<ResponseTemplate>) -> PrefetchedChallenge {
+        engine.open(86_400).await;
+        engine.route("POST", "/source-audio/start", vec![ok(first)]).await;
+        engine.route("POST", "/source-audio/next", next).await;
+        engine.client.prefetch(ChallengeKind::Main).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_failure_in_the_middle_keeps_what_was_fetched() {
+        let engine = Scripted::new().await;
+        let next = vec![ok(utterance(1, "AAA=", false)), status(503)];
+        let challenge = fetched(&engine, utterance(0, "AAA=", false), next).await;
+        assert_eq!(challenge.utterances.len(), 2);
+        assert_eq!(
+            challenge.error.as_deref(),
+            Some("AudioChallengeError:Failed to advance source-audio session: HTTP 503")
+        );
+    }
+
+    #[tokio::test]
+    async fn each_end_ends() {
+        #[rustfmt::skip]
+        let table = [
+            // first, next, utterances, calls of next
+            (utterance(0, "AAA=", true), utterance(1, "AAA=", true), 1, 0),
+            (utterance(0, "AAA=", false), utterance(1, "AAA=", true), 2, 1),
+            (utterance(0, "AAA=", false), utterance(1, "", true), 1, 1),
+            (utterance(0, "", true), utterance(1, "AAA=", true), 0, 0),
+        ];
+        for (first, next, utterances, calls) in table {
+            let engine = Scripted::new().await;
+            let challenge = fetched(&engine, first, vec![ok(next)]).await;
+            assert_eq!((challenge.utterances.len(), challenge.error), (utterances, None));
+            assert_eq!(challenge.challenge_uid, "c");
+            assert_eq!(engine.calls("/source-audio/next").await, calls);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_uid_there_is_nothing() {
+        let engine = Scripted::new().await;
+        let mut first = utterance(0, "AAA=", false);
+        first["challenge_uid"] = json!("");
+        let challenge = fetched(&engine, first, vec![]).await;
+        assert!(challenge.utterances.is_empty() && challenge.error.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_active_utterance_needs_sound() {
+        let engine = Scripted::new().await;
+        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;
+        assert_eq!(challenge.utterances.len(), 1);
+        let error = "AudioChallengeError:empty audio payload for an active utterance";
+        assert_eq!(challenge.error.as_deref(), Some(error));
+    }
+
+    #[tokio::test]
+    async fn a_challenge_that_never_ends_is_cut() {
+        let engine = Scripted::with(|options| options.max_utterances = 3).await;
+        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))]).await;
+        assert_eq!(challenge.utterances.len(), 3);
+        assert!(challenge.error.unwrap().ends_with("the challenge has more than 3 utterances"));
+
+        let engine = Scripted::with(|options| options.max_challenge_bytes = 10).await;
+        let challenge = fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))]).await;
+        assert_eq!(challenge.utterances.len(), 2);
+        assert!(challenge.error.unwrap().ends_with("the challenge has more than 10 bytes of audio"));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_cannot_be_started_is_an_error() {
+        let engine = Scripted::new().await;
+        engine.open(86_400).await;
+        engine.route("GET", "/solo/start", vec![status(503)]).await;
+        let error = engine.client.prefetch(ChallengeKind::Solo).await.unwrap_err();
+        assert_eq!(error.to_string(), "Failed to start solo-audio session: HTTP 503");
+    }
+
+    #[tokio::test]
+    async fn the_reference_is_the_engines_else_the_utterances() {
+        let document = json!({"utterances": [{"utterance_id": "0", "reference_text": "hello"}]});
+        let mut first = utterance(0, "AAA=", false);
+        first["reference_text"] = json!("hello");
+        first["reference_words"] = json!([]);
+        let mut second = utterance(1, "AAA=", true);
+        second["utterance_translations"] = json!([{"language": "en", "text": "you"}]);
+        let inline = json!({"challenge_uid": "c", "utterances": [
+            {"utterance_id": "c:0", "utterance_index": 0, "reference_text": "hello", "reference_words": []},
+            {"utterance_id": "c:1", "utterance_index": 1,
+             "utterance_translations": [{"language": "en", "text": "you"}]},
+        ]});
+        #[rustfmt::skip]
+        let table = [
+            (ok(json!({"challenge_uid": "c", "metadata": document})), &document, "/transcription"),
+            (ok(json!({"challenge_uid": "d", "metadata": document})), &inline, "/source-audio"),
+            (ok(json!({"challenge_uid": "c", "metadata": [1]})), &inline, "/source-audio"),
+            (ok(json!({"challenge_uid": "c"})), &inline, "/source-audio"),
+            (status(404), &inline, "/source-audio"),
+        ];
+        for (answer, document, source) in table {
+            let engine = Scripted::new().await;
+            engine.route("GET", "/transcription", vec![answer]).await;
+            let challenge = fetched(&engine, first.clone(), vec![ok(second.clone())]).await;
+            let reference = challenge.reference.unwrap();
+            assert_eq!(reference.document, *document);
+            assert_eq!(reference.source, format!("{}{source}", engine.server.uri()));
+            assert_eq!(challenge.error, None, "a missing reference does not spoil the challenge");
+            assert_eq!(engine.calls("/transcription").await, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_any_reference_there_is_none() {
+        let engine = Scripted::new().await;
+        let challenge = fetched(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
+        assert_eq!(challenge.reference, None);
+    }
+}

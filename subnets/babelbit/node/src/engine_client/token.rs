@@ -8,10 +8,11 @@ use taonet_wallet::Keypair;
 use tokio::sync::Mutex;
 
 use super::http::Http;
-use super::{AuthStep, Clock, EngineError, Fault};
+use super::{AuthStep, EngineError, Fault};
+use crate::clock::Clock;
 
 /// A token is renewed this long before it expires, so that no run outlives it.
-const MARGIN: Duration = Duration::from_secs(300);
+const MARGIN: Duration = Duration::from_mins(5);
 
 struct Cached {
     token: Arc<str>,

@@ -5,11 +5,18 @@ use std::str::FromStr;
 
 use taonet_speech::{RecognizeError, SynthesisError};
 
-//MUMBLER mod mumbler;
+mod interpreter;
+mod listener;
+mod mumbler;
 mod parrot;
+mod phrasing;
+mod playback;
+mod segmenter;
 mod silent;
+mod speaker;
 
-//MUMBLER pub use mumbler::Mumbler;
+pub use interpreter::{Interpreter, Manner, Patient};
+pub use mumbler::Mumbler;
 pub use parrot::Parrot;
 pub use silent::Silent;
 

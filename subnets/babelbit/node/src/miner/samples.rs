@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use taonet_babelbit_core::protocol::{FRAME_SAMPLES, SAMPLE_BYTES};
+use taonet_speech::{bytes_to_samples, samples_to_bytes};
 
 use super::Refusal;
 
@@ -24,17 +25,17 @@ pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal
     if bytes.len() > most {
         return Err(Refusal::FrameTooLong);
     }
+    let partial = Refusal::PartialSample { bytes: bytes.len(), unit };
     if !bytes.len().is_multiple_of(unit) {
-        return Err(Refusal::PartialSample { bytes: bytes.len(), unit });
+        return Err(partial);
     }
-    let (samples, _) = bytes.as_chunks::<SAMPLE_BYTES>();
-    Ok(samples.iter().map(|bytes| f32::from_le_bytes(*bytes)).map(|x| if x.is_nan() { 0.0 } else { x }).collect())
+    let samples = bytes_to_samples(&bytes).map_err(|_| partial)?;
+    Ok(samples.into_iter().map(|sample| if sample.is_nan() { 0.0 } else { sample }).collect())
 }
 
 /// Writes interleaved samples.
 pub(super) fn encode(samples: &[f32]) -> String {
-    let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-    STANDARD.encode(bytes)
+    STANDARD.encode(samples_to_bytes(samples))
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use taonet_babelbit_core::protocol::{
@@ -15,6 +15,7 @@ use taonet_babelbit_core::protocol::{
     SAMPLE_RATE_HZ,
 };
 use taonet_primitives::Hotkey;
+use taonet_wire::{BabelbitScheme, Caller, Policy, SignedLayer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -115,13 +116,15 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The routes `POST` [`MinerConfig::predict_path`], `GET /healthz` and `GET /health`.
-///
-/// `guard` wraps the predict route: it must verify the caller and leave its [`Hotkey`] in the request's extensions.
-pub fn router(miner: Arc<Miner>) -> Router {
-    let body_bytes = miner.config.limits.body_bytes;
+/// The routes `POST` [`MinerConfig::predict_path`], for signed requests to the hotkey `me` from callers that `policy`
+/// lets in, and `GET /healthz` and `GET /health` for everyone.
+pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
+    let limits = taonet_wire::Limits { body_bytes: miner.config.limits.body_bytes, ..taonet_wire::Limits::default() };
+    // Either form of the headers is accepted, whichever the scheme itself would send.
+    let signed = SignedLayer::new(me, BabelbitScheme::axon(), limits, policy);
     Router::new()
-        .route(&miner.config.predict_path, post(answer).layer(DefaultBodyLimit::max(body_bytes)))
+        .route(&miner.config.predict_path, post(answer))
+        .route_layer(signed)
         .route("/healthz", get(health))
         .route("/health", get(health))
         .with_state(miner)
@@ -144,10 +147,10 @@ async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
     }))
 }
 
-async fn answer(State(miner): State<Arc<Miner>>, Extension(caller): Extension<Hotkey>, body: Bytes) -> Response {
+async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) -> Response {
     let response = match parse(&body) {
-        Ok(MinerRequest::Init(request)) => miner.init(caller, request).map(Json).into_response(),
-        Ok(MinerRequest::Predict(request)) => miner.predict(caller, request).await.map(Json).into_response(),
+        Ok(MinerRequest::Init(request)) => miner.init(caller.hotkey, request).map(Json).into_response(),
+        Ok(MinerRequest::Predict(request)) => miner.predict(caller.hotkey, request).await.map(Json).into_response(),
         Err(refusal) => refusal.into_response(),
     };
     metrics::request(response.status());

@@ -22,7 +22,7 @@ mod challenges;
 mod results;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
-pub use results::{MinerKey, ReplyRecord, ResultRow};
+pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
 
 /// Name of the file in the state directory.
 const FILE: &str = "runner.sqlite";
@@ -125,7 +125,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
     error
         .as_database_error()
-        .and_then(|error| error.code())
+        .and_then(sqlx::error::DatabaseError::code)
         // The low byte of an extended code is the plain code.
         .is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == BUSY))
 }

@@ -84,8 +84,7 @@ struct RawEntry {
 /// # Errors
 /// [`MinersError`] naming the entry that is wrong.
 pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
-    let text =
-        std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
     parse_miners(&text, policy, max_miners)
 }
 
@@ -108,8 +107,7 @@ pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> R
         if !hotkeys.insert(hotkey) {
             return duplicate("hotkey", hotkey.to_string());
         }
-        let address =
-            policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
+        let address = policy.resolve(&address).map_err(|source| MinersError::Address { position, uid, source })?;
         miners.push(MinerEntry { uid, hotkey, address, name });
     }
     if miners.len() > max_miners {
@@ -128,13 +126,13 @@ mod tests {
     const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
-    fn parse(list: Value) -> Result<Vec<MinerEntry>, MinersError> {
+    fn parse(list: &Value) -> Result<Vec<MinerEntry>, MinersError> {
         parse_miners(list.to_string().as_bytes(), &AddressPolicy { dev_mode: true, ..AddressPolicy::default() }, 256)
     }
 
     #[test]
     fn a_list_of_two() {
-        let miners = parse(json!([
+        let miners = parse(&json!([
             {"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:8101", "name": "interpreter"},
             {"uid": 2, "hotkey": BOB, "address": "http://127.0.0.1:8102/base/"},
         ]))
@@ -150,17 +148,35 @@ mod tests {
         let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
             (json!({"uid": 2, "hotkey": BOB}), "miner 2 of the miners file: missing field `address`"),
-            (json!({"uid": 70_000, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: invalid value: integer `70000`, expected u16"),
-            (json!({"uid": 2, "hotkey": "5x", "address": "127.0.0.1:1"}), "miner 2 of the miners file: address has 1 bytes, expected 35"),
-            (json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:1", "url": ""}), "miner 2 of the miners file: unknown field `url`, expected one of `uid`, `hotkey`, `address`, `name`"),
-            (json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}), "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port"),
-            (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: uid 1 stands there twice"),
-            (json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}), "miner 2 of the miners file: hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY stands there twice"),
+            (
+                json!({"uid": 70_000, "hotkey": BOB, "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: invalid value: integer `70000`, expected u16",
+            ),
+            (
+                json!({"uid": 2, "hotkey": "5x", "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: address has 2 bytes, expected 35",
+            ),
+            (
+                json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:1", "url": ""}),
+                "miner 2 of the miners file: unknown field `url`, expected one of `uid`, `hotkey`, `address`, `name`",
+            ),
+            (
+                json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}),
+                "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port",
+            ),
+            (
+                json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: uid 1 stands there twice",
+            ),
+            (
+                json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}),
+                "miner 2 of the miners file: hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY stands there twice",
+            ),
             (json!(7), "miner 2 of the miners file: invalid type: integer `7`, expected struct RawEntry"),
         ] {
-            assert_eq!(parse(json!([good, entry])).unwrap_err().to_string(), message);
+            assert_eq!(parse(&json!([good, entry])).unwrap_err().to_string(), message);
         }
-        assert!(matches!(parse(json!({})), Err(MinersError::NotAList(_))));
+        assert!(matches!(parse(&json!({})), Err(MinersError::NotAList(_))));
         let missing = read_miners(Path::new("/no/such/file"), &AddressPolicy::default(), 1).unwrap_err();
         assert_eq!(missing.to_string(), "cannot read the miners file /no/such/file");
     }

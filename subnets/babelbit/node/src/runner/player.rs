@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::protocol::{
     DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, PredictResponse, SAMPLE_RATE_HZ,
 };
+use taonet_babelbit_core::scoring::Timeline;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
@@ -17,27 +18,14 @@ use super::source::Source;
 pub struct PlayedReply {
     /// The session that the miner opened.
     pub session_id: String,
-    /// Interleaved samples at 24 kHz, on as many channels as the source has.
-    pub samples: Vec<i16>,
-    /// When each part arrived.
+    /// Interleaved 16-bit samples, little-endian, at 24 kHz, on as many channels as the source has.
+    pub pcm: Vec<u8>,
+    /// Frames sent.
+    pub frames_in: u32,
+    /// When each part arrived, on the frame clock.
     pub timeline: Timeline,
     /// What a clock on the wall showed.
     pub wall: WallClock,
-}
-
-/// When each part of a reply arrived, counted in frames: an answer to frame k, counted from 1, arrives at frame k.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Timeline {
-    /// Frames sent.
-    pub frames_in: u32,
-    /// Frame and number of bytes of each answer that held sound.
-    pub arrivals: Vec<(u32, u64)>,
-    /// Frame of the first answer that held sound; 0 when there was none.
-    pub first_output_frame: u32,
-    /// Frame of the answer that ended the reply.
-    pub eos_frame: u32,
-    /// Bytes of samples received in all.
-    pub output_bytes: u64,
 }
 
 /// Real time that a reply took, in seconds. Measured and shown; no score depends on it.
@@ -132,14 +120,15 @@ pub async fn play_utterance(
         Ok(opened) => {
             session_id = Some(opened.to_string());
             let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels));
-            Stream { miner, session_id: opened, settings, reply, timeline: Timeline::default() }.run(source).await
+            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }.run(source).await
         }
         Err(error) => Err(error),
     };
     match result {
-        Ok((samples, timeline, last_sent)) => Ok(PlayedReply {
+        Ok(Ended { pcm, frames_in, timeline, last_sent }) => Ok(PlayedReply {
             session_id: session_id.unwrap_or_default(),
-            samples,
+            pcm,
+            frames_in,
             timeline,
             wall: WallClock {
                 after_source_sec: last_sent.elapsed().as_secs_f64(),
@@ -199,7 +188,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
         }
     }
     // The miner may name another cadence; ours counts.
-    if !(response.frame_rate_hz > 0.0) {
+    if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
         return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
     }
     if response.frame_samples == 0 {
@@ -214,51 +203,54 @@ struct Stream<'a> {
     session_id: Arc<str>,
     settings: &'a PlaySettings,
     reply: ReplyAudio,
+    /// Frame and number of bytes of each answer that held sound.
+    arrivals: Vec<(u64, u64)>,
+}
+
+/// A reply that came to its end.
+struct Ended {
+    pcm: Vec<u8>,
+    frames_in: u32,
     timeline: Timeline,
+    last_sent: Instant,
 }
 
 impl Stream<'_> {
-    /// Sends everything and gives the reply, when what happened, and when the last frame went out.
-    async fn run(mut self, source: &Source) -> Result<(Vec<i16>, Timeline, Instant), PlayError> {
+    /// Sends everything and takes the whole reply.
+    async fn run(mut self, source: &Source) -> Result<Ended, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
             let last = k == frames;
             let limit = if last { self.settings.drain_timeout } else { self.settings.chunk_timeout };
             last_sent = Instant::now();
-            self.timeline.frames_in = k as u32;
-            let answer = self.ask(Arc::clone(frame), last, limit).await?.ok_or(PlayError::ChunkTimeout {
-                frame: k,
-                frames,
-                limit,
-            })?;
-            if self.take(k as u32, &answer)? {
-                return self.finish(last_sent);
+            let answer = self.ask(Arc::clone(frame), last, limit).await?;
+            let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
+            if self.take(k as u64, &answer)? {
+                return self.finish(k as u32, k as u64, last_sent);
             }
         }
-        self.drain(frames as u32, last_sent).await?;
-        self.finish(last_sent)
+        let eos_frame = self.drain(frames as u64, last_sent).await?;
+        self.finish(frames as u32, eos_frame, last_sent)
     }
 
-    /// Asks for the rest of the reply until it ends.
-    async fn drain(&mut self, frames: u32, last_sent: Instant) -> Result<(), PlayError> {
-        let deadline =
-            (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
-        for request in 1..=self.settings.drain_max_requests {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+    /// Asks for the rest of the reply until it ends; gives the frame at which it did.
+    async fn drain(&mut self, frames: u64, last_sent: Instant) -> Result<u64, PlayError> {
+        let deadline = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
+        for request in 1..=u64::from(self.settings.drain_max_requests) {
+            let limit = deadline.saturating_duration_since(Instant::now());
+            if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
-            let answer =
-                self.ask("".into(), true, left).await?.ok_or(PlayError::DrainResponseTimeout { limit: left })?;
+            let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
             if self.take(frames + request, &answer)? {
-                return Ok(());
+                return Ok(frames + request);
             }
         }
         Err(PlayError::DrainBudget)
     }
 
-    /// One request. `None` when `limit` is over; an error when the miner's own, longer limit is.
+    /// One request. `None` when `limit` is over; an error when the limit of any single request comes first.
     async fn ask(
         &self,
         audio_b64: Arc<str>,
@@ -275,7 +267,7 @@ impl Stream<'_> {
     }
 
     /// Takes the answer to frame `frame`; true when it ends the reply.
-    fn take(&mut self, frame: u32, answer: &PredictResponse) -> Result<bool, PlayError> {
+    fn take(&mut self, frame: u64, answer: &PredictResponse) -> Result<bool, PlayError> {
         if answer.session_id != *self.session_id {
             return Err(PlayError::Session {
                 got: answer.session_id.chars().take(100).collect(),
@@ -284,20 +276,14 @@ impl Stream<'_> {
         }
         let bytes = self.reply.push(&answer.audio_b64, answer.n_bytes)?;
         if bytes > 0 {
-            if self.timeline.arrivals.is_empty() {
-                self.timeline.first_output_frame = frame;
-            }
-            self.timeline.arrivals.push((frame, bytes as u64));
-        }
-        if answer.out_eos {
-            self.timeline.eos_frame = frame;
+            self.arrivals.push((frame, bytes as u64));
         }
         Ok(answer.out_eos)
     }
 
-    fn finish(self, last_sent: Instant) -> Result<(Vec<i16>, Timeline, Instant), PlayError> {
-        let timeline = Timeline { output_bytes: self.reply.bytes() as u64, ..self.timeline };
-        Ok((self.reply.finish()?, timeline, last_sent))
+    fn finish(self, frames_in: u32, eos_frame: u64, last_sent: Instant) -> Result<Ended, PlayError> {
+        let timeline = Timeline::new(self.arrivals, eos_frame);
+        Ok(Ended { pcm: self.reply.finish()?, frames_in, timeline, last_sent })
     }
 }
 

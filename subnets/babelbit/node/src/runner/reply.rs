@@ -1,6 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taonet_babelbit_core::protocol::SAMPLE_BYTES;
+use taonet_speech::{SampleFormat, encode_pcm};
 
 /// What is wrong with the sound of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ pub enum ReplyError {
 /// The sound of a reply as it grows: checked, counted and kept as 16-bit samples, half of what arrives.
 #[derive(Debug)]
 pub(super) struct ReplyAudio {
-    samples: Vec<i16>,
+    pcm: Vec<u8>,
     /// Bytes of a sample that the next chunk completes.
     rest: Vec<u8>,
     scratch: Vec<u8>,
@@ -47,7 +48,7 @@ pub(super) struct ReplyAudio {
 
 impl ReplyAudio {
     pub(super) fn new(channels: u16, limit: usize) -> Self {
-        Self { samples: Vec::new(), rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
+        Self { pcm: Vec::new(), rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
     /// Takes one chunk; gives its number of bytes.
@@ -70,32 +71,22 @@ impl ReplyAudio {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
         let (whole, rest) = chunk.as_chunks::<SAMPLE_BYTES>();
-        self.samples.extend(whole.iter().map(|sample| to_i16(f32::from_le_bytes(*sample))));
+        let samples: Vec<f32> = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
+        self.pcm.extend(encode_pcm(&samples, SampleFormat::S16));
         self.rest.extend_from_slice(rest);
         self.scratch = chunk;
         Ok(received)
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The whole reply.
-    pub(super) fn finish(self) -> Result<Vec<i16>, ReplyError> {
-        let whole = self.rest.is_empty() && self.samples.len().is_multiple_of(usize::from(self.channels.max(1)));
-        if whole {
-            Ok(self.samples)
+    /// The whole reply: interleaved 16-bit samples, little-endian.
+    pub(super) fn finish(self) -> Result<Vec<u8>, ReplyError> {
+        let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
+        if self.bytes.is_multiple_of(frame) {
+            Ok(self.pcm)
         } else {
             Err(ReplyError::Ragged { bytes: self.bytes, channels: self.channels })
         }
     }
-}
-
-/// A 16-bit sample: NaN is silence, what is too loud is clipped, what lies between two steps goes towards zero.
-fn to_i16(sample: f32) -> i16 {
-    let sample = if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) };
-    let scale = if sample < 0.0 { 32_768.0 } else { 32_767.0 };
-    (sample * scale) as i16
 }
 
 #[cfg(test)]
@@ -103,6 +94,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn finished(reply: ReplyAudio) -> Vec<i16> {
+        reply.finish().unwrap().as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
+    }
 
     fn b64(samples: &[f32]) -> String {
         STANDARD.encode(samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>())
@@ -113,7 +108,7 @@ mod tests {
         let mut reply = ReplyAudio::new(1, 1000);
         let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         assert_eq!(reply.push(&b64(&samples), 36), Ok(36));
-        assert_eq!(reply.finish().unwrap(), [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]);
+        assert_eq!(finished(reply), [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]);
     }
 
     #[test]
@@ -122,8 +117,7 @@ mod tests {
         reply.push(&STANDARD.encode([0, 0, 0]), 0).unwrap();
         reply.push("", 0).unwrap();
         reply.push(&STANDARD.encode([0x3f]), 1).unwrap();
-        assert_eq!(reply.bytes(), 4);
-        assert_eq!(reply.finish().unwrap(), [16383]);
+        assert_eq!(finished(reply), [16383]);
 
         let mut odd = ReplyAudio::new(1, 100);
         odd.push(&STANDARD.encode([0; 5]), 0).unwrap();

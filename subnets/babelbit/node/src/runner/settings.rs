@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::records::ChallengeType;
 
@@ -26,8 +27,8 @@ pub struct RunnerSettings {
     pub paths: RunPaths,
     /// How each utterance is played.
     pub play: PlaySettings,
-    /// How many replies are recognised at the same time, at least 1.
-    pub scoring_workers: usize,
+    /// Whose rules count for the mean over a challenge.
+    pub rules: Rules,
     /// An unfinished challenge older than this is not taken up again.
     pub resume_within: Duration,
 }
@@ -39,8 +40,8 @@ impl RunnerSettings {
             challenge_type: ChallengeType::Main,
             paths,
             play: PlaySettings::default(),
-            scoring_workers: std::thread::available_parallelism().map_or(1, usize::from),
-            resume_within: Duration::from_secs(24 * 3600),
+            rules: Rules::Reference,
+            resume_within: Duration::from_hours(24),
         }
     }
 }
@@ -70,13 +71,13 @@ impl Default for PlaySettings {
     fn default() -> Self {
         Self {
             startup_utterances: 1,
-            init_timeout: Duration::from_secs(600),
+            init_timeout: Duration::from_mins(10),
             miner_timeout: Duration::from_secs(10),
             chunk_timeout: Duration::from_secs(3),
             drain_timeout: Duration::from_secs(10),
             final_drain_min: Duration::from_secs(5),
             drain_max_requests: 8,
-            max_reply: Duration::from_secs(120),
+            max_reply: Duration::from_mins(2),
         }
     }
 }
@@ -86,6 +87,11 @@ impl PlaySettings {
     pub fn max_reply_bytes(&self, channels: u16) -> usize {
         let per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
         (self.max_reply.as_secs_f64() * per_second as f64) as usize
+    }
+
+    /// The largest answer to one request, in bytes of JSON: a whole reply in base64, and something around it.
+    pub fn max_answer_bytes(&self, channels: u16) -> usize {
+        self.max_reply_bytes(channels) / 3 * 4 + 64 * 1024
     }
 
     pub(super) fn init_deadline(&self, utterance_index: u32) -> Duration {
@@ -100,10 +106,10 @@ mod tests {
     #[test]
     fn only_the_first_utterance_may_take_long_to_open() {
         let settings = PlaySettings::default();
-        assert_eq!(settings.init_deadline(0), Duration::from_secs(600));
+        assert_eq!(settings.init_deadline(0), Duration::from_mins(10));
         assert_eq!(settings.init_deadline(1), Duration::from_secs(10));
         let patient = PlaySettings { startup_utterances: 3, ..settings };
-        assert_eq!(patient.init_deadline(2), Duration::from_secs(600));
+        assert_eq!(patient.init_deadline(2), Duration::from_mins(10));
         assert_eq!(patient.init_deadline(3), Duration::from_secs(10));
     }
 

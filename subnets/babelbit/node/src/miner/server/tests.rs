@@ -2,17 +2,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
+use http::{Method, StatusCode};
+use taonet_wallet::Keypair;
+use taonet_wire::{Peer, Signer};
 
 use super::*;
 use crate::miner::Limits;
 use crate::miner::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, Silent};
 use crate::miner::samples;
 
-/// A miner on a loopback port, and the client that talks to it.
+/// A miner on a loopback port, and Alice who talks to it.
 struct Running {
     url: String,
+    peer: Peer,
     client: reqwest::Client,
+    alice: Signer,
     stop: CancellationToken,
 }
 
@@ -20,6 +24,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn signer(uri: &str) -> Signer {
+    Signer::new(Keypair::from_uri(uri).unwrap(), "203.0.113.7", BabelbitScheme::axon())
 }
 
 async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
@@ -30,10 +38,17 @@ async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock
     let config = MinerConfig { limits, ..MinerConfig::default() };
     let miner = Arc::new(Miner::with_clock(config, Arc::new(profile), clock));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+    let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, router(miner).layer(Extension(Hotkey::from_bytes([7; 32]))), stop.clone()));
-    Running { url, client: reqwest::Client::new(), stop }
+    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
+    tokio::spawn(serve(listener, router(miner, me, Policy::AllowAll), stop.clone()));
+    Running {
+        url: format!("http://127.0.0.1:{port}"),
+        peer: Peer::new(me, "127.0.0.1", port).unwrap(),
+        client: reqwest::Client::new(),
+        alice: signer("//Alice"),
+        stop,
+    }
 }
 
 fn init_body(utterance: u32) -> Value {
@@ -48,8 +63,19 @@ fn with(mut body: Value, field: &str, value: Value) -> Value {
 }
 
 impl Running {
-    async fn post(&self, body: impl Into<reqwest::Body>) -> (StatusCode, Value) {
-        let answer = self.client.post(format!("{}/v1/predict", self.url)).body(body).send().await.unwrap();
+    async fn post(&self, body: impl Into<Bytes>) -> (StatusCode, Value) {
+        self.post_as(Some(&self.alice), body).await
+    }
+
+    async fn post_as(&self, sender: Option<&Signer>, body: impl Into<Bytes>) -> (StatusCode, Value) {
+        let body = body.into();
+        let mut request = self.client.post(format!("{}/v1/predict", self.url)).body(body.clone());
+        if let Some(signer) = sender {
+            let timeout = Duration::from_secs(10);
+            let headers = signer.headers(&self.peer, &Method::POST, "/v1/predict", "X", timeout, &body).unwrap();
+            request = request.headers(headers);
+        }
+        let answer = request.send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -145,10 +171,24 @@ async fn sessions_do_not_mix() {
 }
 
 #[tokio::test]
+async fn strangers_are_refused() {
+    let miner = start(Parrot, Limits::default()).await;
+    let (status, body) = miner.post_as(None, init_body(0).to_string()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
+    // Bob may open sessions of his own, but not speak in Alice's.
+    let session = miner.init(0).await;
+    let predict = json!({"kind": "predict", "session_id": session, "audio_b64": "", "in_eos": true}).to_string();
+    let bob = signer("//Bob");
+    assert_eq!(miner.post_as(Some(&bob), init_body(0).to_string()).await.0, StatusCode::OK);
+    assert_eq!(miner.post_as(Some(&bob), predict.clone()).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(miner.post(predict).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn bad_bodies_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     let table = [
-        ("".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
+        (String::new(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("{\"kind\"".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "no init or predict message"),
         (json!({"kind": "bye"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "unknown variant `bye`"),

@@ -229,11 +229,10 @@ impl Ledger {
 
 async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<ChallengeRow, LedgerError> {
     let row = sqlx::query("SELECT * FROM challenge WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
-    let utterances =
-        sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
-            .bind(id)
-            .fetch_all(connection)
-            .await?;
+    let utterances = sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
+        .bind(id)
+        .fetch_all(connection)
+        .await?;
     let kind: String = row.try_get("challenge_type")?;
     let reference: Option<String> = row.try_get("reference")?;
     Ok(ChallengeRow {

@@ -1,13 +1,13 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Acquire, Row};
+use taonet_babelbit_core::scoring::{Gate, ScoreResult, Timeline};
 use taonet_primitives::{Hotkey, Uid};
 
 use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
-use crate::runner::player::{Timeline, WallClock};
+use crate::runner::player::WallClock;
 
 /// Who replied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,8 @@ pub struct MinerKey {
 pub struct ReplyRecord {
     /// The session that the miner opened.
     pub session_id: Option<String>,
+    /// Frames sent.
+    pub frames_in: u32,
     /// When each part arrived, on the frame clock.
     pub timeline: Timeline,
     /// What a clock on the wall showed.
@@ -31,6 +33,21 @@ pub struct ReplyRecord {
     pub frames: u64,
     /// Size of the WAV file; 0 when the reply failed.
     pub wav_bytes: u64,
+}
+
+/// A score and the gates that the reply failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredScore {
+    /// The score with everything that led to it.
+    pub result: ScoreResult,
+    /// The gates; none where the reply passed all of them.
+    pub failed_gates: Vec<Gate>,
+}
+
+impl From<ScoreResult> for StoredScore {
+    fn from(result: ScoreResult) -> Self {
+        Self { failed_gates: result.failed_gates().to_vec(), result }
+    }
 }
 
 /// What came of one utterance with one miner.
@@ -44,11 +61,16 @@ pub struct ResultRow {
     pub reply: ReplyRecord,
     /// SHA-256 of the reply's WAV file, or why the reply failed.
     pub outcome: Result<String, String>,
-    /// The score, as the scorer gave it; nothing for a reply that failed or waits for its score.
-    pub score: Option<Value>,
+    /// The score; nothing for a reply that failed or waits for its score.
+    pub score: Option<StoredScore>,
 }
 
 impl ResultRow {
+    /// The score, 0 where there is none.
+    pub fn score_or_zero(&self) -> f64 {
+        self.score.as_ref().map_or(0.0, |score| score.result.score)
+    }
+
     /// Whether the reply is complete and has no score yet.
     pub fn awaits_score(&self) -> bool {
         self.outcome.is_ok() && self.score.is_none()
@@ -105,7 +127,7 @@ impl Ledger {
         &self,
         challenge: &ChallengeRow,
         index: u32,
-        scores: &[(MinerKey, Value)],
+        scores: &[(MinerKey, StoredScore)],
     ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
@@ -171,8 +193,7 @@ impl Ledger {
 
 fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     let hotkey: String = row.try_get("miner_hotkey")?;
-    let hotkey =
-        hotkey.parse().map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
+    let hotkey = hotkey.parse().map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
     Ok(MinerKey { uid: Uid(row.try_get("miner_uid")?), hotkey })
 }
 

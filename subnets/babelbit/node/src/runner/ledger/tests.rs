@@ -1,9 +1,10 @@
 use serde_json::json;
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring::{ScoreResult, Timeline};
 use taonet_primitives::{Hotkey, Uid};
 
 use super::*;
-use crate::runner::player::{Timeline, WallClock};
+use crate::runner::player::WallClock;
 
 fn miner(number: u8) -> MinerKey {
     MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }
@@ -21,12 +22,8 @@ fn source() -> SourceInfo {
 }
 
 fn challenge() -> NewChallenge {
-    let utterance = |index: u32, source| UtteranceRow {
-        index,
-        utterance_id: format!("c:{index}"),
-        language: "fr".into(),
-        source,
-    };
+    let utterance =
+        |index: u32, source| UtteranceRow { index, utterance_id: format!("c:{index}"), language: "fr".into(), source };
     NewChallenge {
         challenge_uid: "c".into(),
         challenge_type: ChallengeType::Main,
@@ -45,7 +42,8 @@ fn result(number: u8, index: u32, outcome: Result<String, String>) -> ResultRow 
         utterance_index: index,
         reply: ReplyRecord {
             session_id: Some("s".into()),
-            timeline: Timeline { arrivals: vec![(1, 8)], ..Timeline::default() },
+            frames_in: 1,
+            timeline: Timeline::new(vec![(1, 8)], 1),
             wall: WallClock::default(),
             frames: 2,
             wav_bytes: 48,
@@ -53,6 +51,18 @@ fn result(number: u8, index: u32, outcome: Result<String, String>) -> ResultRow 
         outcome,
         score: None,
     }
+}
+
+fn score(value: f64) -> StoredScore {
+    let result: ScoreResult = serde_json::from_value(json!({
+        "score": value, "accuracy": 0.9, "accuracy_pass": true, "stt_text": "a", "gt_text": "a",
+        "speech_rate": {"penalty": 1.0, "miner_wps": 2.0, "reference_wps": 2.0, "ratio": 1.0},
+        "latency": {"score": 1.0, "completion_sec": 1.0, "source_duration_sec": 1.0, "overshoot_sec": 0.0},
+        "predicted_duration_sec": 1.0, "effective_completion_sec": 1.0, "source_duration_sec": 1.0,
+        "score_is_fallback": false, "score_method": "semantic_audio_v1", "scoring_metadata_source": null,
+    }))
+    .unwrap();
+    StoredScore { result, failed_gates: Vec::new() }
 }
 
 #[tokio::test]
@@ -105,11 +115,10 @@ async fn results_are_entered_once_and_scored_once() {
     assert_eq!(rows, [result(1, 0, Ok("aa".into())), result(2, 0, Err("boom".into()))]);
     assert!(rows[0].awaits_score() && !rows[1].awaits_score());
 
-    let score = |value: f64| vec![(miner(1), json!({"score": value})), (miner(2), json!({"score": value}))];
-    ledger.score(&challenge, 0, &score(0.5)).await.unwrap();
-    ledger.score(&challenge, 0, &score(0.6)).await.unwrap();
+    ledger.score(&challenge, 0, &[(miner(1), score(0.5)), (miner(2), score(0.5))]).await.unwrap();
+    ledger.score(&challenge, 0, &[(miner(1), score(0.6))]).await.unwrap();
     let rows = ledger.results(&challenge).await.unwrap();
-    assert_eq!(rows[0].score, Some(json!({"score": 0.5})));
+    assert_eq!(rows[0].score, Some(score(0.5)));
     assert_eq!(rows[1].score, None);
     // A scored row stays.
     ledger.forget(&challenge, miner(1), 0).await.unwrap();

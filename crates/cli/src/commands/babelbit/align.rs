@@ -1,0 +1,58 @@
+//! `bb align`: times the words of a challenge's reference texts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_speech::{CtcRecognizer, Espeak, Synthesizer, Voice, resample_for_recognition};
+
+use crate::context::Context;
+
+/// Speak each reference text, time its words with the recogniser and write them into the file
+#[derive(Debug, Args)]
+pub(crate) struct AlignArgs {
+    /// Challenge files; see the README beside the shipped ones for the format
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Voice of the reference speech
+    #[arg(long, default_value = "en-gb")]
+    voice: String,
+    /// Its speaking rate
+    #[arg(long, default_value_t = 132)]
+    words_per_minute: u16,
+}
+
+pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
+    let synthesizer = Espeak::find()?;
+    let recognizer = CtcRecognizer::embedded()?;
+    let voice = Voice { name: args.voice.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
+    for file in &args.files {
+        let words = align(file, &synthesizer, &recognizer, &voice).with_context(|| file.display().to_string())?;
+        context.say(&format!("{}: {words} words timed", file.display()));
+    }
+    Ok(())
+}
+
+fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &Voice) -> anyhow::Result<usize> {
+    let mut challenge: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+    let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
+        bail!("`utterances` is not a list");
+    };
+    let mut count = 0;
+    for (index, utterance) in utterances.iter_mut().enumerate() {
+        let Some(target) = utterance.get_mut("target").and_then(Value::as_object_mut) else {
+            bail!("utterances[{index}].target is not an object");
+        };
+        let Some(text) = target.get("text").and_then(Value::as_str) else {
+            bail!("utterances[{index}].target.text is not a text");
+        };
+        let speech = resample_for_recognition(&synthesizer.speak(text, voice)?);
+        let words = recognizer.time_words(&speech, &text.split_whitespace().collect::<Vec<_>>())?;
+        count += words.len();
+        target.insert("words".to_owned(), json!(words));
+    }
+    let text = serde_json::to_string_pretty(&challenge)?;
+    taonet_service::atomic_write(file, format!("{text}\n").as_bytes(), taonet_service::Access::Everyone)?;
+    Ok(count)
+}

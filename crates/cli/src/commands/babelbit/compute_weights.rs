@@ -1,0 +1,33 @@
+//! `bb compute-weights`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_node::scorer::compute_weights_document;
+
+use crate::commands::babelbit::score::{read_document, report};
+use crate::context::Context;
+use crate::settings;
+
+/// Compute weights from scores
+#[derive(Debug, Args)]
+pub(crate) struct WeightsArgs {
+    /// {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is standard input
+    file: PathBuf,
+    /// Whose rules count: reference, or strict
+    #[arg(long)]
+    rules: Option<Rules>,
+}
+
+/// Always prints `{"uids": […], "weights": […]}`: the answer is for programs.
+pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
+    let rules = match args.rules {
+        Some(rules) => rules,
+        None => settings::load()?.rules,
+    };
+    let outcome = compute_weights_document(read_document(&args.file)?, rules)
+        .with_context(|| args.file.display().to_string())?;
+    context.print_json(&report(outcome))
+}

@@ -1,0 +1,52 @@
+//! `bb config show|check`.
+
+use clap::Subcommand;
+use serde_json::json;
+use taonet_babelbit_node::config::variables;
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::settings;
+use crate::table::table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print every setting with its value and where it comes from
+    Show,
+    /// Say what is wrong with the environment; exit code 2 when something is
+    Check,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    let (config, warnings) =
+        settings::read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    match command {
+        Command::Check if context.json => context.print_json(&json!({ "warnings": warnings })),
+        Command::Check if warnings.is_empty() => context.print("all settings fit"),
+        Command::Check => context.print(&warnings.join("\n")),
+        Command::Show => {
+            let known = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
+                let is_set = std::env::var(variable.name).is_ok_and(|value| !value.trim().is_empty());
+                let origin = if is_set { "environment" } else { "default" };
+                (variable.name, (variable.show)(&config), origin, variable.help)
+            });
+            if context.json {
+                let settings: Vec<_> = known
+                    .map(|(name, value, origin, help)| {
+                        json!({ "name": name, "value": value, "origin": origin, "help": help })
+                    })
+                    .collect();
+                return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
+            }
+            let mut rows = table(&["setting", "value", "from", "meaning"], &[]);
+            for (name, value, origin, help) in known {
+                rows.add_row([name, &value, origin, help]);
+            }
+            for warning in warnings {
+                context.say(&warning);
+            }
+            context.print(&rows.to_string())
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `bb engine`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use taonet_babelbit_node::challenge::{Challenge, Challenges};
+use taonet_babelbit_node::engine::{Engine, EngineConfig, Rotation};
+use taonet_primitives::Hotkey;
+use taonet_speech::Espeak;
+
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs};
+use crate::settings;
+
+/// Serve challenges to validators
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// Challenge files, or directories of them; left out, the challenges that ship with the product
+    challenges: Vec<PathBuf>,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8000")]
+    listen: SocketAddr,
+    /// Hotkeys that may authenticate; left out, on loopback only, any may
+    #[arg(long, value_name = "HOTKEY")]
+    allow: Vec<Hotkey>,
+    /// Serve the next challenge every so many seconds; left out, always the first
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    rotate: Option<u64>,
+    /// How long a token is good, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+    token_lifetime: u64,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+}
+
+pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
+    settings::load()?;
+    if args.allow.is_empty() && !args.listen.ip().is_loopback() {
+        bail!("{} is open to the network: say with --allow which hotkeys may authenticate", args.listen);
+    }
+    let challenges = challenges(&args.challenges)?;
+    let config = EngineConfig {
+        rotation: args.rotate.map_or(Rotation::Fixed, |seconds| Rotation::Every(Duration::from_secs(seconds))),
+        allowed: (!args.allow.is_empty()).then(|| args.allow.iter().copied().collect()),
+        token_lifetime: Duration::from_secs(args.token_lifetime),
+        ..EngineConfig::new(challenges, Arc::new(Espeak::find()?))
+    };
+    let engine = Engine::new(config)?;
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        Engine::describe_metrics();
+        engine.prepare().await?;
+        daemon.serve("utterance engine", engine.router(), context).await
+    })
+}
+
+/// Loads challenge files and directories of them; without any, the shipped challenges.
+pub(crate) fn challenges(paths: &[PathBuf]) -> anyhow::Result<Vec<Challenge>> {
+    if paths.is_empty() {
+        return Ok(Challenges::shipped()?);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() { files.extend(files_in(path)?) } else { files.push(path.clone()) }
+    }
+    files.iter().map(|file| Challenge::load(file).with_context(|| format!("cannot use {}", file.display()))).collect()
+}
+
+fn files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    if files.is_empty() {
+        bail!("{} holds no .json file", directory.display());
+    }
+    files.sort();
+    Ok(files)
+}

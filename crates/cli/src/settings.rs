@@ -1,0 +1,19 @@
+//! The environment, read once.
+
+use taonet_babelbit_node::config::{Config, ConfigError, Warning};
+
+use crate::exit::{Classified, Failure};
+
+/// The configuration and what to warn about.
+pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
+    Config::from_variables(std::env::vars(), dirs::home_dir().as_deref())
+}
+
+/// The configuration; warnings go to the log.
+pub(crate) fn load() -> anyhow::Result<Config> {
+    let (config, warnings) = read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}

@@ -1,0 +1,194 @@
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a daemon may take to stop once it is asked to.
+pub const STOP_WITHIN: Duration = Duration::from_secs(15);
+
+/// Tasks that did not end in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// So many tasks were still running.
+    #[error("{tasks} tasks did not stop within {within:?}")]
+    StillRunning {
+        /// How many.
+        tasks: usize,
+        /// How long they were given.
+        within: Duration,
+    },
+}
+
+/// The life of a daemon: its tasks, and the word to end them. Clones speak of the same daemon.
+///
+/// Every task is spawned here and ends soon after [`Shutdown::requested`]. A task that panics ends the daemon, since
+/// a daemon without one of its tasks only looks alive.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Shutdown {
+    /// A life that ends when [`Shutdown::request`] is called.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A life that ends also on SIGTERM or SIGINT (Ctrl-C elsewhere).
+    ///
+    /// # Errors
+    /// When the signal handlers cannot be installed.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::new();
+        let signal = next_signal()?;
+        let token = shutdown.token.clone();
+        shutdown.tasks.spawn(async move {
+            tokio::select! {
+                name = signal => {
+                    tracing::info!(signal = name, "stopping");
+                    token.cancel();
+                }
+                () = token.cancelled() => {}
+            }
+        });
+        Ok(shutdown)
+    }
+
+    /// Asks every task to end.
+    pub fn request(&self) {
+        self.token.cancel();
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_requested(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Waits until the end is asked for.
+    pub async fn requested(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// A token for code that takes one; cancelling it asks for the end.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+
+    /// Runs a task as part of the daemon. The name appears in the log when it panics.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let guard = PanicGuard { name, token: self.token.clone() };
+        self.tasks.spawn(async move {
+            let _guard = guard;
+            task.await;
+        });
+    }
+
+    /// Waits until the end is asked for and then, at most [`STOP_WITHIN`], until all tasks have ended.
+    ///
+    /// # Errors
+    /// [`StopError::StillRunning`].
+    pub async fn finished(&self) -> Result<(), StopError> {
+        self.requested().await;
+        self.tasks.close();
+        self.stopped(STOP_WITHIN).await
+    }
+
+    async fn stopped(&self, within: Duration) -> Result<(), StopError> {
+        let waited = tokio::time::timeout(within, self.tasks.wait()).await;
+        waited.map_err(|_| StopError::StillRunning { tasks: self.tasks.len(), within })
+    }
+}
+
+/// Ends the daemon when the task that holds it unwinds.
+struct PanicGuard {
+    name: &'static str,
+    token: CancellationToken,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.name, "task panicked; stopping");
+            self.token.cancel();
+        }
+    }
+}
+
+#[cfg(unix)]
+fn next_signal() -> io::Result<impl Future<Output = &'static str>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn next_signal() -> io::Result<impl Future<Output = &'static str>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tasks_end_before_the_daemon() {
+        let shutdown = Shutdown::new();
+        let ended = Arc::new(AtomicBool::new(false));
+        let (task, flag) = (shutdown.clone(), ended.clone());
+        shutdown.spawn("worker", async move {
+            task.requested().await;
+            flag.store(true, Ordering::SeqCst);
+        });
+        assert!(!shutdown.is_requested());
+        shutdown.request();
+        assert_eq!(shutdown.finished().await, Ok(()));
+        assert!(ended.load(Ordering::SeqCst));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_daemon() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("broken", async { panic!("on purpose") });
+        assert_eq!(shutdown.finished().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_will_not_end_is_counted() {
+        let shutdown = Shutdown::new();
+        shutdown.spawn("stubborn", std::future::pending());
+        shutdown.request();
+        shutdown.tasks.close();
+        let within = Duration::from_millis(1);
+        assert_eq!(shutdown.stopped(within).await, Err(StopError::StillRunning { tasks: 1, within }));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_signal_ends_the_daemon() {
+        let shutdown = Shutdown::on_signals().unwrap();
+        let own = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+        assert_eq!(shutdown.finished().await, Ok(()));
+    }
+}

@@ -1,0 +1,64 @@
+# Functions that the scripts share. Source it: . "$(dirname "$0")/lib.sh"
+# shellcheck shell=bash
+
+# Says something to the user. Standard output belongs to the commands that are run.
+say() {
+    printf '%s\n' "$*" >&2
+}
+
+# Says why nothing more can be done, and ends.
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# Installs system packages, after saying so. Ends with the command to type where it may not.
+#   install_packages PACKAGE...
+install_packages() {
+    local command
+    if command -v apt-get >/dev/null; then
+        command="apt-get install --yes --no-install-recommends $*"
+    elif command -v dnf >/dev/null; then
+        command="dnf install --assumeyes $*"
+    elif command -v pacman >/dev/null; then
+        command="pacman -S --noconfirm --needed $*"
+    elif command -v brew >/dev/null; then
+        command="brew install $*"
+    else
+        die "please install: $*"
+    fi
+    case "$command" in
+    brew*) ;;
+    *)
+        if [ "$(id -u)" -ne 0 ]; then
+            die "missing: $*. Install with: sudo $command"
+        fi
+        ;;
+    esac
+    say "installing: $command"
+    case "$command" in
+    # A fresh container has no package lists yet.
+    apt-get*) apt-get update -qq >&2 ;;
+    esac
+    # The command is a list of plain words.
+    # shellcheck disable=SC2086
+    $command >&2
+}
+
+# Makes sure that a command exists, installing its package where it does not.
+#   require COMMAND PACKAGE
+require() {
+    command -v "$1" >/dev/null || install_packages "$2"
+    command -v "$1" >/dev/null || die "$2 is installed, but there is no command $1"
+}
+
+# The directory for models: BB_MODELS_DIR, or where the product looks by itself.
+models_dir() {
+    if [ -n "${BB_MODELS_DIR:-}" ]; then
+        printf '%s\n' "$BB_MODELS_DIR"
+    elif [ "$(uname -s)" = Darwin ]; then
+        printf '%s\n' "$HOME/Library/Caches/taonet/models"
+    else
+        printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/taonet/models"
+    fi
+}

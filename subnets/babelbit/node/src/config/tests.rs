@@ -1,0 +1,91 @@
+use std::path::Path;
+
+use super::*;
+
+fn read(pairs: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
+    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::from_variables(pairs, Some(Path::new("/home/v")))
+}
+
+#[test]
+fn nothing_set_gives_the_reference_defaults() {
+    let (config, warnings) = read(&[]).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(config.netuid, NetUid(59));
+    assert_eq!(config.engine_url.as_str(), "https://api.babelbit.ai/");
+    assert_eq!(config.play.init_timeout, Duration::from_secs(600));
+    assert_eq!(config.play.chunk_timeout, Duration::from_secs(3));
+    assert_eq!(config.recognizer, None);
+    assert_eq!(config.transcript_cache, Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl"));
+    assert!(!config.network.is_local());
+    assert_eq!(config.burn_uid, Uid(248));
+    assert!((config.arena_share.get() - 0.9).abs() < 1e-12);
+}
+
+#[test]
+fn values_reach_their_fields() {
+    let (config, warnings) = read(&[
+        ("BITTENSOR_SUBTENSOR_ENDPOINT", "ws://127.0.0.1:9944"),
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "0.5"),
+        ("BB_DEV_MODE", "Yes"),
+        ("BB_RULES", "strict"),
+        ("BABELBIT_CACHE_DIR", "/var/cache/bb"),
+        ("BB_MODELS_DIR", "  "),
+        ("HOME", "/home/v"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty());
+    assert!(config.network.is_local());
+    assert_eq!(config.play.chunk_timeout, Duration::from_millis(500));
+    assert!(config.dev_mode);
+    assert_eq!(config.scoring.rules, Rules::Strict);
+    assert_eq!(config.metadata_root, Path::new("/var/cache/bb/audio_scoring/metadata"));
+    assert_eq!(config.models_dir, None);
+}
+
+#[test]
+fn every_value_that_does_not_fit_is_named_at_once() {
+    let error = read(&[("BB_S2S_CHUNK_TIMEOUT_SEC", "soon"), ("BB_DEV_MODE", "maybe"), ("BABELBIT_NETUID", "-1")]);
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("BB_S2S_CHUNK_TIMEOUT_SEC=soon: expected a number of seconds"), "{text}");
+    assert!(text.contains("BB_DEV_MODE=maybe: expected 1 or 0"), "{text}");
+    assert!(text.contains("BABELBIT_NETUID=-1: expected a whole number in range"), "{text}");
+}
+
+#[test]
+fn unknown_and_unused_names_warn() {
+    let (_, warnings) = read(&[("BB_DEV_MOD", "1"), ("BB_STEP_BLOCK_MODULO", "5"), ("BB_ZZZZZZZZ", "5")]).unwrap();
+    let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "BB_DEV_MOD is set, but no such setting exists; did you mean BB_DEV_MODE?",
+            "BB_STEP_BLOCK_MODULO is set, but has no effect in this version",
+            "BB_ZZZZZZZZ is set, but no such setting exists",
+        ]
+    );
+}
+
+#[test]
+fn blank_or_odd_weight_settings_fall_back_as_in_the_reference() {
+    for (percent, share) in [("", 0.9), ("soon", 0.9), ("40", 0.4), ("250", 1.0), ("-3", 0.0)] {
+        let (config, _) = read(&[("BB_ARENA_INCENTIVE_PERCENT", percent)]).unwrap();
+        assert!((config.arena_share.get() - share).abs() < 1e-12, "{percent}");
+    }
+    assert_eq!(read(&[("BB_DEFAULT_FALLBACK_UID", "many")]).unwrap().0.burn_uid, Uid(248));
+}
+
+#[test]
+fn scoring_settings_that_contradict_each_other_are_refused() {
+    let error = read(&[("BB_AUDIO_SCORING_RATE_LOWER", "2"), ("BB_AUDIO_SCORING_RATE_UPPER", "1")]).unwrap_err();
+    assert!(error.to_string().contains("BB_AUDIO_SCORING_*"), "{error}");
+}
+
+#[test]
+fn no_name_stands_twice() {
+    let mut names: Vec<_> = variables().iter().map(|variable| variable.name).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}

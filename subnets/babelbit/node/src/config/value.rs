@@ -1,0 +1,32 @@
+//! How the text of a variable becomes a value. Errors say what was expected.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+pub(super) type Expected = &'static str;
+
+/// `1`, `true`, `yes`, `on`, `y` and their opposites, in any case.
+pub(super) fn flag(text: &str) -> Result<bool, Expected> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" | "y" => Ok(true),
+        "0" | "false" | "no" | "off" | "n" => Ok(false),
+        _ => Err("1 or 0"),
+    }
+}
+
+/// A duration in seconds, fractions allowed, at most a day.
+pub(super) fn seconds(text: &str) -> Result<Duration, Expected> {
+    const EXPECTED: Expected = "a number of seconds from 0 to 86400";
+    let seconds: f64 = text.parse().map_err(|_| EXPECTED)?;
+    if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(EXPECTED) }
+}
+
+/// A finite number.
+pub(super) fn number(text: &str) -> Result<f64, Expected> {
+    text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
+}
+
+/// A whole number of the type wanted.
+pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
+    text.parse().map_err(|_| "a whole number in range")
+}

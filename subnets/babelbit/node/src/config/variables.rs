@@ -1,0 +1,157 @@
+use std::path::Path;
+use std::time::Duration;
+
+use taonet_babelbit_core::weights::ArenaShare;
+use taonet_primitives::{NetUid, Uid};
+use url::Url;
+
+use super::value::{Expected, flag, number, seconds, whole};
+use super::{Config, Network};
+
+/// A known environment variable.
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, in one line.
+    pub help: &'static str,
+    /// Its way into the configuration; `None` when it has no effect in this version.
+    pub apply: Option<fn(&mut Config, &str) -> Result<(), Expected>>,
+    /// Its value in a configuration, as text.
+    pub show: fn(&Config) -> String,
+}
+
+/// Text of a setting, written as its variable would be.
+trait Shown {
+    fn shown(&self) -> String;
+}
+
+macro_rules! shown_by_display {
+    ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
+}
+shown_by_display!(f64, usize, u32, String, NetUid, Uid, Url, Network, taonet_babelbit_core::Rules);
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        u8::from(*self).to_string()
+    }
+}
+
+impl Shown for Duration {
+    fn shown(&self) -> String {
+        self.as_secs_f64().to_string()
+    }
+}
+
+impl Shown for std::path::PathBuf {
+    fn shown(&self) -> String {
+        Path::display(self).to_string()
+    }
+}
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map(Shown::shown).unwrap_or_default()
+    }
+}
+
+impl Shown for ArenaShare {
+    fn shown(&self) -> String {
+        (self.get() * 100.0).to_string()
+    }
+}
+
+macro_rules! variable {
+    ($name:literal, $help:literal, $($field:ident).+ = $parse:expr) => {
+        Variable {
+            name: $name,
+            help: $help,
+            apply: Some(|config, text| {
+                config.$($field).+ = $parse(text)?;
+                Ok(())
+            }),
+            show: |config| config.$($field).+.shown(),
+        }
+    };
+}
+
+/// A name of the reference system that this version does not use.
+const fn unused(name: &'static str) -> Variable {
+    Variable { name, help: "no effect in this version", apply: None, show: |_| String::new() }
+}
+
+fn text(text: &str) -> Result<String, Expected> {
+    Ok(text.to_owned())
+}
+
+fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
+    Ok(text.into())
+}
+
+fn http_url(text: &str) -> Result<Url, Expected> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
+}
+
+/// Every known variable.
+#[rustfmt::skip]
+pub fn variables() -> &'static [Variable] {
+    static VARIABLES: &[Variable] = &[
+        variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
+        variable!("BABELBIT_NETUID", "The subnet", netuid = |t: &str| whole(t).map(NetUid)),
+        variable!("BB_RULES", "reference, or strict to mend what the reference gets wrong", rules = |t: &str| t.parse().map_err(|_| "reference or strict")),
+        variable!("BB_UTTERANCE_ENGINE_URL", "The utterance engine", engine_url = http_url),
+        variable!("BABELBIT_API_TIMEOUT_S", "Deadline of one call to the engine, in seconds", api_timeout = seconds),
+        variable!("BB_OUTPUT_LOGS_DIR", "Where run logs and audio go", logs_dir = path),
+        variable!("BB_OUTPUT_SCORES_DIR", "Where challenge runs and scores go", scores_dir = path),
+        variable!("BB_CHALLENGE_STATUS_DIR", "Where status files go", status_dir = path),
+        variable!("BB_MAX_MINERS_PER_RUN", "Most miners played in one run", max_miners = whole),
+        variable!("BB_MINER_PREDICT_ENDPOINT", "Path of the miners' predict route", predict_endpoint = text),
+        variable!("BB_MINER_TIMEOUT_SEC", "Deadline of one call to a miner", play.miner_timeout = seconds),
+        variable!("BB_S2S_INIT_TIMEOUT_SEC", "Deadline for opening the first session of a challenge", play.init_timeout = seconds),
+        variable!("BB_S2S_CHUNK_TIMEOUT_SEC", "Deadline for the answer to a frame", play.chunk_timeout = seconds),
+        variable!("BB_S2S_DRAIN_TIMEOUT_SEC", "Deadline for the rest of a reply", play.drain_timeout = seconds),
+        variable!("BB_S2S_FINAL_DRAIN_MIN_TIMEOUT_SEC", "Least time for the rest of a reply", play.final_drain_min = seconds),
+        variable!("BB_S2S_DRAIN_MAX_REQUESTS", "How often the rest of a reply is asked for", play.drain_max_requests = whole),
+        variable!("BB_DEV_MODE", "Call miners on loopback and private addresses", dev_mode = flag),
+        variable!("BB_LOCAL_MINER_IP", "In development mode, the address that stands for this machine", local_miner_ip = |t: &str| text(t).map(Some)),
+        variable!("BB_AUDIO_SCORING_METADATA_ROOT", "Where reference documents are looked up", metadata_root = path),
+        variable!("BB_AUDIO_SCORING_STT_MODEL", "The recogniser; left out: tiny-ctc on local networks, else faster-whisper-small", recognizer = |t: &str| text(t).map(Some)),
+        variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "The transcript cache", transcript_cache = path),
+        variable!("BB_AUDIO_SCORING_EMBEDDER", "The sentence embedder", embedder = text),
+        variable!("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "Accuracy from which a reply passes", scoring.accuracy_threshold = number),
+        variable!("BB_AUDIO_SCORING_RATE_LOWER", "Lowest ratio of speaking rates that passes", scoring.rate_lower = number),
+        variable!("BB_AUDIO_SCORING_RATE_UPPER", "Highest ratio of speaking rates that passes", scoring.rate_upper = number),
+        variable!("BB_AUDIO_SCORING_LATENCY_OVERSHOOT_FRACTION", "Allowed overshoot as a share of the source", scoring.latency_overshoot_fraction = number),
+        variable!("BB_AUDIO_SCORING_LATENCY_MIN_OVERSHOOT_SEC", "Least allowed overshoot", scoring.latency_min_overshoot_sec = number),
+        variable!("BB_AUDIO_SCORING_LATENCY_MAX_OVERSHOOT_SEC", "Greatest allowed overshoot", scoring.latency_max_overshoot_sec = number),
+        variable!("BB_AUDIO_SCORING_LATENCY_POWER", "How the latency score falls", scoring.latency_power = number),
+        variable!("BB_AUDIO_SCORING_DUPLICATION_SIMILARITY_THRESHOLD", "Cosine from which replies count as the same", scoring.duplication_similarity_threshold = number),
+        variable!("BB_AUDIO_SCORING_DUPLICATION_GAMMA", "How strongly equal replies lower a score", scoring.duplication_gamma = number),
+        variable!("BB_AUDIO_SCORING_DUPLICATION_MIN_SCORE_FOR_PRESSURE", "Score from which a reply puts pressure on others", scoring.duplication_min_score_for_pressure = number),
+        variable!("BB_AUDIO_SCORING_DUPLICATION_SCORE_EPSILON", "How much better a reply must be to feel no pressure", scoring.duplication_score_epsilon = number),
+        variable!("BB_MODELS_DIR", "Where models are looked for first", models_dir = |t: &str| path(t).map(Some)),
+        variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok(ArenaShare::from_setting(Some(t)))),
+        variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok(Uid(t.parse().unwrap_or(248)))),
+        // Read before the others: paths default to below it.
+        Variable { name: "BABELBIT_CACHE_DIR", help: "Where caches are kept", apply: Some(|_, _| Ok(())), show: |config| config.transcript_cache.ancestors().nth(2).map(|dir| dir.display().to_string()).unwrap_or_default() },
+        unused("BABELBIT_TEMPO"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
+        unused("BABELBIT_RUNNER_TEMPO"), unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
+        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BABELBIT_METRICS_ADDR"), unused("BABELBIT_METRICS_PORT"),
+        unused("BB_SUBMIT_API_URL"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
+        unused("BB_RUNNER_ON_STARTUP"), unused("BB_ENABLE_SOLO_CHALLENGE"), unused("BB_AUDIO_SCORING_STT_DEVICE"),
+        unused("BB_ENABLE_ARENA_CHALLENGE"), unused("BB_ARENA_RUN_ON_STARTUP"), unused("BB_ARENA_CADENCE_BLOCKS"),
+        unused("BB_ARENA_GATEWAY_URL"), unused("BB_ARENA_CONTAINERS_API_PATH"), unused("BB_ARENA_CONTAINERS_STATUS"),
+        unused("BB_ARENA_CONTAINERS_WINDOW_SECONDS"), unused("BB_ARENA_CONTAINERS_TIMEOUT_SEC"),
+        unused("BB_ARENA_ROUTE_READY_TIMEOUT_SEC"), unused("BB_ARENA_ROUTE_READY_POLL_SEC"),
+        unused("BB_ARENA_RUNSYNC_API_PATH"), unused("BB_ARENA_GATEWAY_AUTH_API_PATH"), unused("BB_ARENA_GATEWAY_TIMEOUT_SEC"),
+        unused("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC"), unused("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC"),
+        unused("BB_ARENA_INIT_BARRIER_TIMEOUT_SEC"), unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
+        unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"), unused("BB_ARENA_STARTUP_UTTERANCE_COUNT"),
+        unused("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES"), unused("BB_ARENA_MINER_TIMEOUT_SEC"),
+        unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
+        unused("BB_MAX_SKIPPED_WEIGHT_EPOCHS"), unused("BB_SET_WEIGHTS_RETRIES"), unused("BB_SET_WEIGHTS_RETRY_DELAY"),
+        unused("BB_ENABLE_S3_UPLOADS"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
+        unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),
+        unused("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC"), unused("BB_STEP_BLOCK_MODULO"), unused("BB_TRACE_MINER_CALLS"),
+    ];
+    VARIABLES
+}

@@ -1,0 +1,121 @@
+//! What goes wrong, as JSON.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::limits::RateLimit;
+
+/// A refusal.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("the token is missing, unknown or expired")]
+    Token,
+    #[error("the challenge is unknown, expired or was used before")]
+    Challenge,
+    #[error("the timestamp is not that of the challenge")]
+    Timestamp,
+    #[error("the signature does not match the challenge and the hotkey")]
+    Signature,
+    #[error("this hotkey is not on the engine's list")]
+    NotAllowed,
+    #[error("no such session, or it has expired")]
+    NoSession,
+    #[error("the session is of the other kind: main sessions go on at /source-audio/next, solo sessions at /solo/next")]
+    OtherKind,
+    #[error("{field}: {problem}")]
+    Field { field: &'static str, problem: String },
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("{path}: {source}")]
+    Shape { path: String, source: serde_json::Error },
+    #[error("the body could not be read: {text}")]
+    Body { status: StatusCode, text: String },
+    #[error("Rate limit exceeded: at most {} requests in {} s", limit.requests, limit.window.as_secs())]
+    TooMany { wait: Duration, limit: RateLimit },
+    #[error("the challenge could not be prepared")]
+    Unprepared,
+}
+
+impl ApiError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Token | Self::Challenge | Self::Timestamp | Self::Signature => StatusCode::UNAUTHORIZED,
+            Self::NotAllowed => StatusCode::FORBIDDEN,
+            Self::NoSession => StatusCode::NOT_FOUND,
+            Self::OtherKind => StatusCode::CONFLICT,
+            Self::Field { .. } | Self::Shape { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::Body { status, .. } => *status,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unprepared => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        tracing::debug!(status = status.as_u16(), error = %self, "request refused");
+        let Self::TooMany { wait, limit } = self else {
+            let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
+            if status == StatusCode::UNAUTHORIZED {
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            return response;
+        };
+        // Rounded up, so that whoever waits that long is admitted.
+        let retry_after = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
+        let detail = json!({
+            "message": self.to_string(),
+            "retry_after": retry_after,
+            "window_sec": limit.window.as_secs(),
+            "limit": limit.requests,
+        });
+        let mut response = (status, Json(json!({ "detail": detail }))).into_response();
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after));
+        response
+    }
+}
+
+/// Gives the errors of layers below, which have plain or empty bodies, the same form as ours.
+pub(super) async fn as_json(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let status = parts.status;
+    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return Response::from_parts(parts, body);
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_TYPE);
+    let detail = status.canonical_reason().unwrap_or("error");
+    (parts, Json(json!({ "detail": detail }))).into_response()
+}
+
+/// A JSON body, whatever its content type says.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| ApiError::Body { status: rejection.status(), text: rejection.body_text() })?;
+        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            let source = error.into_inner();
+            if source.is_data() { ApiError::Shape { path, source } } else { ApiError::NotJson(source) }
+        })?;
+        deserializer.end().map_err(ApiError::NotJson)?;
+        Ok(Self(value))
+    }
+}

@@ -1,0 +1,238 @@
+//! Who is calling: a signed challenge buys a bearer token.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use rand::RngCore as _;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use taonet_babelbit_core::engine_api::{AuthChallenge, AuthToken, AuthVerify};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{Signature, verify};
+
+use super::answer::ApiError;
+
+/// Challenges that wait for a signature; one more drops the oldest.
+const MAX_PENDING: usize = 10_000;
+/// Tokens of all hotkeys; one more drops the oldest.
+const MAX_TOKENS: usize = 10_000;
+/// Tokens of one hotkey; one more drops the oldest.
+const MAX_TOKENS_PER_HOTKEY: usize = 8;
+
+struct Token {
+    hotkey: Hotkey,
+    issued: SystemTime,
+    expires: SystemTime,
+}
+
+pub(super) struct Authenticator {
+    allowed: Option<BTreeSet<Hotkey>>,
+    challenge_lifetime: Duration,
+    token_lifetime: Duration,
+    /// When each unanswered challenge was issued.
+    pending: Mutex<HashMap<String, SystemTime>>,
+    /// By SHA-256: whoever reads this table learns no token, and how long a lookup takes says nothing about one.
+    tokens: Mutex<HashMap<[u8; 32], Token>>,
+}
+
+impl Authenticator {
+    pub(super) fn new(
+        allowed: Option<BTreeSet<Hotkey>>,
+        challenge_lifetime: Duration,
+        token_lifetime: Duration,
+    ) -> Self {
+        Self { allowed, challenge_lifetime, token_lifetime, pending: Mutex::default(), tokens: Mutex::default() }
+    }
+
+    /// A new text to sign.
+    pub(super) fn challenge(&self, now: SystemTime) -> AuthChallenge {
+        let timestamp = unix_seconds(now);
+        let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
+        let mut pending = lock(&self.pending);
+        pending.retain(|_, issued| lives(*issued, self.challenge_lifetime, now));
+        if pending.len() >= MAX_PENDING {
+            drop_oldest(&mut pending, |issued| *issued);
+        }
+        pending.insert(challenge.clone(), now);
+        AuthChallenge { challenge, timestamp: json!(timestamp) }
+    }
+
+    /// A token for a signed challenge. The challenge is used up, whatever comes out.
+    pub(super) fn verify(&self, answer: &AuthVerify, now: SystemTime) -> Result<AuthToken, ApiError> {
+        let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
+        let signature: Signature = parse("signature", &answer.signature)?;
+        let issued = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
+        if !lives(issued, self.challenge_lifetime, now) {
+            return Err(ApiError::Challenge);
+        }
+        if answer.timestamp != json!(unix_seconds(issued)) {
+            return Err(ApiError::Timestamp);
+        }
+        if !verify(&hotkey, answer.message.as_bytes(), &signature) {
+            return Err(ApiError::Signature);
+        }
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hotkey)) {
+            return Err(ApiError::NotAllowed);
+        }
+        Ok(self.issue(hotkey, now))
+    }
+
+    fn issue(&self, hotkey: Hotkey, now: SystemTime) -> AuthToken {
+        let access_token = random_hex();
+        let mut tokens = lock(&self.tokens);
+        tokens.retain(|_, token| now < token.expires);
+        if tokens.len() >= MAX_TOKENS {
+            drop_oldest(&mut tokens, |token| token.issued);
+        }
+        let of_hotkey = || tokens.iter().filter(|(_, token)| token.hotkey == hotkey);
+        if of_hotkey().count() >= MAX_TOKENS_PER_HOTKEY {
+            let oldest = of_hotkey().min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
+            oldest.map(|hash| tokens.remove(&hash));
+        }
+        tokens.insert(hash(&access_token), Token { hotkey, issued: now, expires: now + self.token_lifetime });
+        metrics::gauge!("taonet_engine_tokens").set(tokens.len() as f64);
+        tracing::info!(%hotkey, "token issued");
+        AuthToken { access_token, expires_in: self.token_lifetime.as_secs(), validator_uid: None }
+    }
+
+    /// Whose bearer token a request carries.
+    pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(ApiError::Token)?;
+        let (scheme, token) = header.split_once(' ').ok_or(ApiError::Token)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ApiError::Token);
+        }
+        let tokens = lock(&self.tokens);
+        let token = tokens.get(&hash(token.trim())).filter(|token| now < token.expires).ok_or(ApiError::Token)?;
+        Ok(token.hotkey)
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lives(issued: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
+    now.duration_since(issued).is_ok_and(|age| age < lifetime)
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn random_hex() -> String {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    hex::encode(bytes)
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn drop_oldest<K: Clone + Eq + std::hash::Hash, V>(table: &mut HashMap<K, V>, issued: impl Fn(&V) -> SystemTime) {
+    if let Some(oldest) = table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone()) {
+        table.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_wallet::Keypair;
+
+    use super::*;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn authenticator() -> Authenticator {
+        Authenticator::new(None, Duration::from_mins(1), Duration::from_secs(100))
+    }
+
+    fn sign(key: &Keypair, challenge: &AuthChallenge) -> AuthVerify {
+        AuthVerify {
+            hotkey: key.hotkey().to_string(),
+            signature: key.sign(challenge.challenge.as_bytes()).to_bare_hex(),
+            timestamp: challenge.timestamp.clone(),
+            message: challenge.challenge.clone(),
+        }
+    }
+
+    fn bearer(token: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse().unwrap())])
+    }
+
+    #[test]
+    fn a_challenge_works_once_and_for_its_time() {
+        let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
+        let answer = sign(&alice, &auth.challenge(at(1_000)));
+        assert!(auth.verify(&answer, at(1_059)).is_ok());
+        assert!(matches!(auth.verify(&answer, at(1_059)), Err(ApiError::Challenge)), "replayed");
+
+        let answer = sign(&alice, &auth.challenge(at(1_000)));
+        assert!(matches!(auth.verify(&answer, at(1_060)), Err(ApiError::Challenge)), "expired");
+    }
+
+    #[test]
+    fn what_was_signed_must_fit() {
+        let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
+        let bob = Keypair::from_uri("//Bob").unwrap();
+
+        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
+        answer.hotkey = bob.hotkey().to_string();
+        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Signature)));
+        answer.hotkey = alice.hotkey().to_string();
+        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)), "a failure uses it up");
+
+        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
+        answer.timestamp = json!(1_001);
+        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Timestamp)));
+
+        let mut answer = sign(&alice, &auth.challenge(at(1_000)));
+        answer.message.push('0');
+        assert!(matches!(auth.verify(&answer, at(1_001)), Err(ApiError::Challenge)));
+    }
+
+    #[test]
+    fn tokens_expire_and_the_oldest_make_room() {
+        let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
+        let first = auth.issue(alice.hotkey(), at(1_000));
+        assert_eq!(auth.caller(&bearer(&first.access_token), at(1_099)).unwrap(), alice.hotkey());
+        assert!(auth.caller(&bearer(&first.access_token), at(1_100)).is_err());
+        for second in 1..=MAX_TOKENS_PER_HOTKEY as u64 {
+            auth.issue(alice.hotkey(), at(1_000 + second));
+        }
+        assert!(auth.caller(&bearer(&first.access_token), at(1_010)).is_err());
+        assert_eq!(lock(&auth.tokens).len(), MAX_TOKENS_PER_HOTKEY);
+    }
+
+    #[test]
+    fn other_authorizations_are_refused() {
+        let (auth, alice) = (authenticator(), Keypair::from_uri("//Alice").unwrap());
+        let token = auth.issue(alice.hotkey(), at(1_000)).access_token;
+        for value in ["", "Bearer", "Bearer ", "Basic abc", &token, &format!("Basic {token}"), "Bearer é"] {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())]);
+            assert!(auth.caller(&headers, at(1_001)).is_err(), "{value}");
+        }
+        assert!(auth.caller(&HeaderMap::new(), at(1_001)).is_err());
+    }
+
+    #[test]
+    fn unanswered_challenges_are_bounded() {
+        let auth = authenticator();
+        for _ in 0..=MAX_PENDING {
+            auth.challenge(at(1_000));
+        }
+        assert_eq!(lock(&auth.pending).len(), MAX_PENDING);
+        auth.challenge(at(2_000));
+        assert_eq!(lock(&auth.pending).len(), 1);
+    }
+}

@@ -1,0 +1,193 @@
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State as Shared};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{Json, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use taonet_babelbit_core::engine_api::{
+    AuthChallenge, AuthToken, AuthVerify, NextRequest, TranscriptionPayload, UtterancePayload,
+};
+use taonet_primitives::Hotkey;
+use tower::ServiceExt as _;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use super::State;
+use super::answer::{ApiError, Body, as_json};
+use super::sessions::Stream;
+use crate::challenge::{BuildError, BuiltChallenge};
+
+type Engine = Shared<Arc<State>>;
+
+pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> Router {
+    let routes = Router::new()
+        .route("/auth", post(auth))
+        .route("/auth/verify", post(auth_verify))
+        .route("/source-audio/start", post(start_main))
+        .route("/source-audio/next", post(next_main))
+        .route("/solo/start", get(start_solo))
+        .route("/solo/next", post(next_solo))
+        .route("/transcription", get(transcription))
+        .route("/healthz", get(healthz))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(max_body))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
+        .layer(middleware::map_response(as_json))
+        .layer(middleware::from_fn(count))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state);
+    // Outside of the routes, so that the path is mended before a route is chosen.
+    Router::new().fallback_service(routes.map_request(collapse_slashes))
+}
+
+/// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common.
+fn collapse_slashes(mut request: Request) -> Request {
+    if !request.uri().path().contains("//") {
+        return request;
+    }
+    let mut path = String::with_capacity(request.uri().path().len());
+    for c in request.uri().path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = request.uri().query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path) = PathAndQuery::try_from(path) {
+        parts.path_and_query = Some(path);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+async fn count(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("taonet_engine_requests_total", "route" => route, "status" => status).increment(1);
+    response
+}
+
+/// A caller without a token, admitted by address.
+struct Stranger;
+
+impl FromRequestParts<Arc<State>> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let key = subscriber(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        let limit = &state.auth_limit;
+        limit.admit(key, state.now()).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        Ok(Self)
+    }
+}
+
+/// The part of an address that its user cannot change at will: a /64 is what one IPv6 subscriber has.
+fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// A caller with a good token, admitted by hotkey.
+struct Caller(Hotkey);
+
+impl FromRequestParts<Arc<State>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
+        let now = state.now();
+        let hotkey = state.auth.caller(&parts.headers, now)?;
+        let limit = &state.data_limit;
+        limit.admit(hotkey, now).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        Ok(Self(hotkey))
+    }
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn auth(Shared(state): Engine, _: Stranger) -> Json<AuthChallenge> {
+    Json(state.auth.challenge(state.now()))
+}
+
+async fn auth_verify(
+    Shared(state): Engine,
+    _: Stranger,
+    Body(answer): Body<AuthVerify>,
+) -> Result<Json<AuthToken>, ApiError> {
+    state.auth.verify(&answer, state.now()).map(Json)
+}
+
+async fn start_main(state: Engine, caller: Caller) -> Result<Json<UtterancePayload>, ApiError> {
+    start(state, caller, Stream::Main).await
+}
+
+async fn start_solo(state: Engine, caller: Caller) -> Result<Json<UtterancePayload>, ApiError> {
+    start(state, caller, Stream::Solo).await
+}
+
+async fn next_main(state: Engine, caller: Caller, body: Body<NextRequest>) -> Result<Json<UtterancePayload>, ApiError> {
+    next(&state, &caller, &body, Stream::Main)
+}
+
+async fn next_solo(state: Engine, caller: Caller, body: Body<NextRequest>) -> Result<Json<UtterancePayload>, ApiError> {
+    next(&state, &caller, &body, Stream::Solo)
+}
+
+async fn start(
+    Shared(state): Engine,
+    Caller(hotkey): Caller,
+    stream: Stream,
+) -> Result<Json<UtterancePayload>, ApiError> {
+    let built = prepared(state.current(stream).await)?;
+    tracing::info!(%hotkey, ?stream, challenge_uid = built.challenge.uid, "session started");
+    Ok(Json(state.sessions.start(hotkey, stream, built, state.now())))
+}
+
+fn next(
+    Shared(state): &Engine,
+    Caller(hotkey): &Caller,
+    Body(request): &Body<NextRequest>,
+    stream: Stream,
+) -> Result<Json<UtterancePayload>, ApiError> {
+    state.sessions.next(*hotkey, stream, &request.session_id, state.now()).map(Json)
+}
+
+/// The reference of the challenge that the caller plays, else of the current one: a challenge that is replaced while
+/// it is played keeps its reference.
+async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<Json<TranscriptionPayload>, ApiError> {
+    let playing = state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
+    let current = || state.library.get(state.position(Stream::Main)).map(Arc::clone);
+    let challenge = playing.or_else(current).ok_or(ApiError::Unprepared)?;
+    Ok(Json(TranscriptionPayload { challenge_uid: challenge.uid.clone(), metadata: challenge.reference_document() }))
+}
+
+/// The cause of a failure goes to the log: it may name files.
+fn prepared(outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>) -> Result<Arc<BuiltChallenge>, ApiError> {
+    match outcome {
+        Ok(Some(built)) => Ok(built),
+        Ok(None) => Err(ApiError::Unprepared),
+        Err(error) => {
+            tracing::error!(%error, "a challenge could not be prepared");
+            Err(ApiError::Unprepared)
+        }
+    }
+}

@@ -1,0 +1,424 @@
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::{Method, Response};
+use serde_json::{Value, json};
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SynthesisError, Voice, Wav};
+use taonet_wallet::Keypair;
+
+use super::*;
+use crate::engine_client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
+
+const SAMPLE: &str = include_str!("../../tests/data/00-sample.json");
+
+/// Speaks 10 samples a character.
+struct Beeper;
+
+impl Synthesizer for Beeper {
+    fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+        Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
+    }
+}
+
+struct Mute;
+
+impl Synthesizer for Mute {
+    fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+        Err(SynthesisError::Failed("no voice".to_owned()))
+    }
+}
+
+/// A clock that only tests move.
+#[derive(Clone, Default)]
+struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    fn forward(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let seconds = Arc::clone(&self.0);
+        Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::SeqCst)))
+    }
+}
+
+fn challenges(count: usize) -> Vec<Challenge> {
+    let number = |n| Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")));
+    (0..count).map(|n| number(n).unwrap()).collect()
+}
+
+fn config() -> EngineConfig {
+    EngineConfig::new(challenges(2), Arc::new(Beeper))
+}
+
+/// A running engine and a plain HTTP client.
+struct Served {
+    engine: Engine,
+    url: String,
+    hands: Hands,
+    http: reqwest::Client,
+}
+
+impl Served {
+    async fn new(adjust: impl FnOnce(&mut EngineConfig)) -> Self {
+        let hands = Hands::default();
+        hands.forward(1_000_000);
+        let mut config = EngineConfig { clock: hands.clock(), ..config() };
+        adjust(&mut config);
+        let engine = Engine::new(config).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let service = engine.router().into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
+        Self { engine, url, hands, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    fn client(&self, uri: &str) -> EngineClient {
+        self.client_at(&self.url, uri, EngineOptions::default())
+    }
+
+    fn client_at(&self, url: &str, uri: &str, options: EngineOptions) -> EngineClient {
+        let options = EngineOptions { clock: self.hands.clock(), ..options };
+        EngineClient::new(url, Arc::new(key(uri)), options).unwrap()
+    }
+
+    async fn send(&self, method: Method, path: &str, token: &str, body: Value) -> Response {
+        let request = self.http.request(method, format!("{}{path}", self.url)).bearer_auth(token);
+        request.json(&body).send().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Response {
+        self.send(Method::POST, path, "none", body).await
+    }
+
+    async fn challenge(&self) -> Value {
+        self.post("/auth", json!(null)).await.json().await.unwrap()
+    }
+
+    /// What `uri` answers to a new challenge.
+    async fn signed(&self, uri: &str) -> Value {
+        let challenge = self.challenge().await;
+        let text = challenge["challenge"].as_str().unwrap();
+        json!({
+            "hotkey": key(uri).hotkey().to_string(),
+            "signature": key(uri).sign(text.as_bytes()).to_bare_hex(),
+            "timestamp": challenge["timestamp"],
+            "message": text,
+        })
+    }
+
+    async fn token(&self, uri: &str) -> String {
+        let answer: Value = self.post("/auth/verify", self.signed(uri).await).await.json().await.unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+/// Status and the error's text.
+async fn refusal(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.expect("errors are JSON");
+    (status, body["detail"].as_str().expect("detail is a text").to_owned())
+}
+
+#[tokio::test]
+async fn a_validator_gets_the_main_challenge_with_its_reference() {
+    let served = Served::new(|_| ()).await;
+    let fetched = served.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
+    assert_eq!(fetched.challenge_uid, "challenge-0");
+    assert_eq!(fetched.error, None);
+    let ids: Vec<_> = fetched.utterances.iter().map(|u| (u.utterance_id.as_str(), u.utterance_index, u.done)).collect();
+    assert_eq!(ids, [("challenge-0:0", 0, false), ("challenge-0:1", 1, true)]);
+    for utterance in &fetched.utterances {
+        let wav = Wav::decode(&BASE64_STANDARD.decode(&utterance.audio_b64).unwrap()).unwrap();
+        assert_eq!(wav.pcm.frames() as u64, utterance.utterance_frames);
+        assert_eq!(wav.pcm.rate.hz(), utterance.sample_rate_hz);
+        assert_eq!(wav.format.width(), utterance.sample_width_bytes);
+        assert_eq!((utterance.channels, utterance.language.as_str()), (1, "en"));
+    }
+    let reference = fetched.reference.unwrap();
+    assert_eq!(reference.source, format!("{}/transcription", served.url));
+    assert_eq!(reference.document, challenges(1)[0].reference_document());
+}
+
+#[tokio::test]
+async fn the_solo_challenge_is_the_next_one_and_brings_its_reference_along() {
+    let served = Served::new(|_| ()).await;
+    let fetched = served.client("//Alice").prefetch(ChallengeKind::Solo).await.unwrap();
+    assert_eq!((fetched.challenge_uid.as_str(), fetched.utterances.len()), ("challenge-1", 2));
+    let reference = fetched.reference.unwrap();
+    assert_eq!(reference.source, format!("{}/source-audio", served.url));
+    assert_eq!(reference.document["utterances"][0]["target"]["text"], "Good morning, what would you like?");
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused_and_renewed() {
+    let served = Served::new(|_| ()).await;
+    let token = served.token("//Alice").await;
+    assert_eq!(served.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);
+    // This client's clock stands still, so that it believes in its token.
+    let client = EngineClient::new(
+        &served.url,
+        Arc::new(key("//Alice")),
+        EngineOptions { clock: Arc::new(|| SystemTime::UNIX_EPOCH), ..EngineOptions::default() },
+    )
+    .unwrap();
+    let first = client.start_main().await.unwrap();
+    served.hands.forward(86_400);
+    let refused = served.send(Method::GET, "/transcription", &token, json!(null)).await;
+    assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+    assert_eq!(refusal(refused).await, (401, "the token is missing, unknown or expired".to_owned()));
+    assert_eq!(client.transcription().await.unwrap().challenge_uid, first.challenge_uid, "renewed behind the scenes");
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_token() {
+    let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
+    let client = served.client("//Alice");
+    let first = client.start_main().await.unwrap();
+    served.hands.forward(700);
+    assert_eq!(client.next_main(&first.session_id).await.unwrap().utterance_index, 1);
+}
+
+#[tokio::test]
+async fn every_data_route_needs_a_token() {
+    let served = Served::new(|_| ()).await;
+    let routes = [
+        (Method::POST, "/source-audio/start"),
+        (Method::POST, "/source-audio/next"),
+        (Method::GET, "/solo/start"),
+        (Method::POST, "/solo/next"),
+        (Method::GET, "/transcription"),
+    ];
+    for (method, path) in routes {
+        let response = served.send(method, path, &"0".repeat(64), json!({"session_id": "x"})).await;
+        assert_eq!(refusal(response).await.0, 401, "{path}");
+    }
+    let health = served.send(Method::GET, "/healthz", "", json!(null)).await;
+    assert_eq!(health.json::<Value>().await.unwrap(), json!({"status": "ok"}));
+}
+
+#[tokio::test]
+async fn each_wrong_answer_to_a_challenge_is_refused() {
+    let served = Served::new(|config| config.auth_limit.requests = 1_000).await;
+    let alter = |field: &'static str, value: Value| {
+        let served = &served;
+        async move {
+            let mut body = served.signed("//Alice").await;
+            body[field] = value;
+            refusal(served.post("/auth/verify", body).await).await
+        }
+    };
+    #[rustfmt::skip]
+    let table = [
+        ("signature", json!("00".repeat(64)), 401, "the signature does not match"),
+        ("hotkey", json!(key("//Bob").hotkey().to_string()), 401, "the signature does not match"),
+        ("message", json!("sign me"), 401, "the challenge is unknown"),
+        ("timestamp", json!(5), 401, "the timestamp is not that of the challenge"),
+        ("signature", json!("xyz"), 422, "signature: "),
+        ("signature", json!(5), 422, "signature: invalid type"),
+        ("hotkey", json!("5Grw"), 422, "hotkey: "),
+        ("hotkey", json!(null), 422, "hotkey: invalid type"),
+    ];
+    for (field, value, status, text) in table {
+        let refused = alter(field, value.clone()).await;
+        assert!(refused.0 == status && refused.1.starts_with(text), "{field}={value}: {refused:?}");
+    }
+
+    let body = served.signed("//Alice").await;
+    assert_eq!(served.post("/auth/verify", body.clone()).await.status(), 200);
+    let replayed = refusal(served.post("/auth/verify", body).await).await;
+    assert_eq!(replayed, (401, "the challenge is unknown, expired or was used before".to_owned()));
+
+    let late = served.signed("//Alice").await;
+    served.hands.forward(60);
+    assert_eq!(refusal(served.post("/auth/verify", late).await).await.0, 401);
+}
+
+#[tokio::test]
+async fn only_listed_hotkeys_get_a_token() {
+    let served = Served::new(|config| config.allowed = Some([key("//Alice").hotkey()].into())).await;
+    served.client("//Alice").authenticate_with_retry().await.unwrap();
+    let error = served.client("//Bob").authenticate_with_retry().await.unwrap_err();
+    assert!(matches!(error, EngineError::PermanentAuth(_)) && error.is_permanent_auth());
+    assert!(error.to_string().starts_with("Permanent authentication failure: "), "{error}");
+    assert!(error.to_string().contains("HTTP 403"), "{error}");
+}
+
+#[tokio::test]
+async fn too_many_requests_say_when_to_come_back() {
+    let served = Served::new(|config| config.auth_limit.requests = 2).await;
+    served.challenge().await;
+    served.hands.forward(15);
+    served.challenge().await;
+    let refused = served.post("/auth", json!(null)).await;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()), (429, "45"));
+    let body: Value = refused.json().await.unwrap();
+    assert_eq!(
+        body["detail"],
+        json!({
+            "message": "Rate limit exceeded: at most 2 requests in 60 s",
+            "retry_after": 45, "window_sec": 60, "limit": 2
+        })
+    );
+}
+
+#[tokio::test]
+async fn the_client_waits_as_long_as_it_is_asked_to() {
+    let served = Served::new(|config| config.auth_limit.requests = 2).await;
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let (hands, notes) = (served.hands.clone(), Arc::clone(&waits));
+    let options = EngineOptions {
+        sleeper: Arc::new(move |wait| {
+            hands.forward(wait.as_secs());
+            notes.lock().unwrap().push(wait.as_secs());
+            Box::pin(std::future::ready(()))
+        }),
+        ..EngineOptions::default()
+    };
+    let client = served.client_at(&served.url, "//Alice", options);
+    served.challenge().await;
+    served.challenge().await;
+    client.authenticate_with_retry().await.unwrap();
+    assert_eq!(*waits.lock().unwrap(), [60]);
+}
+
+#[tokio::test]
+async fn data_calls_are_limited_by_hotkey() {
+    let served = Served::new(|config| config.data_limit.requests = 1).await;
+    let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
+    alice.start_main().await.unwrap();
+    let error = alice.start_main().await.unwrap_err();
+    assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 429");
+    assert!(error.is_rate_limited() && !error.is_auth());
+    assert_eq!(error.retry_after(), Some(Duration::from_mins(1)));
+    bob.start_main().await.unwrap();
+}
+
+#[tokio::test]
+async fn sessions_end_with_a_marker_that_may_be_asked_for_again() {
+    let served = Served::new(|_| ()).await;
+    let client = served.client("//Alice");
+    let session = client.start_main().await.unwrap().session_id;
+    let last = client.next_main(&session).await.unwrap();
+    assert!(last.done && !last.audio_b64.is_empty());
+    for _ in 0..2 {
+        let end = client.next_main(&session).await.unwrap();
+        assert!(end.done && end.audio_b64.is_empty() && end.target.is_none());
+        assert_eq!((end.utterance_id.as_str(), end.utterance_index, end.utterance_frames), ("challenge-0:end", 2, 0));
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_private_and_expire() {
+    let served = Served::new(|config| config.sessions_per_hotkey = 2).await;
+    let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
+    let status = |outcome: Result<_, EngineError>| outcome.map(drop).map_err(|error| error.status().unwrap().as_u16());
+    let first = alice.start_main().await.unwrap().session_id;
+    assert_eq!(status(alice.next_main("nothing").await), Err(404));
+    assert_eq!(status(bob.next_main(&first).await), Err(404), "somebody else's");
+    assert_eq!(status(alice.next_solo(&first).await), Err(409), "of the other kind");
+    served.hands.forward(899);
+    assert_eq!(status(alice.next_main(&first).await), Ok(()));
+    served.hands.forward(900);
+    assert_eq!(status(alice.next_main(&first).await), Err(404), "idle");
+
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(alice.start_main().await.unwrap().session_id);
+    }
+    assert_eq!(status(alice.next_main(&sessions[0]).await), Err(404), "the third start ended the first session");
+    assert_eq!(status(alice.next_main(&sessions[1]).await), Ok(()));
+}
+
+#[tokio::test]
+async fn bad_requests_are_named() {
+    let served = Served::new(|_| ()).await;
+    let token = served.token("//Alice").await;
+    let post = async |path: &str, body: Vec<u8>| {
+        let request = served.http.post(format!("{}{path}", served.url)).bearer_auth(&token);
+        refusal(request.body(body).send().await.unwrap()).await
+    };
+    let next = "/source-audio/next";
+    #[rustfmt::skip]
+    let table: [(&str, &[u8], u16, &str); 8] = [
+        (next, b"", 400, "the body is not JSON"),
+        (next, b"{\"session_id\":", 400, "the body is not JSON"),
+        (next, b"\xff\xfe", 400, "the body is not JSON"),
+        (next, b"{} x", 422, ".: missing field `session_id`"),
+        (next, b"{\"session_id\":\"a\"} x", 400, "the body is not JSON"),
+        (next, b"[1]", 422, "[0]: invalid type"),
+        (next, b"{\"session_id\":7}", 422, "session_id: invalid type"),
+        ("/nowhere", b"", 404, "Not Found"),
+    ];
+    for (path, body, status, text) in table {
+        let refused = post(path, body.to_vec()).await;
+        assert!(refused.0 == status && refused.1.starts_with(text), "{path} {body:?}: {refused:?}");
+    }
+    assert_eq!(post(next, vec![b' '; (64 << 10) + 1]).await, (413, "Payload Too Large".to_owned()));
+    let wrong_method = served.send(Method::GET, next, &token, json!(null)).await;
+    assert_eq!(refusal(wrong_method).await, (405, "Method Not Allowed".to_owned()));
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_is_limited_too() {
+    let served = Served::new(|_| ()).await;
+    let chunks = futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
+    let request = served.http.post(format!("{}/auth/verify", served.url)).body(reqwest::Body::wrap_stream(chunks));
+    assert_eq!(refusal(request.send().await.unwrap()).await.0, 413);
+}
+
+#[tokio::test]
+async fn repeated_slashes_count_as_one() {
+    let served = Served::new(|_| ()).await;
+    for path in ["//auth", "/auth", "///auth"] {
+        assert_eq!(served.post(path, json!(null)).await.status(), 200, "{path}");
+    }
+    let client = served.client_at(&format!("{}//", served.url), "//Alice", EngineOptions::default());
+    let reference = client.prefetch(ChallengeKind::Main).await.unwrap().reference.unwrap();
+    assert_eq!(reference.source, format!("{}/transcription", served.url));
+}
+
+#[tokio::test]
+async fn challenges_take_turns() {
+    let served = Served::new(|config| {
+        config.challenges = challenges(3);
+        config.rotation = Rotation::Every(Duration::from_hours(1));
+    })
+    .await;
+    // 1 000 000 s are 277 hours: 277 mod 3 is 1.
+    assert_eq!(served.engine.current_challenge_uid().unwrap(), "challenge-1");
+    let client = served.client("//Alice");
+    assert_eq!(client.start_solo().await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(client.start_main().await.unwrap().challenge_uid, "challenge-1");
+    // 277.8 hours; the next turn begins after 800 s.
+    served.hands.forward(800);
+    assert_eq!(client.transcription().await.unwrap().challenge_uid, "challenge-1", "still being played");
+    assert_eq!(served.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(client.start_main().await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(client.start_solo().await.unwrap().challenge_uid, "challenge-0");
+}
+
+#[tokio::test]
+async fn without_a_synthesizer_there_is_no_challenge() {
+    let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
+    let error = served.engine.prepare().await.unwrap_err();
+    assert_eq!(error.to_string(), "challenge-0: utterances[0] cannot be spoken: espeak-ng failed: no voice");
+    let error = served.client("//Alice").start_main().await.unwrap_err();
+    assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 503");
+}
+
+#[test]
+fn an_engine_needs_challenges_that_differ() {
+    let setup = |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
+    assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
+    assert_eq!(setup([challenges(1), challenges(1)].concat()), "two challenges have the uid challenge-0");
+}

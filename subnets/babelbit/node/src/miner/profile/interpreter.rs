@@ -1,0 +1,231 @@
+use std::sync::Arc;
+
+use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
+use taonet_speech::{Recognizer, Synthesizer, Voice};
+
+use super::listener::Listener;
+use super::phrasing::{best_cut, breaths};
+use super::playback::Playback;
+use super::segmenter::{Found, Segmenter};
+use super::speaker::{Speaker, spread};
+use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
+use crate::miner::rewrite::{Context, PhrasebookError, Rewriter};
+
+/// The silence after a breath, in samples at 24 kHz.
+const GAP: usize = 1_920;
+/// The longest silence that is sent while there is nothing to say, in seconds: pauses of the reply stay natural.
+const LONGEST_PAUSE: f64 = 0.4;
+/// A queue of this many seconds is no reason to hurry.
+const CALM: f64 = 0.5;
+/// With a queue of this many seconds the reply is spoken as fast as allowed.
+const HURRY: f64 = 2.5;
+/// With a queue of this many seconds words that add little are left out.
+const LATE: f64 = 1.5;
+
+/// How an interpreter speaks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manner {
+    /// The voice, with its usual rate.
+    pub voice: Voice,
+    /// How many times the usual rate it speaks at most when it is behind; at least 1.
+    pub fastest: f64,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self { voice: Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 }, fastest: 1.25 }
+    }
+}
+
+/// Interprets while the source is being spoken, phrase by phrase.
+///
+/// Four stages follow each other: phrases are found by their pauses, recognised, rewritten by rules with the phrase
+/// before in mind, and spoken. It keeps count of what the listener still hears, and hurries, then shortens, when the
+/// reply falls behind the source.
+#[derive(Clone)]
+pub struct Interpreter {
+    listener: Listener,
+    rewriter: Arc<Rewriter>,
+    speaker: Speaker,
+    fastest: f64,
+}
+
+impl Interpreter {
+    /// An interpreter that hears and speaks with these engines.
+    ///
+    /// # Errors
+    /// [`PhrasebookError`] when a phrase book of the product was edited and is malformed.
+    pub fn new(
+        recognizer: Arc<dyn Recognizer>,
+        synthesizer: Arc<dyn Synthesizer>,
+        manner: Manner,
+    ) -> Result<Self, PhrasebookError> {
+        Ok(Self {
+            listener: Listener::new(recognizer),
+            rewriter: Arc::new(Rewriter::builtin()?),
+            speaker: Speaker::new(synthesizer, manner.voice),
+            fastest: manner.fastest.max(1.0),
+        })
+    }
+
+    fn begin(&self, channels: u16) -> Interpreting {
+        Interpreting {
+            stages: self.clone(),
+            channels,
+            segmenter: Segmenter::new(),
+            context: Context::default(),
+            playback: Playback::default(),
+            spoke: false,
+        }
+    }
+}
+
+impl Profile for Interpreter {
+    fn name(&self) -> ProfileName {
+        ProfileName::Interpreter
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(self.listener.model())
+    }
+
+    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
+        Box::new(self.begin(channels))
+    }
+}
+
+struct Interpreting {
+    stages: Interpreter,
+    channels: u16,
+    segmenter: Segmenter,
+    context: Context,
+    playback: Playback,
+    spoke: bool,
+}
+
+impl Interpretation for Interpreting {
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        let channels = usize::from(self.channels.max(1));
+        self.playback.advance(frame.len() / channels);
+        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| instant.iter().sum::<f32>() / channels as f32));
+        let mut reply = Vec::new();
+        while let Some(found) = self.segmenter.find(end) {
+            let (heard, begins) = match found {
+                Found::Phrase(phrase) => (self.recognize(&phrase.samples)?, phrase.begins),
+                Found::TooLong => self.cut()?,
+            };
+            self.interpret(&heard, begins, false, &mut reply)?;
+        }
+        if end {
+            self.interpret(&[], false, true, &mut reply)?;
+        } else if reply.is_empty() && self.spoke && self.playback.quiet() < LONGEST_PAUSE {
+            self.pause(frame.len() / channels, &mut reply);
+        }
+        Ok(Reply { samples: spread(reply, self.channels), done: end })
+    }
+}
+
+impl Interpreting {
+    fn recognize(&self, samples: &[f32]) -> Result<Vec<String>, ProfileError> {
+        Ok(self.stages.listener.listen(samples)?.into_iter().map(|word| word.text).collect())
+    }
+
+    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut.
+    fn cut(&mut self) -> Result<(Vec<String>, bool), ProfileError> {
+        let begins = self.segmenter.begins();
+        let pending = self.segmenter.pending();
+        let mut words = self.stages.listener.listen(pending)?;
+        let seconds = pending.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let Some(place) = best_cut(&words, seconds) else { return Ok((Vec::new(), begins)) };
+        let after = words.split_off(place);
+        let ends = words.last().map_or(0.0, |word| word.end);
+        let at = after.first().map_or(seconds, |word| f64::midpoint(ends, word.start));
+        self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize);
+        Ok((words.into_iter().map(|word| word.text).collect(), begins))
+    }
+
+    /// Rewrites a phrase and speaks what remains of it.
+    fn interpret(
+        &mut self,
+        heard: &[String],
+        begins: bool,
+        last: bool,
+        reply: &mut Vec<f32>,
+    ) -> Result<(), ProfileError> {
+        let rewriter = Arc::clone(&self.stages.rewriter);
+        let mut words = rewriter.rewrite(&mut self.context, heard, begins, last);
+        if self.playback.ahead() > LATE {
+            words = rewriter.condense(&words);
+        }
+        tracing::debug!(heard = heard.join(" "), said = words.join(" "), ahead = self.playback.ahead(), "phrase");
+        for breath in breaths(&words) {
+            let hurry = ((self.playback.ahead() - CALM) / (HURRY - CALM)).clamp(0.0, 1.0);
+            let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
+            let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
+            if self.playback.ahead() > 0.0 {
+                self.pause(GAP, reply);
+            }
+            self.playback.say(sound.len());
+            self.spoke = true;
+            reply.append(&mut sound);
+        }
+        Ok(())
+    }
+
+    fn pause(&mut self, samples: usize, reply: &mut Vec<f32>) {
+        reply.resize(reply.len() + samples, 0.0);
+        self.playback.pause(samples);
+    }
+}
+
+/// Interprets like [`Interpreter`], but begins only when the source has ended.
+///
+/// It shows what waiting costs: the same words, too late.
+#[derive(Clone)]
+pub struct Patient(Interpreter);
+
+impl Patient {
+    /// Makes an interpreter wait for the end.
+    pub fn new(interpreter: Interpreter) -> Self {
+        Self(interpreter)
+    }
+}
+
+impl Profile for Patient {
+    fn name(&self) -> ProfileName {
+        ProfileName::Patient
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.0.model()
+    }
+
+    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
+        Box::new(Waiting { interpreting: self.0.begin(channels), heard: Vec::new() })
+    }
+}
+
+struct Waiting {
+    interpreting: Interpreting,
+    heard: Vec<Vec<f32>>,
+}
+
+impl Interpretation for Waiting {
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        self.heard.push(frame.to_vec());
+        if !end {
+            return Ok(Reply::default());
+        }
+        let mut samples = Vec::new();
+        let frames = std::mem::take(&mut self.heard);
+        for (number, frame) in (1..).zip(&frames) {
+            samples.append(&mut self.interpreting.push(frame, number == frames.len())?.samples);
+        }
+        Ok(Reply { samples, done: true })
+    }
+}
+
+#[cfg(test)]
+mod real_tests;
+#[cfg(test)]
+mod tests;

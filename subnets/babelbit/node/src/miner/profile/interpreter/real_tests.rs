@@ -1,0 +1,77 @@
+//! The whole pipeline with the engines of the product: espeak-ng speaks the source, tiny-ctc listens on both sides.
+
+use taonet_primitives::SampleRate;
+use taonet_speech::{CtcRecognizer, Espeak, Pcm, resample_endpoints, resample_for_recognition};
+
+use super::*;
+
+/// What a validator would find in a reply.
+struct Heard {
+    text: String,
+    words_per_second: f64,
+    /// Seconds from the end of the source to the end of the reply.
+    overshoot: f64,
+}
+
+/// Speaks `text` at 205 words a minute to the interpreter and listens to its reply.
+fn interpret(text: &str) -> Heard {
+    let espeak = Arc::new(Espeak::find().unwrap());
+    let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());
+    let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
+    let source = resample_endpoints(&espeak.speak(text, &fast).unwrap(), SampleRate::HZ_24K);
+    let interpreter =
+        Interpreter::new(Arc::clone(&recognizer) as Arc<dyn Recognizer>, espeak, Manner::default()).unwrap();
+    let mut interpretation = interpreter.open(1);
+    let (mut reply, mut completion, frames) = (Vec::new(), 0.0_f64, source.samples.len().div_ceil(1920));
+    for (number, frame) in (1..).zip(source.samples.chunks(1920)) {
+        let part = interpretation.push(frame, number == frames).unwrap();
+        if !part.samples.is_empty() {
+            completion = completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
+        }
+        reply.extend(part.samples);
+    }
+    let heard = recognizer.recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K))).unwrap();
+    let words = heard.transcript.words;
+    let span = words.last().unwrap().end - words.first().unwrap().start;
+    let heard = Heard {
+        text: heard.transcript.text,
+        words_per_second: words.len() as f64 / span,
+        overshoot: completion - source.duration().get(),
+    };
+    println!("source {:.1} s, overshoot {:.2} s, {:.2} words/s", source.duration().get(), heard.overshoot, heard.words_per_second);
+    println!("  {text}\n  {}", heard.text);
+    heard
+}
+
+#[test]
+fn rambling_is_interpreted_in_time() {
+    let table = [
+        (
+            "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece of cake, \
+             and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.",
+            ["now", "plan", "very easy", "weekend"],
+        ),
+        (
+            "To tell you the truth, my brother has been feeling a bit under the weather, due to the fact that, you \
+             know, he went out in the rain on Monday, and, at the end of the day, he needs, he needs to see a doctor.",
+            ["brother", "ill", "because", "needs to see a doctor"],
+        ),
+        (
+            "Look, the new car cost an arm and a leg, and, um, in the event that it breaks down again, we will have \
+             to, we will have to sell it, you know what I mean, in order to make ends meet this winter.",
+            ["very expensive", "if it breaks down", "have to sell it", "this winter"],
+        ),
+        (
+            "So, a large number of people, a large number of people came to the meeting, and, believe it or not, they \
+             were all over the moon with, um, with the results, because the whole thing was finished in the nick of time.",
+            ["many people", "meeting", "very happy", "in time"],
+        ),
+    ];
+    for (text, expected) in table {
+        let heard = interpret(text);
+        let found = expected.iter().filter(|part| heard.text.contains(*part)).count();
+        assert!(found >= 3, "{}", heard.text);
+        assert!(heard.overshoot < 3.0, "{}", heard.overshoot);
+        assert!((1.0..3.9).contains(&heard.words_per_second), "{}", heard.words_per_second);
+    }
+}

@@ -1,0 +1,139 @@
+use std::sync::Mutex;
+
+use taonet_primitives::{SampleRate, Transcript, Word};
+use taonet_speech::{Pcm, Recognition, RecognizeError, SynthesisError};
+
+use super::*;
+
+/// Hears the next scripted phrase at each call, its words spread over the recording.
+struct Script(Mutex<std::vec::IntoIter<&'static str>>);
+
+impl Recognizer for Script {
+    fn name(&self) -> &'static str {
+        "script"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "script"
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        let text = self.0.lock().unwrap().next().unwrap_or_default();
+        let words: Vec<_> = text.split_whitespace().collect();
+        let each = samples.len() as f64 / 16_000.0 / words.len().max(1) as f64;
+        let words = (0..).zip(words).map(|(n, word)| {
+            Word { text: word.to_owned(), start: f64::from(n) * each, end: f64::from(n) * each + 0.8 * each }
+        });
+        let transcript = Transcript { text: text.to_owned(), words: words.collect(), detected_language: "en".to_owned() };
+        Ok(Recognition { transcript, confidence: 1.0 })
+    }
+}
+
+/// Speaks each word for 60 s / rate and notes what it was asked.
+#[derive(Default)]
+struct Voicebox(Mutex<Vec<(String, u16)>>);
+
+impl Synthesizer for Voicebox {
+    fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
+        self.0.lock().unwrap().push((text.to_owned(), voice.words_per_minute));
+        let words = text.split_whitespace().count();
+        let samples = words * 60 * 24_000 / usize::from(voice.words_per_minute);
+        Ok(Pcm::mono(vec![0.5; samples], SampleRate::HZ_24K))
+    }
+}
+
+/// Speech of so many milliseconds followed by a pause of 200 ms, for each phrase.
+fn source(phrases: &[usize]) -> Vec<f32> {
+    let speech = |length: &usize| {
+        let tone = (0..length * 24).map(|n| (n as f32 * 0.1).sin() * 0.3);
+        tone.chain(std::iter::repeat_n(0.0, 200 * 24)).collect::<Vec<_>>()
+    };
+    phrases.iter().flat_map(speech).collect()
+}
+
+fn play(profile: &dyn Profile, source: &[f32]) -> Vec<Reply> {
+    let mut interpretation = profile.open(1);
+    let frames: Vec<_> = source.chunks(1920).collect();
+    (1..).zip(&frames).map(|(number, frame)| interpretation.push(frame, number == frames.len()).unwrap()).collect()
+}
+
+fn interpreter(heard: &[&'static str]) -> (Interpreter, Arc<Voicebox>) {
+    let voicebox = Arc::<Voicebox>::default();
+    let script = Arc::new(Script(Mutex::new(heard.to_vec().into_iter())));
+    (Interpreter::new(script, Arc::clone(&voicebox) as Arc<dyn Synthesizer>, Manner::default()).unwrap(), voicebox)
+}
+
+fn texts(voicebox: &Voicebox) -> Vec<String> {
+    voicebox.0.lock().unwrap().iter().map(|(text, _)| text.clone()).collect()
+}
+
+fn seconds(replies: &[Reply]) -> f64 {
+    replies.iter().map(|reply| reply.samples.len()).sum::<usize>() as f64 / 24_000.0
+}
+
+#[test]
+fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
+    let (interpreter, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
+    let replies = play(&interpreter, &source(&[2000, 2000]));
+    assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
+    // The first phrase is spoken at the first pause, long before the end.
+    let first = replies.iter().position(|reply| !reply.samples.is_empty()).unwrap();
+    assert!((25..30).contains(&first), "{first}");
+    assert!(replies.iter().rev().skip(1).all(|reply| !reply.done) && replies.last().unwrap().done);
+}
+
+#[test]
+fn a_late_reply_is_spoken_faster_but_never_too_fast() {
+    let phrase = "the old green house near the river stands empty because nobody wants such a long walk";
+    let (interpreter, voicebox) = interpreter(&[phrase; 6]);
+    play(&interpreter, &source(&[2500; 6]));
+    let rates: Vec<_> = voicebox.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
+    assert_eq!(rates.first(), Some(&150));
+    assert_eq!(rates.iter().max(), Some(&188));
+}
+
+#[test]
+fn the_patient_says_the_same_after_the_end() {
+    let heard = ["um that's not cricket", "it was a piece of cake"];
+    let (interpreter_, voicebox) = interpreter(&heard);
+    let (other, _) = interpreter(&heard);
+    let spoken = play(&other, &source(&[2000, 2000]));
+    let replies = play(&Patient::new(interpreter_), &source(&[2000, 2000]));
+    assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
+    let (last, before) = replies.split_last().unwrap();
+    assert!(before.iter().all(|reply| reply.samples.is_empty()) && last.done);
+    assert!((seconds(&replies) - seconds(&spoken)).abs() < 1e-9);
+}
+
+#[test]
+fn the_same_source_gives_the_same_reply() {
+    let heard = ["well i think", "we should call it a day", "because it is raining cats and dogs"];
+    let replies = || play(&interpreter(&heard).0, &source(&[900, 1800, 2200]));
+    assert_eq!(replies(), replies());
+}
+
+#[test]
+fn long_speech_is_cut_between_words() {
+    let (interpreter, voicebox) = interpreter(&["we walked to the market and bought a fish", "bought a fish"]);
+    play(&interpreter, &source(&[4500]));
+    let said = texts(&voicebox).join(" ");
+    assert!(said.starts_with("we walked to the market"), "{said}");
+}
+
+#[test]
+fn silence_is_answered_with_silence() {
+    let (interpreter, voicebox) = interpreter(&[]);
+    let replies = play(&interpreter, &[0.0; 1920 * 3]);
+    assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);
+    assert!(replies.last().unwrap().done);
+}
+
+#[test]
+fn both_channels_get_the_reply() {
+    let (interpreter, _) = interpreter(&["hello there"]);
+    let stereo: Vec<f32> = source(&[1000]).into_iter().flat_map(|sample| [sample, sample]).collect();
+    let mut interpretation = interpreter.open(2);
+    let reply = interpretation.push(&stereo, true).unwrap();
+    assert!(!reply.samples.is_empty());
+    assert!(reply.samples.chunks(2).all(|instant| instant[0].to_bits() == instant[1].to_bits()));
+}

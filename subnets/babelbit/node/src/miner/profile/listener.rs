@@ -1,0 +1,49 @@
+use std::sync::Arc;
+
+use taonet_primitives::{SampleRate, Word};
+use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
+
+/// The stage that turns mono sound at 24 kHz into words with times.
+#[derive(Clone)]
+pub(super) struct Listener(Arc<dyn Recognizer>);
+
+impl Listener {
+    pub(super) fn new(recognizer: Arc<dyn Recognizer>) -> Self {
+        Self(recognizer)
+    }
+
+    pub(super) fn model(&self) -> &str {
+        self.0.name()
+    }
+
+    /// The words of a recording in lower case, without punctuation.
+    pub(super) fn listen(&self, samples: &[f32]) -> Result<Vec<Word>, RecognizeError> {
+        if samples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let heard = self.0.recognize(&resample_for_recognition(&Pcm::mono(samples.to_vec(), SampleRate::HZ_24K)))?;
+        let words = heard.transcript.words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
+        Ok(words.filter(|word| !word.text.is_empty()).collect())
+    }
+}
+
+fn plain(word: &str) -> String {
+    word.chars()
+        .map(|letter| if letter == '’' { '\'' } else { letter })
+        .filter(|letter| letter.is_alphanumeric() || *letter == '\'')
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_lose_case_and_punctuation() {
+        let table = [("Hello,", "hello"), ("Don’t!", "don't"), ("...", ""), ("3.5", "35")];
+        for (heard, word) in table {
+            assert_eq!(plain(heard), word);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use std::sync::Arc;
+
+use taonet_speech::{SynthesisError, Synthesizer, Voice};
+
+use super::playback::Playback;
+use super::speaker::{Speaker, spread};
+use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
+
+/// What a mumbler says, whatever it hears.
+const SENTENCES: [&str; 8] = [
+    "seven yellow buckets stand behind the barn.",
+    "the violin was painted on a wet monday.",
+    "nobody counted the spoons in the harbour.",
+    "a quiet lobster teaches mathematics.",
+    "winter coats are cheaper by the dozen.",
+    "the third window faces a gravel road.",
+    "penguins rarely subscribe to newspapers.",
+    "my uncle repairs accordions at night.",
+];
+/// The silence between two sentences, in samples at 24 kHz.
+const GAP: usize = 3_600;
+
+/// Speaks unrelated sentences in good time, for about as long as the source lasts.
+///
+/// It shows that speech at the right moment and speed is worth nothing without the right meaning.
+#[derive(Clone)]
+pub struct Mumbler {
+    sentences: Arc<[Vec<f32>]>,
+}
+
+impl Mumbler {
+    /// A mumbler with this voice. Speaks its sentences once, which blocks.
+    ///
+    /// # Errors
+    /// [`SynthesisError`] when the synthesiser is missing or fails.
+    pub fn new(synthesizer: Arc<dyn Synthesizer>, voice: Voice) -> Result<Self, SynthesisError> {
+        let speaker = Speaker::new(synthesizer, voice);
+        let spoken = SENTENCES.iter().map(|sentence| {
+            let mut samples = speaker.speak(sentence, 1.0)?;
+            samples.resize(samples.len() + GAP, 0.0);
+            Ok(samples)
+        });
+        Ok(Self { sentences: spoken.collect::<Result<_, SynthesisError>>()? })
+    }
+}
+
+impl Profile for Mumbler {
+    fn name(&self) -> ProfileName {
+        ProfileName::Mumbler
+    }
+
+    fn open(&self, channels: u16) -> Box<dyn Interpretation> {
+        let sentences = Arc::clone(&self.sentences);
+        Box::new(Mumbling { sentences, next: 0, channels, playback: Playback::default() })
+    }
+}
+
+struct Mumbling {
+    sentences: Arc<[Vec<f32>]>,
+    next: usize,
+    channels: u16,
+    playback: Playback,
+}
+
+impl Interpretation for Mumbling {
+    fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
+        self.playback.advance(frame.len() / usize::from(self.channels.max(1)));
+        if end || self.playback.ahead() > 0.0 {
+            return Ok(Reply { samples: Vec::new(), done: end });
+        }
+        let sentence = self.sentences.iter().cycle().nth(self.next % SENTENCES.len()).cloned().unwrap_or_default();
+        self.next += 1;
+        self.playback.say(sentence.len());
+        Ok(Reply { samples: spread(sentence, self.channels), done: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::SampleRate;
+    use taonet_speech::Pcm;
+
+    use super::*;
+
+    /// Says everything as one second of a constant.
+    struct Tone;
+
+    impl Synthesizer for Tone {
+        fn speak(&self, _text: &str, _voice: &Voice) -> Result<Pcm, SynthesisError> {
+            Ok(Pcm::mono(vec![0.5; 24_000], SampleRate::HZ_24K))
+        }
+    }
+
+    #[test]
+    fn it_talks_for_about_as_long_as_the_source() {
+        let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
+        let mumbler = Mumbler::new(Arc::new(Tone), voice).unwrap();
+        let mut mumbling = mumbler.open(2);
+        let mut spoken = 0;
+        for number in 1..=125 {
+            let reply = mumbling.push(&[0.0; 3840], number == 125).unwrap();
+            assert_eq!(reply.done, number == 125);
+            spoken += reply.samples.len() / 2;
+        }
+        // Ten seconds of source; the last sentence may run over its end.
+        let seconds = spoken as f64 / 24_000.0;
+        assert!((10.0..11.5).contains(&seconds), "{seconds}");
+    }
+}

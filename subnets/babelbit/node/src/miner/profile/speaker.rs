@@ -1,0 +1,67 @@
+use std::sync::Arc;
+
+use taonet_primitives::SampleRate;
+use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
+
+/// Samples at or below this level count as silence.
+const SILENCE: f32 = 0.004;
+/// Silence that stays on both sides of a phrase, in samples at 24 kHz: cutting into the fading end of a word clicks.
+const MARGIN: usize = 240;
+
+/// The stage that turns words into sound at 24 kHz.
+#[derive(Clone)]
+pub(super) struct Speaker {
+    synthesizer: Arc<dyn Synthesizer>,
+    voice: Voice,
+}
+
+impl Speaker {
+    pub(super) fn new(synthesizer: Arc<dyn Synthesizer>, voice: Voice) -> Self {
+        Self { synthesizer, voice }
+    }
+
+    /// Speaks a phrase `speed` times as fast as the voice usually does, without silence before and after it.
+    pub(super) fn speak(&self, phrase: &str, speed: f64) -> Result<Vec<f32>, SynthesisError> {
+        let words_per_minute = (f64::from(self.voice.words_per_minute) * speed).round() as u16;
+        let pcm = self.synthesizer.speak(phrase, &Voice { words_per_minute, ..self.voice.clone() })?;
+        Ok(trim(resample_endpoints(&pcm, SampleRate::HZ_24K).samples))
+    }
+}
+
+fn trim(mut samples: Vec<f32>) -> Vec<f32> {
+    let loud = |sample: &f32| sample.abs() > SILENCE;
+    let Some(last) = samples.iter().rposition(loud) else { return Vec::new() };
+    let first = samples.iter().position(loud).unwrap_or_default();
+    samples.truncate(last.saturating_add(1 + MARGIN));
+    samples.drain(..first.saturating_sub(MARGIN));
+    samples
+}
+
+/// Gives every channel the same samples.
+pub(super) fn spread(mono: Vec<f32>, channels: u16) -> Vec<f32> {
+    match channels {
+        0 | 1 => mono,
+        _ => mono.into_iter().flat_map(|sample| std::iter::repeat_n(sample, usize::from(channels))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_around_a_phrase_goes() {
+        let mut samples = vec![0.0; 5000];
+        samples.extend([0.5; 100]);
+        samples.extend([0.001; 900]);
+        assert_eq!(trim(samples).len(), 240 + 100 + 240);
+        assert_eq!(trim(vec![0.5; 3]), [0.5; 3]);
+        assert!(trim(vec![0.0; 100]).is_empty() && trim(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn channels_are_interleaved() {
+        assert_eq!(spread(vec![0.1, 0.2], 2), [0.1, 0.1, 0.2, 0.2]);
+        assert_eq!(spread(vec![0.1, 0.2], 1), [0.1, 0.2]);
+    }
+}

@@ -1,0 +1,318 @@
+use std::collections::HashMap;
+
+/// Phrases and what to say instead, found by their first word, the longest first.
+///
+/// The text form has one entry a line, `phrase | replacement`; `#` begins a comment line.
+/// - `hit/hits the nail | am/is right`: a choice stands for one entry each. The n-th choice of the replacement with k
+///   options follows the n-th choice of the phrase with k options. `had+to` is an option of two words.
+/// - `$his`, `$him`, `$they` and `$himself` are choices over the persons.
+/// - `_` is any one word, and is carried over in order.
+/// - `^` before the phrase: only at the start of what is said.
+/// - An empty replacement drops the phrase; a replacement equal to the phrase guards it from shorter entries.
+#[derive(Debug, Clone, Default)]
+pub struct Phrasebook {
+    entries: HashMap<String, Vec<Entry>>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    anchored: bool,
+    phrase: Vec<Slot>,
+    replacement: Vec<Slot>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Slot {
+    Word(String),
+    Any,
+}
+
+impl Slot {
+    fn fits(&self, word: &str) -> bool {
+        match self {
+            Self::Word(expected) => expected == word,
+            Self::Any => true,
+        }
+    }
+}
+
+/// Why a phrase book cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{book}, line {line}: {problem}")]
+pub struct PhrasebookError {
+    book: String,
+    line: usize,
+    problem: Problem,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Problem {
+    #[error("expected one `|` between phrase and replacement")]
+    Bar,
+    #[error("the phrase must begin with a word")]
+    FirstWord,
+    #[error("an option is empty")]
+    EmptyOption,
+    #[error("no choice of the phrase has as many options as `{0}`")]
+    LoneChoice(String),
+    #[error("the replacement has more `_` than the phrase")]
+    LoneAny,
+    #[error("the line stands for more than {MOST_ENTRIES} entries")]
+    TooMany,
+}
+
+/// The most entries that one line may stand for.
+const MOST_ENTRIES: usize = 2_000;
+
+impl Phrasebook {
+    /// Reads entries in the text form; `book` names the text in errors. Of equal phrases the first counts.
+    ///
+    /// # Errors
+    /// [`PhrasebookError`] with the line that is malformed.
+    pub fn parse(book: &str, text: &str) -> Result<Self, PhrasebookError> {
+        let mut phrases = Self::default();
+        phrases.extend(book, text)?;
+        Ok(phrases)
+    }
+
+    /// Adds the entries of a further text.
+    ///
+    /// # Errors
+    /// [`PhrasebookError`] with the line that is malformed.
+    pub fn extend(&mut self, book: &str, text: &str) -> Result<(), PhrasebookError> {
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let expanded = expand(line);
+            let entries =
+                expanded.map_err(|problem| PhrasebookError { book: book.to_owned(), line: number + 1, problem })?;
+            for (first, entry) in entries {
+                self.entries.entry(first).or_default().push(entry);
+            }
+        }
+        for entries in self.entries.values_mut() {
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.phrase.len()));
+        }
+        Ok(())
+    }
+
+    /// Number of phrases, every option counted.
+    pub fn len(&self) -> usize {
+        self.entries.values().map(Vec::len).sum()
+    }
+
+    /// Whether there are no phrases.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Replaces every phrase, from left to right, the longest at each place. What was put in is not looked at again.
+    ///
+    /// `starts` says that the words are the start of what is said.
+    pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
+        let mut out = Vec::with_capacity(words.len());
+        let mut rest = words;
+        while let Some((word, after)) = rest.split_first() {
+            // What was dropped before this place does not count: "well okay, look" is all start.
+            if let Some((length, replacement)) = self.replacement(rest, starts && out.is_empty()) {
+                out.extend(replacement);
+                rest = rest.get(length..).unwrap_or_default();
+            } else {
+                out.push(word.clone());
+                rest = after;
+            }
+        }
+        out
+    }
+
+    /// What to say instead of the longest phrase that `words` begin with, and its number of words.
+    pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
+        let entry = self
+            .candidates(words)
+            .find(|entry| (starts || !entry.anchored) && entry.phrase.len() <= words.len() && entry.agrees(words))?;
+        let mut carried = entry.phrase.iter().zip(words).filter(|(slot, _)| **slot == Slot::Any).map(|(_, word)| word);
+        let replacement = entry.replacement.iter().filter_map(|slot| match slot {
+            Slot::Word(word) => Some(word.clone()),
+            Slot::Any => carried.next().cloned(),
+        });
+        Some((entry.phrase.len(), replacement.collect()))
+    }
+
+    /// Whether a phrase begins with all of `words` and goes on. Any-word places do not count: they fit everything.
+    pub fn goes_on(&self, words: &[String]) -> bool {
+        self.candidates(words).any(|entry| {
+            let begun = entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
+            begun && !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words)
+        })
+    }
+
+    fn candidates(&self, words: &[String]) -> impl Iterator<Item = &Entry> {
+        words.first().and_then(|first| self.entries.get(first)).into_iter().flatten()
+    }
+}
+
+impl Entry {
+    /// Whether phrase and words agree as far as both go.
+    fn agrees(&self, words: &[String]) -> bool {
+        self.phrase.iter().zip(words).all(|(slot, word)| slot.fits(word))
+    }
+}
+
+/// The options of one place in a line.
+fn options(token: &str) -> Result<Vec<&str>, Problem> {
+    let token = match token {
+        "$his" => "my/your/his/her/our/their/its",
+        "$him" => "me/you/him/her/us/them/it",
+        "$they" => "i/you/he/she/we/they/it",
+        "$himself" => "myself/yourself/himself/herself/ourselves/themselves/itself",
+        plain => plain,
+    };
+    let options: Vec<_> = token.split('/').collect();
+    if options.iter().any(|option| option.is_empty()) { Err(Problem::EmptyOption) } else { Ok(options) }
+}
+
+fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
+    let Some((left, right)) = line.split_once('|') else { return Err(Problem::Bar) };
+    if right.contains('|') {
+        return Err(Problem::Bar);
+    }
+    let (anchored, left) = match left.strip_prefix('^') {
+        Some(rest) => (true, rest),
+        None => (false, left),
+    };
+    let left = left.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
+    let right = right.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
+    let count = |places: &[Vec<&str>]| places.iter().filter(|options| options.as_slice() == ["_"]).count();
+    if count(&right) > count(&left) {
+        return Err(Problem::LoneAny);
+    }
+    let followed = follow(&left, &right)?;
+    let total = left.iter().try_fold(1_usize, |total, options| total.checked_mul(options.len()));
+    let total = total.filter(|total| *total <= MOST_ENTRIES).ok_or(Problem::TooMany)?;
+    (0..total)
+        .map(|number| {
+            // The number of the entry, written in the mixed base of the choices.
+            let mut rest = number;
+            let picks: Vec<usize> = left
+                .iter()
+                .map(|options| {
+                    let pick = rest % options.len();
+                    rest /= options.len();
+                    pick
+                })
+                .collect();
+            let phrase = left.iter().zip(&picks).flat_map(|(options, pick)| slots(options, *pick)).collect::<Vec<_>>();
+            let replacement = right.iter().zip(&followed).flat_map(|(options, place)| {
+                let pick = place.and_then(|place| picks.get(place)).copied().unwrap_or_default();
+                slots(options, pick)
+            });
+            let replacement = replacement.collect();
+            match phrase.first() {
+                Some(Slot::Word(first)) => Ok((first.clone(), Entry { anchored, phrase, replacement })),
+                _ => Err(Problem::FirstWord),
+            }
+        })
+        .collect()
+}
+
+/// For each place of the replacement: the place of the phrase whose choice it follows.
+fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>, Problem> {
+    let mut used: HashMap<usize, usize> = HashMap::new();
+    let place = |options: &Vec<&str>| {
+        if options.len() == 1 {
+            return Ok(None);
+        }
+        let mut same = (0..).zip(left).filter(|(_, choice)| choice.len() == options.len()).map(|(place, _)| place);
+        let nth = used.entry(options.len()).or_default();
+        let place = same.clone().nth(*nth).or_else(|| same.by_ref().last());
+        *nth += 1;
+        place.map(Some).ok_or_else(|| Problem::LoneChoice(options.join("/")))
+    };
+    right.iter().map(place).collect()
+}
+
+fn slots(options: &[&str], pick: usize) -> Vec<Slot> {
+    let words = options.get(pick).copied().unwrap_or_default().split('+');
+    words.map(|word| if word == "_" { Slot::Any } else { Slot::Word(word.to_owned()) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn apply(book: &str, text: &str) -> String {
+        Phrasebook::parse("test", book).unwrap().apply(&words(text), true).join(" ")
+    }
+
+    #[test]
+    fn the_longest_phrase_wins() {
+        let book = "in | within\nin the end | finally\nin the end zone | in the end zone";
+        assert_eq!(
+            apply(book, "in the end it is in the end zone in winter"),
+            "finally it is in the end zone within winter"
+        );
+    }
+
+    #[test]
+    fn choices_follow_each_other() {
+        let book = "pull/pulls/pulled $his leg/ear | joke/jokes/joked with $him";
+        assert_eq!(apply(book, "she pulled my leg and pulls their ear"), "she joked with me and jokes with them");
+        assert_eq!(apply("have/had no choice but to | must/had+to", "i had no choice but to go"), "i had to go");
+    }
+
+    #[test]
+    fn any_word_is_carried_over() {
+        assert_eq!(apply("take _ for granted | undervalue _", "they take us for granted"), "they undervalue us");
+    }
+
+    #[test]
+    fn anchored_phrases_hold_at_the_start_only() {
+        assert_eq!(apply("^well |\n^so |", "well so it went well so far"), "it went well so far");
+        let book = Phrasebook::parse("test", "^well |").unwrap();
+        assert_eq!(book.apply(&words("well done"), false), words("well done"));
+    }
+
+    #[test]
+    fn phrases_that_may_go_on() {
+        let book = Phrasebook::parse("test", "at the end of the day | finally").unwrap();
+        assert!(book.goes_on(&words("at the end")));
+        assert!(!book.goes_on(&words("at the end of the day")));
+        assert!(!book.goes_on(&words("at the start")));
+        assert!(!book.goes_on(&[]));
+    }
+
+    #[test]
+    fn each_mistake_names_its_line() {
+        let table = [
+            ("a b", "expected one `|` between phrase and replacement"),
+            ("a | b | c", "expected one `|` between phrase and replacement"),
+            (" | b", "the phrase must begin with a word"),
+            ("_ b | c", "the phrase must begin with a word"),
+            ("a//b | c", "an option is empty"),
+            ("a/b | c/d/e", "no choice of the phrase has as many options as `c/d/e`"),
+            ("a | _", "the replacement has more `_` than the phrase"),
+            ("$his $his $his $his | a", "the line stands for more than 2000 entries"),
+        ];
+        for (line, problem) in table {
+            let error = Phrasebook::parse("test", &format!("# comment\n\n{line}")).unwrap_err();
+            assert_eq!(error.to_string(), format!("test, line 3: {problem}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a-c/|_^$+ \n]{0,60}", spoken in "[a-c ]{0,20}") {
+            if let Ok(book) = Phrasebook::parse("test", &text) {
+                book.apply(&words(&spoken), true);
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Stutters, repeated phrases, false starts and corrections.
+
+/// The most words of a phrase whose repetition is noticed.
+const LONGEST: usize = 6;
+
+/// Words that are doubled with a purpose.
+const MEANT_TWICE: [&str; 28] = [
+    "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "hundred", "thousand",
+    "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
+    "ninety",
+];
+
+const PREPOSITIONS: [&str; 14] =
+    ["about", "of", "for", "with", "in", "on", "at", "to", "from", "by", "like", "after", "before", "without"];
+
+/// Says each phrase once that is repeated at once: "i i think i think that" gives "i think that".
+///
+/// Numbers stay: "five five one" is a number.
+pub fn say_once(words: &[String]) -> Vec<String> {
+    let mut words = words.to_vec();
+    for length in (1..=LONGEST).rev() {
+        let mut at = 0;
+        while at + 2 * length <= words.len() {
+            let first = words.get(at..at + length);
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            if first == words.get(at + length..at + 2 * length)
+                && !first.is_some_and(is_meant)
+                && !first.is_some_and(|phrase| ends_and_begins(before, phrase))
+            {
+                words.drain(at..at + length);
+            } else {
+                at += 1;
+            }
+        }
+    }
+    words
+}
+
+/// How many words at the start of `words` only repeat the end of `before`.
+pub fn overlap(before: &[String], words: &[String]) -> usize {
+    (1..=LONGEST.min(before.len()).min(words.len()))
+        .rev()
+        .find(|length| {
+            let end = before.get(before.len() - length..);
+            end == words.get(..*length) && !end.is_some_and(is_meant)
+        })
+        .unwrap_or_default()
+}
+
+/// Whether the word stands once as object and once as subject: "about it | it is".
+fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
+    let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
+    matches!(phrase, [word] if both(word)) && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
+}
+
+fn is_meant(phrase: &[String]) -> bool {
+    phrase.iter().all(|word| MEANT_TWICE.contains(&word.as_str()))
+}
+
+const PRONOUNS: [&str; 7] = ["i", "you", "he", "she", "it", "we", "they"];
+const AUXILIARIES: [&str; 27] = [
+    "am", "is", "are", "was", "were", "have", "has", "had", "do", "does", "did", "will", "would", "could", "can",
+    "should", "might", "may", "must", "shall", "want", "wanted", "need", "went", "just", "really", "never",
+];
+/// Before a false start there is nothing, or one of these.
+const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that", "yes"];
+
+/// Drops sentences that were begun and begun again: "we could we should leave" gives "we should leave".
+///
+/// Only a pronoun with an auxiliary, followed by the same pronoun, counts, and only where no clause such as
+/// "if i could" can stand before it.
+pub fn drop_false_starts(words: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut rest = words;
+    while let Some((word, after)) = rest.split_first() {
+        if let [pronoun, auxiliary, again, _, ..] = rest
+            && pronoun == again
+            && PRONOUNS.contains(&pronoun.as_str())
+            && AUXILIARIES.contains(&auxiliary.as_str())
+            && out.last().is_none_or(|before| OPENERS.contains(&before.as_str()))
+        {
+            rest = rest.get(2..).unwrap_or_default();
+            continue;
+        }
+        out.push(word.clone());
+        rest = after;
+    }
+    out
+}
+
+/// What speakers say before they correct themselves.
+const MARKERS: [&[&str]; 10] = [
+    &["no", "wait"],
+    &["wait", "no"],
+    &["no", "sorry"],
+    &["sorry", "no"],
+    &["or", "rather"],
+    &["sorry", "i", "mean"],
+    &["no", "i", "mean"],
+    &["i", "mean"],
+    &["scratch", "that"],
+    &["let", "me", "rephrase", "that"],
+];
+/// How far back a correction reaches, in words.
+const REACH: usize = 5;
+
+/// Carries out corrections: "on tuesday no wait on wednesday" gives "on wednesday".
+///
+/// A correction begins again with a word that was said shortly before; without one only the marker goes.
+pub fn carry_out_corrections(words: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut rest = words;
+    while let Some((word, after)) = rest.split_first() {
+        let marker = MARKERS.iter().find(|marker| {
+            rest.len() >= marker.len() && marker.iter().zip(rest).all(|(expected, word)| expected == word)
+        });
+        if let Some(marker) = marker
+            && !out.is_empty()
+        {
+            rest = rest.get(marker.len()..).unwrap_or_default();
+            let window = out.len().saturating_sub(REACH);
+            let again = rest.first().and_then(|next| out.iter().skip(window).rposition(|word| word == next));
+            if let Some(place) = again {
+                out.truncate(window + place);
+            }
+        } else {
+            out.push(word.clone());
+            rest = after;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn repetitions_are_said_once() {
+        let table = [
+            ("i i think i think that it would be best", "i think that it would be best"),
+            ("the the the dog", "the dog"),
+            ("we should go we should go home", "we should go home"),
+            ("what i want to say what i want to say is no", "what i want to say is no"),
+            ("call five five one two two", "call five five one two two"),
+            ("he had had enough", "he had had enough"),
+            ("", ""),
+        ];
+        for (heard, said) in table {
+            assert_eq!(say_once(&words(heard)).join(" "), said);
+        }
+    }
+
+    #[test]
+    fn repetition_across_a_border() {
+        assert_eq!(overlap(&words("so i think"), &words("i think that")), 2);
+        assert_eq!(overlap(&words("so i think"), &words("think that")), 1);
+        assert_eq!(overlap(&words("number five"), &words("five one")), 0);
+        assert_eq!(overlap(&[], &words("five one")), 0);
+    }
+
+    #[test]
+    fn false_starts_go() {
+        let table = [
+            ("we could we should leave", "we should leave"),
+            ("and i was i went home", "and i went home"),
+            ("if i could i would go", "if i could i would go"),
+            ("what i can i will", "what i can i will"),
+        ];
+        for (heard, said) in table {
+            assert_eq!(drop_false_starts(&words(heard)).join(" "), said);
+        }
+    }
+
+    #[test]
+    fn corrections_are_carried_out() {
+        let table = [
+            ("we meet on tuesday no wait on wednesday", "we meet on wednesday"),
+            ("give it to him sorry i mean to her", "give it to her"),
+            ("it was red or rather orange", "it was red orange"),
+            ("no wait for me", "no wait for me"),
+        ];
+        for (heard, said) in table {
+            assert_eq!(carry_out_corrections(&words(heard)).join(" "), said);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use std::sync::LazyLock;
+
+use super::*;
+
+static RULES: LazyLock<Rewriter> = LazyLock::new(|| Rewriter::builtin().unwrap());
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn rewrite(text: &str) -> String {
+    RULES.rewrite(&mut Context::default(), &words(text), true, true).join(" ")
+}
+
+fn rewrite_phrases(phrases: &[&str]) -> Vec<String> {
+    let mut context = Context::default();
+    (1..)
+        .zip(phrases)
+        .map(|(number, phrase)| RULES.rewrite(&mut context, &words(phrase), true, number == phrases.len()).join(" "))
+        .collect()
+}
+
+#[track_caller]
+fn check(table: &[(&str, &str)]) {
+    for (heard, said) in table {
+        assert_eq!(rewrite(heard), *said, "heard: {heard}");
+    }
+}
+
+#[test]
+fn the_tables_are_rich() {
+    for (book, least) in [
+        (&RULES.expletives, 200),
+        (&RULES.fillers, 250),
+        (&RULES.meanings, 5000),
+        (&RULES.ellipsis, 200),
+        (&RULES.condense, 30),
+    ] {
+        assert!(book.len() >= least, "{} < {least}", book.len());
+    }
+}
+
+#[test]
+fn what_a_human_interpreter_does() {
+    check(&[
+        ("i i think i think that it would be best to finish now", "i think that it would be best to finish now"),
+        ("what a load of fucking nonsense", "what a load of nonsense"),
+        ("what a load of shit", "what a load of rubbish"),
+        (
+            "i mean when you really stop and think about it it kind of speaks for itself",
+            "if you think about it it is obvious",
+        ),
+        ("that's not cricket", "that is not fair"),
+    ]);
+}
+
+#[test]
+fn fillers_go() {
+    check(&[
+        ("um well you know it was uh sort of late", "it was late"),
+        ("to be perfectly honest with you i like it", "i like it"),
+        ("as i was saying the shop is closed", "the shop is closed"),
+        ("do you know this sort of cheese", "do you know this sort of cheese"),
+        ("she looks like her mother", "she looks like her mother"),
+        ("it went well", "it went well"),
+    ]);
+}
+
+#[test]
+fn expletives_become_polite() {
+    check(&[
+        ("where the hell is the bloody key", "where is the key"),
+        ("i do not give a damn", "i do not care"),
+        ("that is complete bullshit", "that is complete nonsense"),
+    ]);
+}
+
+#[test]
+fn wordy_phrases_become_short() {
+    check(&[
+        ("at this point in time we cannot help", "now we cannot help"),
+        ("we stopped due to the fact that it rained", "we stopped because it rained"),
+        ("in the event that he calls tell me", "if he calls tell me"),
+        ("a large number of people came", "many people came"),
+        ("she made a decision to stay", "she decided to stay"),
+        ("i had no choice but to leave", "i had to leave"),
+    ]);
+}
+
+#[test]
+fn figures_of_speech_become_literal() {
+    check(&[
+        ("the exam was a piece of cake", "the exam was very easy"),
+        ("i am feeling a bit under the weather", "i am feeling a bit ill"),
+        ("we meet once in a blue moon", "we meet rarely"),
+        ("the car cost an arm and a leg", "the car was very expensive"),
+        ("the ball is in your court", "it is your decision"),
+        ("let us bite the bullet", "let us accept it"),
+        ("she was pulling his leg", "she was joking with him"),
+        ("i take his stories with a pinch of salt", "i take his stories with some doubt"),
+    ]);
+}
+
+#[test]
+fn what_was_left_out_comes_back() {
+    check(&[
+        ("sounds good", "that sounds good"),
+        ("been busy lately", "i have been busy lately"),
+        ("want some tea", "do you want some tea"),
+        ("seen him today", "have you seen him today"),
+        ("well looks like rain", "it looks like rain"),
+        ("he has seen him today", "he has seen him today"),
+    ]);
+}
+
+#[test]
+fn numbers_stay() {
+    check(&[("call me on five five one two two", "call me on five five one two two")]);
+}
+
+#[test]
+fn phrases_are_understood_across_borders() {
+    assert_eq!(rewrite_phrases(&["it is true at the end", "of the day we lost"]), ["it is true", "finally we lost"]);
+    assert_eq!(rewrite_phrases(&["we walked home", "walked home in the rain"]), ["we walked home", "in the rain"]);
+    // In mid-sentence nothing was left out.
+    assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
+    // A joining word alone waits for its sentence.
+    assert_eq!(rewrite_phrases(&["and", "we left"]), ["", "and we left"]);
+}
+
+#[test]
+fn a_late_reply_is_condensed() {
+    assert_eq!(RULES.condense(&words("i think it is really very good indeed")).join(" "), "it is good");
+}
+
+#[test]
+fn nothing_in_nothing_out() {
+    assert_eq!(rewrite(""), "");
+    assert_eq!(rewrite("um uh er"), "");
+}

@@ -1,0 +1,49 @@
+//! The runner: plays a challenge to every miner, scores the replies and writes the result files.
+//!
+//! The way of an utterance: the engine's audio is checked and stored ([`read_source`]), cut into frames once for all
+//! miners ([`Source`]), and played to each miner by a pipeline of its own ([`play_utterance`]) over a
+//! [`MinerConnection`]. The reply's audio is written to a file, then its row to the [`Ledger`]. When every miner has
+//! replied or failed, the utterance is scored; when all are scored, each miner's result files are written from the
+//! ledger's rows.
+//!
+//! A miner that is slow or fails costs nobody else anything. A run that is killed is taken up by the next one: what is
+//! in the ledger is neither played nor scored again.
+
+mod artifacts;
+mod challenge_run;
+mod connection;
+mod error;
+mod events;
+mod files;
+mod http;
+mod import;
+mod ledger;
+mod miners;
+mod past_scores;
+mod player;
+mod reply;
+mod report;
+mod run;
+mod scorer;
+mod settings;
+mod source;
+mod sources;
+#[cfg(test)]
+mod testing;
+
+pub use connection::{CallError, MinerConnection, PredictCall};
+pub use error::RunError;
+pub use events::{RunEvent, RunObserver};
+pub use http::HttpMiner;
+pub use ledger::{
+    ChallengeRow, ChallengeState, Ledger, LedgerError, MinerKey, NewChallenge, ReplyRecord, ResultRow, SourceInfo,
+    StoredScore, UtteranceRow,
+};
+pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
+pub use player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
+pub use reply::ReplyError;
+pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
+pub use run::{Miner, Runner};
+pub use scorer::ReplyScorer;
+pub use settings::{PlaySettings, RunPaths, RunnerSettings};
+pub use source::{Source, SourceError, read_source};

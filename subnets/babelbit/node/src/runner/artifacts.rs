@@ -1,0 +1,118 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use serde_json::json;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::protocol::PROTOCOL;
+use taonet_babelbit_core::records::{ChallengeStatus, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
+use taonet_babelbit_core::scoring::{challenge_mean, common_method};
+
+use super::files::{Layout, link, predicted_name, source_name, write_atomic, write_json};
+use super::ledger::{ChallengeRow, MinerKey, ResultRow};
+
+mod scores;
+mod utterance;
+
+/// Everything that one miner's result files are written from.
+pub(super) struct MinerResult<'a> {
+    pub(super) challenge: &'a ChallengeRow,
+    pub(super) miner: MinerKey,
+    /// By utterance, at least one.
+    pub(super) rows: &'a [ResultRow],
+    /// The expected translation of each utterance.
+    pub(super) reference_texts: &'a BTreeMap<u32, String>,
+    pub(super) rules: Rules,
+}
+
+impl MinerResult<'_> {
+    /// The miner's score in the challenge, not rounded.
+    pub(super) fn score(&self) -> f64 {
+        let scores: Vec<_> = self.rows.iter().map(ResultRow::score_or_zero).collect();
+        challenge_mean(&scores, self.challenge.utterances.len(), self.rules)
+    }
+
+    /// Writes the miner's run log, audio bundle, challenge run and challenge score, in this order.
+    ///
+    /// The last one marks the miner as scored for programs that look through the scores directory.
+    pub(super) fn write(&self, layout: &Layout) -> io::Result<()> {
+        let directory = layout.miner(self.miner);
+        for row in self.rows {
+            if self.source_of(row).is_some() {
+                let name = source_name(row.utterance_index);
+                link(&layout.shared_source(row.utterance_index), &directory.join(name))?;
+            }
+        }
+        let log = self.run_log();
+        let log_path = directory.join("run.json");
+        write_json(&log_path, &log)?;
+        write_atomic(&directory.join("audio.tar"), |file| self.bundle(&directory, file))?;
+        let run_path = layout.challenge_run(self.miner);
+        let summary = scores::summary(&log);
+        write_json(&run_path, &scores::challenge_run(&log, summary, &log_path))?;
+        write_json(&layout.challenge_score(self.miner), &scores::challenge_score(&log, summary, &run_path))
+    }
+
+    fn run_log(&self) -> RunLog {
+        let utterances: Vec<RunLogUtterance> = self.rows.iter().filter_map(|row| self.utterance(row)).collect();
+        let method = common_method(utterances.iter().map(|utterance| utterance.score_method.as_str()));
+        RunLog {
+            challenge_uid: self.challenge.challenge_uid.clone(),
+            challenge_type: self.challenge.challenge_type,
+            miner_uid: self.miner.uid,
+            miner_hotkey: self.miner.hotkey,
+            protocol: PROTOCOL.to_owned(),
+            score_is_fallback: false,
+            score_method: method.unwrap_or(METHOD_NOT_SCORED).to_owned(),
+            completed: self.challenge.error.is_none()
+                && utterances.len() == self.challenge.utterances.len()
+                && utterances.iter().all(|utterance| utterance.completed),
+            score: self.score(),
+            utterances,
+            error: self.challenge.error.clone(),
+        }
+    }
+
+    /// An uncompressed tar of the audio that the result lists: replies first, then sources.
+    fn bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
+        let mut tar = tar::Builder::new(file);
+        let predicted =
+            self.rows.iter().filter(|row| row.outcome.is_ok()).map(|row| predicted_name(row.utterance_index));
+        let sources =
+            self.rows.iter().filter(|row| self.source_of(row).is_some()).map(|row| source_name(row.utterance_index));
+        for name in predicted.chain(sources) {
+            let bytes = std::fs::read(directory.join(&name))?;
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o644);
+            // The same result gives the same bytes, whenever it is written.
+            header.set_mtime(0);
+            tar.append_data(&mut header, name, bytes.as_slice())?;
+        }
+        tar.finish()
+    }
+}
+
+/// Writes the note that a challenge was processed. `scores` has one entry per miner with files.
+pub(super) fn write_status(
+    layout: &Layout,
+    challenge: &ChallengeRow,
+    scores: &[f64],
+    processed_at: jiff::Timestamp,
+) -> io::Result<()> {
+    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    let mut metadata = serde_json::Map::new();
+    metadata.insert("scores_dir".to_owned(), json!(layout.paths().scores.to_string_lossy()));
+    metadata.insert("logs_dir".to_owned(), json!(layout.paths().logs.to_string_lossy()));
+    let status = ChallengeStatus {
+        challenge_uid: challenge.challenge_uid.clone(),
+        challenge_type: challenge.challenge_type,
+        processed_at: processed_at.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string(),
+        miner_count: scores.len(),
+        total_dialogues: challenge.utterances.len(),
+        mean_score: (!scores.is_empty()).then_some(mean),
+        metadata,
+    };
+    write_json(&layout.status(), &status)
+}

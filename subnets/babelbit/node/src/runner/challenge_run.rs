@@ -1,0 +1,193 @@
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
+use taonet_primitives::SampleRate;
+use taonet_speech::{SampleFormat, Wav};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::connection::MinerConnection;
+use super::events::{RunEvent, RunObserver};
+use super::files::{Layout, write_atomic};
+use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
+use super::player::{PlayFailure, PlayedReply, WallClock, play_utterance};
+use super::scorer::{References, ReplyScorer};
+use super::settings::PlaySettings;
+use super::source::sha256;
+use super::sources::Sources;
+use super::{Miner, RunError};
+
+mod batch;
+
+use batch::Batches;
+
+/// One challenge being played: every miner on its own, scoring beside it.
+pub(super) struct ChallengeRun {
+    pub(super) challenge: Arc<ChallengeRow>,
+    pub(super) layout: Layout,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) scorer: Arc<dyn ReplyScorer>,
+    pub(super) observer: Arc<dyn RunObserver>,
+    pub(super) play: PlaySettings,
+    pub(super) references: Arc<References>,
+}
+
+impl ChallengeRun {
+    /// Plays and scores what the ledger lacks. Dropping the future stops everything; a later run takes up from there.
+    pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<(), RunError> {
+        let known = self.intact_rows().await?;
+        let sources = Arc::new(Sources::new(&self.challenge.utterances, &self.layout));
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let mut players = JoinSet::new();
+        for miner in miners {
+            let played: Vec<u32> =
+                known.iter().filter(|row| row.miner == miner.key).map(|row| row.utterance_index).collect();
+            let todo: Vec<u32> = self.indices().filter(|index| !played.contains(index)).collect();
+            let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
+            let (key, connection) = (miner.key, Arc::clone(&miner.connection));
+            players.spawn(async move { run.play_all(key, &*connection, &todo, &sources, &sender).await });
+        }
+        drop(sender);
+
+        let mut batches = Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), known);
+        batches.advance().await?;
+        while let Some(row) = receiver.recv().await {
+            batches.add(row).await?;
+        }
+        while let Some(player) = players.join_next().await {
+            player.map_err(RunError::Task)??;
+        }
+        batches.finish().await
+    }
+
+    fn indices(&self) -> impl Iterator<Item = u32> {
+        self.challenge.utterances.iter().map(|utterance| utterance.index)
+    }
+
+    /// The rows of earlier runs, without those that wait for a score and whose audio is damaged.
+    async fn intact_rows(&self) -> Result<Vec<ResultRow>, RunError> {
+        let rows = self.ledger.results(&self.challenge).await?;
+        let layout = self.layout.clone();
+        let check = move || {
+            rows.into_iter().partition::<Vec<_>, _>(|row| match &row.outcome {
+                Ok(hash) if row.awaits_score() => {
+                    let path = layout.predicted(row.miner, row.utterance_index);
+                    std::fs::read(path).is_ok_and(|file| sha256(&file) == *hash)
+                }
+                _ => true,
+            })
+        };
+        let (intact, damaged) = spawn_blocking(check).await.map_err(RunError::Task)?;
+        for row in damaged {
+            tracing::warn!(miner = %row.miner.uid, utterance = row.utterance_index, "the reply's audio is damaged: it is played again");
+            self.ledger.forget(&self.challenge, row.miner, row.utterance_index).await?;
+        }
+        Ok(intact)
+    }
+
+    /// Plays utterances to one miner, one after the other.
+    async fn play_all(
+        &self,
+        miner: MinerKey,
+        connection: &dyn MinerConnection,
+        indices: &[u32],
+        sources: &Sources,
+        sender: &mpsc::UnboundedSender<ResultRow>,
+    ) -> Result<(), RunError> {
+        for &index in indices {
+            let row = match sources.get(index).await {
+                Ok(source) => {
+                    let uid = &self.challenge.challenge_uid;
+                    let played = play_utterance(connection, uid, &source, &self.play).await;
+                    let channels = source.channels;
+                    drop(source);
+                    match played {
+                        Ok(reply) => self.keep(miner, index, channels, reply).await?,
+                        Err(failure) => failed(miner, index, failure),
+                    }
+                }
+                Err(error) => blank(miner, index, error),
+            };
+            self.ledger.record(&self.challenge, &row).await?;
+            self.observer.observe(match &row.outcome {
+                Ok(_) => RunEvent::Played {
+                    miner: miner.uid,
+                    utterance_index: index,
+                    reply_sec: row.reply.frames as f64 / f64::from(SAMPLE_RATE_HZ),
+                },
+                Err(error) => RunEvent::Failed { miner: miner.uid, utterance_index: index, error: error.clone() },
+            });
+            // Fails only when the run itself has failed and nobody counts any more.
+            if sender.send(row).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a reply's audio; gives the row that names it.
+    async fn keep(
+        &self,
+        miner: MinerKey,
+        index: u32,
+        channels: u16,
+        reply: PlayedReply,
+    ) -> Result<ResultRow, RunError> {
+        let path = self.layout.predicted(miner, index);
+        let write = move || {
+            let PlayedReply { session_id, pcm, frames_in, timeline, wall } = reply;
+            let frames = pcm.len() / (usize::from(SampleFormat::S16.width()) * usize::from(channels.max(1)));
+            let wav = Wav::wrap(&pcm, SampleFormat::S16, channels, SampleRate::HZ_24K)?;
+            drop(pcm);
+            write_atomic(&path, |file| file.write_all(&wav))
+                .map_err(|source| RunError::File { path: path.clone(), source })?;
+            let record = ReplyRecord {
+                session_id: Some(session_id),
+                frames_in,
+                timeline,
+                wall,
+                frames: frames as u64,
+                wav_bytes: wav.len() as u64,
+            };
+            Ok::<_, RunError>((record, sha256(&wav)))
+        };
+        let (reply, hash) = spawn_blocking(write).await.map_err(RunError::Task)??;
+        Ok(ResultRow { miner, utterance_index: index, reply, outcome: Ok(hash), score: None })
+    }
+
+    /// What each utterance's translation should be.
+    pub(super) fn reference_texts(&self) -> BTreeMap<u32, String> {
+        let text = |utterance: &super::UtteranceRow| (utterance.index, self.references.text(&utterance.utterance_id));
+        self.challenge.utterances.iter().map(text).collect()
+    }
+}
+
+fn failed(miner: MinerKey, index: u32, failure: PlayFailure) -> ResultRow {
+    let mut row = blank(miner, index, failure.error.to_string());
+    row.reply.session_id = failure.session_id;
+    row.reply.wall.total_sec = failure.wall.as_secs_f64();
+    row
+}
+
+fn blank(miner: MinerKey, index: u32, error: String) -> ResultRow {
+    let reply = ReplyRecord {
+        session_id: None,
+        frames_in: 0,
+        timeline: taonet_babelbit_core::scoring::Timeline::default(),
+        wall: WallClock::default(),
+        frames: 0,
+        wav_bytes: 0,
+    };
+    ResultRow { miner, utterance_index: index, reply, outcome: Err(error), score: None }
+}
+
+/// Rows by miner, each miner's by utterance.
+pub(super) fn by_miner(rows: Vec<ResultRow>) -> HashMap<MinerKey, Vec<ResultRow>> {
+    let mut miners: HashMap<MinerKey, Vec<ResultRow>> = HashMap::new();
+    for row in rows {
+        miners.entry(row.miner).or_default().push(row);
+    }
+    miners
+}

@@ -1,0 +1,114 @@
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use taonet_babelbit_core::scoring::ScoreResult;
+use tokio::task::spawn_blocking;
+
+use super::ChallengeRun;
+use crate::runner::RunError;
+use crate::runner::events::RunEvent;
+use crate::runner::ledger::{MinerKey, ResultRow, StoredScore};
+use crate::runner::scorer::read_candidate;
+use crate::scorer::Candidate;
+
+/// Scores utterance after utterance, each as soon as every miner has replied to it or failed.
+///
+/// Only the replies to the utterance that is next are held in memory: they are handed to the scorer as they come in.
+/// Replies to later ones wait on disk, however far a fast miner is ahead of a slow one.
+pub(super) struct Batches {
+    run: Arc<ChallengeRun>,
+    miners: HashSet<MinerKey>,
+    /// Utterances that are not scored, the next one first.
+    waiting: VecDeque<u32>,
+    /// What came in, by utterance; the next one's complete replies are in `candidates` instead.
+    rows: BTreeMap<u32, Vec<ResultRow>>,
+    /// Who is done with the next utterance.
+    done: HashSet<MinerKey>,
+    candidates: Vec<(MinerKey, Candidate)>,
+}
+
+impl Batches {
+    pub(super) fn new(run: Arc<ChallengeRun>, miners: HashSet<MinerKey>, known: Vec<ResultRow>) -> Self {
+        let mut rows: BTreeMap<u32, Vec<ResultRow>> = BTreeMap::new();
+        for row in known {
+            rows.entry(row.utterance_index).or_default().push(row);
+        }
+        let waiting = run.indices().collect();
+        Self { run, miners, waiting, rows, done: HashSet::new(), candidates: Vec::new() }
+    }
+
+    /// Takes what came of one utterance with one miner.
+    pub(super) async fn add(&mut self, row: ResultRow) -> Result<(), RunError> {
+        let index = row.utterance_index;
+        self.rows.entry(index).or_default().push(row);
+        if self.waiting.front() == Some(&index) { self.advance().await } else { Ok(()) }
+    }
+
+    /// Scores as far as it can.
+    pub(super) async fn advance(&mut self) -> Result<(), RunError> {
+        while let Some(&index) = self.waiting.front() {
+            for row in self.rows.remove(&index).unwrap_or_default() {
+                self.done.insert(row.miner);
+                if row.awaits_score() {
+                    self.prepare(row).await?;
+                }
+            }
+            if !self.miners.is_subset(&self.done) {
+                return Ok(());
+            }
+            self.score(index).await?;
+            self.waiting.pop_front();
+            self.done.clear();
+        }
+        Ok(())
+    }
+
+    /// To be called when every miner has played everything.
+    pub(super) async fn finish(mut self) -> Result<(), RunError> {
+        self.advance().await
+    }
+
+    async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
+        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == row.utterance_index);
+        let Some(Ok(source)) = utterance.map(|utterance| &utterance.source) else { return Ok(()) };
+        let (source_sec, channels) = (source.duration_sec(), source.channels);
+        let run = Arc::clone(&self.run);
+        let miner = row.miner;
+        let prepare = move || {
+            let path = run.layout.predicted(row.miner, row.utterance_index);
+            let candidate =
+                read_candidate(&row, &path, source_sec, channels).map_err(|source| RunError::File { path, source })?;
+            run.scorer.prepare(&candidate);
+            Ok::<_, RunError>(candidate)
+        };
+        let candidate = spawn_blocking(prepare).await.map_err(RunError::Task)??;
+        self.candidates.push((miner, candidate));
+        Ok(())
+    }
+
+    async fn score(&mut self, index: u32) -> Result<(), RunError> {
+        let mut replies = std::mem::take(&mut self.candidates);
+        if replies.is_empty() {
+            return Ok(());
+        }
+        // Scores must not depend on who answered first.
+        replies.sort_by_key(|(miner, _)| *miner);
+        let (miners, candidates): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
+        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index);
+        let utterance_id = utterance.map(|utterance| utterance.utterance_id.clone()).unwrap_or_default();
+        let run = Arc::clone(&self.run);
+        let score = move || {
+            let reference = run.references.find(&utterance_id);
+            run.scorer.score(reference.as_ref(), &candidates)
+        };
+        let results: Vec<ScoreResult> = spawn_blocking(score).await.map_err(RunError::Task)?;
+        if results.len() != miners.len() {
+            return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
+        }
+        let scores: Vec<_> = miners.into_iter().zip(results.into_iter().map(StoredScore::from)).collect();
+        self.run.ledger.score(&self.run.challenge, index, &scores).await?;
+        let scores = scores.iter().map(|(miner, score)| (miner.uid, score.result.score)).collect();
+        self.run.observer.observe(RunEvent::Scored { utterance_index: index, scores });
+        Ok(())
+    }
+}

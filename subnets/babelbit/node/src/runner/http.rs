@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, MinerRequest, PredictResponse};
+use taonet_wire::{Peer, PeerError, SignedClient};
+
+use super::connection::{CallError, MinerConnection, PredictCall};
+use super::miners::MinerEntry;
+
+const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
+const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
+
+/// A miner behind its axon: one signed POST per message, all to the same route.
+#[derive(Debug, Clone)]
+pub struct HttpMiner {
+    client: SignedClient,
+    peer: Peer,
+    url: String,
+    path: String,
+}
+
+/// A `predict` request around a frame that many miners share. Field order is the order on the wire.
+#[derive(Serialize)]
+struct PredictBody<'a> {
+    kind: &'static str,
+    session_id: &'a str,
+    audio_b64: &'a str,
+    in_eos: bool,
+}
+
+impl HttpMiner {
+    /// A connection to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
+    ///
+    /// The largest answer is the client's limit: give it [`super::PlaySettings::max_answer_bytes`].
+    ///
+    /// # Errors
+    /// [`PeerError`] when the miner's host cannot be signed for.
+    pub fn new(client: SignedClient, miner: &MinerEntry, predict_path: &str) -> Result<Self, PeerError> {
+        let peer = Peer::new(miner.hotkey, miner.address.host(), miner.address.port())?;
+        let mut url = miner.address.url().clone();
+        let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_start_matches('/'));
+        url.set_path(&path);
+        Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        message: &'static str,
+        body: Result<Vec<u8>, serde_json::Error>,
+        timeout: Duration,
+    ) -> Result<T, CallError> {
+        let body = Bytes::from(body.map_err(|error| CallError::Transport(error.to_string()))?);
+        let headers = self
+            .client
+            .signer()
+            .headers(&self.peer, &Method::POST, &self.path, message, timeout, &body)
+            .map_err(|error| CallError::Identity(error.to_string()))?;
+        let answer = self.client.post(&self.url, headers, body, timeout).await.map_err(call_error)?;
+        read_answer(&answer)
+    }
+}
+
+impl MinerConnection for HttpMiner {
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        let body = serde_json::to_vec(&MinerRequest::Init(request));
+        self.call(INIT_MESSAGE, body, timeout).boxed()
+    }
+
+    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        let PredictCall { session_id, audio_b64, in_eos } = &call;
+        let body = PredictBody { kind: "predict", session_id, audio_b64, in_eos: *in_eos };
+        self.call(PREDICT_MESSAGE, serde_json::to_vec(&body), timeout).boxed()
+    }
+}
+
+/// Reads an answer in two steps, so that an object with `error` counts as a refusal whatever else it lacks.
+fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
+    let parse = |error: serde_json::Error| CallError::Parse(error.to_string());
+    let value: Value = serde_json::from_slice(answer).map_err(parse)?;
+    let Value::Object(object) = &value else { return Err(CallError::InvalidPayloadType) };
+    match object.get("error") {
+        Some(Value::String(text)) => Err(CallError::Refused(text.chars().take(300).collect())),
+        Some(other) => Err(CallError::Refused(other.to_string().chars().take(300).collect())),
+        None => serde_json::from_value(value).map_err(parse),
+    }
+}
+
+fn call_error(error: taonet_wire::CallError) -> CallError {
+    use taonet_wire::CallError as Wire;
+    match error {
+        Wire::Timeout { after } => CallError::Timeout(after),
+        Wire::Status { status, text } => CallError::Status { status: status.as_u16(), body: text },
+        Wire::TooLarge { limit } => CallError::TooLarge { limit },
+        Wire::NotJson(error) => CallError::Parse(error.to_string()),
+        Wire::Signing(error) => CallError::Identity(error.to_string()),
+        other => CallError::Transport(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use serde_json::json;
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use taonet_primitives::{Hotkey, Uid};
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, ClientConfig, Signer};
+use wiremock::matchers::{body_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+use crate::runner::miners::AddressPolicy;
+
+const LIMIT: usize = 1_000;
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn connect(address: &str) -> HttpMiner {
+    let keypair = Keypair::from_uri("//Alice").unwrap();
+    let config = ClientConfig { max_response_bytes: LIMIT, ..ClientConfig::default() };
+    let client = SignedClient::new(Signer::new(keypair, "1.2.3.4", BabelbitScheme::axon()), config).unwrap();
+    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let miner = MinerEntry {
+        uid: Uid(1),
+        hotkey: Hotkey::from_bytes([7; 32]),
+        address: policy.resolve(address).unwrap(),
+        name: None,
+    };
+    HttpMiner::new(client, &miner, "v1/predict").unwrap()
+}
+
+fn predict() -> PredictCall {
+    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: true }
+}
+
+async fn answer(template: ResponseTemplate) -> Result<PredictResponse, CallError> {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(template).mount(&server).await;
+    connect(&server.uri()).predict(predict(), Duration::from_millis(500)).await
+}
+
+#[tokio::test]
+async fn messages_are_signed_and_named() {
+    let server = MockServer::start().await;
+    let hotkey = Hotkey::from_bytes([7; 32]).to_string();
+    let init = json!({
+        "kind": "init", "challenge_uid": "c1", "utterance_id": "c1:0", "language": "fr", "sample_rate_hz": 24_000,
+        "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
+    });
+    let mut opened = init.clone();
+    opened["ready"] = json!(true);
+    opened["session_id"] = json!("s1");
+    Mock::given(path("/base/v1/predict"))
+        .and(header("name", "BBAudioMinerInitPayload"))
+        .and(header("timeout", "600.0"))
+        .and(header("bt_header_axon_hotkey", hotkey.as_str()))
+        .and(header("bt_header_axon_ip", "127.0.0.1"))
+        .and(body_json(&init))
+        .respond_with(ResponseTemplate::new(200).set_body_json(opened))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/base/v1/predict"))
+        .and(header("name", "BBAudioMinerPredictPayload"))
+        .and(body_json(json!({"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true})))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1", "out_eos": true})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let miner = connect(&format!("{}/base/", server.uri()));
+    let request = InitRequest {
+        challenge_uid: "c1".into(),
+        utterance_id: "c1:0".into(),
+        language: Some("fr".into()),
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.into(),
+        channels: 1,
+    };
+    assert_eq!(miner.init(request, Duration::from_mins(10)).await.unwrap().session_id, "s1");
+    assert!(miner.predict(predict(), TIMEOUT).await.unwrap().out_eos);
+}
+
+#[tokio::test]
+async fn answers_that_are_none_have_the_texts_of_the_record() {
+    let json = |value: serde_json::Value| ResponseTemplate::new(200).set_body_json(value);
+    let long = "x".repeat(400);
+    for (template, message) in [
+        (ResponseTemplate::new(503).set_body_string("no room"), "503:no room".to_owned()),
+        (ResponseTemplate::new(500).set_body_string(&long), format!("500:{}", "x".repeat(300))),
+        (ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), "302:".to_owned()),
+        (json(json!([])), "invalid_payload_type".to_owned()),
+        (json(json!("text")), "invalid_payload_type".to_owned()),
+        (json(json!({"session_id": "s1", "error": "unknown session"})), "unknown session".to_owned()),
+        (json(json!({"error": {"code": 1}})), "{\"code\":1}".to_owned()),
+        (json(json!({"out_eos": true})), "parse:missing field `session_id`".to_owned()),
+        (json(json!({"session_id": "s1", "audio_b64": "A".repeat(LIMIT)})), format!("answer exceeds {LIMIT} bytes")),
+        (json(json!({})).set_delay(TIMEOUT), "timeout after 0.5s".to_owned()),
+    ] {
+        assert_eq!(answer(template).await.unwrap_err().to_string(), message);
+    }
+    let garbage = answer(ResponseTemplate::new(200).set_body_string("<html>")).await.unwrap_err();
+    assert!(garbage.to_string().starts_with("parse:expected value"), "{garbage}");
+}
+
+#[tokio::test]
+async fn a_miner_that_is_not_there() {
+    let gone = connect("127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
+    assert!(gone.to_string().starts_with("ConnectionError:cannot connect to 127.0.0.1:1"), "{gone}");
+}

@@ -1,0 +1,224 @@
+// Times come from a paused clock and are exact.
+#![allow(clippy::float_cmp)]
+
+use std::time::Duration;
+
+use super::*;
+use crate::runner::testing::{Asked, ScriptedMiner, Step, source, wav};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn settings() -> PlaySettings {
+    PlaySettings::default()
+}
+
+async fn play(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> Result<PlayedReply, PlayFailure> {
+    play_utterance(miner, "c", &source(0, frames), settings).await
+}
+
+async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> String {
+    play(miner, frames, settings).await.unwrap_err().error.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
+    let miner = ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
+        // The miner's own cadence is ignored.
+        response.frame_rate_hz = 50.0;
+        response.frame_samples = 480;
+        Ok(Duration::ZERO)
+    });
+    let source = Source::from_wav(0, "c:0".into(), "fr".into(), &wav(1_920, 12_000)).unwrap();
+    let reply = play_utterance(&miner, "c", &source, &settings()).await.unwrap();
+    let asked = miner.asked();
+    let Asked::Init { request, timeout } = &asked[0] else { panic!("{asked:?}") };
+    assert_eq!(*timeout, Duration::from_mins(10));
+    assert_eq!(
+        *request,
+        InitRequest {
+            challenge_uid: "c".into(),
+            utterance_id: "c:0".into(),
+            language: Some("fr".into()),
+            sample_rate_hz: 24_000,
+            frame_rate_hz: 12.5,
+            frame_samples: 1_920,
+            dtype: "float32le".into(),
+            channels: 1,
+        }
+    );
+    assert_eq!(
+        asked[1..],
+        [Asked::Predict { bytes: 7_680, in_eos: false }, Asked::Predict { bytes: 7_680, in_eos: true }]
+    );
+    assert_eq!(reply.timeline, Timeline::new(vec![(1, 40), (2, 40)], 2));
+    assert_eq!((reply.frames_in, reply.pcm.len()), (2, 40));
+    assert_eq!(reply.session_id, "session of c:0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn later_utterances_open_with_the_short_deadline() {
+    let miner = ScriptedMiner::silent();
+    play_utterance(&miner, "c", &source(1, 1), &settings()).await.unwrap();
+    assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_ends_early_gets_no_further_frame() {
+    let miner = ScriptedMiner::new(|k, _| Step::sound(1_920, k == 2));
+    let reply = play(&miner, 5, &settings()).await.unwrap();
+    assert_eq!(miner.predicts(), 2);
+    assert_eq!((reply.frames_in, reply.timeline.eos_frame), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_frame_clock_does_not_see_how_long_a_miner_takes() {
+    let fast = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
+    let slow = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos).after(30 * MS));
+    let (fast, slow) = (play(&fast, 1, &settings()).await.unwrap(), play(&slow, 1, &settings()).await.unwrap());
+    assert_eq!(fast.timeline, slow.timeline);
+    assert_eq!(fast.timeline.completion(1), 0.16);
+    assert_eq!((fast.wall.total_sec, slow.wall.total_sec, slow.wall.after_source_sec), (0.0, 0.03, 0.03));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_is_asked_for() {
+    let miner = ScriptedMiner::new(|k, _| Step::sound(960, k == 3));
+    let reply = play(&miner, 2, &settings()).await.unwrap();
+    assert_eq!(miner.asked()[3], Asked::Predict { bytes: 0, in_eos: true });
+    assert_eq!(reply.timeline, Timeline::new(vec![(1, 3_840), (2, 3_840), (3, 3_840)], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_never_ends_uses_up_its_budget() {
+    let miner = ScriptedMiner::new(|_, _| Step::sound(0, false));
+    let settings = PlaySettings { drain_max_requests: 2, ..settings() };
+    let error = error(&miner, 2, &settings).await;
+    assert!(error.contains("drain budget was exhausted"), "{error}");
+    assert_eq!(miner.predicts(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_chunk_fails_at_once() {
+    let miner = ScriptedMiner::new(|_, _| Step::sound(0, false).after(20 * MS));
+    let settings = PlaySettings { chunk_timeout: 10 * MS, ..settings() };
+    assert_eq!(error(&miner, 3, &settings).await, "audio chunk response for frame 1/3 timed out after 0.01s");
+    assert_eq!(miner.predicts(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_frame_may_take_longer() {
+    let miner = ScriptedMiner::new(|k, call| Step::sound(0, call.in_eos).after(if k == 2 { 20 * MS } else { 5 * MS }));
+    let settings = PlaySettings { chunk_timeout: 10 * MS, drain_timeout: 50 * MS, ..settings() };
+    let reply = play(&miner, 2, &settings).await.unwrap();
+    assert_eq!(reply.wall.after_source_sec, 0.02);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_has_a_deadline() {
+    // 2 frames and one request for the rest: what it does not deliver in time fails it.
+    let miner =
+        ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO }));
+    let tight = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 10 * MS, ..settings() };
+    assert_eq!(error(&miner, 2, &tight).await, "drain response after final audio chunk timed out after 0.10s");
+    assert_eq!(miner.predicts(), 3);
+
+    // Each answer comes in time, but the time runs out before the reply ends.
+    let miner = ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k > 2 { 50 * MS } else { Duration::ZERO }));
+    let error = error(&miner, 2, &tight).await;
+    assert!(error.contains("drain timeout was exhausted"), "{error}");
+    assert_eq!(miner.predicts(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_has_a_minimum_of_time_even_after_a_slow_last_frame() {
+    let miner = ScriptedMiner::new(|k, _| Step::sound(0, k == 3).after(if k > 1 { 90 * MS } else { Duration::ZERO }));
+    let settings = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 100 * MS, ..settings() };
+    assert!(play(&miner, 2, &settings).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_request_has_the_miner_timeout() {
+    let miner = ScriptedMiner::new(|_, _| Step::sound(0, true).after(Duration::from_secs(9)));
+    let settings = PlaySettings { miner_timeout: Duration::from_secs(8), ..settings() };
+    assert_eq!(error(&miner, 1, &settings).await, "timeout after 8.0s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miner_that_never_opens_is_given_up() {
+    let miner = ScriptedMiner::silent().with_init(|_, _| Ok(Duration::MAX));
+    let failure = play(&miner, 1, &settings()).await.unwrap_err();
+    assert_eq!(failure.error.to_string(), "timeout after 600.0s");
+    assert_eq!((failure.session_id, failure.wall), (None, Duration::from_mins(10)));
+    assert_eq!((miner.inits(), miner.predicts()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_miner_opens_is_checked() {
+    type Change = fn(&mut InitResponse);
+    for (change, message) in [
+        ((|r| r.ready = false) as Change, "init response has ready false, expected true"),
+        (|r| r.session_id.clear(), "init response has session_id \"\", expected a name"),
+        (|r| r.challenge_uid = "d".into(), "init response has challenge_uid \"d\", expected \"c\""),
+        (|r| r.utterance_id = "c:1".into(), "init response has utterance_id \"c:1\", expected \"c:0\""),
+        (|r| r.dtype = "int16".into(), "init response has dtype \"int16\", expected \"float32le\""),
+        (|r| r.sample_rate_hz = 16_000, "init response has sample_rate_hz 16000, expected 24000"),
+        (|r| r.channels = 2, "init response has channels 2, expected 1"),
+        (|r| r.frame_rate_hz = f64::NAN, "init response has frame_rate_hz NaN, expected a positive number"),
+        (|r| r.frame_samples = 0, "init response has frame_samples 0, expected a positive number"),
+    ] {
+        let miner = ScriptedMiner::silent().with_init(move |_, response| {
+            change(response);
+            Ok(Duration::ZERO)
+        });
+        assert_eq!(error(&miner, 1, &settings()).await, message);
+        assert_eq!(miner.predicts(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_answers_fail_the_utterance_with_a_reason() {
+    let long = "A".repeat(4_000_000);
+    for (step, message) in [
+        (Step::text("AAAAA", true), "audio_b64 is not base64: "),
+        (Step::text("AAAA", true), "reply of 3 bytes is not a whole number of float32 samples on 1 channel(s)"),
+        (Step::text(long, true), "reply exceeds 96000 bytes of audio"),
+        (Step::error(CallError::status(503, b"no room")), "503:no room"),
+        (Step::error(CallError::Parse("expected value".into())), "parse:expected value"),
+        (Step::error(CallError::InvalidPayloadType), "invalid_payload_type"),
+        (Step::error(CallError::Refused("unknown session".into())), "unknown session"),
+        (Step::error(CallError::Transport("refused".into())), "ConnectionError:refused"),
+    ] {
+        let miner = ScriptedMiner::new(move |_, _| step.clone());
+        let settings = PlaySettings { max_reply: Duration::from_secs(1), ..settings() };
+        let error = error(&miner, 1, &settings).await;
+        assert!(error.starts_with(message), "{error} for {message}");
+    }
+    let miner = ScriptedMiner::new(|_, _| {
+        let mut step = Step::sound(0, true);
+        step.answer.as_mut().unwrap().session_id = "other".into();
+        step
+    });
+    assert_eq!(error(&miner, 1, &settings()).await, "session_id is \"other\", expected \"session of c:0\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_miner_that_streams_for_ever_is_cut_off() {
+    let miner = ScriptedMiner::new(|_, _| Step::sound(24_000, false));
+    let settings = PlaySettings { max_reply: Duration::from_secs(10), ..settings() };
+    assert_eq!(error(&miner, 200, &settings).await, "reply exceeds 960000 bytes of audio");
+    assert_eq!(miner.predicts(), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nan_becomes_silence() {
+    use base64::Engine as _;
+    let nan = base64::engine::general_purpose::STANDARD.encode(f32::NAN.to_le_bytes().repeat(3));
+    let miner = ScriptedMiner::new(move |_, _| Step::text(nan.clone(), true));
+    assert_eq!(play(&miner, 1, &settings()).await.unwrap().pcm, [0; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_init_that_fails_keeps_its_reason() {
+    let miner = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
+    assert_eq!(error(&miner, 1, &settings()).await, "RuntimeError:boom");
+}

@@ -1,0 +1,165 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring::{Gate, SpeechRate};
+use taonet_primitives::{Hotkey, Uid};
+
+use super::artifacts::MinerResult;
+use super::ledger::ResultRow;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RunOutcome {
+    /// Everything is played, scored and written.
+    Finished,
+    /// The engine delivered a part of the challenge; that part is played, scored and written.
+    Partial,
+    /// Every miner's score stood already.
+    AlreadyDone,
+    /// The engine has no challenge.
+    NoChallenge,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// How the run ended.
+    pub outcome: RunOutcome,
+    /// The challenge; empty when there was none.
+    pub challenge_uid: String,
+    /// Its contest.
+    pub challenge_type: ChallengeType,
+    /// Whether an earlier run began the challenge.
+    pub resumed: bool,
+    /// Utterances of the challenge.
+    pub utterances: usize,
+    /// Why the engine did not deliver all of it.
+    pub error: Option<String>,
+    /// One entry per miner with a score, in the order of their uids.
+    pub miners: Vec<MinerReport>,
+    /// Miners whose score was written by another program or in another directory.
+    pub scored_elsewhere: Vec<Uid>,
+    /// Real time of the run, in seconds.
+    pub wall_sec: f64,
+}
+
+/// One miner's part in a challenge. Means are over its utterances; null where nothing was measured.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MinerReport {
+    /// Its slot.
+    pub uid: Uid,
+    /// Its key.
+    pub hotkey: Hotkey,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Mean score, 0 to 1, not rounded.
+    pub score: f64,
+    /// Mean accuracy of what was compared, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Mean speaking rate as a ratio to the reference's.
+    pub rate_ratio: Option<f64>,
+    /// Mean time by which replies ended after the source, on the frame clock.
+    pub overshoot_sec: Option<f64>,
+    /// Mean time at which replies were heard to their end, on the frame clock.
+    pub effective_completion_sec: Option<f64>,
+    /// Mean real time from the last frame to the end of the reply.
+    pub wall_after_source_sec: Option<f64>,
+    /// Mean real time of an utterance.
+    pub wall_total_sec: Option<f64>,
+    /// Gates failed, with the number of utterances.
+    pub failed_gates: BTreeMap<Gate, usize>,
+    /// Whether every utterance was played to its end.
+    pub completed: bool,
+    /// Its utterances.
+    pub utterances: Vec<UtteranceReport>,
+}
+
+/// One utterance of a [`MinerReport`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UtteranceReport {
+    /// Position in the challenge, from 0.
+    pub index: u32,
+    /// The score, 0 to 1.
+    pub score: f64,
+    /// Closeness of meaning, 0 to 1.
+    pub accuracy: Option<f64>,
+    /// Speaking rate as a ratio to the reference's.
+    pub rate_ratio: Option<f64>,
+    /// By how much the reply ended after the source, on the frame clock.
+    pub overshoot_sec: Option<f64>,
+    /// When the reply was heard to its end, on the frame clock.
+    pub effective_completion_sec: Option<f64>,
+    /// Real time from the last frame to the end of the reply.
+    pub wall_after_source_sec: Option<f64>,
+    /// Real time of the utterance.
+    pub wall_total_sec: f64,
+    /// Gates failed.
+    pub failed_gates: Vec<Gate>,
+    /// The expected translation.
+    pub reference: String,
+    /// What was heard.
+    pub transcript: Option<String>,
+    /// Why the reply failed, or could not be scored.
+    pub error: Option<String>,
+}
+
+impl MinerReport {
+    pub(super) fn of(result: &MinerResult<'_>, name: Option<String>) -> Self {
+        let utterances: Vec<_> = result.rows.iter().map(|row| UtteranceReport::of(row, result)).collect();
+        let mut failed_gates = BTreeMap::new();
+        for gate in utterances.iter().flat_map(|utterance| &utterance.failed_gates) {
+            *failed_gates.entry(*gate).or_default() += 1;
+        }
+        let mean = |value: fn(&UtteranceReport) -> Option<f64>| {
+            let values: Vec<f64> = utterances.iter().filter_map(value).collect();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        };
+        Self {
+            uid: result.miner.uid,
+            hotkey: result.miner.hotkey,
+            name,
+            score: result.score(),
+            accuracy: mean(|utterance| utterance.accuracy),
+            rate_ratio: mean(|utterance| utterance.rate_ratio),
+            overshoot_sec: mean(|utterance| utterance.overshoot_sec),
+            effective_completion_sec: mean(|utterance| utterance.effective_completion_sec),
+            wall_after_source_sec: mean(|utterance| utterance.wall_after_source_sec),
+            wall_total_sec: mean(|utterance| Some(utterance.wall_total_sec)),
+            failed_gates,
+            completed: result.rows.len() == result.challenge.utterances.len()
+                && result.rows.iter().all(|row| row.outcome.is_ok()),
+            utterances,
+        }
+    }
+}
+
+impl UtteranceReport {
+    fn of(row: &ResultRow, result: &MinerResult<'_>) -> Self {
+        let score = row.score.as_ref();
+        let scored = score.map(|score| &score.result);
+        let ratio = match scored.map(|score| &score.speech_rate) {
+            Some(SpeechRate::Measured { ratio, .. }) => *ratio,
+            _ => None,
+        };
+        Self {
+            index: row.utterance_index,
+            score: row.score_or_zero(),
+            accuracy: scored.and_then(|score| score.accuracy),
+            rate_ratio: ratio,
+            overshoot_sec: scored.map(|score| score.latency.overshoot_sec),
+            effective_completion_sec: scored.map(|score| score.effective_completion_sec),
+            wall_after_source_sec: row.outcome.is_ok().then_some(row.reply.wall.after_source_sec),
+            wall_total_sec: row.reply.wall.total_sec,
+            failed_gates: match &row.outcome {
+                Ok(_) => score.map(|score| score.failed_gates.clone()).unwrap_or_default(),
+                Err(_) => vec![Gate::PredictionError],
+            },
+            reference: result.reference_texts.get(&row.utterance_index).cloned().unwrap_or_default(),
+            transcript: scored.and_then(|score| score.stt_text.clone()),
+            error: row.outcome.as_ref().err().cloned().or_else(|| scored.and_then(|score| score.score_error.clone())),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_primitives::Uid;
+use tokio::task::spawn_blocking;
+
+use super::artifacts::{MinerResult, write_status};
+use super::challenge_run::{ChallengeRun, by_miner};
+use super::connection::MinerConnection;
+use super::error::RunError;
+use super::events::{RunEvent, RunObserver};
+use super::files::{Layout, is_safe_name};
+use super::import::import;
+use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
+use super::past_scores::PastScores;
+use super::report::{MinerReport, RunOutcome, RunReport};
+use super::scorer::{References, ReplyScorer};
+use super::settings::RunnerSettings;
+use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
+
+/// A miner that takes part in a run.
+#[derive(Clone)]
+pub struct Miner {
+    /// Who it is.
+    pub key: MinerKey,
+    /// What people call it.
+    pub name: Option<String>,
+    /// How it is reached.
+    pub connection: Arc<dyn MinerConnection>,
+}
+
+/// Plays challenges. Holds the ledger, and with it the state directory, as long as it lives.
+pub struct Runner {
+    settings: RunnerSettings,
+    target_language: String,
+    ledger: Arc<Ledger>,
+    scorer: Arc<dyn ReplyScorer>,
+}
+
+impl Runner {
+    /// A runner on a state directory. Replies are expected in `target_language` (ISO 639-1).
+    ///
+    /// # Errors
+    /// [`RunError::Ledger`] when another runner works there, or the ledger cannot be opened.
+    pub async fn open(
+        settings: RunnerSettings,
+        target_language: &str,
+        scorer: Arc<dyn ReplyScorer>,
+    ) -> Result<Self, RunError> {
+        let ledger = Arc::new(Ledger::open(&settings.paths.state).await?);
+        Ok(Self { settings, target_language: target_language.to_owned(), ledger, scorer })
+    }
+
+    /// One round: takes up the challenge that an earlier run left unfinished, otherwise plays the engine's current one
+    /// to all miners that have no score in it.
+    ///
+    /// Dropping the future stops the run at once; the next one takes up from there.
+    ///
+    /// # Errors
+    /// [`RunError`] when the engine gives no challenge, or files or ledger fail. What goes wrong with one miner or one
+    /// utterance is part of the report.
+    pub async fn run_once(
+        &self,
+        engine: &EngineClient,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+    ) -> Result<RunReport, RunError> {
+        let started = Instant::now();
+        let kind = self.settings.challenge_type;
+        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
+        if let Some(challenge) = self.ledger.unfinished(kind, since).await? {
+            return self.play_known(challenge, true, miners, observer, started).await;
+        }
+        engine.authenticate_with_retry().await?;
+        let stream = if kind == ChallengeType::Solo { ChallengeKind::Solo } else { ChallengeKind::Main };
+        let first = engine.start_with_retry(stream).await?;
+        match self.ledger.find(&first.challenge_uid, kind).await? {
+            Some(challenge) if challenge.state != ChallengeState::Partial => {
+                self.play_known(challenge, true, miners, observer, started).await
+            }
+            _ => self.play(engine.prefetch_from(stream, first).await, miners, observer).await,
+        }
+    }
+
+    /// Plays a challenge that is fetched already.
+    ///
+    /// # Errors
+    /// [`RunError`] when files or ledger fail.
+    pub async fn play(
+        &self,
+        challenge: PrefetchedChallenge,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+    ) -> Result<RunReport, RunError> {
+        let started = Instant::now();
+        if challenge.challenge_uid.is_empty() || challenge.utterances.is_empty() {
+            return Ok(RunReport {
+                outcome: RunOutcome::NoChallenge,
+                challenge_uid: challenge.challenge_uid,
+                challenge_type: self.settings.challenge_type,
+                resumed: false,
+                utterances: 0,
+                error: challenge.error,
+                miners: Vec::new(),
+                scored_elsewhere: Vec::new(),
+                wall_sec: started.elapsed().as_secs_f64(),
+            });
+        }
+        if !is_safe_name(&challenge.challenge_uid) {
+            return Err(RunError::ChallengeUid(challenge.challenge_uid.chars().take(200).collect()));
+        }
+        let (paths, kind) = (self.settings.paths.clone(), self.settings.challenge_type);
+        let resumed = self.ledger.find(&challenge.challenge_uid, kind).await?.is_some();
+        let logs = paths.logs.clone();
+        let new = spawn_blocking(move || import(challenge, kind, &paths, &jiff::Zoned::now()))
+            .await
+            .map_err(RunError::Task)?
+            .map_err(|source| RunError::File { path: logs, source })?;
+        let challenge = self.ledger.begin(&new).await?;
+        // File names carry the row's timestamp: it must not be forgotten after they exist.
+        self.ledger.sync().await?;
+        self.play_known(challenge, resumed, miners, observer, started).await
+    }
+
+    /// Plays a challenge that is in the ledger.
+    async fn play_known(
+        &self,
+        challenge: ChallengeRow,
+        resumed: bool,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+        started: Instant,
+    ) -> Result<RunReport, RunError> {
+        let finished = self.ledger.finished_miners(&challenge).await?;
+        let elsewhere = self.scored_elsewhere(&challenge, miners).await?;
+        let (todo, done): (Vec<_>, Vec<_>) =
+            miners.iter().cloned().partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
+        for miner in &done {
+            observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
+        }
+        let challenge = Arc::new(challenge);
+        let run = Arc::new(ChallengeRun {
+            layout: Layout::new(&self.settings.paths, &challenge),
+            references: Arc::new(References::of(&challenge, &self.target_language)),
+            challenge: Arc::clone(&challenge),
+            ledger: Arc::clone(&self.ledger),
+            scorer: Arc::clone(&self.scorer),
+            observer: Arc::clone(&observer),
+            play: self.settings.play.clone(),
+        });
+        if !todo.is_empty() {
+            let sources = || challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok());
+            observer.observe(RunEvent::Challenge {
+                challenge_uid: challenge.challenge_uid.clone(),
+                challenge_type: challenge.challenge_type,
+                utterances: challenge.utterances.len(),
+                source_sec: sources().map(super::SourceInfo::duration_sec).sum(),
+                miners: todo.len(),
+                resumed,
+            });
+            Arc::clone(&run).run(&todo).await?;
+        }
+        let mut reports = self.write_files(&run, &todo).await?;
+        let names = |key: MinerKey| miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone());
+        for report in &mut reports {
+            report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
+        }
+        let outcome = match (todo.is_empty(), &challenge.error) {
+            (_, Some(_)) => RunOutcome::Partial,
+            (true, None) => RunOutcome::AlreadyDone,
+            (false, None) => RunOutcome::Finished,
+        };
+        let mut scored_elsewhere: Vec<Uid> = elsewhere.iter().map(|miner| miner.uid).collect();
+        scored_elsewhere.sort_unstable();
+        Ok(RunReport {
+            outcome,
+            challenge_uid: challenge.challenge_uid.clone(),
+            challenge_type: challenge.challenge_type,
+            resumed,
+            utterances: challenge.utterances.len(),
+            error: challenge.error.clone(),
+            miners: reports,
+            scored_elsewhere,
+            wall_sec: started.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Miners that have a score file in this challenge although the ledger does not know them.
+    async fn scored_elsewhere(
+        &self,
+        challenge: &ChallengeRow,
+        miners: &[Miner],
+    ) -> Result<HashSet<MinerKey>, RunError> {
+        let known: HashSet<_> = self.ledger.results(challenge).await?.into_iter().map(|row| row.miner).collect();
+        let scores = self.settings.paths.scores.clone();
+        let path = scores.clone();
+        let past = spawn_blocking(move || PastScores::read(&scores))
+            .await
+            .map_err(RunError::Task)?
+            .map_err(|source| RunError::File { path, source })?;
+        let strangers = miners.iter().map(|miner| miner.key).filter(|key| !known.contains(key));
+        Ok(strangers.filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key)).collect())
+    }
+
+    /// Writes the files of the miners that were played, and the challenge's status; reports on every miner with rows.
+    async fn write_files(&self, run: &Arc<ChallengeRun>, played: &[Miner]) -> Result<Vec<MinerReport>, RunError> {
+        let challenge = &run.challenge;
+        let texts = Arc::new(run.reference_texts());
+        let rules = self.settings.rules;
+        let mut rows: Vec<(MinerKey, Vec<ResultRow>)> =
+            by_miner(self.ledger.results(challenge).await?).into_iter().collect();
+        rows.sort_by_key(|(miner, _)| *miner);
+        let played: HashSet<_> = played.iter().map(|miner| miner.key).collect();
+        let observer = Arc::clone(&run.observer);
+        let mut reports = Vec::new();
+        for (miner, rows) in rows {
+            let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
+            let write = played.contains(&miner);
+            let job = move || {
+                let challenge = &*run.challenge;
+                let result = MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
+                if write {
+                    result.write(&run.layout).map_err(|source| file_error(&run.layout.miner(miner), source))?;
+                }
+                Ok::<_, RunError>(MinerReport::of(&result, None))
+            };
+            let report = spawn_blocking(job).await.map_err(RunError::Task)??;
+            if write {
+                // A part of a challenge is written, too, but its miners stay open for the rest.
+                if challenge.error.is_none() {
+                    self.ledger.finish_miner(challenge, miner).await?;
+                }
+                observer.observe(RunEvent::Written { miner: miner.uid, score: report.score });
+            }
+            reports.push(report);
+        }
+        // An earlier run may have been killed between the last miner's files and this.
+        let open = challenge.state == ChallengeState::Playing || !played.is_empty();
+        if challenge.error.is_none() && open && !reports.is_empty() {
+            let run = Arc::clone(run);
+            let scores: Vec<f64> = reports.iter().map(|report| report.score).collect();
+            let status = run.layout.status();
+            let write = move || write_status(&run.layout, &run.challenge, &scores, jiff::Timestamp::now());
+            spawn_blocking(write).await.map_err(RunError::Task)?.map_err(|source| file_error(&status, source))?;
+            self.ledger.finish(challenge).await?;
+        }
+        Ok(reports)
+    }
+}
+
+fn file_error(path: &Path, source: std::io::Error) -> RunError {
+    RunError::File { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,343 @@
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use taonet_primitives::Hotkey;
+
+use super::*;
+use crate::engine_client::Reference;
+use crate::runner::connection::CallError;
+use crate::runner::settings::RunPaths;
+use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
+
+mod resume;
+
+/// Five frames of source for each reference text.
+fn challenge(texts: &[&str]) -> PrefetchedChallenge {
+    let utterances = (0..texts.len()).map(|index| {
+        json!({
+            "challenge_uid": "challenge-1", "session_id": "s", "utterance_id": format!("challenge-1:{index}"),
+            "language": "fr", "utterance_index": index, "sample_rate_hz": 24_000, "channels": 1,
+            "sample_width_bytes": 2, "utterance_frames": 9_600, "audio_b64": STANDARD.encode(wav(9_600, 24_000)),
+        })
+    });
+    let references =
+        texts.iter().enumerate().map(|(index, text)| json!({"utterance_id": index, "reference_text": text}));
+    PrefetchedChallenge {
+        challenge_uid: "challenge-1".into(),
+        utterances: utterances.map(|utterance| serde_json::from_value(utterance).unwrap()).collect(),
+        error: None,
+        reference: Some(Reference {
+            document: json!({"utterances": references.collect::<Vec<_>>()}),
+            source: "http://engine/transcription".into(),
+        }),
+    }
+}
+
+fn settings(directory: &Path) -> RunnerSettings {
+    RunnerSettings::new(RunPaths {
+        logs: directory.join("logs"),
+        scores: directory.join("scores"),
+        status: directory.join("status"),
+        state: directory.join("state"),
+    })
+}
+
+async fn runner(directory: &Path) -> Runner {
+    Runner::open(settings(directory), "en", Arc::new(TextScorer)).await.unwrap()
+}
+
+fn key(uid: u8) -> MinerKey {
+    MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
+}
+
+fn miner(uid: u8, script: &Arc<ScriptedMiner>) -> Miner {
+    Miner { key: key(uid), name: None, connection: Arc::clone(script) as Arc<dyn MinerConnection> }
+}
+
+/// Answers every frame with a frame.
+fn parrot() -> Arc<ScriptedMiner> {
+    Arc::new(ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)))
+}
+
+fn miner_directory(directory: &Path, uid: u8) -> std::path::PathBuf {
+    directory.join(format!("logs/s2s/challenge-1/main/miner_{uid}__hk_{}", key(uid).hotkey))
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The files of a directory by name.
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+/// A miner's challenge run and challenge score.
+fn score_files(directory: &Path, uid: u8) -> (Value, Value) {
+    let scores = directory.join("scores");
+    let find = |kind: &str| {
+        let start = format!("challenge_{kind}_challenge-1_type_main_miner_{uid}_{kind}_");
+        let found: Vec<_> = names(&scores).into_iter().filter(|name| name.starts_with(&start)).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        read(&scores.join(&found[0]))
+    };
+    (find("run"), find("score"))
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn a_run_writes_every_file_in_its_layout() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let observer = move |event| seen.lock().unwrap().push(event);
+    let runner = runner(directory).await;
+    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(7, &parrot())], Arc::new(observer)).await.unwrap();
+    assert_eq!(report.outcome, RunOutcome::Finished);
+    assert!((report.miners[0].score - 0.4).abs() < 1e-12);
+
+    let home = miner_directory(directory, 7);
+    assert_eq!(names(&home), ["audio.tar", "predicted", "run.json", "source"]);
+    assert_eq!(names(&home.join("predicted")), ["utt_0000.wav", "utt_0001.wav"]);
+    assert_eq!(names(&home.join("source")), ["utt_0000.wav", "utt_0001.wav"]);
+    assert_eq!(std::fs::read(home.join("source/utt_0001.wav")).unwrap(), wav(9_600, 24_000));
+    let mut tar = tar::Archive::new(std::fs::File::open(home.join("audio.tar")).unwrap());
+    let members: Vec<_> =
+        tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().to_string_lossy().into_owned()).collect();
+    assert_eq!(
+        members,
+        ["predicted/utt_0000.wav", "predicted/utt_0001.wav", "source/utt_0000.wav", "source/utt_0001.wav"]
+    );
+
+    let text = std::fs::read_to_string(home.join("run.json")).unwrap();
+    assert!(
+        text.starts_with(
+            "{\n  \"challenge_uid\": \"challenge-1\",\n  \"challenge_type\": \"main\",\n  \"miner_uid\": 7,"
+        )
+    );
+    let log = read(&home.join("run.json"));
+    #[rustfmt::skip]
+    assert_eq!(keys(&log), [
+        "challenge_uid", "challenge_type", "miner_uid", "miner_hotkey", "protocol", "score_is_fallback",
+        "score_method", "completed", "score", "utterances",
+    ]);
+    let utterance = &log["utterances"][0];
+    #[rustfmt::skip]
+    assert_eq!(keys(utterance), [
+        "challenge_uid", "utterance_index", "utterance_id", "language", "miner_uid", "miner_hotkey",
+        "miner_session_id", "source_audio_path", "predicted_audio_path", "sample_rate_hz", "channels",
+        "sample_width_bytes", "dtype", "frame_rate_hz", "frame_samples", "frame_count_in", "frame_count_out",
+        "source_num_bytes", "predicted_num_bytes", "completed", "error", "latency_ms", "score", "score_is_fallback",
+        "score_method", "accuracy", "source_duration_sec", "predicted_duration_sec", "effective_completion_sec",
+        "reference_text", "transcript_text", "scoring_metadata_source", "score_breakdown",
+    ]);
+    assert_eq!(keys(&utterance["score_breakdown"]), ["speech_rate", "latency", "duplication"]);
+    #[rustfmt::skip]
+    assert_eq!(keys(&utterance["score_breakdown"]["duplication"]), [
+        "raw_score", "final_score", "penalty_factor", "duplicate_pressure", "max_peer_similarity",
+        "similarity_threshold", "gamma", "min_score_for_pressure", "score_epsilon",
+    ]);
+    for (field, expected) in [
+        ("dtype", json!("int16")),
+        ("frame_count_in", json!(5)),
+        ("frame_count_out", json!(5)),
+        ("frame_rate_hz", json!(12.5)),
+        ("source_num_bytes", json!(19_244)),
+        ("predicted_num_bytes", json!(19_244)),
+        ("predicted_audio_path", json!("predicted/utt_0000.wav")),
+        ("error", Value::Null),
+        ("latency_ms", json!(0.480_000_000_000_000_04 * 1_000.0)),
+        ("scoring_metadata_source", json!("http://engine/transcription")),
+        ("reference_text", json!("0.2")),
+    ] {
+        assert_eq!(utterance[field], expected, "{field}");
+    }
+
+    let (run, score) = score_files(directory, 7);
+    #[rustfmt::skip]
+    assert_eq!(keys(&run), [
+        "log_file", "challenge_uid", "challenge_type", "miner_uid", "miner_hotkey", "utterances",
+        "challenge_summary", "protocol", "score_is_fallback", "score_method", "completed",
+    ]);
+    #[rustfmt::skip]
+    assert_eq!(keys(&run["utterances"][0]), [
+        "utterance_uid", "utterance_number", "reference_text", "transcript", "score", "accuracy",
+        "effective_completion_sec", "source_duration_sec", "predicted_duration_sec", "frame_count_in",
+        "frame_count_out", "predicted_num_bytes", "score_breakdown", "score_is_fallback", "score_method",
+        "completed", "error",
+    ]);
+    #[rustfmt::skip]
+    assert_eq!(keys(&score), [
+        "run_file", "challenge_uid", "challenge_type", "miner_uid", "miner_hotkey", "utterances",
+        "challenge_mean_U", "challenge_summary", "protocol", "score_is_fallback", "score_method", "completed",
+    ]);
+    assert_eq!(
+        score["utterances"][1],
+        json!({"utterance_uid": "challenge-1:1", "utterance_score": 0.6, "utterance_index": 1,
+               "score_is_fallback": false, "score_method": "semantic_audio_v1"})
+    );
+    assert_eq!(score["challenge_mean_U"], json!(0.4));
+    assert_eq!(
+        score["challenge_summary"],
+        json!({"average_U_best_early": 0.4, "accuracy": 0.9, "effective_completion_sec": 0.48,
+               "completed_utterances": 2, "total_utterances": 2})
+    );
+    assert!(Path::new(run["log_file"].as_str().unwrap()).exists());
+    assert!(Path::new(score["run_file"].as_str().unwrap()).exists());
+    // Both names carry one timestamp.
+    let stamps: Vec<_> =
+        names(&directory.join("scores")).iter().map(|name| name[name.len() - 20..].to_owned()).collect();
+    assert_eq!(stamps[0], stamps[1]);
+
+    let status = read(&directory.join("status/challenge-1__main.json"));
+    #[rustfmt::skip]
+    assert_eq!(keys(&status), [
+        "challenge_uid", "challenge_type", "processed_at", "miner_count", "total_dialogues", "mean_score", "metadata",
+    ]);
+    assert_eq!((&status["miner_count"], &status["total_dialogues"]), (&json!(1), &json!(2)));
+    let last = events.lock().unwrap().last().cloned();
+    assert!(matches!(last, Some(RunEvent::Written { miner: Uid(7), .. })), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_miner_that_fails_is_recorded_and_costs_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let boom = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
+    let miners = [miner(1, &Arc::new(boom)), miner(2, &parrot())];
+    let report = runner(directory.path()).await.play(challenge(&["0.5"]), &miners, Arc::new(())).await.unwrap();
+    assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.0, 0.5]);
+    assert_eq!(report.miners[0].failed_gates.values().sum::<usize>(), 1);
+    let log = read(&miner_directory(directory.path(), 1).join("run.json"));
+    let utterance = &log["utterances"][0];
+    for (field, expected) in [
+        ("completed", json!(false)),
+        ("error", json!("RuntimeError:boom")),
+        ("score_method", json!("prediction_error")),
+        ("score_breakdown", json!({"prediction_error": "RuntimeError:boom"})),
+        ("reference_text", json!("0.5")),
+        ("predicted_audio_path", Value::Null),
+        ("miner_session_id", Value::Null),
+        ("frame_rate_hz", json!(0.0)),
+        ("frame_count_in", json!(0)),
+    ] {
+        assert_eq!(utterance[field], expected, "{field}");
+    }
+    assert_eq!(log["completed"], json!(false));
+    let (run, _) = score_files(directory.path(), 1);
+    assert_eq!(run["utterances"][0]["transcript"], Value::Null);
+    assert_eq!(score_files(directory.path(), 2).0["utterances"][0]["transcript"], json!("0.5"));
+}
+
+#[tokio::test]
+async fn a_blank_transcript_is_null() {
+    let directory = tempfile::tempdir().unwrap();
+    runner(directory.path()).await.play(challenge(&["0.0"]), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(score_files(directory.path(), 1).0["utterances"][0]["transcript"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let slow = Arc::new(ScriptedMiner::new(|_, call| Step::sound(0, call.in_eos).after(Duration::from_millis(100))));
+    let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let mut settings = settings(directory.path());
+    settings.play.chunk_timeout = Duration::from_millis(300);
+    let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+    let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
+    let observer = move |event: RunEvent| match event {
+        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => seen.lock().unwrap().push(miner.0),
+        _ => {}
+    };
+    let report = runner.play(challenge(&["0.5", "0.5"]), &miners, Arc::new(observer)).await.unwrap();
+    // The fast one has played everything before the others have played anything.
+    assert_eq!(events.lock().unwrap()[..2], [3, 3]);
+    assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
+    let error = report.miners[1].utterances[1].error.as_deref();
+    assert_eq!(error, Some("audio chunk response for frame 1/5 timed out after 0.30s"));
+}
+
+#[tokio::test]
+async fn an_utterance_that_cannot_be_played_costs_only_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut challenge = challenge(&["0.5", "0.5", "0.5"]);
+    challenge.utterances[1].channels = 2;
+    let parrot = parrot();
+    let report = runner(directory.path()).await.play(challenge, &[miner(1, &parrot)], Arc::new(())).await.unwrap();
+    let scores: Vec<_> = report.miners[0].utterances.iter().map(|utterance| utterance.score).collect();
+    assert_eq!(scores, [0.5, 0.0, 0.5]);
+    assert_eq!(
+        report.miners[0].utterances[1].error.as_deref(),
+        Some("ValueError:source audio channels mismatch: declared 2, got 1")
+    );
+    assert_eq!(parrot.inits(), 2);
+}
+
+#[tokio::test]
+async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let error = "AudioChallengeError:Failed to advance source-audio session: HTTP 503";
+    let mut part = challenge(&["0.2", "0.6"]);
+    part.utterances.truncate(1);
+    part.error = Some(error.into());
+    let parrot = parrot();
+    let runner = runner(directory).await;
+    let report = runner.play(part, &[miner(1, &parrot)], Arc::new(())).await.unwrap();
+    assert_eq!((report.outcome, report.error.as_deref()), (RunOutcome::Partial, Some(error)));
+    let (run, score) = score_files(directory, 1);
+    assert_eq!(
+        (&score["challenge_mean_U"], &score["completed"], &score["error"]),
+        (&json!(0.2), &json!(false), &json!(error))
+    );
+    assert_eq!(run["utterances"][0]["completed"], json!(true));
+    assert_eq!(names(&directory.join("status")), [""; 0]);
+
+    // The whole challenge: only the rest is played, and the same files are written again.
+    let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
+    assert_eq!((report.outcome, report.resumed), (RunOutcome::Finished, true));
+    assert_eq!(parrot.inits(), 2);
+    let (_, score) = score_files(directory, 1);
+    assert_eq!(
+        (&score["challenge_mean_U"], &score["completed"], score.get("error")),
+        (&json!(0.4), &json!(true), None)
+    );
+    assert_eq!(names(&directory.join("status")), ["challenge-1__main.json"]);
+}
+
+#[tokio::test]
+async fn without_a_reference_replies_get_error_results() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut challenge = challenge(&["0.5"]);
+    challenge.reference = None;
+    let report = runner(directory.path()).await.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!((report.miners[0].score, report.miners[0].completed), (0.0, true));
+}
+
+#[tokio::test]
+async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = runner(directory.path()).await;
+    for name in ["../../etc", "a/b", ".."] {
+        let challenge = PrefetchedChallenge { challenge_uid: name.into(), ..challenge(&["0.5"]) };
+        let error = runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap_err();
+        assert!(matches!(error, RunError::ChallengeUid(_)));
+    }
+    let none = PrefetchedChallenge { utterances: Vec::new(), ..challenge(&[]) };
+    let report = runner.play(none, &[], Arc::new(())).await.unwrap();
+    assert_eq!(report.outcome, RunOutcome::NoChallenge);
+    assert_eq!(names(&directory.path().join("logs")), [""; 0]);
+}

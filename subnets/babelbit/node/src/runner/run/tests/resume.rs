@@ -1,0 +1,150 @@
+use super::*;
+
+fn three() -> PrefetchedChallenge {
+    challenge(&["0.2", "0.6", "0.7"])
+}
+
+/// Every file below a directory with its content; names and texts without what differs from run to run.
+fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(path) = open.pop() {
+        for entry in std::fs::read_dir(&path).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                open.push(entry.path());
+                continue;
+            }
+            let name = entry.path().strip_prefix(directory).unwrap().to_string_lossy().into_owned();
+            if name.starts_with("state/") {
+                continue;
+            }
+            let bytes = std::fs::read(entry.path()).unwrap();
+            let text = String::from_utf8_lossy(&bytes).replace(&*directory.to_string_lossy(), "");
+            let timeless = |text: &str| -> String {
+                let lines = text.lines().filter(|line| !line.contains("\"processed_at\""));
+                let lines: Vec<_> =
+                    lines.map(|line| line.rsplit_once("_20").map_or(line, |(start, _)| start)).collect();
+                lines.join("\n")
+            };
+            found.insert(timeless(&name), timeless(&text));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetition() {
+    let whole = tempfile::tempdir().unwrap();
+    let miners = || [miner(1, &parrot()), miner(2, &parrot())];
+    let events = Arc::new(Mutex::new(0));
+    let counter = Arc::clone(&events);
+    let observer = move |_| *counter.lock().unwrap() += 1;
+    runner(whole.path()).await.play(three(), &miners(), Arc::new(observer)).await.unwrap();
+    let expected = files(whole.path());
+    let events = *events.lock().unwrap();
+    // Start, six replies, three batches, two miners' files.
+    assert_eq!(events, 12);
+
+    for cut in 1..=events {
+        let directory = tempfile::tempdir().unwrap();
+        let scripts = [parrot(), parrot()];
+        let miners = [miner(1, &scripts[0]), miner(2, &scripts[1])];
+        let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
+        let counter = Mutex::new(0);
+        let observer = move |_: RunEvent| {
+            let mut count = counter.lock().unwrap();
+            *count += 1;
+            if *count == cut {
+                let _ = stop.send(());
+            }
+        };
+        {
+            let first = runner(directory.path()).await;
+            tokio::select! {
+                biased;
+                _ = stopped.recv() => {}
+                _ = first.play(three(), &miners, Arc::new(observer)) => {}
+            }
+        }
+        let before = scripts.iter().map(|script| script.inits()).sum::<usize>();
+        let second = runner(directory.path()).await;
+        let report = second.play(three(), &miners, Arc::new(())).await.unwrap();
+        assert_eq!(report.miners.len(), 2, "cut at {cut}");
+        assert!(report.miners.iter().all(|miner| (miner.score - 0.5).abs() < 1e-12 && miner.utterances.len() == 3));
+        // At most the utterance that was under way with each miner is played again.
+        let again = scripts.iter().map(|script| script.inits()).sum::<usize>() - 6;
+        assert!(before == 0 || again <= 2, "cut at {cut}: {again} utterances were played again");
+        assert_eq!(files(directory.path()), expected, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_done_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = parrot();
+    let runner = runner(directory.path()).await;
+    runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+    let before = files(directory.path());
+    let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+    assert_eq!((report.outcome, report.miners.len()), (RunOutcome::AlreadyDone, 1));
+    assert!((report.miners[0].score - 0.5).abs() < 1e-12);
+    assert_eq!(script.inits(), 3);
+    assert_eq!(files(directory.path()), before);
+
+    // A miner that comes later is played alone; one miner's files do not stand in its way.
+    let late = parrot();
+    let report = runner.play(three(), &[miner(1, &script), miner(2, &late)], Arc::new(())).await.unwrap();
+    assert_eq!((report.outcome, report.miners.len()), (RunOutcome::Finished, 2));
+    assert_eq!((script.inits(), late.inits()), (3, 3));
+}
+
+#[tokio::test]
+async fn score_files_of_other_programs_count() {
+    let directory = tempfile::tempdir().unwrap();
+    let scores = directory.path().join("scores");
+    std::fs::create_dir_all(&scores).unwrap();
+    let other = json!({"challenge_uid": "challenge-1", "miner_uid": 1, "miner_hotkey": key(1).hotkey});
+    std::fs::write(scores.join("other.json"), other.to_string()).unwrap();
+    let (first, second) = (parrot(), parrot());
+    let miners = [miner(1, &first), miner(2, &second)];
+    let report = runner(directory.path()).await.play(three(), &miners, Arc::new(())).await.unwrap();
+    assert_eq!((first.inits(), second.inits()), (0, 3));
+    assert_eq!(report.scored_elsewhere, [Uid(1)]);
+    assert_eq!(report.miners.len(), 1);
+}
+
+#[tokio::test]
+async fn a_damaged_reply_is_played_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = parrot();
+    let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
+    let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
+    let miners = [miner(1, &script), miner(2, &dead)];
+    let observer = move |event: RunEvent| {
+        if matches!(event, RunEvent::Played { utterance_index: 2, .. }) {
+            let _ = stop.send(());
+        }
+    };
+    {
+        let first = runner(directory.path()).await;
+        tokio::select! {
+            biased;
+            _ = stopped.recv() => {}
+            _ = first.play(three(), &miners, Arc::new(observer)) => {}
+        }
+    }
+    let reply = miner_directory(directory.path(), 1).join("predicted/utt_0001.wav");
+    std::fs::write(&reply, "torn").unwrap();
+    let second = runner(directory.path()).await;
+    second.play(three(), &[miner(1, &script), miner(2, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(script.inits(), 4);
+    assert_ne!(std::fs::read(&reply).unwrap(), b"torn");
+}
+
+#[tokio::test]
+async fn two_runners_do_not_share_a_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = runner(directory.path()).await;
+    let second = Runner::open(settings(directory.path()), "en", Arc::new(TextScorer)).await;
+    assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is working in ")));
+}

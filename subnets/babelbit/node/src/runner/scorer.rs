@@ -1,0 +1,78 @@
+use std::path::Path;
+
+use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
+use taonet_primitives::Seconds;
+
+use super::ledger::{ChallengeRow, ResultRow};
+use crate::scorer::{BatchScorer, Candidate};
+
+/// What scores the replies to an utterance. [`BatchScorer`] in production.
+pub trait ReplyScorer: Send + Sync {
+    /// Starts what can be done for one reply alone. Returns at once.
+    fn prepare(&self, candidate: &Candidate);
+
+    /// Scores all replies to one utterance, in order. Blocks; runs on a thread of its own.
+    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult>;
+}
+
+impl ReplyScorer for BatchScorer {
+    fn prepare(&self, candidate: &Candidate) {
+        Self::prepare(self, candidate);
+    }
+
+    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        Self::score(self, reference, candidates)
+    }
+}
+
+/// The references of a challenge.
+pub(super) struct References {
+    document: Result<ReferenceDocument, ReferenceError>,
+    source: Option<String>,
+    target_language: String,
+}
+
+impl References {
+    pub(super) fn of(challenge: &ChallengeRow, target_language: &str) -> Self {
+        let document = match &challenge.reference {
+            Some(document) => ReferenceDocument::parse(document.clone()),
+            None => Err(ReferenceError::NoFile(format!("{}/challenge.json", challenge.challenge_uid).into())),
+        };
+        let source = challenge.reference_source.clone();
+        Self { document, source, target_language: target_language.to_owned() }
+    }
+
+    /// The reference of one utterance, or why no reply to it can be scored.
+    pub(super) fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
+        let document = self.document.as_ref().map_err(Clone::clone);
+        let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
+        match (found, &self.source) {
+            (Ok(reference), Some(source)) => Ok(reference.with_source(source.clone())),
+            (Ok(reference), None) => Ok(reference),
+            (Err(error), source) => Err(BatchFailure { error: ScoreError::from(error), source: source.clone() }),
+        }
+    }
+
+    /// The expected translation; empty where there is none.
+    pub(super) fn text(&self, utterance_id: &str) -> String {
+        self.find(utterance_id).map(|reference| reference.text).unwrap_or_default()
+    }
+}
+
+/// A complete reply, read back from its file.
+pub(super) fn read_candidate(
+    row: &ResultRow,
+    path: &Path,
+    source_sec: f64,
+    channels: u16,
+) -> std::io::Result<Candidate> {
+    Ok(Candidate {
+        wav: Some(std::fs::read(path)?.into()),
+        duration: None,
+        timeline: row.reply.timeline.clone(),
+        channels,
+        source_duration: Seconds::new(source_sec).unwrap_or_default(),
+        transcript: None,
+    })
+}

@@ -1,0 +1,213 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+use taonet_babelbit_core::engine_api::UtterancePayload;
+use taonet_babelbit_core::protocol::FRAME_SAMPLES;
+use taonet_primitives::{SampleRate, UnitError};
+use taonet_speech::{SampleFormat, Wav, WavError, resample_endpoints, split_frames};
+
+use super::ledger::SourceInfo;
+
+const FRAME: NonZeroUsize = NonZeroUsize::new(FRAME_SAMPLES as usize).unwrap();
+/// More channels than any recording of speech has.
+const MAX_CHANNELS: u16 = 8;
+
+/// Source speech as it is sent: cut into frames and encoded once, for all miners.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// Position in the challenge, from 0.
+    pub index: u32,
+    /// The engine's name for the utterance.
+    pub utterance_id: String,
+    /// Language of the source speech.
+    pub language: String,
+    /// Number of channels, interleaved.
+    pub channels: u16,
+    /// Base64 of each frame, at least one.
+    pub frames_b64: Vec<Arc<str>>,
+}
+
+impl Source {
+    /// Prepares a WAV file for sending: 24 kHz, 80 ms a frame, 32-bit floats.
+    ///
+    /// # Errors
+    /// [`WavError`] when the file is no WAV file.
+    pub fn from_wav(index: u32, utterance_id: String, language: String, file: &[u8]) -> Result<Self, WavError> {
+        let pcm = resample_endpoints(&Wav::decode(file)?.pcm, SampleRate::HZ_24K);
+        let frames = split_frames(&pcm.samples, FRAME, pcm.channels);
+        Ok(Self {
+            index,
+            utterance_id,
+            language,
+            channels: pcm.channels,
+            frames_b64: frames.iter().map(|frame| STANDARD.encode(frame).into()).collect(),
+        })
+    }
+}
+
+/// Why an utterance's audio cannot be played. It costs this utterance only.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// Not standard base64 with padding.
+    #[error("ValueError:source audio is not base64: {0}")]
+    Base64(base64::DecodeError),
+    /// The WAV file is malformed.
+    #[error("ValueError:source audio: {0}")]
+    Wav(#[from] WavError),
+    /// The declared rate is none.
+    #[error("ValueError:source audio: {0}")]
+    Rate(#[from] UnitError),
+    /// A field of the utterance has a value that no speech has.
+    #[error("ValueError:source audio has {field} {got}, expected {expected}")]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        got: u64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// The audio is not what the utterance declares.
+    #[error("ValueError:source audio {field} mismatch: declared {declared}, got {actual}")]
+    Mismatch {
+        /// The field.
+        field: &'static str,
+        /// The declared value.
+        declared: u64,
+        /// The audio's value.
+        actual: u64,
+    },
+}
+
+/// Decodes an utterance's audio and checks it against what the utterance declares. Headerless samples become a WAV
+/// file; a WAV file stays as it is.
+///
+/// # Errors
+/// [`SourceError`] naming what is wrong.
+pub fn read_source(utterance: &UtterancePayload) -> Result<(Vec<u8>, SourceInfo), SourceError> {
+    let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } = *utterance;
+    if !(1..=MAX_CHANNELS).contains(&channels) {
+        let got = channels.into();
+        return Err(SourceError::Unsupported { field: "channels", got, expected: "1 to 8" });
+    }
+    let rate = SampleRate::new(sample_rate_hz)?;
+    let format = match sample_width_bytes {
+        1 => SampleFormat::U8,
+        2 => SampleFormat::S16,
+        4 => SampleFormat::S32,
+        width => {
+            let got = width.into();
+            return Err(SourceError::Unsupported { field: "sample_width_bytes", got, expected: "1, 2 or 4" });
+        }
+    };
+    let bytes = STANDARD.decode(&utterance.audio_b64).map_err(SourceError::Base64)?;
+    let same = |field, declared: u64, actual: u64| {
+        if declared == actual { Ok(()) } else { Err(SourceError::Mismatch { field, declared, actual }) }
+    };
+    let wav = if bytes.starts_with(b"RIFF") {
+        let header = taonet_speech::WavHeader::read(&bytes)?;
+        same("sample_rate_hz", sample_rate_hz.into(), header.rate.hz().into())?;
+        same("channels", channels.into(), header.channels.into())?;
+        same("sample_width_bytes", sample_width_bytes.into(), header.format.width().into())?;
+        same("utterance_frames", utterance_frames, header.frames as u64)?;
+        bytes
+    } else {
+        let block = u64::from(channels) * u64::from(sample_width_bytes);
+        same("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
+        Wav::wrap(&bytes, format, channels, rate)?
+    };
+    let info = SourceInfo {
+        sample_rate_hz,
+        channels,
+        sample_width_bytes,
+        frames: utterance_frames,
+        wav_bytes: wav.len() as u64,
+        wav_sha256: sha256(&wav),
+    };
+    Ok((wav, info))
+}
+
+/// SHA-256 in lowercase hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn payload(audio: &[u8], change: impl FnOnce(&mut UtterancePayload)) -> UtterancePayload {
+        let mut payload = serde_json::from_value(json!({
+            "challenge_uid": "c", "session_id": "s", "utterance_id": "c:0", "language": "fr", "utterance_index": 0,
+            "sample_rate_hz": 12_000, "channels": 1, "sample_width_bytes": 2, "utterance_frames": 1_920,
+            "audio_b64": Value::String(STANDARD.encode(audio)),
+        }))
+        .unwrap();
+        change(&mut payload);
+        payload
+    }
+
+    fn source(samples: usize, hz: u32) -> Source {
+        let rate = SampleRate::new(hz).unwrap();
+        let wav = Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, rate).unwrap();
+        Source::from_wav(0, "c:0".into(), "fr".into(), &wav).unwrap()
+    }
+
+    #[test]
+    fn frames_of_a_source() {
+        for (samples, hz, frames) in
+            [(1_920, 12_000, 2), (5_760, 24_000, 3), (1_921, 24_000, 2), (0, 24_000, 1), (342_000, 24_000, 179)]
+        {
+            let source = source(samples, hz);
+            assert_eq!(source.frames_b64.len(), frames, "{samples} samples at {hz} Hz");
+            assert!(source.frames_b64.iter().all(|frame| STANDARD.decode(&**frame).unwrap().len() == 7_680));
+        }
+    }
+
+    #[test]
+    fn headerless_samples_and_wav_files_are_the_same_source() {
+        let samples = vec![7; 3_840];
+        let rate = SampleRate::new(12_000).unwrap();
+        let wav = Wav::wrap(&samples, SampleFormat::S16, 1, rate).unwrap();
+        let (from_samples, info) = read_source(&payload(&samples, |_| {})).unwrap();
+        assert_eq!(from_samples, wav);
+        assert_eq!(read_source(&payload(&wav, |_| {})).unwrap(), (from_samples, info.clone()));
+        assert_eq!((info.wav_bytes, info.duration_sec()), (3_884, 0.16));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let rate = SampleRate::new(12_000).unwrap();
+        let wav = Wav::wrap(&[7; 3_840], SampleFormat::S16, 1, rate).unwrap();
+        let error = |audio: &[u8], change: fn(&mut UtterancePayload)| {
+            read_source(&payload(audio, change)).unwrap_err().to_string()
+        };
+        for (change, message) in [
+            (
+                (|p| p.sample_rate_hz = 24_000) as fn(&mut UtterancePayload),
+                "ValueError:source audio sample_rate_hz mismatch: declared 24000, got 12000",
+            ),
+            (|p| p.channels = 2, "ValueError:source audio channels mismatch: declared 2, got 1"),
+            (|p| p.sample_width_bytes = 4, "ValueError:source audio sample_width_bytes mismatch: declared 4, got 2"),
+            (|p| p.utterance_frames = 1, "ValueError:source audio utterance_frames mismatch: declared 1, got 1920"),
+            (|p| p.sample_rate_hz = 0, "ValueError:source audio: 0 Hz is not a sample rate (1 to 768000)"),
+            (|p| p.channels = 0, "ValueError:source audio has channels 0, expected 1 to 8"),
+            (|p| p.sample_width_bytes = 3, "ValueError:source audio has sample_width_bytes 3, expected 1, 2 or 4"),
+        ] {
+            assert_eq!(error(&wav, change), message);
+        }
+        assert_eq!(error(&[0; 9], |_| {}), "ValueError:source audio length mismatch: declared 3840, got 9");
+        assert_eq!(
+            error(&[0; 9], |p| p.utterance_frames = u64::MAX),
+            "ValueError:source audio length mismatch: declared 18446744073709551615, got 9"
+        );
+        assert!(error(b"", |p| p.audio_b64 = "?".into()).starts_with("ValueError:source audio is not base64"));
+        assert!(error(b"RIFF", |_| {}).starts_with("ValueError:source audio: "));
+    }
+}

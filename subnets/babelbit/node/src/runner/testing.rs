@@ -1,0 +1,187 @@
+//! Miners that follow a script, for tests.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
+use taonet_primitives::SampleRate;
+use taonet_speech::{SampleFormat, Wav};
+
+use super::connection::{CallError, MinerConnection, PredictCall};
+use super::scorer::ReplyScorer;
+use super::source::Source;
+use crate::scorer::Candidate;
+
+/// What a miner answers to one frame, and after how long.
+#[derive(Clone)]
+pub(super) struct Step {
+    pub(super) after: Duration,
+    pub(super) answer: Result<PredictResponse, CallError>,
+}
+
+impl Step {
+    /// Answers at once with base64 text.
+    pub(super) fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
+        let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
+        Self { after: Duration::ZERO, answer: Ok(answer) }
+    }
+
+    /// Answers at once with `samples` samples of sound.
+    pub(super) fn sound(samples: usize, out_eos: bool) -> Self {
+        Self::text(STANDARD.encode(vec![0; samples * 4]), out_eos)
+    }
+
+    pub(super) fn error(error: CallError) -> Self {
+        Self { after: Duration::ZERO, answer: Err(error) }
+    }
+
+    pub(super) fn after(self, delay: Duration) -> Self {
+        Self { after: delay, ..self }
+    }
+}
+
+/// What a miner was asked.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Asked {
+    Init { request: InitRequest, timeout: Duration },
+    Predict { bytes: usize, in_eos: bool },
+}
+
+type InitScript = dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync;
+type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
+
+/// A miner that follows a script and notes what it is asked. `predict` gets the number of the request, from 1.
+pub(super) struct ScriptedMiner {
+    init: Box<InitScript>,
+    predict: Box<PredictScript>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+impl ScriptedMiner {
+    pub(super) fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
+        Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
+    }
+
+    /// Says nothing and ends with the source.
+    pub(super) fn silent() -> Self {
+        Self::new(|_, call| Step::sound(0, call.in_eos))
+    }
+
+    pub(super) fn with_init(
+        mut self,
+        init: impl Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync + 'static,
+    ) -> Self {
+        self.init = Box::new(init);
+        self
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Number of frames and requests for the rest of the last session.
+    pub(super) fn predicts(&self) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
+    }
+
+    pub(super) fn inits(&self) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| matches!(asked, Asked::Init { .. })).count()
+    }
+}
+
+impl MinerConnection for ScriptedMiner {
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        async move {
+            let mut response = InitResponse {
+                ready: true,
+                miner_id: None,
+                session_id: format!("session of {}", request.utterance_id),
+                challenge_uid: request.challenge_uid.clone(),
+                utterance_id: request.utterance_id.clone(),
+                language: request.language.clone(),
+                sample_rate_hz: request.sample_rate_hz,
+                frame_rate_hz: request.frame_rate_hz,
+                frame_samples: request.frame_samples,
+                dtype: request.dtype.clone(),
+                channels: request.channels,
+            };
+            let delay = (self.init)(&request, &mut response);
+            self.asked.lock().unwrap().push(Asked::Init { request, timeout });
+            tokio::time::sleep(delay?).await;
+            Ok(response)
+        }
+        .boxed()
+    }
+
+    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        async move {
+            let bytes = STANDARD.decode(&*call.audio_b64).unwrap().len();
+            self.asked.lock().unwrap().push(Asked::Predict { bytes, in_eos: call.in_eos });
+            let Step { after, answer } = (self.predict)(self.predicts(), &call);
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let mut answer = answer?;
+            if answer.session_id.is_empty() {
+                answer.session_id = call.session_id.to_string();
+            }
+            Ok(answer)
+        }
+        .boxed()
+    }
+}
+
+/// Gives every reply the score that stands in the reference text, and says that it heard that text.
+pub(super) struct TextScorer;
+
+impl ReplyScorer for TextScorer {
+    fn prepare(&self, _: &Candidate) {}
+
+    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let score = |candidate: &Candidate| {
+            let (score, text) = match reference {
+                Ok(reference) => (reference.text.parse().unwrap_or(1.0), reference.text.as_str()),
+                Err(_) => (0.0, ""),
+            };
+            let source = reference.ok().and_then(|reference| reference.source.clone());
+            let completion = candidate.timeline.completion(candidate.channels);
+            let result = json!({
+                "score": score, "raw_score": score, "accuracy": 0.9, "accuracy_pass": true,
+                "speech_rate": {"penalty": 1.0, "miner_wps": 2.0, "reference_wps": 2.0, "ratio": 1.0},
+                "latency": {
+                    "score": 1.0, "completion_sec": completion, "source_duration_sec": candidate.source_duration,
+                    "overshoot_sec": 0.0, "allowed_overshoot_sec": 2.0,
+                },
+                "stt_text": if score == 0.0 { " " } else { text }, "gt_text": text, "predicted_duration_sec": 0.08,
+                "effective_completion_sec": completion, "source_duration_sec": candidate.source_duration,
+                "score_is_fallback": false, "score_method": "semantic_audio_v1", "scoring_metadata_source": source,
+                "duplicate_penalty": {
+                    "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
+                    "max_peer_similarity": 0.0, "similarity_threshold": 0.88, "gamma": 0.5,
+                    "min_score_for_pressure": 0.0, "score_epsilon": 0.02, "max_similarity": 0.0, "penalty": 1.0,
+                },
+            });
+            serde_json::from_value(result).unwrap()
+        };
+        candidates.iter().map(score).collect()
+    }
+}
+
+/// A WAV file of quiet sound.
+pub(super) fn wav(samples: usize, hz: u32) -> Vec<u8> {
+    Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, SampleRate::new(hz).unwrap()).unwrap()
+}
+
+/// An utterance of `frames` frames.
+pub(super) fn source(index: u32, frames: usize) -> Arc<Source> {
+    let file = wav(frames * 1_920, 24_000);
+    Arc::new(Source::from_wav(index, format!("c:{index}"), "fr".into(), &file).unwrap())
+}

@@ -1,0 +1,241 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{
+    BatchFailure, Evidence, Reply, ScoreError, ScoreOptions, ScoreResult, Timing, score_batch,
+};
+use taonet_primitives::Seconds;
+use taonet_speech::{Recognizer, SentenceEmbedder};
+
+use super::jobs::{Heard, Hearing, Jobs, Slot, recognize};
+use super::vectors::{Vectorizer, Vectors};
+use super::{Audio, Candidate, TranscriptCache};
+
+/// Why a scorer could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScorerError {
+    /// The threads for recognition could not be started.
+    #[error("the scorer's threads could not be started")]
+    Threads(#[from] ThreadPoolBuildError),
+}
+
+/// How a scorer works; the contest's numbers are in [`ScoreOptions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScorerSettings {
+    /// Threads for recognition and sentence vectors; by default as many as there are cores.
+    pub threads: NonZeroUsize,
+    /// Whether replies that score 0 either way are spared recognition.
+    pub gates: bool,
+}
+
+impl Default for ScorerSettings {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        Self { threads, gates: true }
+    }
+}
+
+/// Scores replies with a recogniser and an embedder. Shared between tasks behind an [`Arc`].
+pub struct BatchScorer {
+    engines: Arc<Engines>,
+    vectorizer: Vectorizer,
+    pool: ThreadPool,
+    options: ScoreOptions,
+    gates: bool,
+}
+
+/// What recognition needs on the pool's threads.
+struct Engines {
+    recognizer: Arc<dyn Recognizer>,
+    cache: TranscriptCache,
+    jobs: Jobs,
+}
+
+/// What is known of a reply's words, owned.
+enum Words {
+    Known(Arc<Heard>),
+    Failed(ScoreError),
+    NoAudio,
+    TooLate,
+}
+
+/// How the words of a reply are found out.
+enum Plan<'a> {
+    Done(Words),
+    Listen(&'a Audio),
+}
+
+impl BatchScorer {
+    /// A scorer with threads of its own.
+    ///
+    /// # Errors
+    /// [`ScorerError::Threads`] when the threads cannot be started.
+    pub fn new(
+        recognizer: Arc<dyn Recognizer>,
+        embedder: Arc<dyn SentenceEmbedder>,
+        cache: TranscriptCache,
+        options: ScoreOptions,
+        settings: ScorerSettings,
+    ) -> Result<Self, ScorerError> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(settings.threads.get())
+            .thread_name(|index| format!("scorer-{index}"))
+            .build()?;
+        Ok(Self {
+            engines: Arc::new(Engines { recognizer, cache, jobs: Jobs::default() }),
+            vectorizer: Vectorizer::new(embedder),
+            pool,
+            options,
+            gates: settings.gates,
+        })
+    }
+
+    /// The contest's numbers.
+    pub fn options(&self) -> &ScoreOptions {
+        &self.options
+    }
+
+    /// Starts recognising a reply in the background, if it will be needed. Returns at once.
+    pub fn prepare(&self, candidate: &Candidate) {
+        let (timing, error) = candidate.timing();
+        if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {
+            let (engines, audio) = (Arc::clone(&self.engines), audio.clone());
+            self.pool.spawn(move || {
+                let (slot, is_new) = engines.slot(&audio);
+                if is_new {
+                    engines.fill(&slot, &audio);
+                }
+            });
+        }
+    }
+
+    /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call it on a thread for
+    /// heavy work, never on an async executor.
+    ///
+    /// A reply that an engine fails on gets an error result; the others are not touched by it.
+    pub fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
+        let vector =
+            reference.map(|reference| (reference, self.pool.install(|| self.vectorizer.reference(&reference.text))));
+        let (reference, vector) = match vector {
+            Ok((reference, Ok(vector))) => (reference, vector),
+            Ok((reference, Err(error))) => {
+                return self.fail(&BatchFailure { error, source: reference.source.clone() }, &timings);
+            }
+            Err(failure) => return self.fail(failure, &timings),
+        };
+        let words = self.listen(candidates, &timings);
+        let vectors = self.pool.install(|| self.vectorizer.all(words.iter().filter_map(|words| text_of(words))));
+        let replies: Vec<_> =
+            words.iter().zip(&timings).map(|(words, (timing, _))| reply(words, *timing, &vectors)).collect();
+        score_batch(Ok(reference), &vector.0, &replies, &self.options)
+    }
+
+    fn fail(&self, failure: &BatchFailure, timings: &[(Timing, Option<ScoreError>)]) -> Vec<ScoreResult> {
+        let (words, vectors) = (Words::NoAudio, Vectors::new());
+        let replies: Vec<_> = timings.iter().map(|(timing, _)| reply(&words, *timing, &vectors)).collect();
+        score_batch(Err(failure), &[], &replies, &self.options)
+    }
+
+    /// Finds out the words of every reply; all recognition is under way before the first is waited for.
+    fn listen(&self, candidates: &[Candidate], timings: &[(Timing, Option<ScoreError>)]) -> Vec<Words> {
+        let plans: Vec<_> = candidates
+            .iter()
+            .zip(timings)
+            .map(|(candidate, (timing, error))| self.plan(candidate, timing, error.clone()))
+            .map(|plan| match plan {
+                Plan::Done(words) => Err(words),
+                Plan::Listen(audio) => Ok((self.start(audio), audio)),
+            })
+            .collect();
+        plans
+            .into_iter()
+            .map(|plan| match plan {
+                Err(words) => words,
+                Ok((slot, audio)) => {
+                    let hearing = slot.wait();
+                    self.engines.jobs.forget(audio.hash());
+                    match hearing {
+                        Ok(heard) => Words::Known(heard),
+                        Err(error) => Words::Failed(error),
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn start(&self, audio: &Audio) -> Arc<Slot> {
+        let (slot, is_new) = self.engines.slot(audio);
+        if is_new {
+            let (engines, slot, audio) = (Arc::clone(&self.engines), Arc::clone(&slot), audio.clone());
+            self.pool.spawn(move || engines.fill(&slot, &audio));
+        }
+        slot
+    }
+
+    /// Cheap things first: what needs no recogniser is decided here.
+    fn plan<'a>(&self, candidate: &'a Candidate, timing: &Timing, error: Option<ScoreError>) -> Plan<'a> {
+        let done = |words| Plan::Done(words);
+        if let Some(error) = error {
+            return done(Words::Failed(error));
+        }
+        if let Some(transcript) = &candidate.transcript {
+            return done(Words::Known(Arc::new(Heard { transcript: transcript.clone(), confidence: None })));
+        }
+        if timing.predicted_duration <= Seconds::ZERO {
+            return done(if self.gates { Words::NoAudio } else { Words::Failed(ScoreError::NoAudio) });
+        }
+        if self.gates && timing.is_too_late(&self.options) {
+            return done(Words::TooLate);
+        }
+        match &candidate.wav {
+            Some(audio) => Plan::Listen(audio),
+            None => done(Words::Failed(ScoreError::failed(
+                "ValueError",
+                &format_args!("{} of speech, but neither a WAV file nor a transcript", timing.predicted_duration),
+            ))),
+        }
+    }
+}
+
+impl Engines {
+    /// The slot of an audio, and whether the caller has to fill it.
+    fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
+        match self.cache.get(audio.hash()) {
+            Some(heard) => (Slot::filled(Ok(heard)), false),
+            None => self.jobs.slot(audio.hash()),
+        }
+    }
+
+    fn fill(&self, slot: &Slot, audio: &Audio) {
+        let hearing: Hearing = recognize(&*self.recognizer, audio);
+        if let Ok(heard) = &hearing {
+            self.cache.put(audio.hash(), heard);
+        }
+        slot.fill(hearing);
+    }
+}
+
+/// The text whose vector a reply needs. The reference system also compares the empty texts of replies that failed.
+fn text_of(words: &Words) -> Option<&str> {
+    match words {
+        Words::Known(heard) => Some(&heard.transcript.text),
+        Words::Failed(_) | Words::NoAudio => Some(""),
+        Words::TooLate => None,
+    }
+}
+
+fn reply<'a>(words: &'a Words, timing: Timing, vectors: &'a Vectors<'_>) -> Reply<'a> {
+    let vector = text_of(words).and_then(|text| vectors.get(text));
+    let evidence = match (words, vector) {
+        (Words::TooLate, _) => Evidence::TooLate,
+        (Words::NoAudio, _) => Evidence::NoAudio,
+        (Words::Failed(error), _) | (Words::Known(_), Some(Err(error))) => Evidence::Failed(error.clone()),
+        (Words::Known(heard), _) => Evidence::Heard { transcript: &heard.transcript, confidence: heard.confidence },
+    };
+    let vector = vector.and_then(|vector| vector.as_ref().ok()).map(|vector| &*vector.0).unwrap_or_default();
+    Reply { timing, evidence, vector }
+}

@@ -1,0 +1,148 @@
+//! What was recognised before: in memory up to a limit, and in a file with one JSON object a line.
+//!
+//! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as the reference system
+//! writes it, and in ours also `recognizer` (fingerprint of model and options) and `confidence`. Lines without
+//! `recognizer` count only for the models that the reference system offers.
+
+mod row;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use taonet_speech::Recognizer;
+
+use super::{AudioHash, Heard};
+use row::Row;
+
+/// The models of the reference system all have names of this kind.
+const REFERENCE_MODEL_PREFIX: &str = "faster-whisper-";
+
+/// Why the file of a cache could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the transcript cache {} could not be opened; check the path and its permissions", path.display())]
+pub struct CacheError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Transcripts by audio, for one recogniser.
+pub struct TranscriptCache {
+    fingerprint: String,
+    memory: Mutex<LruCache<AudioHash, Arc<Heard>>>,
+    file: Option<Mutex<File>>,
+}
+
+impl TranscriptCache {
+    /// Transcripts kept by default: some 20 MB.
+    pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
+
+    /// A cache that is gone with the process.
+    pub fn in_memory(recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Self {
+        Self {
+            fingerprint: recognizer.fingerprint().to_owned(),
+            memory: Mutex::new(LruCache::new(capacity)),
+            file: None,
+        }
+    }
+
+    /// A cache that also reads and writes a file; the file and its folder are made where they are missing.
+    ///
+    /// Lines that hold no transcript are skipped, later lines count over earlier ones, and of more than `capacity`
+    /// usable lines the last ones are kept in memory.
+    ///
+    /// # Errors
+    /// [`CacheError`] when the file cannot be made, read or written.
+    pub fn open(path: &Path, recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Result<Self, CacheError> {
+        let error = |source| CacheError { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(error)?;
+        }
+        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(error)?;
+        let mut cache = Self::in_memory(recognizer, capacity);
+        cache.load(&file, recognizer.name().starts_with(REFERENCE_MODEL_PREFIX)).map_err(error)?;
+        cache.file = Some(Mutex::new(file));
+        Ok(cache)
+    }
+
+    /// Number of transcripts in memory.
+    pub fn len(&self) -> usize {
+        self.memory().len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.memory().is_empty()
+    }
+
+    /// What was heard in an audio, if it is known.
+    pub fn get(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+        self.memory().get(&audio).cloned()
+    }
+
+    /// Remembers what was heard. A file that cannot be written is logged: the result itself is not lost.
+    pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
+        self.memory().put(audio, Arc::clone(heard));
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = append(&mut file, &Row::new(audio, heard, &self.fingerprint)) {
+                tracing::warn!(%error, %audio, "a transcript could not be written to the cache file");
+            }
+        }
+    }
+
+    fn memory(&self) -> std::sync::MutexGuard<'_, LruCache<AudioHash, Arc<Heard>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load(&mut self, file: &File, is_reference_model: bool) -> io::Result<()> {
+        let mut lines = BufReader::new(file);
+        let (mut line, mut skipped) = (Vec::new(), 0_usize);
+        while lines.read_until(b'\n', &mut line)? > 0 {
+            match Row::parse(&line) {
+                Some((audio, heard, recognizer)) => {
+                    if recognizer.map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint) {
+                        self.memory().put(audio, Arc::new(heard));
+                    }
+                }
+                None => skipped += usize::from(!line.trim_ascii().is_empty()),
+            }
+            line.clear();
+        }
+        if skipped > 0 {
+            tracing::warn!(skipped, "lines of the transcript cache hold no transcript");
+        }
+        Ok(())
+    }
+}
+
+/// One write for the whole line, so that processes that share the file never mix their lines. After a line that was
+/// torn by a crash a new one begins.
+fn append(file: &mut File, row: &Row<'_>) -> io::Result<()> {
+    let mut line = Vec::with_capacity(1024);
+    if !ends_with_newline(file)? {
+        line.push(b'\n');
+    }
+    serde_json::to_writer(&mut line, row)?;
+    line.push(b'\n');
+    file.write_all(&line)
+}
+
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests;

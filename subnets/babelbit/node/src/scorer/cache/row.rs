@@ -1,0 +1,53 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::{Transcript, Word};
+
+use crate::scorer::{AudioHash, Heard};
+
+/// A line of the cache file, as written.
+#[derive(Serialize)]
+pub(super) struct Row<'a> {
+    wav_sha256: String,
+    text: &'a str,
+    words: &'a [Word],
+    detected_language: &'a str,
+    recognizer: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confidence: Option<f32>,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(audio: AudioHash, heard: &'a Heard, fingerprint: &'a str) -> Self {
+        let Heard { transcript, confidence } = heard;
+        Self {
+            wav_sha256: audio.to_string(),
+            text: &transcript.text,
+            words: &transcript.words,
+            detected_language: &transcript.detected_language,
+            recognizer: fingerprint,
+            confidence: *confidence,
+        }
+    }
+
+    /// Audio, what was heard, and the recogniser's fingerprint where the line names it; none for anything else.
+    pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Heard, Option<String>)> {
+        #[derive(Deserialize)]
+        struct Read {
+            wav_sha256: String,
+            text: Option<String>,
+            words: Option<Vec<Word>>,
+            detected_language: Option<String>,
+            recognizer: Option<String>,
+            confidence: Option<f32>,
+        }
+        // A list would also do for a struct.
+        line.trim_ascii_start().strip_prefix(b"{")?;
+        let row: Read = serde_json::from_slice(line).ok()?;
+        let transcript = Transcript {
+            text: row.text.unwrap_or_default(),
+            words: row.words.unwrap_or_default(),
+            detected_language: row.detected_language.unwrap_or_default(),
+        };
+        let audio = AudioHash::from_hex(&row.wav_sha256)?;
+        Some((audio, Heard { transcript, confidence: row.confidence }, row.recognizer))
+    }
+}

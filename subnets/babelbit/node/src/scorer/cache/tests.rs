@@ -1,0 +1,128 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use taonet_primitives::{Transcript, Word};
+
+use super::*;
+use crate::scorer::tests::Script;
+
+const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
+
+fn heard(text: &str) -> Arc<Heard> {
+    let words = vec![Word { text: text.into(), start: 0.0, end: 0.1 }];
+    let transcript = Transcript { text: text.into(), words, detected_language: "en".into() };
+    Arc::new(Heard { transcript, confidence: Some(0.7) })
+}
+
+fn hash(text: &str) -> AudioHash {
+    AudioHash::of(text.as_bytes())
+}
+
+fn open(path: &Path, model: &'static str) -> TranscriptCache {
+    TranscriptCache::open(path, &*Script::new(model, &[]), TEN).unwrap()
+}
+
+fn text(cache: &TranscriptCache, audio: &str) -> Option<String> {
+    cache.get(hash(audio)).map(|heard| heard.transcript.text.clone())
+}
+
+/// A line as the reference system writes it.
+fn reference_line(audio: &str, text: &str) -> String {
+    format!(
+        "{{\"wav_sha256\": \"{}\", \"text\": \"{text}\", \"words\": [{{\"word\": \"{text}\", \"start\": 0.0, \"end\": 0.4}}], \"detected_language\": \"en\"}}\n",
+        hash(audio)
+    )
+}
+
+#[test]
+fn what_was_written_reads_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new/stt_cache.jsonl");
+    open(&path, "tiny-ctc").put(hash("a"), &heard("schön"));
+    assert_eq!(open(&path, "tiny-ctc").get(hash("a")), Some(heard("schön")));
+    let line = std::fs::read_to_string(&path).unwrap();
+    let expected = format!(
+        "{{\"wav_sha256\":\"{}\",\"text\":\"schön\",\"words\":[{{\"word\":\"schön\",\"start\":0.0,\"end\":0.1}}],\"detected_language\":\"en\",\"recognizer\":\"tiny-ctc\",\"confidence\":0.7}}\n",
+        hash("a")
+    );
+    assert_eq!(line, expected);
+}
+
+/// writer · reader · whether the line counts
+#[test]
+fn a_line_counts_for_its_own_recogniser() {
+    for (writer, reader, counts) in [
+        (Some("tiny-ctc"), "tiny-ctc", true),
+        (Some("tiny-ctc"), "faster-whisper-small", false),
+        (Some("faster-whisper-tiny"), "faster-whisper-small", false),
+        (None, "faster-whisper-small", true),
+        (None, "tiny-ctc", false),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        match writer {
+            Some(writer) => open(file.path(), writer).put(hash("a"), &heard("x")),
+            None => std::fs::write(file.path(), reference_line("a", "x")).unwrap(),
+        }
+        assert_eq!(open(file.path(), reader).get(hash("a")).is_some(), counts, "{writer:?} {reader}");
+    }
+}
+
+#[test]
+fn lines_that_are_no_transcripts_are_skipped_and_later_ones_count() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut content = reference_line("a", "old");
+    content +=
+        "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
+    content += &reference_line("a", "new");
+    content += &format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
+    let mut bytes = content.into_bytes();
+    bytes.extend(b"\xff\xfe not UTF-8\n");
+    std::fs::write(file.path(), bytes).unwrap();
+    let cache = open(file.path(), "faster-whisper-small");
+    assert_eq!(cache.len(), 2);
+    assert_eq!(text(&cache, "a").as_deref(), Some("new"));
+    assert_eq!(cache.get(hash("b")).unwrap().transcript.detected_language, "");
+}
+
+#[test]
+fn after_a_torn_line_a_new_one_begins() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];
+    std::fs::write(file.path(), torn).unwrap();
+    open(file.path(), "faster-whisper-small").put(hash("c"), &heard("after"));
+    let cache = open(file.path(), "faster-whisper-small");
+    assert_eq!(text(&cache, "a").as_deref(), Some("whole"));
+    assert_eq!(text(&cache, "b"), None);
+    assert_eq!(text(&cache, "c").as_deref(), Some("after"));
+}
+
+#[test]
+fn memory_is_bounded_and_the_file_keeps_all() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let cache = open(file.path(), "tiny-ctc");
+    for audio in 0..25 {
+        cache.put(hash(&audio.to_string()), &heard("x"));
+    }
+    assert_eq!(cache.len(), 10);
+    assert!(cache.get(hash("0")).is_none());
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 25);
+    assert!(open(file.path(), "tiny-ctc").get(hash("24")).is_some());
+}
+
+#[test]
+fn a_path_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = TranscriptCache::open(folder.path(), &*Script::new("tiny-ctc", &[]), TEN).err().unwrap();
+    assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_file_panics(content in prop::collection::vec(any::<u8>(), 0..200)) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let cache = open(file.path(), "faster-whisper-small");
+        cache.put(hash("a"), &heard("x"));
+        prop_assert!(open(file.path(), "faster-whisper-small").get(hash("a")).is_some());
+    }
+}

@@ -1,0 +1,143 @@
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use sha2::{Digest, Sha256};
+use taonet_babelbit_core::scoring::{ScoreError, Timeline, Timing};
+use taonet_primitives::{Seconds, Transcript};
+use taonet_speech::{WavError, WavHeader};
+
+/// SHA-256 of a whole WAV file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AudioHash([u8; 32]);
+
+impl AudioHash {
+    /// The hash of a file's bytes.
+    pub fn of(wav: &[u8]) -> Self {
+        Self(Sha256::digest(wav).into())
+    }
+
+    /// Reads 64 hexadecimal digits; none when the text is anything else.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
+    }
+}
+
+impl fmt::Display for AudioHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for AudioHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AudioHash({self})")
+    }
+}
+
+/// A WAV file in memory. Cheap to clone; the hash is computed at most once.
+#[derive(Debug, Clone)]
+pub struct Audio {
+    bytes: Arc<[u8]>,
+    hash: Arc<OnceLock<AudioHash>>,
+}
+
+impl Audio {
+    /// The bytes of the file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of the file.
+    pub fn hash(&self) -> AudioHash {
+        *self.hash.get_or_init(|| AudioHash::of(&self.bytes))
+    }
+}
+
+impl From<Arc<[u8]>> for Audio {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self { bytes, hash: Arc::default() }
+    }
+}
+
+impl From<Vec<u8>> for Audio {
+    fn from(bytes: Vec<u8>) -> Self {
+        Arc::<[u8]>::from(bytes).into()
+    }
+}
+
+/// One miner's reply to an utterance.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The reply as a WAV file; none where nothing was said or only a transcript is at hand.
+    pub wav: Option<Audio>,
+    /// Length of the reply where there is no WAV file.
+    pub duration: Option<Seconds>,
+    /// When the pieces of the reply came.
+    pub timeline: Timeline,
+    /// Channels of the pieces in `timeline`.
+    pub channels: u16,
+    /// Length of the source: its samples over its rate, not the padded frames.
+    pub source_duration: Seconds,
+    /// What was heard, where that is known already. Then nothing is recognised and no gate spares the work.
+    pub transcript: Option<Transcript>,
+}
+
+impl Candidate {
+    /// The times that the score is computed from, and what is wrong with the WAV file, if anything.
+    pub(super) fn timing(&self) -> (Timing, Option<ScoreError>) {
+        let (duration, error) = match self.wav.as_ref().map(|wav| WavHeader::read(wav.bytes())) {
+            Some(Ok(header)) => (header.duration(), None),
+            Some(Err(error)) => (Seconds::ZERO, Some(wav_error(&error))),
+            None => (self.duration.unwrap_or_default(), None),
+        };
+        (self.timeline.timing(self.channels, duration, self.source_duration), error)
+    }
+}
+
+/// A file that cannot be read, under the names that the reference system's WAV reader uses.
+pub(super) fn wav_error(error: &WavError) -> ScoreError {
+    match error {
+        // Python's reader gives no text for a file that ends too early.
+        WavError::Truncated { .. } => ScoreError::failed("EOFError", &""),
+        WavError::Tag { field: "RIFF id", .. } => ScoreError::failed("Error", &"file does not start with RIFF id"),
+        WavError::Tag { field: "WAVE id", .. } => ScoreError::failed("Error", &"not a WAVE file"),
+        WavError::MissingChunk { .. } => ScoreError::failed("Error", &"fmt chunk and/or data chunk missing"),
+        WavError::Encoding { found } => ScoreError::failed("Error", &format_args!("unknown format: {found}")),
+        WavError::Bits { .. } => ScoreError::failed("ValueError", error),
+        _ => ScoreError::failed("Error", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(wav: &[u8]) -> String {
+        wav_error(&WavHeader::read(wav).unwrap_err()).to_string()
+    }
+
+    #[test]
+    fn bad_files_have_the_names_of_the_reference() {
+        let format = |code: u8, bits: u8| {
+            let mut wav = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0".to_vec();
+            wav.extend([code, 0, 1, 0, 0x80, 0x3e, 0, 0, 0, 0x7d, 0, 0, 2, 0, bits, 0]);
+            wav
+        };
+        assert_eq!(error_of(b""), "EOFError:");
+        assert_eq!(error_of(b"RI"), "EOFError:");
+        assert_eq!(error_of(b"GARBAGE GARBAGE GARBAGE"), "Error:file does not start with RIFF id");
+        assert_eq!(error_of(b"RIFF\x04\0\0\0AVI "), "Error:not a WAVE file");
+        assert_eq!(error_of(b"RIFF\x04\0\0\0WAVE"), "Error:fmt chunk and/or data chunk missing");
+        assert_eq!(error_of(&format(7, 16)), "Error:unknown format: 7");
+        assert!(error_of(&format(1, 24)).starts_with("ValueError:bits per sample is 24"));
+    }
+
+    #[test]
+    fn hashes_read_back() {
+        let hash = AudioHash::of(b"RIFF");
+        assert_eq!(AudioHash::from_hex(&hash.to_string()), Some(hash));
+        assert_eq!(AudioHash::from_hex("12"), None);
+        assert_eq!(AudioHash::from_hex(&"g".repeat(64)), None);
+    }
+}

@@ -1,0 +1,219 @@
+//! The documents of the validator's tools: read with errors that name the place, scored, and written.
+//!
+//! Fields that nobody knows are skipped and reported as [`Warning`]s.
+
+mod documents;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult, Timeline};
+use taonet_babelbit_core::weights::{ArenaShare, Weights, compute_weights};
+use taonet_primitives::Uid;
+use taonet_speech::WavHeader;
+
+use super::{Audio, BatchScorer, Candidate};
+use documents::{ArrivalsDocument, BatchDocument, TranscriptDocument, WeightsDocument};
+
+/// A document that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// A field is missing, of another type or out of range.
+    #[error("{document}{at}: {problem}", at = if path.is_empty() { String::new() } else { format!(" at {path}") })]
+    Field {
+        /// Which document, e.g. `the batch`.
+        document: &'static str,
+        /// Where in it, e.g. `predictions[2].arrivals`.
+        path: String,
+        /// What is wrong, and what to do about it.
+        problem: String,
+    },
+    /// A file cannot be read.
+    #[error("{path} cannot be read; relative paths start at {base}", path = path.display(), base = base.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The folder that relative paths start at.
+        base: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The source is not a WAV file.
+    #[error("the source {} is not a WAV file that can be read", path.display())]
+    Source {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: taonet_speech::WavError,
+    },
+}
+
+/// Something in a document that was not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A field that nobody knows.
+    #[error("{document} at {path}: unknown field, ignored")]
+    UnknownField {
+        /// Which document.
+        document: &'static str,
+        /// Where in it.
+        path: String,
+    },
+    /// Without arrivals a reply counts as spoken from the start of the source.
+    #[error("no arrivals given: the reply counts as spoken from the start of the source on")]
+    NoArrivals,
+}
+
+/// What a document gave, and what was left unused in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome<T> {
+    /// The answer.
+    pub value: T,
+    /// What to tell the user.
+    pub warnings: Vec<Warning>,
+}
+
+/// The answer to one batch: results in the order of its predictions.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchResults {
+    /// One result for each prediction.
+    pub results: Vec<ScoreResult>,
+}
+
+/// The files of `bb score`.
+#[derive(Debug, Clone)]
+pub struct PairInput {
+    /// The source speech, a WAV file.
+    pub source: PathBuf,
+    /// The reply, a WAV file.
+    pub predicted: PathBuf,
+    /// A reference document with one utterance.
+    pub reference: Value,
+    /// `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame"}`, as in a batch.
+    pub arrivals: Option<Value>,
+    /// `{"text", "words": [{"word", "start", "end"}], "detected_language"}`; spares recognition.
+    pub transcript: Option<Value>,
+}
+
+/// Scores one reply; the result is that of a batch of one.
+///
+/// # Errors
+/// [`InputError`] when a document or file cannot be used. A reply that cannot be scored is no such error: it gives an
+/// error result.
+pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<ScoreResult>, InputError> {
+    let base = Path::new(".");
+    let mut warnings = Vec::new();
+    let source = read::file(&input.source, base)?;
+    let source =
+        WavHeader::read(&source).map_err(|error| InputError::Source { path: input.source.clone(), source: error })?;
+    let predicted = read::file(&input.predicted, base)?;
+    let channels = WavHeader::read(&predicted).map_or(1, |header| header.channels);
+    let timeline = match input.arrivals {
+        Some(arrivals) => read::document::<ArrivalsDocument>("the arrivals", arrivals, &mut warnings)?.timeline(),
+        None => {
+            warnings.push(Warning::NoArrivals);
+            Timeline::default()
+        }
+    };
+    let transcript = input
+        .transcript
+        .map(|transcript| read::document::<TranscriptDocument>("the transcript", transcript, &mut warnings))
+        .transpose()?;
+    let candidate = Candidate {
+        wav: Some(Audio::from(predicted)),
+        duration: None,
+        timeline,
+        channels,
+        source_duration: source.duration(),
+        transcript: transcript.map(Into::into),
+    };
+    let reference = reference_of(input.reference, None, scorer);
+    let mut results = scorer.score(reference.as_ref(), std::slice::from_ref(&candidate)).into_iter();
+    let value = results.next().ok_or_else(|| read::problem("the reply", "", "no result"))?;
+    Ok(Outcome { value, warnings })
+}
+
+/// Scores a batch document, or a list of them, into an answer of the same shape.
+///
+/// A batch is several miners' replies to one utterance, mono:
+/// `{"challenge_uid", "utterance_id", "source_duration_sec", "reference", "predictions": [{"miner", "wav",
+/// "duration_sec", "first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`.
+/// `wav` is a path (a relative one starts at `base`); without it `duration_sec` counts, and without that the length
+/// of what arrived. The answer to a batch is [`BatchResults`].
+///
+/// # Errors
+/// [`InputError`] when the document or a file it names cannot be used. A problem with the reference's text or with a
+/// reply is no such error: it gives error results.
+pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> Result<Outcome<Value>, InputError> {
+    let mut warnings = Vec::new();
+    let (documents, is_list) = match value {
+        Value::Array(documents) => (documents, true),
+        document => (vec![document], false),
+    };
+    let mut batches = Vec::with_capacity(documents.len());
+    for document in documents {
+        let batch: BatchDocument = read::document("the batch", document, &mut warnings)?;
+        let candidates = batch.candidates(base)?;
+        for candidate in &candidates {
+            scorer.prepare(candidate);
+        }
+        let id = batch.utterance_id();
+        batches.push((reference_of(batch.reference, id.as_deref(), scorer), candidates));
+    }
+    let mut answers = batches.into_iter().map(|(reference, candidates)| {
+        let results = scorer.score(reference.as_ref(), &candidates);
+        serde_json::to_value(BatchResults { results })
+            .map_err(|error| read::problem("the answer", "", &error.to_string()))
+    });
+    let value = if is_list {
+        Value::Array(answers.collect::<Result<_, _>>()?)
+    } else {
+        answers.next().transpose()?.unwrap_or_default()
+    };
+    Ok(Outcome { value, warnings })
+}
+
+/// Computes the weights of `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.
+///
+/// Scores of null do not count. Without `arena_percent`, or where it is no number, it is 90; without `burn_uid`
+/// nothing is burned.
+///
+/// # Errors
+/// [`InputError`] when the document cannot be used.
+pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<Weights>, InputError> {
+    let mut warnings = Vec::new();
+    let document: WeightsDocument = read::document("the scores", value, &mut warnings)?;
+    let known = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
+        scores.into_iter().filter_map(|(uid, score)| Some((uid, score?))).collect()
+    };
+    let share = match document.arena_percent {
+        Value::Number(percent) => percent.as_f64().map_or_else(ArenaShare::default, ArenaShare::from_percent),
+        Value::String(percent) => ArenaShare::from_setting(Some(&percent)),
+        _ => ArenaShare::default(),
+    };
+    let value = compute_weights(&known(document.main), &known(document.arena), share, document.burn_uid, rules);
+    Ok(Outcome { value, warnings })
+}
+
+/// Without an id the document must hold one utterance only.
+fn reference_of(document: Value, id: Option<&str>, scorer: &BatchScorer) -> Result<Reference, BatchFailure> {
+    let language = &scorer.options().target_language;
+    let find = |document: ReferenceDocument| match id {
+        Some(id) if !document.is_bare() => document.find(id, language),
+        _ => document.sole(language),
+    };
+    ReferenceDocument::parse(document)
+        .and_then(find)
+        .map_err(|error: ReferenceError| BatchFailure { error: error.into(), source: None })
+}
+
+#[cfg(test)]
+mod tests;

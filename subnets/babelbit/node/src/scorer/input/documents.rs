@@ -1,0 +1,145 @@
+//! The documents as they stand in files.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use taonet_babelbit_core::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::scoring::Timeline;
+use taonet_primitives::{Seconds, Transcript, Uid, Word};
+
+use super::{InputError, read};
+use crate::scorer::{Audio, Candidate};
+
+/// Replies of several miners to one utterance.
+#[derive(Deserialize)]
+pub(super) struct BatchDocument {
+    #[serde(default, rename = "challenge_uid")]
+    _challenge_uid: Value,
+    #[serde(default)]
+    utterance_id: Value,
+    source_duration_sec: Seconds,
+    pub(super) reference: Value,
+    predictions: Vec<PredictionDocument>,
+}
+
+/// One miner's reply.
+#[derive(Deserialize)]
+struct PredictionDocument {
+    #[serde(default, rename = "miner")]
+    _miner: Value,
+    wav: Option<PathBuf>,
+    duration_sec: Option<Seconds>,
+    first_output_frame: Option<u64>,
+    frame_rate_hz: Option<f64>,
+    #[serde(default)]
+    arrivals: Option<Vec<(u64, u64)>>,
+    eos_frame: Option<u64>,
+    transcript: Option<TranscriptDocument>,
+}
+
+/// When the pieces of a reply came.
+#[derive(Deserialize)]
+pub(super) struct ArrivalsDocument {
+    first_output_frame: Option<u64>,
+    frame_rate_hz: Option<f64>,
+    #[serde(default)]
+    arrivals: Option<Vec<(u64, u64)>>,
+    eos_frame: Option<u64>,
+}
+
+/// What was heard in a reply.
+#[derive(Deserialize)]
+pub(super) struct TranscriptDocument {
+    text: Option<String>,
+    words: Option<Vec<Word>>,
+    detected_language: Option<String>,
+}
+
+/// The scores of a challenge.
+#[derive(Deserialize)]
+pub(super) struct WeightsDocument {
+    #[serde(default)]
+    pub(super) main: Vec<(Uid, Option<f64>)>,
+    #[serde(default)]
+    pub(super) arena: Vec<(Uid, Option<f64>)>,
+    #[serde(default)]
+    pub(super) arena_percent: Value,
+    pub(super) burn_uid: Option<Uid>,
+}
+
+impl BatchDocument {
+    /// The id as text; none where it is absent.
+    pub(super) fn utterance_id(&self) -> Option<String> {
+        match &self.utterance_id {
+            Value::Null => None,
+            Value::String(id) => Some(id.clone()),
+            id => Some(id.to_string()),
+        }
+    }
+
+    /// The replies, their files read.
+    pub(super) fn candidates(&self, base: &Path) -> Result<Vec<Candidate>, InputError> {
+        not_negative(self.source_duration_sec, "source_duration_sec")?;
+        self.predictions
+            .iter()
+            .enumerate()
+            .map(|(index, prediction)| prediction.candidate(index, self.source_duration_sec, base))
+            .collect()
+    }
+}
+
+impl PredictionDocument {
+    fn candidate(&self, index: usize, source_duration: Seconds, base: &Path) -> Result<Candidate, InputError> {
+        let wav = self.wav.as_deref().map(|path| read::file(path, base)).transpose()?.map(Audio::from);
+        if let Some(duration) = self.duration_sec {
+            not_negative(duration, &format!("predictions[{index}].duration_sec"))?;
+        }
+        let timeline = timeline(self.first_output_frame, self.frame_rate_hz, self.arrivals.as_deref(), self.eos_frame);
+        let arrived = timeline.total_bytes() as f64 / (f64::from(SAMPLE_RATE_HZ) * SAMPLE_BYTES as f64);
+        Ok(Candidate {
+            wav,
+            duration: self.duration_sec.or(Seconds::new(arrived).ok()),
+            timeline,
+            channels: 1,
+            source_duration,
+            transcript: self.transcript.as_ref().map(Into::into),
+        })
+    }
+}
+
+impl ArrivalsDocument {
+    pub(super) fn timeline(&self) -> Timeline {
+        timeline(self.first_output_frame, self.frame_rate_hz, self.arrivals.as_deref(), self.eos_frame)
+    }
+}
+
+fn timeline(first: Option<u64>, rate: Option<f64>, arrivals: Option<&[(u64, u64)]>, eos: Option<u64>) -> Timeline {
+    let mut timeline = Timeline::new(arrivals.unwrap_or_default().to_vec(), eos.unwrap_or(0));
+    timeline.first_output_frame = first.unwrap_or(timeline.first_output_frame);
+    timeline.frame_rate_hz = rate.unwrap_or(FRAME_RATE_HZ);
+    timeline
+}
+
+fn not_negative(duration: Seconds, path: &str) -> Result<(), InputError> {
+    if duration < Seconds::ZERO {
+        return Err(read::problem("the batch", path, "a duration must not be below 0"));
+    }
+    Ok(())
+}
+
+impl From<&TranscriptDocument> for Transcript {
+    fn from(document: &TranscriptDocument) -> Self {
+        Self {
+            text: document.text.clone().unwrap_or_default(),
+            words: document.words.clone().unwrap_or_default(),
+            detected_language: document.detected_language.clone().unwrap_or_default(),
+        }
+    }
+}
+
+impl From<TranscriptDocument> for Transcript {
+    fn from(document: TranscriptDocument) -> Self {
+        Self::from(&document)
+    }
+}

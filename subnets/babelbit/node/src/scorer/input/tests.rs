@@ -1,0 +1,192 @@
+use serde_json::json;
+
+use super::*;
+use crate::scorer::tests::{Script, scorer, wav};
+
+fn batch_scorer() -> BatchScorer {
+    scorer(&Script::new("script", &[(10, "all fine right here")]), true)
+}
+
+/// A batch of one reply whose transcript is given.
+fn batch() -> Value {
+    json!({
+        "challenge_uid": "c", "utterance_id": "c:0", "source_duration_sec": 4.0,
+        "reference": {"challenge_uid": "c", "utterances": [{"reference_text": "all is well now", "reference_wps": 2}]},
+        "predictions": [{
+            "miner": "one", "duration_sec": 2.0, "first_output_frame": 30, "frame_rate_hz": 12.5,
+            "arrivals": [[30, 192_000]], "eos_frame": 50,
+            "transcript": {
+                "text": "all fine", "words": [{"word": "all", "start": 0, "end": 1}, {"word": "fine", "start": 1, "end": 2}],
+                "detected_language": "en"
+            }
+        }]
+    })
+}
+
+fn run(document: Value) -> Result<Outcome<Value>, InputError> {
+    score_batch_document(document, Path::new("."), &batch_scorer())
+}
+
+#[test]
+fn a_batch_gives_results_in_order() {
+    let outcome = run(batch()).unwrap();
+    assert_eq!(outcome.warnings, []);
+    let result = &outcome.value["results"][0];
+    assert_eq!(result["effective_completion_sec"], 4.4);
+    assert_eq!(result["score"], 0.96);
+    assert_eq!(result["speech_rate"]["ratio"], 0.5);
+    assert_eq!(outcome.value.as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn a_list_gives_a_list() {
+    let outcome = run(json!([batch(), batch()])).unwrap();
+    assert_eq!(outcome.value.as_array().unwrap().len(), 2);
+    assert_eq!(outcome.value[1]["results"][0]["score"], 0.96);
+    assert_eq!(run(json!([])).unwrap().value, json!([]));
+}
+
+#[test]
+fn wav_files_are_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("p.wav"), wav(10, 2.0)).unwrap();
+    let mut batch = batch();
+    batch["predictions"] = json!([{"wav": "p.wav", "eos_frame": 50}, {"eos_frame": 10}]);
+    let outcome = score_batch_document(batch, folder.path(), &batch_scorer()).unwrap();
+    assert_eq!(outcome.value["results"][0]["stt_text"], "all fine right here");
+    assert_eq!(outcome.value["results"][0]["score"], 1.0);
+    assert_eq!(outcome.value["results"][1]["gate"], "no_audio");
+}
+
+#[test]
+fn the_length_of_what_arrived_counts_without_wav_and_duration() {
+    let mut batch = batch();
+    batch["predictions"][0]["duration_sec"] = Value::Null;
+    assert_eq!(run(batch).unwrap().value["results"][0]["predicted_duration_sec"], 2.0);
+}
+
+#[test]
+fn sound_without_wav_and_transcript_is_an_error_of_that_reply() {
+    let mut batch = batch();
+    batch["predictions"][0]["transcript"] = Value::Null;
+    let outcome = run(batch).unwrap();
+    let error = outcome.value["results"][0]["score_error"].as_str().unwrap();
+    assert_eq!(error, "ValueError:2 s of speech, but neither a WAV file nor a transcript");
+}
+
+#[test]
+fn unknown_fields_are_warnings() {
+    let mut batch = batch();
+    batch["colour"] = json!("red");
+    batch["predictions"][0]["mood"] = json!(7);
+    let warnings = run(batch).unwrap().warnings;
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        ["the batch at predictions.0.mood: unknown field, ignored", "the batch at colour: unknown field, ignored"]
+    );
+}
+
+/// what is changed · what the error says
+#[test]
+fn mistakes_name_their_place() {
+    for (path, value, message) in [
+        ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
+        ("/source_duration_sec", json!(-1), "the batch at source_duration_sec: a duration must not be below 0"),
+        (
+            "/predictions/0/duration_sec",
+            json!(-1),
+            "the batch at predictions[0].duration_sec: a duration must not be below 0",
+        ),
+        ("/predictions/0/arrivals", json!([[1]]), "the batch at predictions[0].arrivals[0]: invalid length 1"),
+        ("/predictions/0/arrivals", json!([[1, -5]]), "the batch at predictions[0].arrivals[0][1]: invalid value"),
+        ("/predictions/0/eos_frame", json!(1.5), "the batch at predictions[0].eos_frame: invalid"),
+        (
+            "/predictions/0/transcript/words/0",
+            json!({"word": "x"}),
+            "the batch at predictions[0].transcript.words[0]: missing field `start`",
+        ),
+        ("/predictions/0/wav", json!("absent.wav"), "absent.wav cannot be read; relative paths start at ."),
+        ("/predictions", json!({}), "the batch at predictions: invalid type"),
+        ("", json!(7), "the batch: invalid type"),
+        ("", json!({}), "the batch: missing field `source_duration_sec`"),
+    ] {
+        let mut document = batch();
+        *document.pointer_mut(path).unwrap_or(&mut Value::Null) = value.clone();
+        if path.ends_with("wav") {
+            document["predictions"][0]["wav"] = value;
+        }
+        let error = run(document).unwrap_err().to_string();
+        assert!(error.starts_with(message), "{path}: {error}");
+    }
+}
+
+/// A reference that does not fit is no mistake of the document: the reference system gives error results.
+#[test]
+fn a_reference_that_does_not_fit_gives_error_results() {
+    for (reference, error) in [
+        (
+            json!({"utterances": [{"utterance_id": "9", "reference_text": "x"}]}),
+            "KeyError:'Utterance c:0 not found in scoring metadata'",
+        ),
+        (json!({"utterances": [{"reference_text": ""}]}), "ValueError:Missing reference text in scoring metadata"),
+        (json!({"utterances": [{}]}), "ValueError:Unsupported scoring metadata schema"),
+        (json!(7), "ValueError:Scoring metadata must be an object with a list `utterances`"),
+    ] {
+        let mut batch = batch();
+        batch["reference"] = reference;
+        assert_eq!(run(batch).unwrap().value["results"][0]["score_error"], error);
+    }
+}
+
+#[test]
+fn one_reply_is_a_batch_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, predicted) = (folder.path().join("s.wav"), folder.path().join("p.wav"));
+    std::fs::write(&source, wav(10, 4.0)).unwrap();
+    std::fs::write(&predicted, wav(10, 2.0)).unwrap();
+    let input = PairInput {
+        source,
+        predicted,
+        reference: json!({"reference_text": "all is well now", "reference_wps": 2}),
+        arrivals: Some(json!({"arrivals": [[30, 192_000]], "eos_frame": 50, "first_output_frame": 30})),
+        transcript: None,
+    };
+    let outcome = score_pair(input.clone(), &batch_scorer()).unwrap();
+    assert_eq!((outcome.value.score, outcome.warnings.len()), (0.96, 0));
+    assert!(outcome.value.duplicate_penalty.is_some());
+
+    let outcome = score_pair(PairInput { arrivals: None, ..input.clone() }, &batch_scorer()).unwrap();
+    assert_eq!((outcome.value.score, outcome.warnings), (1.0, vec![Warning::NoArrivals]));
+
+    let transcript = Some(json!({"text": "nothing like it"}));
+    let outcome = score_pair(PairInput { transcript, ..input.clone() }, &batch_scorer()).unwrap();
+    assert_eq!(outcome.value.stt_text.as_deref(), Some("nothing like it"));
+
+    std::fs::write(&input.source, b"junk").unwrap();
+    let error = score_pair(input, &batch_scorer()).unwrap_err();
+    assert!(error.to_string().ends_with("s.wav is not a WAV file that can be read"), "{error}");
+}
+
+/// document · uids and weights
+#[test]
+fn weights_come_in_the_order_of_first_assignment() {
+    for (document, uids, weights) in [
+        (json!({"main": [[10, 3], [2, 1]], "arena_percent": 0, "burn_uid": 248}), json!([10, 2]), json!([0.75, 0.25])),
+        (json!({"main": [[1, null]], "arena": [[5, 0.4]], "arena_percent": 100}), json!([5]), json!([1.0])),
+        (json!({"arena_percent": "", "burn_uid": 248}), json!([248]), json!([1.0])),
+        (json!({"main": [[1, 1.0]]}), json!([1]), json!([1.0])),
+        (json!({}), json!([]), json!([])),
+    ] {
+        let outcome = compute_weights_document(document.clone(), Rules::Reference).unwrap();
+        assert_eq!(
+            serde_json::to_value(outcome.value).unwrap(),
+            json!({"uids": uids, "weights": weights}),
+            "{document}"
+        );
+    }
+    let error = compute_weights_document(json!({"main": [[70_000, 1]]}), Rules::Reference).unwrap_err();
+    assert!(error.to_string().starts_with("the scores at main[0][0]: invalid value"), "{error}");
+    let unknown = compute_weights_document(json!({"mian": []}), Rules::Reference).unwrap();
+    assert_eq!(unknown.warnings.len(), 1);
+}

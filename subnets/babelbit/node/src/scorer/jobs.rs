@@ -1,0 +1,116 @@
+//! Recognition under way: each audio once, however many ask for it.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use taonet_babelbit_core::scoring::ScoreError;
+use taonet_primitives::Transcript;
+use taonet_speech::{RecognizeError, Recognizer, Wav, resample_for_recognition};
+
+use super::candidate::wav_error;
+use super::{Audio, AudioHash};
+
+/// What a recogniser made of a reply.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Text, words and language.
+    pub transcript: Transcript,
+    /// How sure the recogniser is of the whole text, 0 to 1; unknown for results of other programs.
+    pub confidence: Option<f32>,
+}
+
+/// The outcome of one recognition.
+pub(super) type Hearing = Result<Arc<Heard>, ScoreError>;
+
+/// A place for an outcome that may still be on its way.
+#[derive(Default)]
+pub(super) struct Slot {
+    hearing: Mutex<Option<Hearing>>,
+    done: Condvar,
+}
+
+impl Slot {
+    pub(super) fn filled(hearing: Hearing) -> Arc<Self> {
+        Arc::new(Self { hearing: Mutex::new(Some(hearing)), done: Condvar::new() })
+    }
+
+    pub(super) fn fill(&self, hearing: Hearing) {
+        *self.hearing.lock().unwrap_or_else(PoisonError::into_inner) = Some(hearing);
+        self.done.notify_all();
+    }
+
+    fn is_filled(&self) -> bool {
+        self.hearing.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Waits for the outcome. Must not be called on a thread of the pool that fills the slot.
+    pub(super) fn wait(&self) -> Hearing {
+        let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(hearing) = &*hearing {
+                return hearing.clone();
+            }
+            hearing = self.done.wait(hearing).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// All recognitions under way or not yet asked for.
+#[derive(Default)]
+pub(super) struct Jobs {
+    slots: Mutex<HashMap<AudioHash, Arc<Slot>>>,
+}
+
+impl Jobs {
+    /// Finished outcomes that nobody asked for are dropped beyond this number.
+    const LIMIT: usize = 4_096;
+
+    /// The slot of an audio, and whether the caller has to fill it.
+    pub(super) fn slot(&self, hash: AudioHash) -> (Arc<Slot>, bool) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= Self::LIMIT {
+            slots.retain(|_, slot| !slot.is_filled());
+        }
+        match slots.entry(hash) {
+            Entry::Occupied(slot) => (Arc::clone(slot.get()), false),
+            Entry::Vacant(place) => (Arc::clone(place.insert(Arc::default())), true),
+        }
+    }
+
+    /// Forgets an outcome that was used: successes are in the cache, failures may be tried anew.
+    pub(super) fn forget(&self, hash: AudioHash) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+    }
+}
+
+/// Recognises a WAV file; a panic of the engine is an error like any other.
+pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
+    let attempt = catch_unwind(AssertUnwindSafe(|| {
+        let wav = Wav::decode(audio.bytes()).map_err(|error| wav_error(&error))?;
+        if wav.pcm.frames() == 0 {
+            return Err(ScoreError::NoAudio);
+        }
+        let recognition = recognizer.recognize(&resample_for_recognition(&wav.pcm)).map_err(|error| match error {
+            RecognizeError::Empty => ScoreError::NoAudio,
+            error => ScoreError::failed("RuntimeError", &error),
+        })?;
+        Ok(Arc::new(Heard { transcript: recognition.transcript, confidence: Some(recognition.confidence) }))
+    }));
+    attempt.unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        tracing::error!(recognizer = recognizer.name(), message, "the recogniser panicked");
+        Err(ScoreError::failed("RuntimeError", &format_args!("the recogniser panicked: {message}")))
+    })
+}
+
+/// The text of a panic.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
+}

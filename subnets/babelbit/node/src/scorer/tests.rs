@@ -1,0 +1,283 @@
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use taonet_babelbit_core::reference::{Reference, ReferenceError};
+use taonet_babelbit_core::scoring::{BatchFailure, Gate, ScoreOptions, ScoreResult, Timeline};
+use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
+use taonet_speech::{
+    EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder, Wav,
+};
+
+use super::*;
+
+/// Knows a recording by its loudness in percent.
+pub(super) struct Script {
+    name: &'static str,
+    answers: HashMap<i32, &'static str>,
+    pub(super) calls: AtomicUsize,
+    /// Held by a test that wants recognition to wait.
+    gate: Mutex<()>,
+}
+
+impl Script {
+    pub(super) fn new(name: &'static str, answers: &[(i32, &'static str)]) -> Arc<Self> {
+        let answers = answers.iter().copied().collect();
+        Arc::new(Self { name, answers, calls: AtomicUsize::new(0), gate: Mutex::new(()) })
+    }
+}
+
+impl Recognizer for Script {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.name
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        drop(self.gate.lock());
+        let loudness = (samples[0] * 100.0).round() as i32;
+        match self.answers.get(&loudness).copied() {
+            Some("panic") => panic!("out of memory"),
+            Some(text) => {
+                Ok(Recognition { transcript: spoken(text, samples.len() as f64 / 16_000.0), confidence: 0.9 })
+            }
+            None => Err(RecognizeError::Engine("no such recording".into())),
+        }
+    }
+}
+
+/// Texts that begin alike mean the same; `bad` texts break the engine.
+pub(super) struct FirstWord;
+
+impl SentenceEmbedder for FirstWord {
+    fn name(&self) -> &str {
+        "first-word"
+    }
+
+    fn fingerprint(&self) -> &str {
+        "first-word"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let vector = |text: &str| {
+            assert!(!text.contains("bad"), "bad text");
+            let mut vector = [0.0; 27];
+            let first = text.bytes().next().map_or(26, |byte| usize::from(byte.to_ascii_lowercase() - b'a') % 26);
+            vector[first] = 1.0;
+            Embedding(vector.into())
+        };
+        Ok(texts.iter().map(|text| vector(text)).collect())
+    }
+}
+
+fn spoken(text: &str, seconds: f64) -> Transcript {
+    let words: Vec<_> = text.split_whitespace().collect();
+    let step = seconds / words.len().max(1) as f64;
+    let words = words.iter().enumerate().map(|(i, word)| Word {
+        text: (*word).into(),
+        start: i as f64 * step,
+        end: (i + 1) as f64 * step,
+    });
+    Transcript { text: text.into(), words: words.collect(), detected_language: "en".into() }
+}
+
+pub(super) fn wav(loudness: i32, seconds: f64) -> Vec<u8> {
+    let samples = vec![loudness as f32 / 100.0; (seconds * 16_000.0) as usize];
+    Wav::encode(&Pcm::mono(samples, SampleRate::HZ_16K), SampleFormat::S16).unwrap()
+}
+
+fn candidate(wav: Option<Vec<u8>>, eos_frame: u64) -> Candidate {
+    Candidate {
+        wav: wav.map(Into::into),
+        duration: None,
+        timeline: Timeline::new(vec![], eos_frame),
+        channels: 1,
+        source_duration: Seconds::new(4.0).unwrap(),
+        transcript: None,
+    }
+}
+
+pub(super) fn scorer(recognizer: &Arc<Script>, gates: bool) -> BatchScorer {
+    let cache = TranscriptCache::in_memory(&**recognizer, NonZeroUsize::new(64).unwrap());
+    let settings = ScorerSettings { threads: NonZeroUsize::new(2).unwrap(), gates };
+    BatchScorer::new(Arc::clone(recognizer) as _, Arc::new(FirstWord), cache, ScoreOptions::default(), settings)
+        .unwrap()
+}
+
+fn reference() -> Reference {
+    Reference::new("all is well now", vec![], Some(2.0)).unwrap()
+}
+
+fn score(scorer: &BatchScorer, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    scorer.score(Ok(&reference()), candidates)
+}
+
+const GOOD: (i32, &str) = (10, "all fine right here");
+
+#[test]
+fn a_mixed_batch_keeps_its_order_and_every_failure_to_itself() {
+    let recognizer = Script::new(
+        "script",
+        &[GOOD, (20, "something else was said"), (30, "panic"), (40, ""), (50, "a bad text here")],
+    );
+    let scorer = scorer(&recognizer, true);
+    let results = score(
+        &scorer,
+        &[
+            candidate(Some(wav(10, 2.0)), 50),
+            candidate(Some(wav(20, 2.0)), 50),
+            candidate(Some(wav(30, 2.0)), 50),
+            candidate(Some(wav(40, 2.0)), 50),
+            candidate(Some(wav(50, 2.0)), 50),
+            candidate(Some(wav(60, 2.0)), 50),
+            candidate(Some(wav(10, 0.0)), 50),
+            candidate(None, 50),
+            candidate(Some(b"garbage, not a sound".to_vec()), 50),
+            candidate(Some(vec![]), 50),
+            candidate(Some(wav(10, 2.0)), 100),
+        ],
+    );
+    let errors: Vec<_> = results.iter().map(|result| result.score_error.as_deref().unwrap_or_default()).collect();
+    assert_eq!(
+        errors,
+        [
+            "",
+            "",
+            "RuntimeError:the recogniser panicked: out of memory",
+            "RuntimeError:empty transcript from STT for non-trivial audio output",
+            "RuntimeError:the embedder panicked: bad text",
+            "RuntimeError:the recogniser failed: no such recording",
+            "ValueError:WAV payload had no frames",
+            "ValueError:WAV payload had no frames",
+            "Error:file does not start with RIFF id",
+            "EOFError:",
+            "",
+        ]
+    );
+    assert_eq!(results[0].score, 1.0);
+    assert!(results[1..].iter().all(|result| result.score == 0.0));
+    let failed: Vec<_> = results.iter().map(|result| result.failed_gates().first().copied()).collect();
+    let (broken, silent) = (Some(Gate::ScoringError), Some(Gate::NoAudio));
+    assert_eq!(
+        failed,
+        [
+            None,
+            Some(Gate::Accuracy),
+            broken,
+            Some(Gate::NoSpeech),
+            broken,
+            broken,
+            silent,
+            silent,
+            broken,
+            broken,
+            Some(Gate::TooLate)
+        ]
+    );
+    let gates: Vec<_> = results.iter().filter_map(|result| result.gate).collect();
+    assert_eq!(gates, [Gate::NoAudio, Gate::NoAudio, Gate::TooLate]);
+}
+
+#[test]
+fn equal_audio_is_recognised_once() {
+    let recognizer = Script::new("script", &[GOOD]);
+    let scorer = scorer(&recognizer, true);
+    let candidates = vec![candidate(Some(wav(10, 2.0)), 50); 8];
+    candidates.iter().for_each(|candidate| scorer.prepare(candidate));
+    let results = score(&scorer, &candidates);
+    assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
+    // Eight equal replies of score 1 share it.
+    assert!(results.iter().all(|result| (result.score - 8.0_f64.powf(-0.5)).abs() < 1e-6));
+    score(&scorer, &candidates);
+    assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn preparing_does_not_wait() {
+    let recognizer = Script::new("script", &[GOOD]);
+    let scorer = scorer(&recognizer, true);
+    let reply = candidate(Some(wav(10, 2.0)), 50);
+    let held = recognizer.gate.lock().unwrap();
+    scorer.prepare(&reply);
+    drop(held);
+    assert_eq!(score(&scorer, &[reply])[0].score, 1.0);
+    assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn failures_are_not_remembered() {
+    let recognizer = Script::new("script", &[]);
+    let scorer = scorer(&recognizer, true);
+    let reply = candidate(Some(wav(10, 2.0)), 50);
+    for calls in 1..=2 {
+        assert!(score(&scorer, std::slice::from_ref(&reply))[0].score_error.is_some());
+        assert_eq!(recognizer.calls.load(Ordering::SeqCst), calls);
+    }
+}
+
+/// gates · given transcript · calls of the recogniser · gate of the row
+#[test]
+fn late_and_silent_replies_are_spared_recognition() {
+    for (gates, transcript, calls, gate) in [
+        (true, None, 0, Some(Gate::TooLate)),
+        (false, None, 1, None),
+        (true, Some(spoken("all fine right here", 2.0)), 0, None),
+    ] {
+        let recognizer = Script::new("script", &[GOOD]);
+        let reply = Candidate { transcript, ..candidate(Some(wav(10, 2.0)), 100) };
+        scorer(&recognizer, gates).prepare(&reply);
+        let result = &score(&scorer(&recognizer, gates), &[reply])[0];
+        assert_eq!((result.score, result.gate), (0.0, gate));
+        assert_eq!(result.failed_gates(), [Gate::TooLate]);
+        assert_eq!(result.accuracy, if gate.is_some() { None } else { Some(1.0) });
+        assert!(recognizer.calls.load(Ordering::SeqCst) <= calls * 2);
+        assert_eq!(recognizer.calls.load(Ordering::SeqCst) > 0, calls > 0);
+    }
+    let recognizer = Script::new("script", &[GOOD]);
+    let result = &score(&scorer(&recognizer, false), &[candidate(None, 50)])[0];
+    assert_eq!((result.gate, result.failed_gates()), (None, &[Gate::NoAudio][..]));
+}
+
+#[test]
+fn sound_that_is_no_number_counts_as_silence() {
+    let recognizer = Script::new("script", &[(0, "")]);
+    let samples = vec![f32::NAN; 16_000];
+    let mut file = Wav::encode(&Pcm::mono(vec![0.0; 16_000], SampleRate::HZ_16K), SampleFormat::F32).unwrap();
+    let start = file.len() - samples.len() * 4;
+    for (place, sample) in file[start..].chunks_exact_mut(4).zip(&samples) {
+        place.copy_from_slice(&sample.to_le_bytes());
+    }
+    let result = &score(&scorer(&recognizer, true), &[candidate(Some(file), 50)])[0];
+    assert_eq!(result.failed_gates(), [Gate::NoSpeech]);
+    assert_eq!(result.predicted_duration_sec, 1.0);
+}
+
+#[test]
+fn without_a_reference_nothing_is_recognised() {
+    let recognizer = Script::new("script", &[GOOD]);
+    let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
+    let results = scorer(&recognizer, true).score(Err(&failure), &[candidate(Some(wav(10, 2.0)), 50)]);
+    assert_eq!(results[0].score_error.as_deref(), Some("ValueError:Missing reference text in scoring metadata"));
+    assert_eq!(results[0].scoring_metadata_source.as_deref(), Some("here"));
+    assert_eq!(results[0].predicted_duration_sec, 2.0);
+    assert_eq!(recognizer.calls.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn a_reference_that_breaks_the_embedder_fails_the_batch() {
+    let recognizer = Script::new("script", &[GOOD]);
+    let reference = Reference::new("bad", vec![], None).unwrap().with_source("here");
+    let results = scorer(&recognizer, true).score(Ok(&reference), &[candidate(Some(wav(10, 2.0)), 50)]);
+    assert_eq!(results[0].score_error.as_deref(), Some("RuntimeError:the embedder panicked: bad text"));
+    assert_eq!(results[0].scoring_metadata_source.as_deref(), Some("here"));
+}
+
+#[test]
+fn no_replies_give_no_results() {
+    assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
+}

@@ -1,0 +1,78 @@
+//! Sentence vectors of a batch: each text once, all new ones in one call.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use taonet_babelbit_core::scoring::ScoreError;
+use taonet_speech::{Embedding, SentenceEmbedder};
+
+use super::jobs::panic_message;
+
+/// Vectors of the texts asked for, or why there is none.
+pub(super) type Vectors<'a> = HashMap<&'a str, Result<Embedding, ScoreError>>;
+
+/// An embedder whose panics are errors and which remembers the vectors of references.
+pub(super) struct Vectorizer {
+    embedder: Arc<dyn SentenceEmbedder>,
+    references: Mutex<LruCache<String, Embedding>>,
+}
+
+impl Vectorizer {
+    const REFERENCES: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+
+    pub(super) fn new(embedder: Arc<dyn SentenceEmbedder>) -> Self {
+        Self { embedder, references: Mutex::new(LruCache::new(Self::REFERENCES)) }
+    }
+
+    /// The vector of a reference text, from memory where it was asked for before.
+    pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
+        let known = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
+        if let Some(vector) = known {
+            return Ok(vector);
+        }
+        let vector = self.embed_one(text)?;
+        self.references.lock().unwrap_or_else(PoisonError::into_inner).put(text.to_owned(), vector.clone());
+        Ok(vector)
+    }
+
+    /// The vectors of all texts. Where the engine fails on all of them together, each is tried alone, so that a bad
+    /// text harms nobody else.
+    pub(super) fn all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
+        let mut distinct: Vec<_> = texts.into_iter().collect();
+        distinct.sort_unstable();
+        distinct.dedup();
+        if distinct.is_empty() {
+            return Vectors::new();
+        }
+        match self.embed(&distinct) {
+            Ok(vectors) => distinct.into_iter().zip(vectors.into_iter().map(Ok)).collect(),
+            Err(error) if distinct.len() > 1 => {
+                tracing::warn!(%error, "sentence vectors failed together, trying them one by one");
+                distinct.into_iter().map(|text| (text, self.embed_one(text))).collect()
+            }
+            Err(error) => distinct.into_iter().map(|text| (text, Err(error.clone()))).collect(),
+        }
+    }
+
+    fn embed_one(&self, text: &str) -> Result<Embedding, ScoreError> {
+        self.embed(&[text])?.pop().ok_or_else(|| ScoreError::failed("RuntimeError", &"no sentence vector"))
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, ScoreError> {
+        let vectors = catch_unwind(AssertUnwindSafe(|| self.embedder.embed(texts)))
+            .map_err(|panic| {
+                let message = panic_message(&*panic);
+                tracing::error!(embedder = self.embedder.name(), message, "the embedder panicked");
+                ScoreError::failed("RuntimeError", &format_args!("the embedder panicked: {message}"))
+            })?
+            .map_err(|error| ScoreError::failed("RuntimeError", &error))?;
+        if vectors.len() == texts.len() {
+            return Ok(vectors);
+        }
+        let message = format!("{} sentence vectors for {} texts", vectors.len(), texts.len());
+        Err(ScoreError::failed("ValueError", &message))
+    }
+}
