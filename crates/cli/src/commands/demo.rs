@@ -66,9 +66,7 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
             }
             Err(_) => {
                 let challenge = Challenge::load(text.as_ref());
-                Ok(vec![
-                    challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"))?,
-                ])
+                Ok(vec![challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"))?])
             }
         },
     }

@@ -82,8 +82,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{} lists no miner", args.miners.display());
     }
     let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
-    let mut runner_settings =
-        RunnerSettings { play: config.play.clone(), rules: config.rules, ..RunnerSettings::new(paths(args, &config)) };
+    let mut runner_settings = RunnerSettings { play: config.play.clone(), rules: config.rules, ..RunnerSettings::new(paths(args, &config)) };
     if args.solo {
         runner_settings.challenge_type = ChallengeType::Solo;
     }
@@ -157,8 +156,7 @@ pub(crate) fn connect(
     settings: &RunnerSettings,
 ) -> anyhow::Result<Vec<Miner>> {
     let signer = Signer::new(Keypair::clone(keypair), "0.0.0.0", BabelbitScheme::axon());
-    let client_config =
-        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
+    let client_config = ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
     let client = SignedClient::new(signer, client_config)?;
     let connect = |entry: &MinerEntry| {
         let connection = HttpMiner::new(client.clone(), entry, &config.predict_endpoint)
