@@ -41,7 +41,7 @@ enum Kind {
     Liquid,
 }
 
-/// An epoch in which the first `validators` of `n` neurons each weigh `weights` others, and hold bonds of them.
+/// An epoch in which the first `validators` of `n` neurons all weigh the same `weights` others, and hold bonds of them.
 fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
     let mut state = 1_u64;
     let mut random = || {
@@ -51,10 +51,8 @@ fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
     let per_neuron = |value: u64| vec![value; n.into()];
     let mut rows = || -> Vec<Row> {
         let step = n / weights;
-        let row = |validator: u16, random: &mut dyn FnMut() -> u16| {
-            (0..weights).map(|to| (Uid((to * step + validator) % n), random().max(1))).collect()
-        };
-        (0..n).map(|uid| if uid < validators { row(uid, &mut random) } else { Row::new() }).collect()
+        let mut row = || (0..weights).map(|to| (Uid(to * step), random().max(1))).collect();
+        (0..n).map(|uid| if uid < validators { row() } else { Row::new() }).collect()
     };
     EpochInput {
         n,

@@ -1,4 +1,5 @@
 //! `tao yuma` on recorded epochs.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

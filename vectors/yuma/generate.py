@@ -68,6 +68,7 @@ def random_epoch(r):
     block, tempo = r.choice([5, 100, 100_000]), r.choice([1, 10, 360])
     near = lambda: max(block - r.choice([0, 0, 1, 2, tempo, 2 * tempo, 50]), 0)
     level = r.choice([1, 3, 10**6, 10**15, 2**64 - 1])
+    rarity = r.choice([0, 0.1, 0.4])
     share = lambda: r.choice([0, 1, U16, U16 // 2, r.randrange(U16 + 1)])
 
     def row(density, values):
@@ -76,23 +77,23 @@ def random_epoch(r):
             r.shuffle(uids)
         return [[j, values()] for j in uids]
 
-    density, bond_density = r.random(), r.random()
+    density, bond_density = r.choice([0.3, 0.6, 0.9, 1]), r.random()
     weight = r.choice([share, lambda: r.choice([1, 2, 3]), lambda: r.randrange(U16 + 1)])
     low, high = sorted((share(), share()))
     return dict(
-        n=n, block=block, tempo=tempo, activity_cutoff=r.choice([1, 100, 5000]),
+        n=n, block=block, tempo=tempo, activity_cutoff=r.choice([1, 100, 100, 5000]),
         last_mechanism_step=r.choice([0, near()]), emission=r.choice([0, 1, 10**9, 10**12 + 7, 2**64 - 1]),
-        stake=[r.choice([0, level, r.randrange(level + 1), r.randrange(level + 1)]) for _ in range(n)],
+        stake=[r.choice([0, level, level, r.randrange(level + 1), r.randrange(level + 1)]) for _ in range(n)],
         stake_threshold=r.choice([0, 0, level // 2]), owner_uid=r.choice([None, None, r.randrange(n)]),
         max_validators=r.choice([1, 2, n // 2, n, 64]),
-        validator_permit=[r.random() < 0.8 for _ in range(n)], last_update=[near() for _ in range(n)],
-        block_at_registration=[r.choice([0, 0, 0, near()]) for _ in range(n)],
-        commit_blocks=r.choice([None, [r.choice([None, near()]) for _ in range(n)]]),
+        validator_permit=[r.random() < 0.9 for _ in range(n)], last_update=[near() for _ in range(n)],
+        block_at_registration=[near() if r.random() < rarity else 0 for _ in range(n)],
+        commit_blocks=r.choice([None, None, [r.choice([None, near()]) for _ in range(n)]]),
         weights=[row(density, weight) for _ in range(n)],
         bonds=[[[j, b] for j, b in row(bond_density, share) if j < n] for _ in range(n)],
         kappa=r.choice([32767, 32767, share()]), bonds_penalty=r.choice([0, U16, share()]),
         bonds_moving_average=r.choice([0, 900_000, 975_000, 1_000_000, r.randrange(1_000_001)]),
-        yuma3=r.random() < 0.65, liquid_alpha=r.random() < 0.6,
+        yuma3=r.random() < 0.55, liquid_alpha=r.random() < 0.7,
         alpha_low=low, alpha_high=high,
         alpha_sigmoid_steepness=r.choice([1000, 0, -1000, 32767, -32768, r.randrange(-2000, 2000)]))
 

@@ -1,4 +1,5 @@
 //! Documents from which no epoch can be computed, and what the error says.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a document that is not refused fails the test")]
 
 use serde_json::{Value, json};
 use taonet_consensus::Case;

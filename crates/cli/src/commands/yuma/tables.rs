@@ -3,14 +3,17 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use taonet_consensus::classic::ClassicEpoch;
 use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
 /// Matrices with more columns are cut into several tables, so that lines stay readable.
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 8;
+
+/// A line under the header and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// What the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {
@@ -153,7 +156,7 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
 
 fn table<T: Display>(header: impl IntoIterator<Item = T>) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(header.into_iter().map(|name| name.to_string()));
+    table.load_style(STYLE).set_header(header.into_iter().map(|name| name.to_string()));
     table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     table
 }

@@ -48,8 +48,8 @@ fn the_result_has_a_line_per_neuron() {
 fn wide_matrices_are_cut() {
     let entries: Vec<_> = (0..25).map(|column| (0, column, 0.5)).collect();
     let text = grid("Wide", &entries);
-    assert_eq!(text.matches("from \\ to").count(), 3);
-    assert!(text.lines().all(|line| line.chars().count() <= 120));
+    assert_eq!(text.matches("from \\ to").count(), 4);
+    assert!(text.lines().all(|line| line.chars().count() <= 110));
 }
 
 #[test]
