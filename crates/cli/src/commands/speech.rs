@@ -109,7 +109,7 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
     } else {
         resample_endpoints(&wav.pcm, SampleRate::new(rate).context("--rate")?)
     };
-    let bytes = Wav { pcm: pcm.clone(), format: SampleFormat::S16 }.encode()?;
+    let bytes = Wav::encode(&pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
     let summary = json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
     if context.json {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_node::miner::profile::{
     Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
@@ -42,7 +43,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let policy = if args.allow.is_empty() { Policy::AllowAll } else { Policy::only(args.allow.iter().copied()) };
     let profile = Engines::default().profile(args.profile)?;
     let miner_config = MinerConfig {
-        predict_path: format!("/{}", config.predict_endpoint.trim_start_matches('/')),
+        predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
         miner_id: Some(format!("taonet {}", args.profile)),
         ..MinerConfig::default()
     };

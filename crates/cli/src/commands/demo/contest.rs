@@ -131,7 +131,7 @@ impl Contest {
         for (uid, profile) in (1..).zip(ProfileName::ALL) {
             let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{profile}"))?.hotkey();
             let config = MinerConfig {
-                predict_path: format!("/{}", self.config.predict_endpoint.trim_start_matches('/')),
+                predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()
             };
             let server = Arc::new(MinerServer::new(config, engines.profile(profile)?));
