@@ -83,7 +83,7 @@ impl Scheme for BabelbitScheme {
     }
 
     fn window(&self) -> Window {
-        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_secs(60) }
+        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) }
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {

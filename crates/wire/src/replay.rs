@@ -115,7 +115,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
     const NOW: u64 = 1_800_000_000 * SECOND;
     const WINDOW: Window =
-        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_secs(60) };
+        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
 
     fn key(byte: u8) -> Hotkey {
         Hotkey::from_bytes([byte; 32])

@@ -18,6 +18,6 @@ pub mod rewrite;
 pub mod server;
 pub mod sessions;
 
-pub use config::{Limits, MinerConfig};
+pub use config::{Limits, MinerConfig, PredictPath, PredictPathError};
 pub use metrics::describe as describe_metrics;
 pub use refusal::Refusal;

@@ -14,7 +14,9 @@ mod vectors;
 pub use batch::{BatchScorer, ScorerError, ScorerSettings};
 pub use cache::{CacheError, TranscriptCache};
 pub use candidate::{Audio, AudioHash, Candidate};
-pub use input::{InputError, Outcome, PairInput, Warning, compute_weights_document, score_batch_document, score_pair};
+pub use input::{
+    BatchResults, InputError, Outcome, PairInput, Warning, compute_weights_document, score_batch_document, score_pair,
+};
 pub use jobs::Heard;
 
 #[cfg(test)]

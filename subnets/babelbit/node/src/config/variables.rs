@@ -129,8 +129,8 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_AUDIO_SCORING_DUPLICATION_MIN_SCORE_FOR_PRESSURE", "Score from which a reply puts pressure on others", scoring.duplication_min_score_for_pressure = number),
         variable!("BB_AUDIO_SCORING_DUPLICATION_SCORE_EPSILON", "How much better a reply must be to feel no pressure", scoring.duplication_score_epsilon = number),
         variable!("BB_MODELS_DIR", "Where models are looked for first", models_dir = |t: &str| path(t).map(Some)),
-        variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok(ArenaShare::from_setting(Some(t)))),
-        variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok(Uid(t.parse().unwrap_or(248)))),
+        variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok::<_, Expected>(ArenaShare::from_setting(Some(t)))),
+        variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Read before the others: paths default to below it.
         Variable { name: "BABELBIT_CACHE_DIR", help: "Where caches are kept", apply: Some(|_, _| Ok(())), show: |config| config.transcript_cache.ancestors().nth(2).map(|dir| dir.display().to_string()).unwrap_or_default() },
         unused("BABELBIT_TEMPO"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),

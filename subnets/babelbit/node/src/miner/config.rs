@@ -1,10 +1,12 @@
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// How a miner serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinerConfig {
-    /// The path of the one route that validators call, with its leading slash.
-    pub predict_path: String,
+    /// The path of the one route that validators call.
+    pub predict_path: PredictPath,
     /// The name given in answers to init, for the validator's logs.
     pub miner_id: Option<String>,
     /// What a caller may use up.
@@ -16,11 +18,56 @@ pub struct MinerConfig {
 impl Default for MinerConfig {
     fn default() -> Self {
         Self {
-            predict_path: "/v1/predict".to_owned(),
+            predict_path: PredictPath::default(),
             miner_id: None,
             limits: Limits::default(),
             workers: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         }
+    }
+}
+
+/// A path such as `/v1/predict`: plain segments, and none of the health routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PredictPath(String);
+
+/// A text that cannot be the path of the predict route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` cannot be the predict path: use letters, digits, `.`, `_`, `-` and `/`, and not health or healthz")]
+pub struct PredictPathError(String);
+
+impl PredictPath {
+    /// The path with its leading slash.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for PredictPath {
+    fn default() -> Self {
+        Self("/v1/predict".to_owned())
+    }
+}
+
+impl FromStr for PredictPath {
+    type Err = PredictPathError;
+
+    /// Takes the path with or without its leading slash.
+    fn from_str(text: &str) -> Result<Self, PredictPathError> {
+        let path = text.strip_prefix('/').unwrap_or(text);
+        let plain = |segment: &str| {
+            !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        if path.split('/').all(plain) && !["health", "healthz"].contains(&path) {
+            Ok(Self(format!("/{path}")))
+        } else {
+            Err(PredictPathError(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for PredictPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -51,6 +98,21 @@ impl Default for Limits {
             source: Duration::from_mins(2),
             requests: 2_000,
             body_bytes: 64 * 1024,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_plain() {
+        for text in ["v1/predict", "/v1/predict"] {
+            assert_eq!(text.parse(), Ok(PredictPath::default()));
+        }
+        for text in ["", "/", "//x", "v1/", "a b", "{x}", "a?b", "healthz", "/health"] {
+            assert_eq!(text.parse::<PredictPath>(), Err(PredictPathError(text.to_owned())));
         }
     }
 }

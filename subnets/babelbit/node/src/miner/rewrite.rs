@@ -15,18 +15,21 @@ const LONGEST_WAIT: usize = 6;
 const MEMORY: usize = 8;
 
 /// Words after which a phrase ends in mid-sentence.
-const UNFINISHED: [&str; 50] = [
+const UNFINISHED: [&str; 54] = [
     "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "our", "their", "am",
     "is", "are", "was", "were", "be", "been", "have", "has", "had", "do", "does", "did", "will", "would", "could",
     "can", "should", "might", "may", "must", "to", "of", "in", "on", "at", "for", "with", "from", "and", "that", "who",
-    "which", "not",
+    "which", "not", "but", "or", "because", "if",
 ];
+/// Of these, what may well end a phrase: "he likes it".
+const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
 /// Words that join a sentence to the one before it.
 const JOINING: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
 
 /// The rules. Cheap to share; what depends on the conversation is a [`Context`].
 #[derive(Debug, Clone)]
 pub struct Rewriter {
+    misheard: Phrasebook,
     contractions: Phrasebook,
     expletives: Phrasebook,
     fillers: Phrasebook,
@@ -55,6 +58,7 @@ impl Rewriter {
         let mut meanings = Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
         meanings.extend("wordy", include_str!("rewrite/phrases/wordy.txt"))?;
         Ok(Self {
+            misheard: Phrasebook::parse("misheard", include_str!("rewrite/phrases/misheard.txt"))?,
             contractions: Phrasebook::parse("contractions", include_str!("rewrite/phrases/contractions.txt"))?,
             expletives: Phrasebook::parse("expletives", include_str!("rewrite/phrases/expletives.txt"))?,
             fillers: Phrasebook::parse("fillers", include_str!("rewrite/phrases/fillers.txt"))?,
@@ -74,6 +78,7 @@ impl Rewriter {
         let begins = begins && !context.before.last().is_some_and(|word| UNFINISHED.contains(&word.as_str()));
         words.extend_from_slice(heard);
 
+        let words = self.misheard.apply(&words, begins);
         let words = self.contractions.apply(&words, begins);
         let words = self.expletives.apply(&words, begins);
         let words = repetition::carry_out_corrections(&words);
@@ -116,7 +121,8 @@ impl Rewriter {
                 return length;
             }
         }
-        0
+        let clings = |word: &&String| UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str());
+        words.iter().rev().take_while(clings).count().min(LONGEST_WAIT)
     }
 
     /// Puts back what the speaker left out at the start of a sentence.

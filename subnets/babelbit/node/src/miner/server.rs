@@ -123,7 +123,7 @@ pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
     // Either form of the headers is accepted, whichever the scheme itself would send.
     let signed = SignedLayer::new(me, BabelbitScheme::axon(), limits, policy);
     Router::new()
-        .route(&miner.config.predict_path, post(answer))
+        .route(miner.config.predict_path.as_str(), post(answer))
         .route_layer(signed)
         .route("/healthz", get(health))
         .route("/health", get(health))

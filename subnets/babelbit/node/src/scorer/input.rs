@@ -116,12 +116,11 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
         WavHeader::read(&source).map_err(|error| InputError::Source { path: input.source.clone(), source: error })?;
     let predicted = read::file(&input.predicted, base)?;
     let channels = WavHeader::read(&predicted).map_or(1, |header| header.channels);
-    let timeline = match input.arrivals {
-        Some(arrivals) => read::document::<ArrivalsDocument>("the arrivals", arrivals, &mut warnings)?.timeline(),
-        None => {
-            warnings.push(Warning::NoArrivals);
-            Timeline::default()
-        }
+    let timeline = if let Some(arrivals) = input.arrivals {
+        read::document::<ArrivalsDocument>("the arrivals", arrivals, &mut warnings)?.timeline()
+    } else {
+        warnings.push(Warning::NoArrivals);
+        Timeline::default()
     };
     let transcript = input
         .transcript

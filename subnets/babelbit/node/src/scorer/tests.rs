@@ -1,3 +1,6 @@
+// Rounded numbers are equal or they are wrong.
+#![allow(clippy::float_cmp)]
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -55,11 +58,11 @@ impl Recognizer for Script {
 pub(super) struct FirstWord;
 
 impl SentenceEmbedder for FirstWord {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "first-word"
     }
 
-    fn fingerprint(&self) -> &str {
+    fn fingerprint(&self) -> &'static str {
         "first-word"
     }
 
@@ -188,7 +191,9 @@ fn equal_audio_is_recognised_once() {
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     let candidates = vec![candidate(Some(wav(10, 2.0)), 50); 8];
-    candidates.iter().for_each(|candidate| scorer.prepare(candidate));
+    for candidate in &candidates {
+        scorer.prepare(candidate);
+    }
     let results = score(&scorer, &candidates);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
     // Eight equal replies of score 1 share it.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
+use taonet_primitives::Word;
 use taonet_speech::{Recognizer, Synthesizer, Voice};
 
 use super::listener::Listener;
@@ -15,12 +16,13 @@ use crate::miner::rewrite::{Context, PhrasebookError, Rewriter};
 const GAP: usize = 1_920;
 /// The longest silence that is sent while there is nothing to say, in seconds: pauses of the reply stay natural.
 const LONGEST_PAUSE: f64 = 0.4;
-/// A queue of this many seconds is no reason to hurry.
-const CALM: f64 = 0.5;
 /// With a queue of this many seconds the reply is spoken as fast as allowed.
-const HURRY: f64 = 2.5;
+const HURRY: f64 = 1.2;
 /// With a queue of this many seconds words that add little are left out.
-const LATE: f64 = 1.5;
+const LATE: f64 = 2.0;
+
+/// Silence or speech kept before the word that leads into a cut phrase, in seconds.
+const LEAD_MARGIN: f64 = 0.05;
 
 /// How an interpreter speaks.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +77,7 @@ impl Interpreter {
             segmenter: Segmenter::new(),
             context: Context::default(),
             playback: Playback::default(),
+            lead: Vec::new(),
             spoke: false,
         }
     }
@@ -100,6 +103,8 @@ struct Interpreting {
     segmenter: Segmenter,
     context: Context,
     playback: Playback,
+    /// The sound of the word before a cut: a phrase that begins within a sentence is understood better after it.
+    lead: Vec<f32>,
     spoke: bool,
 }
 
@@ -107,18 +112,26 @@ impl Interpretation for Interpreting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
         let channels = usize::from(self.channels.max(1));
         self.playback.advance(frame.len() / channels);
-        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| instant.iter().sum::<f32>() / channels as f32));
+        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| {
+            let mono = instant.iter().sum::<f32>() / channels as f32;
+            if mono.is_finite() { mono.clamp(-1.0, 1.0) } else { 0.0 }
+        }));
         let mut reply = Vec::new();
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
-                Found::Phrase(phrase) => (self.recognize(&phrase.samples)?, phrase.begins),
+                Found::Phrase(phrase) => {
+                    let words = self.recognize(&phrase.samples)?;
+                    self.lead.clear();
+                    (words, phrase.begins)
+                }
                 Found::TooLong => self.cut()?,
             };
-            self.interpret(&heard, begins, false, &mut reply)?;
+            let heard: Vec<_> = heard.into_iter().map(|word| word.text).collect();
+            self.interpret(&heard, begins, end && self.segmenter.pending().is_empty(), &mut reply)?;
         }
         if end {
             self.interpret(&[], false, true, &mut reply)?;
-        } else if reply.is_empty() && self.spoke && self.playback.quiet() < LONGEST_PAUSE {
+        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < LONGEST_PAUSE {
             self.pause(frame.len() / channels, &mut reply);
         }
         Ok(Reply { samples: spread(reply, self.channels), done: end })
@@ -126,22 +139,27 @@ impl Interpretation for Interpreting {
 }
 
 impl Interpreting {
-    fn recognize(&self, samples: &[f32]) -> Result<Vec<String>, ProfileError> {
-        Ok(self.stages.listener.listen(samples)?.into_iter().map(|word| word.text).collect())
+    /// The words of the present phrase, with times from its start.
+    fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
+        let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let words = self.stages.listener.listen(&[&self.lead, samples].concat())?;
+        let words = words.into_iter().filter(|word| f64::midpoint(word.start, word.end) >= lead);
+        Ok(words.map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word }).collect())
     }
 
     /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut.
-    fn cut(&mut self) -> Result<(Vec<String>, bool), ProfileError> {
+    fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
-        let pending = self.segmenter.pending();
-        let mut words = self.stages.listener.listen(pending)?;
-        let seconds = pending.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let mut words = self.recognize(self.segmenter.pending())?;
         let Some(place) = best_cut(&words, seconds) else { return Ok((Vec::new(), begins)) };
         let after = words.split_off(place);
-        let ends = words.last().map_or(0.0, |word| word.end);
-        let at = after.first().map_or(seconds, |word| f64::midpoint(ends, word.start));
-        self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize);
-        Ok((words.into_iter().map(|word| word.text).collect(), begins))
+        let (start, end) = words.last().map_or((0.0, 0.0), |word| (word.start, word.end));
+        let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
+        let mut phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
+        let lead = ((start - LEAD_MARGIN).max(0.0) * f64::from(SAMPLE_RATE_HZ)) as usize;
+        self.lead = phrase.split_off(lead.min(phrase.len()));
+        Ok((words, begins))
     }
 
     /// Rewrites a phrase and speaks what remains of it.
@@ -159,7 +177,8 @@ impl Interpreting {
         }
         tracing::debug!(heard = heard.join(" "), said = words.join(" "), ahead = self.playback.ahead(), "phrase");
         for breath in breaths(&words) {
-            let hurry = ((self.playback.ahead() - CALM) / (HURRY - CALM)).clamp(0.0, 1.0);
+            // After the end of the source every moment counts.
+            let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
             let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
             let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
             if self.playback.ahead() > 0.0 {

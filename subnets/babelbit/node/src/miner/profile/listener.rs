@@ -3,6 +3,11 @@ use std::sync::Arc;
 use taonet_primitives::{SampleRate, Word};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
 
+/// Silence put before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s. Recognisers are used to it, and
+/// their answers come a little late.
+const BEFORE: usize = 4_800;
+const AFTER: usize = 9_600;
+
 /// The stage that turns mono sound at 24 kHz into words with times.
 #[derive(Clone)]
 pub(super) struct Listener(Arc<dyn Recognizer>);
@@ -21,8 +26,16 @@ impl Listener {
         if samples.is_empty() {
             return Ok(Vec::new());
         }
-        let heard = self.0.recognize(&resample_for_recognition(&Pcm::mono(samples.to_vec(), SampleRate::HZ_24K)))?;
-        let words = heard.transcript.words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
+        let mut padded = vec![0.0; BEFORE];
+        padded.extend_from_slice(samples);
+        padded.resize(padded.len() + AFTER, 0.0);
+        let heard = self.0.recognize(&resample_for_recognition(&Pcm::mono(padded, SampleRate::HZ_24K)))?;
+        let shift = BEFORE as f64 / f64::from(SampleRate::HZ_24K.hz());
+        let words = heard.transcript.words.into_iter().map(|word| Word {
+            text: plain(&word.text),
+            start: (word.start - shift).max(0.0),
+            end: (word.end - shift).max(0.0),
+        });
         Ok(words.filter(|word| !word.text.is_empty()).collect())
     }
 }

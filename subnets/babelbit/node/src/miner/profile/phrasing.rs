@@ -7,9 +7,9 @@ const BREATH: usize = 8;
 
 /// A new phrase may begin with these.
 const OPENING: [&str; 36] = [
-    "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after", "until", "since", "that",
-    "which", "who", "where", "then", "to", "in", "on", "at", "with", "for", "from", "of", "by", "about", "into", "i",
-    "you", "he", "she", "it", "we", "they",
+    "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after", "until", "since",
+    "that", "which", "who", "where", "then", "to", "in", "on", "at", "with", "for", "from", "of", "by", "about",
+    "into", "i", "you", "he", "she", "it", "we", "they",
 ];
 /// A phrase does not end with these.
 const CLINGING: [&str; 40] = [

@@ -16,7 +16,7 @@ const PREPOSITIONS: [&str; 14] =
 /// Says each phrase once that is repeated at once: "i i think i think that" gives "i think that".
 ///
 /// Numbers stay: "five five one" is a number.
-pub fn say_once(words: &[String]) -> Vec<String> {
+pub(super) fn say_once(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
     for length in (1..=LONGEST).rev() {
         let mut at = 0;
@@ -37,7 +37,7 @@ pub fn say_once(words: &[String]) -> Vec<String> {
 }
 
 /// How many words at the start of `words` only repeat the end of `before`.
-pub fn overlap(before: &[String], words: &[String]) -> usize {
+pub(super) fn overlap(before: &[String], words: &[String]) -> usize {
     (1..=LONGEST.min(before.len()).min(words.len()))
         .rev()
         .find(|length| {
@@ -69,7 +69,7 @@ const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that
 ///
 /// Only a pronoun with an auxiliary, followed by the same pronoun, counts, and only where no clause such as
 /// "if i could" can stand before it.
-pub fn drop_false_starts(words: &[String]) -> Vec<String> {
+pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
     while let Some((word, after)) = rest.split_first() {
@@ -107,7 +107,7 @@ const REACH: usize = 5;
 /// Carries out corrections: "on tuesday no wait on wednesday" gives "on wednesday".
 ///
 /// A correction begins again with a word that was said shortly before; without one only the marker goes.
-pub fn carry_out_corrections(words: &[String]) -> Vec<String> {
+pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
     while let Some((word, after)) = rest.split_first() {

@@ -97,6 +97,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "one field list after the other")]
 async fn a_run_writes_every_file_in_its_layout() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();

@@ -74,7 +74,8 @@ fn lines_that_are_no_transcripts_are_skipped_and_later_ones_count() {
     content +=
         "\n[1, 2]\n7\nnull\n{\"text\": \"no key\"}\n{\"wav_sha256\": 7}\n{\"wav_sha256\": \"short\"}\nnot json\n";
     content += &reference_line("a", "new");
-    content += &format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
+    let bare = format!("{{\"wav_sha256\": \"{}\", \"text\": \"bare\"}}\n", hash("b"));
+    content += &bare;
     let mut bytes = content.into_bytes();
     bytes.extend(b"\xff\xfe not UTF-8\n");
     std::fs::write(file.path(), bytes).unwrap();
