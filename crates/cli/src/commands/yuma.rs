@@ -37,12 +37,16 @@ pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
         Case::from_json(&document).with_context(|| format!("{} does not describe an epoch", args.file.display()))?;
     if args.classic {
         let epoch = ClassicEpoch::of(&case.input, Curve { rho: args.rho, kappa: args.kappa })?;
-        return if context.json { context.print_json(&epoch) } else { context.print(&tables::classic(&epoch)) };
+        return if context.json {
+            context.print_json(&epoch)
+        } else {
+            context.print(tables::classic(&epoch).trim_end())
+        };
     }
     let epoch = Epoch::<Sparse>::compute(&case.input)?;
     if !context.json {
         let steps = if args.explain { tables::steps(&case.input, &epoch) } else { String::new() };
-        return context.print(&(steps + &tables::result(&epoch.into_output())));
+        return context.print((steps + &tables::result(&epoch.into_output())).trim_end());
     }
     let steps = args.explain.then(|| steps(&epoch));
     let mut result = serde_json::to_value(epoch.into_output())?;

@@ -48,7 +48,7 @@ pub(super) fn result(output: &EpochOutput) -> String {
             rao(&output.emission, uid),
         ]);
     }
-    section("Result: shares in parts of 65535", table)
+    section("Result: shares in parts of 65535", &table)
 }
 
 /// Every step of the epoch.
@@ -90,7 +90,7 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
     let rows = epoch.bonds.iter().enumerate();
     let entries =
         rows.flat_map(|(row, bonds)| bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond)));
-    section("Classic epoch", neurons) + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
+    section("Classic epoch", &neurons) + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
 }
 
 fn stake(input: &EpochInput, epoch: &Epoch) -> String {
@@ -108,7 +108,7 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
             decimal(counted.to_f64()),
         ]);
     }
-    section("1. Stake S, and the part of it that votes", table)
+    section("1. Stake S, and the part of it that votes", &table)
 }
 
 /// One line per neuron, one column per quantity.
@@ -119,7 +119,7 @@ fn columns(title: &str, quantities: &[(&str, &Vec<I32F32>)]) -> String {
         let values = quantities.iter().map(|(_, values)| values.get(uid).map_or(0.0, |value| value.to_f64()));
         table.add_row(std::iter::once(uid.to_string()).chain(values.map(decimal)));
     }
-    section(title, table)
+    section(title, &table)
 }
 
 fn matrix(title: &str, matrix: &Sparse) -> String {
@@ -149,7 +149,8 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
                 columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
             table.add_row(std::iter::once(row.to_string()).chain(cells));
         }
-        text.push_str(&format!("{table}\n\n"));
+        text.push_str(&table.to_string());
+        text.push_str("\n\n");
     }
     text
 }
@@ -161,7 +162,7 @@ fn table<T: Display>(header: impl IntoIterator<Item = T>) -> Table {
     table
 }
 
-fn section(title: &str, table: Table) -> String {
+fn section(title: &str, table: &Table) -> String {
     format!("{title}\n{table}\n\n")
 }
 

@@ -3,11 +3,11 @@ use taonet_consensus::classic::Curve;
 
 use super::*;
 
-/// Two validators of equal stake; only the first weighs the second server, which therefore has no majority.
+/// Two validators with stake 1 : 2. Only the small one weighs server 3, which therefore has no majority.
 fn pair() -> EpochInput {
     let document = br#"{"input": {
         "n": 4, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
-        "stake": [100, 100, 0, 0], "stake_threshold": 0, "max_validators": 2,
+        "stake": [100, 200, 0, 0], "stake_threshold": 0, "max_validators": 2,
         "validator_permit": [true, true, false, false], "last_update": [2, 2, 0, 0],
         "block_at_registration": [0, 0, 0, 0],
         "weights": [[[2, 1], [3, 1]], [[2, 1]], [], []], "bonds": [[], [], [], []],
@@ -27,21 +27,21 @@ fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
 fn every_step_is_explained() {
     let input = pair();
     let text = steps(&input, &Epoch::compute(&input).unwrap());
-    assert_eq!(line(&text, "1. Stake", "1"), ["1", "100", "0.500000", "yes", "yes", "yes", "0.500000"]);
+    assert_eq!(line(&text, "1. Stake", "1"), ["1", "200", "0.666667", "yes", "yes", "yes", "0.666667"]);
     assert_eq!(line(&text, "2. Weights", "0"), ["0", "0.500000", "0.500000"]);
-    assert_eq!(line(&text, "3. Consensus", "2"), ["2", "0.500000"]);
-    assert_eq!(line(&text, "4. Clipped weights", "1"), ["1", "0.500000"]);
-    assert_eq!(line(&text, "5. Validator trust", "1"), ["1", "0.500000"]);
-    assert_eq!(line(&text, "6. Rank", "2"), ["2", "0.500000", "1.000000"]);
+    assert_eq!(line(&text, "3. Consensus", "2"), ["2", "1.000000"]);
+    assert_eq!(line(&text, "4. Clipped weights", "0"), ["0", "0.500000"]);
+    assert_eq!(line(&text, "5. Validator trust", "0"), ["0", "0.500000"]);
+    assert_eq!(line(&text, "6. Rank", "2"), ["2", "0.833333", "1.000000"]);
     assert!(text.contains("7. Old bonds that still count\nnone\n"));
-    assert_eq!(line(&text, "9. New bonds", "0"), ["0", "0.050011"]);
-    assert_eq!(line(&text, "10. Dividends", "0"), ["0", "0.500000"]);
+    assert_eq!(line(&text, "9. New bonds", "0"), ["0", "0.050000"]);
+    assert_eq!(line(&text, "10. Dividends", "0"), ["0", "0.200000"]);
 }
 
 #[test]
 fn the_result_has_a_line_per_neuron() {
     let text = result(&Epoch::compute(&pair()).unwrap().into_output());
-    assert_eq!(line(&text, "Result", "2"), "2 0 yes no 32767 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>());
+    assert_eq!(line(&text, "Result", "2"), "2 0 yes no 65535 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>());
 }
 
 #[test]
@@ -56,5 +56,5 @@ fn wide_matrices_are_cut() {
 fn the_classic_epoch_shows_its_quantities() {
     let text = classic(&ClassicEpoch::of(&pair(), Curve::default()).unwrap());
     let line = line(&text, "Classic epoch", "3");
-    assert_eq!(line[1..5], ["0.000000", "0.250000", "0.500000", "0.500000"]);
+    assert_eq!(line[1..5], ["0.000000", "0.166667", "0.333333", "0.158869"]);
 }
