@@ -19,7 +19,7 @@ pub(crate) struct AlignArgs {
     #[arg(long, default_value = "en-gb")]
     voice: String,
     /// Its speaking rate
-    #[arg(long, default_value_t = 132)]
+    #[arg(long, default_value_t = 138)]
     words_per_minute: u16,
 }
 

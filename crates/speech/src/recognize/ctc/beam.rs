@@ -160,9 +160,10 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     finish(&beam, &mut histories, lexicon)
 }
 
-/// The best hypothesis that ends with a whole word.
+/// The best hypothesis that ends with a whole word; where none does, as in speech that was cut off, the best one
+/// without its unfinished word.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
-    let mut best = (NEVER, NO_WORDS, None);
+    let mut best = (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {
         let last = lexicon.word_at(key.node);
         if key.node != 0 && last.is_none() {

@@ -13,16 +13,19 @@ use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::miner::rewrite::{Context, PhrasebookError, Rewriter};
 
 /// The silence after a breath, in samples at 24 kHz.
-const GAP: usize = 1_920;
+const GAP: usize = 2_880;
 /// The longest silence that is sent while there is nothing to say, in seconds: pauses of the reply stay natural.
-const LONGEST_PAUSE: f64 = 0.4;
+const LONGEST_PAUSE: f64 = 0.16;
 /// With a queue of this many seconds the reply is spoken as fast as allowed.
 const HURRY: f64 = 1.2;
 /// With a queue of this many seconds words that add little are left out.
 const LATE: f64 = 2.0;
 
-/// Silence or speech kept before the word that leads into a cut phrase, in seconds.
-const LEAD_MARGIN: f64 = 0.05;
+/// Fewer words than these wait for the phrase after them: most are false starts, which are then noticed.
+const FRAGMENT: usize = 3;
+/// Source speech before a phrase that is recognised along with it, in samples at 24 kHz: what is known of the sentence
+/// and of the speaker's loudness helps, and costs little.
+const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
 
 /// How an interpreter speaks.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,6 +81,7 @@ impl Interpreter {
             context: Context::default(),
             playback: Playback::default(),
             lead: Vec::new(),
+            fragment: (Vec::new(), false),
             spoke: false,
         }
     }
@@ -103,8 +107,10 @@ struct Interpreting {
     segmenter: Segmenter,
     context: Context,
     playback: Playback,
-    /// The sound of the word before a cut: a phrase that begins within a sentence is understood better after it.
+    /// The source just before the present phrase.
     lead: Vec<f32>,
+    /// The words of a fragment that waits for the phrase after it, and whether a clear pause came before it.
+    fragment: (Vec<String>, bool),
     spoke: bool,
 }
 
@@ -121,16 +127,23 @@ impl Interpretation for Interpreting {
             let (heard, begins) = match found {
                 Found::Phrase(phrase) => {
                     let words = self.recognize(&phrase.samples)?;
-                    self.lead.clear();
+                    self.remember(&phrase.samples);
                     (words, phrase.begins)
                 }
                 Found::TooLong => self.cut()?,
             };
-            let heard: Vec<_> = heard.into_iter().map(|word| word.text).collect();
-            self.interpret(&heard, begins, end && self.segmenter.pending().is_empty(), &mut reply)?;
+            let (mut words, fragment_begins) = std::mem::take(&mut self.fragment);
+            let begins = if words.is_empty() { begins } else { fragment_begins };
+            words.extend(heard.into_iter().map(|word| word.text));
+            if words.len() < FRAGMENT {
+                self.fragment = (words, begins);
+                continue;
+            }
+            self.interpret(&words, begins, end && self.segmenter.pending().is_empty(), &mut reply)?;
         }
         if end {
-            self.interpret(&[], false, true, &mut reply)?;
+            let (words, begins) = std::mem::take(&mut self.fragment);
+            self.interpret(&words, begins, true, &mut reply)?;
         } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < LONGEST_PAUSE {
             self.pause(frame.len() / channels, &mut reply);
         }
@@ -147,6 +160,11 @@ impl Interpreting {
         Ok(words.map(|word| Word { start: (word.start - lead).max(0.0), end: word.end - lead, ..word }).collect())
     }
 
+    fn remember(&mut self, samples: &[f32]) {
+        self.lead.extend_from_slice(samples);
+        self.lead.drain(..self.lead.len().saturating_sub(LEAD));
+    }
+
     /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
@@ -154,11 +172,10 @@ impl Interpreting {
         let mut words = self.recognize(self.segmenter.pending())?;
         let Some(place) = best_cut(&words, seconds) else { return Ok((Vec::new(), begins)) };
         let after = words.split_off(place);
-        let (start, end) = words.last().map_or((0.0, 0.0), |word| (word.start, word.end));
+        let end = words.last().map_or(0.0, |word| word.end);
         let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
-        let mut phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
-        let lead = ((start - LEAD_MARGIN).max(0.0) * f64::from(SAMPLE_RATE_HZ)) as usize;
-        self.lead = phrase.split_off(lead.min(phrase.len()));
+        let phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
+        self.remember(&phrase);
         Ok((words, begins))
     }
 

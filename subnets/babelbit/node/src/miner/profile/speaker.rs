@@ -6,7 +6,7 @@ use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 /// Samples at or below this level count as silence.
 const SILENCE: f32 = 0.004;
 /// Silence that stays on both sides of a phrase, in samples at 24 kHz: cutting into the fading end of a word clicks.
-const MARGIN: usize = 240;
+const MARGIN: usize = 960;
 
 /// The stage that turns words into sound at 24 kHz.
 #[derive(Clone)]

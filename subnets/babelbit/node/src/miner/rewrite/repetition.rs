@@ -117,12 +117,18 @@ pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
         if let Some(marker) = marker
             && !out.is_empty()
         {
-            rest = rest.get(marker.len()..).unwrap_or_default();
+            let corrected = rest.get(marker.len()..).unwrap_or_default();
             let window = out.len().saturating_sub(REACH);
-            let again = rest.first().and_then(|next| out.iter().skip(window).rposition(|word| word == next));
+            let again = corrected.first().and_then(|next| out.iter().skip(window).rposition(|word| word == next));
             if let Some(place) = again {
                 out.truncate(window + place);
+            } else if *marker == ["i", "mean"] {
+                // Part of a longer filler, as in "if you know what i mean", or a filler itself.
+                out.push(word.clone());
+                rest = after;
+                continue;
             }
+            rest = corrected;
         } else {
             out.push(word.clone());
             rest = after;
@@ -183,6 +189,7 @@ mod tests {
             ("give it to him sorry i mean to her", "give it to her"),
             ("it was red or rather orange", "it was red orange"),
             ("no wait for me", "no wait for me"),
+            ("it is late if you know what i mean", "it is late if you know what i mean"),
         ];
         for (heard, said) in table {
             assert_eq!(carry_out_corrections(&words(heard)).join(" "), said);
