@@ -52,6 +52,20 @@ require() {
     command -v "$1" >/dev/null || die "$2 is installed, but there is no command $1"
 }
 
+# Makes sure that there is a Rust toolchain and a linker. Rust itself comes through rustup: the compilers that systems
+# package are often too old.
+require_rust() {
+    # rustup installs here without telling the shells that run already.
+    PATH="$HOME/.cargo/bin:$PATH"
+    if ! command -v cargo >/dev/null; then
+        command -v rustup >/dev/null || (install_packages rustup) ||
+            die "there is no Rust toolchain, and no package of rustup here. Install it from https://rustup.rs, then run this again"
+        say "installing: rustup default stable"
+        rustup default stable >&2
+    fi
+    require cc gcc
+}
+
 # The directory for models: BB_MODELS_DIR, or where the product looks by itself.
 models_dir() {
     if [ -n "${BB_MODELS_DIR:-}" ]; then

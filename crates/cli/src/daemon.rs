@@ -41,11 +41,6 @@ impl Daemon {
         Ok(Self { listener, address, metrics, metrics_listener })
     }
 
-    /// Where the service is.
-    pub(crate) const fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Says where the service listens and serves until SIGTERM or Ctrl-C, then lets running requests end.
     pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;

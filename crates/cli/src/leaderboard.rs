@@ -47,7 +47,8 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     };
     let mut miners: Vec<_> = report.miners.iter().collect();
     miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-    let mut rows = table(&["miner", "uid", "score", "accuracy", "rate", "late by", "wall", "lost to"], &[1, 2, 3, 4, 5, 6]);
+    let mut rows =
+        table(&["miner", "uid", "score", "accuracy", "rate", "late by", "wall", "lost to"], &[1, 2, 3, 4, 5, 6]);
     for miner in miners {
         rows.add_row([
             name_of(miner),
@@ -61,7 +62,10 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         ]);
     }
     let error = report.error.as_ref().map(|error| format!("\nthe engine failed: {error}")).unwrap_or_default();
-    format!("{} · {outcome} · {} utterances in {:.1} s{error}\n{rows}", report.challenge_uid, report.utterances, report.wall_sec)
+    format!(
+        "{} · {outcome} · {} utterances in {:.1} s{error}\n{rows}",
+        report.challenge_uid, report.utterances, report.wall_sec
+    )
 }
 
 /// How long after the source a reply ended, on the frame clock.

@@ -2,7 +2,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -45,6 +46,7 @@ impl Default for ServeLimits {
 }
 
 /// Serves HTTP/1.1 until the end is asked for; then lets running requests end, for [`ServeLimits::drain`] at most.
+/// Handlers may take `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, limits: ServeLimits) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -63,8 +65,9 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
         tokio::select! {
             () = shutdown.requested() => break,
             (permit, accepted) = next => match accepted {
-                Ok((stream, _)) => {
-                    let connection = connection(&http, stream, router.clone(), graceful.watcher());
+                Ok((stream, peer)) => {
+                    let router = router.clone().layer(Extension(ConnectInfo(peer)));
+                    let connection = connection(&http, stream, router, graceful.watcher());
                     connections.spawn(async move {
                         let _permit = permit;
                         connection.await;
@@ -190,6 +193,13 @@ mod tests {
         assert!(!receive(slow).await.contains("here"));
         shutdown.request();
         assert_eq!(shutdown.finished().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn handlers_learn_who_calls() {
+        let who = get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() });
+        let (address, _shutdown) = start(Router::new().route("/", who), ServeLimits::default()).await;
+        assert!(receive(send(address, REQUEST).await).await.ends_with("127.0.0.1"));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_node::challenge::{Challenge, Challenges};
@@ -55,21 +55,20 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     match args.challenge.as_deref() {
         None if args.once => Ok(shipped.into_iter().take(1).collect()),
         None => Ok(shipped),
-        Some(text) => match text.parse::<usize>() {
-            Ok(number) => {
-                let count = shipped.len();
-                let position = number.checked_sub(1);
-                let Some(challenge) = position.and_then(|position| shipped.into_iter().nth(position)) else {
-                    bail!("--challenge {number}: there are challenges 1 to {count}");
-                };
-                Ok(vec![challenge])
-            }
-            Err(_) => {
-                let challenge = Challenge::load(text.as_ref());
-                Ok(vec![challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"))?])
-            }
-        },
+        Some(text) => Ok(vec![find(text, shipped)?]),
     }
+}
+
+/// A shipped challenge by its number, or one from a file.
+fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
+    let Ok(number) = text.parse::<usize>() else {
+        let challenge = Challenge::load(text.as_ref());
+        return challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"));
+    };
+    let count = shipped.len();
+    let position = number.checked_sub(1);
+    let challenge = position.and_then(|position| shipped.into_iter().nth(position));
+    challenge.with_context(|| format!("--challenge {number}: there are challenges 1 to {count}"))
 }
 
 /// Where the files go: a directory to keep, or one that goes with the process.

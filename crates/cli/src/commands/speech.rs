@@ -93,7 +93,8 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
             .collect();
         return context.print_json(&documents);
     }
-    let header: Vec<String> = (0..=texts.len()).map(|index| if index == 0 { String::new() } else { index.to_string() }).collect();
+    let header: Vec<String> =
+        (0..=texts.len()).map(|index| if index == 0 { String::new() } else { index.to_string() }).collect();
     let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
     for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
         let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other)));
@@ -111,7 +112,8 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
     };
     let bytes = Wav::encode(&pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
-    let summary = json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
+    let summary =
+        json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
     if context.json {
         return context.print_json(&summary);
     }

@@ -9,7 +9,7 @@ mod value;
 mod variables;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use taonet_babelbit_core::Rules;
@@ -19,7 +19,7 @@ use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
 pub use network::Network;
-pub use variables::{Variable, variables};
+pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
 
@@ -72,7 +72,7 @@ pub struct Config {
 
 impl Config {
     /// The defaults, with paths below `cache_dir` (the reference's `~/.babelbit`) where they belong there.
-    fn defaults(cache_dir: PathBuf) -> Self {
+    fn defaults(cache_dir: &Path) -> Self {
         let audio = cache_dir.join("audio_scoring");
         Self {
             network: Network::Finney,
@@ -108,7 +108,7 @@ impl Config {
     /// [`ConfigError`] lists every variable whose value does not fit, with the value and what was expected.
     pub fn from_variables(
         pairs: impl IntoIterator<Item = (String, String)>,
-        home: Option<&std::path::Path>,
+        home: Option<&Path>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
         let set: Vec<(String, String)> = pairs.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
         let cache_dir = set
@@ -117,7 +117,7 @@ impl Config {
             .map(|(_, value)| PathBuf::from(value))
             .or_else(|| home.map(|home| home.join(".babelbit")))
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
-        let mut config = Self::defaults(cache_dir);
+        let mut config = Self::defaults(&cache_dir);
         let mut warnings = Vec::new();
         let mut problems = Vec::new();
         for (name, value) in &set {

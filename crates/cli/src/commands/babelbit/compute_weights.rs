@@ -27,7 +27,7 @@ pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
         Some(rules) => rules,
         None => settings::load()?.rules,
     };
-    let outcome = compute_weights_document(read_document(&args.file)?, rules)
-        .with_context(|| args.file.display().to_string())?;
+    let outcome =
+        compute_weights_document(read_document(&args.file)?, rules).with_context(|| args.file.display().to_string())?;
     context.print_json(&report(outcome))
 }

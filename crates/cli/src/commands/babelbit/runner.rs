@@ -82,7 +82,8 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{} lists no miner", args.miners.display());
     }
     let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
-    let mut runner_settings = RunnerSettings { play: config.play.clone(), rules: config.rules, ..RunnerSettings::new(paths(args, &config)) };
+    let mut runner_settings =
+        RunnerSettings { play: config.play.clone(), rules: config.rules, ..RunnerSettings::new(paths(args, &config)) };
     if args.solo {
         runner_settings.challenge_type = ChallengeType::Solo;
     }
@@ -102,13 +103,11 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
             () = shutdown.requested() => { progress.finish_and_clear(); Ok(None) }
         }
     })?;
-    match report {
-        Some(report) => show(&report, context),
-        None => {
-            context.say("stopped; what is played stays, and the next run goes on from there");
-            Ok(())
-        }
-    }
+    let Some(report) = report else {
+        context.say("stopped; what is played stays, and the next run goes on from there");
+        return Ok(());
+    };
+    show(&report, context)
 }
 
 /// Where the files go.
@@ -156,7 +155,8 @@ pub(crate) fn connect(
     settings: &RunnerSettings,
 ) -> anyhow::Result<Vec<Miner>> {
     let signer = Signer::new(Keypair::clone(keypair), "0.0.0.0", BabelbitScheme::axon());
-    let client_config = ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
+    let client_config =
+        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
     let client = SignedClient::new(signer, client_config)?;
     let connect = |entry: &MinerEntry| {
         let connection = HttpMiner::new(client.clone(), entry, &config.predict_endpoint)
@@ -195,7 +195,7 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
             progress.inc(1);
             tracing::info!(%miner, utterance_index, error, "a miner failed");
         }
-        RunEvent::Scored { .. } | RunEvent::AlreadyDone { .. } | RunEvent::Written { .. } | _ => {}
+        _ => {}
     }
 }
 

@@ -113,8 +113,7 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     let document = read_document(&args.file)?;
     let scorer = args.how.scorer(needs_recognizer(&document), context)?;
     let base = args.file.parent().unwrap_or(Path::new("."));
-    let answer =
-        score_batch_document(document, base, &scorer).with_context(|| args.file.display().to_string())?;
+    let answer = score_batch_document(document, base, &scorer).with_context(|| args.file.display().to_string())?;
     context.print_json(&report(answer))
 }
 
@@ -154,7 +153,7 @@ fn summary(result: &ScoreResult) -> String {
     let gates: Vec<String> = result.failed_gates().iter().map(ToString::to_string).collect();
     let ratio = match &result.speech_rate {
         SpeechRate::Measured { ratio, .. } => *ratio,
-        _ => None,
+        SpeechRate::Unknown { .. } => None,
     };
     rows.add_row(["score", &decimals(Some(result.score), 6)]);
     rows.add_row(["failed gates", &gates.join(", ")]);

@@ -13,9 +13,7 @@ use taonet_babelbit_node::engine::{Engine, EngineConfig};
 use taonet_babelbit_node::miner::MinerConfig;
 use taonet_babelbit_node::miner::profile::ProfileName;
 use taonet_babelbit_node::miner::server::{Miner as MinerServer, router};
-use taonet_babelbit_node::runner::{
-    AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings,
-};
+use taonet_babelbit_node::runner::{AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_node::scorer::BatchScorer;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::{ServeLimits, Shutdown, serve};

@@ -13,7 +13,7 @@ fn nothing_set_gives_the_reference_defaults() {
     assert!(warnings.is_empty());
     assert_eq!(config.netuid, NetUid(59));
     assert_eq!(config.engine_url.as_str(), "https://api.babelbit.ai/");
-    assert_eq!(config.play.init_timeout, Duration::from_secs(600));
+    assert_eq!(config.play.init_timeout, Duration::from_mins(10));
     assert_eq!(config.play.chunk_timeout, Duration::from_secs(3));
     assert_eq!(config.recognizer, None);
     assert_eq!(config.transcript_cache, Path::new("/home/v/.babelbit/audio_scoring/stt_cache.jsonl"));

@@ -1,5 +1,6 @@
 //! How the text of a variable becomes a value. Errors say what was expected.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +25,11 @@ pub(super) fn seconds(text: &str) -> Result<Duration, Expected> {
 /// A finite number.
 pub(super) fn number(text: &str) -> Result<f64, Expected> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
+}
+
+/// Any text, as a text or a path.
+pub(super) fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
+    text.parse().map_err(|never| match never {})
 }
 
 /// A whole number of the type wanted.

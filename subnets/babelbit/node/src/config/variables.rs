@@ -5,8 +5,11 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
-use super::value::{Expected, flag, number, seconds, whole};
+use super::value::{Expected, any, flag, number, seconds, whole};
 use super::{Config, Network};
+
+/// Puts the text of a variable into a configuration; the error says what was expected.
+pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
 
 /// A known environment variable.
 pub struct Variable {
@@ -15,7 +18,7 @@ pub struct Variable {
     /// What it means, in one line.
     pub help: &'static str,
     /// Its way into the configuration; `None` when it has no effect in this version.
-    pub apply: Option<fn(&mut Config, &str) -> Result<(), Expected>>,
+    pub apply: Option<Apply>,
     /// Its value in a configuration, as text.
     pub show: fn(&Config) -> String,
 }
@@ -79,14 +82,6 @@ const fn unused(name: &'static str) -> Variable {
     Variable { name, help: "no effect in this version", apply: None, show: |_| String::new() }
 }
 
-fn text(text: &str) -> Result<String, Expected> {
-    Ok(text.to_owned())
-}
-
-fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
-    Ok(text.into())
-}
-
 fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }
@@ -100,11 +95,11 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_RULES", "reference, or strict to mend what the reference gets wrong", rules = |t: &str| t.parse().map_err(|_| "reference or strict")),
         variable!("BB_UTTERANCE_ENGINE_URL", "The utterance engine", engine_url = http_url),
         variable!("BABELBIT_API_TIMEOUT_S", "Deadline of one call to the engine, in seconds", api_timeout = seconds),
-        variable!("BB_OUTPUT_LOGS_DIR", "Where run logs and audio go", logs_dir = path),
-        variable!("BB_OUTPUT_SCORES_DIR", "Where challenge runs and scores go", scores_dir = path),
-        variable!("BB_CHALLENGE_STATUS_DIR", "Where status files go", status_dir = path),
+        variable!("BB_OUTPUT_LOGS_DIR", "Where run logs and audio go", logs_dir = any),
+        variable!("BB_OUTPUT_SCORES_DIR", "Where challenge runs and scores go", scores_dir = any),
+        variable!("BB_CHALLENGE_STATUS_DIR", "Where status files go", status_dir = any),
         variable!("BB_MAX_MINERS_PER_RUN", "Most miners played in one run", max_miners = whole),
-        variable!("BB_MINER_PREDICT_ENDPOINT", "Path of the miners' predict route", predict_endpoint = text),
+        variable!("BB_MINER_PREDICT_ENDPOINT", "Path of the miners' predict route", predict_endpoint = any),
         variable!("BB_MINER_TIMEOUT_SEC", "Deadline of one call to a miner", play.miner_timeout = seconds),
         variable!("BB_S2S_INIT_TIMEOUT_SEC", "Deadline for opening the first session of a challenge", play.init_timeout = seconds),
         variable!("BB_S2S_CHUNK_TIMEOUT_SEC", "Deadline for the answer to a frame", play.chunk_timeout = seconds),
@@ -112,11 +107,11 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_S2S_FINAL_DRAIN_MIN_TIMEOUT_SEC", "Least time for the rest of a reply", play.final_drain_min = seconds),
         variable!("BB_S2S_DRAIN_MAX_REQUESTS", "How often the rest of a reply is asked for", play.drain_max_requests = whole),
         variable!("BB_DEV_MODE", "Call miners on loopback and private addresses", dev_mode = flag),
-        variable!("BB_LOCAL_MINER_IP", "In development mode, the address that stands for this machine", local_miner_ip = |t: &str| text(t).map(Some)),
-        variable!("BB_AUDIO_SCORING_METADATA_ROOT", "Where reference documents are looked up", metadata_root = path),
-        variable!("BB_AUDIO_SCORING_STT_MODEL", "The recogniser; left out: tiny-ctc on local networks, else faster-whisper-small", recognizer = |t: &str| text(t).map(Some)),
-        variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "The transcript cache", transcript_cache = path),
-        variable!("BB_AUDIO_SCORING_EMBEDDER", "The sentence embedder", embedder = text),
+        variable!("BB_LOCAL_MINER_IP", "In development mode, the address that stands for this machine", local_miner_ip = |t: &str| any(t).map(Some)),
+        variable!("BB_AUDIO_SCORING_METADATA_ROOT", "Where reference documents are looked up", metadata_root = any),
+        variable!("BB_AUDIO_SCORING_STT_MODEL", "The recogniser; left out: tiny-ctc on local networks, else faster-whisper-small", recognizer = |t: &str| any(t).map(Some)),
+        variable!("BB_AUDIO_SCORING_STT_CACHE_PATH", "The transcript cache", transcript_cache = any),
+        variable!("BB_AUDIO_SCORING_EMBEDDER", "The sentence embedder", embedder = any),
         variable!("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "Accuracy from which a reply passes", scoring.accuracy_threshold = number),
         variable!("BB_AUDIO_SCORING_RATE_LOWER", "Lowest ratio of speaking rates that passes", scoring.rate_lower = number),
         variable!("BB_AUDIO_SCORING_RATE_UPPER", "Highest ratio of speaking rates that passes", scoring.rate_upper = number),
@@ -128,7 +123,7 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_AUDIO_SCORING_DUPLICATION_GAMMA", "How strongly equal replies lower a score", scoring.duplication_gamma = number),
         variable!("BB_AUDIO_SCORING_DUPLICATION_MIN_SCORE_FOR_PRESSURE", "Score from which a reply puts pressure on others", scoring.duplication_min_score_for_pressure = number),
         variable!("BB_AUDIO_SCORING_DUPLICATION_SCORE_EPSILON", "How much better a reply must be to feel no pressure", scoring.duplication_score_epsilon = number),
-        variable!("BB_MODELS_DIR", "Where models are looked for first", models_dir = |t: &str| path(t).map(Some)),
+        variable!("BB_MODELS_DIR", "Where models are looked for first", models_dir = |t: &str| any(t).map(Some)),
         variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok::<_, Expected>(ArenaShare::from_setting(Some(t)))),
         variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Read before the others: paths default to below it.

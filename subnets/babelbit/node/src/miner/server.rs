@@ -1,6 +1,5 @@
 //! The miner's HTTP routes.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,9 +15,7 @@ use taonet_babelbit_core::protocol::{
 };
 use taonet_primitives::Hotkey;
 use taonet_wire::{BabelbitScheme, Caller, Policy, SignedLayer};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::profile::Profile;
 use super::samples::MAX_CHANNELS;
@@ -128,14 +125,6 @@ pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
         .route("/healthz", get(health))
         .route("/health", get(health))
         .with_state(miner)
-}
-
-/// Serves `router` until `stop` is cancelled; requests that are being answered then get their answers.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
 }
 
 async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {

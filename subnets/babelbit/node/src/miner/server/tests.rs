@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode};
 use taonet_wallet::Keypair;
 use taonet_wire::{Peer, Signer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::miner::Limits;
@@ -41,7 +43,8 @@ async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    tokio::spawn(serve(listener, router(miner, me, Policy::AllowAll), stop.clone()));
+    let router = router(miner, me, Policy::AllowAll);
+    tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     Running {
         url: format!("http://127.0.0.1:{port}"),
         peer: Peer::new(me, "127.0.0.1", port).unwrap(),
