@@ -24,7 +24,7 @@ pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> Strin
 }
 
 /// A gate in a person's words.
-const fn explain(gate: Gate) -> &'static str {
+pub(crate) const fn explain(gate: Gate) -> &'static str {
     match gate {
         Gate::PredictionError => "broke the protocol",
         Gate::NoAudio => "said nothing",

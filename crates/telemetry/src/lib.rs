@@ -3,7 +3,7 @@
 //! Libraries only emit; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics` installs
 //! [`Metrics`] once.
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -43,6 +43,9 @@ fn crate_filters(level: &str) -> String {
         .join(",")
 }
 
+/// Bucket bounds of every histogram of seconds: from an answer out of memory to a miner's longest deadline.
+const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
+
 /// The process's metrics, rendered in the Prometheus text format.
 #[derive(Clone)]
 pub struct Metrics(PrometheusHandle);
@@ -53,7 +56,10 @@ impl Metrics {
     /// # Errors
     /// When a recorder is installed already.
     pub fn install() -> Result<Self, BuildError> {
-        PrometheusBuilder::new().install_recorder().map(Self)
+        PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+            .install_recorder()
+            .map(Self)
     }
 
     /// All metrics in the Prometheus text format.

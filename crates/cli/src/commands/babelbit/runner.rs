@@ -82,8 +82,12 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         bail!("{} lists no miner", args.miners.display());
     }
     let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
-    let mut runner_settings =
-        RunnerSettings { play: config.play.clone(), rules: config.rules, ..RunnerSettings::new(paths(args, &config)) };
+    let mut runner_settings = RunnerSettings {
+        play: config.play.clone(),
+        metadata_root: Some(config.metadata_root.clone()),
+        rules: config.rules,
+        ..RunnerSettings::new(paths(args, &config))
+    };
     if args.solo {
         runner_settings.challenge_type = ChallengeType::Solo;
     }

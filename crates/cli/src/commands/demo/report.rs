@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use comfy_table::{Cell, Table};
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
@@ -10,8 +11,8 @@ use taonet_babelbit_node::challenge::{Challenge, Source};
 use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_primitives::{Hotkey, Uid};
 
-use crate::leaderboard::{late_by, losses, name_of};
-use crate::table::{decimals, table};
+use crate::leaderboard::{explain, late_by, losses, name_of};
+use crate::table::{decimals, judged, plain, table};
 
 const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. They are only shown, not set on a chain.";
 
@@ -156,35 +157,42 @@ impl fmt::Display for DemoReport {
             self.standings.len(),
         )?;
         if let Some((played, best)) = self.example() {
-            let spoken = played.challenge.utterances.get(best.index as usize);
-            if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
-                writeln!(f, "source       {text}")?;
-            }
-            writeln!(f, "reference    {}", best.reference)?;
-            for miner in &played.report.miners {
-                let said = miner.utterances.iter().find(|utterance| utterance.index == best.index);
-                if let Some(said) = said {
-                    let heard = said.transcript.as_deref().filter(|text| !text.is_empty()).unwrap_or("–");
-                    writeln!(f, "{:12} {heard}  [{:.3}]", name_of(miner), said.score)?;
-                }
-            }
-            writeln!(f)?;
+            writeln!(f, "{}\n", example_table(played, best))?;
         }
         let header = ["miner", "score", "weight", "accuracy", "rate", "late by", "wall", "lost to"];
         let mut rows = table(&header, &[1, 2, 3, 4, 5, 6]);
         for standing in &self.standings {
             rows.add_row([
-                standing.name.clone(),
-                decimals(Some(standing.score), 3),
-                decimals(Some(standing.weight), 3),
-                decimals(standing.accuracy, 2),
-                decimals(standing.rate_ratio, 2),
-                late_by(standing.overshoot_sec),
-                standing.wall_after_source_sec.map_or_else(|| "–".to_owned(), |wall| format!("{wall:.2} s")),
-                standing.reason(),
+                judged(standing.name.clone(), standing.score > 0.0),
+                decimals(Some(standing.score), 3).into(),
+                decimals(Some(standing.weight), 3).into(),
+                decimals(standing.accuracy, 2).into(),
+                decimals(standing.rate_ratio, 2).into(),
+                late_by(standing.overshoot_sec).into(),
+                standing.wall_after_source_sec.map_or_else(|| "–".to_owned(), |wall| format!("{wall:.2} s")).into(),
+                Cell::from(standing.reason()),
             ]);
         }
-        writeln!(f, "{rows}")?;
+        writeln!(f, "{rows}\n")?;
         write!(f, "{NO_ARENA}")
     }
+}
+
+/// What was said, what should have been said, and what each miner said.
+fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Table {
+    let mut rows = plain();
+    let spoken = played.challenge.utterances.get(example.index as usize);
+    if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
+        rows.add_row(["source", text.as_str(), ""]);
+    }
+    rows.add_row(["reference", example.reference.as_str(), ""]);
+    for miner in &played.report.miners {
+        let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index) else { continue };
+        let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
+        let gates: Vec<_> = said.failed_gates.iter().map(|gate| explain(*gate)).collect();
+        let verdict = if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
+        let text = heard.map_or_else(|| Cell::new("–"), Cell::new);
+        rows.add_row([Cell::new(name_of(miner)), text, judged(verdict, gates.is_empty())]);
+    }
+    rows
 }

@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 use std::fmt::Display;
 
-use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, Table};
 use taonet_consensus::classic::ClassicEpoch;
 use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
+
+use crate::table::STYLE;
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
 /// Matrices with more columns are cut into several tables, so that lines stay readable.
 const COLUMNS: usize = 8;
-
-/// A line under the header and nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// What the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {

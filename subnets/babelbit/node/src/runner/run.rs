@@ -114,8 +114,8 @@ impl Runner {
         }
         let (paths, kind) = (self.settings.paths.clone(), self.settings.challenge_type);
         let resumed = self.ledger.find(&challenge.challenge_uid, kind).await?.is_some();
-        let logs = paths.logs.clone();
-        let new = spawn_blocking(move || import(challenge, kind, &paths, &jiff::Zoned::now()))
+        let (logs, metadata) = (paths.logs.clone(), self.settings.metadata_root.clone());
+        let new = spawn_blocking(move || import(challenge, kind, &paths, metadata.as_deref(), &jiff::Zoned::now()))
             .await
             .map_err(RunError::Task)?
             .map_err(|source| RunError::File { path: logs, source })?;

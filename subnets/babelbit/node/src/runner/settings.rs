@@ -25,6 +25,8 @@ pub struct RunnerSettings {
     pub challenge_type: ChallengeType,
     /// Where the files go.
     pub paths: RunPaths,
+    /// Where reference documents are looked up when the engine gives none.
+    pub metadata_root: Option<PathBuf>,
     /// How each utterance is played.
     pub play: PlaySettings,
     /// Whose rules count for the mean over a challenge.
@@ -39,6 +41,7 @@ impl RunnerSettings {
         Self {
             challenge_type: ChallengeType::Main,
             paths,
+            metadata_root: None,
             play: PlaySettings::default(),
             rules: Rules::Reference,
             resume_within: Duration::from_hours(24),

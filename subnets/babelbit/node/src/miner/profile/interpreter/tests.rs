@@ -5,7 +5,8 @@ use taonet_speech::{Pcm, Recognition, RecognizeError, SynthesisError};
 
 use super::*;
 
-/// Hears the next scripted phrase at each call, its words spread over the recording.
+/// Hears the next scripted phrase at each call, its words spread over the last 0.9 s of speech: what came before is
+/// known already.
 struct Script(Mutex<std::vec::IntoIter<&'static str>>);
 
 impl Recognizer for Script {
@@ -20,11 +21,13 @@ impl Recognizer for Script {
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         let text = self.0.lock().unwrap().next().unwrap_or_default();
         let words: Vec<_> = text.split_whitespace().collect();
-        let each = samples.len() as f64 / 16_000.0 / words.len().max(1) as f64;
+        let each = 0.9 / words.len().max(1) as f64;
+        // The recording ends with 0.4 s of silence.
+        let first = samples.len() as f64 / 16_000.0 - 0.4 - 0.9;
         let words = (0..).zip(words).map(|(n, word)| Word {
             text: word.to_owned(),
-            start: f64::from(n) * each,
-            end: f64::from(n) * each + 0.8 * each,
+            start: first + f64::from(n) * each,
+            end: first + (f64::from(n) + 0.8) * each,
         });
         let transcript =
             Transcript { text: text.to_owned(), words: words.collect(), detected_language: "en".to_owned() };
