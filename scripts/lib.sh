@@ -63,7 +63,15 @@ require_rust() {
         say "installing: rustup default stable"
         rustup default stable >&2
     fi
-    require cc gcc
+    # Debian's gcc alone has no C library to link with.
+    if ! echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1; then
+        if command -v apt-get >/dev/null; then install_packages gcc libc6-dev; else install_packages gcc; fi
+    fi
+    local found needed
+    needed="$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$(dirname "${BASH_SOURCE[0]}")/../Cargo.toml")"
+    found="$(rustc --version | cut -d ' ' -f 2)"
+    [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" = "$needed" ] ||
+        die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
 # The directory for models: BB_MODELS_DIR, or where the product looks by itself.

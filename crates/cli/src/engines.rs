@@ -38,12 +38,20 @@ pub(crate) fn scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
     recognizer(name)
 }
 
-/// The recogniser for work on files, where no network is concerned.
-pub(crate) fn offline_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+/// The recogniser for transcribing files, which concerns no network.
+pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
         tracing::warn!("recognising with {EMBEDDED}, which understands synthesised English speech only");
     }
     recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED))
+}
+
+/// The recogniser for scoring files: the embedded one counts off local networks only where it is named.
+pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    match &config.recognizer {
+        Some(name) if name == EMBEDDED => recognizer(name),
+        _ => scoring_recognizer(config),
+    }
 }
 
 fn recognizer(name: &str) -> anyhow::Result<Arc<dyn Recognizer>> {
@@ -67,7 +75,8 @@ pub(crate) fn embedder(
 ) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
     let spec = ModelSpec::find(name)?;
     let store = ModelStore::new(models);
-    let dir = match store.verify(spec) {
+    // Loading verifies the files.
+    let dir = match store.locate(spec) {
         Err(ModelError::Missing { .. }) => context.block_on(pull(&store, spec, context))?,
         found => found?,
     };

@@ -39,9 +39,14 @@ impl Classified {
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let label = console::style("error:").for_stderr().red().bold();
-    eprintln!("{label} {error}");
-    for cause in error.chain().skip(1) {
-        eprintln!("  because {cause}");
+    let mut above = error.to_string();
+    eprintln!("{label} {above}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Some errors tell their cause themselves.
+        if !above.contains(&cause) {
+            eprintln!("  because {cause}");
+        }
+        above = cause;
     }
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Classified>());
     ExitCode::from(failure.map_or(1, |classified| classified.failure.code()))

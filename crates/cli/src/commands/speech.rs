@@ -1,8 +1,10 @@
 //! `tao speech …`.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
@@ -37,7 +39,7 @@ pub(crate) enum Command {
         /// Where the result goes, as 16-bit samples
         output: PathBuf,
         /// Samples per second of the result
-        #[arg(long, default_value_t = 24_000)]
+        #[arg(long, default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
         rate: u32,
         /// Resample as for recognisers: mixed to one channel at 16 kHz
         #[arg(long, conflicts_with = "rate")]
@@ -56,7 +58,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
-    let recognizer = engines::offline_recognizer(&settings::load()?)?;
+    let recognizer = engines::transcribing_recognizer(&settings::load()?)?;
     let mut documents = Vec::new();
     for file in files {
         let pcm = read_wav(file)?.pcm;
@@ -121,6 +123,12 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
 }
 
 fn read_wav(file: &Path) -> anyhow::Result<Wav> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    const LIMIT: u64 = 1 << 30;
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    if bytes.len() as u64 > LIMIT {
+        bail!("{} is larger than 1 GiB", file.display());
+    }
     Wav::decode(&bytes).with_context(|| format!("{} is not a WAV file that can be used", file.display()))
 }

@@ -124,7 +124,11 @@ impl Config {
             match variables().iter().find(|variable| variable.name == name) {
                 Some(Variable { apply: Some(apply), .. }) => {
                     if let Err(expected) = apply(&mut config, value.trim()) {
-                        problems.push(Problem { name: name.clone(), value: value.clone(), expected });
+                        problems.push(Problem {
+                            name: name.clone(),
+                            value: network::without_credentials(value),
+                            expected,
+                        });
                     }
                 }
                 Some(Variable { apply: None, .. }) => warnings.push(Warning::NoEffect(name.clone())),

@@ -14,7 +14,8 @@ use crate::settings;
 /// Compute weights from scores
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
-    /// {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is standard input
+    /// {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is standard
+    /// input. Without arena_percent, BB_ARENA_INCENTIVE_PERCENT counts
     file: PathBuf,
     /// Whose rules count: reference, or strict
     #[arg(long)]
@@ -23,11 +24,12 @@ pub(crate) struct WeightsArgs {
 
 /// Always prints `{"uids": […], "weights": […]}`: the answer is for programs.
 pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
-    let rules = match args.rules {
-        Some(rules) => rules,
-        None => settings::load()?.rules,
-    };
-    let outcome =
-        compute_weights_document(read_document(&args.file)?, rules).with_context(|| args.file.display().to_string())?;
+    let config = settings::load()?;
+    let mut document = read_document(&args.file)?;
+    if let Some(fields) = document.as_object_mut() {
+        fields.entry("arena_percent").or_insert_with(|| (config.arena_share.get() * 100.0).into());
+    }
+    let outcome = compute_weights_document(document, args.rules.unwrap_or(config.rules))
+        .with_context(|| args.file.display().to_string())?;
     context.print_json(&report(outcome))
 }

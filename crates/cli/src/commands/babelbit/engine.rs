@@ -31,7 +31,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     rotate: Option<u64>,
     /// How long a token is good, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     token_lifetime: u64,
     #[command(flatten)]
     metrics: MetricsArgs,

@@ -1,5 +1,6 @@
 //! `bb runner`.
 
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_node::config::Config;
 use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
 use taonet_babelbit_node::runner::{
-    AddressPolicy, HttpMiner, Miner, MinerEntry, MinerKey, RunError, RunEvent, RunPaths, RunReport, Runner,
+    AddressPolicy, HttpMiner, Miner, MinerEntry, MinerKey, RunError, RunEvent, RunOutcome, RunPaths, RunReport, Runner,
     RunnerSettings, read_miners,
 };
 use taonet_babelbit_node::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = Arc::new(args.key.load(&config.network)?);
     let policy = AddressPolicy {
         dev_mode: config.dev_mode,
-        in_container: Path::new("/.dockerenv").exists(),
+        in_container: in_container(),
         local_miner_ip: config.local_miner_ip.clone(),
     };
     let entries = read_miners(&args.miners, &policy, config.max_miners)?;
@@ -112,6 +113,11 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         return Ok(());
     };
     show(&report, context)
+}
+
+/// Whether this process runs in a container from which its host can be reached under Docker's name for it.
+fn in_container() -> bool {
+    Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 
 /// Where the files go.
@@ -205,7 +211,13 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
 
 fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        return context.print_json(report);
+        context.print_json(report)?;
+    } else {
+        context.print(&leaderboard::challenge(report))?;
     }
-    context.print(&leaderboard::challenge(report))
+    match report.outcome {
+        RunOutcome::Partial => bail!("the engine delivered a part of the challenge; the next run asks for the rest"),
+        RunOutcome::NoChallenge => bail!("the engine has no challenge"),
+        _ => Ok(()),
+    }
 }

@@ -1,11 +1,12 @@
 //! `bb score` and `bb score-batch`.
 
+use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 use taonet_babelbit_core::Rules;
@@ -87,7 +88,7 @@ impl ScoringArgs {
             config.scoring.rules = rules;
         }
         let recognizer: Arc<dyn Recognizer> =
-            if needs_recognizer { engines::offline_recognizer(&config)? } else { Arc::new(NoRecognizer) };
+            if needs_recognizer { engines::offline_scoring_recognizer(&config)? } else { Arc::new(NoRecognizer) };
         let models = self.models.clone().or(config.models_dir);
         let embedder = engines::embedder(&config.embedder, models, context)?;
         let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN.saturating_add(4_095));
@@ -128,15 +129,19 @@ fn needs_recognizer(document: &Value) -> bool {
     }
 }
 
-/// Reads a JSON file; `-` is standard input.
+/// Reads a JSON file of at most 64 MiB; `-` is standard input.
 pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
+    const LIMIT: u64 = 64 << 20;
     let mut text = Vec::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().read_to_end(&mut text).map(|_| ())
+        std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut text)
     } else {
-        std::fs::read(path).map(|bytes| text = bytes)
+        File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut text))
     };
     read.with_context(|| format!("cannot read {}", path.display()))?;
+    if text.len() as u64 > LIMIT {
+        bail!("{} is larger than 64 MiB", path.display());
+    }
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 

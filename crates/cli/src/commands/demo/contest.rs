@@ -10,6 +10,7 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_node::challenge::Challenge;
 use taonet_babelbit_node::config::{Config, Network};
 use taonet_babelbit_node::engine::{Engine, EngineConfig};
+use taonet_babelbit_node::engine_client::ChallengeKind;
 use taonet_babelbit_node::miner::MinerConfig;
 use taonet_babelbit_node::miner::profile::ProfileName;
 use taonet_babelbit_node::miner::server::{Miner as MinerServer, router};
@@ -114,7 +115,10 @@ impl Contest {
                 let progress = progress.clone();
                 move |event: RunEvent| progress.observe(&event)
             };
-            let report: RunReport = runner.run_once(&engine, &miners, Arc::new(observer)).await?;
+            // Not `run_once`: in a directory that is kept it would first finish what an earlier demonstration left.
+            engine.authenticate_with_retry().await?;
+            let fetched = engine.prefetch(ChallengeKind::Main).await?;
+            let report: RunReport = runner.play(fetched, &miners, Arc::new(observer)).await?;
             progress.finish();
             played.push(PlayedChallenge { challenge: challenge.clone(), report, wall: began.elapsed() });
         }

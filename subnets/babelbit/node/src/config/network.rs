@@ -8,7 +8,8 @@ pub enum Network {
     Finney,
     /// The public test network.
     Test,
-    /// A chain on this machine: `local`, or an endpoint on a loopback address.
+    /// A development chain, said with the word `local`. An endpoint on this machine is not enough: many validators run
+    /// a node of the main network beside them.
     Local,
     /// Any other endpoint.
     Other(String),
@@ -29,19 +30,8 @@ impl FromStr for Network {
             "finney" => Self::Finney,
             "test" => Self::Test,
             "local" => Self::Local,
-            endpoint if is_loopback(endpoint) => Self::Local,
             endpoint => Self::Other(endpoint.to_owned()),
         })
-    }
-}
-
-fn is_loopback(endpoint: &str) -> bool {
-    let Ok(url) = url::Url::parse(endpoint) else { return false };
-    match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 
@@ -51,7 +41,37 @@ impl fmt::Display for Network {
             Self::Finney => "finney",
             Self::Test => "test",
             Self::Local => "local",
-            Self::Other(endpoint) => endpoint,
+            Self::Other(endpoint) => return f.write_str(&without_credentials(endpoint)),
         })
+    }
+}
+
+/// The text of an endpoint without user name and password.
+pub(super) fn without_credentials(endpoint: &str) -> String {
+    let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
+    // Both only fail for URLs that cannot hold credentials in the first place.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_word_local_is_local() {
+        for (endpoint, local) in
+            [("local", true), ("ws://127.0.0.1:9944", false), ("ws://localhost:9944", false), ("finney", false)]
+        {
+            let Ok(network) = endpoint.parse::<Network>();
+            assert_eq!(network.is_local(), local, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_shown() {
+        let Ok(network) = "wss://me:hunter2@node.example:443/x".parse::<Network>();
+        assert_eq!(network.to_string(), "wss://node.example/x");
     }
 }

@@ -25,7 +25,7 @@ fn nothing_set_gives_the_reference_defaults() {
 #[test]
 fn values_reach_their_fields() {
     let (config, warnings) = read(&[
-        ("BITTENSOR_SUBTENSOR_ENDPOINT", "ws://127.0.0.1:9944"),
+        ("BITTENSOR_SUBTENSOR_ENDPOINT", "local"),
         ("BB_S2S_CHUNK_TIMEOUT_SEC", "0.5"),
         ("BB_DEV_MODE", "Yes"),
         ("BB_RULES", "strict"),

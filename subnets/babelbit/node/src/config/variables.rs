@@ -5,6 +5,7 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
+use super::network::without_credentials;
 use super::value::{Expected, any, flag, number, seconds, whole};
 use super::{Config, Network};
 
@@ -31,7 +32,13 @@ trait Shown {
 macro_rules! shown_by_display {
     ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
 }
-shown_by_display!(f64, usize, u32, String, NetUid, Uid, Url, Network, taonet_babelbit_core::Rules);
+shown_by_display!(f64, usize, u32, String, NetUid, Uid, Network, taonet_babelbit_core::Rules);
+
+impl Shown for Url {
+    fn shown(&self) -> String {
+        without_credentials(self.as_str())
+    }
+}
 
 impl Shown for bool {
     fn shown(&self) -> String {

@@ -1,5 +1,7 @@
 //! JSON documents and files from outside.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
@@ -13,6 +15,9 @@ pub(super) fn document<T: DeserializeOwned>(
     value: Value,
     warnings: &mut Vec<Warning>,
 ) -> Result<T, InputError> {
+    if !value.is_object() {
+        return Err(problem(name, "", "not a JSON object"));
+    }
     let mut track = serde_path_to_error::Track::new();
     let mut unknown = Vec::new();
     let tracked = serde_path_to_error::Deserializer::new(value, &mut track);
@@ -28,11 +33,19 @@ pub(super) fn problem(document: &'static str, path: &str, problem: &str) -> Inpu
     InputError::Field { document, path: path.to_owned(), problem: problem.to_owned() }
 }
 
-/// Reads a file; a relative path starts at `base`.
+/// Reads a file of at most 256 MiB; a relative path starts at `base`.
 pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
-    std::fs::read(base.join(path)).map_err(|source| InputError::File {
+    const LIMIT: u64 = 256 << 20;
+    let mut bytes = Vec::new();
+    let read = File::open(base.join(path)).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    let read = read.and_then(|_| match bytes.len() as u64 {
+        0..=LIMIT => Ok(bytes),
+        _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 256 MiB")),
+    });
+    read.map_err(|source| InputError::File {
         path: path.to_owned(),
-        base: base.to_owned(),
+        // A file name without a directory stands in the present one.
+        base: if base.as_os_str().is_empty() { ".".into() } else { base.to_owned() },
         source,
     })
 }
