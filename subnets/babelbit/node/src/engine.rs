@@ -74,9 +74,9 @@ pub struct EngineConfig {
     pub rotation: Rotation,
     /// Who may authenticate; none means anyone, for local networks.
     pub allowed: Option<BTreeSet<Hotkey>>,
-    /// How long a token is good.
+    /// How long a token is good: more than 0, at most a year.
     pub token_lifetime: Duration,
-    /// How long a text to sign is good.
+    /// How long a text to sign is good: more than 0, at most a year.
     pub challenge_lifetime: Duration,
     /// A session that is not used for this long ends.
     pub session_idle: Duration,
@@ -116,6 +116,9 @@ impl EngineConfig {
     }
 }
 
+/// Longest lifetime of tokens and texts to sign: a year.
+const MAX_LIFETIME: Duration = Duration::from_hours(365 * 24);
+
 /// Why an engine was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -126,6 +129,14 @@ pub enum EngineSetupError {
     /// Two challenges could not be told apart.
     #[error("two challenges have the uid {0}")]
     DuplicateUid(String),
+    /// A token or a text to sign would be good for no time, or for longer than clocks can count.
+    #[error("the {what} must be more than 0 and at most {} days, not {}s", MAX_LIFETIME.as_secs() / 86_400, got.as_secs_f64())]
+    Lifetime {
+        /// Whose lifetime it is.
+        what: &'static str,
+        /// The value.
+        got: Duration,
+    },
 }
 
 /// What the routes share.
@@ -169,7 +180,7 @@ impl Engine {
     /// An engine that serves what `config` says.
     ///
     /// # Errors
-    /// [`EngineSetupError`] when there is no challenge, or two with one uid.
+    /// [`EngineSetupError`] when there is no challenge, or two with one uid, or a lifetime is 0 or more than a year.
     pub fn new(config: EngineConfig) -> Result<Self, EngineSetupError> {
         if config.challenges.is_empty() {
             return Err(EngineSetupError::NoChallenge);
@@ -177,6 +188,13 @@ impl Engine {
         let mut uids = HashSet::new();
         if let Some(twice) = config.challenges.iter().find(|challenge| !uids.insert(challenge.uid.as_str())) {
             return Err(EngineSetupError::DuplicateUid(twice.uid.clone()));
+        }
+        for (what, got) in
+            [("token lifetime", config.token_lifetime), ("challenge lifetime", config.challenge_lifetime)]
+        {
+            if got.is_zero() || got > MAX_LIFETIME {
+                return Err(EngineSetupError::Lifetime { what, got });
+            }
         }
         let state = State {
             auth: Authenticator::new(config.allowed, config.challenge_lifetime, config.token_lifetime),

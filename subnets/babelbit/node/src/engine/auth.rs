@@ -25,7 +25,13 @@ const MAX_TOKENS_PER_HOTKEY: usize = 8;
 struct Token {
     hotkey: Hotkey,
     issued: SystemTime,
-    expires: SystemTime,
+}
+
+impl Token {
+    /// A clock that was set back ends no token.
+    fn is_good(&self, lifetime: Duration, now: SystemTime) -> bool {
+        now.duration_since(self.issued).map_or(true, |age| age < lifetime)
+    }
 }
 
 pub(super) struct Authenticator {
@@ -83,7 +89,7 @@ impl Authenticator {
     fn issue(&self, hotkey: Hotkey, now: SystemTime) -> AuthToken {
         let access_token = random_hex();
         let mut tokens = lock(&self.tokens);
-        tokens.retain(|_, token| now < token.expires);
+        tokens.retain(|_, token| token.is_good(self.token_lifetime, now));
         if tokens.len() >= MAX_TOKENS {
             drop_oldest(&mut tokens, |token| token.issued);
         }
@@ -92,7 +98,7 @@ impl Authenticator {
             let oldest = of_hotkey().min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
             oldest.map(|hash| tokens.remove(&hash));
         }
-        tokens.insert(hash(&access_token), Token { hotkey, issued: now, expires: now + self.token_lifetime });
+        tokens.insert(hash(&access_token), Token { hotkey, issued: now });
         metrics::gauge!("taonet_engine_tokens").set(tokens.len() as f64);
         tracing::info!(%hotkey, "token issued");
         AuthToken { access_token, expires_in: self.token_lifetime.as_secs(), validator_uid: None }
@@ -106,7 +112,8 @@ impl Authenticator {
             return Err(ApiError::Token);
         }
         let tokens = lock(&self.tokens);
-        let token = tokens.get(&hash(token.trim())).filter(|token| now < token.expires).ok_or(ApiError::Token)?;
+        let known = tokens.get(&hash(token.trim()));
+        let token = known.filter(|token| token.is_good(self.token_lifetime, now)).ok_or(ApiError::Token)?;
         Ok(token.hotkey)
     }
 }

@@ -422,3 +422,21 @@ fn an_engine_needs_challenges_that_differ() {
     assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
     assert_eq!(setup([challenges(1), challenges(1)].concat()), "two challenges have the uid challenge-0");
 }
+
+#[test]
+fn lifetimes_have_bounds() {
+    let year = Duration::from_hours(365 * 24);
+    for (token, challenge, is_good) in [
+        (year, year, true),
+        (Duration::ZERO, year, false),
+        (year, Duration::ZERO, false),
+        (year + Duration::from_secs(1), year, false),
+        (Duration::from_secs(u64::MAX), year, false),
+        (year, Duration::MAX, false),
+    ] {
+        let made = Engine::new(EngineConfig { token_lifetime: token, challenge_lifetime: challenge, ..config() });
+        assert_eq!(made.is_ok(), is_good, "{token:?} {challenge:?}");
+    }
+    let none = Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
+    assert_eq!(none.to_string(), "the token lifetime must be more than 0 and at most 365 days, not 0s");
+}
