@@ -3,6 +3,10 @@
 //! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as the reference system
 //! writes it, and in ours also `recognizer` (fingerprint of model and options) and `confidence`. Lines without
 //! `recognizer` count only for the models that the reference system offers.
+//!
+//! The reference system finds lines by their audio alone, and later ones count. So only its own models write to its
+//! file; every other recogniser writes to one of its own beside it: `stt_cache.tiny-ctc.jsonl` beside
+//! `stt_cache.jsonl`.
 
 mod row;
 
@@ -52,7 +56,8 @@ impl TranscriptCache {
         }
     }
 
-    /// A cache that also reads and writes a file; the file and its folder are made where they are missing.
+    /// A cache that also reads the file at `path` and writes to it, or beside it where the recogniser is none of the
+    /// reference system's; the written file and its folder are made where they are missing.
     ///
     /// Lines that hold no transcript are skipped, later lines count over earlier ones, and of more than `capacity`
     /// usable lines the last ones are kept in memory.
@@ -61,12 +66,22 @@ impl TranscriptCache {
     /// [`CacheError`] when the file cannot be made, read or written.
     pub fn open(path: &Path, recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Result<Self, CacheError> {
         let error = |source| CacheError { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
+        let is_reference_model = recognizer.name().starts_with(REFERENCE_MODEL_PREFIX);
+        let mut cache = Self::in_memory(recognizer, capacity);
+        let own = if is_reference_model { path.to_owned() } else { sibling(path, recognizer.name()) };
+        if !is_reference_model {
+            match File::open(path) {
+                Ok(file) => cache.load(&file, false).map_err(error)?,
+                Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(error(source)),
+            }
+        }
+        let error = |source| CacheError { path: own.clone(), source };
+        if let Some(folder) = own.parent() {
             std::fs::create_dir_all(folder).map_err(error)?;
         }
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path).map_err(error)?;
-        let mut cache = Self::in_memory(recognizer, capacity);
-        cache.load(&file, recognizer.name().starts_with(REFERENCE_MODEL_PREFIX)).map_err(error)?;
+        let file = OpenOptions::new().create(true).read(true).append(true).open(&own).map_err(error)?;
+        cache.load(&file, is_reference_model).map_err(error)?;
         cache.file = Some(Mutex::new(file));
         Ok(cache)
     }
@@ -120,6 +135,15 @@ impl TranscriptCache {
         }
         Ok(())
     }
+}
+
+/// The file of a recogniser that is none of the reference system's, beside the reference system's file.
+fn sibling(path: &Path, recognizer: &str) -> PathBuf {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let recognizer: String = recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{stem}.{recognizer}{extension}"))
 }
 
 /// One write for the whole line, so that processes that share the file never mix their lines. After a line that was

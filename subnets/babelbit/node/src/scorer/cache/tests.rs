@@ -40,12 +40,32 @@ fn what_was_written_reads_back() {
     let path = folder.path().join("new/stt_cache.jsonl");
     open(&path, "tiny-ctc").put(hash("a"), &heard("schön"));
     assert_eq!(open(&path, "tiny-ctc").get(hash("a")), Some(heard("schön")));
-    let line = std::fs::read_to_string(&path).unwrap();
+    assert!(!path.exists(), "this is the reference system's file");
+    let line = std::fs::read_to_string(folder.path().join("new/stt_cache.tiny-ctc.jsonl")).unwrap();
     let expected = format!(
         "{{\"wav_sha256\":\"{}\",\"text\":\"schön\",\"words\":[{{\"word\":\"schön\",\"start\":0.0,\"end\":0.1}}],\"detected_language\":\"en\",\"recognizer\":\"tiny-ctc\",\"confidence\":0.7}}\n",
         hash("a")
     );
     assert_eq!(line, expected);
+}
+
+#[test]
+fn other_recognisers_leave_the_reference_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stt_cache.jsonl");
+    // An earlier version wrote such lines to the one file; they still count.
+    let content = reference_line("a", "x")
+        + &reference_line("b", "own").replace("\"text\"", "\"recognizer\": \"tiny-ctc\", \"text\"");
+    std::fs::write(&path, &content).unwrap();
+    let cache = open(&path, "tiny-ctc");
+    assert_eq!((text(&cache, "a"), text(&cache, "b").as_deref()), (None, Some("own")));
+    cache.put(hash("a"), &heard("y"));
+    cache.put(hash("b"), &heard("newer"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    let cache = open(&path, "tiny-ctc");
+    assert_eq!((text(&cache, "a").as_deref(), text(&cache, "b").as_deref()), (Some("y"), Some("newer")));
+    assert_eq!(text(&open(&path, "faster-whisper-small"), "a").as_deref(), Some("x"));
+    assert_eq!(sibling(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
 }
 
 /// writer · reader · whether the line counts
@@ -58,12 +78,13 @@ fn a_line_counts_for_its_own_recogniser() {
         (None, "faster-whisper-small", true),
         (None, "tiny-ctc", false),
     ] {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stt_cache.jsonl");
         match writer {
-            Some(writer) => open(file.path(), writer).put(hash("a"), &heard("x")),
-            None => std::fs::write(file.path(), reference_line("a", "x")).unwrap(),
+            Some(writer) => open(&path, writer).put(hash("a"), &heard("x")),
+            None => std::fs::write(&path, reference_line("a", "x")).unwrap(),
         }
-        assert_eq!(open(file.path(), reader).get(hash("a")).is_some(), counts, "{writer:?} {reader}");
+        assert_eq!(open(&path, reader).get(hash("a")).is_some(), counts, "{writer:?} {reader}");
     }
 }
 
@@ -100,14 +121,14 @@ fn after_a_torn_line_a_new_one_begins() {
 #[test]
 fn memory_is_bounded_and_the_file_keeps_all() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let cache = open(file.path(), "tiny-ctc");
+    let cache = open(file.path(), "faster-whisper-tiny");
     for audio in 0..25 {
         cache.put(hash(&audio.to_string()), &heard("x"));
     }
     assert_eq!(cache.len(), 10);
     assert!(cache.get(hash("0")).is_none());
     assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 25);
-    assert!(open(file.path(), "tiny-ctc").get(hash("24")).is_some());
+    assert!(open(file.path(), "faster-whisper-tiny").get(hash("24")).is_some());
 }
 
 #[test]
