@@ -1,5 +1,6 @@
 //! How scores become weights: the main contest by share, the arena to its winner, the rest to the burn uid.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,7 @@ impl Weights {
 /// Turns the scores of one challenge into weights.
 ///
 /// The main contest's share goes to its miners in proportion to their scores (those above 0), the arena's to its winner.
+/// Of a uid that `main` lists twice the first score counts.
 /// `burn_uid` gets what nobody earned. Without any of them the arena's share goes to the main contest too.
 ///
 /// The winner is the first of the greatest score, even of 0; under strict rules the score must be above 0 and the
@@ -104,16 +106,23 @@ pub fn compute_weights(
     burn_uid: Option<Uid>,
     rules: Rules,
 ) -> Weights {
-    let positive: Vec<_> = main.iter().copied().filter(|(_, score)| score.is_finite() && *score > 0.0).collect();
-    // Scaled by the greatest, so that the sum of huge scores stays finite.
-    let greatest = positive.iter().fold(0.0_f64, |greatest, (_, score)| greatest.max(*score));
-    let sum: f64 = positive.iter().map(|(_, score)| score / greatest).sum();
+    let mut seen = HashSet::new();
+    let mut positive: Vec<_> = main.iter().copied().filter(|(uid, _)| seen.insert(*uid)).collect();
+    positive.retain(|(_, score)| score.is_finite() && *score > 0.0);
+    let mut sum: f64 = positive.iter().map(|(_, score)| score).sum();
+    if sum.is_infinite() {
+        let greatest = positive.iter().fold(0.0_f64, |greatest, (_, score)| greatest.max(*score));
+        for (_, score) in &mut positive {
+            *score /= greatest;
+        }
+        sum = positive.iter().map(|(_, score)| score).sum();
+    }
     let arena_share = arena_share.get();
     let main_share = 1.0 - arena_share;
     let mut weights = Weights::default();
     let share_out = |weights: &mut Weights, share: f64| {
         for (uid, score) in &positive {
-            weights.add(*uid, share * (score / greatest) / sum);
+            weights.add(*uid, share * score / sum);
         }
     };
     if main_share > 0.0 {

@@ -35,6 +35,9 @@ fn shares_are_given_out() {
         (&[(1, 0.0), (2, -1.0), (3, f64::NAN), (4, f64::INFINITY), (5, 0.2)], None, 0.0, BURN, &[(5, 1.0)]),
         (&[(1, f64::MAX), (2, f64::MAX)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
         (&[(1, 0.0)], None, 0.0, None, &[]),
+        // Of a uid that comes twice the first score counts.
+        (&[(1, 0.6), (2, 0.2), (1, 0.9)], None, 0.0, BURN, &[(1, 0.75), (2, 0.25)]),
+        (&[(1, 0.0), (2, 0.2), (1, 0.9)], None, 0.0, BURN, &[(2, 1.0)]),
         (&[], Some(5), 90.0, None, &[(5, 1.0)]),
     ] {
         let arena = scores(&winner.map(|uid| (uid, 0.5)).into_iter().collect::<Vec<_>>());
@@ -44,6 +47,17 @@ fn shares_are_given_out() {
             assert_weights(&found, expected, &format!("{main:?}, winner {winner:?}, {percent} %, {rules}"));
         }
     }
+}
+
+#[test]
+fn a_share_is_exact_to_the_last_bit() {
+    let (a, b, c) = (0.9, 0.2, 0.7);
+    let share = ArenaShare::from_percent(30.0);
+    let found =
+        compute_weights(&scores(&[(1, a), (2, b), (3, c)]), &scores(&[(4, 0.5)]), share, BURN, Rules::Reference);
+    let (main, sum) = (1.0 - share.get(), a + b + c);
+    let expected = [main * a / sum, main * b / sum, main * c / sum, share.get()];
+    assert_eq!(found.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(), expected.map(f64::to_bits));
 }
 
 /// arena scores · winner under reference rules · under strict rules
