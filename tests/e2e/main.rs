@@ -1,3 +1,13 @@
 //! Whole networks through the real binaries.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
+mod demo;
+mod kill;
+mod support;
 mod yuma;

@@ -1,0 +1,174 @@
+//! `tao demo`: a whole contest in one process.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{RunFiles, document, refusal, repository, require_models, tao};
+
+const MINERS: [&str; 5] = ["interpreter", "patient", "parrot", "mumbler", "silent"];
+/// Utterances of `data/ferry.json`.
+const UTTERANCES: usize = 4;
+
+fn demo(arguments: &[&str]) -> Output {
+    require_models();
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = tao();
+    command.args(["demo", "--json"]).args(arguments);
+    command
+}
+
+/// One entry of `miners`.
+fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
+    demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
+}
+
+fn score(demo: &Value, name: &str) -> f64 {
+    miner(demo, name)["score"].as_f64().unwrap()
+}
+
+/// The document without what a clock measured.
+fn without_wall_times(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(key, _)| !key.starts_with("wall_"));
+            fields.map(|(key, value)| (key.clone(), without_wall_times(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_wall_times).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn the_interpreter_wins_and_every_loss_has_its_reason() {
+    let demo = document(&demo(&["--once"]));
+    let interpreter = score(&demo, "interpreter");
+    assert!(interpreter >= 0.6, "{interpreter}");
+    assert!(interpreter > score(&demo, "parrot"));
+    for (name, gate) in [("patient", "too_late"), ("mumbler", "accuracy"), ("silent", "no_audio")] {
+        let miner = miner(&demo, name);
+        assert_eq!(miner["score"], 0.0, "{name}");
+        assert_eq!(miner["weight"], 0.0, "{name}");
+        assert_eq!(miner["failed_gates"], json!({ gate: miner["utterances"] }), "{name}");
+        assert_ne!(miner["reason"], "", "{name}");
+    }
+    assert_ne!(miner(&demo, "parrot")["reason"], "");
+    for miner in demo["miners"].as_array().unwrap() {
+        for field in ["uid", "hotkey", "accuracy", "rate_ratio"] {
+            assert!(miner.get(field).is_some(), "{field}");
+        }
+        for clock in ["virtual_overshoot_sec", "wall_after_source_sec"] {
+            assert!(miner["latency"][clock].is_f64(), "{clock}: {miner}");
+        }
+    }
+}
+
+#[test]
+fn weights_follow_the_scores_because_there_is_no_arena() {
+    let demo = document(&demo(&["--once"]));
+    assert_eq!(demo["arena_share"], 0.0);
+    assert!(demo["note"].as_str().unwrap().contains("no arena"));
+    let total: f64 = MINERS.iter().map(|name| score(&demo, name)).sum();
+    let mut sum = 0.0;
+    for name in MINERS {
+        let weight = miner(&demo, name)["weight"].as_f64().unwrap();
+        assert!((weight - score(&demo, name) / total).abs() < 1e-9, "{name}: {weight}");
+        sum += weight;
+    }
+    assert!((sum - 1.0_f64).abs() < 1e-9, "{sum}");
+}
+
+#[test]
+fn two_runs_give_the_same_scores() {
+    let [first, second] = [(); 2].map(|()| document(&demo(&["--once"])));
+    assert_eq!(without_wall_times(&first), without_wall_times(&second));
+}
+
+#[test]
+fn a_number_chooses_the_challenge() {
+    let demo = document(&demo(&["--once", "--challenge", "2"]));
+    let challenges = demo["challenges"].as_array().unwrap();
+    assert_eq!(challenges.len(), 1);
+    let uid = challenges[0]["report"]["challenge_uid"].as_str().unwrap();
+    assert!(uid.starts_with("challenge-02-"), "{uid}");
+    assert!(score(&demo, "interpreter") > score(&demo, "parrot"));
+}
+
+#[test]
+fn a_challenge_that_cannot_be_played_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    let mut challenge: Value = serde_json::from_slice(&std::fs::read(ferry()).unwrap()).unwrap();
+    challenge["utterances"][1]["target"]["wps"] = json!("fast");
+    std::fs::write(&broken, challenge.to_string()).unwrap();
+    for (challenge, says) in [
+        ("99", "--challenge 99: there are challenges 1 to 8"),
+        ("0", "--challenge 0: there are challenges 1 to 8"),
+        ("absent.json", "absent.json: cannot be read"),
+        (broken.to_str().unwrap(), "broken.json: utterances[1].target.wps"),
+    ] {
+        let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), 1);
+        assert!(error.contains(says), "{challenge}: {error}");
+    }
+}
+
+fn ferry() -> std::path::PathBuf {
+    repository("tests/e2e/data/ferry.json")
+}
+
+#[test]
+fn a_file_is_played_and_its_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = folder.path().join("not/there/yet");
+    let ferry = ferry();
+    let arguments = ["--challenge", ferry.to_str().unwrap(), "--keep", keep.to_str().unwrap()];
+    let played = document(&demo(&arguments));
+    assert_eq!(played["challenges"][0]["title"], "The ferry");
+    assert_eq!(played["challenges"][0]["report"]["outcome"], "finished");
+    check_files(&keep, &played);
+
+    // The directory remembers what was played.
+    let again = document(&demo(&arguments));
+    assert_eq!(again["challenges"][0]["report"]["outcome"], "already_done");
+    assert_eq!(again["miners"], played["miners"]);
+    check_files(&keep, &again);
+}
+
+fn check_files(keep: &Path, demo: &Value) {
+    let files = RunFiles::read(keep);
+    let mut expected = vec!["challenge_status/ferry__main.json".to_owned()];
+    let status = files.json("challenge_status/ferry__main.json");
+    assert_eq!((&status["miner_count"], &status["total_dialogues"]), (&json!(5), &json!(UTTERANCES)));
+    for utterance in 0..UTTERANCES {
+        expected.push(format!("logs/s2s/ferry/main/source/utt_{utterance:04}.wav"));
+    }
+    for name in MINERS {
+        let miner = miner(demo, name);
+        let (uid, hotkey) = (&miner["uid"], miner["hotkey"].as_str().unwrap());
+        let home = format!("logs/s2s/ferry/main/miner_{uid}__hk_{hotkey}");
+        let run = format!("scores/challenge_run_ferry_type_main_miner_{uid}_run_TIME.json");
+        let score = format!("scores/challenge_score_ferry_type_main_miner_{uid}_score_TIME.json");
+
+        let log = files.json(&format!("{home}/run.json"));
+        assert_eq!(log["protocol"], "s2s_audio_v1");
+        assert_eq!(log["completed"], true, "{name}");
+        assert_eq!(log["score"], miner["score"]);
+        assert_eq!(files.json(&run)["log_file"], format!("DIRECTORY/{home}/run.json"));
+        assert_eq!(files.json(&score)["run_file"], format!("DIRECTORY/{run}"));
+        assert_eq!(files.json(&score)["utterances"].as_array().unwrap().len(), UTTERANCES);
+
+        let audio = ["predicted", "source"]
+            .iter()
+            .flat_map(|kind| (0..UTTERANCES).map(move |utterance| format!("{kind}/utt_{utterance:04}.wav")));
+        let audio: Vec<_> = audio.collect();
+        assert_eq!(files.members(&format!("{home}/audio.tar")), audio, "{name}");
+        expected.extend(audio.iter().map(|audio| format!("{home}/{audio}")));
+        expected.extend([format!("{home}/run.json"), format!("{home}/audio.tar"), run, score]);
+    }
+    expected.sort();
+    assert_eq!(files.names(), expected);
+}

@@ -1,0 +1,195 @@
+//! An engine, miners and a runner in processes of their own: the runner is killed at random moments, and what it leaves
+//! in the end must be what an undisturbed one leaves. Servers asked to end do so.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+
+use crate::support::{Daemon, RunFiles, document, local_bb, repository, require_models, stderr, terminate};
+
+const KILLS: u32 = 30;
+const SIGKILL: i32 = 9;
+const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
+
+/// A miner of each profile, and a place for files.
+struct Network {
+    folder: TempDir,
+    _miners: Vec<Daemon>,
+}
+
+impl Network {
+    fn start() -> Self {
+        require_models();
+        let folder = tempfile::tempdir().unwrap();
+        let mut miners = Vec::new();
+        let mut entries = Vec::new();
+        for (uid, profile) in (1..).zip(PROFILES) {
+            let key = format!("//miner//{profile}");
+            let miner = Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", &key]));
+            entries.push(json!({
+                "uid": uid, "hotkey": Keypair::from_uri(&key).unwrap().hotkey(), "name": profile,
+                "address": address(miner.url()),
+            }));
+            miners.push(miner);
+        }
+        fs::write(folder.path().join("miners.json"), Value::from(entries).to_string()).unwrap();
+        Self { folder, _miners: miners }
+    }
+
+    fn directory(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A runner that keeps its files, and its transcripts, in a directory.
+    fn runner(&self, engine: &Daemon, directory: &Path) -> Command {
+        let mut runner = local_bb();
+        runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+        runner.arg(self.directory("miners.json")).arg("--keep").arg(directory);
+        runner.env("BABELBIT_CACHE_DIR", directory.join("cache"));
+        runner
+    }
+}
+
+/// An engine with one short challenge.
+fn engine() -> Daemon {
+    Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
+}
+
+/// In a container, loopback addresses mean the container's host. The miners are in the same container as the runner, so
+/// their address is written in a form that is not rewritten.
+fn address(url: &str) -> String {
+    let is_container = Path::new("/.dockerenv").exists();
+    if is_container { url.replace("127.0.0.1", "[::ffff:127.0.0.1]") } else { url.to_owned() }
+}
+
+/// Score, uid and transcripts of each miner.
+fn results(report: &Value) -> Value {
+    let miners = report["miners"].as_array().unwrap().iter().map(|miner| {
+        let utterances = miner["utterances"].as_array().unwrap().iter();
+        let texts: Vec<_> = utterances.map(|utterance| (&utterance["index"], &utterance["transcript"])).collect();
+        json!({ "uid": miner["uid"], "score": miner["score"], "completed": miner["completed"], "texts": texts })
+    });
+    miners.collect()
+}
+
+#[test]
+fn thirty_kills_lose_and_repeat_nothing() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let mut random = StdRng::seed_from_u64(seed);
+    let network = Network::start();
+
+    let reference = network.directory("reference");
+    let began = Instant::now();
+    let undisturbed = document(&network.runner(&engine(), &reference).output().unwrap());
+    let mut duration = began.elapsed();
+    assert_eq!(undisturbed["outcome"], "finished");
+    let reference = RunFiles::read(&reference);
+    check_reference(&reference, &undisturbed);
+
+    // Each directory goes through as many kills as it takes until a runner comes to its end; all end equal.
+    let mut kills = 0;
+    let mut directories = 0;
+    while kills < KILLS {
+        let directory = network.directory(&format!("killed-{directories}"));
+        directories += 1;
+        // An engine admits 30 authentications a minute, and more starts than that are to come.
+        let engine = engine();
+        let mut moments = Vec::new();
+        let report = loop {
+            // Beyond the usual end, too: writing the files is the last thing that a run does.
+            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
+            let began = Instant::now();
+            match run_until(network.runner(&engine, &directory), moment) {
+                Some(output) => {
+                    if moments.is_empty() {
+                        // The first run may have shared the machine with other tests.
+                        duration = duration.min(began.elapsed());
+                    }
+                    break document(&output);
+                }
+                None => moments.extend(moment),
+            }
+            kills += 1;
+        };
+        assert_eq!(results(&report), results(&undisturbed), "{moments:?}");
+        RunFiles::read(&directory).assert_equal(&reference, &moments);
+    }
+    println!("{kills} kills in {directories} directories; an undisturbed run takes {duration:?}");
+}
+
+/// Runs a command and kills it after a while; `None` when it did not end before.
+fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Output> {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while let Some(moment) = kill_after
+        && child.try_wait().unwrap().is_none()
+    {
+        if began.elapsed() >= moment {
+            child.kill().unwrap();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.signal() != Some(SIGKILL)).then_some(output)
+}
+
+/// The undisturbed run itself: every utterance of every miner, once.
+fn check_reference(files: &RunFiles, report: &Value) {
+    let utterances = usize::try_from(report["utterances"].as_u64().unwrap()).unwrap();
+    assert!(utterances >= 2, "{utterances}");
+    let logs: Vec<_> = files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
+    assert_eq!(logs.len(), PROFILES.len());
+    for name in logs {
+        let log = files.json(name);
+        let indices: Vec<_> = log["utterances"].as_array().unwrap().iter().map(|row| &row["utterance_index"]).collect();
+        assert_eq!(indices, (0..utterances).collect::<Vec<_>>(), "{name}");
+        assert_eq!(log["completed"], true, "{name}");
+        assert_eq!(files.members(&name.replace("run.json", "audio.tar")).len(), 2 * utterances, "{name}");
+    }
+    let scores: Vec<_> = report["miners"].as_array().unwrap().iter().map(|miner| miner["score"].as_f64()).collect();
+    assert!(scores[0] > Some(0.0) && scores[1] > Some(0.0) && scores[2] == Some(0.0), "{scores:?}");
+}
+
+#[test]
+fn servers_end_when_they_are_asked_to() {
+    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    assert_eq!(engine().terminate().code(), Some(0));
+    assert_eq!(miner.terminate().code(), Some(0));
+}
+
+/// A runner that is asked to end has done what it was told: it stops, and the next one goes on.
+#[test]
+fn a_runner_that_is_asked_to_end_goes_on_later() {
+    let network = Network::start();
+    let engine = engine();
+    let directory = network.directory("asked");
+    let mut runner = network.runner(&engine, &directory);
+    let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A miner's directory appears with its first reply, when the run is far from its end.
+    let has_reply = || {
+        let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("miner_"))
+    };
+    while !has_reply() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    assert!(stderr(&output).contains("the next run goes on from there"), "{}", stderr(&output));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    let report = document(&network.runner(&engine, &directory).output().unwrap());
+    assert_eq!(report["outcome"], "finished");
+    assert_eq!(report["resumed"], true);
+    assert_eq!(RunFiles::read(&directory).json("challenge_status/ferry__main.json")["miner_count"], PROFILES.len());
+}
