@@ -42,6 +42,9 @@ pub enum ReferenceError {
     /// An utterance id is needed: the document holds several utterances.
     #[error("The document holds {0} utterances: name one by its `utterance_id`")]
     Ambiguous(usize),
+    /// The challenge's document is there but is no JSON, or too large.
+    #[error("Scoring metadata cannot be read (no JSON, or too large): {}", .0.display())]
+    Unreadable(PathBuf),
     /// There is no document for the challenge.
     #[error("Scoring metadata not found: {}", .0.display())]
     NoFile(PathBuf),
@@ -51,7 +54,9 @@ impl ReferenceError {
     /// The name of the exception that the reference system raises in this case.
     pub const fn python_name(&self) -> &'static str {
         match self {
-            Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) => "ValueError",
+            Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) | Self::Unreadable(_) => {
+                "ValueError"
+            }
             Self::NotFound(_) => "KeyError",
             Self::NoFile(_) => "FileNotFoundError",
         }

@@ -1,27 +1,32 @@
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde_json::Value;
-use taonet_babelbit_core::records::ChallengeType;
 
 use super::files::{shared_source, write_atomic};
-use super::ledger::{NewChallenge, UtteranceRow};
-use super::settings::RunPaths;
+use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
+use super::settings::RunnerSettings;
 use super::source::read_source;
 use crate::engine_client::PrefetchedChallenge;
 
+/// Larger files are no reference documents.
+const MAX_REFERENCE_BYTES: u64 = 16 << 20;
+
 /// Checks every utterance of a challenge and stores its source; gives what the ledger keeps. Blocks.
 ///
+/// `known` is what the ledger holds of the challenge: sources that it names stay as they are.
 /// An utterance that cannot be played is kept with the reason: it costs this utterance only. Where the engine gave no
-/// reference, `metadata_root` is searched for one.
+/// reference, the settings' `metadata_root` is searched for one.
 pub(super) fn import(
     challenge: PrefetchedChallenge,
-    challenge_type: ChallengeType,
-    paths: &RunPaths,
-    metadata_root: Option<&Path>,
+    known: Option<&ChallengeRow>,
+    settings: &RunnerSettings,
     now: &jiff::Zoned,
 ) -> io::Result<NewChallenge> {
+    let RunnerSettings { challenge_type, paths, .. } = settings;
+    let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
     // Files and rows are named after the index. Where the engine's are not distinct, the position serves.
@@ -29,10 +34,12 @@ pub(super) fn import(
     let mut rows = Vec::with_capacity(utterances.len());
     for (position, utterance) in (0..).zip(utterances) {
         let index = if distinct { utterance.utterance_index } else { position };
-        let source = match read_source(&utterance) {
+        let source = match read_source(&utterance, settings.play.max_source) {
             Ok((wav, info)) => {
                 let path = shared_source(paths, &challenge_uid, challenge_type, index);
-                write_atomic(&path, |file| file.write_all(&wav))?;
+                if may_write(known, index, &info.wav_sha256) {
+                    write_atomic(&path, |file| file.write_all(&wav))?;
+                }
                 Ok(info)
             }
             Err(error) => {
@@ -42,10 +49,10 @@ pub(super) fn import(
         };
         rows.push(UtteranceRow { index, utterance_id: utterance.utterance_id, language: utterance.language, source });
     }
-    let reference = reference
-        .map(|found| (found.document, found.source))
-        .or_else(|| stored_reference(metadata_root?, &challenge_uid));
-    let (reference, reference_source) = reference.unzip();
+    let (reference, reference_source) = match reference {
+        Some(found) => (Some(found.document), Some(found.source)),
+        None => stored_reference(settings.metadata_root.as_deref(), &challenge_uid),
+    };
     Ok(NewChallenge {
         challenge_uid,
         challenge_type,
@@ -58,35 +65,60 @@ pub(super) fn import(
     })
 }
 
-/// The reference document of a challenge among files: `{root}/{uid}/challenge.json`, then `{root}/{uid}.json`.
-fn stored_reference(root: &Path, challenge_uid: &str) -> Option<(Value, String)> {
-    let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];
-    let path = candidates.into_iter().find(|path| path.is_file())?;
-    let read = std::fs::read(&path).map_err(|error| error.to_string());
-    match read.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string())) {
-        Ok(document) => Some((document, path.display().to_string())),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), error, "this reference document cannot be used");
-            None
-        }
+/// Whether a source's file may be written: not where the ledger holds another sound under this index, since replies to
+/// that one may exist already.
+fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
+    let utterances = known.map_or(&[][..], |challenge| &challenge.utterances);
+    match utterances.iter().find(|utterance| utterance.index == index).map(|utterance| &utterance.source) {
+        Some(Ok(source)) => source.wav_sha256 == wav_sha256,
+        // The ledger keeps the reason why it cannot be played.
+        Some(Err(_)) => false,
+        None => true,
     }
+}
+
+/// The reference document of a challenge among files, and the file: `{root}/{uid}/challenge.json`, then
+/// `{root}/{uid}.json`. A file that cannot be used is named alone.
+fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>, Option<String>) {
+    let Some(root) = root else { return (None, None) };
+    let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];
+    let Some(path) = candidates.into_iter().find(|path| path.is_file()) else { return (None, None) };
+    let document = read_reference(&path)
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "this reference document cannot be used"));
+    (document.ok(), Some(path.display().to_string()))
+}
+
+fn read_reference(path: &Path) -> io::Result<Value> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_REFERENCE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_REFERENCE_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(serde_json::from_slice(&text)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn stored_references_are_found_in_order() {
         let root = tempfile::tempdir().unwrap();
-        let found = |uid: &str| stored_reference(root.path(), uid).map(|(document, _)| document.to_string());
-        assert_eq!(found("c1"), None);
-        std::fs::write(root.path().join("c1.json"), r#"{"utterances":[1]}"#).unwrap();
-        assert_eq!(found("c1").as_deref(), Some(r#"{"utterances":[1]}"#));
+        let found = || stored_reference(Some(root.path()), "c1");
+        let file = |name: &str| Some(root.path().join(name).display().to_string());
+        assert_eq!(found(), (None, None));
+        std::fs::write(root.path().join("c1.json"), "[1]").unwrap();
+        assert_eq!(found(), (Some(json!([1])), file("c1.json")));
         std::fs::create_dir(root.path().join("c1")).unwrap();
-        std::fs::write(root.path().join("c1/challenge.json"), r#"{"utterances":[2]}"#).unwrap();
-        assert_eq!(found("c1").as_deref(), Some(r#"{"utterances":[2]}"#));
-        std::fs::write(root.path().join("c1/challenge.json"), "not JSON").unwrap();
-        assert_eq!(found("c1"), None);
+        let first = root.path().join("c1/challenge.json");
+        std::fs::write(&first, "[2]").unwrap();
+        assert_eq!(found(), (Some(json!([2])), file("c1/challenge.json")));
+        std::fs::write(&first, "not JSON").unwrap();
+        assert_eq!(found(), (None, file("c1/challenge.json")));
+        File::create(&first).unwrap().set_len(MAX_REFERENCE_BYTES + 1).unwrap();
+        assert_eq!(found(), (None, file("c1/challenge.json")));
+        assert_eq!(stored_reference(None, "c1"), (None, None));
     }
 }

@@ -112,13 +112,13 @@ impl Runner {
         if !is_safe_name(&challenge.challenge_uid) {
             return Err(RunError::ChallengeUid(challenge.challenge_uid.chars().take(200).collect()));
         }
-        let (paths, kind) = (self.settings.paths.clone(), self.settings.challenge_type);
-        let resumed = self.ledger.find(&challenge.challenge_uid, kind).await?.is_some();
-        let (logs, metadata) = (paths.logs.clone(), self.settings.metadata_root.clone());
-        let new = spawn_blocking(move || import(challenge, kind, &paths, metadata.as_deref(), &jiff::Zoned::now()))
+        let settings = self.settings.clone();
+        let known = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
+        let resumed = known.is_some();
+        let new = spawn_blocking(move || import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()))
             .await
             .map_err(RunError::Task)?
-            .map_err(|source| RunError::File { path: logs, source })?;
+            .map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
         let challenge = self.ledger.begin(&new).await?;
         // File names carry the row's timestamp: it must not be forgotten after they exist.
         self.ledger.sync().await?;
@@ -142,9 +142,10 @@ impl Runner {
             observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
         }
         let challenge = Arc::new(challenge);
+        let metadata_root = self.settings.metadata_root.as_deref();
         let run = Arc::new(ChallengeRun {
             layout: Layout::new(&self.settings.paths, &challenge),
-            references: Arc::new(References::of(&challenge, &self.target_language)),
+            references: Arc::new(References::of(&challenge, &self.target_language, metadata_root)),
             challenge: Arc::clone(&challenge),
             ledger: Arc::clone(&self.ledger),
             scorer: Arc::clone(&self.scorer),

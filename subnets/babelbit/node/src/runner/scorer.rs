@@ -34,10 +34,15 @@ pub(super) struct References {
 }
 
 impl References {
-    pub(super) fn of(challenge: &ChallengeRow, target_language: &str) -> Self {
-        let document = match &challenge.reference {
-            Some(document) => ReferenceDocument::parse(document.clone()),
-            None => Err(ReferenceError::NoFile(format!("{}/challenge.json", challenge.challenge_uid).into())),
+    /// `root` is where stored documents are looked for.
+    pub(super) fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
+        let document = match (&challenge.reference, &challenge.reference_source) {
+            (Some(document), _) => ReferenceDocument::parse(document.clone()),
+            (None, Some(file)) => Err(ReferenceError::Unreadable(file.into())),
+            (None, None) => {
+                let root = root.unwrap_or(Path::new(""));
+                Err(ReferenceError::NoFile(root.join(&challenge.challenge_uid).join("challenge.json")))
+            }
         };
         let source = challenge.reference_source.clone();
         Self { document, source, target_language: target_language.to_owned() }

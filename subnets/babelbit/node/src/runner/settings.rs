@@ -68,6 +68,9 @@ pub struct PlaySettings {
     pub drain_max_requests: u32,
     /// Longest reply to one utterance, as time of sound.
     pub max_reply: Duration,
+    /// Longest source of one utterance, as time of sound, summed over its channels: at 24 kHz and in base64 a minute
+    /// takes 8 MB.
+    pub max_source: Duration,
 }
 
 impl Default for PlaySettings {
@@ -81,6 +84,7 @@ impl Default for PlaySettings {
             final_drain_min: Duration::from_secs(5),
             drain_max_requests: 8,
             max_reply: Duration::from_mins(2),
+            max_source: Duration::from_mins(10),
         }
     }
 }

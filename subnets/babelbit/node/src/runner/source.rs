@@ -1,5 +1,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -71,6 +72,16 @@ pub enum SourceError {
         /// What it may be.
         expected: &'static str,
     },
+    /// More sound than one utterance may have.
+    #[error("ValueError:source audio is too long: {channels} channel(s) of {seconds:.1} s, limit {} s in all", limit.as_secs_f64())]
+    TooLong {
+        /// How long it lasts.
+        seconds: f64,
+        /// Number of channels.
+        channels: u16,
+        /// The limit, summed over the channels.
+        limit: Duration,
+    },
     /// The audio is not what the utterance declares.
     #[error("ValueError:source audio {field} mismatch: declared {declared}, got {actual}")]
     Mismatch {
@@ -84,11 +95,11 @@ pub enum SourceError {
 }
 
 /// Decodes an utterance's audio and checks it against what the utterance declares. Headerless samples become a WAV
-/// file; a WAV file stays as it is.
+/// file; a WAV file stays as it is. `limit` is the longest sound, summed over the channels.
 ///
 /// # Errors
 /// [`SourceError`] naming what is wrong.
-pub fn read_source(utterance: &UtterancePayload) -> Result<(Vec<u8>, SourceInfo), SourceError> {
+pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec<u8>, SourceInfo), SourceError> {
     let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } = *utterance;
     if !(1..=MAX_CHANNELS).contains(&channels) {
         let got = channels.into();
@@ -120,6 +131,12 @@ pub fn read_source(utterance: &UtterancePayload) -> Result<(Vec<u8>, SourceInfo)
         same("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
         Wav::wrap(&bytes, format, channels, rate)?
     };
+    // Headerless samples are held to what a WAV file may declare.
+    taonet_speech::WavHeader::read(&wav)?;
+    let seconds = utterance_frames as f64 / f64::from(rate.hz());
+    if seconds * f64::from(channels) > limit.as_secs_f64() {
+        return Err(SourceError::TooLong { seconds, channels, limit });
+    }
     let info = SourceInfo {
         sample_rate_hz,
         channels,
@@ -141,6 +158,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    const TEN_MINUTES: Duration = Duration::from_mins(10);
 
     fn payload(audio: &[u8], change: impl FnOnce(&mut UtterancePayload)) -> UtterancePayload {
         let mut payload = serde_json::from_value(json!({
@@ -175,9 +194,9 @@ mod tests {
         let samples = vec![7; 3_840];
         let rate = SampleRate::new(12_000).unwrap();
         let wav = Wav::wrap(&samples, SampleFormat::S16, 1, rate).unwrap();
-        let (from_samples, info) = read_source(&payload(&samples, |_| {})).unwrap();
+        let (from_samples, info) = read_source(&payload(&samples, |_| {}), TEN_MINUTES).unwrap();
         assert_eq!(from_samples, wav);
-        assert_eq!(read_source(&payload(&wav, |_| {})).unwrap(), (from_samples, info.clone()));
+        assert_eq!(read_source(&payload(&wav, |_| {}), TEN_MINUTES).unwrap(), (from_samples, info.clone()));
         assert_eq!((info.wav_bytes, info.duration_sec()), (3_884, 0.16));
     }
 
@@ -186,7 +205,7 @@ mod tests {
         let rate = SampleRate::new(12_000).unwrap();
         let wav = Wav::wrap(&[7; 3_840], SampleFormat::S16, 1, rate).unwrap();
         let error = |audio: &[u8], change: fn(&mut UtterancePayload)| {
-            read_source(&payload(audio, change)).unwrap_err().to_string()
+            read_source(&payload(audio, change), TEN_MINUTES).unwrap_err().to_string()
         };
         for (change, message) in [
             (
@@ -209,5 +228,23 @@ mod tests {
         );
         assert!(error(b"", |p| p.audio_b64 = "?".into()).starts_with("ValueError:source audio is not base64"));
         assert!(error(b"RIFF", |_| {}).starts_with("ValueError:source audio: "));
+    }
+    /// samples · Hz · channels · limit in seconds · what is wrong
+    #[test]
+    fn sources_have_bounds() {
+        for (samples, hz, channels, limit, expected) in [
+            (24_000, 12_000, 1, 2, ""),
+            (24_000, 12_000, 2, 2, "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in all"),
+            (24_001, 12_000, 1, 2, "ValueError:source audio is too long: 1 channel(s) of 2.0 s, limit 2 s in all"),
+            (1_000, 1_000, 1, 2, ""),
+            (999, 999, 1, 2, "ValueError:source audio: sample rate is 999, expected 1000 to 768000"),
+        ] {
+            let payload = payload(&vec![7; samples * 2 * usize::from(channels)], |payload| {
+                (payload.sample_rate_hz, payload.channels) = (hz, channels);
+                payload.utterance_frames = samples as u64;
+            });
+            let found = read_source(&payload, Duration::from_secs(limit));
+            assert_eq!(found.err().map(|error| error.to_string()).unwrap_or_default(), expected);
+        }
     }
 }

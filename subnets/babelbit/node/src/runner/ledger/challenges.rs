@@ -57,7 +57,7 @@ pub struct NewChallenge {
     pub error: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
-    /// Where the reference document came from.
+    /// Where the reference document came from; without one, the file that should have held it and cannot be read.
     pub reference_source: Option<String>,
     /// The utterances.
     pub utterances: Vec<UtteranceRow>,
@@ -79,7 +79,7 @@ pub struct ChallengeRow {
     pub error: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
-    /// Where the reference document came from.
+    /// Where the reference document came from; without one, the file that should have held it and cannot be read.
     pub reference_source: Option<String>,
     /// The utterances, by index.
     pub utterances: Vec<UtteranceRow>,
@@ -140,7 +140,7 @@ impl Ledger {
                  state = CASE WHEN state = 'partial' THEN excluded.state ELSE state END,
                  error = CASE WHEN state = 'partial' THEN excluded.error ELSE error END,
                  reference = coalesce(reference, excluded.reference),
-                 reference_source = coalesce(reference_source, excluded.reference_source)
+                 reference_source = CASE WHEN reference IS NULL THEN excluded.reference_source ELSE reference_source END
              RETURNING id",
         )
         .bind(&new.challenge_uid)

@@ -5,6 +5,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use taonet_babelbit_core::reference as core;
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_primitives::Hotkey;
 
 use super::*;
@@ -12,6 +14,7 @@ use crate::engine_client::Reference;
 use crate::runner::connection::CallError;
 use crate::runner::settings::RunPaths;
 use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
+use crate::scorer::Candidate;
 
 mod resume;
 
@@ -326,6 +329,63 @@ async fn without_a_reference_replies_get_error_results() {
     challenge.reference = None;
     let report = runner(directory.path()).await.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!((report.miners[0].score, report.miners[0].completed), (0.0, true));
+}
+
+/// stored file · error of the utterance
+#[tokio::test]
+async fn references_among_files_that_cannot_be_used_are_named() {
+    for (stored, error) in [
+        (Some("{"), "ValueError:Scoring metadata cannot be read (no JSON, or too large): "),
+        (None, "FileNotFoundError:Scoring metadata not found: "),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("metadata");
+        let file = root.join("challenge-1/challenge.json");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        if let Some(stored) = stored {
+            std::fs::write(&file, stored).unwrap();
+        }
+        let settings = RunnerSettings { metadata_root: Some(root), ..settings(directory.path()) };
+        let failures = Arc::new(Failures::default());
+        let runner = Runner::open(settings, "en", Arc::clone(&failures) as Arc<dyn ReplyScorer>).await.unwrap();
+        let challenge = PrefetchedChallenge { reference: None, ..challenge(&["0.5"]) };
+        runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+        assert_eq!(*failures.0.lock().unwrap(), [format!("{error}{}", file.display())]);
+    }
+}
+
+/// Notes why there is no reference.
+#[derive(Default)]
+struct Failures(Mutex<Vec<String>>);
+
+impl ReplyScorer for Failures {
+    fn prepare(&self, _: &Candidate) {}
+
+    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        self.0.lock().unwrap().extend(reference.err().map(|failure| failure.error.to_string()));
+        TextScorer.score(reference, candidates)
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_the_ledger_holds_is_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = runner(directory.path()).await;
+    let part = |samples: usize| {
+        let mut part = challenge(&["0.2"]);
+        part.error = Some("AudioChallengeError:cut off".into());
+        part.utterances[0].utterance_frames = samples as u64;
+        part.utterances[0].audio_b64 = STANDARD.encode(wav(samples, 24_000));
+        part
+    };
+    let file = directory.path().join("logs/s2s/challenge-1/main/source/utt_0000.wav");
+    runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    runner.play(part(1_920), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
+    // The sound that the ledger holds mends a file that is gone.
+    std::fs::remove_file(&file).unwrap();
+    runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
 }
 
 #[tokio::test]
