@@ -9,5 +9,7 @@
 
 mod demo;
 mod kill;
+mod scoring_tools;
+mod speech;
 mod support;
 mod yuma;

@@ -1,0 +1,161 @@
+//! `tao speech`: the recogniser, the sentence embedder and the resamplers on files.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SampleFormat, Wav};
+
+use crate::support::{document, refusal, repository, require_models, tao};
+
+/// The fewest insertions, deletions and substitutions that make one text of the other.
+fn word_errors(heard: &str, spoken: &str) -> usize {
+    let heard: Vec<_> = heard.split_whitespace().collect();
+    // Distances between what was heard so far and every beginning of what was spoken.
+    let spoken: Vec<_> = spoken.split_whitespace().collect();
+    let mut row: Vec<usize> = (0..=spoken.len()).collect();
+    for (index, word) in heard.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (place, expected) in spoken.iter().enumerate() {
+            let substituted = diagonal + usize::from(word != expected);
+            diagonal = row[place + 1];
+            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row[spoken.len()]
+}
+
+#[test]
+fn word_errors_are_counted_as_edits() {
+    for (heard, spoken, errors) in
+        [("", "", 0), ("a", "", 1), ("", "a b", 2), ("a b c", "a c", 1), ("a x c d", "a b c", 2), ("b a", "a b", 2)]
+    {
+        assert_eq!(word_errors(heard, spoken), errors, "{heard:?} for {spoken:?}");
+    }
+}
+
+#[test]
+fn at_most_18_of_215_words_are_misheard() {
+    let folder = repository("vectors/speech");
+    let spoken: Value = serde_json::from_slice(&std::fs::read(folder.join("transcripts.json")).unwrap()).unwrap();
+    let spoken = spoken["items"].as_array().unwrap();
+    let files: Vec<_> = spoken.iter().map(|item| folder.join(item["file"].as_str().unwrap())).collect();
+    let heard = document(&tao().args(["speech", "transcribe", "--json"]).args(&files).output().unwrap());
+    let heard = heard.as_array().unwrap();
+    assert_eq!(heard.len(), spoken.len());
+
+    let (mut words, mut errors) = (0, 0);
+    for ((heard, spoken), file) in heard.iter().zip(spoken).zip(&files) {
+        let fields: Vec<_> = heard.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["file", "text", "words", "detected_language"]);
+        assert_eq!(heard["file"], json!(file));
+        assert_eq!(heard["detected_language"], "en");
+        check_words(heard, spoken["seconds"].as_f64().unwrap());
+        let expected = spoken["text"].as_str().unwrap();
+        words += expected.split_whitespace().count();
+        errors += word_errors(heard["text"].as_str().unwrap(), expected);
+    }
+    assert_eq!(words, 215);
+    assert!(errors <= 18, "{errors} word errors");
+    println!("{errors} word errors in {words} words");
+}
+
+/// The words are those of the text, in order, inside the recording.
+fn check_words(heard: &Value, seconds: f64) {
+    let words = heard["words"].as_array().unwrap();
+    let texts: Vec<_> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
+    assert_eq!(texts.join(" "), heard["text"].as_str().unwrap());
+    let mut end = 0.0;
+    for word in words {
+        let (start, stop) = (word["start"].as_f64().unwrap(), word["end"].as_f64().unwrap());
+        assert!(end <= start && start < stop && stop <= seconds + 0.05, "{word} after {end} in {seconds} s");
+        end = stop;
+    }
+}
+
+/// A recording, and what happens to it.
+fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording.wav");
+    let samples = (0..4_800).map(|index| 0.2 * (index as f32 / 15.0).sin()).collect();
+    let mut bytes = Wav::encode(&Pcm::mono(samples, SampleRate::HZ_24K), SampleFormat::S16).unwrap();
+    change(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    (folder, path)
+}
+
+/// what is wrong · what the error says
+#[test]
+fn malformed_recordings_are_refused_with_the_field() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(Change, &str); 7] = [
+        (|bytes| bytes.clear(), "RIFF"),
+        (|bytes| bytes[0] = b'X', "RIFF id"),
+        (|bytes| bytes[8] = b'X', "WAVE"),
+        (|bytes| bytes[20] = 7, "format"),
+        (|bytes| bytes[22] = 0, "channels"),
+        (|bytes| bytes[24..28].fill(0), "sample rate"),
+        (|bytes| bytes.truncate(36), "data"),
+    ];
+    for (change, says) in changes {
+        let (_folder, path) = recording(change);
+        let error = refusal(&tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(), 1);
+        assert!(error.contains("recording.wav is not a WAV file") && error.contains(says), "{says}: {error}");
+    }
+}
+
+#[test]
+fn one_bad_file_of_two_gives_no_half_answer() {
+    let (_folder, path) = recording(|bytes| bytes[0] = b'X');
+    let good = repository("vectors/speech/utt00.wav");
+    refusal(&tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(), 1);
+}
+
+/// arguments · rate · frames of the 0.2 s that went in
+#[test]
+fn resampling_keeps_the_length() {
+    let (folder, path) = recording(|_| {});
+    let output = folder.path().join("resampled.wav");
+    for (arguments, rate, frames) in [
+        (&[][..], 24_000, 4_800),
+        (&["--rate", "16000"], 16_000, 3_200),
+        (&["--rate", "44100"], 44_100, 8_820),
+        (&["--for-recognition"], 16_000, 3_200),
+    ] {
+        let mut command = tao();
+        command.args(["speech", "resample", "--json"]).arg(&path).arg(&output).args(arguments);
+        let answer = document(&command.output().unwrap());
+        assert_eq!(answer, json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": frames }));
+        let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
+        assert_eq!((wav.pcm.rate.hz(), wav.pcm.frames()), (rate, frames));
+    }
+}
+
+#[test]
+fn a_failed_resampling_leaves_no_file() {
+    let (folder, path) = recording(|bytes| bytes.truncate(20));
+    let output = folder.path().join("resampled.wav");
+    let resample = |arguments: &[&str]| {
+        tao().args(["speech", "resample"]).arg(&path).arg(&output).args(arguments).output().unwrap()
+    };
+    refusal(&resample(&[]), 1);
+    let error = refusal(&resample(&["--rate", "fast"]), 2);
+    assert!(error.contains("--rate"), "{error}");
+    assert!(!output.exists());
+}
+
+#[test]
+fn sentences_of_like_meaning_are_close() {
+    require_models();
+    let texts = ["the ferry leaves at ten", "the boat departs at ten", "the violin is broken"];
+    let answer = document(&tao().args(["speech", "embed", "--json"]).args(texts).output().unwrap());
+    let cosine = |one: usize, other: usize| answer[one]["cosines"][other].as_f64().unwrap();
+    for (index, text) in texts.iter().enumerate() {
+        assert_eq!(answer[index]["text"], *text);
+        assert_eq!(answer[index]["embedding"].as_array().unwrap().len(), 384);
+        assert!((cosine(index, index) - 1.0).abs() < 1e-5);
+    }
+    assert!((cosine(0, 1) - cosine(1, 0)).abs() < 1e-6);
+    assert!(cosine(0, 1) > 0.6 && cosine(0, 2) < 0.3, "{} {}", cosine(0, 1), cosine(0, 2));
+}
