@@ -2,33 +2,36 @@
 
 mod signer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
-use serde::Serialize;
-use serde_json::Value;
-
-use crate::Peer;
+use http::{HeaderMap, StatusCode};
+use tokio::sync::Semaphore;
 
 pub use signer::{Signer, SigningError};
 
 /// Characters of an error answer that are kept.
 const SNIPPET: usize = 300;
+/// Bytes that every answer may have without a share of [`ClientConfig::large_answers_bytes`].
+const SMALL_ANSWER: usize = 768 * 1024;
 
 /// Bounds of a [`SignedClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientConfig {
     /// Largest answer that is read, in bytes.
     pub max_response_bytes: usize,
+    /// Memory that all answers of the client and its clones share while they are read, in bytes, beyond the 768 KiB
+    /// that each has for itself. A large answer that finds no room waits, within its deadline.
+    pub large_answers_bytes: usize,
     /// Idle connections that are kept for each host.
     pub idle_per_host: usize,
 }
 
 impl Default for ClientConfig {
-    /// Answers of up to 16 MiB, 4 idle connections for each host.
+    /// Answers of up to 16 MiB, 128 MiB for the large ones together, 4 idle connections for each host.
     fn default() -> Self {
-        Self { max_response_bytes: 16 * 1024 * 1024, idle_per_host: 4 }
+        Self { max_response_bytes: 16 * 1024 * 1024, large_answers_bytes: 128 * 1024 * 1024, idle_per_host: 4 }
     }
 }
 
@@ -39,9 +42,6 @@ pub enum CallError {
     /// The request could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// The request has no JSON form.
-    #[error("request cannot be written as JSON")]
-    Request(#[source] serde_json::Error),
     /// The HTTP client could not be set up.
     #[error("HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
@@ -76,9 +76,6 @@ pub enum CallError {
         /// What the client reads.
         limit: usize,
     },
-    /// The answer is not JSON.
-    #[error("parse:{0}")]
-    NotJson(#[source] serde_json::Error),
 }
 
 impl CallError {
@@ -101,6 +98,8 @@ pub struct SignedClient {
     http: reqwest::Client,
     signer: Signer,
     max_response_bytes: usize,
+    large_answers: Arc<Semaphore>,
+    large_answers_total: usize,
 }
 
 impl SignedClient {
@@ -116,7 +115,14 @@ impl SignedClient {
             .tcp_nodelay(true)
             .build()
             .map_err(CallError::Setup)?;
-        Ok(Self { http, signer, max_response_bytes: config.max_response_bytes })
+        let large_answers_total = config.large_answers_bytes.min(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            http,
+            signer,
+            max_response_bytes: config.max_response_bytes,
+            large_answers: Arc::new(Semaphore::new(large_answers_total)),
+            large_answers_total,
+        })
     }
 
     /// What signs the requests.
@@ -124,27 +130,8 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Signs `request` as the message `name`, posts it to `path` of the peer and gives the JSON of the answer.
-    ///
-    /// # Errors
-    /// [`CallError`].
-    pub async fn call<T: Serialize + ?Sized>(
-        &self,
-        peer: &Peer,
-        path: &str,
-        name: &str,
-        request: &T,
-        timeout: Duration,
-    ) -> Result<Value, CallError> {
-        let body = serde_json::to_vec(request).map_err(CallError::Request)?;
-        let url = peer.url(path);
-        let headers = self.signer.headers(peer, &Method::POST, path, name, timeout, &body)?;
-        let answer = self.post(&url, headers, body.into(), timeout).await?;
-        serde_json::from_slice(&answer).map_err(CallError::NotJson)
-    }
-
-    /// Posts a body with these headers and gives the answer's bytes. The deadline starts at sending and covers the
-    /// whole answer.
+    /// Posts a body with these headers and gives the answer's bytes, `limit` of them at most. The deadline starts at
+    /// sending and covers the whole answer.
     ///
     /// # Errors
     /// [`CallError`]; any status but 200 is one.
@@ -154,12 +141,13 @@ impl SignedClient {
         headers: HeaderMap,
         body: Bytes,
         deadline: Duration,
+        limit: usize,
     ) -> Result<Bytes, CallError> {
-        let exchange = self.exchange(url, headers, body);
+        let exchange = self.exchange(url, headers, body, limit.min(self.max_response_bytes));
         tokio::time::timeout(deadline, exchange).await.map_err(|_| CallError::Timeout { after: deadline })?
     }
 
-    async fn exchange(&self, url: &str, headers: HeaderMap, body: Bytes) -> Result<Bytes, CallError> {
+    async fn exchange(&self, url: &str, headers: HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, CallError> {
         let sent = self.http.post(url).headers(headers).body(body).send().await;
         let mut response = sent.map_err(|source| {
             if source.is_connect() {
@@ -171,9 +159,17 @@ impl SignedClient {
         })?;
         let status = response.status();
         let mut answer = Vec::new();
+        let declared = response.content_length().map_or(limit, |length| usize::try_from(length).unwrap_or(limit));
+        let mut large = None;
         while let Some(chunk) = response.chunk().await.map_err(CallError::Broken)? {
-            if answer.len() + chunk.len() > self.max_response_bytes {
-                return Err(CallError::TooLarge { limit: self.max_response_bytes });
+            if answer.len() + chunk.len() > limit {
+                return Err(CallError::TooLarge { limit });
+            }
+            // All that it may need at once: who has a share never waits for more.
+            if large.is_none() && answer.len() + chunk.len() > SMALL_ANSWER {
+                let extra = declared.min(limit).saturating_sub(SMALL_ANSWER).min(self.large_answers_total);
+                let extra = u32::try_from(extra).unwrap_or(u32::MAX);
+                large = self.large_answers.acquire_many(extra).await.ok();
             }
             answer.extend_from_slice(&chunk);
             // An error answer is only quoted; its end need not be waited for. A character has 4 bytes at most.

@@ -2,6 +2,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Where the time of day comes from.
+///
+/// A trait and in nanoseconds, unlike the functions that daemons take: headers carry nonces that count nanoseconds, and
+/// tests of schemes in other crates move one [`ManualClock`] for both ends.
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;

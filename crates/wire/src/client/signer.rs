@@ -50,12 +50,6 @@ impl Signer {
         Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
     }
 
-    /// The same identity and nonces under another scheme, e.g. for managed miners.
-    #[must_use]
-    pub fn with_scheme(&self, scheme: impl Scheme) -> Self {
-        Self { scheme: Arc::new(scheme), ..self.clone() }
-    }
-
     /// Whose signature it makes.
     pub fn hotkey(&self) -> Hotkey {
         self.identity.keypair.hotkey()

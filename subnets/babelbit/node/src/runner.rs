@@ -1,7 +1,7 @@
 //! The runner: plays a challenge to every miner, scores the replies and writes the result files.
 //!
 //! The way of an utterance: the engine's audio is checked and stored ([`read_source`]), cut into frames once for all
-//! miners ([`Source`]), and played to each miner by a pipeline of its own ([`play_utterance`]) over a
+//! miners ([`Source`]), and played to each miner by a pipeline of its own over a
 //! [`MinerConnection`]. The reply's audio is written to a file, then its row to the [`Ledger`]. When every miner has
 //! replied or failed, the utterance is scored; when all are scored, each miner's result files are written from the
 //! ledger's rows.
@@ -18,6 +18,7 @@ mod files;
 mod http;
 mod import;
 mod ledger;
+mod memory;
 mod miners;
 mod past_scores;
 mod player;
@@ -40,7 +41,7 @@ pub use ledger::{
     StoredScore, UtteranceRow,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
-pub use player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
+pub use player::{PlayError, PlayFailure, PlayedReply, WallClock};
 pub use reply::ReplyError;
 pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
 pub use run::{Miner, Runner};

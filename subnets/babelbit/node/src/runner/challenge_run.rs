@@ -12,6 +12,7 @@ use super::connection::MinerConnection;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, write_atomic};
 use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
+use super::memory::ReplyMemory;
 use super::player::{PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::scorer::{References, ReplyScorer};
 use super::settings::PlaySettings;
@@ -23,6 +24,9 @@ mod batch;
 
 use batch::Batches;
 
+/// Rows on their way from the players to the scorer. A player whose row finds no place waits before its next utterance.
+const WAITING_ROWS: usize = 1_024;
+
 /// One challenge being played: every miner on its own, scoring beside it.
 pub(super) struct ChallengeRun {
     pub(super) challenge: Arc<ChallengeRow>,
@@ -32,6 +36,7 @@ pub(super) struct ChallengeRun {
     pub(super) observer: Arc<dyn RunObserver>,
     pub(super) play: PlaySettings,
     pub(super) references: Arc<References>,
+    pub(super) memory: ReplyMemory,
 }
 
 impl ChallengeRun {
@@ -39,7 +44,7 @@ impl ChallengeRun {
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<(), RunError> {
         let known = self.intact_rows().await?;
         let sources = Arc::new(Sources::new(&self.challenge.utterances, &self.layout));
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
             let played: Vec<u32> =
@@ -94,14 +99,16 @@ impl ChallengeRun {
         connection: &dyn MinerConnection,
         indices: &[u32],
         sources: &Sources,
-        sender: &mpsc::UnboundedSender<ResultRow>,
+        sender: &mpsc::Sender<ResultRow>,
     ) -> Result<(), RunError> {
         for &index in indices {
             let row = match sources.get(index).await {
                 Ok(source) => {
                     let uid = &self.challenge.challenge_uid;
-                    let played = play_utterance(connection, uid, &source, &self.play).await;
                     let channels = source.channels;
+                    // Samples are kept at half the size that they arrive in.
+                    let mut lease = self.memory.lease(self.play.max_reply_bytes(channels) / 2);
+                    let played = play_utterance(connection, uid, &source, &self.play, &mut lease).await;
                     drop(source);
                     match played {
                         Ok(reply) => self.keep(miner, index, channels, reply).await?,
@@ -120,7 +127,7 @@ impl ChallengeRun {
                 Err(error) => RunEvent::Failed { miner: miner.uid, utterance_index: index, error: error.clone() },
             });
             // Fails only when the run itself has failed and nobody counts any more.
-            if sender.send(row).is_err() {
+            if sender.send(row).await.is_err() {
                 return Ok(());
             }
         }
@@ -135,6 +142,7 @@ impl ChallengeRun {
         channels: u16,
         reply: PlayedReply,
     ) -> Result<ResultRow, RunError> {
+        let _turn = self.memory.writer().await;
         let path = self.layout.predicted(miner, index);
         let write = move || {
             let PlayedReply { session_id, pcm, frames_in, timeline, wall } = reply;

@@ -13,6 +13,9 @@ pub struct PredictCall {
     pub audio_b64: Arc<str>,
     /// Whether the source ends with this frame.
     pub in_eos: bool,
+    /// The largest answer that is of use, in bytes of JSON: what the reply may still hold. An implementation may refuse
+    /// a larger one with [`CallError::TooLarge`].
+    pub max_answer_bytes: usize,
 }
 
 /// A miner that can be played: behind HTTP, or in this process.

@@ -14,6 +14,8 @@ use super::connection::{CallError, MinerConnection, PredictCall};
 use super::miners::MinerEntry;
 
 const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
+/// The answer to an init repeats the request and names a session.
+const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
 const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
 /// A miner behind its axon: one signed POST per message, all to the same route.
@@ -37,7 +39,7 @@ struct PredictBody<'a> {
 impl HttpMiner {
     /// A connection to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
     ///
-    /// The largest answer is the client's limit: give it [`super::PlaySettings::max_answer_bytes`].
+    /// The client's limit counts for every answer: give it [`super::PlaySettings::max_answer_bytes`].
     ///
     /// # Errors
     /// [`PeerError`] when the miner's host cannot be signed for.
@@ -54,6 +56,7 @@ impl HttpMiner {
         message: &'static str,
         body: Result<Vec<u8>, serde_json::Error>,
         timeout: Duration,
+        max_answer_bytes: usize,
     ) -> Result<T, CallError> {
         let body = Bytes::from(body.map_err(|error| CallError::Transport(error.to_string()))?);
         let headers = self
@@ -61,7 +64,7 @@ impl HttpMiner {
             .signer()
             .headers(&self.peer, &Method::POST, &self.path, message, timeout, &body)
             .map_err(|error| CallError::Identity(error.to_string()))?;
-        let answer = self.client.post(&self.url, headers, body, timeout).await.map_err(call_error)?;
+        let answer = self.client.post(&self.url, headers, body, timeout, max_answer_bytes).await.map_err(call_error)?;
         read_answer(&answer)
     }
 }
@@ -69,13 +72,13 @@ impl HttpMiner {
 impl MinerConnection for HttpMiner {
     fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let body = serde_json::to_vec(&MinerRequest::Init(request));
-        self.call(INIT_MESSAGE, body, timeout).boxed()
+        self.call(INIT_MESSAGE, body, timeout, MAX_INIT_ANSWER_BYTES).boxed()
     }
 
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
-        let PredictCall { session_id, audio_b64, in_eos } = &call;
+        let PredictCall { session_id, audio_b64, in_eos, max_answer_bytes } = &call;
         let body = PredictBody { kind: "predict", session_id, audio_b64, in_eos: *in_eos };
-        self.call(PREDICT_MESSAGE, serde_json::to_vec(&body), timeout).boxed()
+        self.call(PREDICT_MESSAGE, serde_json::to_vec(&body), timeout, *max_answer_bytes).boxed()
     }
 }
 
@@ -97,7 +100,6 @@ fn call_error(error: taonet_wire::CallError) -> CallError {
         Wire::Timeout { after } => CallError::Timeout(after),
         Wire::Status { status, text } => CallError::Status { status: status.as_u16(), body: text },
         Wire::TooLarge { limit } => CallError::TooLarge { limit },
-        Wire::NotJson(error) => CallError::Parse(error.to_string()),
         Wire::Signing(error) => CallError::Identity(error.to_string()),
         other => CallError::Transport(other.to_string()),
     }

@@ -9,8 +9,9 @@ use taonet_babelbit_core::scoring::Timeline;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
+use super::memory::ReplyLease;
 use super::reply::{ReplyAudio, ReplyError};
-use super::settings::PlaySettings;
+use super::settings::{PlaySettings, answer_bytes};
 use super::source::Source;
 
 /// A reply that came to its end.
@@ -103,15 +104,16 @@ pub enum PlayError {
 /// Plays one utterance to one miner: opens a session, sends every frame, then asks for the rest until the reply ends.
 ///
 /// Frames go out as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
-/// future stops at once.
+/// future stops at once. A long reply may have to wait until `lease` lets it grow; no deadline counts that.
 ///
 /// # Errors
 /// [`PlayFailure`] when the miner misses a deadline, answers wrongly, or never ends its reply.
-pub async fn play_utterance(
+pub(super) async fn play_utterance(
     miner: &dyn MinerConnection,
     challenge_uid: &str,
     source: &Source,
     settings: &PlaySettings,
+    lease: &mut ReplyLease,
 ) -> Result<PlayedReply, PlayFailure> {
     let started = Instant::now();
     let mut session_id = None;
@@ -120,7 +122,7 @@ pub async fn play_utterance(
         Ok(opened) => {
             session_id = Some(opened.to_string());
             let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels));
-            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }.run(source).await
+            Stream { miner, session_id: opened, settings, reply, lease, arrivals: Vec::new() }.run(source).await
         }
         Err(error) => Err(error),
     };
@@ -203,6 +205,7 @@ struct Stream<'a> {
     session_id: Arc<str>,
     settings: &'a PlaySettings,
     reply: ReplyAudio,
+    lease: &'a mut ReplyLease,
     /// Frame and number of bytes of each answer that held sound.
     arrivals: Vec<(u64, u64)>,
 }
@@ -226,7 +229,7 @@ impl Stream<'_> {
             last_sent = Instant::now();
             let answer = self.ask(Arc::clone(frame), last, limit).await?;
             let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
-            if self.take(k as u64, &answer)? {
+            if self.take(k as u64, &answer).await? {
                 return self.finish(k as u32, k as u64, last_sent);
             }
         }
@@ -236,16 +239,20 @@ impl Stream<'_> {
 
     /// Asks for the rest of the reply until it ends; gives the frame at which it did.
     async fn drain(&mut self, frames: u64, last_sent: Instant) -> Result<u64, PlayError> {
-        let deadline = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
+        let mut deadline =
+            (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=u64::from(self.settings.drain_max_requests) {
             let limit = deadline.saturating_duration_since(Instant::now());
             if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
             let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
-            if self.take(frames + request, &answer)? {
+            // The time that the runner itself takes is none of the miner's.
+            let arrived = Instant::now();
+            if self.take(frames + request, &answer).await? {
                 return Ok(frames + request);
             }
+            deadline += arrived.elapsed();
         }
         Err(PlayError::DrainBudget)
     }
@@ -257,7 +264,12 @@ impl Stream<'_> {
         in_eos: bool,
         limit: Duration,
     ) -> Result<Option<PredictResponse>, PlayError> {
-        let call = PredictCall { session_id: Arc::clone(&self.session_id), audio_b64, in_eos };
+        let call = PredictCall {
+            session_id: Arc::clone(&self.session_id),
+            audio_b64,
+            in_eos,
+            max_answer_bytes: answer_bytes(self.reply.room()),
+        };
         let total = self.settings.miner_timeout;
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
             Ok(answer) => Ok(Some(answer?)),
@@ -267,13 +279,15 @@ impl Stream<'_> {
     }
 
     /// Takes the answer to frame `frame`; true when it ends the reply.
-    fn take(&mut self, frame: u64, answer: &PredictResponse) -> Result<bool, PlayError> {
+    async fn take(&mut self, frame: u64, answer: &PredictResponse) -> Result<bool, PlayError> {
         if answer.session_id != *self.session_id {
             return Err(PlayError::Session {
                 got: answer.session_id.chars().take(100).collect(),
                 expected: self.session_id.to_string(),
             });
         }
+        self.reply.check_length(&answer.audio_b64)?;
+        self.lease.hold(self.reply.held_after(&answer.audio_b64)).await;
         let bytes = self.reply.push(&answer.audio_b64, answer.n_bytes)?;
         if bytes > 0 {
             self.arrivals.push((frame, bytes as u64));

@@ -3,6 +3,9 @@ use base64::engine::general_purpose::STANDARD;
 use taonet_babelbit_core::protocol::SAMPLE_BYTES;
 use taonet_speech::{SampleFormat, encode_pcm};
 
+/// Room for decoding that is kept between chunks: 4 frames.
+const MAX_SCRATCH_BYTES: usize = 64 << 10;
+
 /// What is wrong with the sound of a reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -51,12 +54,17 @@ impl ReplyAudio {
         Self { pcm: Vec::new(), rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
-    /// Takes one chunk; gives its number of bytes.
-    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
-        // Refused by its length alone: decoding would cost the memory that the limit protects.
-        if audio_b64.len() / 4 * 3 > self.limit.saturating_sub(self.bytes).saturating_add(3) {
+    /// Refuses a chunk by its length alone: decoding would cost the memory that the limit protects.
+    pub(super) fn check_length(&self, audio_b64: &str) -> Result<(), ReplyError> {
+        if audio_b64.len() / 4 * 3 > self.room().saturating_add(3) {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
+        Ok(())
+    }
+
+    /// Takes one chunk; gives its number of bytes.
+    pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
+        self.check_length(audio_b64)?;
         let mut chunk = std::mem::take(&mut self.scratch);
         chunk.clear();
         chunk.append(&mut self.rest);
@@ -74,8 +82,21 @@ impl ReplyAudio {
         let samples: Vec<f32> = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
         self.pcm.extend(encode_pcm(&samples, SampleFormat::S16));
         self.rest.extend_from_slice(rest);
-        self.scratch = chunk;
+        // Worth keeping for the small chunks that most miners send, not for a whole reply.
+        if chunk.capacity() <= MAX_SCRATCH_BYTES {
+            self.scratch = chunk;
+        }
         Ok(received)
+    }
+
+    /// Bytes of samples that it may still take, as they arrive.
+    pub(super) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.bytes)
+    }
+
+    /// Bytes that it would hold after this chunk.
+    pub(super) fn held_after(&self, audio_b64: &str) -> usize {
+        self.pcm.len() + audio_b64.len() / 4 * 3 / 2
     }
 
     /// The whole reply: interleaved 16-bit samples, little-endian.

@@ -15,6 +15,7 @@ use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, is_safe_name};
 use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
+use super::memory::ReplyMemory;
 use super::past_scores::PastScores;
 use super::report::{MinerReport, RunOutcome, RunReport};
 use super::scorer::{References, ReplyScorer};
@@ -151,6 +152,7 @@ impl Runner {
             scorer: Arc::clone(&self.scorer),
             observer: Arc::clone(&observer),
             play: self.settings.play.clone(),
+            memory: ReplyMemory::default(),
         });
         if !todo.is_empty() {
             let sources = || challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok());

@@ -98,12 +98,17 @@ impl PlaySettings {
 
     /// The largest answer to one request, in bytes of JSON: a whole reply in base64, and something around it.
     pub fn max_answer_bytes(&self, channels: u16) -> usize {
-        self.max_reply_bytes(channels) / 3 * 4 + 64 * 1024
+        answer_bytes(self.max_reply_bytes(channels))
     }
 
     pub(super) fn init_deadline(&self, utterance_index: u32) -> Duration {
         if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout }
     }
+}
+
+/// The largest answer with `sound` bytes of samples: base64, and something around it.
+pub(super) const fn answer_bytes(sound: usize) -> usize {
+    sound.div_ceil(3) * 4 + 64 * 1024
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn connect(address: &str) -> HttpMiner {
 }
 
 fn predict() -> PredictCall {
-    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: true }
+    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: true, max_answer_bytes: LIMIT }
 }
 
 async fn answer(template: ResponseTemplate) -> Result<PredictResponse, CallError> {

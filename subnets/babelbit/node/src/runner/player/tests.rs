@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::runner::memory::ReplyMemory;
 use crate::runner::testing::{Asked, ScriptedMiner, Step, source, wav};
 
 const MS: Duration = Duration::from_millis(1);
@@ -13,7 +14,7 @@ fn settings() -> PlaySettings {
 }
 
 async fn play(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> Result<PlayedReply, PlayFailure> {
-    play_utterance(miner, "c", &source(0, frames), settings).await
+    play_utterance(miner, "c", &source(0, frames), settings, &mut ReplyMemory::default().lease(0)).await
 }
 
 async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> String {
@@ -29,7 +30,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
         Ok(Duration::ZERO)
     });
     let source = Source::from_wav(0, "c:0".into(), "fr".into(), &wav(1_920, 12_000)).unwrap();
-    let reply = play_utterance(&miner, "c", &source, &settings()).await.unwrap();
+    let reply = play_utterance(&miner, "c", &source, &settings(), &mut ReplyMemory::default().lease(0)).await.unwrap();
     let asked = miner.asked();
     let Asked::Init { request, timeout } = &asked[0] else { panic!("{asked:?}") };
     assert_eq!(*timeout, Duration::from_mins(10));
@@ -58,7 +59,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
 #[tokio::test(start_paused = true)]
 async fn later_utterances_open_with_the_short_deadline() {
     let miner = ScriptedMiner::silent();
-    play_utterance(&miner, "c", &source(1, 1), &settings()).await.unwrap();
+    play_utterance(&miner, "c", &source(1, 1), &settings(), &mut ReplyMemory::default().lease(0)).await.unwrap();
     assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));
 }
 
