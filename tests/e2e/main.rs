@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod cli;
 mod demo;
 mod kill;
 mod scoring_tools;

@@ -93,6 +93,7 @@ fn replies(raw_scores: &[f64]) -> Vec<Value> {
 
 /// scores before · scores after · pressures; all cosines are 1
 #[test]
+#[expect(clippy::approx_constant, reason = "scores have six decimals")]
 fn duplication_as_in_the_table() {
     let table: [(&[f64], &[f64], &[f64]); 5] = [
         (&[1.0, 1.0], &[0.707_107; 2], &[2.0; 2]),

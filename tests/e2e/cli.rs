@@ -1,0 +1,206 @@
+//! What both programs say about themselves, and how they take the environment.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{bb, document, refusal, require_models, stderr, tao};
+
+const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+#[test]
+fn versions_are_told_at_once() {
+    for (name, mut command) in [("tao", tao()), ("bb", bb())] {
+        let began = Instant::now();
+        let output = command.arg("--version").output().unwrap();
+        // Loading a model would take longer; so does a machine that does many other things.
+        assert!(began.elapsed() < Duration::from_secs(1), "{name} took {:?}", began.elapsed());
+        let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    }
+}
+
+/// The help of a command, as wide as a page.
+fn help(mut program: Command, path: &[&str]) -> String {
+    let output = program.args(path).arg("--help").env("COLUMNS", "100").env("NO_COLOR", "1").output().unwrap();
+    assert!(output.status.success(), "{path:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The commands that a help text lists.
+fn listed(help: &str) -> Vec<&str> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // Names stand two columns from the left; the rest of a long description stands further in.
+    let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
+}
+
+/// Compares the help of a command, and of all commands below it, with what is on record.
+fn check_help(name: &str, program: fn() -> Command, path: &[&str]) {
+    let text = help(program(), path);
+    insta::assert_snapshot!(format!("{name}_help"), text);
+    // What `tao babelbit` has, `bb` has.
+    for command in listed(&text).into_iter().filter(|command| *command != "babelbit") {
+        check_help(&format!("{name}_{}", command.replace('-', "_")), program, &[path, &[command]].concat());
+    }
+}
+
+#[test]
+fn every_command_has_its_help() {
+    check_help("tao", tao, &[]);
+    check_help("bb", bb, &[]);
+}
+
+#[test]
+fn bb_is_tao_babelbit() {
+    assert_eq!(listed(&help(bb(), &[])), listed(&help(tao(), &["babelbit"])));
+}
+
+fn config(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    bb().arg("config").args(arguments).envs(variables.iter().copied()).output().unwrap()
+}
+
+#[test]
+fn settings_are_shown_with_their_origin() {
+    let shown = document(&config(&["show", "--json"], &[("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5"), ("BB_RULES", " ")]));
+    let settings = shown["settings"].as_array().unwrap();
+    let setting = |name: &str| settings.iter().find(|setting| setting["name"] == name).unwrap();
+    for (name, value, origin) in [
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "2.5", "environment"),
+        ("BB_RULES", "reference", "default"),
+        ("BABELBIT_NETUID", "59", "default"),
+        ("BB_AUDIO_SCORING_ACCURACY_THRESHOLD", "0.65", "default"),
+        ("BB_DEFAULT_FALLBACK_UID", "248", "default"),
+    ] {
+        assert_eq!((&setting(name)["value"], &setting(name)["origin"]), (&json!(value), &json!(origin)), "{name}");
+    }
+    assert_eq!(shown["warnings"], json!([]));
+}
+
+#[test]
+fn unknown_settings_are_told() {
+    let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
+    assert_eq!(warnings, json!({ "warnings": ["BB_COLOUR is set, but no such setting exists"] }));
+    let folder = tempfile::tempdir().unwrap();
+    let scores = folder.path().join("scores.json");
+    std::fs::write(&scores, "{}").unwrap();
+    let output = bb().arg("compute-weights").arg(scores).env("BB_COLOUR", "red").output().unwrap();
+    document(&output);
+    assert!(stderr(&output).contains("BB_COLOUR is set, but no such setting exists"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_values_are_refused_all_at_once() {
+    let variables = [("BB_RULES", "maybe"), ("BB_S2S_CHUNK_TIMEOUT_SEC", "-1"), ("BB_UTTERANCE_ENGINE_URL", "engine")];
+    for arguments in [["show", "--json"], ["check", "--json"]] {
+        let error = refusal(&config(&arguments, &variables), 2);
+        for (name, value) in variables {
+            assert!(error.contains(&format!("{name}={value}")), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn wrong_arguments_are_wrong_usage() {
+    for arguments in [&["dance"][..], &["runner"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]] {
+        refusal(&bb().args(arguments).output().unwrap(), 2);
+    }
+}
+
+/// A runner with a key of its own on a public network; it must refuse before it calls anybody.
+fn public_runner(folder: &Path) -> Command {
+    let keyfile = folder.join("hotkey");
+    let seed = format!("0x{}", "5a".repeat(32));
+    std::fs::write(&keyfile, json!({ "secretSeed": seed }).to_string()).unwrap();
+    let miners = folder.join("miners.json");
+    std::fs::write(&miners, json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string()).unwrap();
+    let mut runner = bb();
+    runner.args(["runner", "--once", "--engine", "http://127.0.0.1:9", "--miners"]).arg(miners);
+    runner.arg("--keyfile").arg(keyfile).arg("--keep").arg(folder.join("keep"));
+    runner
+}
+
+#[test]
+fn the_embedded_recogniser_does_not_score_on_public_networks() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    for network in ["finney", "test", "wss://node.example:443"] {
+        let mut runner = public_runner(folder.path());
+        runner.env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").env("BITTENSOR_SUBTENSOR_ENDPOINT", network);
+        let error = refusal(&runner.output().unwrap(), 2);
+        assert!(error.contains("tiny-ctc is for local networks"), "{network}: {error}");
+    }
+    // Nothing stands in for the recogniser that scores there.
+    let error = refusal(&public_runner(folder.path()).output().unwrap(), 2);
+    assert!(error.contains("faster-whisper-small is not in this build"), "{error}");
+    assert!(!folder.path().join("keep").exists());
+}
+
+#[test]
+fn development_keys_are_for_local_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    let miners = folder.path().join("miners.json");
+    std::fs::write(&miners, "[]").unwrap();
+    let miners = miners.to_str().unwrap();
+    for arguments in [&["miner", "--listen", "127.0.0.1:0"][..], &["runner", "--once", "--miners", miners]] {
+        let output = bb().args(arguments).args(["--key-uri", "//Alice"]).output().unwrap();
+        let error = stderr(&output);
+        assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
+        assert!(error.contains("//Alice is a development key") && error.contains("finney"), "{error}");
+    }
+}
+
+#[test]
+fn an_engine_that_all_may_reach_needs_a_list() {
+    let error = stderr(&bb().args(["engine", "--listen", "0.0.0.0:0"]).output().unwrap());
+    assert!(error.contains("--allow"), "{error}");
+}
+
+/// State of each model in an answer of `tao models`.
+fn states(output: &Output) -> Vec<(String, String)> {
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let models = answer["models"].as_array().unwrap();
+    models.iter().map(|model| (text(&model["model"]), text(&model["state"]))).collect()
+}
+
+fn expected(sentences: &str) -> Vec<(String, String)> {
+    [("all-MiniLM-L6-v2", sentences), ("tiny-ctc", "built in")].map(|(name, state)| (name.into(), state.into())).into()
+}
+
+#[test]
+fn models_are_listed_and_verified() {
+    require_models();
+    let models = |verb: &str| tao().args(["models", verb, "--json"]).output().unwrap();
+    assert_eq!(states(&models("list")), expected("present"));
+    let verified = models("verify");
+    assert!(verified.status.success());
+    assert_eq!(states(&verified), expected("present"));
+}
+
+#[test]
+fn missing_and_damaged_models_are_told() {
+    let home = tempfile::tempdir().unwrap();
+    let verify = || {
+        let mut command = tao();
+        command.args(["models", "verify", "--json"]).env("HOME", home.path()).env_remove("XDG_CACHE_HOME");
+        command.env("BB_MODELS_DIR", home.path().join("models")).output().unwrap()
+    };
+    let output = verify();
+    assert_eq!((output.status.code(), states(&output)), (Some(1), expected("missing")));
+
+    let model = home.path().join("models/all-MiniLM-L6-v2");
+    std::fs::create_dir_all(&model).unwrap();
+    for file in ["model.safetensors", "tokenizer.json"] {
+        std::fs::write(model.join(file), "not this").unwrap();
+    }
+    let output = verify();
+    assert_eq!((output.status.code(), states(&output)), (Some(1), expected("corrupt")));
+    // A damaged model is never used.
+    let speech = tao().args(["speech", "embed", "a"]).env("BB_MODELS_DIR", home.path().join("models")).output();
+    let output = speech.unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("all-MiniLM-L6-v2"), "{}", stderr(&output));
+}
