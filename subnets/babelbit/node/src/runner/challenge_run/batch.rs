@@ -25,6 +25,8 @@ pub(super) struct Batches {
     /// Who is done with the next utterance.
     done: HashSet<MinerKey>,
     candidates: Vec<(MinerKey, Candidate)>,
+    /// Replies to the next utterance that an earlier run has scored.
+    peers: Vec<ResultRow>,
 }
 
 impl Batches {
@@ -34,7 +36,7 @@ impl Batches {
             rows.entry(row.utterance_index).or_default().push(row);
         }
         let waiting = run.indices().collect();
-        Self { run, miners, waiting, rows, done: HashSet::new(), candidates: Vec::new() }
+        Self { run, miners, waiting, rows, done: HashSet::new(), candidates: Vec::new(), peers: Vec::new() }
     }
 
     /// Takes what came of one utterance with one miner.
@@ -51,6 +53,8 @@ impl Batches {
                 self.done.insert(row.miner);
                 if row.awaits_score() {
                     self.prepare(row).await?;
+                } else if row.score.is_some() {
+                    self.peers.push(row);
                 }
             }
             if !self.miners.is_subset(&self.done) {
@@ -69,9 +73,7 @@ impl Batches {
     }
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {
-        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == row.utterance_index);
-        let Some(Ok(source)) = utterance.map(|utterance| &utterance.source) else { return Ok(()) };
-        let (source_sec, channels) = (source.duration_sec(), source.channels);
+        let Some((source_sec, channels)) = self.source(row.utterance_index) else { return Ok(()) };
         let run = Arc::clone(&self.run);
         let miner = row.miner;
         let prepare = move || {
@@ -86,11 +88,41 @@ impl Batches {
         Ok(())
     }
 
+    /// Length in seconds and number of channels of an utterance's source.
+    fn source(&self, index: u32) -> Option<(f64, u16)> {
+        let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
+        utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
+    }
+
+    /// Replies that have a score already: their scores stay, but who comes later must not say the same for free. One
+    /// whose audio is gone weighs on nobody.
+    async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
+        let rows = std::mem::take(&mut self.peers);
+        let Some((source_sec, channels)) = self.source(index).filter(|_| !rows.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let layout = self.run.layout.clone();
+        let read = move || {
+            let read = |row: ResultRow| {
+                let path = layout.predicted(row.miner, row.utterance_index);
+                read_candidate(&row, &path, source_sec, channels)
+                    .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a scored reply is gone"))
+                    .ok()
+                    .map(|candidate| (row.miner, candidate))
+            };
+            rows.into_iter().filter_map(read).collect()
+        };
+        spawn_blocking(read).await.map_err(RunError::Task)
+    }
+
     async fn score(&mut self, index: u32) -> Result<(), RunError> {
         let mut replies = std::mem::take(&mut self.candidates);
         if replies.is_empty() {
+            self.peers.clear();
             return Ok(());
         }
+        let new: HashSet<_> = replies.iter().map(|(miner, _)| *miner).collect();
+        replies.extend(self.scored_peers(index).await?);
         // Scores must not depend on who answered first.
         replies.sort_by_key(|(miner, _)| *miner);
         let (miners, candidates): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
@@ -105,7 +137,8 @@ impl Batches {
         if results.len() != miners.len() {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
         }
-        let scores: Vec<_> = miners.into_iter().zip(results.into_iter().map(StoredScore::from)).collect();
+        let scores = miners.into_iter().zip(results.into_iter().map(StoredScore::from));
+        let scores: Vec<_> = scores.filter(|(miner, _)| new.contains(miner)).collect();
         self.run.ledger.score(&self.run.challenge, index, &scores).await?;
         let scores = scores.iter().map(|(miner, score)| (miner.uid, score.result.score)).collect();
         self.run.observer.observe(RunEvent::Scored { utterance_index: index, scores });

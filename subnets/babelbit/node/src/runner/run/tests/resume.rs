@@ -98,13 +98,44 @@ async fn what_is_done_is_not_done_again() {
     assert_eq!((script.inits(), late.inits()), (3, 3));
 }
 
+/// Divides each score by the number of replies.
+struct Crowd;
+
+impl ReplyScorer for Crowd {
+    fn prepare(&self, _: &Candidate) {}
+
+    fn score(&self, reference: Result<&core::Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let mut results = TextScorer.score(reference, candidates);
+        for result in &mut results {
+            result.score /= candidates.len() as f64;
+        }
+        results
+    }
+}
+
+#[tokio::test]
+async fn who_comes_later_is_scored_beside_those_who_have_a_score() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = Runner::open(settings(directory.path()), "en", Arc::new(Crowd)).await.unwrap();
+    let play = async |miners: &[Miner]| {
+        let report = runner.play(challenge(&["0.6"]), miners, Arc::new(())).await.unwrap();
+        report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>()
+    };
+    let (first, second, third) = (miner(5, &parrot()), miner(2, &parrot()), miner(7, &parrot()));
+    assert_eq!(play(std::slice::from_ref(&first)).await, [0.6]);
+    assert_eq!(play(&[first, second]).await, [0.3, 0.6]);
+    // Also those that take no part this time; a reply whose audio is gone counts no more.
+    std::fs::remove_file(miner_directory(directory.path(), 5).join("predicted/utt_0000.wav")).unwrap();
+    assert_eq!(play(&[third]).await, [0.3, 0.6, 0.3]);
+}
+
 #[tokio::test]
 async fn score_files_of_other_programs_count() {
     let directory = tempfile::tempdir().unwrap();
     let scores = directory.path().join("scores");
     std::fs::create_dir_all(&scores).unwrap();
     let other = json!({"challenge_uid": "challenge-1", "miner_uid": 1, "miner_hotkey": key(1).hotkey});
-    std::fs::write(scores.join("other.json"), other.to_string()).unwrap();
+    std::fs::write(scores.join("challenge_score_challenge-1_other.json"), other.to_string()).unwrap();
     let (first, second) = (parrot(), parrot());
     let miners = [miner(1, &first), miner(2, &second)];
     let report = runner(directory.path()).await.play(three(), &miners, Arc::new(())).await.unwrap();
