@@ -1,5 +1,6 @@
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use taonet_babelbit_core::records::{ChallengeType, ScoreFileHead};
@@ -7,15 +8,17 @@ use taonet_babelbit_core::records::{ChallengeType, ScoreFileHead};
 use super::ledger::MinerKey;
 
 /// Larger files are no score files.
-const MAX_FILE_BYTES: u64 = 64 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Whose scores stand in the scores directory already, written by whatever program.
 #[derive(Debug, Default)]
 pub(super) struct PastScores(HashSet<(String, ChallengeType, MinerKey)>);
 
 impl PastScores {
-    /// Reads every JSON file of a directory once. What is no score file is skipped; a missing directory is empty.
-    pub(super) fn read(directory: &Path) -> io::Result<Self> {
+    /// Reads the files of one challenge: `challenge_score_{uid}_….json` and `challenge_run_{uid}_….json`. What is no
+    /// score file is skipped; a missing directory is empty.
+    pub(super) fn read(directory: &Path, challenge_uid: &str) -> io::Result<Self> {
+        let starts = ["score", "run"].map(|kind| format!("challenge_{kind}_{challenge_uid}_"));
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -24,11 +27,12 @@ impl PastScores {
         let mut found = HashSet::new();
         for entry in entries {
             let entry = entry?;
-            let is_json = Path::new(&entry.file_name()).extension().is_some_and(|extension| extension == "json");
-            if !is_json || entry.metadata().is_ok_and(|file| file.len() > MAX_FILE_BYTES) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if !name.ends_with(".json") || !starts.iter().any(|start| name.starts_with(start)) {
                 continue;
             }
-            let head = std::fs::read(entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
+            let head = read_bounded(&entry.path()).ok().and_then(|text| ScoreFileHead::parse(&text));
             if let Some(ScoreFileHead { challenge_uid, challenge_type: Some(kind), miner_uid, miner_hotkey }) = head {
                 found.insert((challenge_uid, kind, MinerKey { uid: miner_uid, hotkey: miner_hotkey }));
             }
@@ -40,6 +44,12 @@ impl PastScores {
     pub(super) fn contains(&self, challenge_uid: &str, kind: ChallengeType, miner: MinerKey) -> bool {
         self.0.contains(&(challenge_uid.to_owned(), kind, miner))
     }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
 }
 
 #[cfg(test)]
@@ -57,16 +67,24 @@ mod tests {
         let file = |kind: serde_json::Value, uid: u16| {
             json!({"challenge_uid": "c", "challenge_type": kind, "miner_uid": uid, "miner_hotkey": hotkey}).to_string()
         };
-        write("untyped.json", json!({"challenge_uid": "c", "miner_uid": 1, "miner_hotkey": hotkey}).to_string());
-        write("round2.json", file(json!("round2"), 2));
-        write("other.txt", file(json!("main"), 3));
-        write("broken.json", "{".into());
-        write("list.json", "[1]".into());
-        let past = PastScores::read(directory.path()).unwrap();
+        write(
+            "challenge_run_c_untyped.json",
+            json!({"challenge_uid": "c", "miner_uid": 1, "miner_hotkey": hotkey}).to_string(),
+        );
+        write("challenge_score_c_round2.json", file(json!("round2"), 2));
+        write("challenge_score_c_3.txt", file(json!("main"), 3));
+        write("challenge_score_d_4.json", file(json!("main"), 4));
+        write("other.json", file(json!("main"), 5));
+        write("challenge_score_c_broken.json", "{".into());
+        write("challenge_score_c_list.json", "[1]".into());
+        let large = file(json!("main"), 6) + &" ".repeat(MAX_FILE_BYTES as usize);
+        write("challenge_score_c_large.json", large);
+        let past = PastScores::read(directory.path(), "c").unwrap();
         let has = |kind, uid| past.contains("c", kind, MinerKey { uid: Uid(uid), hotkey });
         assert!(has(ChallengeType::Main, 1) && has(ChallengeType::Arena, 2));
-        assert!(!has(ChallengeType::Arena, 1) && !has(ChallengeType::Main, 2) && !has(ChallengeType::Main, 3));
-        assert!(!PastScores::read(&directory.path().join("missing")).unwrap().contains(
+        assert!(!has(ChallengeType::Arena, 1) && !has(ChallengeType::Main, 2));
+        assert!((3..=6).all(|uid| !has(ChallengeType::Main, uid)));
+        assert!(!PastScores::read(&directory.path().join("missing"), "c").unwrap().contains(
             "c",
             ChallengeType::Main,
             MinerKey { uid: Uid(1), hotkey }

@@ -199,8 +199,8 @@ impl Runner {
     ) -> Result<HashSet<MinerKey>, RunError> {
         let known: HashSet<_> = self.ledger.results(challenge).await?.into_iter().map(|row| row.miner).collect();
         let scores = self.settings.paths.scores.clone();
-        let path = scores.clone();
-        let past = spawn_blocking(move || PastScores::read(&scores))
+        let (path, uid) = (scores.clone(), challenge.challenge_uid.clone());
+        let past = spawn_blocking(move || PastScores::read(&scores, &uid))
             .await
             .map_err(RunError::Task)?
             .map_err(|source| RunError::File { path, source })?;
