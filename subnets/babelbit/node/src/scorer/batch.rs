@@ -25,7 +25,7 @@ pub enum ScorerError {
 /// How a scorer works; the contest's numbers are in [`ScoreOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerSettings {
-    /// Threads for recognition and sentence vectors; by default as many as there are cores.
+    /// Threads for recognition; by default as many as there are cores.
     pub threads: NonZeroUsize,
     /// Whether replies that score 0 either way are spared recognition.
     pub gates: bool,
@@ -118,8 +118,8 @@ impl BatchScorer {
     /// A reply that an engine fails on gets an error result; the others are not touched by it.
     pub fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
-        let vector =
-            reference.map(|reference| (reference, self.pool.install(|| self.vectorizer.reference(&reference.text))));
+        // Vectors are made on this thread: on the pool they would queue behind all recognition that waits there.
+        let vector = reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
         let (reference, vector) = match vector {
             Ok((reference, Ok(vector))) => (reference, vector),
             Ok((reference, Err(error))) => {
@@ -128,7 +128,7 @@ impl BatchScorer {
             Err(failure) => return self.fail(failure, &timings),
         };
         let words = self.listen(candidates, &timings);
-        let vectors = self.pool.install(|| self.vectorizer.all(words.iter().filter_map(|words| text_of(words))));
+        let vectors = self.vectorizer.all(words.iter().filter_map(|words| text_of(words)));
         let replies: Vec<_> =
             words.iter().zip(&timings).map(|(words, (timing, _))| reply(words, *timing, &vectors)).collect();
         score_batch(Ok(reference), &vector.0, &replies, &self.options)
