@@ -1,7 +1,7 @@
 //! What time it is.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// Tells the time. Daemons ask this and never the system, so that tests decide what time it is.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -9,4 +9,12 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 /// The system's clock.
 pub fn system_clock() -> Clock {
     Arc::new(SystemTime::now)
+}
+
+/// Tells how much time has passed, whatever the time of day is set to.
+pub type MonotonicClock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// The system's monotonic clock.
+pub fn monotonic_clock() -> MonotonicClock {
+    Arc::new(Instant::now)
 }

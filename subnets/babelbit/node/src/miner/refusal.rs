@@ -53,6 +53,9 @@ pub enum Refusal {
         /// The most bytes it may have.
         limit: usize,
     },
+    /// No such route.
+    #[error("there is no such route")]
+    NoRoute,
     /// No such session, or one that another hotkey opened.
     #[error("there is no such session")]
     UnknownSession,
@@ -110,7 +113,7 @@ impl Refusal {
             | Self::Dtype
             | Self::Channels(_)
             | Self::Identifier { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::UnknownSession => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::UnknownSession => StatusCode::NOT_FOUND,
             Self::Busy | Self::AfterEnd | Self::OutOfOrder { .. } => StatusCode::CONFLICT,
             Self::FrameTooLong | Self::SourceTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooManyRequests(_) | Self::TooManySessions(_) | Self::TooManySessionsOfCaller(_) => {

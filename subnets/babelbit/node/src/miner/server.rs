@@ -1,7 +1,6 @@
 //! The miner's HTTP routes.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -21,12 +20,10 @@ use super::profile::Profile;
 use super::samples::MAX_CHANNELS;
 use super::sessions::Sessions;
 use super::{MinerConfig, Refusal, metrics};
+use crate::clock::{MonotonicClock, monotonic_clock};
 
 /// The most bytes of a challenge's or an utterance's name.
 const LONGEST_IDENTIFIER: usize = 256;
-
-/// Tells the time. Tests hand in a clock that they set themselves.
-pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// A miner: a profile behind a table of sessions.
 pub struct Miner {
@@ -34,17 +31,17 @@ pub struct Miner {
     profile: Arc<dyn Profile>,
     sessions: Sessions,
     workers: Semaphore,
-    clock: Clock,
+    clock: MonotonicClock,
 }
 
 impl Miner {
     /// A miner without sessions.
     pub fn new(config: MinerConfig, profile: Arc<dyn Profile>) -> Self {
-        Self::with_clock(config, profile, Arc::new(Instant::now))
+        Self::with_clock(config, profile, monotonic_clock())
     }
 
     /// A miner that forgets idle sessions by `clock`.
-    pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: Clock) -> Self {
+    pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: MonotonicClock) -> Self {
         let sessions = Sessions::new(config.limits);
         let workers = Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS));
         Self { config, profile, sessions, workers, clock }
@@ -114,7 +111,7 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
 }
 
 /// The routes `POST` [`MinerConfig::predict_path`], for signed requests to the hotkey `me` from callers that `policy`
-/// lets in, and `GET /healthz` and `GET /health` for everyone.
+/// lets in, and `GET /healthz` and `GET /health` for everyone. Other routes are answered 404, with `error`.
 pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
     let limits = taonet_wire::Limits { body_bytes: miner.config.limits.body_bytes, ..taonet_wire::Limits::default() };
     // Either form of the headers is accepted, whichever the scheme itself would send.
@@ -124,16 +121,14 @@ pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
         .route_layer(signed)
         .route("/healthz", get(health))
         .route("/health", get(health))
+        .fallback(|| async { Refusal::NoRoute })
         .with_state(miner)
 }
 
 async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
-    let model = miner.profile.model();
-    Json(json!({
-        "status": "healthy",
-        "model": model.unwrap_or("not_loaded"),
-        "model_loaded": model.is_some(),
-    }))
+    // A profile that needs no model is ready by itself.
+    let model = miner.profile.model().unwrap_or(miner.profile.name().as_str());
+    Json(json!({ "status": "healthy", "model": model, "model_loaded": true }))
 }
 
 async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) -> Response {

@@ -1,4 +1,5 @@
 use std::time::Duration;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -33,10 +34,10 @@ fn signer(uri: &str) -> Signer {
 }
 
 async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
-    start_with_clock(profile, limits, Arc::new(Instant::now)).await
+    start_with_clock(profile, limits, monotonic_clock()).await
 }
 
-async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock: Clock) -> Running {
+async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock: MonotonicClock) -> Running {
     let config = MinerConfig { limits, ..MinerConfig::default() };
     let miner = Arc::new(Miner::with_clock(config, Arc::new(profile), clock));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -283,12 +284,20 @@ async fn sessions_are_limited_and_expire() {
 }
 
 #[tokio::test]
+async fn unknown_routes_are_refused_in_json() {
+    let miner = start(Silent, Limits::default()).await;
+    let answer = miner.client.get(format!("{}/other", miner.url)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    assert_eq!(answer.text().await.unwrap(), r#"{"error":"there is no such route"}"#);
+}
+
+#[tokio::test]
 async fn health_names_the_model() {
     let miner = start(Silent, Limits::default()).await;
     for path in ["health", "healthz"] {
         let answer = miner.client.get(format!("{}/{path}", miner.url)).send().await.unwrap();
         let body: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        assert_eq!(body, json!({"status": "healthy", "model": "not_loaded", "model_loaded": false}));
+        assert_eq!(body, json!({"status": "healthy", "model": "silent", "model_loaded": true}));
     }
 }
 
