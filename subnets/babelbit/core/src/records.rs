@@ -14,7 +14,7 @@ pub use run_log::{RunLog, RunLogUtterance};
 pub use scores::{
     ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeSummary, ScoreFileHead,
 };
-pub use status::{ChallengeStatus, status_file_names};
+pub use status::ChallengeStatus;
 
 /// Score method of an utterance whose reply failed on the way.
 pub const METHOD_PREDICTION_ERROR: &str = "prediction_error";

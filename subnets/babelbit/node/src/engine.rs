@@ -223,11 +223,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Uid of the challenge that a main session started now would get.
-    pub fn current_challenge_uid(&self) -> Option<String> {
-        self.state.library.get(self.state.position(Stream::Main)).map(|challenge| challenge.uid.clone())
-    }
-
     /// The routes, with all limits.
     ///
     /// Serve it with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without it all callers

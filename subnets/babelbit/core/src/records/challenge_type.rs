@@ -27,15 +27,6 @@ impl ChallengeType {
             Self::Arena => "arena",
         }
     }
-
-    /// The name that older files use, where there was one.
-    pub const fn alias(self) -> Option<&'static str> {
-        match self {
-            Self::Main => Some("round1"),
-            Self::Arena => Some("round2"),
-            Self::Solo => None,
-        }
-    }
 }
 
 impl fmt::Display for ChallengeType {

@@ -27,13 +27,3 @@ pub struct ChallengeStatus {
     #[serde(default)]
     pub metadata: Map<String, Value>,
 }
-
-/// The names under which a challenge's status file may stand, the current one first; older programs wrote the others.
-pub fn status_file_names(challenge_uid: &str, challenge_type: ChallengeType) -> Vec<String> {
-    let mut names = vec![format!("{challenge_uid}__{challenge_type}.json")];
-    if challenge_type == ChallengeType::Main {
-        names.push(format!("{challenge_uid}.json"));
-    }
-    names.extend(challenge_type.alias().map(|alias| format!("{challenge_uid}__{alias}.json")));
-    names
-}

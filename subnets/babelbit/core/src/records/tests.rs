@@ -37,10 +37,3 @@ fn heads_of_score_files() {
     assert_eq!(head(json!([])), None);
     assert_eq!(ScoreFileHead::parse(b"{"), None);
 }
-
-#[test]
-fn status_names() {
-    assert_eq!(status_file_names("c", ChallengeType::Main), ["c__main.json", "c.json", "c__round1.json"]);
-    assert_eq!(status_file_names("c", ChallengeType::Arena), ["c__arena.json", "c__round2.json"]);
-    assert_eq!(status_file_names("c", ChallengeType::Solo), ["c__solo.json"]);
-}

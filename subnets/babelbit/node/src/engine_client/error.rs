@@ -159,11 +159,6 @@ impl EngineError {
         self.is_auth() && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
-    /// Whether the engine had too many requests; [`Self::retry_after`] tells how long to wait.
-    pub fn is_rate_limited(&self) -> bool {
-        self.status() == Some(StatusCode::TOO_MANY_REQUESTS)
-    }
-
     /// How long the engine asks to wait after too many requests: the `Retry-After` header, else the body's
     /// `detail.retry_after`, else its `detail.window_sec`; the first that is a positive number of seconds.
     pub fn retry_after(&self) -> Option<Duration> {

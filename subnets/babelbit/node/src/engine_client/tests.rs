@@ -158,7 +158,7 @@ mod authentication {
         engine.route("POST", "/auth", answers).await;
         let error = engine.client.authenticate_with_retry().await.unwrap_err();
         assert_eq!(engine.waits(), [7, 4, 60, 3600]);
-        assert!(error.is_rate_limited());
+        assert_eq!(error.status().unwrap(), 429);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(1_000_000_000)));
     }
 
