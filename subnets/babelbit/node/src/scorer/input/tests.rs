@@ -108,7 +108,7 @@ fn mistakes_name_their_place() {
         ),
         ("/predictions/0/wav", json!("absent.wav"), "absent.wav cannot be read; relative paths start at ."),
         ("/predictions", json!({}), "the batch at predictions: invalid type"),
-        ("", json!(7), "the batch: invalid type"),
+        ("", json!(7), "the batch: not a JSON object"),
         ("", json!({}), "the batch: missing field `source_duration_sec`"),
     ] {
         let mut document = batch();
