@@ -105,13 +105,13 @@ fn a_challenge_that_cannot_be_played_is_refused() {
     let mut challenge: Value = serde_json::from_slice(&std::fs::read(ferry()).unwrap()).unwrap();
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
     std::fs::write(&broken, challenge.to_string()).unwrap();
-    for (challenge, says) in [
-        ("99", "--challenge 99: there are challenges 1 to 8"),
-        ("0", "--challenge 0: there are challenges 1 to 8"),
-        ("absent.json", "absent.json: cannot be read"),
-        (broken.to_str().unwrap(), "broken.json: utterances[1].target.wps"),
+    for (challenge, code, says) in [
+        ("99", 2, "--challenge 99: there are challenges 1 to 8"),
+        ("0", 2, "--challenge 0: there are challenges 1 to 8"),
+        ("absent.json", 1, "absent.json: cannot be read"),
+        (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {
-        let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), 1);
+        let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), code);
         assert!(error.contains(says), "{challenge}: {error}");
     }
 }

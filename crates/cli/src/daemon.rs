@@ -56,7 +56,8 @@ impl Daemon {
             None => router,
         };
         if context.json {
-            context.print_json(&json!({ "service": name, "url": format!("http://{}", self.address) }))?;
+            // One line, so that a program can read it and leave the rest.
+            context.print(&json!({ "service": name, "url": format!("http://{}", self.address) }).to_string())?;
         } else {
             context.print(&format!("{name} listens on http://{}", self.address))?;
         }

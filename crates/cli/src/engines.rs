@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_node::config::{Config, Network};
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
@@ -105,7 +105,10 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
 /// Development keys are known to everybody: they are for local networks only.
 pub(crate) fn check_development_key(uri: &str, network: &Network) -> anyhow::Result<()> {
     if !network.is_local() {
-        bail!("--key-uri {uri} is a development key that everybody knows; on {network} use --keyfile");
+        return Err(Classified::error(
+            Failure::Usage,
+            format!("--key-uri {uri} is a development key that everybody knows; on {network} use --keyfile"),
+        ));
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> Strin
 /// A gate in a person's words.
 pub(crate) const fn explain(gate: Gate) -> &'static str {
     match gate {
-        Gate::PredictionError => "broke the protocol",
+        Gate::PredictionError => "no proper answer",
         Gate::NoAudio => "said nothing",
         Gate::TooLate => "answered too late",
         Gate::NoSpeech => "no word was heard",

@@ -12,6 +12,7 @@ use taonet_babelbit_node::challenge::{Challenge, Challenges};
 use tempfile::TempDir;
 
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use contest::Contest;
 
 /// Play a whole contest on this machine: an utterance engine, five miners, a validator that scores them
@@ -68,7 +69,9 @@ fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
     let count = shipped.len();
     let position = number.checked_sub(1);
     let challenge = position.and_then(|position| shipped.into_iter().nth(position));
-    challenge.with_context(|| format!("--challenge {number}: there are challenges 1 to {count}"))
+    challenge.ok_or_else(|| {
+        Classified::error(Failure::Usage, format!("--challenge {number}: there are challenges 1 to {count}"))
+    })
 }
 
 /// Where the files go: a directory to keep, or one that goes with the process.

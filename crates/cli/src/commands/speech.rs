@@ -89,7 +89,7 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
             .iter()
             .zip(&vectors)
             .map(|(text, vector)| {
-                let cosines: Vec<f32> = vectors.iter().map(|other| vector.dot(other)).collect();
+                let cosines: Vec<f32> = vectors.iter().map(|other| vector.dot(other).clamp(-1.0, 1.0)).collect();
                 json!({ "text": text, "embedding": &*vector.0, "cosines": cosines })
             })
             .collect();
@@ -99,7 +99,7 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
         (0..=texts.len()).map(|index| if index == 0 { String::new() } else { index.to_string() }).collect();
     let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
     for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
-        let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other)));
+        let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other).clamp(-1.0, 1.0)));
         rows.add_row(std::iter::once(format!("{} {text}", index + 1)).chain(cosines));
     }
     context.print(&rows.to_string())

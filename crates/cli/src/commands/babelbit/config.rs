@@ -13,7 +13,7 @@ use crate::table::table;
 pub(crate) enum Command {
     /// Print every setting with its value and where it comes from
     Show,
-    /// Say what is wrong with the environment; exit code 2 when something is
+    /// Say what is wrong with the environment; exit code 2 when a value does not fit, 0 for warnings alone
     Check,
 }
 

@@ -14,6 +14,7 @@ use taonet_speech::Espeak;
 
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
+use crate::exit::{Classified, Failure};
 use crate::settings;
 
 /// Serve challenges to validators
@@ -40,7 +41,9 @@ pub(crate) struct EngineArgs {
 pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     settings::load()?;
     if args.allow.is_empty() && !args.listen.ip().is_loopback() {
-        bail!("{} is open to the network: say with --allow which hotkeys may authenticate", args.listen);
+        let message =
+            format!("{} is open to the network: say with --allow which hotkeys may authenticate", args.listen);
+        return Err(Classified::error(Failure::Usage, message));
     }
     let challenges = challenges(&args.challenges)?;
     let config = EngineConfig {

@@ -85,14 +85,15 @@ impl DemoReport {
         })
     }
 
-    /// The utterance that shows best what an interpreter does: the winner's best one.
+    /// The utterance that shows best what an interpreter does: the winner's soonest and closest one.
     fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
         let winner = self.standings.first()?;
         let utterances = self.played.iter().flat_map(|played| {
             let miner = played.report.miners.iter().find(|miner| miner.uid == winner.uid);
             miner.into_iter().flat_map(move |miner| miner.utterances.iter().map(move |utterance| (played, utterance)))
         });
-        utterances.max_by(|(_, a), (_, b)| a.score.total_cmp(&b.score))
+        let worth = |utterance: &UtteranceReport| utterance.score * utterance.accuracy.unwrap_or_default();
+        utterances.max_by(|(_, a), (_, b)| worth(a).total_cmp(&worth(b)))
     }
 }
 
@@ -150,12 +151,11 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.report.utterances).sum();
         let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
-        writeln!(
-            f,
-            "{} challenge(s), {utterances} utterances, {} miners in {wall:.1} s\n",
-            self.played.len(),
-            self.standings.len(),
-        )?;
+        let what = match self.played.as_slice() {
+            [one] => one.challenge.title.clone(),
+            several => format!("{} challenges", several.len()),
+        };
+        writeln!(f, "{what}: {utterances} utterances, {} miners, {wall:.1} s\n", self.standings.len())?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
