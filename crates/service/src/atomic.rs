@@ -1,5 +1,7 @@
 use std::ffi::OsStr;
-use std::fs::{File, Permissions};
+#[cfg(unix)]
+use std::fs::Permissions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,35 +28,92 @@ pub struct WriteError {
 /// Replaces the file at `path` as a whole: whoever reads it, even after a crash or a power cut, finds the old bytes or
 /// the new ones.
 ///
-/// The bytes go to a temporary file in the same directory, which is synced and renamed; then the directory is synced.
+/// The bytes go to a draft in the same directory, which is synced and renamed; then the directory is synced. The draft
+/// has a fixed name, `.{name}.partial`: a killed process leaves one at most, and the next attempt takes it over. It is
+/// locked while it is written, so that two writers come one after the other.
 /// This blocks on the disk: call it from a blocking task where that matters.
 ///
 /// # Errors
 /// [`WriteError`]: no such directory, no permission, disk full.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8], access: Access) -> Result<(), WriteError> {
-    let path = path.as_ref();
-    replace(path, bytes, access).map_err(|source| WriteError { path: path.into(), source })
+    atomic_write_with(path, access, |file| file.write_all(bytes))
 }
 
-fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+/// As [`atomic_write`], with content that is written piece by piece. When `write` fails, the old file stays.
+///
+/// # Errors
+/// [`WriteError`]: as there, or what `write` gives.
+pub fn atomic_write_with(
+    path: impl AsRef<Path>,
+    access: Access,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), WriteError> {
+    let path = path.as_ref();
+    replace(path, access, write).map_err(|source| WriteError { path: path.into(), source })
+}
+
+fn replace(path: &Path, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Removed when dropped; what a kill leaves behind is recognised by its name.
-    let mut builder = tempfile::Builder::new();
-    let prefix = [OsStr::new("."), name, OsStr::new(".")].join(OsStr::new(""));
-    builder.prefix(&prefix).suffix(".tmp");
+    let draft = path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
+    let mut file = open_locked(&draft)?;
+    let written = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The lock is still held: this is our own draft. What cannot be removed is taken over next time.
+        let _ = fs::remove_file(&draft);
+    }
+    written?;
     #[cfg(unix)]
-    builder.permissions(permissions(access));
-    let mut file = builder.tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    // The umask may have taken bits away that the file should have.
-    #[cfg(unix)]
-    file.as_file().set_permissions(permissions(access))?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    #[cfg(unix)]
-    File::open(dir)?.sync_all()?;
+    File::open(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
+}
+
+fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    file.set_len(0)?;
+    // Before the content: the umask may have taken bits away, or an older draft may be open to everybody.
+    #[cfg(unix)]
+    file.set_permissions(permissions(access))?;
+    #[cfg(not(unix))]
+    let _ = access;
+    write(file)?;
+    file.sync_all()
+}
+
+/// Opens the draft and waits until no other writer has it.
+fn open_locked(draft: &Path) -> io::Result<File> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(draft)?;
+        match file.lock() {
+            // Some network file systems have no locks.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            locked => locked?,
+        }
+        // The writer before may have renamed or removed this very file.
+        if is_at(&file, draft)? {
+            return Ok(file);
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let opened = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(there) => Ok((there.dev(), there.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> io::Result<bool> {
+    path.try_exists()
 }
 
 #[cfg(unix)]
@@ -69,8 +128,6 @@ fn permissions(access: Access) -> Permissions {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]
@@ -81,6 +138,41 @@ mod tests {
         atomic_write(&path, b"second", Access::Everyone).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_draft_of_a_killed_process_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, draft) = (dir.path().join("state.json"), dir.path().join(".state.json.partial"));
+        fs::write(&draft, b"a draft that is longer than the content").unwrap();
+        atomic_write(&path, b"whole", Access::Owner).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        let error = atomic_write_with(&path, Access::Owner, |file| {
+            file.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert_eq!(error.unwrap_err().source.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft stays");
+    }
+
+    #[test]
+    fn writers_of_one_file_do_not_mix() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        std::thread::scope(|scope| {
+            for byte in b'a'..=b'd' {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..10 {
+                        atomic_write(path, &[byte; 10_000], Access::Everyone).unwrap();
+                        let found = fs::read(path).unwrap();
+                        assert!(found.len() == 10_000 && found.iter().all(|other| *other == found[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

@@ -10,7 +10,7 @@ mod health;
 mod serve;
 mod shutdown;
 
-pub use atomic::{Access, WriteError, atomic_write};
+pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
 pub use health::{Readiness, health_routes, readiness_routes};
 pub use serve::{ServeLimits, serve};
 pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

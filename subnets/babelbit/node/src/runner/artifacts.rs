@@ -9,7 +9,7 @@ use taonet_babelbit_core::protocol::PROTOCOL;
 use taonet_babelbit_core::records::{ChallengeStatus, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
-use super::files::{Layout, link, predicted_name, source_name, write_atomic, write_json};
+use super::files::{Layout, link, predicted_name, replace, source_name, write_json};
 use super::ledger::{ChallengeRow, MinerKey, ResultRow};
 
 mod scores;
@@ -47,7 +47,7 @@ impl MinerResult<'_> {
         let log = self.run_log();
         let log_path = directory.join("run.json");
         write_json(&log_path, &log)?;
-        write_atomic(&directory.join("audio.tar"), |file| self.bundle(&directory, file))?;
+        replace(&directory.join("audio.tar"), |file| self.bundle(&directory, file))?;
         let run_path = layout.challenge_run(self.miner);
         let summary = scores::summary(&log);
         write_json(&run_path, &scores::challenge_run(&log, summary, &log_path))?;

@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 
 use super::connection::MinerConnection;
 use super::events::{RunEvent, RunObserver};
-use super::files::{Layout, write_atomic};
+use super::files::{Layout, replace};
 use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
 use super::memory::ReplyMemory;
 use super::player::{PlayFailure, PlayedReply, WallClock, play_utterance};
@@ -149,7 +149,7 @@ impl ChallengeRun {
             let frames = pcm.len() / (usize::from(SampleFormat::S16.width()) * usize::from(channels.max(1)));
             let wav = Wav::wrap(&pcm, SampleFormat::S16, channels, SampleRate::HZ_24K)?;
             drop(pcm);
-            write_atomic(&path, |file| file.write_all(&wav))
+            replace(&path, |file| file.write_all(&wav))
                 .map_err(|source| RunError::File { path: path.clone(), source })?;
             let record = ReplyRecord {
                 session_id: Some(session_id),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_service::{Access, atomic_write_with};
 
 use super::ledger::{ChallengeRow, MinerKey};
 use super::settings::RunPaths;
@@ -92,26 +93,18 @@ pub(super) fn is_safe_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// Replaces a file as a whole: whoever reads it sees the old or the new content, never a part.
-///
-/// The new content is first written beside it under a fixed name, so that a killed process leaves at most one such
-/// file, which the next attempt replaces.
-pub(super) fn write_atomic(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Replaces a file as a whole, and makes its directory where that is missing.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
     }
-    let draft = path.with_file_name(format!(".{name}.partial"));
-    let mut file = File::create(&draft)?;
-    write(&mut file)?;
-    file.sync_data()?;
-    fs::rename(draft, path)
+    atomic_write_with(path, Access::Everyone, write).map_err(|error| error.source)
 }
 
 /// Writes a JSON file with an indent of 2.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(value)?;
-    write_atomic(path, |file| file.write_all(&text))
+    replace(path, |file| file.write_all(&text))
 }
 
 /// Gives `target` the content of `source`: by a hard link where the file system has them, else by a copy.
@@ -124,7 +117,7 @@ pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(_) => {
             let bytes = fs::read(source)?;
-            write_atomic(target, |file| file.write_all(&bytes))
+            replace(target, |file| file.write_all(&bytes))
         }
     }
 }
@@ -148,7 +141,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("new/file.json");
         write_json(&path, &[1]).unwrap();
-        write_atomic(&path, |file| {
+        replace(&path, |file| {
             file.write_all(b"half")?;
             Err(io::Error::other("disk full"))
         })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::files::{shared_source, write_atomic};
+use super::files::{replace, shared_source};
 use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
 use super::settings::RunnerSettings;
 use super::source::read_source;
@@ -38,7 +38,7 @@ pub(super) fn import(
             Ok((wav, info)) => {
                 let path = shared_source(paths, &challenge_uid, challenge_type, index);
                 if may_write(known, index, &info.wav_sha256) {
-                    write_atomic(&path, |file| file.write_all(&wav))?;
+                    replace(&path, |file| file.write_all(&wav))?;
                 }
                 Ok(info)
             }
