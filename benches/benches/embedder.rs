@@ -41,7 +41,7 @@ fn main() -> anyhow::Result<()> {
         let (slowest, fastest) = (rates.first(), rates.last());
         println!("all-MiniLM-L6-v2: loaded in {:.0} ms", load * 1e3);
         println!(
-            "{median:.0} sentences/s in batches of {BATCH} (slowest round {:.0}, fastest {:.0})",
+            "{median:.0} sentences/s in batches of {BATCH} (slowest round {:.0}, fastest {:.0}; at least 180)",
             slowest.copied().unwrap_or_default(),
             fastest.copied().unwrap_or_default()
         );

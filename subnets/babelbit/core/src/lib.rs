@@ -3,7 +3,7 @@
 //! - [`protocol`]: what validator and miner say to each other (`s2s_audio_v1`);
 //! - [`engine_api`]: what the utterance engine says;
 //! - [`records`]: the files that a runner leaves behind;
-//! - [`reference`]: what a reply should have said, and how fast;
+//! - [`mod@reference`]: what a reply should have said, and how fast;
 //! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
 //! - [`weights`]: how scores become weights;
 //! - [`rounding`]: numbers as the reference system prints them.
