@@ -189,12 +189,20 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
             return differs(field, got.to_string(), expected.to_string());
         }
     }
-    // The miner may name another cadence; ours counts.
+    // The miner may name another cadence or frame size; ours count.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
         return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
     }
     if response.frame_samples == 0 {
         return differs("frame_samples", "0".into(), "a positive number".into());
+    }
+    if (response.frame_rate_hz - request.frame_rate_hz).abs() > f64::EPSILON {
+        let frame_rate_hz = response.frame_rate_hz;
+        tracing::warn!(
+            frame_rate_hz,
+            utterance_id = request.utterance_id,
+            "the miner names another frame rate: it is ignored"
+        );
     }
     Ok(())
 }

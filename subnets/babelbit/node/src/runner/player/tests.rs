@@ -1,6 +1,8 @@
 // Times come from a paused clock and are exact.
 #![allow(clippy::float_cmp)]
 
+use std::io::Write;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
@@ -164,6 +166,8 @@ async fn what_a_miner_opens_is_checked() {
         (|r| r.dtype = "int16".into(), "init response has dtype \"int16\", expected \"float32le\""),
         (|r| r.sample_rate_hz = 16_000, "init response has sample_rate_hz 16000, expected 24000"),
         (|r| r.channels = 2, "init response has channels 2, expected 1"),
+        (|r| r.frame_rate_hz = 0.0, "init response has frame_rate_hz 0, expected a positive number"),
+        (|r| r.frame_rate_hz = -12.5, "init response has frame_rate_hz -12.5, expected a positive number"),
         (|r| r.frame_rate_hz = f64::NAN, "init response has frame_rate_hz NaN, expected a positive number"),
         (|r| r.frame_samples = 0, "init response has frame_samples 0, expected a positive number"),
     ] {
@@ -173,6 +177,48 @@ async fn what_a_miner_opens_is_checked() {
         });
         assert_eq!(error(&miner, 1, &settings()).await, message);
         assert_eq!(miner.predicts(), 0);
+    }
+}
+
+/// What a test's thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the miner says · whether that is worth a warning
+#[tokio::test(start_paused = true)]
+async fn what_does_not_matter_is_ignored() {
+    type Change = fn(&mut InitResponse);
+    for (change, warns) in [
+        ((|_| {}) as Change, false),
+        (|r| r.language = None, false),
+        (|r| r.language = Some("xx".into()), false),
+        (|r| r.miner_id = Some("somebody".into()), false),
+        (|r| r.frame_samples = 480, false),
+        (|r| r.frame_rate_hz = 50.0, true),
+    ] {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let miner = ScriptedMiner::silent().with_init(move |_, response| {
+            change(response);
+            Ok(Duration::ZERO)
+        });
+        play(&miner, 2, &settings()).await.unwrap();
+        drop(guard);
+        assert_eq!(miner.predicts(), 2);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.contains("WARN") && log.contains("frame_rate_hz=50"), warns, "{log}");
     }
 }
 
