@@ -18,7 +18,6 @@ mod files;
 mod http;
 mod import;
 mod ledger;
-mod memory;
 mod miners;
 mod past_scores;
 mod player;
@@ -41,7 +40,7 @@ pub use ledger::{
     StoredScore, UtteranceRow,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
-pub use player::{PlayError, PlayFailure, PlayedReply, WallClock};
+pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
 pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
 pub use run::{Miner, Runner};

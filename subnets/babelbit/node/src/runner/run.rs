@@ -5,17 +5,17 @@ use std::time::Instant;
 
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::Uid;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::artifacts::{MinerResult, write_status};
-use super::challenge_run::{ChallengeRun, by_miner};
+use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
 use super::connection::MinerConnection;
 use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, is_safe_name};
 use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
-use super::memory::ReplyMemory;
 use super::past_scores::PastScores;
 use super::report::{MinerReport, RunOutcome, RunReport};
 use super::scorer::{References, ReplyScorer};
@@ -153,7 +153,8 @@ impl Runner {
             scorer: Arc::clone(&self.scorer),
             observer: Arc::clone(&observer),
             play: self.settings.play.clone(),
-            memory: ReplyMemory::default(),
+            spool: self.settings.paths.state.clone(),
+            writers: Semaphore::new(WRITERS),
         });
         if !todo.is_empty() {
             let sources = || challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok());

@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 
 use super::*;
 use crate::engine_client::Reference;
-use crate::runner::connection::CallError;
+use crate::runner::connection::{CallError, PredictCall};
 use crate::runner::settings::RunPaths;
 use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
 use crate::scorer::Candidate;
@@ -272,6 +272,36 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
     let error = report.miners[1].utterances[1].error.as_deref();
     assert_eq!(error, Some("audio chunk response for frame 1/5 timed out after 0.30s"));
+}
+
+#[tokio::test]
+async fn a_long_reply_waits_for_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    // 25 s of sound in the first answer; then one of them says no more.
+    let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
+    let slow =
+        ScriptedMiner::new(move |k, call| long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX }));
+    let quick = ScriptedMiner::new(move |k, call| {
+        // The other one has begun by now.
+        long(k, call).after(if k == 1 { Duration::from_millis(100) } else { Duration::ZERO })
+    });
+    let mut settings = settings(directory.path());
+    settings.play.chunk_timeout = Duration::from_secs(1);
+    settings.play.max_reply = Duration::from_hours(2);
+    let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let observer = move |event: RunEvent| match event {
+        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => seen.lock().unwrap().push(miner.0),
+        _ => {}
+    };
+    let miners = [miner(1, &Arc::new(slow)), miner(2, &Arc::new(quick))];
+    let report = runner.play(challenge(&["0.5"]), &miners, Arc::new(observer)).await.unwrap();
+    assert_eq!(*events.lock().unwrap(), [2, 1]);
+    assert!(report.miners[1].completed && !report.miners[0].completed);
+    // The whole reply is in its file, although it was never in memory as a whole.
+    let reply = std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
+    assert_eq!(taonet_speech::WavHeader::read(&reply).unwrap().frames, 600_000);
 }
 
 #[tokio::test]
