@@ -44,13 +44,7 @@ fn main() -> Result<()> {
 }
 
 async fn play(directory: &Path) -> Result<(Duration, u32)> {
-    let paths = RunPaths {
-        logs: directory.join("logs"),
-        scores: directory.join("scores"),
-        status: directory.join("status"),
-        state: directory.join("state"),
-    };
-    let runner = Runner::open(RunnerSettings::new(paths), "en", Arc::new(NoScorer)).await?;
+    let runner = Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer)).await?;
     let miners: Vec<_> = (0..MINERS)
         .map(|uid| {
             let mut key = [0; 32];

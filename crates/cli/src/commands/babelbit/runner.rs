@@ -123,12 +123,7 @@ fn in_container() -> bool {
 /// Where the files go.
 fn paths(args: &RunnerArgs, config: &Config) -> RunPaths {
     match &args.keep {
-        Some(dir) => RunPaths {
-            logs: dir.join("logs"),
-            scores: dir.join("scores"),
-            status: dir.join("challenge_status"),
-            state: dir.join("state"),
-        },
+        Some(dir) => RunPaths::below(dir),
         None => RunPaths {
             logs: config.logs_dir.clone(),
             scores: config.scores_dir.clone(),

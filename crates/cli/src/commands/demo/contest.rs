@@ -66,12 +66,7 @@ impl Contest {
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
-        let paths = RunPaths {
-            logs: directory.join("logs"),
-            scores: directory.join("scores"),
-            status: directory.join("challenge_status"),
-            state: directory.join("state"),
-        };
+        let paths = RunPaths::below(directory);
         Ok(Self { config, recognizer, synthesizer, scorer, validator, paths })
     }
 

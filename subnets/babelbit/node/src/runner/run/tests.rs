@@ -41,12 +41,7 @@ fn challenge(texts: &[&str]) -> PrefetchedChallenge {
 }
 
 fn settings(directory: &Path) -> RunnerSettings {
-    RunnerSettings::new(RunPaths {
-        logs: directory.join("logs"),
-        scores: directory.join("scores"),
-        status: directory.join("status"),
-        state: directory.join("state"),
-    })
+    RunnerSettings::new(RunPaths::below(directory))
 }
 
 async fn runner(directory: &Path) -> Runner {
@@ -205,7 +200,7 @@ async fn a_run_writes_every_file_in_its_layout() {
         names(&directory.join("scores")).iter().map(|name| name[name.len() - 20..].to_owned()).collect();
     assert_eq!(stamps[0], stamps[1]);
 
-    let status = read(&directory.join("status/challenge-1__main.json"));
+    let status = read(&directory.join("challenge_status/challenge-1__main.json"));
     #[rustfmt::skip]
     assert_eq!(keys(&status), [
         "challenge_uid", "challenge_type", "processed_at", "miner_count", "total_dialogues", "mean_score", "metadata",
@@ -338,7 +333,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
         (&json!(0.2), &json!(false), &json!(error))
     );
     assert_eq!(run["utterances"][0]["completed"], json!(true));
-    assert_eq!(names(&directory.join("status")), [""; 0]);
+    assert_eq!(names(&directory.join("challenge_status")), [""; 0]);
 
     // The whole challenge: only the rest is played, and the same files are written again.
     let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
@@ -349,7 +344,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
         (&score["challenge_mean_U"], &score["completed"], score.get("error")),
         (&json!(0.4), &json!(true), None)
     );
-    assert_eq!(names(&directory.join("status")), ["challenge-1__main.json"]);
+    assert_eq!(names(&directory.join("challenge_status")), ["challenge-1__main.json"]);
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn a_miner_that_left_the_list_keeps_what_it_earned() {
         assert_eq!(log["utterances"].as_array().unwrap().len(), rows, "{case}");
         assert_eq!(log["completed"], json!(whole), "{case}");
         assert_eq!(score_files(directory, 1).1["completed"], json!(whole), "{case}");
-        let status = read(&directory.join("status/challenge-1__main.json"));
+        let status = read(&directory.join("challenge_status/challenge-1__main.json"));
         assert_eq!(status["miner_count"], json!(2), "{case}");
 
         // Should it come back, it plays what it lacks.
