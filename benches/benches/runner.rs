@@ -80,13 +80,7 @@ async fn play_beside_a_slow_miner() -> Result<Duration> {
 }
 
 async fn runner(directory: &Path) -> Result<Runner> {
-    let paths = RunPaths {
-        logs: directory.join("logs"),
-        scores: directory.join("scores"),
-        status: directory.join("status"),
-        state: directory.join("state"),
-    };
-    Ok(Runner::open(RunnerSettings::new(paths), "en", Arc::new(NoScorer)).await?)
+    Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer)).await?)
 }
 
 /// Miners that answer at once, but for the first one.

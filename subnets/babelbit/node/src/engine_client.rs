@@ -56,7 +56,8 @@ pub struct EngineOptions {
     pub max_body_bytes: usize,
     /// Most utterances of one challenge.
     pub max_utterances: usize,
-    /// Most bytes of audio, in base64, of one challenge.
+    /// Most bytes of audio, in base64, of one challenge; 200 utterances of 14.25 s at 48 kHz take 365 MB. All of it is
+    /// in memory until the first miner is called.
     pub max_challenge_bytes: usize,
     /// How delays are waited.
     pub sleeper: Sleeper,
@@ -74,7 +75,7 @@ impl Default for EngineOptions {
             start_attempts: 3,
             max_body_bytes: 64 << 20,
             max_utterances: 1_000,
-            max_challenge_bytes: 1 << 30,
+            max_challenge_bytes: 512 << 20,
             sleeper: Arc::new(|delay| Box::pin(tokio::time::sleep(delay))),
             clock: system_clock(),
         }
@@ -120,15 +121,6 @@ impl EngineClient {
     /// [`EngineError`] for which [`EngineError::is_auth`] holds.
     pub async fn authenticate(&self) -> Result<(), EngineError> {
         self.token().await.map(drop)
-    }
-
-    /// Asks for a new token whatever the current one looks like. One attempt.
-    ///
-    /// # Errors
-    /// [`EngineError`] for which [`EngineError::is_auth`] holds.
-    pub async fn refresh(&self) -> Result<(), EngineError> {
-        self.tokens.invalidate().await;
-        self.authenticate().await
     }
 
     /// [`Self::authenticate`], tried up to five times with 2, 4, 8 and 16 s between; longer where the engine asks for

@@ -6,6 +6,12 @@
 //! replied or failed, the utterance is scored; when all are scored, each miner's result files are written from the
 //! ledger's rows.
 //!
+//! What 256 miners send takes at most 664 MiB of memory: each reply holds 1 MiB and is on disk beyond that, 8 are made
+//! into files at a time (88 MiB for replies of two minutes on one channel), and answers share 320 MiB while they are
+//! read (see [`taonet_wire::ClientConfig`]). Taking an answer apart needs some four times its size for each thread of
+//! the runtime, recognition one reply for each of its threads, and a source that is being played 130 KB a second. The
+//! challenge itself takes at most 512 MiB, until it is on disk and the first miner is called.
+//!
 //! A miner that is slow or fails costs nobody else anything. A run that is killed is taken up by the next one: what is
 //! in the ledger is neither played nor scored again.
 
@@ -18,17 +24,16 @@ mod files;
 mod http;
 mod import;
 mod ledger;
-mod memory;
 mod miners;
 mod past_scores;
 mod player;
 mod reply;
+mod reply_scorer;
 mod report;
 mod run;
-mod scorer;
 mod settings;
 mod source;
-mod sources;
+mod source_store;
 #[cfg(test)]
 mod testing;
 
@@ -41,10 +46,10 @@ pub use ledger::{
     StoredScore, UtteranceRow,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
-pub use player::{PlayError, PlayFailure, PlayedReply, WallClock};
+pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
+pub use reply_scorer::ReplyScorer;
 pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
 pub use run::{Miner, Runner};
-pub use scorer::ReplyScorer;
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};
 pub use source::{Source, SourceError, read_source};

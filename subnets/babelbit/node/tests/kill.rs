@@ -72,7 +72,8 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let directory = PathBuf::from(directory);
-        let runner = Runner::open(RunnerSettings::new(paths(&directory)), "en", Arc::new(NoScorer)).await.unwrap();
+        let runner =
+            Runner::open(RunnerSettings::new(RunPaths::below(&directory)), "en", Arc::new(NoScorer)).await.unwrap();
         let miners: Vec<_> = (0..MINERS)
             .map(|uid| {
                 let log = OpenOptions::new().create(true).append(true).open(directory.join("opened")).unwrap();
@@ -91,15 +92,6 @@ fn start(directory: &Path) -> Child {
         .stdout(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-fn paths(directory: &Path) -> RunPaths {
-    RunPaths {
-        logs: directory.join("logs"),
-        scores: directory.join("scores"),
-        status: directory.join("status"),
-        state: directory.join("state"),
-    }
 }
 
 fn key(uid: u8) -> MinerKey {
@@ -149,7 +141,7 @@ fn check(directory: &Path) {
     for path in &scores {
         assert_eq!(json(path)["utterances"].as_array().unwrap().len(), UTTERANCES as usize);
     }
-    assert_eq!(json(&directory.join("status/kill__main.json"))["miner_count"], MINERS);
+    assert_eq!(json(&directory.join("challenge_status/kill__main.json"))["miner_count"], MINERS);
     for uid in 0..MINERS {
         let home = directory.join(format!("logs/s2s/kill/main/miner_{uid}__hk_{}", key(uid).hotkey));
         let log = json(&home.join("run.json"));

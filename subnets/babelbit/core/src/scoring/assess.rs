@@ -112,9 +112,8 @@ pub fn score_batch(
             taking_part.push((result, reply.vector));
         }
     }
-    let raw: Vec<_> = taking_part.iter().map(|(result, _)| result.score).collect();
-    let vectors: Vec<_> = taking_part.iter().map(|(_, vector)| *vector).collect();
-    for ((result, _), row) in taking_part.into_iter().zip(duplication(&raw, &vectors, options)) {
+    let scored: Vec<_> = taking_part.iter().map(|(result, vector)| (result.score, *vector)).collect();
+    for ((result, _), row) in taking_part.into_iter().zip(duplication(&scored, options)) {
         let penalty = DuplicatePenalty::of(&row, options);
         result.score = penalty.final_score;
         result.duplicate_penalty = Some(penalty);

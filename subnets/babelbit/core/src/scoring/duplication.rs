@@ -28,10 +28,11 @@ pub struct Duplication {
 
 /// Lowers the scores of replies that say the same as others no worse than they are.
 ///
-/// `raw` holds one score for each vector. Vectors need not have unit length; one that is empty, zero or of another
-/// length than most is like no other. NaN and infinite components and scores count as 0.
-pub fn duplication(raw: &[f64], vectors: &[&[f32]], options: &ScoreOptions) -> Vec<Duplication> {
-    let raw: Vec<f32> = raw.iter().map(|score| clean(*score as f32).max(0.0)).collect();
+/// A reply is its score and the sentence vector of its text: in pairs, so that neither can be missing. Vectors need not
+/// have unit length; one that is empty, zero or shorter than the longest is like no other. NaN and infinite components
+/// and scores count as 0.
+pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
+    let raw: Vec<f32> = replies.iter().map(|(score, _)| clean(*score as f32).max(0.0)).collect();
     let untouched = |raw_score| Duplication {
         raw_score,
         final_score: raw_score,
@@ -44,7 +45,8 @@ pub fn duplication(raw: &[f64], vectors: &[&[f32]], options: &ScoreOptions) -> V
         return rows;
     }
     let pull = Pull::new(options);
-    let similarities = Similarities::of(vectors);
+    let vectors: Vec<_> = replies.iter().map(|(_, vector)| *vector).collect();
+    let similarities = Similarities::of(&vectors);
     for (i, row) in rows.iter_mut().enumerate() {
         let mut pressure = 0.0_f32;
         for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw).enumerate() {

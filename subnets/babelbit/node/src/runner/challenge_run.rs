@@ -1,23 +1,24 @@
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::SampleRate;
 use taonet_speech::{SampleFormat, Wav};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::connection::MinerConnection;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, replace};
 use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
-use super::memory::ReplyMemory;
-use super::player::{PlayFailure, PlayedReply, WallClock, play_utterance};
-use super::scorer::{References, ReplyScorer};
+use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
+use super::reply::ReplyError;
+use super::reply_scorer::{References, ReplyScorer};
 use super::settings::PlaySettings;
 use super::source::sha256;
-use super::sources::Sources;
+use super::source_store::SourceStore;
 use super::{Miner, RunError};
 
 mod batch;
@@ -26,6 +27,8 @@ use batch::Batches;
 
 /// Rows on their way from the players to the scorer. A player whose row finds no place waits before its next utterance.
 const WAITING_ROWS: usize = 1_024;
+/// Replies that are made into WAV files at a time: each is in memory as a whole meanwhile, twice.
+pub(super) const WRITERS: usize = 8;
 
 /// One challenge being played: every miner on its own, scoring beside it.
 pub(super) struct ChallengeRun {
@@ -36,14 +39,17 @@ pub(super) struct ChallengeRun {
     pub(super) observer: Arc<dyn RunObserver>,
     pub(super) play: PlaySettings,
     pub(super) references: Arc<References>,
-    pub(super) memory: ReplyMemory,
+    /// Where replies are kept that are too long for the memory.
+    pub(super) spool: PathBuf,
+    /// Turns to write a reply's file; [`WRITERS`] of them.
+    pub(super) writers: Semaphore,
 }
 
 impl ChallengeRun {
     /// Plays and scores what the ledger lacks. Dropping the future stops everything; a later run takes up from there.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<(), RunError> {
         let known = self.intact_rows().await?;
-        let sources = Arc::new(Sources::new(&self.challenge.utterances, &self.layout));
+        let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
@@ -98,7 +104,7 @@ impl ChallengeRun {
         miner: MinerKey,
         connection: &dyn MinerConnection,
         indices: &[u32],
-        sources: &Sources,
+        sources: &SourceStore,
         sender: &mpsc::Sender<ResultRow>,
     ) -> Result<(), RunError> {
         for &index in indices {
@@ -106,12 +112,13 @@ impl ChallengeRun {
                 Ok(source) => {
                     let uid = &self.challenge.challenge_uid;
                     let channels = source.channels;
-                    // Samples are kept at half the size that they arrive in.
-                    let mut lease = self.memory.lease(self.play.max_reply_bytes(channels) / 2);
-                    let played = play_utterance(connection, uid, &source, &self.play, &mut lease).await;
+                    let played = play_utterance(connection, uid, &source, &self.play, &self.spool).await;
                     drop(source);
                     match played {
                         Ok(reply) => self.keep(miner, index, channels, reply).await?,
+                        Err(PlayFailure { error: PlayError::Reply(ReplyError::Disk(kind)), .. }) => {
+                            return Err(RunError::File { path: self.spool.clone(), source: kind.into() });
+                        }
                         Err(failure) => failed(miner, index, failure),
                     }
                 }
@@ -142,10 +149,16 @@ impl ChallengeRun {
         channels: u16,
         reply: PlayedReply,
     ) -> Result<ResultRow, RunError> {
-        let _turn = self.memory.writer().await;
+        let _turn = self.writers.acquire().await;
         let path = self.layout.predicted(miner, index);
         let write = move || {
-            let PlayedReply { session_id, pcm, frames_in, timeline, wall } = reply;
+            let PlayedReply { session_id, pcm: mut spooled, frames_in, timeline, wall } = reply;
+            let mut pcm = Vec::new();
+            spooled
+                .rewind()
+                .and_then(|()| spooled.read_to_end(&mut pcm))
+                .map_err(|source| RunError::File { path: path.clone(), source })?;
+            drop(spooled);
             let frames = pcm.len() / (usize::from(SampleFormat::S16.width()) * usize::from(channels.max(1)));
             let wav = Wav::wrap(&pcm, SampleFormat::S16, channels, SampleRate::HZ_24K)?;
             drop(pcm);

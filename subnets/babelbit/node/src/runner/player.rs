@@ -1,3 +1,5 @@
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,27 +8,29 @@ use taonet_babelbit_core::protocol::{
     DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, PredictResponse, SAMPLE_RATE_HZ,
 };
 use taonet_babelbit_core::scoring::Timeline;
+use tempfile::SpooledTempFile;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::memory::ReplyLease;
 use super::reply::{ReplyAudio, ReplyError};
 use super::settings::{PlaySettings, answer_bytes};
 use super::source::Source;
 
 /// A reply that came to its end.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlayedReply {
+#[derive(Debug)]
+pub(super) struct PlayedReply {
     /// The session that the miner opened.
-    pub session_id: String,
-    /// Interleaved 16-bit samples, little-endian, at 24 kHz, on as many channels as the source has.
-    pub pcm: Vec<u8>,
+    pub(super) session_id: String,
+    /// Interleaved 16-bit samples, little-endian, at 24 kHz, on as many channels as the source has. It stands at its
+    /// end.
+    pub(super) pcm: SpooledTempFile,
     /// Frames sent.
-    pub frames_in: u32,
+    pub(super) frames_in: u32,
     /// When each part arrived, on the frame clock.
-    pub timeline: Timeline,
+    pub(super) timeline: Timeline,
     /// What a clock on the wall showed.
-    pub wall: WallClock,
+    pub(super) wall: WallClock,
 }
 
 /// Real time that a reply took, in seconds. Measured and shown; no score depends on it.
@@ -104,7 +108,7 @@ pub enum PlayError {
 /// Plays one utterance to one miner: opens a session, sends every frame, then asks for the rest until the reply ends.
 ///
 /// Frames go out as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
-/// future stops at once. A long reply may have to wait until `lease` lets it grow; no deadline counts that.
+/// future stops at once. A long reply is kept in the directory `spool`.
 ///
 /// # Errors
 /// [`PlayFailure`] when the miner misses a deadline, answers wrongly, or never ends its reply.
@@ -113,7 +117,7 @@ pub(super) async fn play_utterance(
     challenge_uid: &str,
     source: &Source,
     settings: &PlaySettings,
-    lease: &mut ReplyLease,
+    spool: &Path,
 ) -> Result<PlayedReply, PlayFailure> {
     let started = Instant::now();
     let mut session_id = None;
@@ -121,8 +125,8 @@ pub(super) async fn play_utterance(
     let result = match played {
         Ok(opened) => {
             session_id = Some(opened.to_string());
-            let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels));
-            Stream { miner, session_id: opened, settings, reply, lease, arrivals: Vec::new() }.run(source).await
+            let reply = ReplyAudio::new(source.channels, settings.max_reply_bytes(source.channels), spool);
+            Stream { miner, session_id: opened, settings, reply, arrivals: Vec::new() }.run(source).await
         }
         Err(error) => Err(error),
     };
@@ -189,12 +193,20 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
             return differs(field, got.to_string(), expected.to_string());
         }
     }
-    // The miner may name another cadence; ours counts.
+    // The miner may name another cadence or frame size; ours count.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
         return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
     }
     if response.frame_samples == 0 {
         return differs("frame_samples", "0".into(), "a positive number".into());
+    }
+    if (response.frame_rate_hz - request.frame_rate_hz).abs() > f64::EPSILON {
+        let frame_rate_hz = response.frame_rate_hz;
+        tracing::warn!(
+            frame_rate_hz,
+            utterance_id = request.utterance_id,
+            "the miner names another frame rate: it is ignored"
+        );
     }
     Ok(())
 }
@@ -205,14 +217,13 @@ struct Stream<'a> {
     session_id: Arc<str>,
     settings: &'a PlaySettings,
     reply: ReplyAudio,
-    lease: &'a mut ReplyLease,
     /// Frame and number of bytes of each answer that held sound.
     arrivals: Vec<(u64, u64)>,
 }
 
 /// A reply that came to its end.
 struct Ended {
-    pcm: Vec<u8>,
+    pcm: SpooledTempFile,
     frames_in: u32,
     timeline: Timeline,
     last_sent: Instant,
@@ -229,7 +240,7 @@ impl Stream<'_> {
             last_sent = Instant::now();
             let answer = self.ask(Arc::clone(frame), last, limit).await?;
             let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
-            if self.take(k as u64, &answer).await? {
+            if self.take(k as u64, answer).await? {
                 return self.finish(k as u32, k as u64, last_sent);
             }
         }
@@ -249,7 +260,7 @@ impl Stream<'_> {
             let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
             // The time that the runner itself takes is none of the miner's.
             let arrived = Instant::now();
-            if self.take(frames + request, &answer).await? {
+            if self.take(frames + request, answer).await? {
                 return Ok(frames + request);
             }
             deadline += arrived.elapsed();
@@ -279,7 +290,7 @@ impl Stream<'_> {
     }
 
     /// Takes the answer to frame `frame`; true when it ends the reply.
-    async fn take(&mut self, frame: u64, answer: &PredictResponse) -> Result<bool, PlayError> {
+    async fn take(&mut self, frame: u64, answer: PredictResponse) -> Result<bool, PlayError> {
         if answer.session_id != *self.session_id {
             return Err(PlayError::Session {
                 got: answer.session_id.chars().take(100).collect(),
@@ -287,12 +298,21 @@ impl Stream<'_> {
             });
         }
         self.reply.check_length(&answer.audio_b64)?;
-        self.lease.hold(self.reply.held_after(&answer.audio_b64)).await;
-        let bytes = self.reply.push(&answer.audio_b64, answer.n_bytes)?;
+        let PredictResponse { audio_b64, n_bytes, out_eos, .. } = answer;
+        let bytes = if self.reply.blocks(&audio_b64) {
+            let mut reply = std::mem::take(&mut self.reply);
+            let push = move || reply.push(&audio_b64, n_bytes).map(|bytes| (bytes, reply));
+            let pushed = spawn_blocking(push).await.unwrap_or(Err(ReplyError::Disk(io::ErrorKind::Other)));
+            let (bytes, reply) = pushed?;
+            self.reply = reply;
+            bytes
+        } else {
+            self.reply.push(&audio_b64, n_bytes)?
+        };
         if bytes > 0 {
             self.arrivals.push((frame, bytes as u64));
         }
-        Ok(answer.out_eos)
+        Ok(out_eos)
     }
 
     fn finish(self, frames_in: u32, eos_frame: u64, last_sent: Instant) -> Result<Ended, PlayError> {

@@ -1,8 +1,14 @@
+use std::io::{self, Write as _};
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taonet_babelbit_core::protocol::SAMPLE_BYTES;
 use taonet_speech::{SampleFormat, encode_pcm};
+use tempfile::SpooledTempFile;
 
+/// Most bytes of 16-bit samples that a reply holds in memory, 21 s on one channel; a longer one is on disk.
+const MAX_HELD_BYTES: usize = 1 << 20;
 /// Room for decoding that is kept between chunks: 4 frames.
 const MAX_SCRATCH_BYTES: usize = 64 << 10;
 
@@ -35,12 +41,17 @@ pub enum ReplyError {
         /// Channels of the utterance.
         channels: u16,
     },
+    /// The runner's own disk failed; the miner has no part in it.
+    #[error("a long reply cannot be kept on disk: {0}")]
+    Disk(io::ErrorKind),
 }
 
-/// The sound of a reply as it grows: checked, counted and kept as 16-bit samples, half of what arrives.
+/// The sound of a reply as it grows: checked, counted and kept as 16-bit samples, half of what arrives. Beyond
+/// [`MAX_HELD_BYTES`] they are kept in a file without a name, which is gone with the process: so replies of any number
+/// of miners need not wait for each other's memory.
 #[derive(Debug)]
 pub(super) struct ReplyAudio {
-    pcm: Vec<u8>,
+    pcm: SpooledTempFile,
     /// Bytes of a sample that the next chunk completes.
     rest: Vec<u8>,
     scratch: Vec<u8>,
@@ -49,9 +60,18 @@ pub(super) struct ReplyAudio {
     channels: u16,
 }
 
+/// A reply that takes nothing.
+impl Default for ReplyAudio {
+    fn default() -> Self {
+        Self::new(1, 0, Path::new(""))
+    }
+}
+
 impl ReplyAudio {
-    pub(super) fn new(channels: u16, limit: usize) -> Self {
-        Self { pcm: Vec::new(), rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
+    /// A reply of at most `limit` bytes as they arrive; `spool` is the directory that a long one is kept in.
+    pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
+        let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
+        Self { pcm, rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
     /// Refuses a chunk by its length alone: decoding would cost the memory that the limit protects.
@@ -60,6 +80,11 @@ impl ReplyAudio {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Whether [`Self::push`] of this chunk waits for the disk.
+    pub(super) fn blocks(&self, audio_b64: &str) -> bool {
+        !audio_b64.is_empty() && self.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_HELD_BYTES
     }
 
     /// Takes one chunk; gives its number of bytes.
@@ -80,7 +105,8 @@ impl ReplyAudio {
         }
         let (whole, rest) = chunk.as_chunks::<SAMPLE_BYTES>();
         let samples: Vec<f32> = whole.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
-        self.pcm.extend(encode_pcm(&samples, SampleFormat::S16));
+        let pcm = encode_pcm(&samples, SampleFormat::S16);
+        self.pcm.write_all(&pcm).map_err(|error| ReplyError::Disk(error.kind()))?;
         self.rest.extend_from_slice(rest);
         // Worth keeping for the small chunks that most miners send, not for a whole reply.
         if chunk.capacity() <= MAX_SCRATCH_BYTES {
@@ -94,13 +120,8 @@ impl ReplyAudio {
         self.limit.saturating_sub(self.bytes)
     }
 
-    /// Bytes that it would hold after this chunk.
-    pub(super) fn held_after(&self, audio_b64: &str) -> usize {
-        self.pcm.len() + audio_b64.len() / 4 * 3 / 2
-    }
-
-    /// The whole reply: interleaved 16-bit samples, little-endian.
-    pub(super) fn finish(self) -> Result<Vec<u8>, ReplyError> {
+    /// The whole reply: interleaved 16-bit samples, little-endian. It stands at its end.
+    pub(super) fn finish(self) -> Result<SpooledTempFile, ReplyError> {
         let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
         if self.bytes.is_multiple_of(frame) {
             Ok(self.pcm)
@@ -112,12 +133,21 @@ impl ReplyAudio {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Seek as _};
+
     use proptest::prelude::*;
 
     use super::*;
 
+    fn new(channels: u16, limit: usize) -> ReplyAudio {
+        ReplyAudio::new(channels, limit, &std::env::temp_dir())
+    }
+
     fn finished(reply: ReplyAudio) -> Vec<i16> {
-        reply.finish().unwrap().as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
+        let (mut pcm, mut bytes) = (reply.finish().unwrap(), Vec::new());
+        pcm.rewind().unwrap();
+        pcm.read_to_end(&mut bytes).unwrap();
+        bytes.as_chunks().0.iter().map(|sample| i16::from_le_bytes(*sample)).collect()
     }
 
     fn b64(samples: &[f32]) -> String {
@@ -126,7 +156,7 @@ mod tests {
 
     #[test]
     fn samples_become_16_bit() {
-        let mut reply = ReplyAudio::new(1, 1000);
+        let mut reply = new(1, 1000);
         let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         assert_eq!(reply.push(&b64(&samples), 36), Ok(36));
         assert_eq!(finished(reply), [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]);
@@ -134,23 +164,23 @@ mod tests {
 
     #[test]
     fn a_sample_may_span_chunks_but_the_reply_may_not_end_in_one() {
-        let mut reply = ReplyAudio::new(1, 100);
+        let mut reply = new(1, 100);
         reply.push(&STANDARD.encode([0, 0, 0]), 0).unwrap();
         reply.push("", 0).unwrap();
         reply.push(&STANDARD.encode([0x3f]), 1).unwrap();
         assert_eq!(finished(reply), [16383]);
 
-        let mut odd = ReplyAudio::new(1, 100);
+        let mut odd = new(1, 100);
         odd.push(&STANDARD.encode([0; 5]), 0).unwrap();
-        assert_eq!(odd.finish(), Err(ReplyError::Ragged { bytes: 5, channels: 1 }));
-        let mut half = ReplyAudio::new(2, 100);
+        assert_eq!(odd.finish().unwrap_err(), ReplyError::Ragged { bytes: 5, channels: 1 });
+        let mut half = new(2, 100);
         half.push(&b64(&[0.0; 3]), 0).unwrap();
-        assert_eq!(half.finish(), Err(ReplyError::Ragged { bytes: 12, channels: 2 }));
+        assert_eq!(half.finish().unwrap_err(), ReplyError::Ragged { bytes: 12, channels: 2 });
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let push = |text: &str, declared| ReplyAudio::new(1, 16).push(text, declared);
+        let push = |text: &str, declared| new(1, 16).push(text, declared);
         assert!(matches!(push("!!!!", 0), Err(ReplyError::Base64(_))));
         assert!(matches!(push("AAA", 0), Err(ReplyError::Base64(_))), "padding is required");
         assert!(matches!(push("AAAA AAAA", 0), Err(ReplyError::Base64(_))));
@@ -160,22 +190,47 @@ mod tests {
         assert_eq!(push(&"A".repeat(1 << 20), 0), Err(ReplyError::TooLong { limit: 16 }));
     }
 
+    #[test]
+    fn a_long_reply_is_kept_on_disk() {
+        let spool = tempfile::tempdir().unwrap();
+        let frame = b64(&[0.5; 1_920]);
+        let mut reply = ReplyAudio::new(1, 1 << 30, spool.path());
+        let mut frames = 0;
+        while !reply.blocks(&frame) {
+            reply.push(&frame, 0).unwrap();
+            frames += 1;
+        }
+        assert!(!reply.pcm.is_rolled() && !reply.blocks(""));
+        for _ in 0..10 {
+            assert!(reply.blocks(&frame));
+            reply.push(&frame, 0).unwrap();
+        }
+        assert!(reply.pcm.is_rolled());
+        // Nothing stays behind, however the process ends.
+        assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
+        assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
+
+        let mut nowhere = ReplyAudio::new(1, 1 << 30, &spool.path().join("missing"));
+        let error = nowhere.push(&b64(&vec![0.5; MAX_HELD_BYTES]), 0).unwrap_err();
+        assert_eq!(error, ReplyError::Disk(io::ErrorKind::NotFound));
+    }
+
     proptest! {
         #[test]
         fn chunking_never_changes_the_sound(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            let mut whole = ReplyAudio::new(1, 1000);
+            let mut whole = new(1, 1000);
             whole.push(&STANDARD.encode(&bytes), 0).unwrap();
-            let mut parts = ReplyAudio::new(1, 1000);
+            let mut parts = new(1, 1000);
             for part in bytes.chunks(cut) {
                 parts.push(&STANDARD.encode(part), part.len() as u64).unwrap();
             }
-            prop_assert_eq!(whole.finish(), parts.finish());
+            prop_assert_eq!(finished(whole), finished(parts));
         }
 
         #[test]
         fn no_text_panics(text in ".{0,60}", declared: u64) {
-            let _ = ReplyAudio::new(1, 16).push(&text, declared);
+            let _ = new(1, 16).push(&text, declared);
         }
     }
 }

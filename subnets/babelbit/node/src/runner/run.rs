@@ -5,20 +5,20 @@ use std::time::Instant;
 
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::Uid;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::artifacts::{MinerResult, write_status};
-use super::challenge_run::{ChallengeRun, by_miner};
+use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
 use super::connection::MinerConnection;
 use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, is_safe_name};
 use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
-use super::memory::ReplyMemory;
 use super::past_scores::PastScores;
+use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunReport};
-use super::scorer::{References, ReplyScorer};
 use super::settings::RunnerSettings;
 use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
@@ -136,7 +136,8 @@ impl Runner {
         started: Instant,
     ) -> Result<RunReport, RunError> {
         let finished = self.ledger.finished_miners(&challenge).await?;
-        let elsewhere = self.scored_elsewhere(&challenge, miners).await?;
+        let known: HashSet<_> = self.ledger.results(&challenge).await?.into_iter().map(|row| row.miner).collect();
+        let elsewhere = self.scored_elsewhere(&challenge, miners, &known).await?;
         let (todo, done): (Vec<_>, Vec<_>) =
             miners.iter().cloned().partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
         for miner in &done {
@@ -152,7 +153,8 @@ impl Runner {
             scorer: Arc::clone(&self.scorer),
             observer: Arc::clone(&observer),
             play: self.settings.play.clone(),
-            memory: ReplyMemory::default(),
+            spool: self.settings.paths.state.clone(),
+            writers: Semaphore::new(WRITERS),
         });
         if !todo.is_empty() {
             let sources = || challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok());
@@ -164,9 +166,12 @@ impl Runner {
                 miners: todo.len(),
                 resumed,
             });
+        }
+        // A miner that has left the list since an earlier run keeps what it earned: its replies are scored, too.
+        if !todo.is_empty() || !known.is_subset(&finished) {
             Arc::clone(&run).run(&todo).await?;
         }
-        let mut reports = self.write_files(&run, &todo).await?;
+        let mut reports = self.write_files(&run, &finished).await?;
         let names = |key: MinerKey| miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone());
         for report in &mut reports {
             report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
@@ -196,8 +201,8 @@ impl Runner {
         &self,
         challenge: &ChallengeRow,
         miners: &[Miner],
+        known: &HashSet<MinerKey>,
     ) -> Result<HashSet<MinerKey>, RunError> {
-        let known: HashSet<_> = self.ledger.results(challenge).await?.into_iter().map(|row| row.miner).collect();
         let scores = self.settings.paths.scores.clone();
         let (path, uid) = (scores.clone(), challenge.challenge_uid.clone());
         let past = spawn_blocking(move || PastScores::read(&scores, &uid))
@@ -208,20 +213,26 @@ impl Runner {
         Ok(strangers.filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key)).collect())
     }
 
-    /// Writes the files of the miners that were played, and the challenge's status; reports on every miner with rows.
-    async fn write_files(&self, run: &Arc<ChallengeRun>, played: &[Miner]) -> Result<Vec<MinerReport>, RunError> {
+    /// Writes the files of all miners with rows but the `finished` ones, whose files stand already, and the challenge's
+    /// status; reports on every miner with rows.
+    async fn write_files(
+        &self,
+        run: &Arc<ChallengeRun>,
+        finished: &HashSet<MinerKey>,
+    ) -> Result<Vec<MinerReport>, RunError> {
         let challenge = &run.challenge;
         let texts = Arc::new(run.reference_texts());
         let rules = self.settings.rules;
         let mut rows: Vec<(MinerKey, Vec<ResultRow>)> =
             by_miner(self.ledger.results(challenge).await?).into_iter().collect();
         rows.sort_by_key(|(miner, _)| *miner);
-        let played: HashSet<_> = played.iter().map(|miner| miner.key).collect();
         let observer = Arc::clone(&run.observer);
         let mut reports = Vec::new();
+        let mut written = false;
         for (miner, rows) in rows {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
-            let write = played.contains(&miner);
+            let write = !finished.contains(&miner);
+            let is_whole = rows.len() == challenge.utterances.len();
             let job = move || {
                 let challenge = &*run.challenge;
                 let result = MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };
@@ -232,8 +243,9 @@ impl Runner {
             };
             let report = spawn_blocking(job).await.map_err(RunError::Task)??;
             if write {
-                // A part of a challenge is written, too, but its miners stay open for the rest.
-                if challenge.error.is_none() {
+                written = true;
+                // A part is written, too, but the miner stays open for the rest.
+                if challenge.error.is_none() && is_whole {
                     self.ledger.finish_miner(challenge, miner).await?;
                 }
                 observer.observe(RunEvent::Written { miner: miner.uid, score: report.score });
@@ -241,7 +253,7 @@ impl Runner {
             reports.push(report);
         }
         // An earlier run may have been killed between the last miner's files and this.
-        let open = challenge.state == ChallengeState::Playing || !played.is_empty();
+        let open = challenge.state == ChallengeState::Playing || written;
         if challenge.error.is_none() && open && !reports.is_empty() {
             let run = Arc::clone(run);
             let scores: Vec<f64> = reports.iter().map(|report| report.score).collect();

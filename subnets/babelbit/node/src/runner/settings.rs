@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use taonet_babelbit_core::Rules;
@@ -16,6 +16,18 @@ pub struct RunPaths {
     pub status: PathBuf,
     /// The ledger, `runner.sqlite`. One runner at a time works on a state directory.
     pub state: PathBuf,
+}
+
+impl RunPaths {
+    /// Everything below one directory.
+    pub fn below(directory: &Path) -> Self {
+        Self {
+            logs: directory.join("logs"),
+            scores: directory.join("scores"),
+            status: directory.join("challenge_status"),
+            state: directory.join("state"),
+        }
+    }
 }
 
 /// How a run goes about its work.

@@ -15,7 +15,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{SampleFormat, Wav};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::scorer::ReplyScorer;
+use super::reply_scorer::ReplyScorer;
 use super::source::Source;
 use crate::scorer::Candidate;
 
@@ -146,6 +146,8 @@ impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
 
     fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let is_on_disk = |candidate: &Candidate| candidate.wav.as_ref().is_some_and(|wav| wav.in_memory().is_none());
+        assert!(candidates.iter().all(is_on_disk), "hundreds of replies do not fit into memory");
         let score = |candidate: &Candidate| {
             let (score, text) = match reference {
                 Ok(reference) => (reference.text.parse().unwrap_or(1.0), reference.text.as_str()),

@@ -1,5 +1,7 @@
-use std::fmt;
+use std::borrow::Cow;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::{fmt, io};
 
 use sha2::{Digest, Sha256};
 use taonet_babelbit_core::scoring::{ScoreError, Timeline, Timing};
@@ -35,34 +37,60 @@ impl fmt::Debug for AudioHash {
     }
 }
 
-/// A WAV file in memory. Cheap to clone; the hash is computed at most once.
+/// A WAV file in memory or on disk. Cheap to clone; the hash is computed at most once.
 #[derive(Debug, Clone)]
-pub struct Audio {
-    bytes: Arc<[u8]>,
-    hash: Arc<OnceLock<AudioHash>>,
+pub struct Audio(Arc<Source>);
+
+#[derive(Debug)]
+enum Source {
+    Memory { bytes: Vec<u8>, hash: OnceLock<AudioHash> },
+    Disk { path: PathBuf, hash: AudioHash },
 }
 
 impl Audio {
-    /// The bytes of the file.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// A file with a known hash. It is read when it is recognised, and not before.
+    pub fn on_disk(path: PathBuf, hash: AudioHash) -> Self {
+        Self(Arc::new(Source::Disk { path, hash }))
+    }
+
+    /// The bytes of a file that is in memory.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        match &*self.0 {
+            Source::Memory { bytes, .. } => Some(bytes),
+            Source::Disk { .. } => None,
+        }
+    }
+
+    /// The bytes of the file, from disk where it is there.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or has another hash by now: a transcript must not be kept under a wrong one.
+    pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
+        match &*self.0 {
+            Source::Memory { bytes, .. } => Ok(bytes.into()),
+            Source::Disk { path, hash } => {
+                let bytes = std::fs::read(path)?;
+                if AudioHash::of(&bytes) == *hash {
+                    Ok(bytes.into())
+                } else {
+                    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} was changed", path.display())))
+                }
+            }
+        }
     }
 
     /// SHA-256 of the file.
     pub fn hash(&self) -> AudioHash {
-        *self.hash.get_or_init(|| AudioHash::of(&self.bytes))
-    }
-}
-
-impl From<Arc<[u8]>> for Audio {
-    fn from(bytes: Arc<[u8]>) -> Self {
-        Self { bytes, hash: Arc::default() }
+        match &*self.0 {
+            Source::Memory { bytes, hash } => *hash.get_or_init(|| AudioHash::of(bytes)),
+            Source::Disk { hash, .. } => *hash,
+        }
     }
 }
 
 impl From<Vec<u8>> for Audio {
     fn from(bytes: Vec<u8>) -> Self {
-        Arc::<[u8]>::from(bytes).into()
+        Self(Arc::new(Source::Memory { bytes, hash: OnceLock::new() }))
     }
 }
 
@@ -71,7 +99,7 @@ impl From<Vec<u8>> for Audio {
 pub struct Candidate {
     /// The reply as a WAV file; none where nothing was said or only a transcript is at hand.
     pub wav: Option<Audio>,
-    /// Length of the reply where there is no WAV file.
+    /// Length of the reply where there is no WAV file in memory.
     pub duration: Option<Seconds>,
     /// When the pieces of the reply came.
     pub timeline: Timeline,
@@ -86,7 +114,7 @@ pub struct Candidate {
 impl Candidate {
     /// The times that the score is computed from, and what is wrong with the WAV file, if anything.
     pub(super) fn timing(&self) -> (Timing, Option<ScoreError>) {
-        let (duration, error) = match self.wav.as_ref().map(|wav| WavHeader::read(wav.bytes())) {
+        let (duration, error) = match self.wav.as_ref().and_then(Audio::in_memory).map(WavHeader::read) {
             Some(Ok(header)) => (header.duration(), None),
             Some(Err(error)) => (Seconds::ZERO, Some(wav_error(&error))),
             None => (self.duration.unwrap_or_default(), None),

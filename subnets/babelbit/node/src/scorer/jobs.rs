@@ -89,7 +89,9 @@ impl Jobs {
 /// Recognises a WAV file; a panic of the engine is an error like any other.
 pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
-        let wav = Wav::decode(audio.bytes()).map_err(|error| wav_error(&error))?;
+        let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
+        let wav = Wav::decode(&file).map_err(|error| wav_error(&error))?;
+        drop(file);
         if wav.pcm.frames() == 0 {
             return Err(ScoreError::NoAudio);
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -260,6 +261,33 @@ fn sound_that_is_no_number_counts_as_silence() {
     let result = &score(&scorer(&recognizer, true), &[candidate(Some(file), 50)])[0];
     assert_eq!(result.failed_gates(), [Gate::NoSpeech]);
     assert_eq!(result.predicted_duration_sec, 1.0);
+}
+
+#[test]
+fn a_file_is_read_when_it_is_recognised_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = wav(10, 2.0);
+    let path = folder.path().join("reply.wav");
+    std::fs::write(&path, &file).unwrap();
+    let on_disk = |path: &Path, eos_frame| Candidate {
+        wav: Some(Audio::on_disk(path.to_owned(), AudioHash::of(&file))),
+        duration: Some(Seconds::new(2.0).unwrap()),
+        ..candidate(None, eos_frame)
+    };
+    let recognizer = Script::new("script", &[GOOD]);
+    let scorer = scorer(&recognizer, true);
+    // A gate decides, then recognition, then the cache.
+    let missing = folder.path().join("missing.wav");
+    assert_eq!(score(&scorer, &[on_disk(&missing, 90)])[0].gate, Some(Gate::TooLate));
+    let changed = folder.path().join("changed.wav");
+    std::fs::write(&changed, wav(20, 2.0)).unwrap();
+    for path in [&missing, &changed] {
+        let lost = &score(&scorer, &[on_disk(path, 50)])[0];
+        assert!(lost.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")), "{lost:?}");
+    }
+    let found = score(&scorer, &[on_disk(&path, 50)]);
+    assert_eq!(found, score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)]));
+    assert_eq!(found, score(&scorer, &[on_disk(&missing, 50)]));
 }
 
 #[test]

@@ -167,6 +167,26 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
     }
 }
 
+/// vector of the reply · words a second over the reference's 2 · what the result shows
+#[test]
+fn gates_compare_what_is_not_rounded() {
+    let just_below: &[f32] = &[0.65, 0.76];
+    for (case, vector, ratio, accuracy, shown, gates) in [
+        ("0.65 in 32 bits lies below 0.65", just_below, 1.0, 0.65, 1.0, &[Gate::Accuracy][..]),
+        ("0.2996 is not 0.3", SAME, 0.2996, 1.0, 0.3, &[Gate::Rate]),
+        ("1.3004 is not 1.3", SAME, 1.3004, 1.0, 1.3, &[Gate::Rate]),
+        ("0.3004 is enough", SAME, 0.3004, 1.0, 0.3, &[]),
+        ("1.2996 is not too much", SAME, 1.2996, 1.0, 1.3, &[]),
+    ] {
+        let transcript = transcript("it is all done", 4.0 / (2.0 * ratio), "en");
+        let result = score(&heard(&transcript, vector, 4.0), Rules::Reference);
+        assert_eq!(result.failed_gates(), gates, "{case}");
+        assert_eq!(result.score, if gates.is_empty() { 1.0 } else { 0.0 }, "{case}");
+        let result = json_of(&result);
+        assert_eq!((&result["accuracy"], &result["speech_rate"]["ratio"]), (&json!(accuracy), &json!(shown)), "{case}");
+    }
+}
+
 #[test]
 fn a_reply_that_is_too_late_is_not_heard() {
     let reply = Reply { timing: timing(2.0, 6.0, 4.0), evidence: Evidence::TooLate, vector: &[] };

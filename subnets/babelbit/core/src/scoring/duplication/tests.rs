@@ -18,7 +18,7 @@ fn vectors(count: usize, cosine: f64) -> Vec<Vec<f32>> {
 
 fn run(raw: &[f64], cosine: f64, options: &ScoreOptions) -> Vec<Duplication> {
     let vectors = vectors(raw.len(), cosine);
-    duplication(raw, &vectors.iter().map(Vec::as_slice).collect::<Vec<_>>(), options)
+    duplication(&raw.iter().copied().zip(vectors.iter().map(Vec::as_slice)).collect::<Vec<_>>(), options)
 }
 
 fn assert_near(found: impl Iterator<Item = f32>, expected: &[f64], case: &str) {
@@ -82,15 +82,15 @@ fn the_nearest_peer_is_reported() {
 fn strange_vectors_are_like_no_other() {
     let good = [0.6_f32, 0.8];
     for strange in [&[][..], &[0.0, 0.0], &[1.0], &[f32::NAN, f32::INFINITY], &[f32::MAX, f32::MAX]] {
-        let rows = duplication(&[1.0, 1.0], &[&good, strange], &ScoreOptions::default());
+        let rows = duplication(&[(1.0, &good), (1.0, strange)], &ScoreOptions::default());
         assert_eq!(rows[0].final_score, 1.0, "{strange:?}");
     }
-    assert_eq!(duplication(&[1.0, 1.0], &[&[], &[]], &ScoreOptions::default())[1].final_score, 1.0);
+    assert_eq!(duplication(&[(1.0, &[]), (1.0, &[])], &ScoreOptions::default())[1].final_score, 1.0);
 }
 
 #[test]
 fn longer_vectors_point_the_same_way() {
-    let rows = duplication(&[1.0, 1.0], &[&[3.0, 4.0], &[0.6, 0.8]], &ScoreOptions::default());
+    let rows = duplication(&[(1.0, &[3.0, 4.0]), (1.0, &[0.6, 0.8])], &ScoreOptions::default());
     assert_near(rows.iter().map(|row| row.final_score), &[0.707_107; 2], "scaled");
 }
 

@@ -8,13 +8,13 @@ use super::ChallengeRun;
 use crate::runner::RunError;
 use crate::runner::events::RunEvent;
 use crate::runner::ledger::{MinerKey, ResultRow, StoredScore};
-use crate::runner::scorer::read_candidate;
+use crate::runner::reply_scorer::find_candidate;
 use crate::scorer::Candidate;
 
 /// Scores utterance after utterance, each as soon as every miner has replied to it or failed.
 ///
-/// Only the replies to the utterance that is next are held in memory: they are handed to the scorer as they come in.
-/// Replies to later ones wait on disk, however far a fast miner is ahead of a slow one.
+/// Replies to the utterance that is next are handed to the scorer as they come in, those to later ones wait, however
+/// far a fast miner is ahead of a slow one. Their sound is on disk all the while.
 pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
@@ -78,8 +78,8 @@ impl Batches {
         let miner = row.miner;
         let prepare = move || {
             let path = run.layout.predicted(row.miner, row.utterance_index);
-            let candidate =
-                read_candidate(&row, &path, source_sec, channels).map_err(|source| RunError::File { path, source })?;
+            let candidate = find_candidate(&row, path.clone(), source_sec, channels)
+                .map_err(|source| RunError::File { path, source })?;
             run.scorer.prepare(&candidate);
             Ok::<_, RunError>(candidate)
         };
@@ -105,7 +105,7 @@ impl Batches {
         let read = move || {
             let read = |row: ResultRow| {
                 let path = layout.predicted(row.miner, row.utterance_index);
-                read_candidate(&row, &path, source_sec, channels)
+                find_candidate(&row, path.clone(), source_sec, channels)
                     .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a scored reply is gone"))
                     .ok()
                     .map(|candidate| (row.miner, candidate))

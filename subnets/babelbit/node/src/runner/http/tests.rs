@@ -15,9 +15,13 @@ const LIMIT: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn connect(address: &str) -> HttpMiner {
+    connect_from("1.2.3.4", address)
+}
+
+fn connect_from(external_ip: &str, address: &str) -> HttpMiner {
     let keypair = Keypair::from_uri("//Alice").unwrap();
     let config = ClientConfig { max_response_bytes: LIMIT, ..ClientConfig::default() };
-    let client = SignedClient::new(Signer::new(keypair, "1.2.3.4", BabelbitScheme::axon()), config).unwrap();
+    let client = SignedClient::new(Signer::new(keypair, external_ip, BabelbitScheme::axon()), config).unwrap();
     let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
     let miner = MinerEntry {
         uid: Uid(1),
@@ -101,6 +105,19 @@ async fn answers_that_are_none_have_the_texts_of_the_record() {
     }
     let garbage = answer(ResponseTemplate::new(200).set_body_string("<html>")).await.unwrap_err();
     assert!(garbage.to_string().starts_with("parse:expected value"), "{garbage}");
+}
+
+#[tokio::test]
+async fn fields_that_may_be_missing_have_defaults() {
+    let found = answer(ResponseTemplate::new(200).set_body_json(json!({"session_id": "s1"}))).await.unwrap();
+    assert_eq!((found.out_eos, found.audio_b64.as_str(), found.n_bytes), (false, "", 0));
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_signed() {
+    let error = connect_from("not\na header", "127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
+    let expected = "validator_identity_error:value of header bt_header_dendrite_ip cannot be sent";
+    assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 // Times come from a paused clock and are exact.
 #![allow(clippy::float_cmp)]
 
+use std::io::{Read as _, Seek as _, Write};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
-use crate::runner::memory::ReplyMemory;
 use crate::runner::testing::{Asked, ScriptedMiner, Step, source, wav};
 
 const MS: Duration = Duration::from_millis(1);
@@ -14,7 +15,14 @@ fn settings() -> PlaySettings {
 }
 
 async fn play(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> Result<PlayedReply, PlayFailure> {
-    play_utterance(miner, "c", &source(0, frames), settings, &mut ReplyMemory::default().lease(0)).await
+    play_utterance(miner, "c", &source(0, frames), settings, &std::env::temp_dir()).await
+}
+
+fn sound(reply: PlayedReply) -> Vec<u8> {
+    let (mut pcm, mut bytes) = (reply.pcm, Vec::new());
+    pcm.rewind().unwrap();
+    pcm.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) -> String {
@@ -30,7 +38,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
         Ok(Duration::ZERO)
     });
     let source = Source::from_wav(0, "c:0".into(), "fr".into(), &wav(1_920, 12_000)).unwrap();
-    let reply = play_utterance(&miner, "c", &source, &settings(), &mut ReplyMemory::default().lease(0)).await.unwrap();
+    let reply = play_utterance(&miner, "c", &source, &settings(), &std::env::temp_dir()).await.unwrap();
     let asked = miner.asked();
     let Asked::Init { request, timeout } = &asked[0] else { panic!("{asked:?}") };
     assert_eq!(*timeout, Duration::from_mins(10));
@@ -52,14 +60,14 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
         [Asked::Predict { bytes: 7_680, in_eos: false }, Asked::Predict { bytes: 7_680, in_eos: true }]
     );
     assert_eq!(reply.timeline, Timeline::new(vec![(1, 40), (2, 40)], 2));
-    assert_eq!((reply.frames_in, reply.pcm.len()), (2, 40));
     assert_eq!(reply.session_id, "session of c:0");
+    assert_eq!((reply.frames_in, sound(reply).len()), (2, 40));
 }
 
 #[tokio::test(start_paused = true)]
 async fn later_utterances_open_with_the_short_deadline() {
     let miner = ScriptedMiner::silent();
-    play_utterance(&miner, "c", &source(1, 1), &settings(), &mut ReplyMemory::default().lease(0)).await.unwrap();
+    play_utterance(&miner, "c", &source(1, 1), &settings(), &std::env::temp_dir()).await.unwrap();
     assert!(matches!(miner.asked()[0], Asked::Init { timeout, .. } if timeout == Duration::from_secs(10)));
 }
 
@@ -164,6 +172,8 @@ async fn what_a_miner_opens_is_checked() {
         (|r| r.dtype = "int16".into(), "init response has dtype \"int16\", expected \"float32le\""),
         (|r| r.sample_rate_hz = 16_000, "init response has sample_rate_hz 16000, expected 24000"),
         (|r| r.channels = 2, "init response has channels 2, expected 1"),
+        (|r| r.frame_rate_hz = 0.0, "init response has frame_rate_hz 0, expected a positive number"),
+        (|r| r.frame_rate_hz = -12.5, "init response has frame_rate_hz -12.5, expected a positive number"),
         (|r| r.frame_rate_hz = f64::NAN, "init response has frame_rate_hz NaN, expected a positive number"),
         (|r| r.frame_samples = 0, "init response has frame_samples 0, expected a positive number"),
     ] {
@@ -173,6 +183,48 @@ async fn what_a_miner_opens_is_checked() {
         });
         assert_eq!(error(&miner, 1, &settings()).await, message);
         assert_eq!(miner.predicts(), 0);
+    }
+}
+
+/// What a test's thread logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the miner says · whether that is worth a warning
+#[tokio::test(start_paused = true)]
+async fn what_does_not_matter_is_ignored() {
+    type Change = fn(&mut InitResponse);
+    for (change, warns) in [
+        ((|_| {}) as Change, false),
+        (|r| r.language = None, false),
+        (|r| r.language = Some("xx".into()), false),
+        (|r| r.miner_id = Some("somebody".into()), false),
+        (|r| r.frame_samples = 480, false),
+        (|r| r.frame_rate_hz = 50.0, true),
+    ] {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let miner = ScriptedMiner::silent().with_init(move |_, response| {
+            change(response);
+            Ok(Duration::ZERO)
+        });
+        play(&miner, 2, &settings()).await.unwrap();
+        drop(guard);
+        assert_eq!(miner.predicts(), 2);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.contains("WARN") && log.contains("frame_rate_hz=50"), warns, "{log}");
     }
 }
 
@@ -215,7 +267,7 @@ async fn nan_becomes_silence() {
     use base64::Engine as _;
     let nan = base64::engine::general_purpose::STANDARD.encode(f32::NAN.to_le_bytes().repeat(3));
     let miner = ScriptedMiner::new(move |_, _| Step::text(nan.clone(), true));
-    assert_eq!(play(&miner, 1, &settings()).await.unwrap().pcm, [0; 6]);
+    assert_eq!(sound(play(&miner, 1, &settings()).await.unwrap()), [0; 6]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 
 use super::*;
 use crate::engine_client::Reference;
-use crate::runner::connection::CallError;
+use crate::runner::connection::{CallError, PredictCall};
 use crate::runner::settings::RunPaths;
 use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
 use crate::scorer::Candidate;
@@ -41,12 +41,7 @@ fn challenge(texts: &[&str]) -> PrefetchedChallenge {
 }
 
 fn settings(directory: &Path) -> RunnerSettings {
-    RunnerSettings::new(RunPaths {
-        logs: directory.join("logs"),
-        scores: directory.join("scores"),
-        status: directory.join("status"),
-        state: directory.join("state"),
-    })
+    RunnerSettings::new(RunPaths::below(directory))
 }
 
 async fn runner(directory: &Path) -> Runner {
@@ -205,7 +200,7 @@ async fn a_run_writes_every_file_in_its_layout() {
         names(&directory.join("scores")).iter().map(|name| name[name.len() - 20..].to_owned()).collect();
     assert_eq!(stamps[0], stamps[1]);
 
-    let status = read(&directory.join("status/challenge-1__main.json"));
+    let status = read(&directory.join("challenge_status/challenge-1__main.json"));
     #[rustfmt::skip]
     assert_eq!(keys(&status), [
         "challenge_uid", "challenge_type", "processed_at", "miner_count", "total_dialogues", "mean_score", "metadata",
@@ -275,6 +270,36 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
 }
 
 #[tokio::test]
+async fn a_long_reply_waits_for_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    // 25 s of sound in the first answer; then one of them says no more.
+    let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
+    let slow =
+        ScriptedMiner::new(move |k, call| long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX }));
+    let quick = ScriptedMiner::new(move |k, call| {
+        // The other one has begun by now.
+        long(k, call).after(if k == 1 { Duration::from_millis(100) } else { Duration::ZERO })
+    });
+    let mut settings = settings(directory.path());
+    settings.play.chunk_timeout = Duration::from_secs(1);
+    settings.play.max_reply = Duration::from_hours(2);
+    let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let observer = move |event: RunEvent| match event {
+        RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => seen.lock().unwrap().push(miner.0),
+        _ => {}
+    };
+    let miners = [miner(1, &Arc::new(slow)), miner(2, &Arc::new(quick))];
+    let report = runner.play(challenge(&["0.5"]), &miners, Arc::new(observer)).await.unwrap();
+    assert_eq!(*events.lock().unwrap(), [2, 1]);
+    assert!(report.miners[1].completed && !report.miners[0].completed);
+    // The whole reply is in its file, although it was never in memory as a whole.
+    let reply = std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
+    assert_eq!(taonet_speech::WavHeader::read(&reply).unwrap().frames, 600_000);
+}
+
+#[tokio::test]
 async fn an_utterance_that_cannot_be_played_costs_only_itself() {
     let directory = tempfile::tempdir().unwrap();
     let mut challenge = challenge(&["0.5", "0.5", "0.5"]);
@@ -308,7 +333,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
         (&json!(0.2), &json!(false), &json!(error))
     );
     assert_eq!(run["utterances"][0]["completed"], json!(true));
-    assert_eq!(names(&directory.join("status")), [""; 0]);
+    assert_eq!(names(&directory.join("challenge_status")), [""; 0]);
 
     // The whole challenge: only the rest is played, and the same files are written again.
     let report = runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
@@ -319,7 +344,7 @@ async fn a_part_of_a_challenge_is_scored_and_can_be_completed() {
         (&score["challenge_mean_U"], &score["completed"], score.get("error")),
         (&json!(0.4), &json!(true), None)
     );
-    assert_eq!(names(&directory.join("status")), ["challenge-1__main.json"]);
+    assert_eq!(names(&directory.join("challenge_status")), ["challenge-1__main.json"]);
 }
 
 #[tokio::test]

@@ -32,6 +32,23 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
     found
 }
 
+/// Plays the three utterances until an event for which `stop` holds, then drops the run.
+async fn play_until(directory: &Path, miners: &[Miner], stop: impl FnMut(&RunEvent) -> bool + Send + 'static) {
+    let (sender, mut stopped) = tokio::sync::mpsc::unbounded_channel();
+    let stop = Mutex::new(stop);
+    let observer = move |event: RunEvent| {
+        if (stop.lock().unwrap())(&event) {
+            let _ = sender.send(());
+        }
+    };
+    let runner = runner(directory).await;
+    tokio::select! {
+        biased;
+        _ = stopped.recv() => {}
+        _ = runner.play(three(), miners, Arc::new(observer)) => {}
+    }
+}
+
 #[tokio::test]
 async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetition() {
     let whole = tempfile::tempdir().unwrap();
@@ -49,23 +66,12 @@ async fn a_run_that_is_cut_off_at_any_event_is_completed_without_loss_or_repetit
         let directory = tempfile::tempdir().unwrap();
         let scripts = [parrot(), parrot()];
         let miners = [miner(1, &scripts[0]), miner(2, &scripts[1])];
-        let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
-        let counter = Mutex::new(0);
-        let observer = move |_: RunEvent| {
-            let mut count = counter.lock().unwrap();
-            *count += 1;
-            if *count == cut {
-                let _ = stop.send(());
-            }
+        let mut count = 0;
+        let stop = move |_: &RunEvent| {
+            count += 1;
+            count == cut
         };
-        {
-            let first = runner(directory.path()).await;
-            tokio::select! {
-                biased;
-                _ = stopped.recv() => {}
-                _ = first.play(three(), &miners, Arc::new(observer)) => {}
-            }
-        }
+        play_until(directory.path(), &miners, stop).await;
         let before = scripts.iter().map(|script| script.inits()).sum::<usize>();
         let second = runner(directory.path()).await;
         let report = second.play(three(), &miners, Arc::new(())).await.unwrap();
@@ -148,22 +154,9 @@ async fn score_files_of_other_programs_count() {
 async fn a_damaged_reply_is_played_again() {
     let directory = tempfile::tempdir().unwrap();
     let script = parrot();
-    let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
     let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
     let miners = [miner(1, &script), miner(2, &dead)];
-    let observer = move |event: RunEvent| {
-        if matches!(event, RunEvent::Played { utterance_index: 2, .. }) {
-            let _ = stop.send(());
-        }
-    };
-    {
-        let first = runner(directory.path()).await;
-        tokio::select! {
-            biased;
-            _ = stopped.recv() => {}
-            _ = first.play(three(), &miners, Arc::new(observer)) => {}
-        }
-    }
+    play_until(directory.path(), &miners, |event| matches!(event, RunEvent::Played { utterance_index: 2, .. })).await;
     let reply = miner_directory(directory.path(), 1).join("predicted/utt_0001.wav");
     std::fs::write(&reply, "torn").unwrap();
     let second = runner(directory.path()).await;
@@ -178,4 +171,51 @@ async fn two_runners_do_not_share_a_directory() {
     let _first = runner(directory.path()).await;
     let second = Runner::open(settings(directory.path()), "en", Arc::new(TextScorer)).await;
     assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is working in ")));
+}
+
+/// Whether the other miner has its files already, and whether the one that leaves has played everything.
+#[tokio::test]
+async fn a_miner_that_left_the_list_keeps_what_it_earned() {
+    for (other_is_done, whole) in [(false, true), (false, false), (true, true), (true, false)] {
+        let case = format!("other is done: {other_is_done}, whole: {whole}");
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let other = parrot();
+        if other_is_done {
+            runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
+        }
+        // Hangs when it is asked for more than it is to play, so that the run is cut off at the same place each time.
+        let rows: usize = if whole { 3 } else { 1 };
+        let leaver = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
+            Ok(if request.utterance_id == format!("challenge-1:{rows}") { Duration::MAX } else { Duration::ZERO })
+        });
+        let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
+        let last = rows as u32 - 1;
+        let stop = move |event: &RunEvent| matches!(event, RunEvent::Played { miner: Uid(1), utterance_index, .. } if *utterance_index == last);
+        play_until(
+            directory,
+            &[miner(1, &Arc::new(leaver)), miner(2, if other_is_done { &other } else { &dead })],
+            stop,
+        )
+        .await;
+        assert_eq!(names(&miner_directory(directory, 1)), ["predicted"], "{case}");
+
+        let report = runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
+        let scores: Vec<_> = report.miners.iter().map(|miner| miner.score).collect();
+        assert!((scores[0] - if whole { 0.5 } else { 0.2 }).abs() < 1e-12, "{case}: {scores:?}");
+        let log = read(&miner_directory(directory, 1).join("run.json"));
+        assert_eq!(log["utterances"].as_array().unwrap().len(), rows, "{case}");
+        assert_eq!(log["completed"], json!(whole), "{case}");
+        assert_eq!(score_files(directory, 1).1["completed"], json!(whole), "{case}");
+        let status = read(&directory.join("challenge_status/challenge-1__main.json"));
+        assert_eq!(status["miner_count"], json!(2), "{case}");
+
+        // Should it come back, it plays what it lacks.
+        let back = parrot();
+        let runner = runner(directory).await;
+        let report = runner.play(three(), &[miner(1, &back), miner(2, &other)], Arc::new(())).await.unwrap();
+        assert_eq!(back.inits(), 3 - rows, "{case}");
+        assert!((report.miners[0].score - 0.5).abs() < 1e-12, "{case}");
+        assert_eq!(score_files(directory, 1).1["completed"], json!(true), "{case}");
+    }
 }

@@ -1,11 +1,11 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
-use taonet_primitives::Seconds;
+use taonet_primitives::{SampleRate, Seconds};
 
 use super::ledger::{ChallengeRow, ResultRow};
-use crate::scorer::{BatchScorer, Candidate};
+use crate::scorer::{Audio, AudioHash, BatchScorer, Candidate};
 
 /// What scores the replies to an utterance. [`BatchScorer`] in production.
 pub trait ReplyScorer: Send + Sync {
@@ -65,16 +65,21 @@ impl References {
     }
 }
 
-/// A complete reply, read back from its file.
-pub(super) fn read_candidate(
+/// A complete reply, whose sound stays in its file until it is recognised.
+///
+/// # Errors
+/// When the file is gone, or the row names no hash.
+pub(super) fn find_candidate(
     row: &ResultRow,
-    path: &Path,
+    path: PathBuf,
     source_sec: f64,
     channels: u16,
 ) -> std::io::Result<Candidate> {
+    std::fs::metadata(&path)?;
+    let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex).ok_or(std::io::ErrorKind::InvalidData)?;
     Ok(Candidate {
-        wav: Some(std::fs::read(path)?.into()),
-        duration: None,
+        wav: Some(Audio::on_disk(path, hash)),
+        duration: Some(Seconds::of_frames(usize::try_from(row.reply.frames).unwrap_or(usize::MAX), SampleRate::HZ_24K)),
         timeline: row.reply.timeline.clone(),
         channels,
         source_duration: Seconds::new(source_sec).unwrap_or_default(),
