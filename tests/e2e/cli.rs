@@ -79,6 +79,17 @@ fn settings_are_shown_with_their_origin() {
     assert_eq!(shown["warnings"], json!([]));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_text_hinders_nobody() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let broken = std::ffi::OsStr::from_bytes(b"/\xff");
+    let show = |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
+    assert_eq!(document(&show("X"))["warnings"], json!([]));
+    let error = refusal(&show("BB_MODELS_DIR"), 2);
+    assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
+}
+
 #[test]
 fn unknown_settings_are_told() {
     let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));

@@ -8,6 +8,7 @@ mod network;
 mod value;
 mod variables;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -102,15 +103,29 @@ impl Config {
 
     /// Reads the configuration from `(name, value)` pairs; `home` is the user's home directory.
     ///
-    /// Blank values count as unset.
+    /// Blank values count as unset. What is not UTF-8 matters only as the value of a setting.
     ///
     /// # Errors
     /// [`ConfigError`] lists every variable whose value does not fit, with the value and what was expected.
     pub fn from_variables(
-        pairs: impl IntoIterator<Item = (String, String)>,
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
         home: Option<&Path>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let set: Vec<(String, String)> = pairs.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
+        let mut set: Vec<(String, String)> = Vec::new();
+        let mut problems = Vec::new();
+        for (name, value) in pairs {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) if value.trim().is_empty() => {}
+                Err(value) if variables().iter().any(|known| known.name == name && known.apply.is_some()) => {
+                    let value = value.to_string_lossy().into_owned();
+                    problems.push(Problem { name, value, expected: "text in UTF-8" });
+                }
+                Ok(value) => set.push((name, value)),
+                // Nobody reads the value; the name may be worth a warning.
+                Err(_) => set.push((name, String::new())),
+            }
+        }
         let cache_dir = set
             .iter()
             .find(|(name, _)| name == "BABELBIT_CACHE_DIR")
@@ -119,7 +134,6 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
         let mut config = Self::defaults(&cache_dir);
         let mut warnings = Vec::new();
-        let mut problems = Vec::new();
         for (name, value) in &set {
             match variables().iter().find(|variable| variable.name == name) {
                 Some(Variable { apply: Some(apply), .. }) => {

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     Config::from_variables(pairs, Some(Path::new("/home/v")))
 }
 
@@ -64,6 +64,22 @@ fn unknown_and_unused_names_warn() {
             "BB_ZZZZZZZZ is set, but no such setting exists",
         ]
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_text_matters_in_settings_only() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let broken = || OsString::from_vec(vec![b'/', 0xff]);
+    let read = |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
+    for name in [OsString::from("X"), broken()] {
+        assert_eq!(read(name).unwrap().1, []);
+    }
+    assert_eq!(read("BB_COLOUR".into()).unwrap().1, [Warning::Unknown("BB_COLOUR".to_owned())]);
+    for name in ["BB_MODELS_DIR", "BABELBIT_CACHE_DIR"] {
+        let text = read(name.into()).unwrap_err().to_string();
+        assert!(text.contains(&format!("{name}=/\u{fffd}: expected text in UTF-8")), "{text}");
+    }
 }
 
 #[test]
