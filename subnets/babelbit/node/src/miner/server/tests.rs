@@ -353,3 +353,25 @@ async fn a_failure_breaks_its_session_only() {
     }
     assert_eq!(miner.predict(&good, &samples::encode(&[0.5]), true).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn work_keeps_its_worker_when_the_caller_gives_up() {
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let config = MinerConfig { workers: 1, ..MinerConfig::default() };
+    let miner = Miner::new(config, Arc::new(Gate(Arc::clone(&gate))));
+    let caller = Hotkey::from_bytes([1; 32]);
+    let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
+    let session_id = miner.init(caller, init).unwrap().session_id;
+    let request =
+        PredictRequest { session_id, audio_b64: samples::encode(&[0.5]), in_eos: true, frame_index: None };
+    let begun = Arc::clone(&gate);
+    tokio::select! {
+        biased;
+        _ = miner.predict(caller, request) => panic!("answered before its work was done"),
+        begun = tokio::task::spawn_blocking(move || begun.wait()) => drop(begun.unwrap()),
+    }
+    assert_eq!(miner.workers.available_permits(), 0);
+    tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+    let _free = miner.workers.acquire().await.unwrap();
+    assert_eq!(miner.sessions.live(), 0);
+}
