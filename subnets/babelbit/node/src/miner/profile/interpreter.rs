@@ -23,6 +23,8 @@ const LATE: f64 = 2.0;
 
 /// Fewer words than these wait for the phrase after them: most are false starts, which are then noticed.
 const FRAGMENT: usize = 3;
+/// A phrase of this many seconds is cut even where no place between two words is good.
+const LONGEST: f64 = 5.0;
 /// Source speech before a phrase that is recognised along with it, in samples at 24 kHz: what is known of the sentence
 /// and of the speaker's loudness helps, and costs little.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
@@ -165,12 +167,17 @@ impl Interpreting {
         self.lead.drain(..self.lead.len().saturating_sub(LEAD));
     }
 
-    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut.
+    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut. Where no place
+    /// is good yet, it waits.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
-        let Some(place) = best_cut(&words, seconds) else { return Ok((Vec::new(), begins)) };
+        let place = match best_cut(&words, seconds) {
+            Some(place) => place,
+            None if seconds < LONGEST => return Ok((Vec::new(), begins)),
+            None => words.len(),
+        };
         let after = words.split_off(place);
         let end = words.last().map_or(0.0, |word| word.end);
         let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
