@@ -183,11 +183,7 @@ mod tests {
 
     #[test]
     fn speech_comes_back() {
-        let espeak = match Espeak::find() {
-            Err(SynthesisError::Missing { install }) => return eprintln!("SKIPPED, no espeak-ng here: {install}"),
-            found => found.unwrap(),
-        };
-        assert!(espeak.version().starts_with(|c: char| c.is_ascii_digit()), "{}", espeak.version());
+        let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
         let sound = speak("hello world");
         assert_eq!((sound.channels, sound.rate), (1, SampleRate::HZ_22K));
