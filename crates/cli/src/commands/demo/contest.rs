@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::report::{DemoReport, PlayedChallenge};
-use crate::commands::babelbit::miner::Engines;
+use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::settings;
@@ -127,20 +127,21 @@ impl Contest {
 
     /// Serves one miner of each profile, each with a key of its own.
     async fn start_miners(&self, shutdown: &Shutdown) -> anyhow::Result<Vec<MinerEntry>> {
-        let mut engines = Engines::with(Arc::clone(&self.recognizer) as _, Arc::clone(&self.synthesizer) as _);
         let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
         let mut entries = Vec::new();
-        for (uid, profile) in (1..).zip(ProfileName::ALL) {
-            let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{profile}"))?.hotkey();
+        for (uid, name) in (1..).zip(ProfileName::ALL) {
+            let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{name}"))?.hotkey();
+            let recognizer = || Ok(Arc::clone(&self.recognizer) as _);
+            let profile = profile(name, recognizer, || Ok(Arc::clone(&self.synthesizer) as _))?;
             let config = MinerConfig {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()
             };
-            let server = Arc::new(MinerServer::new(config, engines.profile(profile)?));
+            let server = Arc::new(MinerServer::new(config, profile));
             let caller = Policy::only([self.validator.hotkey()]);
             let address = start("miner", router(server, hotkey, caller), shutdown).await?;
             let address = policy.resolve(&address)?;
-            entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(profile.to_string()) });
+            entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(name.to_string()) });
         }
         Ok(entries)
     }
