@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::Transcript;
-use taonet_speech::{RecognizeError, Recognizer, Wav, resample_for_recognition};
+use taonet_speech::{RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::candidate::wav_error;
 use super::{Audio, AudioHash};
@@ -89,6 +89,8 @@ impl Jobs {
 /// Recognises a WAV file; a panic of the engine is an error like any other.
 pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
+        let header = WavHeader::read(audio.bytes()).map_err(|error| wav_error(&error))?;
+        check_recording(&header).map_err(|error| ScoreError::failed("RuntimeError", &error))?;
         let wav = Wav::decode(audio.bytes()).map_err(|error| wav_error(&error))?;
         if wav.pcm.frames() == 0 {
             return Err(ScoreError::NoAudio);
