@@ -59,6 +59,8 @@ pub struct Config {
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
+    /// Where caches are kept, unless a setting of their own says otherwise.
+    pub cache_dir: PathBuf,
     /// Where the transcript cache is kept.
     pub transcript_cache: PathBuf,
     /// Where reference documents are looked up when the engine gives none.
@@ -93,6 +95,7 @@ impl Config {
             scoring: ScoreOptions::default(),
             recognizer: None,
             embedder: "all-MiniLM-L6-v2".to_owned(),
+            cache_dir: cache_dir.to_owned(),
             transcript_cache: audio.join("stt_cache.jsonl"),
             metadata_root: audio.join("metadata"),
             models_dir: None,
@@ -145,7 +148,9 @@ impl Config {
                         });
                     }
                 }
-                Some(Variable { apply: None, .. }) => warnings.push(Warning::NoEffect(name.clone())),
+                Some(Variable { apply: None, help, .. }) => {
+                    warnings.push(Warning::NoEffect { name: name.clone(), instead: help });
+                }
                 None if name.starts_with("BB_") || name.starts_with("BABELBIT_") => {
                     warnings.push(Warning::Unknown(name.clone()));
                 }
@@ -171,7 +176,12 @@ pub enum Warning {
     /// No part of taonet knows the name.
     Unknown(String),
     /// The reference system lists the name; it has no effect here.
-    NoEffect(String),
+    NoEffect {
+        /// The name.
+        name: String,
+        /// What to use instead; empty where there is nothing.
+        instead: &'static str,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -181,7 +191,8 @@ impl fmt::Display for Warning {
                 Some(known) => write!(f, "{name} is set, but no such setting exists; did you mean {known}?"),
                 None => write!(f, "{name} is set, but no such setting exists"),
             },
-            Self::NoEffect(name) => write!(f, "{name} is set, but has no effect in this version"),
+            Self::NoEffect { name, instead: "" } => write!(f, "{name} is set, but has no effect in this version"),
+            Self::NoEffect { name, instead } => write!(f, "{name} is set, but has no effect: {instead}"),
         }
     }
 }

@@ -66,6 +66,31 @@ fn unknown_and_unused_names_warn() {
     );
 }
 
+#[test]
+fn names_with_a_successor_say_which() {
+    let (_, warnings) = read(&[("BITTENSOR_WALLET_HOT", "default"), ("MINER_AXON_PORT", "8092")]).unwrap();
+    let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "BITTENSOR_WALLET_HOT is set, but has no effect: give the hotkey's file with --keyfile",
+            "MINER_AXON_PORT is set, but has no effect: say with --listen where the miner listens",
+        ]
+    );
+}
+
+#[test]
+fn the_cache_folder_is_shown_as_it_was_set() {
+    let shown = |pairs: &[(&str, &str)]| {
+        let (config, _) = read(pairs).unwrap();
+        let variable = variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
+        (variable.show)(&config)
+    };
+    assert_eq!(shown(&[]), "/home/v/.babelbit");
+    assert_eq!(shown(&[("BB_AUDIO_SCORING_STT_CACHE_PATH", "/tmp/x.jsonl")]), "/home/v/.babelbit");
+    assert_eq!(shown(&[("BABELBIT_CACHE_DIR", "/var/cache/bb")]), "/var/cache/bb");
+}
+
 #[cfg(unix)]
 #[test]
 fn what_is_not_text_matters_in_settings_only() {
