@@ -12,7 +12,7 @@ mod resample;
 mod synthesize;
 mod wav;
 
-pub use embed::{CachedEmbedder, EmbedError, Embedding, MiniLm, SentenceEmbedder};
+pub use embed::{EmbedError, Embedding, MiniLm, SentenceEmbedder};
 pub use frames::{FrameError, bytes_to_samples, samples_to_bytes, split_frames};
 pub use pcm::{Pcm, SampleFormat};
 pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer, check_recording};
