@@ -118,12 +118,26 @@ struct Interpreting {
 
 impl Interpretation for Interpreting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        let channels = usize::from(self.channels.max(1));
-        self.playback.advance(frame.len() / channels);
-        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| {
-            let mono = instant.iter().sum::<f32>() / channels as f32;
-            if mono.is_finite() { mono.clamp(-1.0, 1.0) } else { 0.0 }
-        }));
+        let reply = self.hear(&mix(frame, self.channels), end)?;
+        Ok(Reply { samples: spread(reply, self.channels), done: end })
+    }
+}
+
+/// The mean of the channels, in [-1, 1].
+fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
+    let instants = frame.chunks_exact(usize::from(channels.max(1)));
+    let mean = |instant: &[f32]| {
+        let mean = instant.iter().sum::<f32>() / instant.len() as f32;
+        if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 }
+    };
+    instants.map(mean).collect()
+}
+
+impl Interpreting {
+    /// Hears a mono frame and gives the mono reply.
+    fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
+        self.playback.advance(frame.len());
+        self.segmenter.hear(frame.iter().copied());
         let mut reply = Vec::new();
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
@@ -147,13 +161,11 @@ impl Interpretation for Interpreting {
             let (words, begins) = std::mem::take(&mut self.fragment);
             self.interpret(&words, begins, true, &mut reply)?;
         } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < LONGEST_PAUSE {
-            self.pause(frame.len() / channels, &mut reply);
+            self.pause(frame.len(), &mut reply);
         }
-        Ok(Reply { samples: spread(reply, self.channels), done: end })
+        Ok(reply)
     }
-}
 
-impl Interpreting {
     /// The words of the present phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -250,21 +262,22 @@ impl Profile for Patient {
 
 struct Waiting {
     interpreting: Interpreting,
+    /// Mono frames: all channels would take as much memory again.
     heard: Vec<Vec<f32>>,
 }
 
 impl Interpretation for Waiting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        self.heard.push(frame.to_vec());
+        self.heard.push(mix(frame, self.interpreting.channels));
         if !end {
             return Ok(Reply::default());
         }
         let mut samples = Vec::new();
         let frames = std::mem::take(&mut self.heard);
         for (number, frame) in (1..).zip(&frames) {
-            samples.append(&mut self.interpreting.push(frame, number == frames.len())?.samples);
+            samples.append(&mut self.interpreting.hear(frame, number == frames.len())?);
         }
-        Ok(Reply { samples, done: true })
+        Ok(Reply { samples: spread(samples, self.interpreting.channels), done: true })
     }
 }
 

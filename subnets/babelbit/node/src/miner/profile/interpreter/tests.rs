@@ -147,6 +147,13 @@ fn silence_is_answered_with_silence() {
 }
 
 #[test]
+fn the_patient_keeps_one_channel_of_what_it_hears() {
+    let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2), heard: Vec::new() };
+    waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
+    assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);
+}
+
+#[test]
 fn both_channels_get_the_reply() {
     let (interpreter, _) = interpreter(&["hello there"]);
     let stereo: Vec<f32> = source(&[1000]).into_iter().flat_map(|sample| [sample, sample]).collect();
