@@ -164,7 +164,8 @@ fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
         miner
     };
     for profile in ["interpreter", "patient"] {
-        let error = refusal(&miner(profile, "finney").env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").output().unwrap(), 2);
+        let error =
+            refusal(&miner(profile, "finney").env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").output().unwrap(), 2);
         assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
         // Nothing stands in for a model that is not there.
         let error = refusal(&miner(profile, "finney").output().unwrap(), 2);

@@ -38,18 +38,13 @@ fn root_installs_what_is_missing() {
 fn others_are_asked_for_a_password_after_hearing_why() {
     let output = run("has_terminal() { true; }; install_packages espeak-ng", "1000", &["apt-get", "sudo"]);
     assert!(output.status.success());
-    assert_eq!(
-        stderr(&output),
-        format!("installing: sudo {INSTALL}\nsudo apt-get update -qq\nsudo {INSTALL}\n")
-    );
+    assert_eq!(stderr(&output), format!("installing: sudo {INSTALL}\nsudo apt-get update -qq\nsudo {INSTALL}\n"));
 }
 
 #[test]
 fn who_cannot_be_asked_is_told_the_command() {
     let terminal = "has_terminal() { true; }; install_packages espeak-ng";
-    for (script, programs) in
-        [("install_packages espeak-ng", &["apt-get", "sudo"][..]), (terminal, &["apt-get"])]
-    {
+    for (script, programs) in [("install_packages espeak-ng", &["apt-get", "sudo"][..]), (terminal, &["apt-get"])] {
         let output = run(script, "1000", programs);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(stderr(&output), format!("error: missing: espeak-ng. As root: {INSTALL}\n"));

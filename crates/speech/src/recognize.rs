@@ -79,12 +79,8 @@ mod tests {
 
     #[test]
     fn recordings_are_limited_before_they_are_decoded() {
-        let header = |frames| WavHeader {
-            format: SampleFormat::U8,
-            channels: 1,
-            rate: SampleRate::new(1000).unwrap(),
-            frames,
-        };
+        let header =
+            |frames| WavHeader { format: SampleFormat::U8, channels: 1, rate: SampleRate::new(1000).unwrap(), frames };
         check_recording(&header(600_000)).unwrap();
         let error = check_recording(&header(256 << 20)).unwrap_err();
         assert_eq!(error.to_string(), "the recording lasts 268435.5 s, at most 600 s are recognised");

@@ -128,7 +128,9 @@ fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
     const LIMIT: f64 = (1_u32 << 28) as f64;
     let samples = header.duration().get() * f64::from(rate.hz()) * f64::from(header.channels);
     if samples > LIMIT {
-        bail!("{samples:.0} samples at {rate} are too many, at most {LIMIT}: choose a lower rate or a shorter recording");
+        bail!(
+            "{samples:.0} samples at {rate} are too many, at most {LIMIT}: choose a lower rate or a shorter recording"
+        );
     }
     Ok(())
 }
@@ -143,6 +145,7 @@ fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -
         bail!("{} is larger than 1 GiB", file.display());
     }
     let unusable = || format!("{} is not a WAV file that can be used", file.display());
-    check(&WavHeader::read(&bytes).with_context(unusable)?).with_context(|| format!("cannot use {}", file.display()))?;
+    check(&WavHeader::read(&bytes).with_context(unusable)?)
+        .with_context(|| format!("cannot use {}", file.display()))?;
     Wav::decode(&bytes).with_context(unusable)
 }

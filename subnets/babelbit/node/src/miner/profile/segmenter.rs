@@ -55,7 +55,14 @@ pub(super) struct Phrase {
 
 impl Segmenter {
     pub(super) fn new() -> Self {
-        Self { pending: Vec::new(), loud: Vec::new(), level: 0.0, quiet: SENTENCE_PAUSE, begins: true, too_long: LONGEST }
+        Self {
+            pending: Vec::new(),
+            loud: Vec::new(),
+            level: 0.0,
+            quiet: SENTENCE_PAUSE,
+            begins: true,
+            too_long: LONGEST,
+        }
     }
 
     /// Hears further samples. Call [`Segmenter::find`] until it finds nothing more.

@@ -465,8 +465,7 @@ async fn work_keeps_its_worker_when_the_caller_gives_up() {
     let caller = Hotkey::from_bytes([1; 32]);
     let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
     let session_id = miner.init(caller, init).unwrap().session_id;
-    let request =
-        PredictRequest { session_id, audio_b64: samples::encode(&[0.5]), in_eos: true, frame_index: None };
+    let request = PredictRequest { session_id, audio_b64: samples::encode(&[0.5]), in_eos: true, frame_index: None };
     let begun = Arc::clone(&gate);
     tokio::select! {
         biased;
