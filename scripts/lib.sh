@@ -12,10 +12,16 @@ die() {
     exit 1
 }
 
-# Installs system packages, after saying so. Ends with the command to type where it may not.
+# Whether somebody is there who can be asked for a password.
+has_terminal() {
+    [ -t 0 ] && [ -t 2 ]
+}
+
+# Installs system packages, after saying so; with sudo where the user is not root and can be asked for a password.
+# Ends with the command to type where it may not.
 #   install_packages PACKAGE...
 install_packages() {
-    local command
+    local command sudo=""
     if command -v apt-get >/dev/null; then
         command="apt-get install --yes --no-install-recommends $*"
     elif command -v dnf >/dev/null; then
@@ -31,18 +37,20 @@ install_packages() {
     brew*) ;;
     *)
         if [ "$(id -u)" -ne 0 ]; then
-            die "missing: $*. Install with: sudo $command"
+            { command -v sudo >/dev/null && has_terminal; } || die "missing: $*. As root: $command"
+            sudo="sudo"
         fi
         ;;
     esac
-    say "installing: $command"
+    say "installing: ${sudo:+$sudo }$command"
+    # What follows are lists of plain words.
+    # shellcheck disable=SC2086
     case "$command" in
     # A fresh container has no package lists yet.
-    apt-get*) apt-get update -qq >&2 ;;
+    apt-get*) $sudo apt-get update -qq >&2 ;;
     esac
-    # The command is a list of plain words.
     # shellcheck disable=SC2086
-    $command >&2
+    $sudo $command >&2
 }
 
 # Makes sure that a command exists, installing its package where it does not.
@@ -59,7 +67,7 @@ require_rust() {
     PATH="$HOME/.cargo/bin:$PATH"
     if ! command -v cargo >/dev/null; then
         command -v rustup >/dev/null || (install_packages rustup) ||
-            die "there is no Rust toolchain, and no package of rustup here. Install it from https://rustup.rs, then run this again"
+            die "there is no Rust toolchain, and rustup did not come as a package (Debian 12 has none). Install it from https://rustup.rs, then run this again"
         say "installing: rustup default stable"
         rustup default stable >&2
     fi

@@ -1,12 +1,12 @@
 //! What both programs say about themselves, and how they take the environment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{bb, document, refusal, require_models, stderr, tao};
+use crate::support::{Daemon, bb, document, refusal, require_models, stderr, tao};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
@@ -79,6 +79,17 @@ fn settings_are_shown_with_their_origin() {
     assert_eq!(shown["warnings"], json!([]));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_not_text_hinders_nobody() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let broken = std::ffi::OsStr::from_bytes(b"/\xff");
+    let show = |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
+    assert_eq!(document(&show("X"))["warnings"], json!([]));
+    let error = refusal(&show("BB_MODELS_DIR"), 2);
+    assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
+}
+
 #[test]
 fn unknown_settings_are_told() {
     let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
@@ -109,16 +120,21 @@ fn wrong_arguments_are_wrong_usage() {
     }
 }
 
-/// A runner with a key of its own on a public network; it must refuse before it calls anybody.
-fn public_runner(folder: &Path) -> Command {
+/// A key that is not for development.
+fn keyfile(folder: &Path) -> PathBuf {
     let keyfile = folder.join("hotkey");
     let seed = format!("0x{}", "5a".repeat(32));
     std::fs::write(&keyfile, json!({ "secretSeed": seed }).to_string()).unwrap();
+    keyfile
+}
+
+/// A runner with a key of its own on a public network; it must refuse before it calls anybody.
+fn public_runner(folder: &Path) -> Command {
     let miners = folder.join("miners.json");
     std::fs::write(&miners, json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string()).unwrap();
     let mut runner = bb();
     runner.args(["runner", "--once", "--engine", "http://127.0.0.1:9", "--miners"]).arg(miners);
-    runner.arg("--keyfile").arg(keyfile).arg("--keep").arg(folder.join("keep"));
+    runner.arg("--keyfile").arg(keyfile(folder)).arg("--keep").arg(folder.join("keep"));
     runner
 }
 
@@ -136,6 +152,28 @@ fn the_embedded_recogniser_does_not_score_on_public_networks() {
     let error = refusal(&public_runner(folder.path()).output().unwrap(), 2);
     assert!(error.contains("faster-whisper-small is not in this build"), "{error}");
     assert!(!folder.path().join("keep").exists());
+}
+
+#[test]
+fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
+    let folder = tempfile::tempdir().unwrap();
+    let miner = |profile: &str, network: &str| {
+        let mut miner = bb();
+        miner.args(["miner", "--profile", profile, "--keyfile"]).arg(keyfile(folder.path()));
+        miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", network);
+        miner
+    };
+    for profile in ["interpreter", "patient"] {
+        let error =
+            refusal(&miner(profile, "finney").env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").output().unwrap(), 2);
+        assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
+        // Nothing stands in for a model that is not there.
+        let error = refusal(&miner(profile, "finney").output().unwrap(), 2);
+        assert!(error.contains("faster-whisper-small is not in this build"), "{profile}: {error}");
+    }
+    // Who does not listen needs no recogniser.
+    Daemon::start(&mut miner("parrot", "finney"));
+    Daemon::start(&mut miner("interpreter", "local"));
 }
 
 #[test]

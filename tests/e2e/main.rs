@@ -11,6 +11,8 @@ mod cli;
 mod demo;
 mod kill;
 mod scoring_tools;
+#[cfg(unix)]
+mod scripts;
 mod speech;
 mod support;
 mod yuma;

@@ -133,6 +133,20 @@ fn resampling_keeps_the_length() {
 }
 
 #[test]
+fn sound_that_would_fill_the_memory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, output) = (folder.path().join("hour.wav"), folder.path().join("resampled.wav"));
+    let hour = Pcm::mono(vec![0.1; 3_600_000], SampleRate::new(1000).unwrap());
+    std::fs::write(&path, Wav::encode(&hour, SampleFormat::U8).unwrap()).unwrap();
+    let resample = tao().args(["speech", "resample", "--rate", "768000"]).args([&path, &output]).output().unwrap();
+    let error = refusal(&resample, 1);
+    assert!(error.contains("2764800000 samples at 768000 Hz are too many"), "{error}");
+    assert!(!output.exists());
+    let error = refusal(&tao().args(["speech", "transcribe"]).arg(&path).output().unwrap(), 1);
+    assert!(error.contains("hour.wav") && error.contains("lasts 3600.0 s, at most 600 s are recognised"), "{error}");
+}
+
+#[test]
 fn a_failed_resampling_leaves_no_file() {
     let (folder, path) = recording(|bytes| bytes.truncate(20));
     let output = folder.path().join("resampled.wav");

@@ -17,20 +17,20 @@ const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
 
-/// The recogniser that scores on `network`.
+/// The recogniser that scores, or that a miner hears with, on the configured network.
 ///
 /// # Errors
 /// When it is not in this build, or is the embedded one and the network is not local.
-pub(crate) fn scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
     if name == EMBEDDED && !config.network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
             format!(
-                "the recogniser {EMBEDDED} is for local networks, and subnet {} is on {}: scores would differ from \
-                 every other validator's. Set BITTENSOR_SUBTENSOR_ENDPOINT=local, or another \
-                 BB_AUDIO_SCORING_STT_MODEL",
+                "the recogniser {EMBEDDED} is for local networks, and subnet {} is on {}: it understands synthesised \
+                 English speech only, and its scores differ from every other validator's. Set \
+                 BITTENSOR_SUBTENSOR_ENDPOINT=local, or another BB_AUDIO_SCORING_STT_MODEL",
                 config.netuid, config.network
             ),
         ));
@@ -46,11 +46,12 @@ pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn
     recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED))
 }
 
-/// The recogniser for scoring files: the embedded one counts off local networks only where it is named.
+/// The recogniser for scoring files, which nobody submits: the embedded one counts off local networks where it is
+/// named.
 pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     match &config.recognizer {
         Some(name) if name == EMBEDDED => recognizer(name),
-        _ => scoring_recognizer(config),
+        _ => network_recognizer(config),
     }
 }
 

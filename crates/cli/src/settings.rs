@@ -6,7 +6,7 @@ use crate::exit::{Classified, Failure};
 
 /// The configuration and what to warn about.
 pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
-    Config::from_variables(std::env::vars(), dirs::home_dir().as_deref())
+    Config::from_variables(std::env::vars_os(), dirs::home_dir().as_deref())
 }
 
 /// The configuration; warnings go to the log.

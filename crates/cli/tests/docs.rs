@@ -48,19 +48,71 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(emitted, documented);
 }
 
+/// Where the modules begin whose tests the documents name.
+const CRATES: [&str; 3] = ["subnets/babelbit/core/src", "subnets/babelbit/node/src", "tests/e2e"];
+
+/// Whether a crate has the test or the module of tests that a path such as `weights::tests::ties` names.
+fn exists(path: &str) -> bool {
+    CRATES.iter().any(|folder| {
+        let mut segments = path.split("::");
+        let mut place = root().join(folder).join(segments.next().unwrap_or_default());
+        let Ok(mut text) = fs::read_to_string(place.with_extension("rs")) else { return false };
+        for segment in segments {
+            if let Ok(file) = fs::read_to_string(place.join(segment).with_extension("rs")) {
+                place.push(segment);
+                text = file;
+            } else if let Some((_, inside)) = text.split_once(&format!("mod {segment} {{")) {
+                text = inside.to_owned();
+            } else {
+                return text.contains(&format!("fn {segment}(")) && path.ends_with(&format!("::{segment}"));
+            }
+        }
+        true
+    })
+}
+
+#[test]
+fn paths_are_looked_up_in_their_module() {
+    assert!(exists("weights::tests::the_arena_has_one_winner"));
+    assert!(exists("runner::miners::address::tests::public_addresses_are_called"));
+    assert!(!exists("weights::the_arena_has_one_winner"));
+    assert!(!exists("scoring::tests::the_arena_has_one_winner"));
+    assert!(!exists("the_arena_has_one_winner"));
+}
+
 #[test]
 fn every_test_that_the_comparison_names_exists() {
-    let code = sources(&["subnets", "crates", "tests"]).join("\n");
     let document = read("docs/compat.md");
     let rows = document.lines().filter(|line| line.starts_with("| ")).filter_map(|line| line.rsplit('|').nth(1));
     let mut named = 0;
     for path in rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
-        let (_, name) = path.rsplit_once("::").unwrap_or(("", path));
-        let exists = [format!("fn {name}("), format!("mod {name};")].iter().any(|text| code.contains(text.as_str()));
-        assert!(exists, "docs/compat.md names the test {path}, which does not exist");
+        assert!(exists(path), "docs/compat.md names the test {path}, which does not exist");
         named += 1;
     }
     assert!(named > 15, "only {named} tests found in the tables");
+}
+
+/// The Markdown files of a folder.
+fn documents(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(root().join(folder)).unwrap();
+    let names = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
+    names.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let mut followed = 0;
+    for document in [documents(""), documents("docs")].concat() {
+        let text = read(&document);
+        let links = between(&text, "](", ")").filter(|link| !link.contains("://") && !link.starts_with('#'));
+        for link in links {
+            let (file, _) = link.split_once('#').unwrap_or((link, ""));
+            let target = root().join(&document).parent().unwrap().join(file);
+            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 5, "only {followed} links found");
 }
 
 #[test]

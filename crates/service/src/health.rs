@@ -1,4 +1,5 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -11,42 +12,27 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether a daemon can do its work now; `/readyz` tells. Clones speak of the same daemon.
 #[derive(Debug, Clone)]
-pub struct Readiness(Arc<Mutex<Option<String>>>);
+pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
     /// Not ready, since the daemon is starting.
     pub fn starting() -> Self {
-        Self(Arc::new(Mutex::new(Some("starting".to_owned()))))
+        Self(Arc::default())
     }
 
     /// From now on ready.
     pub fn set_ready(&self) {
-        self.set(None);
+        self.0.store(true, Ordering::Release);
     }
 
-    /// From now on not ready, for this reason.
-    pub fn set_unready(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
-    }
-
-    /// Why the daemon is not ready; `None` when it is.
-    pub fn unready_reason(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set(&self, reason: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    /// Whether the daemon can do its work.
+    pub fn is_ready(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
-/// `/healthz` (the process answers), and [`readiness_routes`]. To be merged into a daemon's router, outside of layers
-/// that ask for signatures.
-pub fn health_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
-    readiness_routes(readiness, metrics).route("/healthz", get(|| async { Json(json!({"ok": true})) }))
-}
-
-/// `/readyz` (200, or 503 with the reason) and, when metrics are recorded, `/metrics`. For daemons whose protocol
-/// asks for a `/healthz` of its own.
+/// `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. To be merged into a
+/// daemon's router, outside of layers that ask for signatures; `/healthz` belongs to the daemon's own protocol.
 pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let ready = get(move || async move { ready(&readiness) });
     let router = Router::new().route("/readyz", ready);
@@ -60,11 +46,10 @@ pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Route
 }
 
 fn ready(readiness: &Readiness) -> Response {
-    match readiness.unready_reason() {
-        None => Json(json!({"ready": true})).into_response(),
-        Some(reason) => {
-            (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": reason}))).into_response()
-        }
+    if readiness.is_ready() {
+        Json(json!({"ready": true})).into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "error": "starting"}))).into_response()
     }
 }
 
@@ -84,17 +69,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_readiness_and_metrics_are_told_apart() {
+    async fn readiness_and_metrics_are_told_apart() {
         let readiness = Readiness::starting();
-        let router = health_routes(readiness.clone(), None);
-        assert_eq!(get(&router, "/healthz").await, (200, r#"{"ok":true}"#.into()));
+        let router = readiness_routes(readiness.clone(), None);
         assert_eq!(get(&router, "/readyz").await, (503, r#"{"ready":false,"error":"starting"}"#.into()));
         readiness.set_ready();
         assert_eq!(get(&router, "/readyz").await, (200, r#"{"ready":true}"#.into()));
-        readiness.set_unready("model is reloading");
-        assert_eq!(get(&router, "/readyz").await.0, 503);
         assert_eq!(get(&router, "/metrics").await.0, 404, "none are recorded");
-        let router = health_routes(readiness, Some(Metrics::install().unwrap()));
+        let router = readiness_routes(readiness, Some(Metrics::install().unwrap()));
         assert_eq!(get(&router, "/metrics").await.0, 200);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Shutdown`]: signals, tasks and an orderly stop within [`STOP_WITHIN`];
 //! - [`serve`]: an HTTP server with limits and a graceful end;
-//! - [`health_routes`]: `/healthz`, `/readyz` and `/metrics`;
+//! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`atomic_write`]: files that are either old or new, never half-written.
 
 mod atomic;
@@ -11,6 +11,6 @@ mod serve;
 mod shutdown;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
-pub use health::{Readiness, health_routes, readiness_routes};
+pub use health::{Readiness, readiness_routes};
 pub use serve::{ServeLimits, serve};
 pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

@@ -1,11 +1,9 @@
 //! Sentences as vectors: equal meaning points the same way.
 
-mod cached;
 mod minilm;
 
 use std::sync::Arc;
 
-pub use self::cached::CachedEmbedder;
 pub use self::minilm::MiniLm;
 use crate::models::ModelError;
 

@@ -12,10 +12,10 @@ mod resample;
 mod synthesize;
 mod wav;
 
-pub use embed::{CachedEmbedder, EmbedError, Embedding, MiniLm, SentenceEmbedder};
+pub use embed::{EmbedError, Embedding, MiniLm, SentenceEmbedder};
 pub use frames::{FrameError, bytes_to_samples, samples_to_bytes, split_frames};
 pub use pcm::{Pcm, SampleFormat};
-pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer};
+pub use recognize::{CtcError, CtcRecognizer, Recognition, RecognizeError, Recognizer, check_recording};
 pub use resample::{resample_endpoints, resample_for_recognition};
 pub use synthesize::{Espeak, SynthesisError, Synthesizer, Voice};
 pub use wav::{Wav, WavError, WavHeader, decode_pcm, encode_pcm};

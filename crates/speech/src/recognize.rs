@@ -2,6 +2,8 @@
 
 use taonet_primitives::Transcript;
 
+use crate::WavHeader;
+
 mod ctc;
 
 pub use ctc::{CtcError, CtcRecognizer};
@@ -35,6 +37,22 @@ pub enum RecognizeError {
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// The most speech that is recognised at once, in seconds.
+const LONGEST: f64 = 600.0;
+
+/// Checks that a recording is short enough to be recognised, before it is decoded and resampled: at a low rate a small
+/// file becomes very much sound.
+///
+/// # Errors
+/// [`RecognizeError::TooLong`] when it is not.
+pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
+    check_duration(header.duration().get())
+}
+
+fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
+    if seconds > LONGEST { Err(RecognizeError::TooLong { seconds, limit: LONGEST }) } else { Ok(()) }
+}
+
 /// Turns 16 kHz mono speech into text with word times.
 ///
 /// Calls block for as long as the work takes: run them on a thread for heavy work, never on an async executor.
@@ -50,4 +68,21 @@ pub trait Recognizer: Send + Sync {
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::SampleRate;
+
+    use super::*;
+    use crate::SampleFormat;
+
+    #[test]
+    fn recordings_are_limited_before_they_are_decoded() {
+        let header =
+            |frames| WavHeader { format: SampleFormat::U8, channels: 1, rate: SampleRate::new(1000).unwrap(), frames };
+        check_recording(&header(600_000)).unwrap();
+        let error = check_recording(&header(256 << 20)).unwrap_err();
+        assert_eq!(error.to_string(), "the recording lasts 268435.5 s, at most 600 s are recognised");
+    }
 }

@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
 use taonet_service::{Access, atomic_write};
-use taonet_speech::{SampleFormat, Wav, resample_endpoints, resample_for_recognition};
+use taonet_speech::{SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition};
 
 use crate::context::Context;
 use crate::table::table;
@@ -61,7 +61,7 @@ fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
     let recognizer = engines::transcribing_recognizer(&settings::load()?)?;
     let mut documents = Vec::new();
     for file in files {
-        let pcm = read_wav(file)?.pcm;
+        let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
         let transcript = recognizer
             .recognize(&resample_for_recognition(&pcm))
             .with_context(|| format!("cannot recognise {}", file.display()))?
@@ -106,11 +106,12 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
 }
 
 fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, context: &Context) -> anyhow::Result<()> {
-    let wav = read_wav(input)?;
+    let rate = if for_recognition { SampleRate::HZ_16K } else { SampleRate::new(rate).context("--rate")? };
+    let wav = read_wav(input, |header| check_result(header, rate))?;
     let pcm = if for_recognition {
-        taonet_speech::Pcm::mono(resample_for_recognition(&wav.pcm), SampleRate::HZ_16K)
+        taonet_speech::Pcm::mono(resample_for_recognition(&wav.pcm), rate)
     } else {
-        resample_endpoints(&wav.pcm, SampleRate::new(rate).context("--rate")?)
+        resample_endpoints(&wav.pcm, rate)
     };
     let bytes = Wav::encode(&pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
@@ -122,7 +123,20 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
     context.print(&format!("{}: {} frames at {}", output.display(), pcm.frames(), pcm.rate))
 }
 
-fn read_wav(file: &Path) -> anyhow::Result<Wav> {
+/// Refuses a result that would not fit into memory: 1 GiB of samples.
+fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
+    const LIMIT: f64 = (1_u32 << 28) as f64;
+    let samples = header.duration().get() * f64::from(rate.hz()) * f64::from(header.channels);
+    if samples > LIMIT {
+        bail!(
+            "{samples:.0} samples at {rate} are too many, at most {LIMIT}: choose a lower rate or a shorter recording"
+        );
+    }
+    Ok(())
+}
+
+/// Reads a WAV file whose head passes `check`.
+fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -> anyhow::Result<Wav> {
     const LIMIT: u64 = 1 << 30;
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
@@ -130,5 +144,8 @@ fn read_wav(file: &Path) -> anyhow::Result<Wav> {
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 1 GiB", file.display());
     }
-    Wav::decode(&bytes).with_context(|| format!("{} is not a WAV file that can be used", file.display()))
+    let unusable = || format!("{} is not a WAV file that can be used", file.display());
+    check(&WavHeader::read(&bytes).with_context(unusable)?)
+        .with_context(|| format!("cannot use {}", file.display()))?;
+    Wav::decode(&bytes).with_context(unusable)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use taonet_primitives::{Transcript, Word};
 
-use super::{Recognition, RecognizeError, Recognizer};
+use super::{Recognition, RecognizeError, Recognizer, check_duration};
 
 mod align;
 mod beam;
@@ -16,8 +16,6 @@ mod labels;
 mod lexicon;
 mod network;
 
-/// Longest recording in seconds.
-const LIMIT: f64 = 600.0;
 /// Labels come this many milliseconds after the sound; measured against the synthesiser's own word starts.
 const LATENESS_MS: u64 = 103;
 
@@ -154,10 +152,7 @@ fn check_length(samples: &[f32]) -> Result<(), RecognizeError> {
     if samples.is_empty() {
         return Err(RecognizeError::Empty);
     }
-    if seconds > LIMIT {
-        return Err(RecognizeError::TooLong { seconds, limit: LIMIT });
-    }
-    Ok(())
+    check_duration(seconds)
 }
 
 impl Recognizer for CtcRecognizer {

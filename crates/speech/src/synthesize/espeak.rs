@@ -30,12 +30,11 @@ const INSTALLERS: [(&str, &str); 6] = [
 #[derive(Debug, Clone)]
 pub struct Espeak {
     program: PathBuf,
-    version: String,
     timeout: Duration,
 }
 
 impl Espeak {
-    /// Finds `espeak-ng` on the search path and asks for its version.
+    /// Finds `espeak-ng` on the search path.
     ///
     /// # Errors
     /// [`SynthesisError::Missing`] with the install command when it is not there; see [`Espeak::at`] for the others.
@@ -49,20 +48,13 @@ impl Espeak {
     /// [`SynthesisError::Missing`] when there is no such program, [`SynthesisError::Failed`] or
     /// [`SynthesisError::TimedOut`] when it does not tell its version.
     pub fn at(program: &Path) -> Result<Self, SynthesisError> {
-        let mut found = Self { program: program.to_owned(), version: String::new(), timeout: TIMEOUT };
-        let output = found.run(&["--version"], "")?;
+        let found = Self { program: program.to_owned(), timeout: TIMEOUT };
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
-        let text = String::from_utf8_lossy(&output);
-        let version = text.split_once(": ").and_then(|(_, rest)| rest.split_whitespace().next());
-        version
-            .ok_or_else(|| SynthesisError::Failed("it does not tell its version".into()))?
-            .clone_into(&mut found.version);
+        let output = found.run(&["--version"], "")?;
+        if !String::from_utf8_lossy(&output).contains(": ") {
+            return Err(SynthesisError::Failed("it does not tell its version".into()));
+        }
         Ok(found)
-    }
-
-    /// The program's version, e.g. `1.51`: part of every record of synthesised speech.
-    pub fn version(&self) -> &str {
-        &self.version
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Result<Vec<u8>, SynthesisError> {
@@ -183,11 +175,7 @@ mod tests {
 
     #[test]
     fn speech_comes_back() {
-        let espeak = match Espeak::find() {
-            Err(SynthesisError::Missing { install }) => return eprintln!("SKIPPED, no espeak-ng here: {install}"),
-            found => found.unwrap(),
-        };
-        assert!(espeak.version().starts_with(|c: char| c.is_ascii_digit()), "{}", espeak.version());
+        let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
         let speak = |text| espeak.speak(text, &voice("en-us+f3")).unwrap();
         let sound = speak("hello world");
         assert_eq!((sound.channels, sound.rate), (1, SampleRate::HZ_22K));

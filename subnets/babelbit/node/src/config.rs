@@ -8,6 +8,7 @@ mod network;
 mod value;
 mod variables;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Config {
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
+    /// Where caches are kept, unless a setting of their own says otherwise.
+    pub cache_dir: PathBuf,
     /// Where the transcript cache is kept.
     pub transcript_cache: PathBuf,
     /// Where reference documents are looked up when the engine gives none.
@@ -92,6 +95,7 @@ impl Config {
             scoring: ScoreOptions::default(),
             recognizer: None,
             embedder: "all-MiniLM-L6-v2".to_owned(),
+            cache_dir: cache_dir.to_owned(),
             transcript_cache: audio.join("stt_cache.jsonl"),
             metadata_root: audio.join("metadata"),
             models_dir: None,
@@ -102,15 +106,29 @@ impl Config {
 
     /// Reads the configuration from `(name, value)` pairs; `home` is the user's home directory.
     ///
-    /// Blank values count as unset.
+    /// Blank values count as unset. What is not UTF-8 matters only as the value of a setting.
     ///
     /// # Errors
     /// [`ConfigError`] lists every variable whose value does not fit, with the value and what was expected.
     pub fn from_variables(
-        pairs: impl IntoIterator<Item = (String, String)>,
+        pairs: impl IntoIterator<Item = (OsString, OsString)>,
         home: Option<&Path>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let set: Vec<(String, String)> = pairs.into_iter().filter(|(_, value)| !value.trim().is_empty()).collect();
+        let mut set: Vec<(String, String)> = Vec::new();
+        let mut problems = Vec::new();
+        for (name, value) in pairs {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) if value.trim().is_empty() => {}
+                Err(value) if variables().iter().any(|known| known.name == name && known.apply.is_some()) => {
+                    let value = value.to_string_lossy().into_owned();
+                    problems.push(Problem { name, value, expected: "text in UTF-8" });
+                }
+                Ok(value) => set.push((name, value)),
+                // Nobody reads the value; the name may be worth a warning.
+                Err(_) => set.push((name, String::new())),
+            }
+        }
         let cache_dir = set
             .iter()
             .find(|(name, _)| name == "BABELBIT_CACHE_DIR")
@@ -119,7 +137,6 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
         let mut config = Self::defaults(&cache_dir);
         let mut warnings = Vec::new();
-        let mut problems = Vec::new();
         for (name, value) in &set {
             match variables().iter().find(|variable| variable.name == name) {
                 Some(Variable { apply: Some(apply), .. }) => {
@@ -131,7 +148,9 @@ impl Config {
                         });
                     }
                 }
-                Some(Variable { apply: None, .. }) => warnings.push(Warning::NoEffect(name.clone())),
+                Some(Variable { apply: None, help, .. }) => {
+                    warnings.push(Warning::NoEffect { name: name.clone(), instead: help });
+                }
                 None if name.starts_with("BB_") || name.starts_with("BABELBIT_") => {
                     warnings.push(Warning::Unknown(name.clone()));
                 }
@@ -157,7 +176,12 @@ pub enum Warning {
     /// No part of taonet knows the name.
     Unknown(String),
     /// The reference system lists the name; it has no effect here.
-    NoEffect(String),
+    NoEffect {
+        /// The name.
+        name: String,
+        /// What to use instead; empty where there is nothing.
+        instead: &'static str,
+    },
 }
 
 impl fmt::Display for Warning {
@@ -167,7 +191,8 @@ impl fmt::Display for Warning {
                 Some(known) => write!(f, "{name} is set, but no such setting exists; did you mean {known}?"),
                 None => write!(f, "{name} is set, but no such setting exists"),
             },
-            Self::NoEffect(name) => write!(f, "{name} is set, but has no effect in this version"),
+            Self::NoEffect { name, instead: "" } => write!(f, "{name} is set, but has no effect in this version"),
+            Self::NoEffect { name, instead } => write!(f, "{name} is set, but has no effect: {instead}"),
         }
     }
 }

@@ -11,13 +11,13 @@ use taonet_babelbit_node::miner::profile::{
 use taonet_babelbit_node::miner::server::{Miner, router};
 use taonet_babelbit_node::miner::{MinerConfig, describe_metrics};
 use taonet_primitives::Hotkey;
-use taonet_speech::{CtcRecognizer, Espeak, Recognizer, Synthesizer};
+use taonet_speech::{Espeak, Recognizer, Synthesizer};
 use taonet_wire::Policy;
 
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
-use crate::settings;
+use crate::{engines, settings};
 
 /// Serve a miner
 #[derive(Debug, Args)]
@@ -41,7 +41,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
     let policy = if args.allow.is_empty() { Policy::AllowAll } else { Policy::only(args.allow.iter().copied()) };
-    let profile = Engines::default().profile(args.profile)?;
+    let recognizer = || engines::network_recognizer(&config);
+    let profile = profile(args.profile, recognizer, || Ok(Arc::new(Espeak::find()?)))?;
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
         miner_id: Some(format!("taonet {}", args.profile)),
@@ -56,46 +57,18 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// What profiles hear and speak with, loaded when the first of them needs it.
-#[derive(Default)]
-pub(crate) struct Engines {
-    recognizer: Option<Arc<dyn Recognizer>>,
-    synthesizer: Option<Arc<dyn Synthesizer>>,
-}
-
-impl Engines {
-    /// Engines that are loaded already.
-    pub(crate) fn with(recognizer: Arc<dyn Recognizer>, synthesizer: Arc<dyn Synthesizer>) -> Self {
-        Self { recognizer: Some(recognizer), synthesizer: Some(synthesizer) }
-    }
-
-    pub(crate) fn profile(&mut self, name: ProfileName) -> anyhow::Result<Arc<dyn Profile>> {
-        Ok(match name {
-            ProfileName::Interpreter => Arc::new(self.interpreter()?),
-            ProfileName::Patient => Arc::new(Patient::new(self.interpreter()?)),
-            ProfileName::Parrot => Arc::new(Parrot),
-            ProfileName::Mumbler => Arc::new(Mumbler::new(self.synthesizer()?, Manner::default().voice)?),
-            ProfileName::Silent => Arc::new(Silent),
-        })
-    }
-
-    fn interpreter(&mut self) -> anyhow::Result<Interpreter> {
-        Ok(Interpreter::new(self.recognizer()?, self.synthesizer()?, Manner::default())?)
-    }
-
-    fn recognizer(&mut self) -> anyhow::Result<Arc<dyn Recognizer>> {
-        if let Some(recognizer) = &self.recognizer {
-            return Ok(Arc::clone(recognizer));
-        }
-        let recognizer: Arc<dyn Recognizer> = Arc::new(CtcRecognizer::embedded()?);
-        Ok(Arc::clone(self.recognizer.insert(recognizer)))
-    }
-
-    fn synthesizer(&mut self) -> anyhow::Result<Arc<dyn Synthesizer>> {
-        if let Some(synthesizer) = &self.synthesizer {
-            return Ok(Arc::clone(synthesizer));
-        }
-        let synthesizer: Arc<dyn Synthesizer> = Arc::new(Espeak::find()?);
-        Ok(Arc::clone(self.synthesizer.insert(synthesizer)))
-    }
+/// The profile of this name; it asks for an engine only where it needs one.
+pub(crate) fn profile(
+    name: ProfileName,
+    recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,
+    synthesizer: impl FnOnce() -> anyhow::Result<Arc<dyn Synthesizer>>,
+) -> anyhow::Result<Arc<dyn Profile>> {
+    let interpreter = |recognizer, synthesizer| Interpreter::new(recognizer, synthesizer, Manner::default());
+    Ok(match name {
+        ProfileName::Interpreter => Arc::new(interpreter(recognizer()?, synthesizer()?)?),
+        ProfileName::Patient => Arc::new(Patient::new(interpreter(recognizer()?, synthesizer()?)?)),
+        ProfileName::Parrot => Arc::new(Parrot),
+        ProfileName::Mumbler => Arc::new(Mumbler::new(synthesizer()?, Manner::default().voice)?),
+        ProfileName::Silent => Arc::new(Silent),
+    })
 }

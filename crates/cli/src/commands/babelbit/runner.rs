@@ -143,7 +143,7 @@ pub(crate) fn scorer(
     gates: bool,
     context: &Context,
 ) -> anyhow::Result<BatchScorer> {
-    let recognizer = engines::scoring_recognizer(config)?;
+    let recognizer = engines::network_recognizer(config)?;
     let embedder = engines::embedder(&config.embedder, models.or_else(|| config.models_dir.clone()), context)?;
     let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
     let settings = ScorerSettings { gates, ..ScorerSettings::default() };

@@ -13,7 +13,7 @@ use taonet_babelbit_node::config::{Config, Network};
 use taonet_babelbit_node::engine::{Engine, EngineConfig};
 use taonet_babelbit_node::engine_client::ChallengeKind;
 use taonet_babelbit_node::miner::MinerConfig;
-use taonet_babelbit_node::miner::profile::ProfileName;
+use taonet_babelbit_node::miner::profile::{Profile, ProfileName};
 use taonet_babelbit_node::miner::server::{Miner as MinerServer, router};
 use taonet_babelbit_node::runner::{AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_node::scorer::BatchScorer;
@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::report::{DemoReport, PlayedChallenge};
-use crate::commands::babelbit::miner::Engines;
+use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::settings;
@@ -37,14 +37,15 @@ const VALIDATOR: &str = "//Alice";
 /// Everything that a contest needs, loaded.
 pub(super) struct Contest {
     config: Config,
-    recognizer: Arc<CtcRecognizer>,
     synthesizer: Arc<Espeak>,
+    profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
     paths: RunPaths,
 }
 
 impl Contest {
+    /// Loads the engines and lets the miners rehearse, which blocks.
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
@@ -65,10 +66,13 @@ impl Contest {
         }
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
+        let profiles = ProfileName::ALL
+            .map(|name| profile(name, || Ok(Arc::clone(&recognizer) as _), || Ok(Arc::clone(&synthesizer) as _)));
+        let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let paths = RunPaths::below(directory);
-        Ok(Self { config, recognizer, synthesizer, scorer, validator, paths })
+        Ok(Self { config, synthesizer, profiles, scorer, validator, paths })
     }
 
     /// Plays the challenges one after the other.
@@ -123,20 +127,20 @@ impl Contest {
 
     /// Serves one miner of each profile, each with a key of its own.
     async fn start_miners(&self, shutdown: &Shutdown) -> anyhow::Result<Vec<MinerEntry>> {
-        let mut engines = Engines::with(Arc::clone(&self.recognizer) as _, Arc::clone(&self.synthesizer) as _);
         let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
         let mut entries = Vec::new();
-        for (uid, profile) in (1..).zip(ProfileName::ALL) {
-            let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{profile}"))?.hotkey();
+        for (uid, profile) in (1..).zip(&self.profiles) {
+            let name = profile.name();
+            let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{name}"))?.hotkey();
             let config = MinerConfig {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()
             };
-            let server = Arc::new(MinerServer::new(config, engines.profile(profile)?));
+            let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
             let caller = Policy::only([self.validator.hotkey()]);
             let address = start("miner", router(server, hotkey, caller), shutdown).await?;
             let address = policy.resolve(&address)?;
-            entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(profile.to_string()) });
+            entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(name.to_string()) });
         }
         Ok(entries)
     }

@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::fs;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
-use taonet_speech::{Pcm, SampleFormat, Wav};
+use taonet_speech::{Espeak, Pcm, SampleFormat, Synthesizer as _, Wav};
 
 use super::*;
 
@@ -256,9 +257,38 @@ proptest! {
     }
 }
 
+/// The length of a source's speech in seconds, and how much faster than the reference it is spoken.
+fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
+    let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
+    let seconds = espeak.speak(text, voice).unwrap().duration().get();
+    let words = &utterance.target.words;
+    let reference = words.len() as f64 / (words.last().unwrap().end - words[0].start);
+    (seconds, text.split_whitespace().count() as f64 / seconds / reference)
+}
+
 #[test]
-fn the_shipped_challenges_read() {
-    Challenges::shipped().unwrap();
+fn the_shipped_challenges_are_what_they_promise() {
+    let shipped = Challenges::shipped().unwrap();
+    assert_eq!(shipped.len(), 8);
+    let utterances: Vec<_> = shipped.iter().flat_map(|challenge| &challenge.utterances).collect();
+    assert!(utterances.len() >= 40, "{}", utterances.len());
+    assert!(shipped.iter().all(|challenge| challenge.language == "en" && challenge.target_language == "en"));
+
+    let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
+    let paces: Vec<_> = utterances.iter().map(|utterance| (utterance, pace(utterance, &espeak))).collect();
+    for (utterance, (seconds, _)) in &paces {
+        assert!((12.0..=25.0).contains(seconds), "{} lasts {seconds} s", utterance.id);
+    }
+    let fast = paces.iter().filter(|(_, (_, pace))| *pace > 1.35).count();
+    assert!(fast >= 20, "{fast} sources are spoken more than 1.35 times as fast as their reference");
+
+    let voices = utterances.iter().filter_map(|utterance| match &utterance.source {
+        Source::Text { voice, .. } => Some(voice),
+        Source::Recording(_) => None,
+    });
+    let names: BTreeSet<_> = voices.clone().map(|voice| &voice.name).collect();
+    let speeds: BTreeSet<_> = voices.map(|voice| voice.words_per_minute).collect();
+    assert!(names.len() >= 6 && speeds.len() >= 3, "{names:?} {speeds:?}");
 }
 
 #[test]

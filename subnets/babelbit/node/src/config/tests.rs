@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
-    let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let pairs = pairs.iter().map(|(name, value)| ((*name).into(), (*value).into()));
     Config::from_variables(pairs, Some(Path::new("/home/v")))
 }
 
@@ -64,6 +64,47 @@ fn unknown_and_unused_names_warn() {
             "BB_ZZZZZZZZ is set, but no such setting exists",
         ]
     );
+}
+
+#[test]
+fn names_with_a_successor_say_which() {
+    let (_, warnings) = read(&[("BITTENSOR_WALLET_HOT", "default"), ("MINER_AXON_PORT", "8092")]).unwrap();
+    let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        [
+            "BITTENSOR_WALLET_HOT is set, but has no effect: give the hotkey's file with --keyfile",
+            "MINER_AXON_PORT is set, but has no effect: say with --listen where the miner listens",
+        ]
+    );
+}
+
+#[test]
+fn the_cache_folder_is_shown_as_it_was_set() {
+    let shown = |pairs: &[(&str, &str)]| {
+        let (config, _) = read(pairs).unwrap();
+        let variable = variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
+        (variable.show)(&config)
+    };
+    assert_eq!(shown(&[]), "/home/v/.babelbit");
+    assert_eq!(shown(&[("BB_AUDIO_SCORING_STT_CACHE_PATH", "/tmp/x.jsonl")]), "/home/v/.babelbit");
+    assert_eq!(shown(&[("BABELBIT_CACHE_DIR", "/var/cache/bb")]), "/var/cache/bb");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_text_matters_in_settings_only() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let broken = || OsString::from_vec(vec![b'/', 0xff]);
+    let read = |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
+    for name in [OsString::from("X"), broken()] {
+        assert_eq!(read(name).unwrap().1, []);
+    }
+    assert_eq!(read("BB_COLOUR".into()).unwrap().1, [Warning::Unknown("BB_COLOUR".to_owned())]);
+    for name in ["BB_MODELS_DIR", "BABELBIT_CACHE_DIR"] {
+        let text = read(name.into()).unwrap_err().to_string();
+        assert!(text.contains(&format!("{name}=/\u{fffd}: expected text in UTF-8")), "{text}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
 pub struct Variable {
     /// Its name.
     pub name: &'static str,
-    /// What it means, in one line.
+    /// What it means, in one line; where it has no effect, what to use instead, if anything.
     pub help: &'static str,
     /// Its way into the configuration; `None` when it has no effect in this version.
     pub apply: Option<Apply>,
@@ -86,7 +86,12 @@ macro_rules! variable {
 
 /// A name of the reference system that this version does not use.
 const fn unused(name: &'static str) -> Variable {
-    Variable { name, help: "no effect in this version", apply: None, show: |_| String::new() }
+    replaced(name, "")
+}
+
+/// As [`unused`]; `help` says what to use instead.
+const fn replaced(name: &'static str, help: &'static str) -> Variable {
+    Variable { name, help, apply: None, show: |_| String::new() }
 }
 
 fn http_url(text: &str) -> Result<Url, Expected> {
@@ -134,7 +139,13 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok::<_, Expected>(ArenaShare::from_setting(Some(t)))),
         variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Read before the others: paths default to below it.
-        Variable { name: "BABELBIT_CACHE_DIR", help: "Where caches are kept", apply: Some(|_, _| Ok(())), show: |config| config.transcript_cache.ancestors().nth(2).map(|dir| dir.display().to_string()).unwrap_or_default() },
+variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
+        replaced("BITTENSOR_WALLET_COLD", "give the hotkey's file with --keyfile"),
+        replaced("BITTENSOR_WALLET_HOT", "give the hotkey's file with --keyfile"),
+        replaced("BITTENSOR_WALLET_PATH", "give the hotkey's file with --keyfile"),
+        replaced("MINER_AXON_PORT", "say with --listen where the miner listens"),
+        unused("BITTENSOR_SUBTENSOR_FALLBACK"), unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
+        unused("SIGNER_URL"), unused("SUBTENSOR_GATEWAY_URL"),
         unused("BABELBIT_TEMPO"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
         unused("BABELBIT_RUNNER_TEMPO"), unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
         unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BABELBIT_METRICS_ADDR"), unused("BABELBIT_METRICS_PORT"),

@@ -84,8 +84,8 @@ impl Rewriter {
         let words = repetition::carry_out_corrections(&words);
         let words = self.fillers.apply(&words, begins);
         let words = repetition::say_once(&words);
-        let mut words = repetition::drop_false_starts(&words);
-        words.drain(..repetition::overlap(&context.before, &words));
+        let words = repetition::drop_false_starts(&words);
+        let mut words = repetition::say_once_across(&context.before, &words);
         if !last {
             context.waiting = words.split_off(words.len() - self.wait(&words));
             context.waiting_begins = begins && words.is_empty();

@@ -29,8 +29,8 @@ const LONGEST_IDENTIFIER: usize = 256;
 pub struct Miner {
     config: MinerConfig,
     profile: Arc<dyn Profile>,
-    sessions: Sessions,
-    workers: Semaphore,
+    sessions: Arc<Sessions>,
+    workers: Arc<Semaphore>,
     clock: MonotonicClock,
 }
 
@@ -42,8 +42,8 @@ impl Miner {
 
     /// A miner that forgets idle sessions by `clock`.
     pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: MonotonicClock) -> Self {
-        let sessions = Sessions::new(config.limits);
-        let workers = Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS));
+        let sessions = Arc::new(Sessions::new(config.limits));
+        let workers = Arc::new(Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS)));
         Self { config, profile, sessions, workers, clock }
     }
 
@@ -70,13 +70,18 @@ impl Miner {
         let began = (self.clock)();
         let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
         // At most one request of each session waits here, so the queue is as bounded as the table.
-        let permit = self.workers.acquire().await.map_err(|_| Refusal::Broken)?;
-        let work = tokio::task::spawn_blocking(move || playing.answer(&request));
+        let permit = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
+        let sessions = Arc::clone(&self.sessions);
+        // A caller that gives up drops this future, but the work goes on: it keeps its worker and ends its session.
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let answer = playing.answer(&request)?;
+            if answer.response.out_eos {
+                sessions.finish(id);
+            }
+            Ok::<_, Refusal>(answer)
+        });
         let answer = work.await.map_err(|_| Refusal::Broken)??;
-        drop(permit);
-        if answer.response.out_eos {
-            self.sessions.finish(id);
-        }
         metrics::frame((self.clock)().saturating_duration_since(began), answer.heard, answer.spoken);
         tracing::trace!(session_id = %id, heard = answer.heard, spoken = answer.spoken, "frame answered");
         Ok(answer.response)

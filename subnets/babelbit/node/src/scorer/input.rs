@@ -55,6 +55,16 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// The same of a document that stands at `place` in another.
+    fn within(self, place: &str) -> Self {
+        match self {
+            Self::Field { document, path, problem } => Self::Field { document, path: join(place, &path), problem },
+            other => other,
+        }
+    }
+}
+
 /// Something in a document that was not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -70,6 +80,21 @@ pub enum Warning {
     /// Without arrivals a reply counts as spoken from the start of the source.
     #[error("no arrivals given: the reply counts as spoken from the start of the source on")]
     NoArrivals,
+}
+
+impl Warning {
+    /// The same of a document that stands at `place` in another.
+    fn within(self, place: &str) -> Self {
+        match self {
+            Self::UnknownField { document, path } => Self::UnknownField { document, path: join(place, &path) },
+            other @ Self::NoArrivals => other,
+        }
+    }
+}
+
+fn join(place: &str, path: &str) -> String {
+    let dot = if place.is_empty() || path.is_empty() { "" } else { "." };
+    format!("{place}{dot}{path}")
 }
 
 /// What a document gave, and what was left unused in it.
@@ -146,38 +171,53 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
 /// `{"challenge_uid", "utterance_id", "source_duration_sec", "reference", "predictions": [{"miner", "wav",
 /// "duration_sec", "first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`.
 /// `wav` is a path (a relative one starts at `base`); without it `duration_sec` counts, and without that the length
-/// of what arrived. The answer to a batch is [`BatchResults`].
+/// of what arrived. The answer to a batch is [`BatchResults`]. Mistakes and warnings name their place, in a list with
+/// the number of the batch: `[3].predictions[0].wav`.
 ///
 /// # Errors
 /// [`InputError`] when the document or a file it names cannot be used. A problem with the reference's text or with a
 /// reply is no such error: it gives error results.
 pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> Result<Outcome<Value>, InputError> {
-    let mut warnings = Vec::new();
     let (documents, is_list) = match value {
         Value::Array(documents) => (documents, true),
         document => (vec![document], false),
     };
+    let mut warnings = Vec::new();
     let mut batches = Vec::with_capacity(documents.len());
-    for document in documents {
-        let batch: BatchDocument = read::document("the batch", document, &mut warnings)?;
-        let candidates = batch.candidates(base)?;
-        for candidate in &candidates {
-            scorer.prepare(candidate);
-        }
-        let id = batch.utterance_id();
-        batches.push((reference_of(batch.reference, id.as_deref(), scorer), candidates));
+    for (index, document) in documents.into_iter().enumerate() {
+        let place = if is_list { format!("[{index}]") } else { String::new() };
+        let mut own = Vec::new();
+        let batch = read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
+        batches.push(batch.map_err(|error| error.within(&place))?);
+        warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
-    let mut answers = batches.into_iter().map(|(reference, candidates)| {
-        let results = scorer.score(reference.as_ref(), &candidates);
-        serde_json::to_value(BatchResults { results })
-            .map_err(|error| read::problem("the answer", "", &error.to_string()))
-    });
-    let value = if is_list {
-        Value::Array(answers.collect::<Result<_, _>>()?)
-    } else {
-        answers.next().transpose()?.unwrap_or_default()
-    };
+    // While one batch is waited for, the next is being recognised; the files of no more than two are in memory.
+    let mut answers = Vec::with_capacity(batches.len());
+    let mut ahead = None;
+    for batch in batches.into_iter().map(Some).chain([None]) {
+        let next = batch.map(|batch| begin(batch, base, scorer)).transpose()?;
+        if let Some((reference, candidates)) = std::mem::replace(&mut ahead, next) {
+            let results = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
+            let answer = serde_json::to_value(results);
+            answers.push(answer.map_err(|error| read::problem("the answer", "", &error.to_string()))?);
+        }
+    }
+    let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
+}
+
+/// Reads a batch's files and starts recognising them.
+fn begin(
+    batch: BatchDocument,
+    base: &Path,
+    scorer: &BatchScorer,
+) -> Result<(Result<Reference, BatchFailure>, Vec<Candidate>), InputError> {
+    let candidates = batch.candidates(base)?;
+    for candidate in &candidates {
+        scorer.prepare(candidate);
+    }
+    let id = batch.utterance_id();
+    Ok((reference_of(batch.reference, id.as_deref(), scorer), candidates))
 }
 
 /// Computes the weights of `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::Transcript;
-use taonet_speech::{RecognizeError, Recognizer, Wav, resample_for_recognition};
+use taonet_speech::{RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
 use super::candidate::wav_error;
 use super::{Audio, AudioHash};
@@ -90,6 +90,8 @@ impl Jobs {
 pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
+        let header = WavHeader::read(&file).map_err(|error| wav_error(&error))?;
+        check_recording(&header).map_err(|error| ScoreError::failed("RuntimeError", &error))?;
         let wav = Wav::decode(&file).map_err(|error| wav_error(&error))?;
         drop(file);
         if wav.pcm.frames() == 0 {

@@ -314,3 +314,15 @@ fn a_reference_that_breaks_the_embedder_fails_the_batch() {
 fn no_replies_give_no_results() {
     assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
 }
+
+/// A small file at a low rate would become more sound than fits into memory.
+#[test]
+fn a_recording_of_hours_is_refused_before_it_is_resampled() {
+    let recognizer = Script::new("script", &[]);
+    let pcm = Pcm::mono(vec![0.1; 601_000], SampleRate::new(1000).unwrap());
+    let hours = Wav::encode(&pcm, SampleFormat::U8).unwrap();
+    let results = scorer(&recognizer, false).score(Ok(&reference()), &[candidate(Some(hours), 10)]);
+    let error = "RuntimeError:the recording lasts 601.0 s, at most 600 s are recognised";
+    assert_eq!(results[0].score_error.as_ref().unwrap().to_string(), error);
+    assert_eq!(recognizer.calls.load(Ordering::SeqCst), 0);
+}

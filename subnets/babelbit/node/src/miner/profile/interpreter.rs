@@ -23,6 +23,8 @@ const LATE: f64 = 2.0;
 
 /// Fewer words than these wait for the phrase after them: most are false starts, which are then noticed.
 const FRAGMENT: usize = 3;
+/// A phrase of this many seconds is cut even where no place between two words is good.
+const LONGEST: f64 = 5.0;
 /// Source speech before a phrase that is recognised along with it, in samples at 24 kHz: what is known of the sentence
 /// and of the speaker's loudness helps, and costs little.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
@@ -116,12 +118,26 @@ struct Interpreting {
 
 impl Interpretation for Interpreting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        let channels = usize::from(self.channels.max(1));
-        self.playback.advance(frame.len() / channels);
-        self.segmenter.hear(frame.chunks_exact(channels).map(|instant| {
-            let mono = instant.iter().sum::<f32>() / channels as f32;
-            if mono.is_finite() { mono.clamp(-1.0, 1.0) } else { 0.0 }
-        }));
+        let reply = self.hear(&mix(frame, self.channels), end)?;
+        Ok(Reply { samples: spread(reply, self.channels), done: end })
+    }
+}
+
+/// The mean of the channels, in [-1, 1].
+fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
+    let instants = frame.chunks_exact(usize::from(channels.max(1)));
+    let mean = |instant: &[f32]| {
+        let mean = instant.iter().sum::<f32>() / instant.len() as f32;
+        if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 }
+    };
+    instants.map(mean).collect()
+}
+
+impl Interpreting {
+    /// Hears a mono frame and gives the mono reply.
+    fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
+        self.playback.advance(frame.len());
+        self.segmenter.hear(frame.iter().copied());
         let mut reply = Vec::new();
         while let Some(found) = self.segmenter.find(end) {
             let (heard, begins) = match found {
@@ -145,13 +161,11 @@ impl Interpretation for Interpreting {
             let (words, begins) = std::mem::take(&mut self.fragment);
             self.interpret(&words, begins, true, &mut reply)?;
         } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < LONGEST_PAUSE {
-            self.pause(frame.len() / channels, &mut reply);
+            self.pause(frame.len(), &mut reply);
         }
-        Ok(Reply { samples: spread(reply, self.channels), done: end })
+        Ok(reply)
     }
-}
 
-impl Interpreting {
     /// The words of the present phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -165,12 +179,17 @@ impl Interpreting {
         self.lead.drain(..self.lead.len().saturating_sub(LEAD));
     }
 
-    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut.
+    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut. Where no place
+    /// is good yet, it waits.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let mut words = self.recognize(self.segmenter.pending())?;
-        let Some(place) = best_cut(&words, seconds) else { return Ok((Vec::new(), begins)) };
+        let place = match best_cut(&words, seconds) {
+            Some(place) => place,
+            None if seconds < LONGEST => return Ok((Vec::new(), begins)),
+            None => words.len(),
+        };
         let after = words.split_off(place);
         let end = words.last().map_or(0.0, |word| word.end);
         let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
@@ -243,21 +262,22 @@ impl Profile for Patient {
 
 struct Waiting {
     interpreting: Interpreting,
+    /// Mono frames: all channels would take as much memory again.
     heard: Vec<Vec<f32>>,
 }
 
 impl Interpretation for Waiting {
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError> {
-        self.heard.push(frame.to_vec());
+        self.heard.push(mix(frame, self.interpreting.channels));
         if !end {
             return Ok(Reply::default());
         }
         let mut samples = Vec::new();
         let frames = std::mem::take(&mut self.heard);
         for (number, frame) in (1..).zip(&frames) {
-            samples.append(&mut self.interpreting.push(frame, number == frames.len())?.samples);
+            samples.append(&mut self.interpreting.hear(frame, number == frames.len())?);
         }
-        Ok(Reply { samples, done: true })
+        Ok(Reply { samples: spread(samples, self.interpreting.channels), done: true })
     }
 }
 

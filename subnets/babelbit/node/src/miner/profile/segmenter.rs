@@ -10,6 +10,8 @@ const SENTENCE_PAUSE: usize = 9;
 const SHORTEST: usize = 20;
 /// Speech without a pause is cut after this many blocks.
 const LONGEST: usize = 110;
+/// Where it was not cut, cutting is tried again after this many more: 0.5 s.
+const AGAIN: usize = 25;
 /// Loudness that is quiet whatever came before.
 const FLOOR: f32 = 0.001;
 /// What is this much softer than the speech around it is quiet.
@@ -29,8 +31,8 @@ pub(super) struct Segmenter {
     quiet: usize,
     /// Whether the present phrase begins a sentence.
     begins: bool,
-    /// Whether the phrase was found too long and waits for [`Segmenter::cut`].
-    reported: bool,
+    /// With this many blocks the phrase is reported as too long.
+    too_long: usize,
 }
 
 /// Where the present phrase stands.
@@ -38,7 +40,8 @@ pub(super) struct Segmenter {
 pub(super) enum Found {
     /// A phrase ended at a pause, or with the source.
     Phrase(Phrase),
-    /// The phrase goes on for too long: look at [`Segmenter::pending`] and [`Segmenter::cut`] it.
+    /// The phrase goes on for too long: look at [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait for the next
+    /// report.
     TooLong,
 }
 
@@ -52,7 +55,14 @@ pub(super) struct Phrase {
 
 impl Segmenter {
     pub(super) fn new() -> Self {
-        Self { pending: Vec::new(), loud: Vec::new(), level: 0.0, quiet: SENTENCE_PAUSE, begins: true, reported: false }
+        Self {
+            pending: Vec::new(),
+            loud: Vec::new(),
+            level: 0.0,
+            quiet: SENTENCE_PAUSE,
+            begins: true,
+            too_long: LONGEST,
+        }
     }
 
     /// Hears further samples. Call [`Segmenter::find`] until it finds nothing more.
@@ -80,8 +90,8 @@ impl Segmenter {
                 self.forget_silence();
             } else if spoken >= SHORTEST && self.quiet == PAUSE {
                 return Some(Found::Phrase(self.take(self.loud.len() * BLOCK)));
-            } else if self.loud.len() >= LONGEST && !self.reported {
-                self.reported = true;
+            } else if self.loud.len() >= self.too_long {
+                self.too_long = self.loud.len() + AGAIN;
                 return Some(Found::TooLong);
             }
         }
@@ -119,7 +129,7 @@ impl Segmenter {
         // The flags of a phrase that was cut within a block move by less than one block.
         self.loud.drain(..(at / BLOCK).min(self.loud.len()));
         self.loud.truncate(self.pending.len() / BLOCK);
-        self.reported = false;
+        self.too_long = LONGEST;
         Phrase { samples, begins: mem::take(&mut self.begins) }
     }
 
@@ -180,6 +190,17 @@ mod tests {
     fn silence_gives_nothing() {
         assert_eq!(phrases(&[(false, 5000)]), []);
         assert_eq!(phrases(&[(false, 2000), (true, 500)]).len(), 1);
+    }
+
+    #[test]
+    fn a_phrase_that_is_not_cut_is_reported_again() {
+        let mut segmenter = Segmenter::new();
+        segmenter.hear(sound(true, 4000));
+        let mut reported = Vec::new();
+        while let Some(Found::TooLong) = segmenter.find(false) {
+            reported.push(segmenter.loud.len());
+        }
+        assert_eq!(reported, [110, 135, 160, 185]);
     }
 
     #[test]

@@ -36,15 +36,22 @@ pub(super) fn say_once(words: &[String]) -> Vec<String> {
     words
 }
 
-/// How many words at the start of `words` only repeat the end of `before`.
-pub(super) fn overlap(before: &[String], words: &[String]) -> usize {
-    (1..=LONGEST.min(before.len()).min(words.len()))
-        .rev()
-        .find(|length| {
-            let end = before.get(before.len() - length..);
-            end == words.get(..*length) && !end.is_some_and(is_meant)
-        })
-        .unwrap_or_default()
+/// `words` without a phrase that only repeats what was said just before and began in `before`:
+/// "so i think | i think that" leaves "that", and "i might | as well i might as well go" leaves "as well go".
+pub(super) fn say_once_across(before: &[String], words: &[String]) -> Vec<String> {
+    let mut all = [before, words].concat();
+    let lengths = (1..=LONGEST).rev();
+    let mut places = lengths.flat_map(|length| {
+        (before.len().saturating_sub(length)..before.len()).map(move |start| (start, start + length, length))
+    });
+    let repeated = places.find(|(start, end, length)| {
+        let first = all.get(*start..*end);
+        first.is_some() && first == all.get(*end..end + length) && !first.is_some_and(is_meant)
+    });
+    if let Some((_, end, length)) = repeated {
+        all.drain(end..end + length);
+    }
+    all.split_off(before.len())
 }
 
 /// Whether the word stands once as object and once as subject: "about it | it is".
@@ -163,10 +170,19 @@ mod tests {
 
     #[test]
     fn repetition_across_a_border() {
-        assert_eq!(overlap(&words("so i think"), &words("i think that")), 2);
-        assert_eq!(overlap(&words("so i think"), &words("think that")), 1);
-        assert_eq!(overlap(&words("number five"), &words("five one")), 0);
-        assert_eq!(overlap(&[], &words("five one")), 0);
+        let table = [
+            ("so i think", "i think that", "that"),
+            ("so i think", "think that", "that"),
+            ("i might", "as well i might as well go", "as well go"),
+            ("three hours i", "might as well i might as well go", "might as well go"),
+            ("i might", "as well he might as well go", "as well he might as well go"),
+            ("number five", "five one", "five one"),
+            ("", "five one", "five one"),
+            ("so i think", "", ""),
+        ];
+        for (before, heard, said) in table {
+            assert_eq!(say_once_across(&words(before), &words(heard)).join(" "), said, "{before} | {heard}");
+        }
     }
 
     #[test]

@@ -122,6 +122,15 @@ fn numbers_stay() {
 fn phrases_are_understood_across_borders() {
     assert_eq!(rewrite_phrases(&["it is true at the end", "of the day we lost"]), ["it is true", "finally we lost"]);
     assert_eq!(rewrite_phrases(&["we walked home", "walked home in the rain"]), ["we walked home", "in the rain"]);
+    // "as well" waits: "as well as" means "and".
+    assert_eq!(
+        rewrite_phrases(&["three hours i might as well", "i might as well stay here"]),
+        ["three hours i might", "as well stay here"]
+    );
+    assert_eq!(
+        rewrite_phrases(&["i do not want to jump out of the frying pan", "into the fire"]),
+        ["i do not want to", "make things worse"]
+    );
     // In mid-sentence nothing was left out.
     assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
     // A joining word alone waits for its sentence.

@@ -123,24 +123,94 @@ fn noise(samples: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
+/// field of the request · its value · whether it may be left out
 #[tokio::test]
-async fn init_repeats_the_parameters() {
+async fn the_fields_of_an_init_request() {
     let miner = start(Silent, Limits::default()).await;
-    let (status, body) = miner.post(init_body(3).to_string()).await;
-    assert_eq!(status, StatusCode::OK);
-    for field in [
-        "challenge_uid",
-        "utterance_id",
-        "language",
-        "sample_rate_hz",
-        "frame_rate_hz",
-        "frame_samples",
-        "dtype",
-        "channels",
+    for (field, value, optional) in [
+        ("kind", json!("init"), false),
+        ("challenge_uid", json!("c1"), false),
+        ("utterance_id", json!("c1:3"), false),
+        ("language", json!("fr"), true),
+        ("sample_rate_hz", json!(24_000), false),
+        ("frame_rate_hz", json!(12.5), false),
+        ("frame_samples", json!(1920), false),
+        ("dtype", json!("float32le"), false),
+        ("channels", json!(1), false),
     ] {
-        assert_eq!(body[field], init_body(3)[field], "{field}");
+        let mut body = init_body(3);
+        assert_eq!(body[field], value, "{field}");
+        body.as_object_mut().unwrap().remove(field);
+        let (status, answer) = miner.post(body.to_string()).await;
+        let expected = if optional { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        assert_eq!(status, expected, "{field}: {answer}");
+        assert!(optional || answer["error"].as_str().unwrap().contains(field), "{field}: {answer}");
     }
-    assert_eq!(body["ready"], json!(true));
+    // Null is as good as nothing.
+    assert_eq!(miner.post(with(init_body(4), "language", Value::Null).to_string()).await.0, StatusCode::OK);
+    // Later versions may send more.
+    assert_eq!(miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0, StatusCode::OK);
+}
+
+/// field of the response · its value: that of the request, or another
+#[tokio::test]
+async fn the_fields_of_an_init_response() {
+    let miner = start(Silent, Limits::default()).await;
+    let request = with(init_body(3), "channels", json!(2));
+    let (status, response) = miner.post(request.to_string()).await;
+    assert_eq!(status, StatusCode::OK);
+    for (field, value) in [
+        ("ready", json!(true)),
+        ("miner_id", Value::Null),
+        ("challenge_uid", request["challenge_uid"].clone()),
+        ("utterance_id", request["utterance_id"].clone()),
+        ("language", request["language"].clone()),
+        ("sample_rate_hz", json!(24_000)),
+        ("frame_rate_hz", json!(12.5)),
+        ("frame_samples", json!(1920)),
+        ("dtype", json!("float32le")),
+        ("channels", json!(2)),
+    ] {
+        assert_eq!(response[field], value, "{field}");
+    }
+    assert!(response["session_id"].as_str().is_some_and(|id| !id.is_empty()));
+    assert_eq!(response.as_object().unwrap().len(), 11);
+}
+
+/// field of the request · whether it may be left out
+#[tokio::test]
+async fn the_fields_of_a_predict_request() {
+    let miner = start(Parrot, Limits::default()).await;
+    let session = miner.init(0).await;
+    let audio = samples::encode(&[0.5; 1920]);
+    for (field, optional) in [("kind", false), ("session_id", false), ("audio_b64", false), ("in_eos", true)] {
+        let mut body = json!({"kind": "predict", "session_id": session, "audio_b64": audio, "in_eos": false});
+        body.as_object_mut().unwrap().remove(field);
+        let (status, answer) = miner.post(body.to_string()).await;
+        let expected = if optional { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        assert_eq!(status, expected, "{field}: {answer}");
+        // Without `in_eos` the source goes on.
+        assert!(!optional || answer["out_eos"] == json!(false), "{field}: {answer}");
+    }
+}
+
+/// channels · samples of the frame · `in_eos` · the response
+#[tokio::test]
+async fn the_fields_of_a_predict_response() {
+    let miner = start(Parrot, Limits::default()).await;
+    for (number, (channels, frame, in_eos)) in
+        (0..).zip([(1, noise(1920, 1), false), (1, noise(100, 2), true), (2, noise(3840, 3), true), (1, vec![], true)])
+    {
+        let init = with(init_body(number), "channels", json!(channels));
+        let (_, init) = miner.post(init.to_string()).await;
+        let session = init["session_id"].as_str().unwrap();
+        let (status, response) = miner.predict(session, &samples::encode(&frame), in_eos).await;
+        assert_eq!(status, StatusCode::OK);
+        let expected = json!({
+            "session_id": session, "audio_b64": samples::encode(&frame), "out_eos": in_eos, "n_bytes": frame.len() * 4
+        });
+        assert_eq!(response, expected, "{channels} channels");
+    }
 }
 
 #[tokio::test]
@@ -343,6 +413,39 @@ async fn one_request_of_a_session_at_a_time() {
 }
 
 #[tokio::test]
+async fn of_two_inits_at_once_one_session_remains() {
+    let miner = start(Silent, Limits::default()).await;
+    for _ in 0..20 {
+        let (a, b) = tokio::join!(miner.init(0), miner.init(0));
+        assert_ne!(a, b);
+        let (a, b) = tokio::join!(miner.predict(&a, "", true), miner.predict(&b, "", true));
+        let mut answers = [a.0, b.0];
+        answers.sort();
+        assert_eq!(answers, [StatusCode::OK, StatusCode::NOT_FOUND]);
+    }
+}
+
+#[tokio::test]
+async fn an_init_during_a_frame_leaves_that_frame_its_answer() {
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let miner = start(Gate(Arc::clone(&gate)), Limits::default()).await;
+    let old = miner.init(0).await;
+    let audio = samples::encode(&[0.5]);
+    let again = async {
+        let begun = Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || begun.wait()).await.unwrap();
+        let new = miner.init(0).await;
+        tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+        new
+    };
+    let (answer, new) = tokio::join!(miner.predict(&old, &audio, false), again);
+    assert_eq!(answer.0, StatusCode::OK);
+    // From then on only the new session counts.
+    assert_eq!(miner.predict(&old, &audio, false).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(miner.predict(&new, "@@@@", false).await.0, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn a_failure_breaks_its_session_only() {
     let miner = start(Gate(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
     let (lost, good) = (miner.init(0).await, miner.init(1).await);
@@ -352,4 +455,25 @@ async fn a_failure_breaks_its_session_only() {
         assert_eq!(body, json!({"error": "the session was broken off by an earlier failure"}));
     }
     assert_eq!(miner.predict(&good, &samples::encode(&[0.5]), true).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn work_keeps_its_worker_when_the_caller_gives_up() {
+    let gate = Arc::new(std::sync::Barrier::new(2));
+    let config = MinerConfig { workers: 1, ..MinerConfig::default() };
+    let miner = Miner::new(config, Arc::new(Gate(Arc::clone(&gate))));
+    let caller = Hotkey::from_bytes([1; 32]);
+    let Ok(MinerRequest::Init(init)) = parse(init_body(0).to_string().as_bytes()) else { panic!() };
+    let session_id = miner.init(caller, init).unwrap().session_id;
+    let request = PredictRequest { session_id, audio_b64: samples::encode(&[0.5]), in_eos: true, frame_index: None };
+    let begun = Arc::clone(&gate);
+    tokio::select! {
+        biased;
+        _ = miner.predict(caller, request) => panic!("answered before its work was done"),
+        begun = tokio::task::spawn_blocking(move || begun.wait()) => drop(begun.unwrap()),
+    }
+    assert_eq!(miner.workers.available_permits(), 0);
+    tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
+    let _free = miner.workers.acquire().await.unwrap();
+    assert_eq!(miner.sessions.live(), 0);
 }

@@ -78,23 +78,25 @@ impl BatchDocument {
         }
     }
 
+    /// The document, if no duration in it is below 0.
+    pub(super) fn checked(self) -> Result<Self, InputError> {
+        not_negative(self.source_duration_sec, "source_duration_sec")?;
+        for (index, prediction) in self.predictions.iter().enumerate() {
+            let duration = prediction.duration_sec.unwrap_or_default();
+            not_negative(duration, &format!("predictions[{index}].duration_sec"))?;
+        }
+        Ok(self)
+    }
+
     /// The replies, their files read.
     pub(super) fn candidates(&self, base: &Path) -> Result<Vec<Candidate>, InputError> {
-        not_negative(self.source_duration_sec, "source_duration_sec")?;
-        self.predictions
-            .iter()
-            .enumerate()
-            .map(|(index, prediction)| prediction.candidate(index, self.source_duration_sec, base))
-            .collect()
+        self.predictions.iter().map(|prediction| prediction.candidate(self.source_duration_sec, base)).collect()
     }
 }
 
 impl PredictionDocument {
-    fn candidate(&self, index: usize, source_duration: Seconds, base: &Path) -> Result<Candidate, InputError> {
+    fn candidate(&self, source_duration: Seconds, base: &Path) -> Result<Candidate, InputError> {
         let wav = self.wav.as_deref().map(|path| read::file(path, base)).transpose()?.map(Audio::from);
-        if let Some(duration) = self.duration_sec {
-            not_negative(duration, &format!("predictions[{index}].duration_sec"))?;
-        }
         let timeline = timeline(self.first_output_frame, self.frame_rate_hz, self.arrivals.as_deref(), self.eos_frame);
         let arrived = timeline.total_bytes() as f64 / (f64::from(SAMPLE_RATE_HZ) * SAMPLE_BYTES as f64);
         Ok(Candidate {

@@ -47,6 +47,23 @@ fn a_list_gives_a_list() {
 }
 
 #[test]
+fn in_a_list_the_place_names_the_batch() {
+    let (mut odd, mut wrong) = (batch(), batch());
+    odd["predictions"][0]["mood"] = json!(7);
+    let warnings = run(json!([batch(), odd])).unwrap().warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].to_string(), "the batch at [1].predictions.0.mood: unknown field, ignored");
+
+    wrong["predictions"][0]["eos_frame"] = json!(1.5);
+    let place = |list: Value| run(list).unwrap_err().to_string();
+    assert!(place(json!([batch(), wrong])).starts_with("the batch at [1].predictions[0].eos_frame: invalid"));
+    wrong["predictions"][0]["eos_frame"] = json!(1);
+    wrong["source_duration_sec"] = json!(-1);
+    assert!(place(json!([batch(), batch(), wrong])).starts_with("the batch at [2].source_duration_sec: a duration"));
+    assert_eq!(place(json!([7])), "the batch at [0]: not a JSON object");
+}
+
+#[test]
 fn wav_files_are_recognised() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("p.wav"), wav(10, 2.0)).unwrap();

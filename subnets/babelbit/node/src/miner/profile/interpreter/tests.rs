@@ -127,11 +127,30 @@ fn long_speech_is_cut_between_words() {
 }
 
 #[test]
+fn speech_that_nobody_understands_is_cut_too() {
+    let (interpreter, voicebox) = interpreter(&[]);
+    let mut interpreting = interpreter.begin(1);
+    for frame in source(&[20_000]).chunks(1920) {
+        interpreting.push(frame, false).unwrap();
+        let pending = interpreting.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        assert!(pending < LONGEST + 0.6, "{pending} s wait for a pause");
+    }
+    assert!(texts(&voicebox).is_empty());
+}
+
+#[test]
 fn silence_is_answered_with_silence() {
     let (interpreter, voicebox) = interpreter(&[]);
     let replies = play(&interpreter, &vec![0.0; 1920 * 3]);
     assert!(texts(&voicebox).is_empty() && seconds(&replies) == 0.0);
     assert!(replies.last().unwrap().done);
+}
+
+#[test]
+fn the_patient_keeps_one_channel_of_what_it_hears() {
+    let mut waiting = Waiting { interpreting: interpreter(&[]).0.begin(2), heard: Vec::new() };
+    waiting.push(&[0.5, 0.25, f32::NAN, 0.0, 3.0, 1.0], false).unwrap();
+    assert_eq!(waiting.heard, [[0.375, 0.0, 1.0]]);
 }
 
 #[test]
