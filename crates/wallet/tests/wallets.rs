@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Instant;
+use std::time::Duration;
 
 use taonet_wallet::{
     CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Mnemonic, Name, Overwrite, Password, SecretState,
@@ -209,6 +209,7 @@ fn a_list_leaves_gaps_where_files_are_broken() {
     assert_eq!(hotkeys, [("plain", Some(plain.public())), ("sealed", None)]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_thousand_wallets_are_listed_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -221,14 +222,17 @@ fn a_thousand_wallets_are_listed_at_once() {
         fs::write(wallet.coldkeypub_path(), &public).unwrap();
         fs::write(wallet.hotkey_path(&name("default")), &*json).unwrap();
     }
-    // The least of a few: other work on the machine is not what is measured.
-    let best = (0..5).map(|_| {
-        let start = Instant::now();
-        assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
-        start.elapsed().as_millis()
-    });
-    let best = best.min().unwrap();
-    assert!(best < 100, "{best} ms");
+    let before = busy();
+    assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
+    let taken = busy() - before;
+    assert!(taken < Duration::from_millis(100), "{taken:?}");
+}
+
+/// What this thread has used of a core so far: other work on the machine is not what is measured.
+#[cfg(unix)]
+fn busy() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// The variable that tells the test below that it runs on the small disk that it made, and where.
