@@ -28,7 +28,7 @@ const R: u32 = 8;
 const P: u32 = 1;
 
 /// Most memory (128 N r bytes: 256 MiB) and lanes that a file may ask for. Polkadot-JS writes 32 MiB and one lane.
-const MAX_N_R: u64 = 1 << 21;
+const MAX_N_R: u32 = 1 << 21;
 const MAX_P: u32 = 16;
 
 /// Why a Polkadot-JS export gave no key, or could not be made. Never repeats what it holds.
@@ -245,7 +245,7 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsErr
 
 fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
     let refused = PolkadotJsError::Cost { n, r, p };
-    if !n.is_power_of_two() || u64::from(n) * u64::from(r) > MAX_N_R || p > MAX_P {
+    if !n.is_power_of_two() || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R) || p > MAX_P {
         return Err(refused);
     }
     Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refused)
