@@ -11,9 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
-use crate::headers::{decimal, hex_digest, optional, parsed, seconds_text, signature, timeout, uuid};
+use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, seconds_text, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
+/// What every header of the protocol but a few begins with.
+const PREFIX: &str = "bt_header_";
 const NONCE: &str = "bt_header_dendrite_nonce";
 const SENDER: &str = "bt_header_dendrite_hotkey";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
@@ -54,6 +56,8 @@ impl BabelbitScheme {
 impl Scheme for BabelbitScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
+        no_lookalike(headers, PREFIX)?;
+        no_lookalike(headers, BODY_HASH)?;
         for name in UNSIGNED {
             optional(headers, name)?;
         }
@@ -65,6 +69,7 @@ impl Scheme for BabelbitScheme {
             signature: signature(headers, SIGNATURE)?,
             body_hash: hex_digest(headers, BODY_HASH)?,
             timeout: timeout(headers, TIMEOUT)?,
+            dated: true,
         })
     }
 

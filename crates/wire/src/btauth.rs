@@ -13,9 +13,11 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
-use crate::headers::{decimal, optional, parsed, path_and_query, required, signature};
+use crate::headers::{decimal, no_lookalike, optional, parsed, path_and_query, required, signature};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
+/// What every header of the protocol begins with.
+const PREFIX: &str = "x-bittensor-";
 const VERSION: &str = "x-bittensor-version";
 const SENDER: &str = "x-bittensor-hotkey";
 const NONCE: &str = "x-bittensor-nonce";
@@ -55,6 +57,7 @@ impl Default for BtauthScheme {
 impl Scheme for BtauthScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
+        no_lookalike(headers, PREFIX)?;
         if required(headers, VERSION)? != VERSION_NUMBER {
             return Err(Refusal::Malformed(VERSION));
         }
@@ -73,6 +76,7 @@ impl Scheme for BtauthScheme {
             uuid: None,
             body_hash: None,
             timeout: Duration::ZERO,
+            dated: true,
         };
         if claim.receiver.is_none() && self.receiver_required {
             return Err(Refusal::WrongReceiver);

@@ -91,8 +91,10 @@ pub struct Refused<'a> {
 pub enum ReplayRule {
     /// Each nonce once, in any order.
     Once,
-    /// For each process (UUID) of the sender, only nonces larger than every one before.
+    /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
     Increasing,
+    /// The same, and nothing is ever forgotten: for schemes that accept nonces without dates.
+    IncreasingForEver,
 }
 
 /// What a request says of itself, parsed and well-formed, but unproven.
@@ -110,6 +112,8 @@ pub struct Claim {
     pub body_hash: Option<String>,
     /// How long the sender waits for the answer, as it says.
     pub timeout: Duration,
+    /// Whether the nonce is a time, which must be fresh; otherwise only its order counts.
+    pub dated: bool,
     /// The signature to check.
     pub signature: Signature,
 }

@@ -17,6 +17,12 @@ pub enum SigningError {
     /// A value holds characters that no header can hold.
     #[error("value of header {0} cannot be sent")]
     Header(&'static str),
+    /// The scheme signs only classes of messages that it was told about.
+    #[error("class {0:?} is not known to the scheme")]
+    UnknownClass(String),
+    /// The body lacks a field that its class signs.
+    #[error("body lacks a field that is signed")]
+    FieldMissing,
     /// The scheme signs the body as JSON, and the body is something else.
     #[error(transparent)]
     Body(#[from] CompactError),
