@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
+use taonet_wallet::CryptoType;
 
 use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, seconds_text, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
@@ -66,6 +67,7 @@ impl Scheme for BabelbitScheme {
             sender: parsed::<Hotkey>(headers, SENDER)?,
             receiver: Some(parsed::<Hotkey>(headers, RECEIVER)?),
             uuid: Some(uuid(headers, UUID)?),
+            crypto_type: CryptoType::Sr25519,
             signature: signature(headers, SIGNATURE)?,
             body_hash: hex_digest(headers, BODY_HASH)?,
             timeout: timeout(headers, TIMEOUT)?,
@@ -93,6 +95,9 @@ impl Scheme for BabelbitScheme {
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+        if identity.keypair.crypto_type() != CryptoType::Sr25519 {
+            return Err(SigningError::CryptoType(identity.keypair.crypto_type()));
+        }
         let hash = if self.sign_body { compact_hash(request.body)? } else { String::new() };
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
         let uuid = identity.uuid.to_string();

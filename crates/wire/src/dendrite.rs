@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_primitives::Hotkey;
+use taonet_wallet::CryptoType;
 
 use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, seconds_text, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window, synapse_hash};
@@ -119,6 +120,7 @@ impl Scheme for DendriteScheme {
             sender: parsed(headers, SENDER)?,
             receiver: Some(parsed(headers, RECEIVER)?),
             uuid: Some(uuid(headers, UUID)?),
+            crypto_type: CryptoType::Sr25519,
             signature: signature(headers, SIGNATURE)?,
             body_hash: Some(hex_digest(headers, BODY_HASH)?.ok_or(Refusal::Missing(BODY_HASH))?),
             timeout: timeout(headers, TIMEOUT)?,
@@ -158,6 +160,9 @@ impl Scheme for DendriteScheme {
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+        if identity.keypair.crypto_type() != CryptoType::Sr25519 {
+            return Err(SigningError::CryptoType(identity.keypair.crypto_type()));
+        }
         let class = self.named(request.name).ok_or_else(|| SigningError::UnknownClass(request.name.to_owned()))?;
         let hash = synapse_hash(class.hash_fields(), request.body)?.ok_or(SigningError::FieldMissing)?;
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());

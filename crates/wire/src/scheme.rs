@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::request::Parts;
 use taonet_primitives::Hotkey;
-use taonet_wallet::{Keypair, Signature};
+use taonet_wallet::{CryptoType, Keypair, Signature};
 use uuid::Uuid;
 
 use crate::Refusal;
@@ -114,6 +114,8 @@ pub struct Claim {
     pub timeout: Duration,
     /// Whether the nonce is a time, which must be fresh; otherwise only its order counts.
     pub dated: bool,
+    /// The kind of the sender's key.
+    pub crypto_type: CryptoType,
     /// The signature to check.
     pub signature: Signature,
 }

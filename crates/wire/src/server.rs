@@ -25,6 +25,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use taonet_primitives::Hotkey;
+use taonet_wallet::PublicKey;
 use tower::{Layer, Service};
 
 use load::{Gate, Permit, RateLimiter};
@@ -105,7 +106,8 @@ impl Verifier {
         self.check_freshness(claim)?;
         let body = self.limits.read_body(body).await?;
         let message = self.scheme.message(head, claim, &body)?;
-        if !taonet_wallet::verify(&claim.sender, &message, &claim.signature) {
+        let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
+        if !sender.verify(&message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
         let standing = self.policy.check(&claim.sender)?;

@@ -109,8 +109,11 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogEr
 
 impl Found {
     fn take(&mut self, bytes: &[u8], boot: Option<&str>) {
-        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
-        let (head, records) = bytes.split_at(end);
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end)) else {
+            self.complete = false;
+            return;
+        };
         match std::str::from_utf8(head).ok().and_then(parse_header) {
             Some((written_under, floor)) => {
                 self.floor = self.floor.max(floor);
@@ -118,7 +121,7 @@ impl Found {
             }
             None => self.complete = false,
         }
-        let (records, rest) = records.get(1..).unwrap_or_default().as_chunks();
+        let (records, rest) = records.as_chunks();
         self.complete &= rest.is_empty();
         for record in records {
             match Entry::from_bytes(record) {

@@ -1,7 +1,7 @@
 use std::fs;
 
 use proptest::prelude::*;
-use taonet_wallet::Signature;
+use taonet_wallet::{CryptoType, Signature};
 
 use super::*;
 
@@ -21,6 +21,7 @@ fn claim_of(sender: u8, uuid: &str, nonce: u64) -> Claim {
         body_hash: None,
         timeout: Duration::ZERO,
         dated: true,
+        crypto_type: CryptoType::Sr25519,
         signature: Signature::from_bytes([0; 64]),
     }
 }

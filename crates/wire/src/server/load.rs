@@ -69,7 +69,8 @@ impl RateLimiter {
         }
         let full_at = state.full_at.entry(*hotkey).or_insert(now_ns);
         // After the clock was set back, nobody waits longer than a whole allowance takes.
-        let next = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst)).saturating_add(self.interval);
+        *full_at = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst));
+        let next = full_at.saturating_add(self.interval);
         if next > now_ns.saturating_add(self.burst) {
             return Err(Refusal::TooOften(*hotkey));
         }
