@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
+use taonet_primitives::Hotkey;
 use uuid::Uuid;
 
 use super::status::{CODE, MESSAGE, PROCESS_TIME};
 use super::{
-    BODY_HASH, DendriteScheme, NAME, NONCE, OUR_VERSION, PREFIX, SIGNATURE, StatusMessage, TIMEOUT, signed_text,
+    BODY_HASH, DendriteScheme, NAME, NONCE, OUR_VERSION, PREFIX, SENDER, SIGNATURE, StatusMessage, TIMEOUT, signed_text,
 };
-use crate::headers::seconds_text;
+use crate::headers::{parsed, seconds_text};
 use crate::{Refusal, Refused};
 
 const SUCCESS: &str = "Success";
@@ -58,26 +59,27 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     let (status, message) = worded(scheme, refusal, request);
     let mut response = (status, Json(json!({ "message": message }))).into_response();
     response.extensions_mut().insert(StatusMessage(message));
-    let mut headers = match refusal {
+    let mut headers = HeaderMap::new();
+    match refusal {
         // Without a class there is no synapse whose headers could be repeated.
         Refusal::UnknownName(_) | Refusal::Unsigned => {
-            let mut headers = HeaderMap::new();
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
-            headers
         }
-        _ => echo(request.head),
-    };
-    sign(scheme, request, &mut headers);
+        _ => {
+            headers = echo(request.head);
+            sign(scheme, request, &mut headers);
+        }
+    }
     complete(headers, request.took, &mut response);
     response
 }
 
-/// The answer of the SDK's web framework to a body that it cannot read.
-pub(super) fn not_json(position: usize, error: &str) -> Response {
+/// The answer of the SDK's web framework to a body that it cannot read from this column on, counted from 1.
+pub(super) fn not_json(column: usize, error: &str) -> Response {
     let detail = json!([{
         "type": "json_invalid",
-        "loc": ["body", position],
+        "loc": ["body", column.saturating_sub(1)],
         "msg": "JSON decode error",
         "input": {},
         "ctx": { "error": error },
@@ -133,9 +135,9 @@ pub(super) fn internal_error() -> String {
 /// The axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}`, four parts where
 /// requests sign five.
 fn sign(scheme: &DendriteScheme, request: &Refused<'_>, headers: &mut HeaderMap) {
-    let (Some(axon), Some(claim)) = (&scheme.axon, request.claim) else { return };
+    let (Some(axon), Ok(dendrite)) = (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER)) else { return };
     let (hotkey, uuid) = (axon.keypair.hotkey(), axon.uuid);
-    let text = format!("{}.{}.{hotkey}.{uuid}", request.now_ns, claim.sender);
+    let text = format!("{}.{dendrite}.{hotkey}.{uuid}", request.now_ns);
     insert(headers, "bt_header_axon_version", &OUR_VERSION.to_string());
     insert(headers, "bt_header_axon_nonce", &request.now_ns.to_string());
     insert(headers, "bt_header_axon_uuid", &uuid.to_string());
