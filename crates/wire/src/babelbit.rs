@@ -31,7 +31,7 @@ const NAME: &str = "name";
 const BODY_HASH: &str = "computed_body_hash";
 
 /// The headers that say nothing about the signature; like the others they must not be doubled.
-const UNSIGNED: [&str; 5] = [SENDER_IP, VERSION, RECEIVER_IP, RECEIVER_PORT, NAME];
+const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 
 /// The protocol version that validators state: 7.2.0.
 const VERSION_NUMBER: &str = "7002000";
@@ -62,6 +62,7 @@ impl Scheme for BabelbitScheme {
         for name in UNSIGNED {
             optional(headers, name)?;
         }
+        optional(headers, VERSION)?.map(|_| decimal(headers, VERSION)).transpose()?;
         Ok(Claim {
             nonce: decimal(headers, NONCE)?,
             sender: parsed::<Hotkey>(headers, SENDER)?,

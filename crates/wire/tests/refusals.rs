@@ -396,7 +396,9 @@ const FAULTS: &[(&str, Prepare)] = &[
     ("20 kB in one header", |kind| Some(Sent::fresh(kind).with("x", &"x".repeat(20_000)))),
     ("65 header lines", |kind| {
         let mut sent = Sent::fresh(kind);
-        (0..65).for_each(|_| drop(sent.headers.append("x", HeaderValue::from_static(""))));
+        for _ in 0..65 {
+            sent.headers.append("x", HeaderValue::from_static(""));
+        }
         Some(sent)
     }),
     ("10 GB announced", |kind| Some(Sent::fresh(kind).with("content-length", "10000000000"))),
@@ -616,7 +618,7 @@ fn flips(kind: Kind, sent: &Sent) -> Vec<(String, Sent)> {
     let body: &[usize] = match kind {
         Btauth | Managed => &[0, BODY.len()],
         // The values of the hashed fields.
-        Dendrite => &[12, 17, 32, 46],
+        Dendrite => &[12, 17, 31, 45],
         Axon => &[],
     };
     for range in body.chunks(2) {
@@ -629,7 +631,7 @@ fn flips(kind: Kind, sent: &Sent) -> Vec<(String, Sent)> {
 
 #[tokio::test]
 async fn no_flipped_bit_of_what_is_signed_passes() {
-    assert_eq!((&BODY[12..17], &BODY[32..46]), ("hello", "[1, 2.5, null]"));
+    assert_eq!((&BODY[12..17], &BODY[31..45]), ("hello", "[1, 2.5, null]"));
     for kind in KINDS {
         let server = Server::new(kind);
         let signer = kind.signer("//Alice", NOW);
