@@ -1,6 +1,14 @@
 //! The refusal matrix: every fault, sent to a server of every scheme. The outcome is also `docs/wire-security.md`:
 //! `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` writes it anew.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;

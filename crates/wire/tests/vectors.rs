@@ -1,5 +1,13 @@
 //! Every case of `vectors/axon`, recorded with the Bittensor SDK 10.5.0 and 11.3.0.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
