@@ -173,7 +173,9 @@ impl Sent {
         if !more.iter().any(|line| line.starts_with(b"content-length")) {
             bytes.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
         }
-        more.iter().for_each(|line| bytes.extend([line, b"\r\n".as_slice()].concat()));
+        for line in more {
+            bytes.extend([line, b"\r\n".as_slice()].concat());
+        }
         [&bytes, b"\r\n".as_slice(), &self.body].concat()
     }
 }
@@ -575,7 +577,9 @@ dash, where the scheme has no such thing.
 fn document(rows: &[Row]) -> String {
     let mut text = INTRODUCTION.to_owned();
     text.push_str("\n| Fault |");
-    KINDS.iter().for_each(|kind| write!(text, " {} |", kind.title()).unwrap());
+    for kind in KINDS {
+        write!(text, " {} |", kind.title()).unwrap();
+    }
     text.push_str("\n|---|---|---|---|---|\n");
     for row in rows {
         write!(text, "| {} |", row.fault).unwrap();

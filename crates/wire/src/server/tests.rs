@@ -314,7 +314,7 @@ async fn a_turn_ends_with_the_streamed_answer() {
             None => Body::from("second"),
         }
     };
-    let concurrency = Concurrency { running: 1, waiting: 0, patience: Duration::from_secs(60) };
+    let concurrency = Concurrency { running: 1, waiting: 0, patience: Duration::from_mins(1) };
     let clock = Arc::new(ManualClock::at(NOW));
     let layer = SignedLayer::builder(key("//Bob").hotkey(), BabelbitScheme::axon())
         .load(Load { concurrency: Some(concurrency), ..Load::default() })
