@@ -40,7 +40,7 @@ pub(crate) struct MinerArgs {
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
-    let policy = if args.allow.is_empty() { Policy::AllowAll } else { Policy::only(args.allow.iter().copied()) };
+    let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
     let recognizer = || engines::network_recognizer(&config);
     let profile = profile(args.profile, recognizer, || Ok(Arc::new(Espeak::find()?)))?;
     let miner_config = MinerConfig {
