@@ -49,7 +49,14 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Where the modules begin whose tests the documents name.
-const CRATES: [&str; 3] = ["subnets/babelbit/core/src", "subnets/babelbit/node/src", "tests/e2e"];
+const CRATES: [&str; 6] = [
+    "subnets/babelbit/core/src",
+    "subnets/babelbit/node/src",
+    "crates/cli/src",
+    "crates/wire/src",
+    "crates/wire/tests",
+    "tests/e2e",
+];
 
 /// Whether a crate has the test or the module of tests that a path such as `weights::tests::ties` names.
 fn exists(path: &str) -> bool {
