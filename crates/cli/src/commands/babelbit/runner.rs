@@ -1,6 +1,6 @@
 //! `bb runner`.
 
-use std::net::ToSocketAddrs;
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +44,9 @@ pub(crate) struct RunnerArgs {
     miners: PathBuf,
     #[command(flatten)]
     key: KeyArgs,
+    /// Address under which miners see this machine; the signed headers name it, and nothing else depends on it
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    external_ip: IpAddr,
     /// The utterance engine; BB_UTTERANCE_ENGINE_URL sets it, too
     #[arg(long, value_name = "URL")]
     engine: Option<Url>,
@@ -94,7 +97,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     }
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
-        let miners = connect(&entries, &keypair, &config, &runner_settings)?;
+        let miners = connect(&entries, &keypair, args.external_ip, &config, &runner_settings)?;
         let engine = engine_client(&config, &keypair)?;
         let runner = Runner::open(runner_settings, &config.scoring.target_language, scorer).await.map_err(classify)?;
         let progress = progress();
@@ -152,14 +155,15 @@ pub(crate) fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
 
-/// One signed connection a miner; all share a client and its pool.
+/// One signed connection a miner; all share a client and its pool. `external_ip` is what their headers name as ours.
 pub(crate) fn connect(
     entries: &[MinerEntry],
     keypair: &Arc<Keypair>,
+    external_ip: IpAddr,
     config: &Config,
     settings: &RunnerSettings,
 ) -> anyhow::Result<Vec<Miner>> {
-    let signer = Signer::new(Keypair::clone(keypair), "0.0.0.0", BabelbitScheme::axon());
+    let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
     let client_config =
         ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
     let client = SignedClient::new(signer, client_config)?;
@@ -214,5 +218,64 @@ fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
         RunOutcome::Partial => bail!("the engine delivered a part of the challenge; the next run asks for the rest"),
         RunOutcome::NoChallenge => bail!("the engine has no challenge"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+    use taonet_primitives::Uid;
+
+    use super::*;
+
+    /// The head of the first request that a miner at our address is sent.
+    fn first_head(external_ip: IpAddr) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
+        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let entry = MinerEntry {
+            uid: Uid(1),
+            hotkey: keypair.hotkey(),
+            address: policy.resolve(&listener.local_addr().unwrap().to_string()).unwrap(),
+            name: None,
+        };
+        let (config, _) = Config::from_variables([], None).unwrap();
+        let settings = RunnerSettings::new(RunPaths::below(Path::new("unused")));
+        let miners = connect(&[entry], &keypair, external_ip, &config, &settings).unwrap();
+        let miner = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").unwrap();
+            String::from_utf8(head).unwrap()
+        });
+        let request = InitRequest {
+            challenge_uid: "c".into(),
+            utterance_id: "c:0".into(),
+            language: None,
+            sample_rate_hz: SAMPLE_RATE_HZ,
+            frame_rate_hz: FRAME_RATE_HZ,
+            frame_samples: FRAME_SAMPLES,
+            dtype: DTYPE.into(),
+            channels: 1,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(miners[0].connection.init(request, Duration::from_secs(10))).unwrap_err();
+        miner.join().unwrap()
+    }
+
+    #[test]
+    fn the_headers_name_our_address() {
+        for address in ["198.51.100.7", "2001:db8::1", "0.0.0.0"] {
+            let head = first_head(address.parse().unwrap());
+            assert!(head.contains(&format!("bt_header_dendrite_ip: {address}\r\n")), "{head}");
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,7 +97,7 @@ impl Contest {
             rules: self.config.rules,
             ..RunnerSettings::new(self.paths.clone())
         };
-        let miners = connect(&entries, &self.validator, &self.config, &settings)?;
+        let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
         let language = self.config.scoring.target_language.clone();
         let runner = Runner::open(settings, &language, Arc::clone(&self.scorer) as _).await?;
         let mut played = Vec::new();
