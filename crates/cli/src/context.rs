@@ -1,8 +1,13 @@
 use std::future::Future;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
+
+/// How long work on threads for heavy work may go on once its command has ended: long enough to write a file. The result
+/// of a longer recognition would be lost in any case.
+const LET_GO_WITHIN: Duration = Duration::from_secs(5);
 
 /// What every command gets besides its own arguments.
 pub(crate) struct Context {
@@ -32,13 +37,39 @@ impl Context {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Runs asynchronous work to its end.
+    /// Runs asynchronous work to its end. What it leaves running on threads for heavy work has 5 s.
     #[expect(clippy::unused_self, reason = "runtimes belong to the context")]
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-        tokio::runtime::Builder::new_multi_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .context("cannot start the asynchronous runtime")?
-            .block_on(work)
+            .context("cannot start the asynchronous runtime")?;
+        let result = runtime.block_on(work);
+        // Dropping it would wait for as long as recognition takes.
+        runtime.shutdown_timeout(LET_GO_WITHIN);
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heavy_work_that_nobody_waits_for_does_not_keep_the_process() {
+        let (never, ends) = std::sync::mpsc::channel::<()>();
+        let (started, has_started) = std::sync::mpsc::channel();
+        let work = async move {
+            tokio::task::spawn_blocking(move || {
+                started.send(()).unwrap();
+                let _ = ends.recv_timeout(Duration::from_mins(5));
+            });
+            has_started.recv()?;
+            Ok(())
+        };
+        let began = std::time::Instant::now();
+        Context { json: false }.block_on(work).unwrap();
+        assert!(began.elapsed() < Duration::from_mins(1));
+        drop(never);
     }
 }
