@@ -6,12 +6,13 @@
 //!
 //! The reference system finds lines by their audio alone, and later ones count. So only its own models write to its
 //! file; every other recogniser writes to one of its own beside it: `stt_cache.tiny-ctc.jsonl` beside
-//! `stt_cache.jsonl`.
+//! `stt_cache.jsonl`. Of a file larger than 256 MiB the older half is dropped.
 
+mod lines;
 mod row;
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,10 +21,13 @@ use lru::LruCache;
 use taonet_speech::Recognizer;
 
 use super::{AudioHash, Heard};
+use lines::{Lines, for_each_line};
 use row::Row;
 
 /// The models of the reference system all have names of this kind.
 const REFERENCE_MODEL_PREFIX: &str = "faster-whisper-";
+/// Largest file: some 65 000 transcripts.
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Why the file of a cache could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +44,7 @@ pub struct CacheError {
 pub struct TranscriptCache {
     fingerprint: String,
     memory: Mutex<LruCache<AudioHash, Arc<Heard>>>,
-    file: Option<Mutex<File>>,
+    file: Option<Mutex<Lines>>,
 }
 
 impl TranscriptCache {
@@ -65,6 +69,15 @@ impl TranscriptCache {
     /// # Errors
     /// [`CacheError`] when the file cannot be made, read or written.
     pub fn open(path: &Path, recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Result<Self, CacheError> {
+        Self::open_bounded(path, recognizer, capacity, MAX_FILE_BYTES)
+    }
+
+    fn open_bounded(
+        path: &Path,
+        recognizer: &dyn Recognizer,
+        capacity: NonZeroUsize,
+        max_file_bytes: u64,
+    ) -> Result<Self, CacheError> {
         let error = |source| CacheError { path: path.to_owned(), source };
         let is_reference_model = recognizer.name().starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::in_memory(recognizer, capacity);
@@ -77,12 +90,9 @@ impl TranscriptCache {
             }
         }
         let error = |source| CacheError { path: own.clone(), source };
-        if let Some(folder) = own.parent() {
-            std::fs::create_dir_all(folder).map_err(error)?;
-        }
-        let file = OpenOptions::new().create(true).read(true).append(true).open(&own).map_err(error)?;
-        cache.load(&file, is_reference_model).map_err(error)?;
-        cache.file = Some(Mutex::new(file));
+        let lines = Lines::open(&own, max_file_bytes).map_err(error)?;
+        cache.load(lines.file(), is_reference_model).map_err(error)?;
+        cache.file = Some(Mutex::new(lines));
         Ok(cache)
     }
 
@@ -105,8 +115,9 @@ impl TranscriptCache {
     pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
+            let line = Row::new(audio, heard, &self.fingerprint).to_line();
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = append(&mut file, &Row::new(audio, heard, &self.fingerprint)) {
+            if let Err(error) = line.and_then(|line| file.append(line)) {
                 tracing::warn!(%error, %audio, "a transcript could not be written to the cache file");
             }
         }
@@ -116,20 +127,16 @@ impl TranscriptCache {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn load(&mut self, file: &File, is_reference_model: bool) -> io::Result<()> {
-        let mut lines = BufReader::new(file);
-        let (mut line, mut skipped) = (Vec::new(), 0_usize);
-        while lines.read_until(b'\n', &mut line)? > 0 {
-            match Row::parse(&line) {
-                Some((audio, heard, recognizer)) => {
-                    if recognizer.map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint) {
-                        self.memory().put(audio, Arc::new(heard));
-                    }
+    fn load(&self, file: &File, is_reference_model: bool) -> io::Result<()> {
+        let mut skipped = 0_usize;
+        for_each_line(file, |line| match line.and_then(Row::parse) {
+            Some((audio, heard, recognizer)) => {
+                if recognizer.map_or(is_reference_model, |fingerprint| fingerprint == self.fingerprint) {
+                    self.memory().put(audio, Arc::new(heard));
                 }
-                None => skipped += usize::from(!line.trim_ascii().is_empty()),
             }
-            line.clear();
-        }
+            None => skipped += usize::from(line.is_none_or(|line| !line.trim_ascii().is_empty())),
+        })?;
         if skipped > 0 {
             tracing::warn!(skipped, "lines of the transcript cache hold no transcript");
         }
@@ -144,28 +151,6 @@ fn sibling(path: &Path, recognizer: &str) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let extension = path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
     path.with_file_name(format!("{stem}.{recognizer}{extension}"))
-}
-
-/// One write for the whole line, so that processes that share the file never mix their lines. After a line that was
-/// torn by a crash a new one begins.
-fn append(file: &mut File, row: &Row<'_>) -> io::Result<()> {
-    let mut line = Vec::with_capacity(1024);
-    if !ends_with_newline(file)? {
-        line.push(b'\n');
-    }
-    serde_json::to_writer(&mut line, row)?;
-    line.push(b'\n');
-    file.write_all(&line)
-}
-
-fn ends_with_newline(file: &mut File) -> io::Result<bool> {
-    if file.seek(SeekFrom::End(0))? == 0 {
-        return Ok(true);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last == *b"\n")
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Transcript, Word};
 
@@ -26,6 +28,13 @@ impl<'a> Row<'a> {
             recognizer: fingerprint,
             confidence: *confidence,
         }
+    }
+
+    /// The line, with its line feed.
+    pub(super) fn to_line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
     }
 
     /// Audio, what was heard, and the recogniser's fingerprint where the line names it; none for anything else.

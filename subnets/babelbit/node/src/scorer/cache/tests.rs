@@ -107,6 +107,39 @@ fn lines_that_are_no_transcripts_are_skipped_and_later_ones_count() {
 }
 
 #[test]
+fn lines_of_any_length_are_read_in_bounded_memory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let long = |audio| reference_line(audio, &"long ".repeat(1 << 18));
+    std::fs::write(file.path(), long("a") + &reference_line("b", "short") + &long("c") + "{\"torn\": ").unwrap();
+    let cache = open(file.path(), "faster-whisper-small");
+    assert_eq!((text(&cache, "a"), text(&cache, "b").as_deref(), text(&cache, "c")), (None, Some("short"), None));
+}
+
+#[test]
+fn a_file_that_is_too_large_loses_its_older_half() {
+    for model in ["tiny-ctc", "faster-whisper-tiny"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stt_cache.jsonl");
+        let file = if model == "tiny-ctc" { sibling(&path, model) } else { path.clone() };
+        let capacity = NonZeroUsize::new(1_000).unwrap();
+        let open = |limit| TranscriptCache::open_bounded(&path, &*Script::new(model, &[]), capacity, limit).unwrap();
+        let cache = open(20_000);
+        for audio in 0..1_000 {
+            cache.put(hash(&audio.to_string()), &heard("x"));
+            assert!(std::fs::metadata(&file).unwrap().len() <= 20_000, "{model}");
+        }
+        let kept = open(20_000);
+        assert!((40..100).contains(&kept.len()), "{model}: {}", kept.len());
+        assert!((0..kept.len()).all(|age| text(&kept, &(999 - age).to_string()).is_some()), "{model}");
+        // Also one that was made by another program.
+        drop((cache, kept));
+        assert!((20..50).contains(&open(10_000).len()), "{model}");
+        assert!(std::fs::metadata(&file).unwrap().len() <= 5_000, "{model}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{model}");
+    }
+}
+
+#[test]
 fn after_a_torn_line_a_new_one_begins() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let torn = reference_line("a", "whole") + &reference_line("b", "torn")[..40];

@@ -1,0 +1,85 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use taonet_service::{Access, atomic_write_with};
+
+/// A longer line is no transcript: two minutes of speech take some 30 KB.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// A file of lines that grows at its end. When it has become too large, the older half goes.
+pub(super) struct Lines {
+    path: PathBuf,
+    file: File,
+    limit: u64,
+}
+
+impl Lines {
+    /// Opens the file, and makes it and its folder where they are missing. It may have `limit` bytes.
+    pub(super) fn open(path: &Path, limit: u64) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut lines = Self { path: path.to_owned(), file: append_to(path)?, limit };
+        lines.keep_to_limit()?;
+        Ok(lines)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Adds a line, which ends with a line feed. One write for the whole line, so that processes that share the file
+    /// never mix their lines. After a line that was torn by a crash a new one begins.
+    pub(super) fn append(&mut self, mut line: Vec<u8>) -> io::Result<()> {
+        if !ends_with_newline(&mut self.file)? {
+            line.insert(0, b'\n');
+        }
+        self.file.write_all(&line)?;
+        self.keep_to_limit()
+    }
+
+    /// What another process adds meanwhile may be lost: it is then recognised anew.
+    fn keep_to_limit(&mut self) -> io::Result<()> {
+        if self.file.metadata()?.len() <= self.limit {
+            return Ok(());
+        }
+        let mut old = File::open(&self.path)?;
+        old.seek(SeekFrom::Start(old.metadata()?.len().saturating_sub(self.limit / 2)))?;
+        let mut old = BufReader::new(old);
+        old.skip_until(b'\n')?;
+        atomic_write_with(&self.path, Access::Everyone, |new| io::copy(&mut old, new).map(drop))
+            .map_err(|error| error.source)?;
+        self.file = append_to(&self.path)?;
+        Ok(())
+    }
+}
+
+/// Calls `take` with each line; with nothing for a line that is too long.
+pub(super) fn for_each_line(file: &File, mut take: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
+    let mut file = BufReader::new(file);
+    let mut line = Vec::new();
+    while (&mut file).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? > 0 {
+        let is_cut = line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n");
+        if is_cut {
+            file.skip_until(b'\n')?;
+        }
+        take((!is_cut).then_some(&line));
+        line.clear();
+    }
+    Ok(())
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).read(true).append(true).open(path)
+}
+
+fn ends_with_newline(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(true);
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
