@@ -123,15 +123,6 @@ impl EngineClient {
         self.token().await.map(drop)
     }
 
-    /// Asks for a new token whatever the current one looks like. One attempt.
-    ///
-    /// # Errors
-    /// [`EngineError`] for which [`EngineError::is_auth`] holds.
-    pub async fn refresh(&self) -> Result<(), EngineError> {
-        self.tokens.invalidate().await;
-        self.authenticate().await
-    }
-
     /// [`Self::authenticate`], tried up to five times with 2, 4, 8 and 16 s between; longer where the engine asks for
     /// it. A permanent refusal ends it at once.
     ///

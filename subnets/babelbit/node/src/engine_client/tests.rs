@@ -122,8 +122,6 @@ mod authentication {
         engine.time.fetch_add(1, Ordering::SeqCst);
         engine.client.authenticate().await.unwrap();
         assert_eq!(engine.calls("/auth").await, 2);
-        engine.client.refresh().await.unwrap();
-        assert_eq!(engine.calls("/auth").await, 3);
     }
 
     #[tokio::test]

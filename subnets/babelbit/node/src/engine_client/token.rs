@@ -47,11 +47,6 @@ impl TokenStore {
         Ok(token)
     }
 
-    /// Forgets the token, whichever it is.
-    pub(super) async fn invalidate(&self) {
-        *self.cached.lock().await = None;
-    }
-
     /// Forgets `token`, unless somebody has renewed it meanwhile.
     pub(super) async fn invalidate_if(&self, token: &str) {
         let mut cached = self.cached.lock().await;
