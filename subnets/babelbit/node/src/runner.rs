@@ -28,12 +28,12 @@ mod miners;
 mod past_scores;
 mod player;
 mod reply;
+mod reply_scorer;
 mod report;
 mod run;
-mod scorer;
 mod settings;
 mod source;
-mod sources;
+mod source_store;
 #[cfg(test)]
 mod testing;
 
@@ -48,8 +48,8 @@ pub use ledger::{
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
 pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
+pub use reply_scorer::ReplyScorer;
 pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
 pub use run::{Miner, Runner};
-pub use scorer::ReplyScorer;
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};
 pub use source::{Source, SourceError, read_source};

@@ -41,7 +41,7 @@ impl TokenStore {
         let answer = self.authenticate(http).await?;
         let token: Arc<str> = answer.access_token.into();
         let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(MARGIN);
-        // A lifetime beyond the end of time never ends.
+        // A lifetime that no clock can count to: the token is used for a while, then renewed.
         let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + MARGIN);
         *cached = Some(Cached { token: Arc::clone(&token), valid_until });
         Ok(token)

@@ -15,10 +15,10 @@ use super::files::{Layout, replace};
 use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
-use super::scorer::{References, ReplyScorer};
+use super::reply_scorer::{References, ReplyScorer};
 use super::settings::PlaySettings;
 use super::source::sha256;
-use super::sources::Sources;
+use super::source_store::SourceStore;
 use super::{Miner, RunError};
 
 mod batch;
@@ -49,7 +49,7 @@ impl ChallengeRun {
     /// Plays and scores what the ledger lacks. Dropping the future stops everything; a later run takes up from there.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<(), RunError> {
         let known = self.intact_rows().await?;
-        let sources = Arc::new(Sources::new(&self.challenge.utterances, &self.layout));
+        let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
@@ -104,7 +104,7 @@ impl ChallengeRun {
         miner: MinerKey,
         connection: &dyn MinerConnection,
         indices: &[u32],
-        sources: &Sources,
+        sources: &SourceStore,
         sender: &mpsc::Sender<ResultRow>,
     ) -> Result<(), RunError> {
         for &index in indices {

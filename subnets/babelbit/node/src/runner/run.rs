@@ -17,8 +17,8 @@ use super::files::{Layout, is_safe_name};
 use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
 use super::past_scores::PastScores;
+use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunReport};
-use super::scorer::{References, ReplyScorer};
 use super::settings::RunnerSettings;
 use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 

@@ -15,7 +15,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{SampleFormat, Wav};
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::scorer::ReplyScorer;
+use super::reply_scorer::ReplyScorer;
 use super::source::Source;
 use crate::scorer::Candidate;
 

@@ -40,7 +40,7 @@ impl Default for ScorerSettings {
 
 /// Scores replies with a recogniser and an embedder. Shared between tasks behind an [`Arc`].
 pub struct BatchScorer {
-    engines: Arc<Engines>,
+    listener: Arc<Listener>,
     vectorizer: Vectorizer,
     pool: ThreadPool,
     options: ScoreOptions,
@@ -48,7 +48,7 @@ pub struct BatchScorer {
 }
 
 /// What recognition needs on the pool's threads.
-struct Engines {
+struct Listener {
     recognizer: Arc<dyn Recognizer>,
     cache: TranscriptCache,
     jobs: Jobs,
@@ -85,7 +85,7 @@ impl BatchScorer {
             .thread_name(|index| format!("scorer-{index}"))
             .build()?;
         Ok(Self {
-            engines: Arc::new(Engines { recognizer, cache, jobs: Jobs::default() }),
+            listener: Arc::new(Listener { recognizer, cache, jobs: Jobs::default() }),
             vectorizer: Vectorizer::new(embedder),
             pool,
             options,
@@ -102,11 +102,11 @@ impl BatchScorer {
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
         if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {
-            let (engines, audio) = (Arc::clone(&self.engines), audio.clone());
+            let (listener, audio) = (Arc::clone(&self.listener), audio.clone());
             self.pool.spawn(move || {
-                let (slot, is_new) = engines.slot(&audio);
+                let (slot, is_new) = listener.slot(&audio);
                 if is_new {
-                    engines.fill(&slot, &audio);
+                    listener.fill(&slot, &audio);
                 }
             });
         }
@@ -157,7 +157,7 @@ impl BatchScorer {
                 Err(words) => words,
                 Ok((slot, audio)) => {
                     let hearing = slot.wait();
-                    self.engines.jobs.forget(audio.hash());
+                    self.listener.jobs.forget(audio.hash());
                     match hearing {
                         Ok(heard) => Words::Known(heard),
                         Err(error) => Words::Failed(error),
@@ -168,10 +168,10 @@ impl BatchScorer {
     }
 
     fn start(&self, audio: &Audio) -> Arc<Slot> {
-        let (slot, is_new) = self.engines.slot(audio);
+        let (slot, is_new) = self.listener.slot(audio);
         if is_new {
-            let (engines, slot, audio) = (Arc::clone(&self.engines), Arc::clone(&slot), audio.clone());
-            self.pool.spawn(move || engines.fill(&slot, &audio));
+            let (listener, slot, audio) = (Arc::clone(&self.listener), Arc::clone(&slot), audio.clone());
+            self.pool.spawn(move || listener.fill(&slot, &audio));
         }
         slot
     }
@@ -201,7 +201,7 @@ impl BatchScorer {
     }
 }
 
-impl Engines {
+impl Listener {
     /// The slot of an audio, and whether the caller has to fill it.
     fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
         match self.cache.get(audio.hash()) {

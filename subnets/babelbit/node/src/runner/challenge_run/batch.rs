@@ -8,7 +8,7 @@ use super::ChallengeRun;
 use crate::runner::RunError;
 use crate::runner::events::RunEvent;
 use crate::runner::ledger::{MinerKey, ResultRow, StoredScore};
-use crate::runner::scorer::find_candidate;
+use crate::runner::reply_scorer::find_candidate;
 use crate::scorer::Candidate;
 
 /// Scores utterance after utterance, each as soon as every miner has replied to it or failed.

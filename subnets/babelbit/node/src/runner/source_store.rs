@@ -10,11 +10,11 @@ use super::source::{Source, sha256};
 /// The sources of a challenge, each prepared once while anyone is playing it.
 ///
 /// A source that nobody plays any more is let go: with framing and base64 it takes about 130 KB a second.
-pub(super) struct Sources {
+pub(super) struct SourceStore {
     slots: Vec<(UtteranceRow, PathBuf, Mutex<Weak<Source>>)>,
 }
 
-impl Sources {
+impl SourceStore {
     pub(super) fn new(utterances: &[UtteranceRow], layout: &Layout) -> Self {
         let slot = |utterance: &UtteranceRow| {
             (utterance.clone(), layout.shared_source(utterance.index), Mutex::new(Weak::new()))
