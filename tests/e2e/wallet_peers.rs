@@ -61,7 +61,8 @@ fn they_read_our_keys_of_every_origin() {
         let mut steps = Vec::new();
         let mut expected = Vec::new();
         for (scheme, _) in SCHEMES {
-            for (list, field, option) in [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")]
+            for (list, field, option) in
+                [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")]
             {
                 for (number, case) in keys[list].as_array().unwrap().iter().enumerate() {
                     let name = format!("{scheme}-{list}-{number}");

@@ -27,9 +27,7 @@ fn wallets_are_listed_as_a_tree() {
     fs::create_dir(wallets.root().join("empty")).unwrap();
     fs::create_dir(wallets.key("hotkeys/folder")).unwrap();
 
-    let key = |name: &str, secret: &str| {
-        json!({ "name": name, "address": ADDRESS, "crypto_type": "sr25519", "secret": secret })
-    };
+    let key = |name: &str, secret: &str| json!({ "name": name, "address": ADDRESS, "crypto_type": "sr25519", "secret": secret });
     let with_hotkeys = |mut wallet: Value, hotkeys: Value| {
         wallet["hotkeys"] = hotkeys;
         wallet
@@ -119,9 +117,11 @@ fn passwords_come_from_descriptors_and_the_environment() {
 
     let stored = taonet_wallet::stored_password_name(&coldkey);
     let value = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&stored);
-    for (name, value) in
-        [(stored.as_str(), value.as_str()), ("BT_WALLET_PASSWORD", PASSWORD), ("BT_WALLET_PASSWORD_FILE", file.to_str().unwrap())]
-    {
+    for (name, value) in [
+        (stored.as_str(), value.as_str()),
+        ("BT_WALLET_PASSWORD", PASSWORD),
+        ("BT_WALLET_PASSWORD_FILE", file.to_str().unwrap()),
+    ] {
         let output = sign().env(name, value).output().unwrap();
         assert!(output.status.success(), "{name}: {}", stderr(&output));
     }

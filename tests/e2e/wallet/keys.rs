@@ -50,7 +50,8 @@ fn single_keys_are_made() {
     for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate() {
         let file = wallets.free(&format!("phrase{number}"));
         let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
-        let mut command = wallets.command(&[verb, "--n-words", &count.to_string(), plain], &[("--mnemonic-file", &file)]);
+        let mut command =
+            wallets.command(&[verb, "--n-words", &count.to_string(), plain], &[("--mnemonic-file", &file)]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         assert_eq!(words(&file), count);
@@ -121,7 +122,9 @@ fn keys_are_recovered_from_every_kind_of_secret() {
     };
     let mut recovered = 0;
     for scheme in ["sr25519", "ed25519"] {
-        for (list, field, option) in [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")] {
+        for (list, field, option) in
+            [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")]
+        {
             for case in keys[list].as_array().unwrap() {
                 let secret = case[field].as_str().unwrap();
                 assert_eq!(recover(option, secret, scheme), case[scheme]["ss58"], "{list}");
@@ -159,7 +162,8 @@ fn keys_are_recovered_from_browser_wallets() {
     assert!(error.contains("wrong password, or the export is damaged"), "{error}");
     let error = refusal(&run(&[("--json-file", &export)]), 2);
     assert!(error.contains("--json-password-file"), "{error}");
-    let error = refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
+    let error =
+        refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
     assert!(error.contains("is no account of Polkadot-JS"), "{error}");
 }
 
@@ -184,7 +188,7 @@ fn wrong_secrets_are_refused_without_repeating_them() {
         ("--seed-file", format!("{seed}00"), "64 hex digits"),
         ("--seed-file", seed.replace('f', "g"), "hex digits"),
         ("--private-key-file", seed.to_owned(), "private key"),
-        ("--mnemonic-file", "x".repeat(5000), "larger than 4096 bytes"),
+        ("--mnemonic-file", "x".repeat(20_000), "larger than 16384 bytes"),
     ] {
         let file = wallets.file("secret", &secret);
         let error = refusal(&wallets.run(&["regen-hotkey"], &[(option, &file)]), 1);

@@ -76,5 +76,9 @@ pub(super) fn check_free(path: &Path, overwrite: Overwrite) -> anyhow::Result<()
 pub(super) fn not_written(error: WalletError) -> anyhow::Error {
     let exists = matches!(error, WalletError::Exists(_));
     let error = anyhow::Error::new(error);
-    if exists { error.context("there is a key already: --overwrite replaces it and keeps it as a backup") } else { error }
+    if exists {
+        error.context("there is a key already: --overwrite replaces it and keeps it as a backup")
+    } else {
+        error
+    }
 }

@@ -12,7 +12,7 @@ use super::made::{self, Made, check_free, not_written};
 use super::place::{HotkeyArgs, WalletArgs};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
-use crate::{input, prompt, secret_file};
+use crate::{prompt, secret_file};
 
 /// Where the secret comes from
 #[derive(Debug, Args)]
@@ -124,7 +124,8 @@ impl SourceArgs {
         } else if let Some(file) = &secret.private_key_file {
             read(file, from_private_key)
         } else {
-            let remedy = "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
+            let remedy =
+                "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
             let answer = prompt::secret("Mnemonic, or seed or private key in hex", remedy)?;
             from_any(answer.trim(), scheme)
         }
@@ -135,7 +136,7 @@ impl SourceArgs {
             return Err(Classified::error(Failure::Usage, "Polkadot-JS exports hold sr25519 keys only"));
         }
         let name = file.display();
-        let export = PolkadotJs::parse(&Zeroizing::new(input::read(file)?))
+        let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())
             .with_context(|| format!("{name} is no account of Polkadot-JS"))?;
         let password = match &self.json_password_file {
             Some(file) => Password::from_file(file)?,

@@ -31,7 +31,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         .map_err(|error| Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix)))?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
         // The text is not repeated: it may be a secret in the wrong place.
-        let address = read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
+        let address =
+            read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
         Ok((text, address.with_prefix(prefix)))
     });
     let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;

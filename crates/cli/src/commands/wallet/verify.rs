@@ -1,6 +1,6 @@
 //! `tao wallet verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_list(file: &std::path::Path) -> anyhow::Result<Vec<ValidatorInfo>> {
+fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
     let text = String::from_utf8(input::read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let list = ValidatorInfo::read_list(&text).with_context(|| format!("cannot use {}", file.display()))?;
     if list.is_empty() {
@@ -81,9 +81,9 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
     });
     let checked = checked.collect::<anyhow::Result<Vec<_>>>()?;
     if context.json {
-        let entries = checked.iter().map(|(info, verified)| {
-            json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified })
-        });
+        let entries = checked.iter().map(
+            |(info, verified)| json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified }),
+        );
         context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
     } else {
         let mut rows = table(&["validator", "name", "signature"], &[]);
