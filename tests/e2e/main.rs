@@ -10,9 +10,12 @@
 mod cli;
 mod demo;
 mod kill;
+mod peers;
 mod scoring_tools;
 #[cfg(unix)]
 mod scripts;
 mod speech;
 mod support;
+mod wallet;
+mod wallet_peers;
 mod yuma;

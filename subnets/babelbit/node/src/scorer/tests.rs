@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -263,6 +264,33 @@ fn sound_that_is_no_number_counts_as_silence() {
 }
 
 #[test]
+fn a_file_is_read_when_it_is_recognised_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = wav(10, 2.0);
+    let path = folder.path().join("reply.wav");
+    std::fs::write(&path, &file).unwrap();
+    let on_disk = |path: &Path, eos_frame| Candidate {
+        wav: Some(Audio::on_disk(path.to_owned(), AudioHash::of(&file))),
+        duration: Some(Seconds::new(2.0).unwrap()),
+        ..candidate(None, eos_frame)
+    };
+    let recognizer = Script::new("script", &[GOOD]);
+    let scorer = scorer(&recognizer, true);
+    // A gate decides, then recognition, then the cache.
+    let missing = folder.path().join("missing.wav");
+    assert_eq!(score(&scorer, &[on_disk(&missing, 90)])[0].gate, Some(Gate::TooLate));
+    let changed = folder.path().join("changed.wav");
+    std::fs::write(&changed, wav(20, 2.0)).unwrap();
+    for path in [&missing, &changed] {
+        let lost = &score(&scorer, &[on_disk(path, 50)])[0];
+        assert!(lost.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")), "{lost:?}");
+    }
+    let found = score(&scorer, &[on_disk(&path, 50)]);
+    assert_eq!(found, score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)]));
+    assert_eq!(found, score(&scorer, &[on_disk(&missing, 50)]));
+}
+
+#[test]
 fn without_a_reference_nothing_is_recognised() {
     let recognizer = Script::new("script", &[GOOD]);
     let failure = BatchFailure { error: ReferenceError::MissingText.into(), source: Some("here".into()) };
@@ -295,6 +323,6 @@ fn a_recording_of_hours_is_refused_before_it_is_resampled() {
     let hours = Wav::encode(&pcm, SampleFormat::U8).unwrap();
     let results = scorer(&recognizer, false).score(Ok(&reference()), &[candidate(Some(hours), 10)]);
     let error = "RuntimeError:the recording lasts 601.0 s, at most 600 s are recognised";
-    assert_eq!(results[0].score_error.as_deref(), Some(error));
+    assert_eq!(results[0].score_error.as_deref().unwrap(), error);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 0);
 }
