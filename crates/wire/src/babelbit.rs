@@ -86,6 +86,10 @@ impl Scheme for BabelbitScheme {
         Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) }
     }
 
+    fn signs_body(&self) -> bool {
+        self.sign_body
+    }
+
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
         let hash = if self.sign_body { compact_hash(request.body)? } else { String::new() };
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());

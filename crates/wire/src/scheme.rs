@@ -30,6 +30,11 @@ pub trait Scheme: Send + Sync + 'static {
     /// How old and how far in the future a nonce may be.
     fn window(&self) -> Window;
 
+    /// Whether the signature of an outgoing request covers its body, which then must be there before it is sent.
+    fn signs_body(&self) -> bool {
+        true
+    }
+
     /// The headers that sign an outgoing request.
     ///
     /// # Errors
