@@ -10,9 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
-use taonet_wallet::Signature;
 
-use crate::headers::{optional, parsed, required};
+use crate::headers::{decimal, hex_digest, optional, parsed, seconds_text, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
 const NONCE: &str = "bt_header_dendrite_nonce";
@@ -59,27 +58,29 @@ impl Scheme for BabelbitScheme {
             optional(headers, name)?;
         }
         Ok(Claim {
-            nonce: nonce(required(headers, NONCE)?)?,
+            nonce: decimal(headers, NONCE)?,
             sender: parsed::<Hotkey>(headers, SENDER)?,
             receiver: Some(parsed::<Hotkey>(headers, RECEIVER)?),
-            uuid: Some(uuid(required(headers, UUID)?)?.to_owned()),
-            signature: parsed::<Signature>(headers, SIGNATURE)?,
-            body_hash: optional(headers, BODY_HASH)?.map(body_hash).transpose()?.map(str::to_owned),
-            timeout: optional(headers, TIMEOUT)?.map_or(Ok(Duration::ZERO), timeout)?,
+            uuid: Some(uuid(headers, UUID)?),
+            signature: signature(headers, SIGNATURE)?,
+            body_hash: hex_digest(headers, BODY_HASH)?,
+            timeout: timeout(headers, TIMEOUT)?,
         })
     }
 
-    fn message(&self, _: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    fn message(&self, _: &Parts, claim: &Claim, _: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let hash = claim.body_hash.as_deref().unwrap_or_default();
+        let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
+        let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
+        Ok(signed_text(claim.nonce, &claim.sender, receiver, uuid, hash))
+    }
+
+    fn check_body(&self, _: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let hash = claim.body_hash.as_deref().unwrap_or_default();
         let matches = hash.is_empty()
             || compact_hash(body).is_ok_and(|compact| compact == hash)
             || hex::encode(Sha256::digest(body)) == hash;
-        if !matches {
-            return Err(Refusal::BodyMismatch);
-        }
-        let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
-        let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
-        Ok(signed_text(claim.nonce, &claim.sender, receiver, uuid, hash))
+        if matches { Ok(()) } else { Err(Refusal::BodyMismatch) }
     }
 
     fn window(&self) -> Window {
@@ -121,32 +122,6 @@ impl Scheme for BabelbitScheme {
 
 fn signed_text(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> Vec<u8> {
     format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}").into_bytes()
-}
-
-/// Digits without sign and leading zeros: exactly what the number's own text would be.
-fn nonce(text: &str) -> Result<u64, Refusal> {
-    let canonical = |number: &u64| number.to_string() == text;
-    text.parse().ok().filter(canonical).ok_or(Refusal::Malformed(NONCE))
-}
-
-fn uuid(text: &str) -> Result<&str, Refusal> {
-    let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    if clean { Ok(text) } else { Err(Refusal::Malformed(UUID)) }
-}
-
-fn body_hash(text: &str) -> Result<&str, Refusal> {
-    let clean = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if clean { Ok(text) } else { Err(Refusal::Malformed(BODY_HASH)) }
-}
-
-fn timeout(text: &str) -> Result<Duration, Refusal> {
-    let seconds: f64 = text.parse().map_err(|_| Refusal::Malformed(TIMEOUT))?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::Malformed(TIMEOUT))
-}
-
-/// Seconds as Python prints a float: `10.0`, `0.5`.
-fn seconds_text(duration: Duration) -> String {
-    format!("{:?}", duration.as_secs_f64())
 }
 
 #[cfg(test)]

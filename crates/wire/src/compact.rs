@@ -56,7 +56,7 @@ fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
 }
 
 /// Bytes of the JSON string that `text` begins with, both quotes included.
-fn string_length(text: &[u8]) -> usize {
+pub(crate) fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     let end = text.iter().skip(1).position(|byte| match byte {
         _ if escaped => {

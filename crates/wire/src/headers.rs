@@ -1,6 +1,11 @@
 //! Reading headers so that nothing is ambiguous.
 
+use std::time::Duration;
+
+use axum::extract::OriginalUri;
 use http::HeaderMap;
+use http::request::Parts;
+use taonet_wallet::Signature;
 
 use crate::Refusal;
 
@@ -26,4 +31,50 @@ pub(crate) fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result
 /// What the header's text stands for.
 pub(crate) fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Refusal> {
     required(headers, name)?.parse().map_err(|_| Refusal::Malformed(name))
+}
+
+/// A number in digits without sign and leading zeros: exactly what the number's own text would be.
+pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
+    let text = required(headers, name)?;
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
+}
+
+/// The text that names a process. It holds no dot, so that signed texts joined by dots stay unambiguous.
+pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
+    let text = required(headers, name)?;
+    let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if clean { Ok(text.to_owned()) } else { Err(Refusal::Malformed(name)) }
+}
+
+/// 32 bytes in lower-case hex; `None` when the header is absent or empty.
+pub(crate) fn hex_digest(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Refusal> {
+    let Some(text) = optional(headers, name)? else { return Ok(None) };
+    let clean = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if clean { Ok(Some(text.to_owned())) } else { Err(Refusal::Malformed(name)) }
+}
+
+/// Seconds as a decimal number; zero when the header is absent or empty.
+pub(crate) fn timeout(headers: &HeaderMap, name: &'static str) -> Result<Duration, Refusal> {
+    let Some(text) = optional(headers, name)? else { return Ok(Duration::ZERO) };
+    let seconds: f64 = text.parse().map_err(|_| Refusal::Malformed(name))?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::Malformed(name))
+}
+
+/// Seconds as Python prints a float: `10.0`, `0.5`.
+pub(crate) fn seconds_text(duration: Duration) -> String {
+    format!("{:?}", duration.as_secs_f64())
+}
+
+/// A signature as signers write it: `0x` and lower-case hex, so that no other text stands for the same signature.
+pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
+    let text = required(headers, name)?;
+    let digits = text.strip_prefix("0x").filter(|digits| !digits.bytes().any(|byte| byte.is_ascii_uppercase()));
+    digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
+}
+
+/// The request's path and query as they were sent, inside nested routers too.
+pub(crate) fn path_and_query(head: &Parts) -> &str {
+    let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |original| &original.0);
+    uri.path_and_query().map_or("/", |path| path.as_str())
 }

@@ -1,6 +1,7 @@
 //! Signed HTTP between neurons.
 //!
-//! A [`Scheme`] says which headers sign a request and how: [`BabelbitScheme`] is the first. On top of it stand
+//! A [`Scheme`] says which headers sign a request and how: [`BtauthScheme`] between our own peers,
+//! [`DendriteScheme`] with the SDK 10, [`BabelbitScheme`] with Babelbit's validators and miners. On top of it stand
 //!
 //! - the server half, [`SignedLayer`]: a tower layer that lets only verified requests through, in a fixed order of
 //!   checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
@@ -10,22 +11,26 @@
 //! Time comes from a [`Clock`], so that tests need not sleep.
 
 mod babelbit;
+mod btauth;
 mod client;
 mod clock;
 mod compact;
 mod headers;
+mod python;
 mod refusal;
 mod replay;
 mod scheme;
 mod server;
 
 pub use babelbit::BabelbitScheme;
+pub use btauth::BtauthScheme;
 pub use client::{
     Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, SignedClient, Signer, SigningError,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};
+pub use python::{python_text, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::ReplayGuard;
-pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Scheme, Window};
+pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
 pub use server::{Caller, Limits, Policy, Signed, SignedLayer};

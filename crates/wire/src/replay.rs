@@ -50,7 +50,8 @@ impl ReplayGuard {
         // Never lowered: after the clock was set back, what was forgotten must not be accepted again.
         seen.floor = seen.floor.max(now_ns.saturating_sub(nanoseconds(self.kept)));
         if nonce < seen.floor {
-            return Err(Refusal::Stale);
+            let age = Duration::from_nanos(now_ns.saturating_sub(nonce));
+            return Err(Refusal::Stale { age, limit: self.kept });
         }
         if now_ns >= seen.next_sweep {
             seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_EVERY));
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(guard.accept(&key(2), NOW, NOW), Ok(()));
         // Remembered to the end of the longest window, then too old.
         assert_eq!(guard.accept(&key(1), NOW, NOW + 64 * SECOND), Err(Refusal::Replayed));
-        assert_eq!(guard.accept(&key(1), NOW, NOW + 64 * SECOND + 1), Err(Refusal::Stale));
+        assert!(matches!(guard.accept(&key(1), NOW, NOW + 64 * SECOND + 1), Err(Refusal::Stale { .. })));
     }
 
     #[test]
@@ -161,6 +162,6 @@ mod tests {
         assert_eq!(guard.accept(&key(1), NOW, NOW), Ok(()));
         let later = NOW + 100 * SECOND;
         assert_eq!(guard.accept(&key(1), later, later), Ok(()));
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Err(Refusal::Stale));
+        assert!(matches!(guard.accept(&key(1), NOW, NOW), Err(Refusal::Stale { .. })));
     }
 }

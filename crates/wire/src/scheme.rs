@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::request::Parts;
 use taonet_primitives::Hotkey;
@@ -9,26 +10,60 @@ use uuid::Uuid;
 
 use crate::Refusal;
 
-/// A way of signing HTTP requests: which headers, over which message, fresh for how long.
+/// A way of signing HTTP requests: which headers, over which message, fresh for how long, and how a refusal reads.
 ///
-/// The server asks [`Scheme::claim`] before it reads the body and [`Scheme::message`] after it; everything between
-/// and around them (limits, receiver, freshness, signature, replay) is the same for every scheme.
+/// The server asks [`Scheme::claim`] before it reads the body, [`Scheme::message`] after it and
+/// [`Scheme::check_body`] once the signature holds; everything between and around them (limits, receiver, freshness,
+/// signature, admission, replay, load) is the same for every scheme.
 pub trait Scheme: Send + Sync + 'static {
     /// Reads what the request's head claims. Nothing in it is proven yet.
     ///
     /// # Errors
-    /// [`Refusal::Missing`], [`Refusal::Duplicate`] or [`Refusal::Malformed`].
+    /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or what the scheme asks for besides.
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal>;
 
-    /// The bytes that the claimed sender must have signed. Where the scheme signs the body, this checks the body
-    /// against its claimed hash or puts the hash of the received body into the message.
+    /// The bytes that the claimed sender must have signed. A scheme that signs the body itself puts the hash of the
+    /// received bytes into them; one that sends a hash takes the claimed one, which [`Scheme::check_body`] checks.
     ///
     /// # Errors
-    /// [`Refusal::BodyMismatch`] when the body is not the one that was signed.
+    /// [`Refusal::Missing`] when the claim lacks what this scheme signs.
     fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal>;
+
+    /// Checks the body against the hash that was signed, where the scheme sends one. Asked only when the signature
+    /// holds, so that nothing a stranger sends is parsed.
+    ///
+    /// # Errors
+    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] where the hash is one of parsed values.
+    fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
+        let _ = (head, claim, body);
+        Ok(())
+    }
 
     /// How old and how far in the future a nonce may be.
     fn window(&self) -> Window;
+
+    /// Which nonces of one sender may follow each other.
+    fn replay_rule(&self) -> ReplayRule {
+        ReplayRule::Once
+    }
+
+    /// The answer to a refused request, in the scheme's own status codes and shape.
+    fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
+        let _ = request;
+        refusal.into_response()
+    }
+
+    /// The headers that the answer to an accepted request repeats of it.
+    fn echo(&self, head: &Parts, claim: &Claim) -> HeaderMap {
+        let _ = (head, claim);
+        HeaderMap::new()
+    }
+
+    /// Completes the handler's answer, which took `took` from the request's head on, with what [`Scheme::echo`] gave.
+    fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
+        let _ = took;
+        response.headers_mut().extend(echo);
+    }
 
     /// Whether the signature of an outgoing request covers its body, which then must be there before it is sent.
     fn signs_body(&self) -> bool {
@@ -40,6 +75,29 @@ pub trait Scheme: Send + Sync + 'static {
     /// # Errors
     /// [`crate::SigningError`] when a value cannot be a header, or when the body cannot be hashed.
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, crate::SigningError>;
+}
+
+/// A request that is turned away, as far as its answer needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused<'a> {
+    /// The request's head.
+    pub head: &'a Parts,
+    /// What it claimed, where that could be read. Nothing in it is proven.
+    pub claim: Option<&'a Claim>,
+    /// Our clock, in nanoseconds since the Unix epoch.
+    pub now_ns: u64,
+    /// Since the request's head arrived.
+    pub took: Duration,
+}
+
+/// Which nonces of one sender are accepted after each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplayRule {
+    /// Each nonce once, in any order.
+    Once,
+    /// For each process (UUID) of the sender, only nonces larger than every one before.
+    Increasing,
 }
 
 /// What a request says of itself, parsed and well-formed, but unproven.

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
@@ -19,7 +20,7 @@ use taonet_primitives::Hotkey;
 use tower::{Layer, Service};
 
 use crate::clock::nanoseconds;
-use crate::{Claim, Clock, Refusal, ReplayGuard, Scheme, SystemClock, Window};
+use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, SystemClock, Window};
 
 pub use limits::Limits;
 pub use policy::Policy;
@@ -80,35 +81,40 @@ impl SignedLayer {
 }
 
 impl Verifier {
-    async fn verify(&self, request: Request) -> Result<Request, Refusal> {
-        let (mut head, body) = request.into_parts();
-        self.limits.check_head(&head)?;
-        let claim = self.scheme.claim(&head)?;
+    async fn verify(&self, head: &Parts, claim: &Claim, body: Body) -> Result<Bytes, Refusal> {
         if claim.receiver.is_some_and(|receiver| receiver != self.me) {
             return Err(Refusal::WrongReceiver);
         }
-        self.check_freshness(&claim)?;
+        self.check_freshness(claim)?;
         let body = self.limits.read_body(body).await?;
-        let message = self.scheme.message(&head, &claim, &body)?;
+        let message = self.scheme.message(head, claim, &body)?;
         if !taonet_wallet::verify(&claim.sender, &message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
         self.policy.check(&claim.sender)?;
+        self.scheme.check_body(head, claim, &body)?;
         self.replay.accept(&claim.sender, claim.nonce, self.clock.now_ns())?;
-        head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
-        Ok(rebuild(head, body))
+        Ok(body)
     }
 
     fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
         let now = self.clock.now_ns();
-        let age = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
-        if claim.nonce < now.saturating_sub(nanoseconds(age)) {
-            return Err(Refusal::Stale);
+        let limit = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
+        if claim.nonce < now.saturating_sub(nanoseconds(limit)) {
+            return Err(Refusal::Stale { age: Duration::from_nanos(now - claim.nonce), limit });
         }
         if claim.nonce > now.saturating_add(nanoseconds(self.window.future)) {
             return Err(Refusal::Future);
         }
         Ok(())
+    }
+
+    fn refuse(&self, refusal: &Refusal, head: &Parts, claim: Option<&Claim>, arrived: Instant) -> Response {
+        tracing::debug!(%refusal, "request refused");
+        let request = Refused { head, claim, now_ns: self.clock.now_ns(), took: arrived.elapsed() };
+        let mut response = self.scheme.refuse(refusal, &request);
+        refusal.finish(&mut response);
+        response
     }
 }
 
@@ -154,13 +160,21 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let verifier = Arc::clone(&self.verifier);
         Box::pin(async move {
-            match verifier.verify(request).await {
-                Ok(request) => Ok(inner.call(request).await?.into_response()),
-                Err(refusal) => {
-                    tracing::debug!(%refusal, status = refusal.status().as_u16(), "request refused");
-                    Ok(refusal.into_response())
-                }
-            }
+            let arrived = Instant::now();
+            let (mut head, body) = request.into_parts();
+            let claim = match verifier.limits.check_head(&head).and_then(|()| verifier.scheme.claim(&head)) {
+                Ok(claim) => claim,
+                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, None, arrived)),
+            };
+            let body = match verifier.verify(&head, &claim, body).await {
+                Ok(body) => body,
+                Err(refusal) => return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived)),
+            };
+            let echo = verifier.scheme.echo(&head, &claim);
+            head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
+            let mut response = inner.call(rebuild(head, body)).await?.into_response();
+            verifier.scheme.complete(echo, arrived.elapsed(), &mut response);
+            Ok(response)
         })
     }
 }

@@ -1,6 +1,6 @@
 use http::Request;
 use proptest::prelude::*;
-use taonet_wallet::{Keypair, verify};
+use taonet_wallet::{Keypair, Signature, verify};
 use uuid::Uuid;
 
 use super::*;
@@ -84,7 +84,8 @@ fn the_body_is_bound_only_by_its_hash() {
     let scheme = BabelbitScheme::axon();
     let message = |headers: &HeaderMap, body: &[u8]| {
         let head = head(headers.clone());
-        scheme.message(&head, &scheme.claim(&head)?, body)
+        let claim = scheme.claim(&head)?;
+        scheme.check_body(&head, &claim, body).and_then(|()| scheme.message(&head, &claim, body))
     };
     assert!(message(&axon, b"anything").is_ok());
     let other_spaces = br#"{"kind":"predict","session_id":"s1","audio_b64":"","in_eos":true}"#;

@@ -1,0 +1,132 @@
+//! `btauth/1`, the signed requests of the Bittensor SDK 11: `X-Bittensor-*` headers.
+//!
+//! The signature covers the scheme of the key, method, path with query, the SHA-256 of the body's bytes, nonce, sender
+//! and receiver, joined by line feeds, which none of the parts can hold.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use taonet_primitives::Hotkey;
+
+use crate::headers::{decimal, optional, parsed, path_and_query, required, signature};
+use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
+
+const VERSION: &str = "x-bittensor-version";
+const SENDER: &str = "x-bittensor-hotkey";
+const NONCE: &str = "x-bittensor-nonce";
+const SIGNATURE: &str = "x-bittensor-signature";
+const RECEIVER: &str = "x-bittensor-receiver";
+const CRYPTO: &str = "x-bittensor-crypto";
+
+/// The version that the headers state.
+const VERSION_NUMBER: &str = "1";
+
+/// `btauth/1`. Requests must name their receiver, unless [`Self::accept_unbound`] says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BtauthScheme {
+    receiver_required: bool,
+}
+
+impl BtauthScheme {
+    /// The scheme between peers of ours: every request is for one receiver.
+    pub const fn new() -> Self {
+        Self { receiver_required: true }
+    }
+
+    /// Accepts requests that name no receiver too. Whoever gets such a request can pass it on to any other server
+    /// that accepts them, within the window.
+    #[must_use]
+    pub const fn accept_unbound(self) -> Self {
+        Self { receiver_required: false }
+    }
+}
+
+impl Default for BtauthScheme {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scheme for BtauthScheme {
+    fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
+        let headers = &head.headers;
+        if required(headers, VERSION)? != VERSION_NUMBER {
+            return Err(Refusal::Malformed(VERSION));
+        }
+        // ed25519 signatures are not checked by the wallet yet.
+        if optional(headers, CRYPTO)?.is_some_and(|scheme| scheme != "sr25519") {
+            return Err(Refusal::Malformed(CRYPTO));
+        }
+        let claim = Claim {
+            sender: parsed(headers, SENDER)?,
+            nonce: decimal(headers, NONCE)?,
+            signature: signature(headers, SIGNATURE)?,
+            receiver: optional(headers, RECEIVER)?
+                .map(str::parse)
+                .transpose()
+                .map_err(|_| Refusal::Malformed(RECEIVER))?,
+            uuid: None,
+            body_hash: None,
+            timeout: Duration::ZERO,
+        };
+        if claim.receiver.is_none() && self.receiver_required {
+            return Err(Refusal::WrongReceiver);
+        }
+        Ok(claim)
+    }
+
+    fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let path = path_and_query(head);
+        Ok(payload(head.method.as_str(), path, body, claim.nonce, &claim.sender, claim.receiver.as_ref()))
+    }
+
+    /// 10 s back, 2 s ahead, as in the SDK.
+    fn window(&self) -> Window {
+        Window { past: Duration::from_secs(10), future: Duration::from_secs(2), max_timeout: Duration::ZERO }
+    }
+
+    /// `{"error": <the SDK's name of the failure>, "detail": <what is wrong>}`, with 401 for those five.
+    fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
+        let (status, name) = match refusal {
+            Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) => {
+                (StatusCode::UNAUTHORIZED, "MalformedAuth")
+            }
+            Refusal::WrongReceiver => (StatusCode::UNAUTHORIZED, "WrongReceiver"),
+            Refusal::Stale { .. } | Refusal::Future => (StatusCode::UNAUTHORIZED, "StaleRequest"),
+            Refusal::WrongSignature => (StatusCode::UNAUTHORIZED, "BadSignature"),
+            Refusal::Replayed => (StatusCode::UNAUTHORIZED, "ReplayedRequest"),
+            other => (other.status(), "Refused"),
+        };
+        (status, Json(json!({ "error": name, "detail": refusal.to_string() }))).into_response()
+    }
+
+    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+        let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
+        let method = request.method.as_str();
+        let message = payload(method, request.path, request.body, request.nonce, &sender, Some(receiver));
+        let lines = [
+            (VERSION, VERSION_NUMBER.to_owned()),
+            (SENDER, sender.to_string()),
+            (NONCE, request.nonce.to_string()),
+            (SIGNATURE, identity.keypair.sign(&message).to_string()),
+            (RECEIVER, receiver.to_string()),
+        ];
+        let mut headers = HeaderMap::with_capacity(lines.len() + 1);
+        for (name, value) in lines {
+            let value = HeaderValue::try_from(value).map_err(|_| SigningError::Header(name))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
+        Ok(headers)
+    }
+}
+
+fn payload(method: &str, path: &str, body: &[u8], nonce: u64, sender: &Hotkey, receiver: Option<&Hotkey>) -> Vec<u8> {
+    let hash = hex::encode(Sha256::digest(body));
+    let receiver = receiver.map_or_else(|| "-".to_owned(), Hotkey::to_string);
+    format!("btauth/1\nsr25519\n{method}\n{path}\n{hash}\n{nonce}\n{sender}\n{receiver}").into_bytes()
+}

@@ -1,0 +1,135 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+#[test]
+fn texts_are_those_of_python() {
+    // Written by CPython 3.11: json.dumps and str of the same value.
+    for (json, text) in [
+        (r#"0"#, "0"),
+        (r#"-1"#, "-1"),
+        (r#"1000000000000000000000000000000"#, "1000000000000000000000000000000"),
+        (r#"-0.0"#, "-0.0"),
+        (r#"0.1"#, "0.1"),
+        (r#"1.5"#, "1.5"),
+        (r#"1000000000000000.0"#, "1000000000000000.0"),
+        (r#"1e+16"#, "1e+16"),
+        (r#"1.2345678901234568e+17"#, "1.2345678901234568e+17"),
+        (r#"0.0001"#, "0.0001"),
+        (r#"0.00012345"#, "0.00012345"),
+        (r#"1e-05"#, "1e-05"),
+        (r#"1e+22"#, "1e+22"),
+        (r#"1.7976931348623157e+308"#, "1.7976931348623157e+308"),
+        (r#"5e-324"#, "5e-324"),
+        (r#"2.5e-07"#, "2.5e-07"),
+        (r#"100.0"#, "100.0"),
+        (r#"true"#, "True"),
+        (r#"false"#, "False"),
+        (r#"null"#, "None"),
+        (r#""""#, ""),
+        (r#"[]"#, "[]"),
+        (r#"{}"#, "{}"),
+        (r#""it's""#, "it's"),
+        (r#"["it's"]"#, "[\"it's\"]"),
+        (r#"["\""]"#, "['\"']"),
+        (r#"["'\""]"#, "['\\'\"']"),
+        (r#"["\\"]"#, "['\\\\']"),
+        (r#"["\n\r\t\u0000\u001f\u007f"]"#, "['\\n\\r\\t\\x00\\x1f\\x7f']"),
+        (r#"["\u0080\u00a0\u00ad\u00ff"]"#, "['\\x80\\xa0\\xadÿ']"),
+        (r#"["\u00e9 \u03c4 \u6f22 \ud83d\ude00"]"#, "['é τ 漢 😀']"),
+        (r#"["\u200b\u2028\u3000\ue000\ufeff"]"#, "['\\u200b\\u2028\\u3000\\ue000\\ufeff']"),
+        (r#"["\udb40\udc01\udbff\udfff"]"#, "['\\U000e0001\\U0010ffff']"),
+        (r#"{"a": {"b": [1, 2.0, null, true]}}"#, "{'a': {'b': [1, 2.0, None, True]}}"),
+        (r#"{"": ""}"#, "{'': ''}"),
+        (r#"[[], [[]], {}]"#, "[[], [[]], {}]"),
+        (r#"[1, "two", 3.5]"#, "[1, 'two', 3.5]"),
+        // What Python reads, but writes otherwise.
+        (" -0 ", "0"),
+        ("[1E2,1e400,-1e400]", "[100.0, inf, -inf]"),
+        ("{\"a\":1,\"a\":2}", "{'a': 1, 'a': 2}"),
+    ] {
+        assert_eq!(python_text(json).as_deref(), Ok(text), "{json}");
+    }
+}
+
+#[test]
+fn what_is_not_json_has_no_text() {
+    for json in ["", "nan", "NaN", "Infinity", "{", "[1,]", "01", "\"\\ud800\"", "[\"\\ud800\"]", "1 2", "'a'"] {
+        assert!(python_text(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn absent_fields_and_other_bodies_have_no_hash() {
+    assert_eq!(synapse_hash(&["a"], b"{}"), Ok(None));
+    for body in [b"".as_slice(), b"[]", b"{\"a\":", b"\xff", b"{\"a\":\"\xff\"}"] {
+        assert!(synapse_hash(&["a"], body).is_err());
+    }
+    // Without fields the body is never read.
+    let nothing = "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a";
+    assert_eq!(synapse_hash::<&str>(&[], b"\xff"), Ok(Some(nothing.to_owned())));
+}
+
+fn read_code(characters: &mut std::str::Chars<'_>, digits: usize) -> char {
+    let text: String = characters.take(digits).collect();
+    char::from_u32(u32::from_str_radix(&text, 16).unwrap()).unwrap()
+}
+
+/// Reads back what `repr` writes of strings, in the escapes that it uses.
+fn read_repr(text: &str) -> String {
+    let mut characters = text[1..text.len() - 1].chars();
+    let mut out = String::new();
+    while let Some(character) = characters.next() {
+        out.push(match character {
+            '\\' => match characters.next().unwrap() {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'x' => read_code(&mut characters, 2),
+                'u' => read_code(&mut characters, 4),
+                'U' => read_code(&mut characters, 8),
+                other => other,
+            },
+            other => other,
+        });
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn strings_read_back(text: String) {
+        let json = serde_json::to_string(&text).unwrap();
+        prop_assert_eq!(python_text(&json).unwrap(), text.clone());
+        let list = python_text(&json!([text]).to_string()).unwrap();
+        prop_assert_eq!(read_repr(&list[1..list.len() - 1]), text);
+    }
+
+    #[test]
+    fn floats_read_back_and_look_like_floats(float in any::<f64>().prop_filter("JSON has no others", |f| f.is_finite())) {
+        let text = python_text(&json!(float).to_string()).unwrap();
+        prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), float.to_bits());
+        prop_assert!(text.contains(['.', 'e']), "{}", text);
+        if let Some((digits, exponent)) = text.split_once('e') {
+            prop_assert!(!digits.ends_with(".0") && exponent.len() >= 3 && exponent.starts_with(['+', '-']), "{}", text);
+        }
+    }
+
+    #[test]
+    fn integers_stay_as_they_are(text in "-?[1-9][0-9]{0,60}") {
+        prop_assert_eq!(python_text(&text).unwrap(), text);
+    }
+
+    #[test]
+    fn spaces_do_not_matter(values: Vec<(String, Option<i32>)>) {
+        let value: Value = values.into_iter().map(|(key, value)| (key, json!([value, {"a": value}]))).collect();
+        prop_assert_eq!(python_text(&value.to_string()), python_text(&format!("{value:#}")));
+    }
+
+    #[test]
+    fn no_bytes_panic(body: Vec<u8>, text: String) {
+        let _ = synapse_hash(&["a"], &body);
+        let _ = python_text(&text);
+    }
+}
