@@ -84,3 +84,8 @@ models_dir() {
         printf '%s\n' "${XDG_CACHE_HOME:-$HOME/.cache}/taonet/models"
     fi
 }
+
+# The directory for the real tools that the tests talk to: TAONET_PEERS_DIR, or the cache directory.
+peers_dir() {
+    printf '%s\n' "${TAONET_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/taonet/peers}"
+}

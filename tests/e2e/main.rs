@@ -10,7 +10,10 @@
 mod cli;
 mod demo;
 mod kill;
+mod peers;
 mod scoring_tools;
 mod speech;
 mod support;
+mod wallet;
+mod wallet_peers;
 mod yuma;

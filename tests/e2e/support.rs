@@ -1,6 +1,7 @@
 //! What the tests share: the two programs, servers that end with their test, files of a run.
 
 mod run_files;
+mod terminal;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -11,6 +12,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 pub(crate) use run_files::RunFiles;
+pub(crate) use terminal::Terminal;
 
 /// `tao`, with none of the settings that the tester's environment may hold.
 pub(crate) fn tao() -> Command {
@@ -33,7 +35,7 @@ fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_setting = ["BB_", "BABELBIT_", "BITTENSOR_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix));
+        let is_setting = ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix));
         // The models are where scripts/models put them.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);

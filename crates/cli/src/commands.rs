@@ -4,4 +4,5 @@ pub(crate) mod babelbit;
 pub(crate) mod demo;
 pub(crate) mod models;
 pub(crate) mod speech;
+pub(crate) mod wallet;
 pub(crate) mod yuma;

@@ -1,18 +1,28 @@
 //! The key that a daemon signs with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use taonet_babelbit_node::config::Network;
-use taonet_wallet::Keypair;
+use taonet_wallet::{CryptoType, Keypair, StoredKey};
 
 use crate::engines::check_development_key;
+use crate::password::PasswordArgs;
 
 /// Which key signs
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct KeyArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// Where the key comes from
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
     /// A hotkey file
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
@@ -23,15 +33,23 @@ pub(crate) struct KeyArgs {
 
 impl KeyArgs {
     pub(crate) fn load(&self, network: &Network) -> anyhow::Result<Keypair> {
-        match (&self.keyfile, &self.key_uri) {
-            (Some(file), _) => {
-                Keypair::from_keyfile(file).with_context(|| format!("cannot use the key file {}", file.display()))
-            }
+        match (&self.source.keyfile, &self.source.key_uri) {
+            (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
                 check_development_key(uri, network)?;
                 Keypair::from_uri(uri).context("--key-uri names no key")
             }
-            (None, None) => anyhow::bail!("give --keyfile FILE or, on a local network, --key-uri URI"),
+            (None, None) => bail!("give --keyfile FILE or, on a local network, --key-uri URI"),
+        }
+    }
+
+    fn open(&self, file: &Path) -> anyhow::Result<Keypair> {
+        let named = || format!("cannot use the key file {}", file.display());
+        let stored = StoredKey::read(file).with_context(named)?;
+        let pair = self.password.open(&stored).with_context(named)?.into_keypair().with_context(named)?;
+        match pair.crypto_type() {
+            CryptoType::Sr25519 => Ok(pair),
+            other => bail!("{} holds an {other} key, and neurons sign with sr25519", file.display()),
         }
     }
 }

@@ -11,8 +11,12 @@ mod context;
 mod daemon;
 mod engines;
 mod exit;
+mod input;
 mod keys;
 mod leaderboard;
+mod password;
+mod prompt;
+mod secret_file;
 mod settings;
 mod table;
 
@@ -20,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use commands::{babelbit, demo, models, speech, yuma};
+use commands::{babelbit, demo, models, speech, wallet, yuma};
 use context::Context;
 
 /// Runs Bittensor subnets, end to end. Without a command: the demonstration.
@@ -79,6 +83,9 @@ enum TaoCommand {
     Babelbit(babelbit::Command),
     /// Compute one epoch of Yuma consensus from a file, and explain it
     Yuma(yuma::YumaArgs),
+    /// Make, recover, list and protect keys; sign and verify messages
+    #[command(subcommand)]
+    Wallet(wallet::Command),
 }
 
 /// Entry point of `tao`.
@@ -91,6 +98,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
+        TaoCommand::Wallet(command) => wallet::run(&command, &context),
     })
 }
 

@@ -3,12 +3,14 @@
 //! A value that comes from outside is parsed once into one of these types; from then on the type carries
 //! the guarantee: a [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
 
-mod hotkey;
+mod account;
 mod ids;
+mod ss58;
 mod transcript;
 mod units;
 
-pub use hotkey::{Hotkey, Ss58Error};
+pub use account::{Coldkey, Hotkey};
 pub use ids::{NetUid, Uid};
+pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
 pub use units::{SampleRate, Seconds, UnitError};

@@ -1,41 +1,11 @@
-use bip39::{Language, Mnemonic};
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
-use pbkdf2::pbkdf2_hmac;
 use schnorrkel::derive::{ChainCode, Derivation};
 use schnorrkel::{ExpansionMode, MiniSecretKey, SecretKey};
-use sha2::Sha512;
 use zeroize::Zeroizing;
 
-/// The public phrase behind `//Alice`, `//Bob` and the other development keys. Never fund them.
-pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
-
-/// Rounds that turn a mnemonic's entropy into a seed.
-const ROUNDS: u32 = 2048;
-
-/// Why no key could be made. Never repeats the secret text.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// A mnemonic has 12, 15, 18, 21 or 24 words.
-    #[error("mnemonic has {0} words, expected 12, 15, 18, 21 or 24")]
-    WordCount(usize),
-    /// A word, counted from 1, is not in the English list.
-    #[error("word {0} of the mnemonic is not in the English word list")]
-    UnknownWord(usize),
-    /// The words are all known, but not in this order.
-    #[error("mnemonic checksum does not match: a word is wrong or out of order")]
-    Checksum,
-    /// A seed is `0x` and 64 hex digits.
-    #[error("seed is not 0x and 64 hex digits")]
-    Seed,
-    /// A private key is `0x` and 128 hex digits that hold a canonical scalar.
-    #[error("private key is not 0x and 128 hex digits of a canonical sr25519 key")]
-    PrivateKey,
-    /// The part after the phrase is not a row of `/soft` and `//hard` junctions.
-    #[error("derivation path has an empty junction")]
-    Path,
-}
+use crate::hex_text::secret_from_hex;
+use crate::{DEV_PHRASE, KeyError, Mnemonic};
 
 /// A parsed derivation URI.
 pub(crate) struct SecretUri<'a> {
@@ -47,7 +17,7 @@ pub(crate) struct SecretUri<'a> {
 /// One step of a derivation path.
 struct Junction {
     hard: bool,
-    code: ChainCode,
+    code: [u8; 32],
 }
 
 impl<'a> SecretUri<'a> {
@@ -68,58 +38,61 @@ impl<'a> SecretUri<'a> {
         Ok(Self { phrase, junctions, password })
     }
 
-    pub(crate) fn derive(&self) -> Result<schnorrkel::Keypair, KeyError> {
-        let seed = match self.phrase.strip_prefix("0x") {
-            Some(digits) => seed_from_hex(digits)?,
-            None => seed_from_phrase(self.phrase, self.password)?,
-        };
-        let root = MiniSecretKey::from_bytes(seed.as_slice()).map_err(|_| KeyError::Seed)?;
+    fn root(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        if self.phrase.starts_with("0x") {
+            secret_from_hex(self.phrase).ok_or(KeyError::Seed)
+        } else {
+            Ok(Mnemonic::parse(self.phrase)?.to_seed(self.password))
+        }
+    }
+
+    pub(crate) fn derive_sr25519(&self) -> Result<schnorrkel::Keypair, KeyError> {
+        let root = MiniSecretKey::from_bytes(self.root()?.as_slice()).map_err(|_| KeyError::Seed)?;
         let mut secret: SecretKey = root.expand(ExpansionMode::Ed25519);
         for Junction { hard, code } in &self.junctions {
+            let code = ChainCode(*code);
             secret = if *hard {
-                secret.hard_derive_mini_secret_key(Some(*code), b"").0.expand(ExpansionMode::Ed25519)
+                secret.hard_derive_mini_secret_key(Some(code), b"").0.expand(ExpansionMode::Ed25519)
             } else {
-                secret.derived_key_simple(*code, b"").0
+                secret.derived_key_simple(code, b"").0
             };
         }
         Ok(secret.to_keypair())
     }
+
+    /// The seed of an ed25519 key: each hard step hashes a tag, the seed before and the junction.
+    pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        let mut seed = self.root()?;
+        for Junction { hard, code } in &self.junctions {
+            if !hard {
+                return Err(KeyError::SoftJunction);
+            }
+            let tag = scale_text("Ed25519HDKD");
+            let hash = Blake2b::<U32>::new().chain_update(tag).chain_update(seed.as_slice()).chain_update(code);
+            seed.copy_from_slice(&Zeroizing::new(<[u8; 32]>::from(hash.finalize()))[..]);
+        }
+        Ok(seed)
+    }
 }
 
-fn seed_from_hex(digits: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(digits, seed.as_mut_slice()).map_err(|_| KeyError::Seed)?;
-    Ok(seed)
-}
-
-/// Substrate stretches the entropy that the words stand for, where BIP-39 stretches the text of the words.
-fn seed_from_phrase(phrase: &str, password: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
-    let mnemonic = Mnemonic::parse_in_normalized(Language::English, phrase).map_err(|error| match error {
-        bip39::Error::BadWordCount(count) => KeyError::WordCount(count),
-        bip39::Error::UnknownWord(index) => KeyError::UnknownWord(index + 1),
-        _ => KeyError::Checksum,
-    })?;
-    let (entropy, length) = mnemonic.to_entropy_array();
-    let entropy = Zeroizing::new(entropy);
-    let salt = Zeroizing::new(["mnemonic", password].concat());
-    let mut seed = Zeroizing::new([0; 32]);
-    pbkdf2_hmac::<Sha512>(entropy.get(..length).unwrap_or_default(), salt.as_bytes(), ROUNDS, seed.as_mut_slice());
-    Ok(seed)
-}
-
-/// A decimal number stands for its 8 bytes, little-endian; other text for its SCALE form (compact length and UTF-8),
-/// hashed when it is longer than a chain code.
-fn chain_code(name: &str) -> ChainCode {
+/// A decimal number stands for its 8 bytes, little-endian; other text for its SCALE form, hashed when it is longer than
+/// a chain code.
+fn chain_code(name: &str) -> [u8; 32] {
     let mut code = [0; 32];
     let encoded = match name.parse::<u64>() {
         Ok(number) => number.to_le_bytes().to_vec(),
-        Err(_) => [compact(name.len()).as_slice(), name.as_bytes()].concat(),
+        Err(_) => scale_text(name),
     };
     match code.get_mut(..encoded.len()) {
         Some(start) => start.copy_from_slice(&encoded),
         None => code = Blake2b::<U32>::digest(&encoded).into(),
     }
-    ChainCode(code)
+    code
+}
+
+/// SCALE's form of a text: compact length and UTF-8.
+fn scale_text(text: &str) -> Vec<u8> {
+    [compact(text.len()).as_slice(), text.as_bytes()].concat()
 }
 
 /// SCALE's compact form of a length; a derivation URI is far shorter than the 2^30 that four bytes can say.
@@ -164,6 +137,16 @@ mod tests {
         assert_eq!(error("/"), KeyError::Path);
         assert_eq!(error("//"), KeyError::Path);
         assert_eq!(error("//Alice/"), KeyError::Path);
+    }
+
+    #[test]
+    fn ed25519_has_hard_junctions_only() {
+        let ed25519 = |uri| Keypair::from_uri_with(uri, crate::CryptoType::Ed25519);
+        assert_eq!(ed25519("//Alice/soft").unwrap_err(), KeyError::SoftJunction);
+        assert_eq!(
+            ed25519("//Alice").unwrap().public().to_string(),
+            "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
+        );
     }
 
     #[test]

@@ -1,274 +1,172 @@
-use std::fs;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::fmt;
 
-use serde::Deserialize;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, Ss58Error};
 use zeroize::Zeroizing;
 
-use crate::{KeyError, Keypair};
+use crate::{CryptoType, KeyError, Keypair, Mnemonic, Password, PublicKey};
 
-/// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
-const MAX_BYTES: u64 = 64 * 1024;
+mod ansible;
+mod fernet;
+mod json;
+mod nacl;
+mod sealed;
 
-/// How a keyfile is encrypted, as its first bytes tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Encryption {
-    /// NaCl secretbox under an Argon2i key: what Bittensor's wallet writes today.
-    Nacl,
-    /// Ansible vault 1.1.
-    AnsibleVault,
-    /// Fernet: what the first wallets wrote.
-    Fernet,
-}
+pub use sealed::{Encryption, Sealed};
 
-impl Encryption {
-    fn of(file: &[u8]) -> Option<Self> {
-        [(&b"$NACL"[..], Self::Nacl), (&b"$ANSIBLE_VAULT"[..], Self::AnsibleVault), (&b"gAAAAA"[..], Self::Fernet)]
-            .into_iter()
-            .find_map(|(prefix, method)| file.starts_with(prefix).then_some(method))
-    }
-}
-
-/// Why a keyfile gave no key pair. Never repeats what the file holds.
-#[derive(Debug, thiserror::Error)]
+/// Why bytes gave no key. Never repeats what they hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyfileError {
-    /// The file cannot be read.
-    #[error("cannot read keyfile {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The path, after following links, is a directory or a device.
-    #[error("{0} is not a regular file")]
-    NotAFile(PathBuf),
-    /// The file is far larger than any keyfile.
-    #[error("{path} has {bytes} bytes, more than any keyfile")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-    },
-    /// The file needs a password.
-    #[error("{path} is encrypted ({method:?}); encrypted keyfiles are not supported yet, use a plain hotkey file")]
-    Encrypted {
-        /// The file.
-        path: PathBuf,
-        /// How it is encrypted.
-        method: Encryption,
-    },
-    /// The file is not a JSON object with the fields of a keyfile.
-    #[error("{path} is not keyfile JSON (line {line}, column {column})")]
+    /// The content is encrypted and there is no password.
+    #[error("the key is encrypted ({0}); a password is needed")]
+    Encrypted(Encryption),
+    /// The content cannot be decrypted. Which of the two it is cannot be told.
+    #[error("wrong password, or the keyfile is damaged")]
+    WrongPassword,
+    /// The content is not a JSON object with the fields of a keyfile.
+    #[error("not keyfile JSON (line {line}, column {column})")]
     Json {
-        /// The file.
-        path: PathBuf,
         /// Where reading stopped, counted from 1.
         line: usize,
         /// Where reading stopped, counted from 1.
         column: usize,
     },
-    /// The file holds a key of another kind than sr25519.
-    #[error("{path} has cryptoType {crypto_type}; only 1 (sr25519) is supported")]
-    CryptoType {
-        /// The file.
-        path: PathBuf,
-        /// The number in the file.
-        crypto_type: u8,
-    },
+    /// `ss58Address` is no address of Bittensor.
+    #[error("ss58Address of the keyfile is malformed")]
+    Address(#[from] Ss58Error),
+    /// A key in the file is malformed, or of an unknown scheme.
+    #[error("the keyfile's key is malformed")]
+    Key(#[from] KeyError),
     /// The file holds a public key only.
-    #[error("{0} holds no secret key; is it a public keyfile?")]
-    PublicOnly(PathBuf),
-    /// The secret in the file is malformed.
-    #[error("secret key in {path} is malformed")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: KeyError,
-    },
-    /// The secret in the file belongs to another address than the file says.
-    #[error("{path} says {stated}, but its secret key belongs to {found}")]
-    AddressMismatch {
-        /// The file.
-        path: PathBuf,
-        /// The file's `ss58Address`.
+    #[error("no secret key in it; is it a public keyfile?")]
+    PublicOnly,
+    /// The file holds neither a secret nor a public key.
+    #[error("no key in it")]
+    Empty,
+    /// Neurons sign with sr25519 keys only.
+    #[error("it holds an {0} key; sr25519 is needed")]
+    Scheme(CryptoType),
+    /// The keys in the file do not belong together.
+    #[error("the file says {stated}, but its key belongs to {found}")]
+    Mismatch {
+        /// The address or public key in the file.
         stated: Hotkey,
         /// What the secret gives.
         found: Hotkey,
     },
+    /// Encrypted keyfiles take 512 MiB of memory to open and to write.
+    #[error("not enough memory: encrypted keyfiles need 512 MiB for a moment")]
+    Memory,
 }
 
-/// The fields of a plain keyfile that matter for signing; any may be absent or null.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Fields {
-    crypto_type: Option<u8>,
-    secret_phrase: Option<Zeroizing<String>>,
-    secret_seed: Option<Zeroizing<String>>,
-    private_key: Option<Zeroizing<String>>,
-    ss58_address: Option<Hotkey>,
+/// What a keyfile holds: a public key and, unless it is a public keyfile, the secret it came from. Wiped from memory
+/// when dropped; `Debug` shows the address only.
+#[derive(Clone)]
+pub struct Keyfile {
+    public: PublicKey,
+    pair: Option<Keypair>,
+    mnemonic: Option<Mnemonic>,
+    seed: Option<Zeroizing<[u8; 32]>>,
 }
 
-impl Fields {
-    /// The first secret that the file offers: phrase, seed, private key.
-    fn keypair(&self) -> Option<Result<Keypair, KeyError>> {
-        if let Some(phrase) = &self.secret_phrase {
-            return Some(plain_phrase(phrase));
-        }
-        let seed = self.secret_seed.as_ref().map(|text| hex_field::<32>(text).ok_or(KeyError::Seed));
-        let private = self.private_key.as_ref().map(|text| hex_field::<64>(text).ok_or(KeyError::PrivateKey));
-        match (seed, private) {
-            (Some(Ok(seed)), _) => Some(Ok(Keypair::from_seed(&seed))),
-            // Wallet 4.1.1 wrote some seeds as raw text after 0x; such a file still has its private key.
-            (_, Some(key)) => Some(key.and_then(|key| Keypair::from_private_key(&key))),
-            (Some(Err(error)), None) => Some(Err(error)),
-            (None, None) => None,
-        }
+impl Keyfile {
+    /// A key made from a mnemonic without a passphrase. The file keeps the mnemonic.
+    pub fn from_mnemonic(mnemonic: &Mnemonic, crypto_type: CryptoType) -> Self {
+        Self { mnemonic: Some(mnemonic.clone()), ..Self::from_seed(&mnemonic.to_seed(""), crypto_type) }
     }
-}
 
-/// A keyfile's phrase is a mnemonic and nothing else: a derivation path in it is a mistake.
-fn plain_phrase(phrase: &str) -> Result<Keypair, KeyError> {
-    if phrase.trim().is_empty() {
-        return Err(KeyError::WordCount(0));
+    /// A key made from a seed. The file keeps the seed.
+    pub fn from_seed(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
+        let pair = Keypair::from_seed_with(seed, crypto_type);
+        Self { seed: Some(Zeroizing::new(*seed)), ..Self::from_keypair(pair) }
     }
-    if phrase.contains('/') { Err(KeyError::Path) } else { Keypair::from_uri(phrase) }
-}
 
-fn hex_field<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
-    let mut bytes = Zeroizing::new([0; N]);
-    hex::decode_to_slice(text.strip_prefix("0x")?, bytes.as_mut_slice()).ok()?;
-    Some(bytes)
-}
+    /// A key whose origin is not known, or cannot stand in a keyfile, as a derivation path cannot.
+    pub fn from_keypair(pair: Keypair) -> Self {
+        Self { public: pair.public(), pair: Some(pair), mnemonic: None, seed: None }
+    }
 
-impl Keypair {
-    /// Reads a plain keyfile as Bittensor's wallet writes it: a JSON object with `secretPhrase`, `secretSeed` or
-    /// `privateKey`, tried in this order, and `ss58Address`, which must belong to the secret.
-    ///
-    /// Links are followed. A file that others may read gives a warning in the log.
+    /// A public key alone.
+    pub const fn from_public(public: PublicKey) -> Self {
+        Self { public, pair: None, mnemonic: None, seed: None }
+    }
+
+    /// Reads the content of a keyfile, encrypted or plain. The password is used where the content is encrypted.
     ///
     /// # Errors
-    /// [`KeyfileError`]: unreadable, not a regular file, encrypted, malformed, of another key type, or public only.
-    pub fn from_keyfile(path: impl AsRef<Path>) -> Result<Self, KeyfileError> {
-        let path = path.as_ref();
-        let text = read(path)?;
-        if let Some(method) = Encryption::of(&text) {
-            return Err(KeyfileError::Encrypted { path: path.into(), method });
+    /// [`KeyfileError`]: a password is missing or wrong, or the content is malformed.
+    pub fn from_bytes(file: &[u8], password: Option<&Password>) -> Result<Self, KeyfileError> {
+        match (Sealed::parse(file)?, password) {
+            (None, _) => Self::from_json(file),
+            (Some(sealed), Some(password)) => Self::from_json(&sealed.open(password)?),
+            (Some(sealed), None) => Err(KeyfileError::Encrypted(sealed.encryption())),
         }
-        let fields: Fields = serde_json::from_slice(&text).map_err(|error| KeyfileError::Json {
-            path: path.into(),
-            line: error.line(),
-            column: error.column(),
-        })?;
-        if let Some(crypto_type) = fields.crypto_type.filter(|kind| *kind != 1) {
-            return Err(KeyfileError::CryptoType { path: path.into(), crypto_type });
-        }
-        let pair = fields.keypair().ok_or_else(|| KeyfileError::PublicOnly(path.into()))?;
-        let pair = pair.map_err(|source| KeyfileError::Key { path: path.into(), source })?;
-        match fields.ss58_address {
-            Some(stated) if stated != pair.hotkey() => {
-                Err(KeyfileError::AddressMismatch { path: path.into(), stated, found: pair.hotkey() })
-            }
-            _ => Ok(pair),
-        }
+    }
+
+    /// Reads plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, else the public key.
+    /// All keys and addresses in the file must belong together.
+    ///
+    /// # Errors
+    /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not belong together.
+    pub fn from_json(text: &[u8]) -> Result<Self, KeyfileError> {
+        json::read(text)
+    }
+
+    /// The public key that plain keyfile JSON names; no secret in it is looked at.
+    pub(crate) fn stated_public(text: &[u8]) -> Option<PublicKey> {
+        json::stated_public(text)
+    }
+
+    /// The file's plain content. This is the key itself.
+    pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
+        json::write(self)
+    }
+
+    /// The content of the public file beside it.
+    pub fn to_public_json(&self) -> Vec<u8> {
+        json::write(&Self::from_public(self.public)).to_vec()
+    }
+
+    /// The file's content, encrypted as Bittensor's wallet does (`$NACL`). Takes seconds and 512 MiB of memory.
+    ///
+    /// # Errors
+    /// [`KeyfileError::Memory`] or [`KeyError::Randomness`].
+    pub fn seal(&self, password: &Password) -> Result<Vec<u8>, KeyfileError> {
+        nacl::seal(&self.to_json(), password)
+    }
+
+    /// The public key.
+    pub const fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    /// The key pair, where the file holds a secret.
+    pub const fn keypair(&self) -> Option<&Keypair> {
+        self.pair.as_ref()
+    }
+
+    /// The key pair.
+    ///
+    /// # Errors
+    /// [`KeyfileError::PublicOnly`] where the file holds none.
+    pub fn into_keypair(self) -> Result<Keypair, KeyfileError> {
+        self.pair.ok_or(KeyfileError::PublicOnly)
+    }
+
+    /// The mnemonic, where the file holds one.
+    pub const fn mnemonic(&self) -> Option<&Mnemonic> {
+        self.mnemonic.as_ref()
+    }
+
+    /// The seed, where the file holds it or a mnemonic that gives it.
+    pub fn seed(&self) -> Option<&[u8; 32]> {
+        self.seed.as_deref()
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
-    let failed = |source| KeyfileError::Read { path: path.into(), source };
-    // Asked before opening: opening a named pipe would wait for its writer.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(KeyfileError::NotAFile(path.into()));
-    }
-    let file = fs::File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if metadata.len() > MAX_BYTES {
-        return Err(KeyfileError::TooLarge { path: path.into(), bytes: metadata.len() });
-    }
-    warn_if_exposed(path, &metadata);
-    // Full capacity at once: a growing buffer would leave copies of the secret behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize));
-    file.take(MAX_BYTES).read_to_end(&mut text).map_err(failed)?;
-    Ok(text)
-}
-
-#[cfg(unix)]
-fn warn_if_exposed(path: &Path, metadata: &fs::Metadata) {
-    use std::os::unix::fs::PermissionsExt;
-
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_exposed(_: &Path, _: &fs::Metadata) {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
-    const ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
-
-    fn load(text: &str) -> Result<Keypair, KeyfileError> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("default");
-        fs::write(&path, text).unwrap();
-        Keypair::from_keyfile(path)
-    }
-
-    #[test]
-    fn a_seed_and_nothing_else_will_do() {
-        assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().hotkey().to_string(), ADDRESS);
-    }
-
-    #[test]
-    fn each_mistake_is_named() {
-        let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-        let mismatch = format!(r#"{{"secretSeed":"{SEED}","ss58Address":"{alice}"}}"#);
-        assert!(matches!(load(&mismatch), Err(KeyfileError::AddressMismatch { .. })));
-        assert!(matches!(load(""), Err(KeyfileError::Json { .. })));
-        assert!(matches!(load("[]"), Err(KeyfileError::Json { .. })));
-        assert!(matches!(load(r#"{"ss58Address":"5Grw"}"#), Err(KeyfileError::Json { .. })));
-        assert!(matches!(load("{}"), Err(KeyfileError::PublicOnly(_))));
-        assert!(matches!(load(r#"{"cryptoType":0}"#), Err(KeyfileError::CryptoType { crypto_type: 0, .. })));
-        for text in [r#"{"secretSeed":"0x12"}"#, r#"{"secretPhrase":"one two"}"#, r#"{"secretPhrase":"//Alice"}"#] {
-            assert!(matches!(load(text), Err(KeyfileError::Key { .. })), "{text}");
-        }
-        assert!(matches!(load(&" ".repeat(70_000)), Err(KeyfileError::TooLarge { bytes: 70_000, .. })));
-    }
-
-    #[test]
-    fn errors_do_not_repeat_the_secret() {
-        let error = load(&format!(r#"{{"secretSeed":"{SEED}00"}}"#)).unwrap_err();
-        assert!(!format!("{error:?} {error}").contains("fac7959d"));
-    }
-
-    #[test]
-    fn directories_and_missing_files_are_errors() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Keypair::from_keyfile(dir.path()), Err(KeyfileError::NotAFile(_))));
-        assert!(matches!(Keypair::from_keyfile(dir.path().join("none")), Err(KeyfileError::Read { .. })));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn links_are_followed_to_files_only() {
-        use std::os::unix::fs::symlink;
-
-        let dir = tempfile::tempdir().unwrap();
-        let (target, to_file, to_dir) = (dir.path().join("key"), dir.path().join("a"), dir.path().join("b"));
-        fs::write(&target, format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap();
-        symlink(&target, &to_file).unwrap();
-        symlink(dir.path(), &to_dir).unwrap();
-        assert!(Keypair::from_keyfile(&to_file).is_ok());
-        assert!(matches!(Keypair::from_keyfile(&to_dir), Err(KeyfileError::NotAFile(_))));
+impl fmt::Debug for Keyfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.pair.is_some() { "secret" } else { "public" };
+        write!(f, "Keyfile({}, {kind})", self.public)
     }
 }

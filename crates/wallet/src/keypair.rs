@@ -1,17 +1,26 @@
 use std::fmt;
 
-use schnorrkel::{ExpansionMode, MiniSecretKey};
-use taonet_primitives::Hotkey;
+use ed25519_dalek::{Signer, SigningKey};
+use schnorrkel::{ExpansionMode, MiniSecretKey, SecretKey};
+use taonet_primitives::{Coldkey, Hotkey};
+use zeroize::Zeroizing;
 
-use crate::Signature;
-use crate::derive::{KeyError, SecretUri};
+use crate::derive::SecretUri;
+use crate::public_key::CONTEXT;
+use crate::{CryptoType, KeyError, PublicKey, Signature};
 
-/// The signing context that every Substrate chain uses.
-pub(crate) const CONTEXT: &[u8] = b"substrate";
-
-/// An sr25519 key pair. Wiped from memory when dropped; `Debug` shows the address only.
+/// A key pair of either scheme. Wiped from memory when dropped; `Debug` shows the address only.
+///
+/// The short constructors make sr25519 pairs, which is what neurons sign with; those that end in `_with` take the scheme.
 #[derive(Clone)]
-pub struct Keypair(schnorrkel::Keypair);
+pub struct Keypair(Pair);
+
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly every pair is of the larger kind")]
+enum Pair {
+    Sr25519(schnorrkel::Keypair),
+    Ed25519(SigningKey),
+}
 
 impl Keypair {
     /// Reads a derivation URI: `phrase[//hard][/soft]…[///password]`.
@@ -22,18 +31,40 @@ impl Keypair {
     /// # Errors
     /// [`KeyError`], which says what is wrong without repeating the text.
     pub fn from_uri(uri: &str) -> Result<Self, KeyError> {
-        SecretUri::parse(uri)?.derive().map(Self)
+        Self::from_uri_with(uri, CryptoType::Sr25519)
+    }
+
+    /// As [`Self::from_uri`], for either scheme. ed25519 has hard junctions only.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_uri_with(uri: &str, crypto_type: CryptoType) -> Result<Self, KeyError> {
+        let uri = SecretUri::parse(uri)?;
+        Ok(Self(match crypto_type {
+            CryptoType::Sr25519 => Pair::Sr25519(uri.derive_sr25519()?),
+            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(&*uri.derive_ed25519()?)),
+        }))
     }
 
     /// Expands a 32-byte seed (the "mini secret").
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self::from_seed_with(seed, CryptoType::Sr25519)
+    }
+
+    /// As [`Self::from_seed`], for either scheme.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
         reason = "32 bytes are the only thing that a mini secret asks for"
     )]
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        let mini = MiniSecretKey::from_bytes(seed).expect("a mini secret has 32 bytes");
-        Self(mini.expand_to_keypair(ExpansionMode::Ed25519))
+    pub fn from_seed_with(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
+        Self(match crypto_type {
+            CryptoType::Sr25519 => {
+                let mini = MiniSecretKey::from_bytes(seed).expect("a mini secret has 32 bytes");
+                Pair::Sr25519(mini.expand_to_keypair(ExpansionMode::Ed25519))
+            }
+            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(seed)),
+        })
     }
 
     /// Takes the 64-byte form of keyfiles: canonical scalar and nonce.
@@ -41,23 +72,88 @@ impl Keypair {
     /// # Errors
     /// [`KeyError::PrivateKey`] when the scalar is not canonical.
     pub fn from_private_key(key: &[u8; 64]) -> Result<Self, KeyError> {
-        schnorrkel::SecretKey::from_bytes(key).map(|secret| Self(secret.into())).map_err(|_| KeyError::PrivateKey)
+        Self::from_private_key_with(key, CryptoType::Sr25519)
+    }
+
+    /// As [`Self::from_private_key`], for either scheme: an ed25519 private key is its 32-byte seed.
+    ///
+    /// # Errors
+    /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.
+    pub fn from_private_key_with(key: &[u8], crypto_type: CryptoType) -> Result<Self, KeyError> {
+        match crypto_type {
+            CryptoType::Sr25519 => SecretKey::from_bytes(key)
+                .map(|secret| Self(Pair::Sr25519(secret.into())))
+                .map_err(|_| KeyError::PrivateKey),
+            CryptoType::Ed25519 => {
+                let seed = key.try_into().map_err(|_| KeyError::PrivateKey)?;
+                Ok(Self::from_seed_with(seed, crypto_type))
+            }
+        }
+    }
+
+    /// The scheme.
+    pub const fn crypto_type(&self) -> CryptoType {
+        match self.0 {
+            Pair::Sr25519(_) => CryptoType::Sr25519,
+            Pair::Ed25519(_) => CryptoType::Ed25519,
+        }
     }
 
     /// The public half.
-    pub fn hotkey(&self) -> Hotkey {
-        Hotkey::from_bytes(self.0.public.to_bytes())
+    pub fn public(&self) -> PublicKey {
+        let key = match &self.0 {
+            Pair::Sr25519(pair) => pair.public.to_bytes(),
+            Pair::Ed25519(pair) => pair.verifying_key().to_bytes(),
+        };
+        PublicKey::new(key, self.crypto_type())
     }
 
-    /// Signs the bytes as they are. Two signatures of one message differ: sr25519 is randomised.
+    /// The public half in the role of a neuron's key.
+    pub fn hotkey(&self) -> Hotkey {
+        self.public().hotkey()
+    }
+
+    /// The public half in the role of an owner's key.
+    pub fn coldkey(&self) -> Coldkey {
+        self.public().coldkey()
+    }
+
+    /// The private half as keyfiles hold it: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
+    /// ed25519.
+    pub fn to_private_key(&self) -> Zeroizing<Vec<u8>> {
+        match &self.0 {
+            Pair::Sr25519(pair) => Zeroizing::new(Zeroizing::new(pair.secret.to_bytes()).to_vec()),
+            Pair::Ed25519(pair) => Zeroizing::new(pair.as_bytes().to_vec()),
+        }
+    }
+
+    /// The sr25519 pair, where it is one.
+    pub(crate) const fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
+        match &self.0 {
+            Pair::Sr25519(pair) => Some(pair),
+            Pair::Ed25519(_) => None,
+        }
+    }
+
+    /// Signs the bytes as they are, whatever their length. Two sr25519 signatures of one message differ: they are
+    /// randomised.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature::from_bytes(self.0.sign_simple(CONTEXT, message).to_bytes())
+        Signature::from_bytes(match &self.0 {
+            Pair::Sr25519(pair) => pair.sign_simple(CONTEXT, message).to_bytes(),
+            Pair::Ed25519(pair) => pair.sign(message).to_bytes(),
+        })
+    }
+}
+
+impl From<schnorrkel::Keypair> for Keypair {
+    fn from(pair: schnorrkel::Keypair) -> Self {
+        Self(Pair::Sr25519(pair))
     }
 }
 
 impl fmt::Debug for Keypair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Keypair({})", self.hotkey())
+        write!(f, "Keypair({})", self.public())
     }
 }
 
@@ -74,6 +170,28 @@ mod tests {
         assert!(!verify(&alice.hotkey(), b"hullo", &signature));
         assert!(!verify(&bob.hotkey(), b"hello", &signature));
         assert!(!verify(&Hotkey::from_bytes([0xff; 32]), b"hello", &signature), "not a point of the curve");
+    }
+
+    #[test]
+    fn schemes_do_not_mix() {
+        let (sr25519, ed25519) = (CryptoType::Sr25519, CryptoType::Ed25519);
+        for (crypto_type, other) in [(sr25519, ed25519), (ed25519, sr25519)] {
+            let alice = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
+            let signature = alice.sign(b"hello");
+            assert!(alice.public().verify(b"hello", &signature));
+            assert!(!PublicKey::new(*alice.public().as_bytes(), other).verify(b"hello", &signature));
+            let again = Keypair::from_private_key_with(&alice.to_private_key(), crypto_type).unwrap();
+            assert_eq!(again.public(), alice.public());
+        }
+    }
+
+    #[test]
+    fn a_key_of_small_order_signs_nothing() {
+        // With the neutral point as key and nonce, the equation holds for any message.
+        let mut neutral = [0; 64];
+        neutral[0] = 1;
+        let key = PublicKey::new(neutral[..32].try_into().unwrap(), CryptoType::Ed25519);
+        assert!(!key.verify(b"anything", &Signature::from_bytes(neutral)));
     }
 
     #[test]

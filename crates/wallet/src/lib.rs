@@ -1,17 +1,98 @@
-//! sr25519 keys, derivation and signatures, compatible with Bittensor's wallet files.
+//! Keys, keyfiles, wallets on disk and signatures, compatible with Bittensor's own wallets.
 //!
-//! - [`Keypair`] is made from a derivation URI (`//Alice`), a mnemonic, a seed or a keyfile and signs messages.
-//! - [`Signature`] is what travels: 64 bytes, written as hex.
-//! - [`verify`] checks one against a [`taonet_primitives::Hotkey`].
+//! # Tour
 //!
-//! Secrets are wiped from memory when dropped and never appear in `Debug` output, errors or logs.
+//! **Keys.** A [`Keypair`] is made from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or a private key, of either
+//! [`CryptoType`]; a [`PublicKey`] is what others know of it.
+//!
+//! ```
+//! use taonet_wallet::{Keypair, Mnemonic, WordCount, verify};
+//!
+//! let mnemonic = Mnemonic::generate(WordCount::Twelve)?;
+//! let pair = Keypair::from_seed(&mnemonic.to_seed(""));
+//! let signature = pair.sign(b"hello");
+//! assert!(verify(&pair.hotkey(), b"hello", &signature));
+//! # Ok::<(), taonet_wallet::KeyError>(())
+//! ```
+//!
+//! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons, [`PublicKey::verify_wrapped`] for
+//! texts that people sign, also in a browser. [`message_bytes`] is the rule for texts that begin with `0x`. So a
+//! validator proves who it is: it signs a text that names it, and everybody can check.
+//!
+//! ```
+//! use taonet_wallet::{CryptoType, Keypair, PublicKey, message_bytes};
+//!
+//! let validator = Keypair::from_uri("//Alice")?;
+//! let info = format!(r#"{{"hotkeys": ["{}"], "label": "Example validator", "timestamp": 1700000000}}"#, validator.hotkey());
+//! let message = message_bytes(&info)?;
+//! let signature = validator.sign(&message).to_bare_hex();
+//!
+//! let signer = PublicKey::parse("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY", CryptoType::Sr25519)?;
+//! assert!(signer.verify_wrapped(&message, &signature.parse()?));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! **Keyfiles.** A [`Keyfile`] is the content of one: it is read plain or encrypted in any of the three ways that
+//! Bittensor's wallets had ([`Encryption`]) and written plain or as today's wallet does. [`PolkadotJs`] reads and writes
+//! the exports of browser wallets. [`Password`] says where passwords come from and which ones are good enough.
+//!
+//! **Wallets on disk.** [`Wallets`] is a directory of them, [`Wallet`] one, with its coldkey and hotkeys. A [`StoredKey`]
+//! is a file that was read and not yet opened.
+//!
+//! ```
+//! use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Overwrite, Wallets, WordCount};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let root = directory.path();
+//! let wallet = Wallets::new(root).wallet("alice".parse()?);
+//! let key = Keyfile::from_mnemonic(&Mnemonic::generate(WordCount::Twelve)?, CryptoType::Sr25519);
+//! wallet.write_hotkey(&"default".parse()?, &key, None, Overwrite::Refuse)?;
+//! assert_eq!(wallet.hotkey(&"default".parse()?)?.open(None)?.public(), key.public());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What this crate promises
+//!
+//! - Secrets are wiped from memory when dropped and never appear in `Debug` output, errors or logs.
+//! - A file is written whole or not at all, for its owner only; a key is never overwritten unless asked for, and then the
+//!   old one is kept.
+//! - A wrong password and a damaged file give one and the same error, after a comparison in constant time.
+//! - Nothing is read from the environment, nothing asked on a terminal: that belongs to programs.
 
+mod batch;
+mod crypto_type;
 mod derive;
+mod hex_text;
+mod key_error;
 mod keyfile;
 mod keypair;
+mod message;
+mod mnemonic;
+mod password;
+mod polkadot_js;
+mod public_key;
 mod signature;
+mod stored_key;
+mod wallet_error;
+mod wallets;
+mod write;
 
-pub use derive::{DEV_PHRASE, KeyError};
-pub use keyfile::{Encryption, KeyfileError};
+pub use batch::{Signed, verify_batch};
+pub use crypto_type::CryptoType;
+pub use key_error::KeyError;
+pub use keyfile::{Encryption, Keyfile, KeyfileError, Sealed};
 pub use keypair::Keypair;
+pub use message::{MessageError, message_bytes};
+pub use mnemonic::{DEV_PHRASE, Mnemonic, WordCount};
+pub use password::{
+    MIN_LENGTH, MIN_STRENGTH, Password, PasswordError, StoredPasswordError, WeakPassword, stored_password_name,
+};
+pub use polkadot_js::{PolkadotJs, PolkadotJsError};
+pub use public_key::{PublicKey, PublicKeyError};
 pub use signature::{Signature, SignatureError, verify, verify_wrapped};
+pub use stored_key::StoredKey;
+pub use wallet_error::WalletError;
+pub use wallets::{
+    DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, Written, expand_home,
+};
+pub use write::Overwrite;

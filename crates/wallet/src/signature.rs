@@ -1,11 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schnorrkel::PublicKey;
 use serde::{Deserialize, Serialize};
 use taonet_primitives::Hotkey;
 
-use crate::keypair::CONTEXT;
+use crate::{CryptoType, PublicKey};
 
 /// Why a text is not a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +18,7 @@ pub enum SignatureError {
     Hex,
 }
 
-/// An sr25519 signature: 64 bytes, written as `0x` and 128 hex digits.
+/// A signature of either scheme: 64 bytes, written as `0x` and 128 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Signature([u8; 64]);
@@ -82,18 +81,16 @@ impl From<Signature> for String {
     }
 }
 
-/// Whether `signer` signed exactly `message`.
+/// Whether `signer` signed exactly `message` with its sr25519 key.
 pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
-    let Ok(key) = PublicKey::from_bytes(signer.as_bytes()) else { return false };
-    let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else { return false };
-    key.verify_simple(CONTEXT, message, &signature).is_ok()
+    PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify(message, signature)
 }
 
 /// Whether `signer` signed `message`, either as it is or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
 ///
 /// For messages that people sign by hand. Requests between neurons are checked with [`verify`].
 pub fn verify_wrapped(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
-    verify(signer, message, signature) || verify(signer, &[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
+    PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify_wrapped(message, signature)
 }
 
 #[cfg(test)]

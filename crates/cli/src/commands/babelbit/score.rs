@@ -1,12 +1,10 @@
 //! `bb score` and `bb score-batch`.
 
-use std::fs::File;
-use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
 use taonet_babelbit_core::Rules;
@@ -18,7 +16,7 @@ use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
 use crate::context::Context;
 use crate::table::{decimals, table};
-use crate::{engines, settings};
+use crate::{engines, input, settings};
 
 /// Score one reply
 #[derive(Debug, Args)]
@@ -131,17 +129,7 @@ fn needs_recognizer(document: &Value) -> bool {
 
 /// Reads a JSON file of at most 64 MiB; `-` is standard input.
 pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
-    const LIMIT: u64 = 64 << 20;
-    let mut text = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut text))
-    };
-    read.with_context(|| format!("cannot read {}", path.display()))?;
-    if text.len() as u64 > LIMIT {
-        bail!("{} is larger than 64 MiB", path.display());
-    }
+    let text = input::read(path)?;
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 

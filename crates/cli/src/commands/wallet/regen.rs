@@ -1,0 +1,186 @@
+//! `tao wallet regen-coldkey`, `regen-coldkeypub` and `regen-hotkey`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use taonet_wallet::{CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs, PolkadotJsError, PublicKey};
+use zeroize::Zeroizing;
+
+use super::create::{ColdkeyPasswordArgs, HotkeyPasswordArgs, WriteArgs};
+use super::made::{self, Made, check_free, not_written};
+use super::place::{HotkeyArgs, WalletArgs};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::{input, prompt, secret_file};
+
+/// Where the secret comes from
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+#[command(next_help_heading = "Secret, one of these; without any, the terminal is asked for it")]
+struct SecretArgs {
+    /// A file with the mnemonic; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    mnemonic_file: Option<PathBuf>,
+    /// A file with the 32-byte seed, 64 hex digits; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    seed_file: Option<PathBuf>,
+    /// A file with the private key as keyfiles hold it: 128 hex digits, for ed25519 64; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    private_key_file: Option<PathBuf>,
+    /// A Polkadot-JS export, the JSON file of an account
+    #[arg(long, alias = "json-path", value_name = "FILE")]
+    json_file: Option<PathBuf>,
+}
+
+/// What a key is recovered from
+#[derive(Debug, Args)]
+struct SourceArgs {
+    #[command(flatten)]
+    secret: SecretArgs,
+    /// A file with the export's password in one line; without it, the terminal is asked
+    #[arg(long, requires = "json_file", value_name = "FILE")]
+    json_password_file: Option<PathBuf>,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+/// Recover a coldkey
+#[derive(Debug, Args)]
+pub(crate) struct RegenColdkeyArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    place: WalletArgs,
+    #[command(flatten)]
+    password: ColdkeyPasswordArgs,
+}
+
+/// Recover a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct RegenHotkeyArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    place: HotkeyArgs,
+    #[command(flatten)]
+    password: HotkeyPasswordArgs,
+}
+
+/// Write the public file of a coldkey
+#[derive(Debug, Args)]
+pub(crate) struct RegenColdkeypubArgs {
+    /// The coldkey: its address, or its public key as 0x and 64 hex digits
+    #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
+    ss58: String,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    place: WalletArgs,
+}
+
+pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let wallet = args.place.wallet()?;
+    let overwrite = args.source.write.overwrite();
+    check_free(&wallet.coldkey_path(), overwrite)?;
+    let key = args.source.keyfile()?;
+    let password = args.password.choose(&wallet)?;
+    let written = wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
+    made::tell(&wallet, &[Made::new("coldkey", key.public(), password.is_some(), written)], context)
+}
+
+pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::Result<()> {
+    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let overwrite = args.source.write.overwrite();
+    check_free(&wallet.hotkey_path(&hotkey), overwrite)?;
+    let key = args.source.keyfile()?;
+    let password = args.password.choose(&hotkey)?;
+    let written = wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
+    let made = Made::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
+    made::tell(&wallet, &[made], context)
+}
+
+pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> anyhow::Result<()> {
+    let wallet = args.place.wallet()?;
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context("--ss58 names no key")?;
+    let written = wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
+    made::tell(&wallet, &[Made::new("coldkeypub", key, false, written)], context)
+}
+
+impl SourceArgs {
+    fn keyfile(&self) -> anyhow::Result<Keyfile> {
+        let scheme = self.write.crypto_type;
+        let secret = &self.secret;
+        if let Some(file) = &secret.json_file {
+            return self.import(file);
+        }
+        let read = |file: &PathBuf, parse: fn(&str, CryptoType) -> anyhow::Result<Keyfile>| {
+            parse(&secret_file::read(file)?, scheme).with_context(|| format!("{} gives no key", file.display()))
+        };
+        if let Some(file) = &secret.mnemonic_file {
+            read(file, from_mnemonic)
+        } else if let Some(file) = &secret.seed_file {
+            read(file, from_seed)
+        } else if let Some(file) = &secret.private_key_file {
+            read(file, from_private_key)
+        } else {
+            let remedy = "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
+            let answer = prompt::secret("Mnemonic, or seed or private key in hex", remedy)?;
+            from_any(answer.trim(), scheme)
+        }
+    }
+
+    fn import(&self, file: &Path) -> anyhow::Result<Keyfile> {
+        if self.write.crypto_type != CryptoType::Sr25519 {
+            return Err(Classified::error(Failure::Usage, "Polkadot-JS exports hold sr25519 keys only"));
+        }
+        let name = file.display();
+        let export = PolkadotJs::parse(&Zeroizing::new(input::read(file)?))
+            .with_context(|| format!("{name} is no account of Polkadot-JS"))?;
+        let password = match &self.json_password_file {
+            Some(file) => Password::from_file(file)?,
+            None if export.is_encrypted() => Password::new(prompt::secret(
+                &format!("Password of {name}"),
+                "give the export's password with --json-password-file",
+            )?),
+            None => Password::new(String::new()),
+        };
+        match export.open(&password) {
+            Ok(pair) => Ok(Keyfile::from_keypair(pair)),
+            Err(error @ PolkadotJsError::WrongPassword) => {
+                Err(Classified::error(Failure::Authentication, format!("{name} gives no key: {error}")))
+            }
+            Err(error) => Err(error).with_context(|| format!("{name} gives no key")),
+        }
+    }
+}
+
+/// A secret by its form: digits are a private key or a seed, anything else is a mnemonic.
+fn from_any(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    match digits.len() {
+        _ if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => from_mnemonic(text, scheme),
+        128 => from_private_key(text, scheme),
+        _ => from_seed(text, scheme),
+    }
+}
+
+fn from_mnemonic(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
+    Ok(Keyfile::from_mnemonic(&Mnemonic::parse(text)?, scheme))
+}
+
+fn from_seed(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
+    let bytes = from_hex(text)?;
+    let Ok(seed) = bytes.as_slice().try_into() else { bail!("a seed has 64 hex digits, not {}", 2 * bytes.len()) };
+    Ok(Keyfile::from_seed(seed, scheme))
+}
+
+fn from_private_key(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
+    Ok(Keyfile::from_keypair(Keypair::from_private_key_with(&from_hex(text)?, scheme)?))
+}
+
+fn from_hex(text: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    // The error would tell a digit of the secret.
+    hex::decode(digits).map(Zeroizing::new).map_err(|_| anyhow::anyhow!("not an even number of hex digits"))
+}

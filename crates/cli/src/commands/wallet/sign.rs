@@ -1,0 +1,65 @@
+//! `tao wallet sign`.
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::json;
+
+use super::message::MessageArgs;
+use super::place::KeyArgs;
+use super::validator_info::ValidatorInfo;
+use crate::context::Context;
+use crate::password::PasswordArgs;
+
+/// Sign a message with the coldkey, or with --use-hotkey
+#[derive(Debug, Args)]
+pub(crate) struct SignArgs {
+    #[command(flatten)]
+    message: MessageArgs,
+    #[command(flatten)]
+    validator: ValidatorArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// What a validator tells about itself
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Validator information, instead of a message; the hotkey signs it")]
+struct ValidatorArgs {
+    /// The validator's name
+    #[arg(long, value_name = "TEXT", required_unless_present = "MessageArgs", conflicts_with = "MessageArgs")]
+    validator_name: Option<String>,
+    /// Where it is on the web
+    #[arg(long, value_name = "URL", default_value = "", requires = "validator_name")]
+    validator_url: String,
+    /// What it does, in a sentence
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "validator_name")]
+    validator_description: String,
+}
+
+pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
+    if let Some(name) = &args.validator.validator_name {
+        return validator(name, args, context);
+    }
+    let Some(message) = args.message.read()? else { bail!("a message is needed: --message or --message-file") };
+    let keypair = args.key.unlock(&args.password)?;
+    let signature = keypair.sign(&message).to_bare_hex();
+    let signer = keypair.public();
+    if context.json {
+        return context.print_json(&json!({ "signed_message": signature, "signer_address": signer.to_string() }));
+    }
+    context.print(&format!("signer     {signer}\nsignature  {signature}"))
+}
+
+fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
+    let keypair = args.key.hotkey().unlock(&args.password)?;
+    let ValidatorArgs { validator_url, validator_description, .. } = &args.validator;
+    let info = ValidatorInfo::new(keypair.hotkey(), name, validator_url, validator_description);
+    let message = info.message();
+    let signature = keypair.sign(message.as_bytes());
+    if context.json {
+        return context.print_json(&info.entry(&signature));
+    }
+    context.print(&format!("message    {message}\nsigner     {}\nsignature  {}", info.hotkey, signature.to_bare_hex()))
+}

@@ -1,0 +1,61 @@
+//! `tao wallet ss58 …`.
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_primitives::{Ss58, Ss58Prefix};
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::table::table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write addresses and public keys as addresses of a network
+    Convert(ConvertArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// Addresses of any network, or public keys as 0x and 64 hex digits
+    #[arg(required = true, value_name = "ADDRESS|KEY")]
+    keys: Vec<String>,
+    /// The network's number: 42 is Bittensor and generic Substrate, 0 Polkadot, 2 Kusama
+    #[arg(long, default_value_t = Ss58Prefix::BITTENSOR.get(), value_name = "NUMBER")]
+    prefix: u16,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    let Command::Convert(args) = command;
+    let prefix = Ss58Prefix::new(args.prefix)
+        .map_err(|error| Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix)))?;
+    let converted = args.keys.iter().zip(1..).map(|(text, number)| {
+        // The text is not repeated: it may be a secret in the wrong place.
+        let address = read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
+        Ok((text, address.with_prefix(prefix)))
+    });
+    let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;
+    let public_key = |address: &Ss58| format!("0x{}", hex::encode(address.key()));
+    if context.json {
+        let keys: Vec<_> = converted
+            .iter()
+            .map(|(from, to)| json!({ "from": from, "address": to.to_string(), "public_key": public_key(to), "prefix": prefix.get() }))
+            .collect();
+        return context.print_json(&json!({ "keys": keys }));
+    }
+    let mut rows = table(&["address", "public key"], &[]);
+    for (_, address) in &converted {
+        rows.add_row([address.to_string(), public_key(address)]);
+    }
+    context.print(&rows.to_string())
+}
+
+/// An address of any network, or a key, whose network does not matter.
+fn read(text: &str) -> anyhow::Result<Ss58> {
+    let Some(digits) = text.strip_prefix("0x") else {
+        return Ok(text.parse()?);
+    };
+    let mut key = [0; 32];
+    hex::decode_to_slice(digits, &mut key).context("a public key is 0x and 64 hex digits")?;
+    Ok(Ss58::new(key, Ss58Prefix::BITTENSOR))
+}

@@ -1,0 +1,138 @@
+//! How validators tell who they are: name, address on the web and description, signed with the hotkey.
+//!
+//! What is signed is the JSON text `{"5F…": {"name": "…", "url": "…", "description": "…"}}` exactly as Python's
+//! `json.dumps` writes it. Public lists hold the same object with a `signature` in each entry.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Signature;
+
+/// One validator's entry.
+pub(crate) struct ValidatorInfo {
+    /// Who signs, and whom the entry is about.
+    pub(crate) hotkey: Hotkey,
+    /// The texts in the order in which they are signed.
+    fields: Vec<(String, String)>,
+    /// The signature that the entry carries.
+    pub(crate) signature: Option<Signature>,
+}
+
+impl ValidatorInfo {
+    pub(crate) fn new(hotkey: Hotkey, name: &str, url: &str, description: &str) -> Self {
+        let fields = [("name", name), ("url", url), ("description", description)];
+        let fields = fields.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
+        Self { hotkey, fields, signature: None }
+    }
+
+    /// Reads a list of entries: an object with an object for each hotkey.
+    pub(crate) fn read_list(document: &str) -> anyhow::Result<Vec<Self>> {
+        let entries: Map<String, Value> =
+            serde_json::from_str(document).context("validator information is a JSON object {\"hotkey\": {…}, …}")?;
+        entries.iter().map(|(hotkey, entry)| Self::read(hotkey, entry)).collect()
+    }
+
+    fn read(address: &str, entry: &Value) -> anyhow::Result<Self> {
+        let hotkey = address.parse().with_context(|| format!("{address:?} is no hotkey"))?;
+        let Value::Object(entry) = entry else { bail!("{address}: an object with name, url and description is needed") };
+        let mut info = Self { hotkey, fields: Vec::new(), signature: None };
+        for (key, value) in entry {
+            let Value::String(text) = value else { bail!("{address}.{key}: a text is needed") };
+            if key == "signature" {
+                info.signature = Some(text.parse().with_context(|| format!("{address}.signature"))?);
+            } else {
+                info.fields.push((key.clone(), text.clone()));
+            }
+        }
+        Ok(info)
+    }
+
+    /// The validator's name, where it tells one.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == "name").map(|(_, text)| text.as_str())
+    }
+
+    /// The text that is signed.
+    pub(crate) fn message(&self) -> String {
+        let fields: Vec<_> = self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
+        format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
+    }
+
+    /// The entry as public lists have it, with its signature.
+    pub(crate) fn entry(&self, signature: &Signature) -> Value {
+        let mut entry: Map<_, _> = self.fields.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+        entry.insert("signature".to_owned(), signature.to_bare_hex().into());
+        Value::Object(Map::from_iter([(self.hotkey.to_string(), Value::Object(entry))]))
+    }
+}
+
+/// A JSON string in ASCII, as Python writes it: characters beyond it as UTF-16 units.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            '\u{8}' => quoted.push_str("\\b"),
+            '\u{c}' => quoted.push_str("\\f"),
+            ' '..='~' => quoted.push(character),
+            _ => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(quoted, "\\u{unit:04x}");
+                }
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+    #[test]
+    fn strings_are_written_as_python_writes_them() {
+        // Right: json.dumps of Python.
+        for (text, expected) in [
+            ("plain", r#""plain""#),
+            ("τ 𝄞 é", r#""\u03c4 \ud834\udd1e \u00e9""#),
+            ("\"\\/\n\r\t\u{8}\u{c}", r#""\"\\/\n\r\t\b\f""#),
+            ("\0\u{1f}\u{7f}", r#""\u0000\u001f\u007f""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+
+    #[test]
+    fn the_message_has_the_texts_in_their_order() {
+        let info = ValidatorInfo::new(ALICE.parse().unwrap(), "A", "a.example", "Ä");
+        let expected = format!(r#"{{"{ALICE}": {{"name": "A", "url": "a.example", "description": "\u00c4"}}}}"#);
+        assert_eq!(info.message(), expected);
+        let list = ValidatorInfo::read_list(&expected).unwrap();
+        assert_eq!(list.first().unwrap().message(), expected);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (list, says) in [
+            ("[]".to_owned(), "JSON object"),
+            ("{".to_owned(), "JSON object"),
+            (r#"{"5Grw": {}}"#.to_owned(), "\"5Grw\" is no hotkey"),
+            (format!(r#"{{"{ALICE}": "A"}}"#), "an object with name"),
+            (format!(r#"{{"{ALICE}": {{"name": 1}}}}"#), "name: a text is needed"),
+            (format!(r#"{{"{ALICE}": {{"signature": "12"}}}}"#), ".signature"),
+        ] {
+            let Err(error) = ValidatorInfo::read_list(&list) else { panic!("{list} was taken") };
+            assert!(error.to_string().contains(says), "{list}: {error}");
+        }
+    }
+}

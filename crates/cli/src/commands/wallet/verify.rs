@@ -1,0 +1,104 @@
+//! `tao wallet verify`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+use taonet_wallet::{CryptoType, PublicKey, Signature};
+
+use super::message::MessageArgs;
+use super::place::KeyArgs;
+use super::validator_info::ValidatorInfo;
+use crate::context::Context;
+use crate::input;
+use crate::table::{judged, table};
+
+/// Check who signed a message; exit code 1 when the signature does not hold
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    message: MessageArgs,
+    /// The signature: 128 hex digits, with or without 0x
+    #[arg(long, value_name = "HEX", required_unless_present = "validator_info")]
+    signature: Option<Signature>,
+    /// Who is said to have signed: an address or a public key [default: the wallet's coldkey, or hotkey]
+    #[arg(long, visible_alias = "address", value_name = "ADDRESS|KEY", conflicts_with = "validator_info")]
+    ss58: Option<String>,
+    /// The key's scheme, where --ss58 names it
+    #[arg(long, default_value_t = CryptoType::Sr25519, value_name = "SCHEME")]
+    crypto_type: CryptoType,
+    /// Check a JSON file of signed validator information instead: {"hotkey": {"name", "url", "description",
+    /// "signature"}, …}; a single entry's signature may come from --signature
+    #[arg(long, value_name = "FILE", required_unless_present = "MessageArgs", conflicts_with = "MessageArgs")]
+    validator_info: Option<PathBuf>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
+    if let Some(file) = &args.validator_info {
+        return validators(&read_list(file)?, args.signature, context);
+    }
+    let (Some(message), Some(signature)) = (args.message.read()?, args.signature) else {
+        bail!("a message and --signature are needed");
+    };
+    let signer = match &args.ss58 {
+        Some(text) => PublicKey::parse(text, args.crypto_type).context("--ss58 names no key")?,
+        None => args.key.public()?,
+    };
+    let verified = signer.verify_wrapped(&message, &signature);
+    if context.json {
+        context.print_json(&json!({ "verified": verified, "signer_address": signer.to_string() }))?;
+    } else if verified {
+        context.print(&format!("the signature holds: {signer} signed this message"))?;
+    }
+    if !verified {
+        bail!("the signature does not hold: {signer} did not sign this message");
+    }
+    Ok(())
+}
+
+fn read_list(file: &std::path::Path) -> anyhow::Result<Vec<ValidatorInfo>> {
+    let text = String::from_utf8(input::read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
+    let list = ValidatorInfo::read_list(&text).with_context(|| format!("cannot use {}", file.display()))?;
+    if list.is_empty() {
+        bail!("{} lists no validator", file.display());
+    }
+    Ok(list)
+}
+
+/// Checks every entry; `signature` belongs to the only one.
+fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Context) -> anyhow::Result<()> {
+    if signature.is_some() && list.len() > 1 {
+        bail!("--signature is one entry's, but there are {}: put a signature into each entry", list.len());
+    }
+    let checked = list.iter().map(|info| {
+        let signature = signature.or(info.signature);
+        let signature = signature.with_context(|| format!("{} has no signature", info.hotkey))?;
+        let verified = taonet_wallet::verify_wrapped(&info.hotkey, info.message().as_bytes(), &signature);
+        Ok((info, verified))
+    });
+    let checked = checked.collect::<anyhow::Result<Vec<_>>>()?;
+    if context.json {
+        let entries = checked.iter().map(|(info, verified)| {
+            json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified })
+        });
+        context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
+    } else {
+        let mut rows = table(&["validator", "name", "signature"], &[]);
+        for (info, verified) in &checked {
+            let state = if *verified { "holds" } else { "does not hold" };
+            rows.add_row(vec![
+                info.hotkey.to_string().into(),
+                info.name().unwrap_or("–").into(),
+                judged(state.to_owned(), *verified),
+            ]);
+        }
+        context.print(&rows.to_string())?;
+    }
+    match checked.iter().filter(|(_, verified)| !verified).count() {
+        0 => Ok(()),
+        bad => bail!("{bad} of {} signatures do not hold", checked.len()),
+    }
+}

@@ -1,0 +1,53 @@
+//! Small files that hold a secret, as a person names them.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use zeroize::Zeroizing;
+
+/// Far more than a mnemonic or key takes.
+const MOST_BYTES: usize = 4096;
+
+/// Reads a short text; `-` is standard input. No copy of it is left in memory.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    // At full capacity at once: a growing buffer leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
+    let limit = MOST_BYTES as u64 + 1;
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    if bytes.len() > MOST_BYTES {
+        bail!("{} is larger than {MOST_BYTES} bytes: it holds something else", path.display());
+    }
+    match str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
+        Err(_) => bail!("{} is not text", path.display()),
+    }
+}
+
+/// Refuses a path at which there is something already.
+pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
+    if path.symlink_metadata().is_ok() {
+        bail!("{} exists, and is not overwritten: name another file", path.display());
+    }
+    Ok(())
+}
+
+/// Writes a new file that only its owner reads: whole or not at all, never over another one.
+pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    refuse_existing(path)?;
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        // Such a file has mode 0600 from the beginning.
+        let mut draft = tempfile::NamedTempFile::new_in(directory)?;
+        draft.write_all(content)?;
+        draft.as_file().sync_all()?;
+        draft.persist_noclobber(path).map_err(|error| error.error)
+    };
+    write().map(|_| ()).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,113 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Ss58, Ss58Error, Ss58Prefix};
+
+/// A public key with a role: 32 bytes, written as an address of Bittensor. The role is a type, so that no owner's
+/// account is taken for a neuron's.
+macro_rules! account {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// Wraps the 32 bytes of a public key.
+            pub const fn from_bytes(key: [u8; 32]) -> Self {
+                Self(key)
+            }
+
+            /// The 32 bytes of the public key.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Ss58Error;
+
+            fn from_str(text: &str) -> Result<Self, Ss58Error> {
+                text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Ss58::new(self.0, Ss58Prefix::BITTENSOR).fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Ss58Error;
+
+            fn try_from(text: String) -> Result<Self, Ss58Error> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(account: $name) -> Self {
+                account.to_string()
+            }
+        }
+    };
+}
+
+account! {
+    /// The public key that signs a neuron's requests; written as an SS58 address with prefix 42.
+    Hotkey
+}
+
+account! {
+    /// The public key of an owner's account, which holds the funds; written as an SS58 address with prefix 42.
+    Coldkey
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+    #[test]
+    fn alice_reads_back() {
+        let alice: Hotkey = ALICE.parse().unwrap();
+        assert_eq!(alice.to_string(), ALICE);
+        assert_eq!(serde_json::to_string(&alice).unwrap(), format!("\"{ALICE}\""));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        assert_eq!("0OIl".parse::<Hotkey>(), Err(Ss58Error::Base58));
+        assert_eq!("".parse::<Hotkey>(), Err(Ss58Error::Length(0)));
+        assert_eq!("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQZ".parse::<Hotkey>(), Err(Ss58Error::Checksum));
+        let other = Ss58Error::Prefix { found: Ss58Prefix::new(0).unwrap(), expected: Ss58Prefix::BITTENSOR };
+        // The same key under Polkadot's prefix 0.
+        assert_eq!("15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5".parse::<Hotkey>(), Err(other));
+        assert!(matches!("5".repeat(10_000).parse::<Hotkey>(), Err(Ss58Error::Length(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_reads_back(key: [u8; 32]) {
+            let hotkey = Hotkey::from_bytes(key);
+            prop_assert_eq!(hotkey.to_string().parse::<Hotkey>(), Ok(hotkey));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,70}") {
+            let _ = text.parse::<Hotkey>();
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::fmt;
+use std::str::FromStr;
+
+use crate::KeyError;
+
+/// A signature scheme, by the number that keyfiles give it (`cryptoType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum CryptoType {
+    /// Ed25519: 0.
+    Ed25519 = 0,
+    /// Schnorr signatures on Ristretto, what Bittensor's keys are: 1.
+    #[default]
+    Sr25519 = 1,
+}
+
+impl CryptoType {
+    /// The number in keyfiles.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The scheme's name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::Sr25519 => "sr25519",
+        }
+    }
+}
+
+impl TryFrom<u8> for CryptoType {
+    type Error = KeyError;
+
+    fn try_from(number: u8) -> Result<Self, KeyError> {
+        match number {
+            0 => Ok(Self::Ed25519),
+            1 => Ok(Self::Sr25519),
+            _ => Err(KeyError::CryptoType(number)),
+        }
+    }
+}
+
+impl FromStr for CryptoType {
+    type Err = KeyError;
+
+    /// Reads the scheme's name.
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        [Self::Ed25519, Self::Sr25519].into_iter().find(|scheme| scheme.name() == text).ok_or(KeyError::Scheme)
+    }
+}
+
+impl fmt::Display for CryptoType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

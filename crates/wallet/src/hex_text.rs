@@ -1,0 +1,36 @@
+//! Hex text with `0x` in front, as keyfiles write keys.
+
+use zeroize::Zeroizing;
+
+/// Reads `0x` and exactly `2 N` digits.
+pub(crate) fn secret_from_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
+    let mut bytes = Zeroizing::new([0; N]);
+    hex::decode_to_slice(text.strip_prefix("0x")?, bytes.as_mut_slice()).ok()?;
+    Some(bytes)
+}
+
+/// Writes `0x` and two digits a byte.
+pub(crate) fn secret_to_hex(bytes: &[u8]) -> Zeroizing<String> {
+    // At full length from the start: a text that grows leaves copies behind.
+    let mut digits = Zeroizing::new(vec![0; bytes.len().saturating_mul(2)]);
+    let mut text = Zeroizing::new(String::with_capacity(digits.len().saturating_add(2)));
+    text.push_str("0x");
+    if hex::encode_to_slice(bytes, &mut digits).is_ok() {
+        text.extend(digits.iter().map(|digit| char::from(*digit)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_reads_back() {
+        assert_eq!(*secret_to_hex(&[0, 0xab]), "0x00ab");
+        assert_eq!(secret_from_hex::<2>("0x00ab").as_deref(), Some(&[0, 0xab]));
+        for text in ["", "00ab", "0x00a", "0x00abcd", "0xzzzz"] {
+            assert_eq!(secret_from_hex::<2>(text), None, "{text}");
+        }
+    }
+}

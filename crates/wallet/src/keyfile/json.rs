@@ -1,0 +1,115 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::{Hotkey, Ss58, Ss58Prefix};
+use zeroize::Zeroizing;
+
+use super::{Keyfile, KeyfileError};
+use crate::hex_text::{secret_from_hex, secret_to_hex};
+use crate::{CryptoType, KeyError, Keypair, Mnemonic, PublicKey};
+
+/// More than any keyfile has: the text never moves while it is written.
+const CAPACITY: usize = 2048;
+
+/// The fields of a keyfile; any may be absent or null.
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Fields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_phrase: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_seed: Option<Zeroizing<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ss58_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crypto_type: Option<u8>,
+}
+
+pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
+    let fields: Fields = serde_json::from_slice(text)
+        .map_err(|error| KeyfileError::Json { line: error.line(), column: error.column() })?;
+    let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from)?;
+    let stated = fields.stated()?;
+    let keyfile = match fields.secret(crypto_type)? {
+        Some(keyfile) => keyfile,
+        None => Keyfile::from_public(PublicKey::new(*stated.first().ok_or(KeyfileError::Empty)?, crypto_type)),
+    };
+    match stated.into_iter().find(|key| key != keyfile.public.as_bytes()) {
+        Some(key) => Err(KeyfileError::Mismatch { stated: Hotkey::from_bytes(key), found: keyfile.public.hotkey() }),
+        None => Ok(keyfile),
+    }
+}
+
+/// The fields of a keyfile that are no secret.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PublicFields {
+    ss58_address: Hotkey,
+    crypto_type: Option<u8>,
+}
+
+pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
+    let fields: PublicFields = serde_json::from_slice(text).ok()?;
+    let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from).ok()?;
+    Some(PublicKey::new(*fields.ss58_address.as_bytes(), crypto_type))
+}
+
+impl Fields {
+    /// Every public key that the file names.
+    fn stated(&self) -> Result<Vec<[u8; 32]>, KeyfileError> {
+        let mut keys = Vec::new();
+        if let Some(address) = &self.ss58_address {
+            keys.push(address.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR)?);
+        }
+        for digits in [&self.public_key, &self.account_id].into_iter().flatten() {
+            keys.push(*secret_from_hex(digits).ok_or(KeyError::PublicKey)?);
+        }
+        Ok(keys)
+    }
+
+    /// The first secret that the file offers: phrase, seed, private key.
+    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyError> {
+        if let Some(phrase) = &self.secret_phrase {
+            return Ok(Some(Keyfile::from_mnemonic(&Mnemonic::parse(phrase)?, crypto_type)));
+        }
+        let seed = self.secret_seed.as_ref().map(|text| secret_from_hex(text).ok_or(KeyError::Seed));
+        match (seed, &self.private_key) {
+            (Some(Ok(seed)), _) => Ok(Some(Keyfile::from_seed(&seed, crypto_type))),
+            // Wallet 4.1.1 wrote some seeds as raw text after 0x; such a file still has its private key.
+            (_, Some(key)) => private_key(key, crypto_type).map(|pair| Some(Keyfile::from_keypair(pair))),
+            (Some(Err(error)), None) => Err(error),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn private_key(text: &str, crypto_type: CryptoType) -> Result<Keypair, KeyError> {
+    match crypto_type {
+        CryptoType::Sr25519 => Keypair::from_private_key(&*secret_from_hex::<64>(text).ok_or(KeyError::PrivateKey)?),
+        CryptoType::Ed25519 => {
+            let seed = secret_from_hex::<32>(text).ok_or(KeyError::PrivateKey)?;
+            Ok(Keypair::from_seed_with(&seed, crypto_type))
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "texts and a number under fixed names always become JSON")]
+pub(super) fn write(keyfile: &Keyfile) -> Zeroizing<Vec<u8>> {
+    let public = secret_to_hex(keyfile.public.as_bytes()).to_string();
+    let fields = Fields {
+        account_id: Some(public.clone()),
+        public_key: Some(public),
+        private_key: keyfile.pair.as_ref().map(|pair| secret_to_hex(&pair.to_private_key())),
+        secret_phrase: keyfile.mnemonic.as_ref().map(Mnemonic::phrase),
+        secret_seed: keyfile.seed.as_ref().map(|seed| secret_to_hex(seed.as_slice())),
+        ss58_address: Some(keyfile.public.to_string()),
+        crypto_type: Some(keyfile.public.crypto_type().number()),
+    };
+    let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
+    serde_json::to_writer(&mut *text, &fields).expect("a keyfile is JSON");
+    text
+}

@@ -1,0 +1,94 @@
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::KeyfileError;
+use super::ansible::AnsibleVault;
+use super::fernet::Fernet;
+use super::nacl::Nacl;
+use crate::Password;
+
+/// How a keyfile is encrypted, as its first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encryption {
+    /// NaCl secretbox under an Argon2i key: what Bittensor's wallet writes today.
+    Nacl,
+    /// Ansible vault 1.1.
+    AnsibleVault,
+    /// Fernet: what the first wallets wrote.
+    Fernet,
+}
+
+impl Encryption {
+    /// The method that the first bytes of a keyfile tell; `None` for plain JSON. A few bytes suffice.
+    pub fn of(file: &[u8]) -> Option<Self> {
+        [
+            (super::nacl::PREFIX, Self::Nacl),
+            (super::ansible::PREFIX, Self::AnsibleVault),
+            (super::fernet::PREFIX, Self::Fernet),
+        ]
+        .into_iter()
+        .find_map(|(prefix, method)| file.starts_with(prefix).then_some(method))
+    }
+}
+
+impl fmt::Display for Encryption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nacl => "NaCl",
+            Self::AnsibleVault => "Ansible vault",
+            Self::Fernet => "Fernet",
+        })
+    }
+}
+
+/// An encrypted keyfile, taken apart but not opened: parsing costs nothing, [`Sealed::open`] takes seconds.
+#[derive(Debug)]
+pub struct Sealed(Method);
+
+#[derive(Debug)]
+enum Method {
+    Nacl(Nacl),
+    AnsibleVault(AnsibleVault),
+    Fernet(Fernet),
+}
+
+impl Sealed {
+    /// Takes the content of an encrypted keyfile apart; `None` for plain JSON.
+    ///
+    /// # Errors
+    /// [`KeyfileError::WrongPassword`] when it begins like an encrypted keyfile and goes on otherwise.
+    pub fn parse(file: &[u8]) -> Result<Option<Self>, KeyfileError> {
+        let Some(encryption) = Encryption::of(file) else { return Ok(None) };
+        let method = match encryption {
+            Encryption::Nacl => Nacl::parse(file).map(Method::Nacl),
+            Encryption::AnsibleVault => AnsibleVault::parse(file).map(Method::AnsibleVault),
+            Encryption::Fernet => Fernet::parse(file).map(Method::Fernet),
+        };
+        method.map(|method| Some(Self(method))).ok_or(KeyfileError::WrongPassword)
+    }
+
+    /// How the file is encrypted.
+    pub const fn encryption(&self) -> Encryption {
+        match self.0 {
+            Method::Nacl(_) => Encryption::Nacl,
+            Method::AnsibleVault(_) => Encryption::AnsibleVault,
+            Method::Fernet(_) => Encryption::Fernet,
+        }
+    }
+
+    /// The plain content. What is damaged is never decrypted: each method authenticates first, comparing in constant
+    /// time.
+    ///
+    /// # Errors
+    /// [`KeyfileError::WrongPassword`] for a wrong password and for a damaged file alike; [`KeyfileError::Memory`].
+    pub fn open(&self, password: &Password) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
+        match &self.0 {
+            Method::Nacl(sealed) => sealed.open(&super::nacl::derive(password)?),
+            Method::AnsibleVault(sealed) => sealed.open(&sealed.derive(password)),
+            Method::Fernet(sealed) => sealed.open(&super::fernet::derive(password)),
+        }
+        .ok_or(KeyfileError::WrongPassword)
+    }
+}

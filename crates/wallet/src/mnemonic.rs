@@ -1,0 +1,165 @@
+use std::fmt;
+
+use bip39::Language;
+use pbkdf2::pbkdf2_hmac;
+use sha2::Sha512;
+use zeroize::Zeroizing;
+
+use crate::KeyError;
+
+/// The public phrase behind `//Alice`, `//Bob` and the other development keys. Never fund them.
+pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+
+/// Rounds that turn a mnemonic's entropy into a seed.
+const ROUNDS: u32 = 2048;
+
+/// Entropy of the longest mnemonic, in bytes.
+const MAX_ENTROPY: usize = 32;
+
+/// How many words a mnemonic has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WordCount {
+    /// 12 words, 128 bits.
+    #[default]
+    Twelve,
+    /// 15 words, 160 bits.
+    Fifteen,
+    /// 18 words, 192 bits.
+    Eighteen,
+    /// 21 words, 224 bits.
+    TwentyOne,
+    /// 24 words, 256 bits.
+    TwentyFour,
+}
+
+impl WordCount {
+    /// Every length that there is.
+    pub const ALL: [Self; 5] = [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
+
+    /// The number of words.
+    pub const fn words(self) -> usize {
+        match self {
+            Self::Twelve => 12,
+            Self::Fifteen => 15,
+            Self::Eighteen => 18,
+            Self::TwentyOne => 21,
+            Self::TwentyFour => 24,
+        }
+    }
+
+    /// Three words stand for 32 bits of entropy and one of checksum.
+    const fn entropy_bytes(self) -> usize {
+        self.words() / 3 * 4
+    }
+}
+
+impl TryFrom<usize> for WordCount {
+    type Error = KeyError;
+
+    fn try_from(words: usize) -> Result<Self, KeyError> {
+        Self::ALL.into_iter().find(|count| count.words() == words).ok_or(KeyError::WordCount(words))
+    }
+}
+
+/// A BIP-39 mnemonic of English words. Wiped from memory when dropped; `Debug` shows the number of words only.
+#[derive(Clone)]
+pub struct Mnemonic(bip39::Mnemonic);
+
+impl Mnemonic {
+    /// Draws a new mnemonic from the system's random number generator.
+    ///
+    /// # Errors
+    /// [`KeyError::Randomness`] when the system gives no random bytes.
+    pub fn generate(count: WordCount) -> Result<Self, KeyError> {
+        let mut entropy = Zeroizing::new([0; MAX_ENTROPY]);
+        let entropy = entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
+        getrandom::fill(entropy).map_err(|_| KeyError::Randomness)?;
+        bip39::Mnemonic::from_entropy_in(Language::English, entropy)
+            .map(Self)
+            .map_err(|_| KeyError::WordCount(count.words()))
+    }
+
+    /// Reads words that are separated by white space.
+    ///
+    /// # Errors
+    /// [`KeyError`] says which word is unknown, or that their number or checksum is wrong.
+    pub fn parse(phrase: &str) -> Result<Self, KeyError> {
+        bip39::Mnemonic::parse_in_normalized(Language::English, phrase).map(Self).map_err(|error| match error {
+            bip39::Error::BadWordCount(count) => KeyError::WordCount(count),
+            bip39::Error::UnknownWord(index) => KeyError::UnknownWord(index.saturating_add(1)),
+            _ => KeyError::Checksum,
+        })
+    }
+
+    /// The words, separated by single spaces. This is the key itself: show it once, to its owner, and nowhere else.
+    pub fn phrase(&self) -> Zeroizing<String> {
+        // No word has more than 8 letters: the text never moves while it grows.
+        let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
+        for word in self.0.words() {
+            if !phrase.is_empty() {
+                phrase.push(' ');
+            }
+            phrase.push_str(word);
+        }
+        phrase
+    }
+
+    /// The number of words.
+    pub fn word_count(&self) -> usize {
+        self.0.word_count()
+    }
+
+    /// The 32-byte seed ("mini secret") under an optional passphrase, empty for none.
+    ///
+    /// Substrate stretches the entropy that the words stand for, where BIP-39 stretches the text of the words.
+    pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
+        let (entropy, length) = self.0.to_entropy_array();
+        let entropy = Zeroizing::new(entropy);
+        let salt = Zeroizing::new(["mnemonic", passphrase].concat());
+        let mut seed = Zeroizing::new([0; 32]);
+        let entropy = entropy.get(..length).unwrap_or_default();
+        pbkdf2_hmac::<Sha512>(entropy, salt.as_bytes(), ROUNDS, seed.as_mut_slice());
+        seed
+    }
+}
+
+impl fmt::Debug for Mnemonic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mnemonic({} words)", self.word_count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_generated_reads_back_and_never_repeats() {
+        let mut seen = HashSet::new();
+        for count in WordCount::ALL {
+            let mnemonic = Mnemonic::generate(count).unwrap();
+            assert_eq!(mnemonic.word_count(), count.words());
+            assert_eq!(mnemonic.phrase().split(' ').count(), count.words());
+            let again = Mnemonic::parse(&mnemonic.phrase()).unwrap();
+            assert_eq!(again.to_seed(""), mnemonic.to_seed(""));
+            assert!(seen.insert(*again.to_seed("")));
+            assert_ne!(mnemonic.to_seed(""), mnemonic.to_seed("passphrase"));
+            assert_eq!(WordCount::try_from(count.words()), Ok(count));
+        }
+        assert_eq!(WordCount::try_from(16), Err(KeyError::WordCount(16)));
+    }
+
+    #[test]
+    fn white_space_does_not_matter() {
+        let spaced = DEV_PHRASE.replace(' ', "\n  ");
+        assert_eq!(*Mnemonic::parse(&format!("  {spaced}\n")).unwrap().phrase(), DEV_PHRASE);
+    }
+
+    #[test]
+    fn debug_shows_no_word() {
+        let debug = format!("{:?}", Mnemonic::parse(DEV_PHRASE).unwrap());
+        assert_eq!(debug, "Mnemonic(12 words)");
+    }
+}

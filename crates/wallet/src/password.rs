@@ -1,0 +1,55 @@
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+mod sources;
+mod stored;
+mod strength;
+
+pub use sources::PasswordError;
+pub use stored::{StoredPasswordError, stored_password_name};
+pub use strength::{MIN_LENGTH, MIN_STRENGTH, WeakPassword};
+
+/// The password of a keyfile. Wiped from memory when dropped and never shown by `Debug`.
+///
+/// Prompting belongs to the program; everything else that a password may come from is here: [`Password::from_file`],
+/// [`Password::from_descriptor`], [`Password::from_lookup`].
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl Password {
+    /// Takes a password over. The text that is handed in becomes the wiped one: no copy is made.
+    pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The password's UTF-8 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// Whether the password may protect a new keyfile: at least [`MIN_LENGTH`] characters and an estimated strength of
+    /// at least [`MIN_STRENGTH`] bits. Existing keyfiles open with any password.
+    ///
+    /// # Errors
+    /// [`WeakPassword`] says which of the two is missed.
+    pub fn check_new(&self) -> Result<(), WeakPassword> {
+        strength::check(&self.0)
+    }
+
+    /// The estimated strength in bits; see [`MIN_STRENGTH`] for what it does and does not see.
+    pub fn strength(&self) -> u32 {
+        strength::estimate(&self.0)
+    }
+
+    /// Whether two entries of a new password agree.
+    pub fn matches(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}

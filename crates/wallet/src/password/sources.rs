@@ -1,0 +1,143 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::Password;
+use super::stored::{StoredPasswordError, stored_password_name};
+
+/// Longer texts are another kind of file.
+const MAX_BYTES: usize = 4096;
+
+/// Why no password came from a file, a descriptor or the environment. Never repeats it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// The file or descriptor cannot be read.
+    #[error("cannot read the password from {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is empty, has several lines, is too long or is not UTF-8.
+    #[error("{0} holds no password: expected one line of text, at most 4096 bytes")]
+    Content(PathBuf),
+    /// A stored password is malformed.
+    #[error(transparent)]
+    Stored(#[from] StoredPasswordError),
+}
+
+impl Password {
+    /// Reads a file that holds the password and nothing else; one line break at the end is left out.
+    ///
+    /// # Errors
+    /// [`PasswordError`]: unreadable, or not one line of text.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PasswordError> {
+        let path = path.as_ref();
+        let failed = |source| PasswordError::Read { path: path.into(), source };
+        // One byte more than allowed tells too long files; at full capacity, no copy is left behind by growing.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+        File::open(path).map_err(failed)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        one_line(&bytes).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
+    }
+
+    /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.
+    ///
+    /// # Errors
+    /// As [`Self::from_file`].
+    pub fn from_descriptor(descriptor: u32) -> Result<Self, PasswordError> {
+        Self::from_file(format!("/dev/fd/{descriptor}"))
+    }
+
+    /// What the environment says about the password of `keyfile` (absolute, `~` expanded), in this order: btwallet's
+    /// stored password of this very file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file that
+    /// `BT_WALLET_PASSWORD_FILE` names.
+    ///
+    /// `lookup` gives the value of a variable: a program hands in its environment, a test a table.
+    ///
+    /// # Errors
+    /// [`PasswordError`] when a variable is set and gives no password.
+    pub fn from_lookup(keyfile: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, PasswordError> {
+        let name = stored_password_name(keyfile);
+        if let Some(value) = lookup(&name).map(Zeroizing::new) {
+            return Ok(Some(Self::from_stored(&name, &value)?));
+        }
+        if let Some(text) = lookup("BT_WALLET_PASSWORD") {
+            return Ok(Some(Self::new(text)));
+        }
+        lookup("BT_WALLET_PASSWORD_FILE").map(Self::from_file).transpose()
+    }
+}
+
+fn one_line(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    if bytes.len() > MAX_BYTES {
+        return None;
+    }
+    let text = str::from_utf8(bytes).ok()?;
+    let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+    (!line.is_empty() && !line.contains(['\n', '\r'])).then(|| Zeroizing::new(line.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_one_line() {
+        for (content, expected) in [
+            ("secret", Some("secret")),
+            (" secret \n", Some(" secret ")),
+            ("secret\r\n", Some("secret")),
+            ("", None),
+            ("\n", None),
+            ("two\nlines", None),
+            ("secret\n\n", None),
+        ] {
+            assert_eq!(one_line(content.as_bytes()).as_deref().map(String::as_str), expected, "{content:?}");
+        }
+        assert_eq!(one_line(&[0xff]), None);
+        assert_eq!(one_line(&[b'a'; MAX_BYTES + 1]), None);
+    }
+
+    #[test]
+    fn the_nearest_variable_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        fs::write(&file, "from file\n").unwrap();
+        let keyfile = Path::new("/w/alice/coldkey");
+        let name = "BT_PW__W_ALICE_COLDKEY";
+        let mut variables = HashMap::from([
+            (name.to_owned(), Password::new("stored".to_owned()).to_stored(name).to_string()),
+            ("BT_WALLET_PASSWORD".to_owned(), "direct".to_owned()),
+            ("BT_WALLET_PASSWORD_FILE".to_owned(), file.display().to_string()),
+        ]);
+        for (removed, expected) in [("none", "stored"), (name, "direct"), ("BT_WALLET_PASSWORD", "from file")] {
+            variables.remove(removed);
+            let found = Password::from_lookup(keyfile, |name| variables.get(name).cloned()).unwrap().unwrap();
+            assert_eq!(found.as_bytes(), expected.as_bytes());
+        }
+        assert!(Password::from_lookup(keyfile, |_| None).unwrap().is_none());
+        let missing = |name: &str| (name == "BT_WALLET_PASSWORD_FILE").then(|| "/none".to_owned());
+        assert!(matches!(Password::from_lookup(keyfile, missing), Err(PasswordError::Read { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_descriptor_is_read() {
+        use std::os::fd::AsRawFd;
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("password");
+        fs::write(&path, "by descriptor").unwrap();
+        let file = File::open(&path).unwrap();
+        let password = Password::from_descriptor(file.as_raw_fd() as u32).unwrap();
+        assert_eq!(password.as_bytes(), b"by descriptor");
+        assert!(Password::from_descriptor(999_999).is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! btwallet's stored passwords: an environment variable a keyfile, its value hidden by XOR with its own name.
+//!
+//! This hides nothing from whoever can read the environment. It is read and written for compatibility.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::Password;
+
+/// A stored password that cannot be read. Never repeats it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name} holds no stored password (base64 of the password XORed with the variable's name); unset it or store the password again"
+)]
+pub struct StoredPasswordError {
+    /// The environment variable.
+    pub name: String,
+}
+
+/// The environment variable in which btwallet stores the password of the keyfile at `path` (absolute, `~` expanded):
+/// `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
+pub fn stored_password_name(path: &Path) -> String {
+    let path = path.to_string_lossy().to_uppercase().replace(['/', '.'], "_");
+    format!("BT_PW_{path}")
+}
+
+/// XOR with the name, repeated; its own inverse.
+fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
+    let mut hidden = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    hidden.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
+    hidden
+}
+
+impl Password {
+    /// Reads the value of a variable as btwallet stores it; `name` is the variable's, see [`stored_password_name`].
+    ///
+    /// # Errors
+    /// [`StoredPasswordError`] when the value is not base64 or hides no text.
+    pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {
+        let error = || StoredPasswordError { name: name.to_owned() };
+        let hidden = Zeroizing::new(STANDARD.decode(value.trim()).map_err(|_| error())?);
+        let text = str::from_utf8(&hide(&hidden, name)).map(|text| Zeroizing::new(text.to_owned()));
+        text.map(Self::new).map_err(|_| error())
+    }
+
+    /// The value of the variable `name` as btwallet stores it. Whoever reads it has the password.
+    pub fn to_stored(&self, name: &str) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(hide(self.as_bytes(), name)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn broken_values_are_errors_that_show_nothing() {
+        for value in ["not base64!", "//79"] {
+            let error = Password::from_stored("BT_PW_X", value).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(value));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_password_reads_back(text in ".{0,40}", path in "/[a-zé./]{0,30}") {
+            let name = stored_password_name(Path::new(&path));
+            let stored = Password::new(text.clone()).to_stored(&name);
+            let password = Password::from_stored(&name, &stored).unwrap();
+            prop_assert_eq!(password.as_bytes(), text.as_bytes());
+        }
+    }
+}

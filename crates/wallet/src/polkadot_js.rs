@@ -1,0 +1,373 @@
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_secretbox::aead::AeadInPlace;
+use crypto_secretbox::{KeyInit, Nonce, Tag, XSalsa20Poly1305};
+use schnorrkel::SecretKey;
+use scrypt::Params;
+use serde::Deserialize;
+use serde_json::json;
+use taonet_primitives::Ss58;
+use zeroize::Zeroizing;
+
+use crate::{CryptoType, KeyError, Keypair, Password};
+
+/// Where the secret begins in the plain text: PKCS#8 as Polkadot-JS writes it, with 64 bytes of secret key.
+const HEADER: [u8; 16] =
+    [0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+
+/// What stands between the secret and the public key.
+const DIVIDER: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
+
+const PLAIN_BYTES: usize = HEADER.len() + 64 + DIVIDER.len() + 32;
+
+/// scrypt's cost in files that we write: Polkadot-JS's own.
+const LOG_N: u8 = 15;
+const R: u32 = 8;
+const P: u32 = 1;
+
+/// Most memory (128 N r bytes: 256 MiB) and lanes that a file may ask for. Polkadot-JS writes 32 MiB and one lane.
+const MAX_N_R: u64 = 1 << 21;
+const MAX_P: u32 = 16;
+
+/// Why a Polkadot-JS export gave no key, or could not be made. Never repeats what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolkadotJsError {
+    /// The text is not JSON of an account's export.
+    #[error("not the JSON of a Polkadot-JS account (line {line}, column {column})")]
+    Json {
+        /// Where reading stopped, counted from 1.
+        line: usize,
+        /// Where reading stopped, counted from 1.
+        column: usize,
+    },
+    /// Only version 3 is known.
+    #[error("the export is not of version 3; export the account again with a current Polkadot-JS wallet")]
+    Version,
+    /// Only sr25519 accounts are taken.
+    #[error("the export does not hold an sr25519 account")]
+    Content,
+    /// The encryption is none of `scrypt` with `xsalsa20-poly1305`, `xsalsa20-poly1305`, `none`.
+    #[error("the export's kind of encryption is unknown")]
+    Encryption,
+    /// The cost that the file asks for is nonsense or beyond every wallet's.
+    #[error(
+        "the export asks for scrypt with N={n}, r={r}, p={p}; N must be a power of two, N*r at most 2^21, p at most 16"
+    )]
+    Cost {
+        /// Memory and time.
+        n: u32,
+        /// Block size.
+        r: u32,
+        /// Lanes.
+        p: u32,
+    },
+    /// The content cannot be decrypted. Which of the two it is cannot be told.
+    #[error("wrong password, or the export is damaged")]
+    WrongPassword,
+    /// The address in the file belongs to another key.
+    #[error("the export says {stated}, but its key belongs to {found}")]
+    Mismatch {
+        /// The address in the file.
+        stated: Ss58,
+        /// The address of the key, on the same network.
+        found: Ss58,
+    },
+    /// Exports hold sr25519 keys only.
+    #[error("only sr25519 keys can be exported, and this is an {0} key")]
+    Scheme(CryptoType),
+    /// The system gives no random bytes.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// The fields of an export that matter here.
+#[derive(Deserialize)]
+struct Fields {
+    encoded: String,
+    encoding: Encoding,
+    address: Ss58,
+    #[serde(default)]
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct Encoding {
+    content: Vec<String>,
+    #[serde(rename = "type")]
+    kind: Vec<String>,
+    version: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta {
+    name: Option<String>,
+}
+
+/// How the content is encrypted.
+enum Cipher {
+    /// Not at all.
+    None,
+    /// Under the password itself, filled up with zeros.
+    Password { nonce: [u8; 24] },
+    /// Under a key that scrypt makes of the password.
+    Scrypt { salt: [u8; 32], params: Params, nonce: [u8; 24] },
+}
+
+/// An account as Polkadot-JS and the browser wallets export it: JSON of version 3 with an sr25519 key.
+///
+/// [`PolkadotJs::parse`] costs nothing; [`PolkadotJs::open`] takes the time and memory that the file asks for, within
+/// bounds. Its content is wiped from memory when dropped; `Debug` shows the address only.
+pub struct PolkadotJs {
+    address: Ss58,
+    name: Option<String>,
+    cipher: Cipher,
+    /// Poly1305 tag and ciphertext, or the plain content.
+    content: Zeroizing<Vec<u8>>,
+}
+
+impl PolkadotJs {
+    /// Takes an export apart.
+    ///
+    /// # Errors
+    /// [`PolkadotJsError`]: another kind of file, or one that asks for too much memory.
+    pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
+        let Fields { encoded, encoding, address, meta } = serde_json::from_slice(json)
+            .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
+        // Unencrypted exports hold the key in this text.
+        let encoded = Zeroizing::new(encoded);
+        if encoding.version != "3" {
+            return Err(PolkadotJsError::Version);
+        }
+        if encoding.content != ["pkcs8", "sr25519"] {
+            return Err(PolkadotJsError::Content);
+        }
+        let bytes = Zeroizing::new(STANDARD.decode(&*encoded).map_err(|_| PolkadotJsError::WrongPassword)?);
+        let kind: Vec<_> = encoding.kind.iter().map(String::as_str).collect();
+        let (cipher, content) = match kind.as_slice() {
+            ["none"] => (Cipher::None, bytes.as_slice()),
+            ["xsalsa20-poly1305"] => {
+                let (nonce, content) = split(&bytes)?;
+                (Cipher::Password { nonce }, content)
+            }
+            ["scrypt", "xsalsa20-poly1305"] => {
+                let (salt, rest) = split(&bytes)?;
+                let (n, rest) = split(rest)?;
+                let (p, rest) = split(rest)?;
+                let (r, rest) = split(rest)?;
+                let params = cost(u32::from_le_bytes(n), u32::from_le_bytes(r), u32::from_le_bytes(p))?;
+                let (nonce, content) = split(rest)?;
+                (Cipher::Scrypt { salt, params, nonce }, content)
+            }
+            _ => return Err(PolkadotJsError::Encryption),
+        };
+        let content = Zeroizing::new(content.to_vec());
+        Ok(Self { address, name: meta.name, cipher, content })
+    }
+
+    /// The account's address, on whatever network the export names. Not yet checked against the key.
+    pub const fn address(&self) -> Ss58 {
+        self.address
+    }
+
+    /// The account's name in the wallet that exported it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Whether a password is needed.
+    pub const fn is_encrypted(&self) -> bool {
+        !matches!(self.cipher, Cipher::None)
+    }
+
+    /// The account's key. An export without encryption opens with any password.
+    ///
+    /// # Errors
+    /// [`PolkadotJsError::WrongPassword`] for a wrong password and a damaged file alike; [`PolkadotJsError::Mismatch`]
+    /// when the key is not the address's.
+    pub fn open(&self, password: &Password) -> Result<Keypair, PolkadotJsError> {
+        let text = match &self.cipher {
+            Cipher::None => self.content.clone(),
+            Cipher::Password { nonce } => self.decrypt(&padded(password), nonce)?,
+            Cipher::Scrypt { salt, params, nonce } => self.decrypt(&*stretched(password, salt, params)?, nonce)?,
+        };
+        let pair = read_pkcs8(&text).ok_or(PolkadotJsError::WrongPassword)?;
+        let found = pair.public().address_on(self.address.prefix());
+        if found == self.address { Ok(pair) } else { Err(PolkadotJsError::Mismatch { stated: self.address, found }) }
+    }
+
+    fn decrypt(&self, key: &[u8; 32], nonce: &[u8; 24]) -> Result<Zeroizing<Vec<u8>>, PolkadotJsError> {
+        let (tag, ciphertext) = split::<16>(&self.content)?;
+        let mut text = Zeroizing::new(ciphertext.to_vec());
+        XSalsa20Poly1305::new(key.into())
+            .decrypt_in_place_detached(Nonce::from_slice(nonce), b"", &mut text, Tag::from_slice(&tag))
+            .map_err(|_| PolkadotJsError::WrongPassword)?;
+        Ok(text)
+    }
+
+    /// The JSON of an export that Polkadot-JS imports: scrypt with N = 32 768, r = 8, p = 1. `created` is in
+    /// milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`PolkadotJsError::Scheme`] for an ed25519 pair.
+    pub fn export(pair: &Keypair, password: &Password, name: &str, created: u64) -> Result<String, PolkadotJsError> {
+        let secret = pair.sr25519().ok_or(PolkadotJsError::Scheme(pair.crypto_type()))?;
+        let (mut salt, mut nonce) = ([0; 32], [0; 24]);
+        getrandom::fill(&mut salt).and_then(|()| getrandom::fill(&mut nonce)).map_err(|_| KeyError::Randomness)?;
+        let params = Params::new(LOG_N, R, P, 32).map_err(|_| PolkadotJsError::Encryption)?;
+        let mut text = write_pkcs8(&secret.secret, pair.public().as_bytes());
+        let tag = XSalsa20Poly1305::new((&*stretched(password, &salt, &params)?).into())
+            .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut text)
+            .map_err(|_| PolkadotJsError::Encryption)?;
+        let (n, p, r) = ((1_u32 << LOG_N).to_le_bytes(), P.to_le_bytes(), R.to_le_bytes());
+        let encoded = [&salt[..], &n, &p, &r, &nonce, &tag, &text].concat();
+        Ok(json!({
+            "encoded": STANDARD.encode(encoded),
+            "encoding": {"content": ["pkcs8", "sr25519"], "type": ["scrypt", "xsalsa20-poly1305"], "version": "3"},
+            "address": pair.public().to_string(),
+            "meta": {"genesisHash": "", "name": name, "whenCreated": created},
+        })
+        .to_string())
+    }
+}
+
+impl fmt::Debug for PolkadotJs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PolkadotJs({})", self.address)
+    }
+}
+
+fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsError> {
+    bytes.split_first_chunk().map(|(head, rest)| (*head, rest)).ok_or(PolkadotJsError::WrongPassword)
+}
+
+fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
+    let refused = PolkadotJsError::Cost { n, r, p };
+    if !n.is_power_of_two() || u64::from(n) * u64::from(r) > MAX_N_R || p > MAX_P {
+        return Err(refused);
+    }
+    Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refused)
+}
+
+fn padded(password: &Password) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    for (to, from) in key.iter_mut().zip(password.as_bytes()) {
+        *to = *from;
+    }
+    key
+}
+
+fn stretched(password: &Password, salt: &[u8], params: &Params) -> Result<Zeroizing<[u8; 32]>, PolkadotJsError> {
+    let mut key = Zeroizing::new([0; 32]);
+    scrypt::scrypt(password.as_bytes(), salt, params, key.as_mut_slice()).map_err(|_| PolkadotJsError::Encryption)?;
+    Ok(key)
+}
+
+/// The scalar stands in the file as ed25519 expands it, eight times ours.
+fn read_pkcs8(text: &[u8]) -> Option<Keypair> {
+    let (secret, rest) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
+    let public = rest.strip_prefix(&DIVIDER)?;
+    let pair = SecretKey::from_ed25519_bytes(secret).ok()?.to_keypair();
+    (pair.public.to_bytes() == *public).then(|| pair.into())
+}
+
+fn write_pkcs8(secret: &SecretKey, public: &[u8; 32]) -> Zeroizing<Vec<u8>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(PLAIN_BYTES));
+    text.extend_from_slice(&HEADER);
+    text.extend_from_slice(Zeroizing::new(secret.to_ed25519_bytes()).as_slice());
+    text.extend_from_slice(&DIVIDER);
+    text.extend_from_slice(public);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::Ss58Prefix;
+
+    use super::*;
+
+    fn password() -> Password {
+        Password::new("pjs-Passw0rd".to_owned())
+    }
+
+    fn with(kind: &str, encoded: &[u8], address: &str) -> Result<PolkadotJs, PolkadotJsError> {
+        let json = json!({
+            "encoded": STANDARD.encode(encoded),
+            "encoding": {"content": ["pkcs8", "sr25519"], "type": kind.split(' ').collect::<Vec<_>>(), "version": "3"},
+            "address": address,
+        });
+        PolkadotJs::parse(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn an_export_reads_back() {
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let export = PolkadotJs::export(&alice, &password(), "alice", 1_700_000_000_000).unwrap();
+        let account = PolkadotJs::parse(export.as_bytes()).unwrap();
+        assert_eq!((account.name(), account.is_encrypted()), (Some("alice"), true));
+        assert_eq!(account.address().to_string(), alice.public().to_string());
+        assert_eq!(account.open(&password()).unwrap().to_private_key(), alice.to_private_key());
+        assert_eq!(account.open(&Password::new("other".to_owned())).unwrap_err(), PolkadotJsError::WrongPassword);
+        assert!(matches!(&account.cipher, Cipher::Scrypt { params, .. } if params.log_n() == 15));
+    }
+
+    #[test]
+    fn plain_content_must_be_the_addresss() {
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let text = write_pkcs8(&alice.sr25519().unwrap().secret, alice.public().as_bytes());
+        let open = |text: &[u8], address: &str| with("none", text, address).unwrap().open(&password());
+        assert_eq!(open(&text, &alice.public().to_string()).unwrap().public(), alice.public());
+        let polkadot = alice.public().address_on(Ss58Prefix::new(0).unwrap()).to_string();
+        assert_eq!(open(&text, &polkadot).unwrap().public(), alice.public());
+        let bob = Keypair::from_uri("//Bob").unwrap().public().to_string();
+        assert!(matches!(open(&text, &bob), Err(PolkadotJsError::Mismatch { .. })));
+        for damaged in [&text[..116], &[&text[..], b"x"].concat(), b""] {
+            assert_eq!(open(damaged, &bob).unwrap_err(), PolkadotJsError::WrongPassword);
+        }
+    }
+
+    #[test]
+    fn costs_are_bounded() {
+        let header = |n: u32, p: u32, r: u32| {
+            [&[0; 32][..], &n.to_le_bytes(), &p.to_le_bytes(), &r.to_le_bytes(), &[0; 24], &[0; 16]].concat()
+        };
+        let address = Keypair::from_uri("//Alice").unwrap().public().to_string();
+        let parse = |n, p, r| with("scrypt xsalsa20-poly1305", &header(n, p, r), &address).err();
+        assert_eq!(parse(32_768, 1, 8), None);
+        assert_eq!(parse(262_144, 16, 8), None);
+        for (n, p, r) in [
+            (0, 1, 8),
+            (1, 1, 8),
+            (32_767, 1, 8),
+            (524_288, 1, 8),
+            (32_768, 17, 8),
+            (32_768, 1, 0),
+            (32_768, 0, 8),
+            (32_768, 1, 65),
+            (1 << 31, u32::MAX, u32::MAX),
+        ] {
+            assert_eq!(parse(n, p, r), Some(PolkadotJsError::Cost { n, r, p }));
+        }
+        for length in 0..84 {
+            let cut = with("scrypt xsalsa20-poly1305", &header(32_768, 1, 8)[..length], &address);
+            assert!(cut.is_err() || length >= 68);
+        }
+    }
+
+    #[test]
+    fn other_kinds_of_exports_are_named() {
+        let error = |content: &str, kind: &str, version: &str| {
+            let encoding = format!(r#"{{"content":[{content}],"type":["{kind}"],"version":"{version}"}}"#);
+            let address = Keypair::from_uri("//Alice").unwrap().public();
+            PolkadotJs::parse(format!(r#"{{"encoded":"","encoding":{encoding},"address":"{address}"}}"#).as_bytes())
+                .err()
+        };
+        assert_eq!(error(r#""pkcs8","sr25519""#, "none", "2"), Some(PolkadotJsError::Version));
+        assert_eq!(error(r#""pkcs8","ed25519""#, "none", "3"), Some(PolkadotJsError::Content));
+        assert_eq!(error(r#""pkcs8","sr25519""#, "rot13", "3"), Some(PolkadotJsError::Encryption));
+        assert_eq!(error(r#""pkcs8","sr25519""#, "xsalsa20-poly1305", "3"), Some(PolkadotJsError::WrongPassword));
+        assert!(matches!(PolkadotJs::parse(b"{}"), Err(PolkadotJsError::Json { .. })));
+    }
+}

@@ -1,0 +1,110 @@
+use std::fmt;
+
+use ed25519_dalek::VerifyingKey;
+use taonet_primitives::{Coldkey, Hotkey, Ss58, Ss58Prefix};
+
+use crate::hex_text::secret_from_hex;
+use crate::{CryptoType, KeyError, Signature};
+
+/// The signing context that every Substrate chain uses.
+pub(crate) const CONTEXT: &[u8] = b"substrate";
+
+/// A public key and the scheme that it signs with. `Display` writes the address.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey {
+    crypto_type: CryptoType,
+    key: [u8; 32],
+}
+
+impl PublicKey {
+    /// Wraps the 32 bytes of a public key. Bytes that are no key verify nothing.
+    pub const fn new(key: [u8; 32], crypto_type: CryptoType) -> Self {
+        Self { crypto_type, key }
+    }
+
+    /// Reads what people hold of a key: an address of Bittensor or the key as `0x` and 64 hex digits.
+    ///
+    /// # Errors
+    /// [`PublicKeyError`] says what is wrong with the address or the digits.
+    pub fn parse(text: &str, crypto_type: CryptoType) -> Result<Self, PublicKeyError> {
+        let key = if text.starts_with("0x") {
+            *secret_from_hex(text).ok_or(KeyError::PublicKey)?
+        } else {
+            text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR)?
+        };
+        Ok(Self { crypto_type, key })
+    }
+
+    /// The scheme.
+    pub const fn crypto_type(&self) -> CryptoType {
+        self.crypto_type
+    }
+
+    /// The 32 bytes of the key.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// The key in the role of a neuron's.
+    pub const fn hotkey(&self) -> Hotkey {
+        Hotkey::from_bytes(self.key)
+    }
+
+    /// The key in the role of an owner's.
+    pub const fn coldkey(&self) -> Coldkey {
+        Coldkey::from_bytes(self.key)
+    }
+
+    /// The key as an address of any network.
+    pub const fn address_on(&self, prefix: Ss58Prefix) -> Ss58 {
+        Ss58::new(self.key, prefix)
+    }
+
+    /// Whether the key signed exactly `message`.
+    ///
+    /// ed25519 signatures are held to the strict rules: keys and nonces of small order are refused.
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        match self.crypto_type {
+            CryptoType::Sr25519 => {
+                let Ok(key) = schnorrkel::PublicKey::from_bytes(&self.key) else { return false };
+                let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else { return false };
+                key.verify_simple(CONTEXT, message, &signature).is_ok()
+            }
+            CryptoType::Ed25519 => {
+                let Ok(key) = VerifyingKey::from_bytes(&self.key) else { return false };
+                key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature.as_bytes())).is_ok()
+            }
+        }
+    }
+
+    /// Whether the key signed `message`, either as it is or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+    ///
+    /// For messages that people sign by hand. Requests between neurons are checked with [`Self::verify`].
+    pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
+        self.verify(message, signature) || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
+    }
+}
+
+impl fmt::Display for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address_on(Ss58Prefix::BITTENSOR).fmt(f)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({self}, {})", self.crypto_type)
+    }
+}
+
+/// Why a text is not a public key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublicKeyError {
+    /// It is no address of Bittensor.
+    #[error(transparent)]
+    Address(#[from] taonet_primitives::Ss58Error),
+    /// It begins with `0x` and goes on otherwise than with 64 hex digits.
+    #[error(transparent)]
+    Hex(#[from] KeyError),
+}

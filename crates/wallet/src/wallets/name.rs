@@ -1,0 +1,55 @@
+use std::fmt;
+use std::fs::DirEntry;
+use std::str::FromStr;
+
+use crate::write::BACKUP_SUFFIX;
+
+/// Leaves room for what is added to a name: `pub.txt`, backups, drafts.
+const MAX_BYTES: usize = 200;
+
+/// Why a text cannot be the name of a wallet or hotkey.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} cannot name a wallet or hotkey: a name has 1 to 200 bytes, no slash, backslash or control character, does not begin with a dot and does not end in pub.txt or .bak"
+)]
+pub struct NameError(
+    /// The text.
+    pub String,
+);
+
+/// The name of a wallet or hotkey: one plain part of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let plain = !text.is_empty()
+            && text.len() <= MAX_BYTES
+            && !text.starts_with('.')
+            && !text.contains(|letter: char| letter == '/' || letter == '\\' || letter.is_control())
+            // What Bittensor's tools and ours take for other files than keys.
+            && !text.ends_with("pub.txt")
+            && !text.ends_with(BACKUP_SUFFIX);
+        if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The name of an entry of a directory, where it can be one.
+pub(super) fn of(entry: &DirEntry) -> Option<Name> {
+    entry.file_name().to_str()?.parse().ok()
+}

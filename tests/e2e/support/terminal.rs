@@ -1,0 +1,95 @@
+//! A program at a terminal: what a person sees and types.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// Longer than any program here takes between two lines, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program whose standard streams are a terminal.
+pub(crate) struct Terminal {
+    child: Child,
+    screen: File,
+    seen: String,
+    /// Up to where `expect` has read.
+    passed: usize,
+}
+
+impl Terminal {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let streams = [(); 2].map(|()| Stdio::from(slave.try_clone().unwrap()));
+        let [stdin, stdout] = streams;
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::from(slave)).env("TERM", "xterm");
+        let child = command.spawn().unwrap();
+        // The terminal ends with its last program: nobody else may hold it open.
+        drop(command);
+        Self { child, screen: File::from(master), seen: String::new(), passed: 0 }
+    }
+
+    /// Waits until the program shows a text, after what was waited for before.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, text: &str) {
+        loop {
+            if let Some(place) = self.seen[self.passed..].find(text) {
+                self.passed += place + text.len();
+                return;
+            }
+            assert!(self.read(), "the program ended without showing {text:?}: {}", self.seen);
+        }
+    }
+
+    /// Types a secret as soon as the program hides what is typed.
+    #[track_caller]
+    pub(crate) fn answer_hidden(&mut self, line: &str) {
+        let began = Instant::now();
+        while tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO) {
+            assert!(began.elapsed() < PATIENCE, "the program shows what is typed: {}", self.seen);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.answer(line);
+    }
+
+    /// Types a line.
+    pub(crate) fn answer(&mut self, line: &str) {
+        self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+
+    /// Waits for the end; gives the exit status and all that was on the screen.
+    pub(crate) fn finish(mut self) -> (ExitStatus, String) {
+        while self.read() {}
+        (self.child.wait().unwrap(), self.seen)
+    }
+
+    /// Takes what comes next from the program; false when it has ended.
+    #[track_caller]
+    fn read(&mut self) -> bool {
+        let timeout = Timespec::try_from(PATIENCE).unwrap();
+        let ready = poll(&mut [PollFd::new(&self.screen, PollFlags::IN)], Some(&timeout)).unwrap();
+        assert!(ready > 0, "the program waits for something after: {}", self.seen);
+        let mut bytes = [0; 4096];
+        // Linux reports the end of the last program as an error.
+        let count = self.screen.read(&mut bytes).unwrap_or(0);
+        self.seen.push_str(&String::from_utf8_lossy(&bytes[..count]).replace('\r', ""));
+        count > 0
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

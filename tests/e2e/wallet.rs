@@ -1,0 +1,105 @@
+//! `tao wallet` through the binary: every command, and every refusal. No test uses the tester's own wallets.
+
+mod files;
+mod keys;
+mod messages;
+mod terminal;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{document, repository, tao};
+
+pub(crate) const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+pub(crate) const ADDRESS: &str = "5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe";
+pub(crate) const PASSWORD: &str = "testing-Passw0rd!";
+
+/// A folder for wallets and for files with secrets.
+pub(crate) struct Wallets(TempDir);
+
+impl Wallets {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Where the wallets are.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.0.path().join("wallets")
+    }
+
+    /// A file of the wallet `w`.
+    pub(crate) fn key(&self, name: &str) -> PathBuf {
+        self.root().join("w").join(name)
+    }
+
+    /// Writes a file that only its owner reads.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    /// Where a file may be written.
+    pub(crate) fn free(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// `tao wallet …` on the wallet `w`; options for files come as pairs.
+    pub(crate) fn command(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Command {
+        let mut command = tao();
+        command.arg("wallet").args(arguments).env("BT_WALLET_PATH", self.root()).env("BT_WALLET_NAME", "w");
+        for (option, path) in files {
+            command.arg(option).arg(path);
+        }
+        command
+    }
+
+    /// Runs a command with `--json`.
+    pub(crate) fn run(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Output {
+        self.command(arguments, files).arg("--json").output().unwrap()
+    }
+
+    /// The document of a command that does its work.
+    #[track_caller]
+    pub(crate) fn ask(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Value {
+        document(&self.run(arguments, files))
+    }
+
+    /// A coldkey from the known phrase, not encrypted.
+    pub(crate) fn plain_coldkey(&self) {
+        let phrase = self.file("phrase", PHRASE);
+        self.ask(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]);
+    }
+
+    /// A hotkey `default` from the known phrase.
+    pub(crate) fn hotkey(&self) {
+        let phrase = self.file("phrase", PHRASE);
+        self.ask(&["regen-hotkey"], &[("--mnemonic-file", &phrase)]);
+    }
+}
+
+/// The permission bits of a file.
+pub(crate) fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A file of vectors/wallet.
+pub(crate) fn vectors(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(repository("vectors/wallet").join(name)).unwrap()).unwrap()
+}
+
+/// A case of vectors/wallet/keyfiles.json, as the bytes of its file.
+pub(crate) fn keyfile_vector(id: &str) -> Vec<u8> {
+    let cases = vectors("keyfiles.json");
+    let case = cases["cases"].as_array().unwrap().iter().find(|case| case["id"] == id).unwrap();
+    match (&case["file_hex"], &case["file_text"]) {
+        (Value::String(digits), _) => hex::decode(digits.trim_start_matches("0x")).unwrap(),
+        (_, text) => text.as_str().unwrap().as_bytes().to_vec(),
+    }
+}

@@ -1,0 +1,197 @@
+//! `sign`, `verify` and `ss58 convert`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use taonet_wallet::{Keypair, verify};
+
+use super::{ADDRESS, PASSWORD, Wallets};
+use crate::support::{document, refusal, repository, stderr, tao};
+
+/// Alice's public key in several forms.
+const ALICE: [&str; 4] = [
+    "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+    "15oF4uVJwmo4TdGW7VfQxNLavjCXviqxT9S1MgbjMNHr6Sp5",
+    "HNZata7iMYWmk5RvZRTiAsSDhV8366zq2YGb3tLH5Upf74F",
+    "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d",
+];
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap()
+}
+
+#[test]
+fn what_is_signed_is_verified() {
+    let wallets = Wallets::new();
+    wallets.plain_coldkey();
+    wallets.hotkey();
+    let file = wallets.file("message", b"\x00bytes\xff\n");
+    let path = file.to_str().unwrap();
+    for message in [["--message", "hällo"], ["--message", ""], ["--message", "0x00ff"], ["--message-file", path]] {
+        for key in [&[][..], &["--use-hotkey"]] {
+            let answer = wallets.ask(&[&["sign"], &message[..], key].concat(), &[]);
+            assert_eq!(text(&answer, "signer_address"), ADDRESS);
+            let signature = text(&answer, "signed_message");
+            assert_eq!(signature.len(), 128, "no 0x");
+            // Exactly the bytes are signed: no wrapping, no reading of hex.
+            let bytes = if message[0] == "--message" { message[1].as_bytes().to_vec() } else { fs::read(&file).unwrap() };
+            assert!(verify(&ADDRESS.parse().unwrap(), &bytes, &signature.parse().unwrap()));
+            for (signer, prefixed) in [(Some(ADDRESS), ""), (None, "0x")] {
+                let signature = format!("{prefixed}{signature}");
+                let mut arguments = [&["verify", "--signature", &signature], &message[..], key].concat();
+                arguments.extend(signer.iter().flat_map(|signer| ["--ss58", signer]));
+                let answer = wallets.ask(&arguments, &[]);
+                assert_eq!(answer, json!({ "verified": true, "signer_address": ADDRESS }));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_comes_through_standard_input() {
+    let wallets = Wallets::new();
+    wallets.plain_coldkey();
+    let mut command = wallets.command(&["sign", "--message-file", "-", "--json"], &[]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"piped").unwrap();
+    let answer = document(&child.wait_with_output().unwrap());
+    let signature = text(&answer, "signed_message").parse().unwrap();
+    assert!(verify(&ADDRESS.parse().unwrap(), b"piped", &signature));
+}
+
+#[test]
+fn a_signature_that_does_not_hold_is_refused() {
+    let wallets = Wallets::new();
+    let signature = Keypair::from_uri("//Alice").unwrap().sign(b"hello").to_bare_hex();
+    let check = |arguments: &[&str]| wallets.run(&[&["verify", "--message"], arguments].concat(), &[]);
+    let flipped = signature.replacen(&signature[..1], if signature.starts_with('0') { "1" } else { "0" }, 1);
+    for arguments in [
+        ["hullo", "--signature", &signature, "--ss58", ALICE[0]],
+        ["hello", "--signature", &signature, "--ss58", ADDRESS],
+        ["hello", "--signature", &flipped, "--ss58", ALICE[0]],
+    ] {
+        let output = check(&arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["verified"], false);
+        assert!(stderr(&output).contains("does not hold"), "{}", stderr(&output));
+    }
+    // As a browser wallet signs it.
+    let wrapped = Keypair::from_uri("//Alice").unwrap().sign(b"<Bytes>hello</Bytes>").to_bare_hex();
+    assert_eq!(document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"], true);
+    for (arguments, code, says) in [
+        (&["hello", "--signature", "12", "--ss58", ALICE[0]][..], 2, "2 hex digits, expected 128"),
+        (&["hello", "--signature", &signature, "--ss58", ALICE[1]], 1, "prefix is 0, expected 42"),
+        (&["hello", "--signature", &signature, "--ss58", "0x12"], 1, "--ss58"),
+        (&["hello", "--ss58", ALICE[0]], 2, "--signature"),
+        (&["hello", "--signature", &signature], 1, "coldkeypub.txt"),
+        (&["hello", "--signature", &signature, "--message-file", "x"], 2, "cannot be used with"),
+    ] {
+        let error = refusal(&check(arguments), code);
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
+    let error = refusal(&wallets.run(&["verify", "--signature", &signature], &[]), 2);
+    assert!(error.contains("--message"), "{error}");
+}
+
+#[test]
+fn ed25519_keys_sign_and_verify_too() {
+    let wallets = Wallets::new();
+    let phrase = wallets.file("phrase", super::PHRASE);
+    let arguments = ["regen-coldkey", "--no-use-password", "--crypto-type", "ed25519"];
+    let made = wallets.ask(&arguments, &[("--mnemonic-file", &phrase)]);
+    let answer = wallets.ask(&["sign", "--message", "hello"], &[]);
+    assert_eq!(answer["signer_address"], made["coldkey"]["address"]);
+    let (signature, signer) = (text(&answer, "signed_message"), text(&answer, "signer_address"));
+    let check = |more: &[&str]| wallets.run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[]);
+    assert!(check(&[]).status.success());
+    assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
+    assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
+}
+
+#[test]
+fn an_encrypted_key_signs_with_its_password() {
+    let wallets = Wallets::new();
+    let (phrase, password) = (wallets.file("phrase", super::PHRASE), wallets.file("password", format!("{PASSWORD}\n")));
+    wallets.ask(&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]);
+    let sign = ["sign", "--message", "hello"];
+    assert_eq!(wallets.ask(&sign, &[("--password-file", &password)])["signer_address"], ADDRESS);
+    let error = refusal(&wallets.run(&sign, &[]), 2);
+    assert!(error.contains("no terminal") && error.contains("--password-file"), "{error}");
+    let wrong = wallets.file("wrong", "not-this-Passw0rd");
+    let error = refusal(&wallets.run(&sign, &[("--password-file", &wrong)]), 4);
+    assert!(error.contains("wrong password, or the keyfile is damaged"), "{error}");
+    assert!(!error.contains("not-this"), "{error}");
+}
+
+/// The list holds entries of real validators, as they were published.
+#[test]
+fn validators_tell_who_they_are() {
+    let wallets = Wallets::new();
+    let file = repository("tests/e2e/data/validators.json");
+    let answer = wallets.ask(&["verify"], &[("--validator-info", &file)]);
+    let checked = answer["validators"].as_array().unwrap();
+    assert_eq!(checked.len(), 5);
+    assert!(checked.iter().all(|entry| entry["verified"] == true), "{answer}");
+
+    // Each text counts.
+    let published: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    for field in ["name", "url", "description"] {
+        let mut list = published.clone();
+        let (address, entry) = list.as_object_mut().unwrap().iter_mut().nth(1).unwrap();
+        entry[field] = json!(format!("{} ", text(entry, field)));
+        let address = address.clone();
+        let output = wallets.run(&["verify"], &[("--validator-info", &wallets.file("list.json", list.to_string()))]);
+        assert_eq!(output.status.code(), Some(1));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for entry in answer["validators"].as_array().unwrap() {
+            assert_eq!(entry["verified"], json!(entry["signer_address"] != address.as_str()), "{field}");
+        }
+        assert!(stderr(&output).contains("1 of 5 signatures"), "{}", stderr(&output));
+    }
+
+    // Our own entry.
+    wallets.hotkey();
+    let texts = ["--validator-name", "τ \"example\"", "--validator-url", "https://example.com"];
+    let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
+    assert_eq!(entry[ADDRESS]["description"], "");
+    let list = wallets.file("list.json", entry.to_string());
+    assert_eq!(wallets.ask(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"], true);
+    // Information and signature apart, as the first scripts printed them.
+    let (mut apart, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
+    apart[ADDRESS].as_object_mut().unwrap().remove("signature");
+    let list = wallets.file("list.json", apart.to_string());
+    let answer = wallets.ask(&["verify", "--signature", signature], &[("--validator-info", &list)]);
+    assert_eq!(answer["validators"][0]["verified"], true);
+    let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
+    assert!(error.contains("has no signature"), "{error}");
+    let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
+    assert!(error.contains("--validator-name"), "{error}");
+}
+
+fn convert(arguments: &[&str]) -> std::process::Output {
+    tao().args(["wallet", "ss58", "convert", "--json"]).args(arguments).output().unwrap()
+}
+
+#[test]
+fn addresses_are_converted() {
+    for (prefix, expected) in [("42", ALICE[0]), ("0", ALICE[1]), ("2", ALICE[2])] {
+        let answer = document(&convert(&[&["--prefix", prefix], &ALICE[..]].concat()));
+        let keys = answer["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), ALICE.len());
+        for (key, from) in keys.iter().zip(ALICE) {
+            assert_eq!((text(key, "from"), text(key, "address"), text(key, "public_key")), (from, expected, ALICE[3]));
+        }
+    }
+    for (arguments, code, says) in [
+        (&["--prefix", "46", ALICE[0]][..], 2, "46"),
+        (&[&ALICE[0][1..]], 1, "argument 1"),
+        (&[ALICE[0], "0x12"], 1, "argument 2"),
+        (&[], 2, "ADDRESS|KEY"),
+    ] {
+        let error = refusal(&convert(arguments), code);
+        assert!(error.contains(says), "{arguments:?}: {error}");
+    }
+}
