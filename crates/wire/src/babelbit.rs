@@ -10,10 +10,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
+use taonet_wallet::CryptoType;
 
-use crate::headers::{decimal, hex_digest, optional, parsed, seconds_text, signature, timeout, uuid};
+use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, seconds_text, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
+/// What every header of the protocol but a few begins with.
+const PREFIX: &str = "bt_header_";
 const NONCE: &str = "bt_header_dendrite_nonce";
 const SENDER: &str = "bt_header_dendrite_hotkey";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
@@ -28,7 +31,7 @@ const NAME: &str = "name";
 const BODY_HASH: &str = "computed_body_hash";
 
 /// The headers that say nothing about the signature; like the others they must not be doubled.
-const UNSIGNED: [&str; 5] = [SENDER_IP, VERSION, RECEIVER_IP, RECEIVER_PORT, NAME];
+const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 
 /// The protocol version that validators state: 7.2.0.
 const VERSION_NUMBER: &str = "7002000";
@@ -54,17 +57,22 @@ impl BabelbitScheme {
 impl Scheme for BabelbitScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
+        no_lookalike(headers, PREFIX)?;
+        no_lookalike(headers, BODY_HASH)?;
         for name in UNSIGNED {
             optional(headers, name)?;
         }
+        optional(headers, VERSION)?.map(|_| decimal(headers, VERSION)).transpose()?;
         Ok(Claim {
             nonce: decimal(headers, NONCE)?,
             sender: parsed::<Hotkey>(headers, SENDER)?,
             receiver: Some(parsed::<Hotkey>(headers, RECEIVER)?),
             uuid: Some(uuid(headers, UUID)?),
+            crypto_type: CryptoType::Sr25519,
             signature: signature(headers, SIGNATURE)?,
             body_hash: hex_digest(headers, BODY_HASH)?,
             timeout: timeout(headers, TIMEOUT)?,
+            dated: true,
         })
     }
 
@@ -92,6 +100,9 @@ impl Scheme for BabelbitScheme {
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+        if identity.keypair.crypto_type() != CryptoType::Sr25519 {
+            return Err(SigningError::CryptoType(identity.keypair.crypto_type()));
+        }
         let hash = if self.sign_body { compact_hash(request.body)? } else { String::new() };
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
         let uuid = identity.uuid.to_string();

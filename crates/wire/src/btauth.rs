@@ -12,10 +12,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
+use taonet_wallet::CryptoType;
 
-use crate::headers::{decimal, optional, parsed, path_and_query, required, signature};
+use crate::headers::{decimal, no_lookalike, optional, parsed, path_and_query, required, signature};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
+/// What every header of the protocol begins with.
+const PREFIX: &str = "x-bittensor-";
 const VERSION: &str = "x-bittensor-version";
 const SENDER: &str = "x-bittensor-hotkey";
 const NONCE: &str = "x-bittensor-nonce";
@@ -55,16 +58,15 @@ impl Default for BtauthScheme {
 impl Scheme for BtauthScheme {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
         let headers = &head.headers;
+        no_lookalike(headers, PREFIX)?;
         if required(headers, VERSION)? != VERSION_NUMBER {
             return Err(Refusal::Malformed(VERSION));
         }
-        // ed25519 signatures are not checked by the wallet yet.
-        if optional(headers, CRYPTO)?.is_some_and(|scheme| scheme != "sr25519") {
-            return Err(Refusal::Malformed(CRYPTO));
-        }
+        let crypto_type = optional(headers, CRYPTO)?.map(str::parse).transpose();
         let claim = Claim {
             sender: parsed(headers, SENDER)?,
             nonce: decimal(headers, NONCE)?,
+            crypto_type: crypto_type.map_err(|_| Refusal::Malformed(CRYPTO))?.unwrap_or_default(),
             signature: signature(headers, SIGNATURE)?,
             receiver: optional(headers, RECEIVER)?
                 .map(str::parse)
@@ -73,6 +75,7 @@ impl Scheme for BtauthScheme {
             uuid: None,
             body_hash: None,
             timeout: Duration::ZERO,
+            dated: true,
         };
         if claim.receiver.is_none() && self.receiver_required {
             return Err(Refusal::WrongReceiver);
@@ -81,8 +84,9 @@ impl Scheme for BtauthScheme {
     }
 
     fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let path = path_and_query(head);
-        Ok(payload(head.method.as_str(), path, body, claim.nonce, &claim.sender, claim.receiver.as_ref()))
+        let (method, path) = (head.method.as_str(), path_and_query(head));
+        let (sender, receiver) = (&claim.sender, claim.receiver.as_ref());
+        Ok(payload(claim.crypto_type, method, path, body, claim.nonce, sender, receiver))
     }
 
     /// 10 s back, 2 s ahead, as in the SDK.
@@ -108,7 +112,8 @@ impl Scheme for BtauthScheme {
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
         let method = request.method.as_str();
-        let message = payload(method, request.path, request.body, request.nonce, &sender, Some(receiver));
+        let crypto_type = identity.keypair.crypto_type();
+        let message = payload(crypto_type, method, request.path, request.body, request.nonce, &sender, Some(receiver));
         let lines = [
             (VERSION, VERSION_NUMBER.to_owned()),
             (SENDER, sender.to_string()),
@@ -121,12 +126,24 @@ impl Scheme for BtauthScheme {
             let value = HeaderValue::try_from(value).map_err(|_| SigningError::Header(name))?;
             headers.insert(HeaderName::from_static(name), value);
         }
+        if crypto_type != CryptoType::default() {
+            headers.insert(CRYPTO, HeaderValue::from_static(crypto_type.name()));
+        }
         Ok(headers)
     }
 }
 
-fn payload(method: &str, path: &str, body: &[u8], nonce: u64, sender: &Hotkey, receiver: Option<&Hotkey>) -> Vec<u8> {
+/// The signed bytes.
+fn payload(
+    crypto_type: CryptoType,
+    method: &str,
+    path: &str,
+    body: &[u8],
+    nonce: u64,
+    sender: &Hotkey,
+    receiver: Option<&Hotkey>,
+) -> Vec<u8> {
     let hash = hex::encode(Sha256::digest(body));
     let receiver = receiver.map_or_else(|| "-".to_owned(), Hotkey::to_string);
-    format!("btauth/1\nsr25519\n{method}\n{path}\n{hash}\n{nonce}\n{sender}\n{receiver}").into_bytes()
+    format!("btauth/1\n{crypto_type}\n{method}\n{path}\n{hash}\n{nonce}\n{sender}\n{receiver}").into_bytes()
 }

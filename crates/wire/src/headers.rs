@@ -78,3 +78,17 @@ pub(crate) fn path_and_query(head: &Parts) -> &str {
     let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |original| &original.0);
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
+
+/// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: software on the
+/// way that takes both for one would see another request than we do.
+pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
+    let like = |(a, b): (u8, u8)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
+    let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');
+    let lookalike = |name: &http::HeaderName| {
+        let name = name.as_str();
+        name.len() >= prefix.len()
+            && name.bytes().zip(prefix.bytes()).all(like)
+            && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
+    };
+    if headers.keys().any(lookalike) { Err(Refusal::Malformed(prefix)) } else { Ok(()) }
+}

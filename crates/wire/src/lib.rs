@@ -15,6 +15,7 @@ mod btauth;
 mod client;
 mod clock;
 mod compact;
+mod dendrite;
 mod headers;
 mod python;
 mod refusal;
@@ -29,8 +30,14 @@ pub use client::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};
+pub use dendrite::{
+    AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
+};
 pub use python::{python_text, synapse_hash};
 pub use refusal::Refusal;
-pub use replay::ReplayGuard;
+pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
-pub use server::{Caller, Limits, Policy, Signed, SignedLayer};
+pub use server::{
+    Caller, Concurrency, Limits, Load, Policy, Rate, Signed, SignedLayer, SignedLayerBuilder, Standing, StandingTable,
+    Standings,
+};

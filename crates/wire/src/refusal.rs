@@ -7,6 +7,8 @@ use http::header::{CONNECTION, RETRY_AFTER};
 use serde_json::json;
 use taonet_primitives::Hotkey;
 
+use crate::CompactError;
+
 /// Why a request was turned away. Becomes a status and the body `{"error": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -107,6 +109,13 @@ pub enum Refusal {
         /// How long the sender waits.
         limit: Duration,
     },
+}
+
+impl From<CompactError> for Refusal {
+    fn from(error: CompactError) -> Self {
+        let CompactError::NotJson { line, column } = error;
+        Self::NotJson { line, column }
+    }
 }
 
 impl Refusal {

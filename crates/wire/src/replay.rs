@@ -1,102 +1,240 @@
+//! What was accepted, so that nothing is accepted twice.
+
+mod log;
+
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
 use crate::clock::nanoseconds;
-use crate::{Refusal, Window};
+use crate::{Claim, Refusal, ReplayRule, Window};
+
+pub use log::ReplayLogError;
+
+use log::{Entry, ReplayLog};
 
 /// How often senders that fell silent are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Bounds on the memory of a [`ReplayGuard`]: about 20 bytes a request, 80 a process where only the last nonce counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplayBounds {
+    /// Requests (or processes) of one sender.
+    pub per_sender: usize,
+    /// Requests (or processes) of all senders together.
+    pub total: usize,
+}
+
 /// Remembers which requests were accepted, as long as the window would accept them again.
 ///
-/// Memory is bounded: a sender may have `per_sender` requests within the window, all senders together `total`. Who
-/// asks for more is refused. Nothing that could still be replayed is ever forgotten, so a flood of one sender cannot
-/// push out another's requests.
+/// Memory is bounded: who asks for more than the [`ReplayBounds`] is refused. Nothing that could still be replayed is
+/// ever forgotten, so a flood of one sender cannot push out another's requests.
+///
+/// With a log ([`Self::open`]) a request is in the file before it is accepted. The file survives the process, killed or
+/// not, but it is not flushed to the disk for each request: after a crash of the machine its end may be missing. So
+/// whenever the log was written under another boot of the machine, or is torn or corrupt, everything that was signed
+/// before the start, and as far ahead of it as the window allows, is refused.
 #[derive(Debug)]
 pub struct ReplayGuard {
-    per_sender: usize,
-    total: usize,
+    rule: ReplayRule,
+    bounds: ReplayBounds,
     kept: Duration,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
-    senders: HashMap<Hotkey, BTreeSet<u64>>,
+    senders: HashMap<Hotkey, Nonces>,
     count: usize,
+    /// Nonces below it are refused.
     floor: u64,
     next_sweep: u64,
+    log: Option<ReplayLog>,
+}
+
+#[derive(Debug)]
+enum Nonces {
+    Each(BTreeSet<u64>),
+    Last(HashMap<u128, u64>),
 }
 
 impl ReplayGuard {
-    /// A guard for a window with these bounds on memory (about 20 bytes a request).
-    pub fn new(window: &Window, per_sender: usize, total: usize) -> Self {
+    /// A guard that forgets everything when the process ends.
+    pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
         // The timeout is not signed: a replay may claim any, so the longest one counts.
         let kept = window.past.saturating_add(window.max_timeout);
-        Self { per_sender, total, kept, seen: Mutex::default() }
+        Self { rule, bounds, kept, seen: Mutex::default() }
+    }
+
+    /// A guard that remembers across restarts in the file `path` (and `<path>.old`, `<path>.lock` beside it).
+    ///
+    /// # Errors
+    /// [`ReplayLogError`] when another process has the log, or when it cannot be read or written. A corrupt log is no
+    /// error: see above.
+    pub fn open(
+        path: &Path,
+        window: &Window,
+        rule: ReplayRule,
+        bounds: ReplayBounds,
+        now_ns: u64,
+    ) -> Result<Self, ReplayLogError> {
+        Self::open_under(path, window, rule, bounds, now_ns, log::boot_id().as_deref())
+    }
+
+    fn open_under(
+        path: &Path,
+        window: &Window,
+        rule: ReplayRule,
+        bounds: ReplayBounds,
+        now_ns: u64,
+        boot: Option<&str>,
+    ) -> Result<Self, ReplayLogError> {
+        let mut guard = Self::new(window, rule, bounds);
+        let ahead = now_ns.saturating_add(nanoseconds(window.future));
+        let found = log::read(path, boot)?;
+        let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
+        seen.floor = if found.complete { found.floor } else { found.floor.max(ahead.saturating_add(1)) };
+        let lifetime = guard.kept.saturating_add(window.future);
+        // Should the clock have been set back since: by the time of the newest request, what is this old was forgotten.
+        let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
+        seen.raise_floor(rule, newest, lifetime);
+        seen.raise_floor(rule, now_ns, guard.kept);
+        for entry in &found.entries {
+            if entry.nonce >= seen.floor {
+                seen.insert(rule, entry);
+            }
+        }
+        let carry = rule == ReplayRule::IncreasingForEver;
+        let log = found.start(now_ns, lifetime, carry, &mut entries(&seen.senders), seen.floor)?;
+        seen.log = Some(log);
+        Ok(guard)
     }
 
     /// Accepts a request once.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`] the second time, [`Refusal::Stale`] when the nonce is older than what is remembered,
-    /// [`Refusal::TooMany`] when a bound is reached.
-    pub fn accept(&self, sender: &Hotkey, nonce: u64, now_ns: u64) -> Result<(), Refusal> {
+    /// [`Refusal::Replayed`] the second time, or after a later one where nonces must increase; [`Refusal::Stale`] when
+    /// the nonce is older than what is remembered; [`Refusal::TooMany`] when a bound is reached;
+    /// [`Refusal::NotRemembered`] when the log cannot be written.
+    pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
+        let process = match self.rule {
+            ReplayRule::Once => 0,
+            ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
+                process(claim.uuid.as_deref().unwrap_or_default())
+            }
+        };
+        let entry = Entry { sender: claim.sender, process, nonce: claim.nonce };
         // A panic elsewhere cannot leave the sets half-changed: every change below is one call.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // Never lowered: after the clock was set back, what was forgotten must not be accepted again.
-        seen.floor = seen.floor.max(now_ns.saturating_sub(nanoseconds(self.kept)));
-        if nonce < seen.floor {
-            let age = Duration::from_nanos(now_ns.saturating_sub(nonce));
+        seen.raise_floor(self.rule, now_ns, self.kept);
+        if entry.nonce < seen.floor {
+            let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.kept });
         }
         if now_ns >= seen.next_sweep {
             seen.next_sweep = now_ns.saturating_add(nanoseconds(SWEEP_EVERY));
             seen.sweep();
         }
-        let Seen { senders, count, floor, .. } = &mut *seen;
-        let Some(nonces) = senders.get_mut(sender) else {
-            if *count >= self.total || self.per_sender == 0 {
-                return Err(Refusal::TooMany);
-            }
-            senders.insert(*sender, BTreeSet::from([nonce]));
-            *count += 1;
-            return Ok(());
-        };
-        *count -= forget(nonces, *floor);
-        if nonces.contains(&nonce) {
-            return Err(Refusal::Replayed);
+        seen.check(&entry, self.bounds)?;
+        let Seen { senders, log, floor, .. } = &mut *seen;
+        if let Some(log) = log {
+            log.append(&entry, now_ns, &mut entries(senders), *floor).map_err(|error| {
+                tracing::error!(%error, "replay log cannot be written; requests are refused");
+                Refusal::NotRemembered
+            })?;
         }
-        if nonces.len() >= self.per_sender || *count >= self.total {
-            return Err(Refusal::TooMany);
-        }
-        nonces.insert(nonce);
-        *count += 1;
+        seen.insert(self.rule, &entry);
         Ok(())
     }
 
-    /// How many requests are remembered.
+    /// How many requests (or processes, where only the last nonce counts) are remembered.
     pub fn len(&self) -> usize {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
-    /// Whether no request is remembered.
+    /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Seen {
+    /// Never lowers it: after the clock was set back, what was forgotten must not be accepted again.
+    fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, kept: Duration) {
+        if rule != ReplayRule::IncreasingForEver {
+            self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(kept)));
+        }
+    }
+
+    /// Whether the request is new, and whether there is room for it.
+    fn check(&mut self, entry: &Entry, bounds: ReplayBounds) -> Result<(), Refusal> {
+        let Self { senders, count, floor, .. } = self;
+        let known = match senders.get_mut(&entry.sender) {
+            None => 0,
+            Some(Nonces::Each(nonces)) => {
+                *count -= forget(nonces, *floor);
+                if nonces.contains(&entry.nonce) {
+                    return Err(Refusal::Replayed);
+                }
+                nonces.len()
+            }
+            Some(Nonces::Last(processes)) => match processes.get(&entry.process) {
+                Some(last) if entry.nonce <= *last => return Err(Refusal::Replayed),
+                Some(_) => return Ok(()),
+                None => processes.len(),
+            },
+        };
+        if known >= bounds.per_sender || *count >= bounds.total { Err(Refusal::TooMany) } else { Ok(()) }
+    }
+
+    fn insert(&mut self, rule: ReplayRule, entry: &Entry) {
+        let empty = || match rule {
+            ReplayRule::Once => Nonces::Each(BTreeSet::new()),
+            ReplayRule::Increasing | ReplayRule::IncreasingForEver => Nonces::Last(HashMap::new()),
+        };
+        let new = match self.senders.entry(entry.sender).or_insert_with(empty) {
+            Nonces::Each(nonces) => nonces.insert(entry.nonce),
+            Nonces::Last(processes) => match processes.get_mut(&entry.process) {
+                Some(last) => {
+                    *last = entry.nonce.max(*last);
+                    false
+                }
+                None => processes.insert(entry.process, entry.nonce).is_none(),
+            },
+        };
+        self.count += usize::from(new);
+    }
+
     fn sweep(&mut self) {
         let Self { senders, count, floor, .. } = self;
-        senders.retain(|_, nonces| {
-            *count -= forget(nonces, *floor);
-            !nonces.is_empty()
+        senders.retain(|_, nonces| match nonces {
+            Nonces::Each(nonces) => {
+                *count -= forget(nonces, *floor);
+                !nonces.is_empty()
+            }
+            Nonces::Last(processes) => {
+                let before = processes.len();
+                processes.retain(|_, last| *last >= *floor);
+                *count -= before - processes.len();
+                !processes.is_empty()
+            }
         });
     }
+}
+
+fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
+    senders.iter().flat_map(|(sender, nonces)| {
+        let (each, last) = match nonces {
+            Nonces::Each(nonces) => (Some(nonces.iter().map(|nonce| (0, *nonce))), None),
+            Nonces::Last(processes) => (None, Some(processes.iter().map(|(process, nonce)| (*process, *nonce)))),
+        };
+        let nonces = each.into_iter().flatten().chain(last.into_iter().flatten());
+        nonces.map(|(process, nonce)| Entry { sender: *sender, process, nonce })
+    })
 }
 
 /// Drops what the window would refuse anyway; how many were dropped.
@@ -109,59 +247,11 @@ fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
     before - nonces.len()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
-    const NOW: u64 = 1_800_000_000 * SECOND;
-    const WINDOW: Window =
-        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
-
-    fn key(byte: u8) -> Hotkey {
-        Hotkey::from_bytes([byte; 32])
-    }
-
-    #[test]
-    fn a_request_passes_once_per_sender() {
-        let guard = ReplayGuard::new(&WINDOW, 10, 100);
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Ok(()));
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Err(Refusal::Replayed));
-        assert_eq!(guard.accept(&key(1), NOW - 1, NOW), Ok(()));
-        assert_eq!(guard.accept(&key(2), NOW, NOW), Ok(()));
-        // Remembered to the end of the longest window, then too old.
-        assert_eq!(guard.accept(&key(1), NOW, NOW + 64 * SECOND), Err(Refusal::Replayed));
-        assert!(matches!(guard.accept(&key(1), NOW, NOW + 64 * SECOND + 1), Err(Refusal::Stale { .. })));
-    }
-
-    #[test]
-    fn a_flood_is_refused_and_evicts_nobody() {
-        let guard = ReplayGuard::new(&WINDOW, 10, 15);
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Ok(()));
-        for extra in 0..1_000 {
-            let expected = if extra < 10 { Ok(()) } else { Err(Refusal::TooMany) };
-            assert_eq!(guard.accept(&key(2), NOW + extra, NOW), expected);
-        }
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Err(Refusal::Replayed));
-        // One flooding sender leaves room for others, many of them use it up.
-        for other in 3..=6 {
-            assert_eq!(guard.accept(&key(other), NOW, NOW), Ok(()));
-        }
-        assert_eq!(guard.accept(&key(7), NOW, NOW), Err(Refusal::TooMany));
-        assert_eq!(guard.accept(&key(1), NOW + 1, NOW), Err(Refusal::TooMany));
-        assert_eq!(guard.len(), 15);
-        // When the window has passed, everybody is welcome again.
-        let later = NOW + 65 * SECOND;
-        assert_eq!(guard.accept(&key(7), later, later), Ok(()));
-        assert_eq!(guard.len(), 1);
-    }
-
-    #[test]
-    fn a_clock_set_back_reopens_nothing() {
-        let guard = ReplayGuard::new(&WINDOW, 10, 100);
-        assert_eq!(guard.accept(&key(1), NOW, NOW), Ok(()));
-        let later = NOW + 100 * SECOND;
-        assert_eq!(guard.accept(&key(1), later, later), Ok(()));
-        assert!(matches!(guard.accept(&key(1), NOW, NOW), Err(Refusal::Stale { .. })));
-    }
+/// A process's UUID, which may be any text, in 16 bytes.
+fn process(uuid: &str) -> u128 {
+    let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(Sha256::digest(uuid));
+    u128::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use http::request::Parts;
 use taonet_primitives::Hotkey;
-use taonet_wallet::{Keypair, Signature};
+use taonet_wallet::{CryptoType, Keypair, Signature};
 use uuid::Uuid;
 
 use crate::Refusal;
@@ -96,8 +96,10 @@ pub struct Refused<'a> {
 pub enum ReplayRule {
     /// Each nonce once, in any order.
     Once,
-    /// For each process (UUID) of the sender, only nonces larger than every one before.
+    /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
     Increasing,
+    /// The same, and nothing is ever forgotten: for schemes that accept nonces without dates.
+    IncreasingForEver,
 }
 
 /// What a request says of itself, parsed and well-formed, but unproven.
@@ -115,6 +117,10 @@ pub struct Claim {
     pub body_hash: Option<String>,
     /// How long the sender waits for the answer, as it says.
     pub timeout: Duration,
+    /// Whether the nonce is a time, which must be fresh; otherwise only its order counts.
+    pub dated: bool,
+    /// The kind of the sender's key.
+    pub crypto_type: CryptoType,
     /// The signature to check.
     pub signature: Signature,
 }

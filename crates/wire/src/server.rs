@@ -1,7 +1,13 @@
 //! The server half: requests pass in a fixed order of checks, the cheap ones first, and nothing is parsed before the
 //! signature holds.
+//!
+//! Two places of the order need a reason. Admission comes before replay: anyone can make a million keys and sign with
+//! them, and would fill the bounded replay memory; who is not admitted takes no room in it. The rate comes after replay:
+//! a captured request, sent again and again, must not use up the allowance of its signer.
 
+mod builder;
 mod limits;
+mod load;
 mod policy;
 
 use std::convert::Infallible;
@@ -12,18 +18,25 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
+use http_body_util::BodyExt as _;
 use taonet_primitives::Hotkey;
+use taonet_wallet::PublicKey;
 use tower::{Layer, Service};
+
+use load::{Gate, Permit, RateLimiter};
 
 use crate::clock::nanoseconds;
 use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, SystemClock, Window};
 
+pub use builder::SignedLayerBuilder;
 pub use limits::Limits;
-pub use policy::Policy;
+pub use load::{Concurrency, Load, Rate};
+pub use policy::{Policy, Standing, StandingTable, Standings};
 
 /// Who sent the request: proven. Handlers behind a [`SignedLayer`] take it as an extractor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +61,8 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 /// A tower layer that lets only verified requests through.
 ///
 /// The order: size of the headers and announced size of the body → headers → receiver is me → freshness → body,
-/// bounded in size and time, and its hash where the scheme signs one → signature → policy → replay → the handler.
-/// (Policy comes before replay, so that strangers take no room in the replay memory.)
+/// bounded in size and time → signature → admission → the body's hash where the scheme sends one → replay → load: the
+/// caller's rate, then its turn by stake → the handler.
 ///
 /// Clones share one replay memory. Put the layer on the routes that need it with `Router::route_layer`, so that
 /// health routes stay open.
@@ -64,40 +77,57 @@ struct Verifier {
     limits: Limits,
     policy: Policy,
     replay: ReplayGuard,
+    rate: Option<RateLimiter>,
+    gate: Option<Arc<Gate>>,
 }
 
 impl SignedLayer {
-    /// A layer for the neuron `me`.
+    /// A layer for the neuron `me` without bounds on the load, whose replay memory ends with the process.
     pub fn new(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy) -> Self {
         Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
     }
 
     /// The same with another clock.
     pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
-        let window = scheme.window();
-        let replay = ReplayGuard::new(&window, limits.requests_per_sender, limits.requests_in_total);
-        Self(Arc::new(Verifier { me, scheme: Arc::new(scheme), clock, window, limits, policy, replay }))
+        Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
+    }
+
+    /// A layer for the neuron `me`, to be set up further.
+    pub fn builder(me: Hotkey, scheme: impl Scheme) -> SignedLayerBuilder {
+        SignedLayerBuilder::new(me, scheme)
     }
 }
 
 impl Verifier {
-    async fn verify(&self, head: &Parts, claim: &Claim, body: Body) -> Result<Bytes, Refusal> {
+    async fn verify(&self, head: &Parts, claim: &Claim, body: Body) -> Result<(Bytes, Option<Permit>), Refusal> {
         if claim.receiver.is_some_and(|receiver| receiver != self.me) {
             return Err(Refusal::WrongReceiver);
         }
         self.check_freshness(claim)?;
         let body = self.limits.read_body(body).await?;
         let message = self.scheme.message(head, claim, &body)?;
-        if !taonet_wallet::verify(&claim.sender, &message, &claim.signature) {
+        let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
+        if !sender.verify(&message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
-        self.policy.check(&claim.sender)?;
+        let standing = self.policy.check(&claim.sender)?;
         self.scheme.check_body(head, claim, &body)?;
-        self.replay.accept(&claim.sender, claim.nonce, self.clock.now_ns())?;
-        Ok(body)
+        let now = self.clock.now_ns();
+        self.replay.accept(claim, now)?;
+        if let Some(rate) = &self.rate {
+            rate.check(&claim.sender, now)?;
+        }
+        let permit = match &self.gate {
+            Some(gate) => Some(gate.enter(standing.stake, claim.timeout).await?),
+            None => None,
+        };
+        Ok((body, permit))
     }
 
     fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
+        if !claim.dated {
+            return Ok(());
+        }
         let now = self.clock.now_ns();
         let limit = self.window.past.saturating_add(claim.timeout.min(self.window.max_timeout));
         if claim.nonce < now.saturating_sub(nanoseconds(limit)) {
@@ -123,6 +153,19 @@ fn rebuild(head: Parts, body: Bytes) -> Request {
     // The body is bounded already; axum's own limit would refuse some that our limit allows.
     DefaultBodyLimit::disable().apply(&mut request);
     request
+}
+
+/// Keeps the permit until a streamed answer has ended. Any other is already made.
+fn hold(permit: Option<Permit>, response: Response) -> Response {
+    match permit {
+        Some(permit) if response.body().size_hint().exact().is_none() => response.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _held = &permit;
+                frame
+            }))
+        }),
+        _ => response,
+    }
 }
 
 impl<S> Layer<S> for SignedLayer {
@@ -166,15 +209,15 @@ where
                 Ok(claim) => claim,
                 Err(refusal) => return Ok(verifier.refuse(&refusal, &head, None, arrived)),
             };
-            let body = match verifier.verify(&head, &claim, body).await {
-                Ok(body) => body,
+            let (body, permit) = match verifier.verify(&head, &claim, body).await {
+                Ok(verified) => verified,
                 Err(refusal) => return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived)),
             };
             let echo = verifier.scheme.echo(&head, &claim);
             head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
             let mut response = inner.call(rebuild(head, body)).await?.into_response();
             verifier.scheme.complete(echo, arrived.elapsed(), &mut response);
-            Ok(response)
+            Ok(hold(permit, response))
         })
     }
 }

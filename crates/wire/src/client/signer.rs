@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use taonet_primitives::Hotkey;
-use taonet_wallet::Keypair;
+use taonet_wallet::{CryptoType, Keypair};
 use uuid::Uuid;
 
 use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
@@ -17,6 +17,15 @@ pub enum SigningError {
     /// A value holds characters that no header can hold.
     #[error("value of header {0} cannot be sent")]
     Header(&'static str),
+    /// The scheme signs only classes of messages that it was told about.
+    #[error("class {0:?} is not known to the scheme")]
+    UnknownClass(String),
+    /// The scheme knows sr25519 keys only.
+    #[error("scheme takes sr25519 keys only, and the key is {0}")]
+    CryptoType(CryptoType),
+    /// The body lacks a field that its class signs.
+    #[error("body lacks a field that is signed")]
+    FieldMissing,
     /// The scheme signs the body as JSON, and the body is something else.
     #[error(transparent)]
     Body(#[from] CompactError),

@@ -60,7 +60,7 @@ fn answering(answer: impl Fn() -> axum::response::Response + Clone + Send + Sync
 
 #[tokio::test]
 async fn a_signed_call_goes_there_and_back() {
-    let layer = SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::AllowAll);
+    let layer = SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
     let echo = |caller: Caller, axum::Json(body): axum::Json<Value>| async move {
         axum::Json(json!({"caller": caller.hotkey, "uuid": caller.uuid, "body": body}))
     };

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -18,9 +19,10 @@ pub struct Limits {
     pub body_bytes: usize,
     /// How long the body may take to arrive.
     pub body_timeout: Duration,
-    /// Requests of one sender that the replay memory keeps (the window is about a minute long).
+    /// Requests of one sender that the replay memory keeps (the window is about a minute long); where only the last
+    /// nonce of a process counts, processes.
     pub requests_per_sender: usize,
-    /// Requests of all senders that the replay memory keeps; about 20 bytes each.
+    /// The same of all senders together; about 20 bytes a request, 80 a process.
     pub requests_in_total: usize,
 }
 
@@ -45,7 +47,11 @@ impl Limits {
         if head.headers.len() > self.header_count || bytes > self.header_bytes {
             return Err(Refusal::HeadersTooLarge);
         }
-        let announced = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        // Two ways to say where the body ends: software on the way may have followed the other one.
+        if head.headers.contains_key(CONTENT_LENGTH) && head.headers.contains_key(TRANSFER_ENCODING) {
+            return Err(Refusal::Malformed("content-length"));
+        }
+        let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > self.body_bytes as u64) {
             return Err(Refusal::BodyTooLarge { limit: self.body_bytes });
         }

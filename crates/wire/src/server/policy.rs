@@ -1,30 +1,154 @@
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use taonet_primitives::Hotkey;
 
 use crate::Refusal;
 
+/// What the chain says of a hotkey on our subnet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Its stake, in rao.
+    pub stake: u64,
+    /// Whether it has a validator permit.
+    pub validator_permit: bool,
+}
+
+/// Where standings are looked up, for every request: from memory, never from the network.
+pub trait Standings: Send + Sync + 'static {
+    /// The hotkey's standing; `None` when it is not registered.
+    fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
+}
+
+/// Standings in memory, replaced as a whole when a new metagraph is there.
+#[derive(Debug, Default)]
+pub struct StandingTable(RwLock<Arc<HashMap<Hotkey, Standing>>>);
+
+impl StandingTable {
+    /// A table with these standings.
+    pub fn new(standings: HashMap<Hotkey, Standing>) -> Self {
+        Self(RwLock::new(Arc::new(standings)))
+    }
+
+    /// Puts other standings in place of all there are.
+    pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
+    }
+}
+
+impl Standings for StandingTable {
+    fn standing(&self, hotkey: &Hotkey) -> Option<Standing> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(hotkey).copied()
+    }
+}
+
 /// Who may call, once it is proven who calls.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Everyone with a valid signature.
-    AllowAll,
-    /// These hotkeys only.
-    AllowList(Arc<HashSet<Hotkey>>),
+#[derive(Clone, Default)]
+pub struct Policy {
+    allowed: Option<Arc<HashSet<Hotkey>>>,
+    blocked: Arc<HashSet<Hotkey>>,
+    standings: Option<Arc<dyn Standings>>,
+    min_stake: u64,
+    permit: bool,
 }
 
 impl Policy {
-    /// Allows these hotkeys only.
-    pub fn only(hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
-        Self::AllowList(Arc::new(hotkeys.into_iter().collect()))
+    /// Everyone with a valid signature.
+    pub fn open() -> Self {
+        Self::default()
     }
 
-    pub(super) fn check(&self, hotkey: &Hotkey) -> Result<(), Refusal> {
-        match self {
-            Self::AllowList(allowed) if !allowed.contains(hotkey) => Err(Refusal::NotAllowed(*hotkey)),
-            Self::AllowList(_) | Self::AllowAll => Ok(()),
+    /// These hotkeys only.
+    pub fn only(hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
+        Self { allowed: Some(Arc::new(hotkeys.into_iter().collect())), ..Self::default() }
+    }
+
+    /// Not these hotkeys, whatever else they have.
+    #[must_use]
+    pub fn block(self, hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
+        Self { blocked: Arc::new(hotkeys.into_iter().collect()), ..self }
+    }
+
+    /// Where to look up stakes and permits. Larger stake also goes first when requests have to wait.
+    #[must_use]
+    pub fn with_standings(self, standings: Arc<dyn Standings>) -> Self {
+        Self { standings: Some(standings), ..self }
+    }
+
+    /// Asks for a stake of at least so many rao. Without [`Self::with_standings`] nobody has any.
+    #[must_use]
+    pub fn min_stake(self, rao: u64) -> Self {
+        Self { min_stake: rao, ..self }
+    }
+
+    /// Asks for a validator permit. Without [`Self::with_standings`] nobody has one.
+    #[must_use]
+    pub fn validators_only(self) -> Self {
+        Self { permit: true, ..self }
+    }
+
+    /// The caller's standing, when it may call.
+    pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Standing, Refusal> {
+        let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
+        if !listed || self.blocked.contains(hotkey) {
+            return Err(Refusal::NotAllowed(*hotkey));
         }
+        let standing = self.standings.as_ref().and_then(|all| all.standing(hotkey)).unwrap_or_default();
+        if standing.stake < self.min_stake {
+            return Err(Refusal::StakeTooLow { hotkey: *hotkey, needed: self.min_stake });
+        }
+        if self.permit && !standing.validator_permit {
+            return Err(Refusal::NoPermit(*hotkey));
+        }
+        Ok(standing)
+    }
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let allowed = self.allowed.as_ref().map(|allowed| allowed.len());
+        f.debug_struct("Policy")
+            .field("allowed", &allowed)
+            .field("blocked", &self.blocked.len())
+            .field("min_stake", &self.min_stake)
+            .field("permit", &self.permit)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> Hotkey {
+        Hotkey::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn each_condition_counts() {
+        let standing = |stake, validator_permit| Standing { stake, validator_permit };
+        let rich = (key(1), standing(1_000, true));
+        let poor = (key(2), standing(999, true));
+        let miner = (key(3), standing(1_000, false));
+        let table = Arc::new(StandingTable::new(HashMap::from([rich, poor, miner])));
+        let strict = Policy::open().with_standings(table.clone()).min_stake(1_000).validators_only();
+        let too_low = |hotkey| Err(Refusal::StakeTooLow { hotkey, needed: 1_000 });
+        assert_eq!(strict.check(&key(1)), Ok(rich.1));
+        assert_eq!(strict.check(&key(2)), too_low(key(2)));
+        assert_eq!(strict.check(&key(3)), Err(Refusal::NoPermit(key(3))));
+        assert_eq!(strict.check(&key(4)), too_low(key(4)), "not registered");
+        assert_eq!(strict.clone().block([key(1)]).check(&key(1)), Err(Refusal::NotAllowed(key(1))));
+        table.replace(HashMap::from([(key(2), rich.1)]));
+        assert_eq!(strict.check(&key(2)), Ok(rich.1));
+        assert_eq!(strict.check(&key(1)), too_low(key(1)));
+
+        let listed = Policy::only([key(1), key(2)]).block([key(2)]);
+        assert_eq!(listed.check(&key(1)), Ok(Standing::default()));
+        assert_eq!(listed.check(&key(2)), Err(Refusal::NotAllowed(key(2))));
+        assert_eq!(listed.check(&key(3)), Err(Refusal::NotAllowed(key(3))));
+        // Who asks for stake and does not say where to look lets nobody in.
+        assert_eq!(Policy::open().min_stake(1_000).check(&key(1)), too_low(key(1)));
+        assert_eq!(Policy::open().validators_only().check(&key(1)), Err(Refusal::NoPermit(key(1))));
     }
 }

@@ -36,7 +36,7 @@ impl Server {
     }
 
     fn open() -> Self {
-        Self::new(Limits::default(), Policy::AllowAll)
+        Self::new(Limits::default(), Policy::open())
     }
 
     async fn send(&self, headers: &HeaderMap, body: impl Into<Body>) -> (StatusCode, String) {
@@ -243,7 +243,7 @@ async fn doubled_headers_are_refused() {
 #[tokio::test]
 async fn limits_come_before_everything_else() {
     let limits = Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
-    let server = Server::new(limits, Policy::AllowAll);
+    let server = Server::new(limits, Policy::open());
     let large = refused(431, "request headers are too large");
     assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
     let mut many = signed(NOW);
@@ -285,7 +285,7 @@ async fn only_the_hotkeys_on_the_list_may_call() {
 
 #[tokio::test]
 async fn a_flooding_sender_is_held_back() {
-    let server = Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::AllowAll);
+    let server = Server::new(Limits { requests_per_sender: 2, ..Limits::default() }, Policy::open());
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.send(&signed(NOW + 1), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW + 2), BODY).await.0, 429);

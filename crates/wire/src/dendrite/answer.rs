@@ -1,0 +1,146 @@
+//! What goes back: the caller's headers, the axon's status, and refusals in the words of the SDK.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use taonet_primitives::Hotkey;
+use uuid::Uuid;
+
+use super::status::{CODE, MESSAGE, PROCESS_TIME};
+use super::{
+    BODY_HASH, DendriteScheme, NAME, NONCE, OUR_VERSION, PREFIX, SENDER, SIGNATURE, StatusMessage, TIMEOUT, signed_text,
+};
+use crate::headers::{parsed, seconds_text};
+use crate::{Refusal, Refused};
+
+const SUCCESS: &str = "Success";
+
+/// The headers of the protocol that the request carries. A caller's own word on the axon's status is left out.
+pub(super) fn echo(head: &Parts) -> HeaderMap {
+    let repeated = |name: &HeaderName| {
+        let name = name.as_str();
+        let status = [CODE, MESSAGE, PROCESS_TIME].contains(&name);
+        (name.starts_with(PREFIX) && !status) || [NAME, TIMEOUT, BODY_HASH].contains(&name)
+    };
+    let lines = head.headers.iter().filter(|(name, _)| repeated(name));
+    lines.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Adds the caller's headers and how it went.
+pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response) {
+    let status = response.status();
+    let message = match response.extensions().get::<StatusMessage>() {
+        Some(StatusMessage(message)) => message.clone(),
+        None if status == StatusCode::OK => SUCCESS.to_owned(),
+        None => status.canonical_reason().unwrap_or_default().to_owned(),
+    };
+    let headers = response.headers_mut();
+    headers.extend(echo);
+    insert(headers, CODE, status.as_str());
+    insert(headers, MESSAGE, &message);
+    insert(headers, PROCESS_TIME, &seconds_text(took));
+}
+
+/// A value that cannot be a header is left out: headers only repeat what the body says.
+fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> Response {
+    if let Refusal::NotJson { column, .. } = refusal {
+        return not_json(*column, &refusal.to_string());
+    }
+    let (status, message) = worded(scheme, refusal, request);
+    let mut response = (status, Json(json!({ "message": message }))).into_response();
+    response.extensions_mut().insert(StatusMessage(message));
+    let mut headers = HeaderMap::new();
+    match refusal {
+        // Without a class there is no synapse whose headers could be repeated.
+        Refusal::UnknownName(_) | Refusal::Unsigned => {
+            insert(&mut headers, NAME, "Synapse");
+            insert(&mut headers, TIMEOUT, "12.0");
+        }
+        _ => {
+            headers = echo(request.head);
+            sign(scheme, request, &mut headers);
+        }
+    }
+    complete(headers, request.took, &mut response);
+    response
+}
+
+/// The answer of the SDK's web framework to a body that it cannot read from this column on, counted from 1.
+pub(super) fn not_json(column: usize, error: &str) -> Response {
+    let detail = json!([{
+        "type": "json_invalid",
+        "loc": ["body", column.saturating_sub(1)],
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": { "error": error },
+    }]);
+    (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail }))).into_response()
+}
+
+/// Status and words, those of the SDK where it has such a case.
+fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
+    let unverified = |reason: &str| (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"));
+    let forbidden = |reason: &str| (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."));
+    match refusal {
+        Refusal::UnknownName(name) => {
+            let known: Vec<_> = scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
+            let known = known.join(", ");
+            (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{known}]"))
+        }
+        Refusal::Unsigned | Refusal::BodyMismatch => (StatusCode::INTERNAL_SERVER_ERROR, internal_error()),
+        Refusal::Duplicate(_) | Refusal::Malformed(_) => {
+            (StatusCode::BAD_REQUEST, format!("Improperly formatted request. {refusal}"))
+        }
+        Refusal::Missing(NONCE) => unverified("Missing Nonce"),
+        Refusal::Missing(SIGNATURE) => unverified("Missing Signature"),
+        Refusal::Stale { age, limit } => unverified(&format!(
+            "Nonce is too old: acceptable delta is {:.2} seconds but request was {:.2} seconds old",
+            limit.as_secs_f64(),
+            age.as_secs_f64(),
+        )),
+        Refusal::Replayed => unverified("Nonce is too old, a newer one was last processed"),
+        Refusal::WrongSignature => {
+            unverified(&match request.claim.map(|claim| (signed_text(claim), claim.signature)) {
+                Some((Ok(text), signature)) => format!("Signature mismatch with {text} and {signature}"),
+                _ => "Signature mismatch".to_owned(),
+            })
+        }
+        Refusal::NotAllowed(_) => forbidden("not allowed here"),
+        Refusal::StakeTooLow { .. } | Refusal::NoPermit(_) => forbidden(&refusal.to_string()),
+        Refusal::WaitedTooLong { limit } => {
+            (StatusCode::REQUEST_TIMEOUT, format!("Response timeout after: {}s", seconds_text(*limit)))
+        }
+        other if other.status() == StatusCode::UNAUTHORIZED => unverified(&other.to_string()),
+        other => (other.status(), other.to_string()),
+    }
+}
+
+/// The text of a failure that is nobody's business, under a number that can be looked for in the logs.
+pub(super) fn internal_error() -> String {
+    let id = Uuid::new_v4();
+    tracing::warn!(%id, "internal server error");
+    format!("Internal Server Error #{id}")
+}
+
+/// The axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}`, four parts where
+/// requests sign five.
+fn sign(scheme: &DendriteScheme, request: &Refused<'_>, headers: &mut HeaderMap) {
+    let (Some(axon), Ok(dendrite)) = (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER)) else { return };
+    let (hotkey, uuid) = (axon.keypair.hotkey(), axon.uuid);
+    let text = format!("{}.{dendrite}.{hotkey}.{uuid}", request.now_ns);
+    insert(headers, "bt_header_axon_version", &OUR_VERSION.to_string());
+    insert(headers, "bt_header_axon_nonce", &request.now_ns.to_string());
+    insert(headers, "bt_header_axon_uuid", &uuid.to_string());
+    insert(headers, "bt_header_axon_hotkey", &hotkey.to_string());
+    insert(headers, "bt_header_axon_signature", &axon.keypair.sign(text.as_bytes()).to_string());
+}

@@ -1,0 +1,45 @@
+use serde_json::Value;
+
+/// A kind of message, as its Python class describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SynapseClass {
+    name: String,
+    hash_fields: Vec<String>,
+    required_fields: Vec<(String, Value)>,
+}
+
+impl SynapseClass {
+    /// A class whose body is not signed. The name is also the path: `POST /<name>`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), hash_fields: Vec::new(), required_fields: Vec::new() }
+    }
+
+    /// The fields that are signed, in the order of the class's `required_hash_fields`.
+    #[must_use]
+    pub fn hash<F: Into<String>>(self, fields: impl IntoIterator<Item = F>) -> Self {
+        Self { hash_fields: fields.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// A field without a default and the empty value of its type (`""`, `[]`, `0`). A Python axon asks for it in the
+    /// headers (`bt_header_input_obj_<field>`).
+    #[must_use]
+    pub fn required(mut self, field: impl Into<String>, empty: Value) -> Self {
+        self.required_fields.push((field.into(), empty));
+        self
+    }
+
+    /// The class's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The fields that are signed.
+    pub fn hash_fields(&self) -> &[String] {
+        &self.hash_fields
+    }
+
+    /// The fields without a default, each with the empty value of its type.
+    pub fn required_fields(&self) -> &[(String, Value)] {
+        &self.required_fields
+    }
+}

@@ -1,0 +1,153 @@
+//! What handlers get and give.
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{SENDER_IP, SIGNATURE, VERSION, answer};
+use crate::headers::optional;
+use crate::{Caller, Refusal};
+
+/// The words beside an answer's status; an extension of responses. Without it, 200 reads `Success`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusMessage(pub String);
+
+/// The calling dendrite, from the verified headers; never from the body. An extractor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terminal {
+    /// The caller's address as it says: not signed.
+    pub ip: Option<String>,
+    /// The caller's version as it says: not signed.
+    pub version: Option<u64>,
+    /// When it was signed, in nanoseconds since the Unix epoch.
+    pub nonce: u64,
+    /// The calling process.
+    pub uuid: Option<String>,
+    /// Whose key signed: an SS58 address.
+    pub hotkey: String,
+    /// The signature that was checked.
+    pub signature: Option<String>,
+}
+
+impl Terminal {
+    fn of(parts: &Parts) -> Result<Self, Refusal> {
+        let caller = parts.extensions.get::<Caller>().ok_or(Refusal::Unsigned)?;
+        let text = |name| optional(&parts.headers, name).map(|text| text.map(str::to_owned));
+        Ok(Self {
+            ip: text(SENDER_IP)?,
+            version: text(VERSION)?.and_then(|version| version.parse().ok()),
+            nonce: caller.nonce,
+            uuid: caller.uuid.clone(),
+            hotkey: caller.hotkey.to_string(),
+            signature: text(SIGNATURE)?,
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Terminal {
+    type Rejection = Refusal;
+
+    /// On a route that stands outside the layer there is no caller, and the request is refused.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::of(parts)
+    }
+}
+
+/// A message's body: the fields of the class and of the protocol. Its `dendrite` is the verified caller, whatever the
+/// body said. Given back, it is the answer of success.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Synapse(Map<String, Value>);
+
+impl Synapse {
+    /// The message as what the handler makes of it.
+    ///
+    /// # Errors
+    /// [`SynapseError`] with 422 when fields are missing or of other types.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SynapseError> {
+        T::deserialize(&self.0).map_err(|error| SynapseError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+    }
+
+    /// One field.
+    pub fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field)
+    }
+
+    /// Sets a field of the answer.
+    pub fn set(&mut self, field: impl Into<String>, value: impl Into<Value>) {
+        self.0.insert(field.into(), value.into());
+    }
+
+    fn set_in(&mut self, part: &str, values: Value) {
+        let Value::Object(values) = values else { return };
+        match self.0.entry(part).or_insert_with(|| json!({})) {
+            Value::Object(fields) => fields.extend(values),
+            other => *other = Value::Object(values),
+        }
+    }
+}
+
+impl<S: Sync + Send> FromRequest<S> for Synapse {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let terminal = Terminal::of(&parts).map_err(IntoResponse::into_response)?;
+        let body = Bytes::from_request(Request::from_parts(parts, body), state).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        let fields = serde_json::from_slice(&body);
+        let mut synapse = Self(fields.map_err(|error| answer::not_json(error.column(), &error.to_string()))?);
+        synapse.set_in("dendrite", json!(terminal));
+        Ok(synapse)
+    }
+}
+
+impl IntoResponse for Synapse {
+    fn into_response(mut self) -> Response {
+        self.set_in("axon", json!({ "status_code": 200, "status_message": "Success" }));
+        Json(self.0).into_response()
+    }
+}
+
+/// A handler's failure: a status and `{"message": "…"}`, which the caller also gets as the axon's status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct SynapseError {
+    status: StatusCode,
+    message: String,
+}
+
+impl SynapseError {
+    /// A failure that the caller may know about.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+
+    /// A failure of ours: the caller learns a number, under which `cause` stands in the log.
+    pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
+        let message = answer::internal_error();
+        tracing::error!(cause, message, "handler failed");
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message }
+    }
+}
+
+impl IntoResponse for SynapseError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(json!({ "message": self.message }))).into_response();
+        response.extensions_mut().insert(StatusMessage(self.message));
+        response
+    }
+}
+
+/// The answer of a streaming synapse: the headers at once, then the body's chunks as they come.
+pub fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response
+}

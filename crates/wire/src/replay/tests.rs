@@ -1,0 +1,295 @@
+use std::fs;
+
+use proptest::prelude::*;
+use taonet_wallet::{CryptoType, Signature};
+
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_800_000_000 * SECOND;
+const WINDOW: Window =
+    Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
+const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10, total: 100 };
+const BOOT: Option<&str> = Some("f3b5a8a0-0000-4000-8000-000000000000");
+
+fn claim_of(sender: u8, uuid: &str, nonce: u64) -> Claim {
+    Claim {
+        sender: Hotkey::from_bytes([sender; 32]),
+        receiver: None,
+        nonce,
+        uuid: Some(uuid.to_owned()),
+        body_hash: None,
+        timeout: Duration::ZERO,
+        dated: true,
+        crypto_type: CryptoType::Sr25519,
+        signature: Signature::from_bytes([0; 64]),
+    }
+}
+
+fn claim(sender: u8, nonce: u64) -> Claim {
+    claim_of(sender, "a", nonce)
+}
+
+fn guard(rule: ReplayRule, total: usize) -> ReplayGuard {
+    ReplayGuard::new(&WINDOW, rule, ReplayBounds { total, ..BOUNDS })
+}
+
+fn is_stale(result: &Result<(), Refusal>) -> bool {
+    matches!(result, Err(Refusal::Stale { .. }))
+}
+
+#[test]
+fn a_request_passes_once_per_sender() {
+    let guard = guard(ReplayRule::Once, 100);
+    assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
+    assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
+    assert_eq!(guard.accept(&claim_of(1, "b", NOW), NOW), Err(Refusal::Replayed), "whatever else it says");
+    assert_eq!(guard.accept(&claim(1, NOW - 1), NOW), Ok(()));
+    assert_eq!(guard.accept(&claim(2, NOW), NOW), Ok(()));
+    // Remembered to the end of the longest window, then too old.
+    assert_eq!(guard.accept(&claim(1, NOW), NOW + 64 * SECOND), Err(Refusal::Replayed));
+    assert!(is_stale(&guard.accept(&claim(1, NOW), NOW + 64 * SECOND + 1)));
+}
+
+#[test]
+fn a_process_must_count_upwards() {
+    for rule in [ReplayRule::Increasing, ReplayRule::IncreasingForEver] {
+        let guard = guard(rule, 100);
+        assert_eq!(guard.accept(&claim_of(1, "a", NOW), NOW), Ok(()));
+        for nonce in [NOW, NOW - 1] {
+            assert_eq!(guard.accept(&claim_of(1, "a", nonce), NOW), Err(Refusal::Replayed));
+        }
+        assert_eq!(guard.accept(&claim_of(1, "b", NOW - 1), NOW), Ok(()));
+        assert_eq!(guard.accept(&claim_of(2, "a", NOW - 1), NOW), Ok(()));
+        assert_eq!(guard.accept(&claim_of(1, "a", NOW + 1), NOW), Ok(()));
+        assert_eq!(guard.len(), 3);
+        let later = NOW + 1_000 * SECOND;
+        let again = guard.accept(&claim_of(1, "a", NOW + 1), later);
+        match rule {
+            ReplayRule::IncreasingForEver => assert_eq!(again, Err(Refusal::Replayed)),
+            _ => assert!(is_stale(&again)),
+        }
+    }
+}
+
+#[test]
+fn a_flood_is_refused_and_evicts_nobody() {
+    for rule in [ReplayRule::Once, ReplayRule::Increasing] {
+        let guard = guard(rule, 15);
+        assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
+        for extra in 0..1_000 {
+            let expected = if extra < 10 { Ok(()) } else { Err(Refusal::TooMany) };
+            assert_eq!(guard.accept(&claim_of(2, &extra.to_string(), NOW + extra), NOW), expected);
+        }
+        assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
+        // One flooding sender leaves room for others, many of them use it up.
+        for other in 3..=6 {
+            assert_eq!(guard.accept(&claim(other, NOW), NOW), Ok(()));
+        }
+        assert_eq!(guard.accept(&claim(7, NOW), NOW), Err(Refusal::TooMany));
+        assert_eq!(guard.accept(&claim_of(1, "b", NOW + 1), NOW), Err(Refusal::TooMany));
+        assert_eq!(guard.len(), 15);
+        // When the window has passed, everybody is welcome again.
+        let later = NOW + 65 * SECOND;
+        assert_eq!(guard.accept(&claim(7, later), later), Ok(()));
+        assert_eq!(guard.len(), 1);
+    }
+}
+
+#[test]
+fn a_clock_set_back_reopens_nothing() {
+    let guard = guard(ReplayRule::Once, 100);
+    assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
+    let later = NOW + 100 * SECOND;
+    assert_eq!(guard.accept(&claim(1, later), later), Ok(()));
+    assert!(is_stale(&guard.accept(&claim(1, NOW), NOW)));
+}
+
+/// A folder with a log; "killing" is dropping the guard, which writes nothing.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("replay")
+    }
+
+    fn open(&self, rule: ReplayRule, now: u64, boot: Option<&str>) -> ReplayGuard {
+        ReplayGuard::open_under(&self.path(), &WINDOW, rule, BOUNDS, now, boot).unwrap()
+    }
+}
+
+const RULES: [ReplayRule; 3] = [ReplayRule::Once, ReplayRule::Increasing, ReplayRule::IncreasingForEver];
+
+#[test]
+fn a_restart_forgets_nothing() {
+    for rule in RULES {
+        let disk = Disk::new();
+        let first = disk.open(rule, NOW, BOOT);
+        for nonce in [NOW, NOW + 1, NOW + SECOND] {
+            assert_eq!(first.accept(&claim(1, nonce), NOW), Ok(()));
+        }
+        drop(first);
+        for _ in 0..3 {
+            let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
+            for nonce in [NOW, NOW + 1, NOW + SECOND] {
+                assert_eq!(next.accept(&claim(1, nonce), NOW + 2 * SECOND), Err(Refusal::Replayed), "{rule:?}");
+            }
+        }
+        let next = disk.open(rule, NOW + 2 * SECOND, BOOT);
+        assert_eq!(next.accept(&claim(1, NOW + 2 * SECOND), NOW + 2 * SECOND), Ok(()));
+    }
+}
+
+#[test]
+fn generations_follow_each_other_without_a_gap() {
+    for rule in RULES {
+        let disk = Disk::new();
+        let mut now = NOW;
+        let mut accepted = Vec::new();
+        let mut guard = disk.open(rule, now, BOOT);
+        // Six generations; every 50 s the process is killed.
+        for step in 0..40 {
+            now += 10 * SECOND;
+            assert_eq!(guard.accept(&claim(1, now), now), Ok(()));
+            accepted.push(now);
+            if step % 5 == 4 {
+                drop(guard);
+                guard = disk.open(rule, now, BOOT);
+            }
+            for nonce in &accepted {
+                let again = guard.accept(&claim(1, *nonce), now);
+                assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
+            }
+        }
+        // 6 or 7 requests are in a window; the log holds two windows at most and two headers.
+        let bytes: u64 = ["replay", "replay.old"]
+            .iter()
+            .filter_map(|name| fs::metadata(disk.0.path().join(name)).ok())
+            .map(|data| data.len())
+            .sum();
+        assert!(bytes < 30 * 60, "{bytes}");
+    }
+}
+
+#[test]
+fn nothing_is_forgotten_for_ever() {
+    let disk = Disk::new();
+    let guard = disk.open(ReplayRule::IncreasingForEver, NOW, BOOT);
+    assert_eq!(guard.accept(&claim(1, 5), NOW), Ok(()));
+    for step in 1..10 {
+        let now = NOW + step * 100 * SECOND;
+        assert_eq!(guard.accept(&claim(2, now), now), Ok(()));
+    }
+    drop(guard);
+    let next = disk.open(ReplayRule::IncreasingForEver, NOW + 2_000 * SECOND, BOOT);
+    assert_eq!(next.accept(&claim(1, 5), NOW + 2_000 * SECOND), Err(Refusal::Replayed));
+    assert_eq!(next.accept(&claim(1, 6), NOW + 2_000 * SECOND), Ok(()));
+}
+
+#[test]
+fn after_a_crash_of_the_machine_everything_before_the_start_is_refused() {
+    for rule in RULES {
+        for boot in [Some("another"), None] {
+            let disk = Disk::new();
+            drop(disk.open(rule, NOW, BOOT));
+            let start = NOW + SECOND;
+            // Killed at once and started again: the refusal outlives that too.
+            drop(disk.open(rule, start, boot));
+            let guard = disk.open(rule, start + SECOND, boot);
+            let now = start + 2 * SECOND;
+            for nonce in [NOW, start, start + 3 * SECOND] {
+                assert!(is_stale(&guard.accept(&claim(1, nonce), now)), "{rule:?} {nonce}");
+            }
+            let fresh = start + 5 * SECOND;
+            assert_eq!(guard.accept(&claim(1, fresh), fresh), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_corrupt_log_refuses_what_it_may_have_held() {
+    for rule in RULES {
+        let disk = Disk::new();
+        let guard = disk.open(rule, NOW, BOOT);
+        for nonce in NOW..NOW + 3 {
+            assert_eq!(guard.accept(&claim(1, nonce), NOW), Ok(()));
+        }
+        drop(guard);
+        let whole = fs::read(disk.path()).unwrap();
+        let start = NOW + SECOND;
+        let try_with = |bytes: &[u8]| {
+            fs::write(disk.path(), bytes).unwrap();
+            let guard = disk.open(rule, start, BOOT);
+            let again = guard.accept(&claim(1, NOW + 1), start);
+            assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
+            is_stale(&guard.accept(&claim(2, start), start))
+        };
+        assert!(!try_with(&whole), "the whole log serves");
+        for length in (0..whole.len()).filter(|length| (whole.len() - length) % 60 != 0) {
+            assert!(try_with(&whole[..length]), "cut to {length}");
+        }
+        for byte in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 1;
+            assert!(try_with(&bytes), "{rule:?}: byte {byte}");
+        }
+        assert!(try_with(&[whole.as_slice(), &[0; 60]].concat()), "a block of zeros that a crash leaves");
+    }
+}
+
+#[test]
+fn two_processes_cannot_share_a_log() {
+    let disk = Disk::new();
+    let first = disk.open(ReplayRule::Once, NOW, BOOT);
+    let second = ReplayGuard::open(&disk.path(), &WINDOW, ReplayRule::Once, BOUNDS, NOW);
+    assert!(matches!(second, Err(ReplayLogError::InUse(path)) if path == disk.path()));
+    drop(first);
+    assert!(ReplayGuard::open(&disk.path(), &WINDOW, ReplayRule::Once, BOUNDS, NOW).is_ok());
+    let nowhere = disk.0.path().join("no/folder");
+    let error = ReplayGuard::open(&nowhere, &WINDOW, ReplayRule::Once, BOUNDS, NOW).unwrap_err();
+    assert!(matches!(error, ReplayLogError::Io { .. }));
+}
+
+#[test]
+fn what_cannot_be_written_is_not_accepted() {
+    let disk = Disk::new();
+    let guard = disk.open(ReplayRule::Once, NOW, BOOT);
+    assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
+    // The folder goes away; at the next generation the log cannot be written.
+    let moved = disk.0.path().with_extension("moved");
+    fs::rename(disk.0.path(), &moved).unwrap();
+    let later = NOW + 100 * SECOND;
+    assert_eq!(guard.accept(&claim(1, later), later), Err(Refusal::NotRemembered));
+    fs::rename(&moved, disk.0.path()).unwrap();
+    assert_eq!(guard.accept(&claim(1, later), later), Ok(()));
+    assert_eq!(guard.accept(&claim(1, later), later), Err(Refusal::Replayed));
+}
+
+proptest! {
+    #[test]
+    fn nothing_passes_twice(
+        rule in prop::sample::select(RULES.to_vec()),
+        steps in prop::collection::vec((0_u8..3, 0_u64..8, 0_u64..30, any::<bool>()), 1..60),
+    ) {
+        let disk = Disk::new();
+        let (mut now, mut accepted) = (NOW, Vec::new());
+        let mut guard = disk.open(rule, now, BOOT);
+        for (sender, back, passed, killed) in steps {
+            now += passed * SECOND;
+            if killed {
+                drop(guard);
+                guard = disk.open(rule, now, BOOT);
+            }
+            let request = claim(sender, now - back * SECOND);
+            if guard.accept(&request, now).is_ok() {
+                let key = (sender, request.nonce);
+                prop_assert!(!accepted.contains(&key));
+                accepted.push(key);
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use taonet_primitives::Hotkey;
+
+use super::load::{Gate, Load, RateLimiter};
+use super::{Limits, Policy, SignedLayer, Verifier};
+use crate::replay::ReplayBounds;
+use crate::{Clock, ReplayGuard, ReplayLogError, Scheme, SystemClock};
+
+/// Sets up a [`SignedLayer`]. By default: the limits of [`Limits::default`], everyone admitted, no bounds on the load.
+#[must_use]
+pub struct SignedLayerBuilder {
+    me: Hotkey,
+    scheme: Arc<dyn Scheme>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    policy: Policy,
+    load: Load,
+}
+
+impl SignedLayerBuilder {
+    pub(super) fn new(me: Hotkey, scheme: impl Scheme) -> Self {
+        Self {
+            me,
+            scheme: Arc::new(scheme),
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            policy: Policy::open(),
+            load: Load::default(),
+        }
+    }
+
+    /// What is taken from strangers.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Who may call.
+    pub fn policy(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// How much work is taken on.
+    pub fn load(self, load: Load) -> Self {
+        Self { load, ..self }
+    }
+
+    /// Another clock.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// A layer that forgets what it accepted when the process ends: until the window has passed, a restarted server
+    /// can be made to accept the same requests again.
+    pub fn build(self) -> SignedLayer {
+        let replay = ReplayGuard::new(&self.scheme.window(), self.scheme.replay_rule(), self.bounds());
+        self.with_replay(replay)
+    }
+
+    /// A layer that remembers across restarts, in the file `path`: one for each server.
+    ///
+    /// # Errors
+    /// [`ReplayLogError`] when the file is in use, or cannot be read or written.
+    pub fn build_with_replay_log(self, path: impl Into<PathBuf>) -> Result<SignedLayer, ReplayLogError> {
+        let (window, rule) = (self.scheme.window(), self.scheme.replay_rule());
+        let replay = ReplayGuard::open(&path.into(), &window, rule, self.bounds(), self.clock.now_ns())?;
+        Ok(self.with_replay(replay))
+    }
+
+    fn bounds(&self) -> ReplayBounds {
+        ReplayBounds { per_sender: self.limits.requests_per_sender, total: self.limits.requests_in_total }
+    }
+
+    fn with_replay(self, replay: ReplayGuard) -> SignedLayer {
+        SignedLayer(Arc::new(Verifier {
+            me: self.me,
+            window: self.scheme.window(),
+            scheme: self.scheme,
+            clock: self.clock,
+            limits: self.limits,
+            policy: self.policy,
+            replay,
+            rate: self.load.rate.map(RateLimiter::new),
+            gate: self.load.concurrency.map(Gate::new),
+        }))
+    }
+}

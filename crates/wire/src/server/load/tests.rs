@@ -1,0 +1,99 @@
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+const NOW: u64 = 1_800_000_000 * SECOND;
+
+fn key(byte: u8) -> Hotkey {
+    Hotkey::from_bytes([byte; 32])
+}
+
+#[test]
+fn an_allowance_is_used_up_and_refilled() {
+    let limiter = RateLimiter::new(Rate { per_second: 2, burst: 3 });
+    let refused = Err(Refusal::TooOften(key(1)));
+    for expected in [Ok(()), Ok(()), Ok(()), refused.clone(), refused.clone()] {
+        assert_eq!(limiter.check(&key(1), NOW), expected);
+    }
+    assert_eq!(limiter.check(&key(2), NOW), Ok(()), "others have their own");
+    assert_eq!(limiter.check(&key(1), NOW + SECOND / 2), Ok(()));
+    assert_eq!(limiter.check(&key(1), NOW + SECOND / 2), refused);
+    // A long pause refills to the burst, not beyond it.
+    for expected in [Ok(()), Ok(()), Ok(()), refused.clone()] {
+        assert_eq!(limiter.check(&key(1), NOW + 100 * SECOND), expected);
+    }
+    // A clock set back costs one refill at most.
+    assert_eq!(limiter.check(&key(1), NOW), refused);
+    assert_eq!(limiter.check(&key(1), NOW + 2 * SECOND), Ok(()));
+}
+
+#[test]
+fn silent_callers_are_forgotten() {
+    let limiter = RateLimiter::new(Rate { per_second: 1, burst: 1 });
+    (0..100).for_each(|byte| assert_eq!(limiter.check(&key(byte), NOW), Ok(())));
+    assert_eq!(limiter.check(&key(200), NOW + 2 * SECOND), Ok(()));
+    assert_eq!(limiter.state.lock().unwrap().full_at.len(), 1);
+}
+
+fn gate(running: usize, waiting: usize) -> Arc<Gate> {
+    Gate::new(Concurrency { running, waiting, patience: LONG })
+}
+
+const LONG: Duration = Duration::from_hours(1);
+
+/// Starts waiting and says so only when it stands in the queue.
+async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Permit, Refusal>> {
+    let before = gate.lock().arrivals;
+    let task = tokio::spawn({
+        let gate = Arc::clone(gate);
+        async move { gate.enter(stake, Duration::ZERO).await }
+    });
+    while gate.lock().arrivals == before {
+        tokio::task::yield_now().await;
+    }
+    task
+}
+
+#[tokio::test]
+async fn larger_stake_goes_first_then_who_came_first() {
+    let gate = gate(1, 10);
+    let first = gate.enter(0, Duration::ZERO).await.unwrap();
+    let (small, large, late) = (wait(&gate, 1).await, wait(&gate, 9).await, wait(&gate, 9).await);
+    drop(first);
+    let large = large.await.unwrap().unwrap();
+    assert!(!small.is_finished() && !late.is_finished());
+    drop(large);
+    let late = late.await.unwrap().unwrap();
+    assert!(!small.is_finished());
+    drop(late);
+    drop(small.await.unwrap().unwrap());
+    assert_eq!(gate.lock().running, 0);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_who_has_least() {
+    let gate = gate(1, 2);
+    let running = gate.enter(0, Duration::ZERO).await.unwrap();
+    let (small, middle) = (wait(&gate, 1).await, wait(&gate, 5).await);
+    assert_eq!(gate.enter(1, Duration::ZERO).await.unwrap_err(), Refusal::Busy, "came later with no more");
+    let large = wait(&gate, 9).await;
+    assert_eq!(small.await.unwrap().unwrap_err(), Refusal::Busy);
+    drop(running);
+    drop(large.await.unwrap().unwrap());
+    drop(middle.await.unwrap().unwrap());
+    assert_eq!(gate.lock().running, 0);
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_no_trace() {
+    let gate = gate(1, 2);
+    let running = gate.enter(0, Duration::ZERO).await.unwrap();
+    let limit = Duration::from_millis(1);
+    assert_eq!(gate.enter(7, limit).await.unwrap_err(), Refusal::WaitedTooLong { limit });
+    let hung_up = wait(&gate, 8).await;
+    hung_up.abort();
+    assert!(hung_up.await.unwrap_err().is_cancelled());
+    assert_eq!(gate.lock().waiting.len(), 0);
+    drop(running);
+    assert_eq!(gate.lock().running, 0);
+    assert!(gate.enter(0, Duration::ZERO).await.is_ok());
+}
