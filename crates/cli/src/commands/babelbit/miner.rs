@@ -40,7 +40,7 @@ pub(crate) struct MinerArgs {
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
-    let policy = if args.allow.is_empty() { Policy::AllowAll } else { Policy::only(args.allow.iter().copied()) };
+    let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
     let profile = Engines::default().profile(args.profile)?;
     let miner_config = MinerConfig {
         predict_path: config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,

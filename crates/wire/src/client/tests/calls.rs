@@ -174,9 +174,9 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
 #[tokio::test]
 async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
     let echo = || async |body: Body| body;
-    let layer = || SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), open());
+    let layer = || SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
     let unsigned = peer(serve(Router::new().route("/", any(echo())).route_layer(layer())).await);
-    let layer = SignedLayer::new(key("//Bob").hotkey(), BtauthScheme::new(), Limits::default(), open());
+    let layer = SignedLayer::new(key("//Bob").hotkey(), BtauthScheme::new(), Limits::default(), Policy::open());
     let signed = peer(serve(Router::new().route("/", any(echo())).route_layer(layer)).await);
     let body = || futures::stream::iter(["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))));
     let read = async |answer: Result<AnswerStream, CallError>| {

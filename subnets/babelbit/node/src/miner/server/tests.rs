@@ -44,7 +44,7 @@ async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    let router = router(miner, me, Policy::AllowAll);
+    let router = router(miner, me, Policy::open());
     tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     Running {
         url: format!("http://127.0.0.1:{port}"),
