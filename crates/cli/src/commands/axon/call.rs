@@ -53,6 +53,9 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     if !dendrite && args.synapse.is_some() {
         return Err(Classified::error(Failure::Usage, "--synapse goes with --scheme dendrite"));
     }
+    if dendrite && (args.path.is_some() || args.method.is_some()) {
+        return Err(Classified::error(Failure::Usage, "synapses are posted to their own path: use --synapse"));
+    }
     let data = read_data(&args.data)?;
     let peer = args.peer.peer()?;
     let client = args.peer.client(args.class(&data))?;

@@ -105,4 +105,6 @@ fn classes() -> Router {
         .route("/Synapse", get(ping).post(ping))
         .route(&format!("/{ECHO}"), get(echo).post(echo))
         .route(&format!("/{STREAM}"), get(stream).post(stream))
+        // The scheme refuses other names; a router without a fallback of its own would keep them from it.
+        .fallback(|| async { StatusCode::NOT_FOUND })
 }
