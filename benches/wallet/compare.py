@@ -11,20 +11,23 @@ import time
 
 from bittensor_wallet import Keypair, __version__
 
-SECONDS, TURNS, LISTS, WALLETS = 1.0, 5, 20, 1000
-# As long as what a request between neurons signs.
-MESSAGE = b"m" * 128
+SECONDS, ROUNDS, TURNS, LISTS, WALLETS = 1.0, 5, 3, 20, 1000
+# As in our benchmark.
+MESSAGE = b"m" * 200
 OURS = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-benches", "--bench", "wallet", "--", "--json"]
 
 
 def rate(work):
-    """Calls a second."""
-    calls, started = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < SECONDS:
-        for _ in range(100):
-            work()
-        calls += 100
-    return calls / elapsed
+    """Calls a second in the best round, as our benchmark takes it."""
+    best = 0
+    for _ in range(ROUNDS):
+        calls, started = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - started) < SECONDS:
+            for _ in range(16):
+                work()
+            calls += 16
+        best = max(best, calls / elapsed)
+    return best
 
 
 def theirs():
@@ -33,10 +36,10 @@ def theirs():
     signature = pair.sign(MESSAGE)
     assert public.verify(MESSAGE, signature)
     return {
-        "sign": rate(lambda: pair.sign(MESSAGE)),
-        "verify": rate(lambda: public.verify(MESSAGE, signature)),
-        # A method of the same object that does next to nothing: what a call from Python costs.
-        "call": rate(lambda: pair.crypto_type),
+        "sign_per_s": rate(lambda: pair.sign(MESSAGE)),
+        "verify_per_s": rate(lambda: public.verify(MESSAGE, signature)),
+        # Asks the same object for next to nothing: what a call from Python costs.
+        "call_per_s": rate(lambda: pair.crypto_type),
     }
 
 
@@ -81,15 +84,17 @@ def main():
         peers.append(theirs())
         mine.append(ours())
     mine, peers = medians(mine), medians(peers)
-    call = 1 / peers["call"]
-    print(f"one core, messages of {len(MESSAGE)} bytes, medians of {TURNS} turns; operations a second")
-    print(f"{'':14} {'ours':>9} {'wallet ' + __version__:>14} {'ratio':>7} {'without the call':>18}")
+    call = 1 / peers["call_per_s"]
+    print(f"one core, messages of {len(MESSAGE)} bytes, {TURNS} turns; operations a second")
+    print(f"{'':16} {'ours':>8} {'wallet ' + __version__:>14} {'ratio':>6} {'ratio to its core':>18}")
     for name in ("sign", "verify"):
-        # What the Rust core behind the Python method does by itself.
-        core = 1 / (1 / peers[name] - call)
-        print(f"{name:14} {mine[name]:9.0f} {peers[name]:14.0f} {mine[name] / peers[name]:7.2f} {mine[name] / core:18.2f}")
-    print(f"{'verify, batch':14} {mine['verify_batch']:9.0f} {'–':>14} {mine['verify_batch'] / mine['verify']:7.2f}   of ours one by one")
-    print(f"a call from Python that does nothing takes {call * 1e9:.0f} ns")
+        us, them = mine[f"{name}_per_s"], peers[f"{name}_per_s"]
+        # Without the call from Python, which its users pay for and ours do not.
+        core = 1 / (1 / them - call)
+        print(f"{name:16} {us:8.0f} {them:14.0f} {us / them:6.2f} {us / core:18.2f}")
+    batch, single = mine["verify_batch_per_s"], mine["verify_per_s"]
+    print(f"{'verify in batches':16} {batch:7.0f} {'':>14} {batch / single:6.2f}  to ours one by one")
+    print(f"a call from Python that does next to nothing takes {call * 1e9:.0f} ns")
 
     tao = str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release" / "tao")
     btcli = os.path.join(os.environ["PEERS"], "sdk11", "bin", "btcli")

@@ -170,3 +170,6 @@ impl fmt::Debug for Keyfile {
         write!(f, "Keyfile({}, {kind})", self.public)
     }
 }
+
+#[cfg(test)]
+mod tests;

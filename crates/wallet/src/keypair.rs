@@ -16,7 +16,6 @@ use crate::{CryptoType, KeyError, PublicKey, Signature};
 pub struct Keypair(Pair);
 
 #[derive(Clone)]
-#[expect(clippy::large_enum_variant, reason = "nearly every pair is of the larger kind")]
 enum Pair {
     Sr25519(schnorrkel::Keypair),
     Ed25519(SigningKey),

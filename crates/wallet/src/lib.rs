@@ -59,6 +59,9 @@
 //! - A wrong password and a damaged file give one and the same error, after a comparison in constant time.
 //! - Nothing is read from the environment, nothing asked on a terminal: that belongs to programs.
 
+#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 mod batch;
 mod crypto_type;
 mod derive;

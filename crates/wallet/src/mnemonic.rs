@@ -49,7 +49,13 @@ impl WordCount {
 
     /// Three words stand for 32 bits of entropy and one of checksum.
     const fn entropy_bytes(self) -> usize {
-        self.words() / 3 * 4
+        match self {
+            Self::Twelve => 16,
+            Self::Fifteen => 20,
+            Self::Eighteen => 24,
+            Self::TwentyOne => 28,
+            Self::TwentyFour => 32,
+        }
     }
 }
 

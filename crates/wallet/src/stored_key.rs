@@ -47,7 +47,7 @@ impl StoredKey {
         }
         // Room for all and one byte, with which the reader notices the end: a growing buffer would leave copies of the
         // secret behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len() as usize + 1));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Self { path: path.into(), bytes, exposed: exposed(&metadata) })
     }

@@ -69,7 +69,7 @@ impl Terminal {
     /// Waits for the end; gives the exit status and all that was on the screen.
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
-        (self.child.wait().unwrap(), self.seen)
+        (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
     }
 
     /// Takes what comes next from the program; false when it has ended.

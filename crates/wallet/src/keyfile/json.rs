@@ -30,6 +30,10 @@ struct Fields {
 }
 
 pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
+    // An array would fill the fields by their order.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(KeyfileError::Json { line: 1, column: 1 });
+    }
     let fields: Fields = serde_json::from_slice(text)
         .map_err(|error| KeyfileError::Json { line: error.line(), column: error.column() })?;
     let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from)?;

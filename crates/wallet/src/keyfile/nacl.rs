@@ -44,7 +44,7 @@ impl Nacl {
         opened.ok().map(|()| text)
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         [PREFIX, &self.nonce, &self.tag, &self.ciphertext].concat()
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn seal(text: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileE
     sealed.map(|sealed| sealed.to_bytes()).ok_or(KeyfileError::Memory)
 }
 
-fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl> {
+pub(super) fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl> {
     let mut ciphertext = text.to_vec();
     let cipher = XSalsa20Poly1305::new(key.as_slice().into());
     let tag = cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut ciphertext).ok()?;

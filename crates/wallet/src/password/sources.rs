@@ -9,6 +9,7 @@ use super::stored::{StoredPasswordError, stored_password_name};
 
 /// Longer texts are another kind of file.
 const MAX_BYTES: usize = 4096;
+const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
 
 /// Why no password came from a file, a descriptor or the environment. Never repeats it.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +40,8 @@ impl Password {
         let path = path.as_ref();
         let failed = |source| PasswordError::Read { path: path.into(), source };
         // One byte more than allowed tells too long files; at full capacity, no copy is left behind by growing.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        File::open(path).map_err(failed)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
+        File::open(path).map_err(failed)?.take(TOO_MANY_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         one_line(&bytes).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
     }
 

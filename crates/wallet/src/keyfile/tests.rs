@@ -1,0 +1,132 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::DEV_PHRASE;
+
+const SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
+const ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
+
+fn load(text: &str) -> Result<Keyfile, KeyfileError> {
+    Keyfile::from_json(text.as_bytes())
+}
+
+#[test]
+fn a_seed_and_nothing_else_will_do() {
+    assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
+}
+
+#[test]
+fn each_mistake_is_named() {
+    let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    for mismatch in [
+        format!(r#"{{"secretSeed":"{SEED}","ss58Address":"{alice}"}}"#),
+        format!(r#"{{"secretSeed":"{SEED}","publicKey":"0x{}"}}"#, "00".repeat(32)),
+        format!(r#"{{"ss58Address":"{ADDRESS}","accountId":"0x{}"}}"#, "00".repeat(32)),
+    ] {
+        assert!(matches!(load(&mismatch), Err(KeyfileError::Mismatch { .. })), "{mismatch}");
+    }
+    for text in ["", "[]", "{", r#"{"secretSeed":1}"#, "\u{1F511}"] {
+        assert!(matches!(load(text), Err(KeyfileError::Json { .. })), "{text}");
+    }
+    for text in [
+        r#"{"secretSeed":"0x12"}"#,
+        r#"{"secretPhrase":"one two"}"#,
+        r#"{"secretPhrase":""}"#,
+        r#"{"secretPhrase":"//Alice"}"#,
+        r#"{"privateKey":"0x12"}"#,
+        r#"{"publicKey":"0x12"}"#,
+        r#"{"cryptoType":2}"#,
+    ] {
+        assert!(matches!(load(text), Err(KeyfileError::Key(_))), "{text}");
+    }
+    assert!(matches!(load(r#"{"ss58Address":"5Grw"}"#), Err(KeyfileError::Address(_))));
+    assert_eq!(load("{}").unwrap_err(), KeyfileError::Empty);
+    assert_eq!(load(r#"{"cryptoType":0}"#).unwrap_err(), KeyfileError::Empty);
+    assert_eq!(
+        load(&format!(r#"{{"ss58Address":"{ADDRESS}"}}"#)).unwrap().into_keypair().unwrap_err(),
+        KeyfileError::PublicOnly
+    );
+}
+
+#[test]
+fn what_is_written_reads_back() {
+    for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
+        let mnemonic = Mnemonic::parse(DEV_PHRASE).unwrap();
+        let derived = Keypair::from_uri_with("//Alice//stash", crypto_type).unwrap();
+        for keyfile in [
+            Keyfile::from_mnemonic(&mnemonic, crypto_type),
+            // Bytes that are also text: a seed is hex all the same.
+            Keyfile::from_seed(b"abcdefghijklmnopqrstuvwxyz012345", crypto_type),
+            Keyfile::from_public(derived.public()),
+            Keyfile::from_keypair(derived),
+        ] {
+            let again = Keyfile::from_json(&keyfile.to_json()).unwrap();
+            assert_eq!(again.to_json(), keyfile.to_json());
+            assert_eq!(again.public(), keyfile.public());
+            assert_eq!(again.seed(), keyfile.seed());
+            assert!(!keyfile.to_json().ends_with(b"\n"));
+            let public: Value = serde_json::from_slice(&keyfile.to_public_json()).unwrap();
+            let fields: Vec<_> = public.as_object().unwrap().keys().collect();
+            assert_eq!(fields, ["accountId", "publicKey", "ss58Address", "cryptoType"]);
+        }
+    }
+}
+
+fn nacl_vectors() -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/wallet/keyfiles.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    file["cases"].as_array().unwrap().iter().filter(|case| case["encryption"] == "NaCl").cloned().collect()
+}
+
+fn bytes(case: &Value, key: &str) -> Vec<u8> {
+    hex::decode(case[key].as_str().unwrap().trim_start_matches("0x")).unwrap()
+}
+
+/// The cipher alone, with the keys that the real wallet derived: deriving one takes seconds.
+#[test]
+fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
+    let cases = nacl_vectors();
+    for case in &cases {
+        let key: nacl::Key = Zeroizing::new(bytes(case, "derived_key_hex").try_into().unwrap());
+        let (file, text) = (bytes(case, "file_hex"), bytes(case, "plaintext_hex"));
+        assert_eq!(**nacl::Nacl::parse(&file).unwrap().open(&key).unwrap(), text);
+        // What we write with the same nonce is what the real wallet wrote.
+        let nonce = bytes(case, "nonce_hex").try_into().unwrap();
+        assert_eq!(nacl::seal_with(&text, &key, nonce).unwrap().to_bytes(), file);
+
+        for bit in nacl::PREFIX.len() * 8..file.len() * 8 {
+            let mut altered = file.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert!(nacl::Nacl::parse(&altered).unwrap().open(&key).is_none(), "bit {bit}");
+        }
+        let mut wrong = key.clone();
+        wrong[0] ^= 1;
+        assert!(nacl::Nacl::parse(&file).unwrap().open(&wrong).is_none());
+    }
+    assert_eq!(cases.len(), 3);
+}
+
+#[test]
+fn every_cut_file_gives_the_error_of_a_wrong_password() {
+    let password = Password::new("testing-Passw0rd!".to_owned());
+    for case in ["$NACL", "$NACL-too-short", "$ANSIBLE_VAULT", "$ANSIBLE_VAULT;1.1;AES256\n", "gAAAAA", "gAAAAA="] {
+        let opened = Keyfile::from_bytes(case.as_bytes(), Some(&password));
+        assert_eq!(opened.unwrap_err(), KeyfileError::WrongPassword, "{case}");
+    }
+}
+
+#[test]
+fn errors_do_not_repeat_the_secret() {
+    let error = load(&format!(r#"{{"secretSeed":"{SEED}00"}}"#)).unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("fac7959d"));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", rest: Vec<u8>) {
+        let file = [prefix.as_bytes(), &rest].concat();
+        let _ = Sealed::parse(&file);
+        let _ = Keyfile::from_json(&file);
+    }
+}

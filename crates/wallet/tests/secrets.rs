@@ -1,0 +1,176 @@
+//! Everything that this crate can say, said with the log at its loudest, holds no secret.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+
+use std::fmt::{Debug, Display, Write as _};
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use taonet_wallet::{
+    CryptoType, Keyfile, Keypair, Mnemonic, Name, Overwrite, Password, PolkadotJs, Sealed, Signed, StoredKey, Wallets,
+    message_bytes, verify_batch,
+};
+use tracing_subscriber::fmt::MakeWriter;
+
+const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
+const PASSWORD: &str = "unguessable-Passw0rd";
+
+/// Everything that was said.
+#[derive(Clone, Default)]
+struct Transcript(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Transcript {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Transcript {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Transcript {
+    fn debug(&mut self, value: &impl Debug) {
+        let text = format!("{value:?}\n{value:#?}\n");
+        io::Write::write_all(self, text.as_bytes()).unwrap();
+    }
+
+    /// An error as each logger may print it: with its sources.
+    fn error<T: Debug, E: std::error::Error + Display>(&mut self, result: Result<T, E>) {
+        let error = result.unwrap_err();
+        let mut text = format!("{error} {error:?} {error:#?}");
+        let mut source = error.source();
+        while let Some(inner) = source {
+            write!(text, ": {inner} {inner:?}").unwrap();
+            source = inner.source();
+        }
+        text.push('\n');
+        io::Write::write_all(self, text.as_bytes()).unwrap();
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+#[cfg(unix)]
+fn open_to_all(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_: &Path) {}
+
+#[test]
+fn no_secret_is_ever_said() {
+    let mut said = Transcript::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(said.clone()).with_ansi(false);
+    let mut secrets = vec![PHRASE.to_owned(), PASSWORD.to_owned()];
+    secrets.extend(["sausage", "winner thank", "Passw0rd", "unguess"].map(str::to_owned));
+    tracing::subscriber::with_default(subscriber.finish(), || {
+        tracing::trace!("the log is heard");
+        let dir = tempfile::tempdir().unwrap();
+        for crypto_type in [CryptoType::Sr25519, CryptoType::Ed25519] {
+            talk(&mut said, crypto_type, &dir.path().join(crypto_type.name()), &mut secrets);
+        }
+    });
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    assert!(said.contains("the log is heard"));
+    assert!(said.contains("chmod 600"), "{said}");
+    assert!(said.lines().count() > 60, "{said}");
+    assert!(secrets.len() > 20, "{}", secrets.len());
+    let lower = said.to_lowercase();
+    for secret in secrets {
+        assert!(!lower.contains(&secret.to_lowercase()), "{secret} is in:\n{said}");
+    }
+}
+
+/// Every type that holds a secret, every way to get an error out of one, and the log beside it.
+fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
+    let mnemonic = Mnemonic::parse(PHRASE).unwrap();
+    let seed = mnemonic.to_seed("");
+    let keyfile = Keyfile::from_mnemonic(&mnemonic, crypto_type);
+    let pair = keyfile.keypair().unwrap().clone();
+    let (seed_hex, private_hex) = (hex::encode(seed.as_slice()), hex::encode(&*pair.to_private_key()));
+    for digits in [&seed_hex, &private_hex] {
+        // Any part of a key is too much; bytes may also come as a list of numbers.
+        secrets.extend(digits.as_bytes().chunks(16).map(|part| String::from_utf8(part.to_vec()).unwrap()));
+    }
+    for bytes in [seed.as_slice(), &pair.to_private_key()] {
+        secrets.push(bytes.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
+    let password = Password::new(PASSWORD.to_owned());
+    let wrong = Password::new("another".to_owned());
+    said.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
+
+    said.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
+    said.error(Mnemonic::parse(&format!("{PHRASE} extra")));
+    for uri in [format!("{PHRASE}//"), format!("{PHRASE}x"), format!("0x{seed_hex}00"), format!("{private_hex}//x")] {
+        said.error(Keypair::from_uri_with(&uri, crypto_type));
+    }
+    said.error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
+    said.error(message_bytes(&format!("0x{seed_hex}g")));
+    for json in [
+        format!(r#"{{"secretSeed":"0x{seed_hex}00"}}"#),
+        format!(r#"{{"secretSeed":{seed_hex}"#),
+        format!(r#"{{"secretPhrase":["{PHRASE}"]}}"#),
+        format!(r#"{{"secretPhrase":"{PHRASE} and"}}"#),
+        format!(r#"{{"privateKey":"{private_hex}"}}"#),
+        format!(r#"{{"cryptoType":"{PHRASE}"}}"#),
+        format!(r#"{{"ss58Address":"{PHRASE}"}}"#),
+        format!(r#"{{"publicKey":"0x{private_hex}0"}}"#),
+        PHRASE.to_owned(),
+        seed_hex.clone(),
+    ] {
+        said.error(Keyfile::from_bytes(json.as_bytes(), Some(&password)));
+        said.error(PolkadotJs::parse(json.as_bytes()));
+    }
+    said.error(Password::from_stored("BT_PW_X", PASSWORD));
+    said.error(Password::new("Passw0rd".to_owned()).check_new());
+    said.error(PASSWORD.parse::<CryptoType>());
+    said.error(Password::from_lookup(root, |_| Some(PASSWORD.to_owned())));
+    if crypto_type == CryptoType::Sr25519 {
+        let export = PolkadotJs::export(&pair, &password, "name", 0).unwrap();
+        let account = PolkadotJs::parse(export.as_bytes()).unwrap();
+        said.debug(&account);
+        said.error(account.open(&wrong));
+    } else {
+        said.error(PolkadotJs::export(&pair, &password, "name", 0));
+    }
+
+    let wallet = Wallets::new(root).wallet(name("alice"));
+    said.debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
+    said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
+    said.error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
+    open_to_all(&wallet.hotkey_path(&name("h")));
+    said.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap());
+    open_to_all(&wallet.coldkey_path());
+    said.debug(&wallet.coldkey().unwrap());
+    said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
+    said.error(StoredKey::read(root));
+    std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
+    said.error(wallet.coldkey().unwrap().open(Some(&password)));
+    said.error(Keypair::from_keyfile(wallet.coldkey_path()));
+
+    let vault = "$ANSIBLE_VAULT;1.1;AES256\n33310a33310a3331\n";
+    said.debug(&Sealed::parse(vault.as_bytes()).unwrap());
+    said.error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
+
+    let signature = pair.sign(b"message");
+    let signed = Signed { signer: pair.hotkey(), message: b"message", signature };
+    said.debug(&(signed, verify_batch(&[signed]), signature));
+}

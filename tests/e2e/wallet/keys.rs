@@ -1,0 +1,269 @@
+//! `create`, `new-coldkey`, `new-hotkey`, `regen-coldkey`, `regen-coldkeypub`, `regen-hotkey`.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::{ADDRESS, PASSWORD, PHRASE, Wallets, mode, vectors};
+use crate::support::{document, refusal, stderr};
+
+fn words(path: &Path) -> usize {
+    fs::read_to_string(path).unwrap().split_whitespace().count()
+}
+
+#[test]
+fn a_wallet_is_made_with_its_mnemonics_in_files() {
+    let wallets = Wallets::new();
+    let (cold, hot) = (wallets.free("cold.txt"), wallets.free("hot.txt"));
+    let password = wallets.file("password", PASSWORD);
+    let files: [(&str, &Path); 3] =
+        [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot), ("--password-file", &password)];
+    let output = wallets.run(&["create", "--hotkey", "h", "--n-words", "24"], &files);
+    let made = document(&output);
+    assert_eq!((made["wallet"].as_str(), made["hotkey"]["name"].as_str()), (Some("w"), Some("h")));
+    assert_eq!((&made["coldkey"]["encrypted"], &made["hotkey"]["encrypted"]), (&true.into(), &false.into()));
+    for file in ["coldkey", "coldkeypub.txt", "hotkeys/h", "hotkeys/hpub.txt"] {
+        assert_eq!(mode(&wallets.key(file)), 0o600, "{file}");
+    }
+    assert_eq!(mode(&wallets.key("")), 0o700);
+    assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
+
+    // What was kept recovers the keys; nothing of it was said.
+    for (file, key) in [(&cold, "coldkey"), (&hot, "hotkey")] {
+        assert_eq!((words(file), mode(file)), (24, 0o600));
+        let phrase = fs::read_to_string(file).unwrap();
+        let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
+        assert!(!said.contains(phrase.trim()));
+        let other = Wallets::new();
+        let again = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
+        assert_eq!(again["hotkey"]["address"], made[key]["address"]);
+    }
+}
+
+#[test]
+fn single_keys_are_made() {
+    let wallets = Wallets::new();
+    for (number, (verb, count)) in [("new-coldkey", 12), ("new-hotkey", 15)].into_iter().enumerate() {
+        let file = wallets.free(&format!("phrase{number}"));
+        let plain = if verb == "new-coldkey" { "--no-use-password" } else { "--json" };
+        let mut command = wallets.command(&[verb, "--n-words", &count.to_string(), plain], &[("--mnemonic-file", &file)]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(words(&file), count);
+        assert!(fs::read(wallets.key(["coldkey", "hotkeys/default"][number])).unwrap().starts_with(b"{"));
+    }
+    for count in ["0", "13", "16", "twelve"] {
+        let error = refusal(&wallets.run(&["new-hotkey", "--hotkey", "x", "--n-words", count], &[]), 2);
+        assert!(error.contains("12, 15, 18, 21 or 24"), "{error}");
+    }
+}
+
+#[test]
+fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
+    let wallets = Wallets::new();
+    let hotkey = wallets.key("hotkeys/default");
+    let error = refusal(&wallets.run(&["new-hotkey"], &[]), 2);
+    assert!(error.contains("--mnemonic-file") && error.contains("JSON"), "{error}");
+    let error = refusal(&wallets.command(&["new-hotkey"], &[]).output().unwrap(), 2);
+    assert!(error.contains("--mnemonic-file") && error.contains("terminal"), "{error}");
+    let taken = wallets.file("taken", "precious");
+    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &taken)]), 1);
+    assert!(error.contains("is not overwritten"), "{error}");
+    let link = wallets.free("link");
+    symlink(wallets.free("elsewhere"), &link).unwrap();
+    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
+    assert!(error.contains("is not overwritten"), "{error}");
+    let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]), 1);
+    assert!(error.contains("cannot write"), "{error}");
+    assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
+    assert!(!hotkey.exists());
+}
+
+#[test]
+fn keys_are_overwritten_on_request_and_kept() {
+    let wallets = Wallets::new();
+    wallets.plain_coldkey();
+    wallets.hotkey();
+    for (verb, file) in [("new-coldkey", "coldkey"), ("new-hotkey", "hotkeys/default")] {
+        let phrase = wallets.free(&format!("phrase of {verb}"));
+        let plain: &[&str] = if verb == "new-coldkey" { &["--no-use-password"] } else { &[] };
+        let before = fs::read(wallets.key(file)).unwrap();
+        let error = refusal(&wallets.run(&[&[verb], plain].concat(), &[("--mnemonic-file", &phrase)]), 1);
+        assert!(error.contains("--overwrite"), "{error}");
+        assert!(!phrase.exists(), "the mnemonic of no key");
+        assert_eq!(fs::read(wallets.key(file)).unwrap(), before);
+
+        let made = wallets.ask(&[&[verb, "--overwrite"], plain].concat(), &[("--mnemonic-file", &phrase)]);
+        let key = &made[if verb == "new-coldkey" { "coldkey" } else { "hotkey" }];
+        assert_ne!(key["address"], ADDRESS);
+        let backups: Vec<_> = key["backups"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+        assert_eq!(backups.len(), 2, "the key and its public file");
+        assert_eq!(fs::read(backups[0]).unwrap(), before);
+        assert_eq!(mode(Path::new(backups[0])), 0o600);
+    }
+    // Backups are no keys of the wallet.
+    assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"].as_array().unwrap().len(), 1);
+}
+
+/// Each secret of the vectors, through each way in.
+#[test]
+fn keys_are_recovered_from_every_kind_of_secret() {
+    let keys = vectors("keys.json");
+    let wallets = Wallets::new();
+    let recover = |option: &str, secret: &str, scheme: &str| {
+        let file = wallets.file("secret", secret);
+        let arguments = ["regen-hotkey", "--overwrite", "--crypto-type", scheme];
+        wallets.ask(&arguments, &[(option, &file)])["hotkey"]["address"].clone()
+    };
+    let mut recovered = 0;
+    for scheme in ["sr25519", "ed25519"] {
+        for (list, field, option) in [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")] {
+            for case in keys[list].as_array().unwrap() {
+                let secret = case[field].as_str().unwrap();
+                assert_eq!(recover(option, secret, scheme), case[scheme]["ss58"], "{list}");
+                recovered += 1;
+            }
+        }
+        let private = &keys["mnemonics"][0][scheme];
+        let digits = private["private_key"].as_str().unwrap();
+        for digits in [digits, digits.trim_start_matches("0x")] {
+            assert_eq!(recover("--private-key-file", digits, scheme), private["ss58"]);
+            recovered += 1;
+        }
+    }
+    assert_eq!(recovered, 2 * (10 + 4 + 2));
+}
+
+#[test]
+fn keys_are_recovered_from_browser_wallets() {
+    let vectors = vectors("polkadotjs.json");
+    let wallets = Wallets::new();
+    let cases = vectors["cases"].as_array().unwrap();
+    for case in cases {
+        let export = wallets.file("export.json", case["json"].to_string());
+        let password = wallets.file("password", case["password"].as_str().unwrap());
+        let files: [(&str, &Path); 2] = [("--json-file", &export), ("--json-password-file", &password)];
+        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
+        assert_eq!(made["hotkey"]["address"], case["ss58"], "{}", case["type"]);
+    }
+    assert_eq!(cases.len(), 4);
+
+    let export = wallets.file("export.json", cases[0]["json"].to_string());
+    let wrong = wallets.file("password", "not-this-Passw0rd");
+    let run = |files: &[(&str, &Path)]| wallets.run(&["regen-hotkey", "--overwrite"], files);
+    let error = refusal(&run(&[("--json-file", &export), ("--json-password-file", &wrong)]), 4);
+    assert!(error.contains("wrong password, or the export is damaged"), "{error}");
+    let error = refusal(&run(&[("--json-file", &export)]), 2);
+    assert!(error.contains("--json-password-file"), "{error}");
+    let error = refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
+    assert!(error.contains("is no account of Polkadot-JS"), "{error}");
+}
+
+#[test]
+fn a_secret_comes_through_standard_input() {
+    let wallets = Wallets::new();
+    let mut command = wallets.command(&["regen-hotkey", "--mnemonic-file", "-", "--json"], &[]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{PHRASE}\n").as_bytes()).unwrap();
+    assert_eq!(document(&child.wait_with_output().unwrap())["hotkey"]["address"], ADDRESS);
+}
+
+#[test]
+fn wrong_secrets_are_refused_without_repeating_them() {
+    let wallets = Wallets::new();
+    let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
+    for (option, secret, says) in [
+        ("--mnemonic-file", PHRASE.replace("winner", "winter"), "words"),
+        ("--mnemonic-file", PHRASE.replace("winner", "zzzzzz"), "word 2"),
+        ("--mnemonic-file", PHRASE.replace(" yellow", ""), "11 words"),
+        ("--mnemonic-file", String::new(), "0 words"),
+        ("--seed-file", format!("{seed}00"), "64 hex digits"),
+        ("--seed-file", seed.replace('f', "g"), "hex digits"),
+        ("--private-key-file", seed.to_owned(), "private key"),
+        ("--mnemonic-file", "x".repeat(5000), "larger than 4096 bytes"),
+    ] {
+        let file = wallets.file("secret", &secret);
+        let error = refusal(&wallets.run(&["regen-hotkey"], &[(option, &file)]), 1);
+        assert!(error.contains(says), "{option}: {error}");
+        for part in ["winner", "winter", "zzzzzz", "795", "xxxx"] {
+            assert!(!error.contains(part), "{error}");
+        }
+    }
+    let error = refusal(&wallets.run(&["regen-hotkey"], &[]), 2);
+    assert!(error.contains("no terminal") && error.contains("--mnemonic-file"), "{error}");
+    // Secrets do not belong on the command line, where every user of the machine reads them.
+    for option in ["--mnemonic", "--seed", "--private-key", "--password"] {
+        let error = refusal(&wallets.run(&["regen-hotkey", option, "secret-text"], &[]), 2);
+        assert!(!error.contains("secret-text"), "{error}");
+    }
+    assert!(!wallets.root().exists());
+}
+
+#[test]
+fn a_coldkey_is_known_by_its_public_half_alone() {
+    let wallets = Wallets::new();
+    let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
+    assert_eq!(made["coldkeypub"]["address"], ADDRESS);
+    let list = wallets.ask(&["list"], &[]);
+    assert_eq!((&list["wallets"][0]["address"], &list["wallets"][0]["secret"]), (&ADDRESS.into(), &"absent".into()));
+    let key = "0x46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a";
+    let error = refusal(&wallets.run(&["regen-coldkeypub", "--public-key", key], &[]), 1);
+    assert!(error.contains("--overwrite"), "{error}");
+    wallets.ask(&["regen-coldkeypub", "--public-key", key, "--overwrite"], &[]);
+    // The secret belongs to another key than the public file.
+    let phrase = wallets.file("phrase", PHRASE);
+    let error = refusal(&wallets.run(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]), 1);
+    assert!(error.contains("coldkeypub.txt") && error.contains("--overwrite"), "{error}");
+    let error = refusal(&wallets.run(&["regen-coldkeypub", "--ss58", "5Grw"], &[]), 1);
+    assert!(error.contains("--ss58"), "{error}");
+}
+
+#[test]
+fn new_passwords_are_held_to_rules() {
+    let wallets = Wallets::new();
+    let phrase = wallets.file("phrase", PHRASE);
+    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "easy to guess"), ("", "no password")] {
+        let password = wallets.file("password", password);
+        let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
+        let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);
+        assert!(error.contains(says), "{error}");
+    }
+    let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &phrase)]), 2);
+    assert!(error.contains("--password-file"), "{error}");
+    let error = refusal(&wallets.run(&["regen-coldkey", "--no-use-password", "--password-fd", "3"], &[]), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    assert!(!wallets.root().exists());
+}
+
+#[test]
+fn names_are_one_part_of_a_path() {
+    let wallets = Wallets::new();
+    let phrase = wallets.file("phrase", PHRASE);
+    for name in ["../x", "a/b", ".hidden", "", "xpub.txt"] {
+        for option in ["--wallet-name", "--hotkey"] {
+            let output = wallets.run(&["regen-hotkey", option, name], &[("--mnemonic-file", &phrase)]);
+            let error = refusal(&output, 2);
+            assert!(error.contains(option), "{name}: {error}");
+        }
+    }
+    // The names that the Python tools give these options and settings.
+    let made = wallets.ask(
+        &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
+        &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.free("elsewhere"))],
+    );
+    assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&"other".into(), &"h".into()));
+    assert!(wallets.free("elsewhere/other/hotkeys/h").is_file());
+    for (variables, expected) in [
+        (&[("BT_WALLET_NAME", "a"), ("BT_WALLET", "b")][..], "a"),
+        (&[("BT_WALLET_NAME", ""), ("BT_WALLET", "b")], "b"),
+        (&[("BT_WALLET_NAME", "")], "default"),
+    ] {
+        let mut command = wallets.command(&["regen-hotkey", "--json"], &[("--mnemonic-file", &phrase)]);
+        let made = document(&command.env("BT_WALLET_HOTKEY", "mine").envs(variables.iter().copied()).output().unwrap());
+        assert_eq!((&made["wallet"], &made["hotkey"]["name"]), (&Value::from(expected), &"mine".into()));
+    }
+}

@@ -1,0 +1,111 @@
+//! What a person at a terminal sees and is asked.
+
+use std::process::ExitStatus;
+
+use super::{ADDRESS, PASSWORD, PHRASE, Wallets};
+use crate::support::Terminal;
+
+fn start(wallets: &Wallets, arguments: &[&str]) -> Terminal {
+    Terminal::start(wallets.command(arguments, &[]))
+}
+
+/// The twelve words that stand alone on a line.
+fn mnemonics(screen: &str) -> Vec<&str> {
+    let word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let lines = screen.lines().map(str::trim);
+    lines.filter(|line| line.split(' ').count() == 12 && line.split(' ').all(word)).collect()
+}
+
+/// A screen without colours.
+fn finish(terminal: Terminal) -> (ExitStatus, String) {
+    let (status, screen) = terminal.finish();
+    (status, console_less(&screen))
+}
+
+fn console_less(screen: &str) -> String {
+    let mut parts = screen.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(|end: char| end.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn a_mnemonic_is_shown_once() {
+    let wallets = Wallets::new();
+    let mut terminal = start(&wallets, &["create"]);
+    // Too weak; two that differ; at last.
+    terminal.expect("New password of the coldkey of w: ");
+    terminal.answer_hidden("abc");
+    terminal.expect("fewer than 6 characters");
+    terminal.expect("New password of the coldkey of w: ");
+    terminal.answer_hidden(PASSWORD);
+    terminal.expect("The same again: ");
+    terminal.answer_hidden("something-Else1");
+    terminal.expect("not the same");
+    terminal.expect("New password of the coldkey of w: ");
+    terminal.answer_hidden(PASSWORD);
+    terminal.expect("The same again: ");
+    terminal.answer_hidden(PASSWORD);
+    let (status, screen) = finish(terminal);
+    assert!(status.success(), "{screen}");
+    assert!(!screen.contains(PASSWORD) && !screen.contains("something-Else1"), "{screen}");
+    let shown = mnemonics(&screen);
+    assert_eq!(shown.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
+
+    // They are the keys'.
+    let addresses = wallets.ask(&["list"], &[]);
+    let other = Wallets::new();
+    for (phrase, address) in shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]]) {
+        let file = other.file("phrase", phrase);
+        let made = other.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(made["hotkey"]["address"], address["address"]);
+    }
+    // No other command shows them again.
+    for arguments in [&["list"][..], &["inspect"]] {
+        let (status, screen) = finish(start(&wallets, arguments));
+        assert!(status.success() && mnemonics(&screen).is_empty(), "{screen}");
+    }
+}
+
+#[test]
+fn a_terminal_is_no_place_for_a_mnemonic_in_json() {
+    let wallets = Wallets::new();
+    let (status, screen) = finish(start(&wallets, &["new-hotkey", "--json"]));
+    assert_eq!(status.code(), Some(2), "{screen}");
+    assert!(screen.contains("--mnemonic-file"), "{screen}");
+    assert!(!wallets.root().exists());
+}
+
+#[test]
+fn secrets_are_typed_without_being_shown() {
+    let wallets = Wallets::new();
+    let seed = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
+    for secret in [PHRASE, seed, &format!("0x{seed}")] {
+        let mut terminal = start(&wallets, &["regen-hotkey", "--overwrite"]);
+        terminal.expect("Mnemonic, or seed or private key in hex: ");
+        terminal.answer_hidden(secret);
+        let (status, screen) = finish(terminal);
+        assert!(status.success() && screen.contains(ADDRESS), "{screen}");
+        assert!(!screen.contains("legal winner") && !screen.contains(seed), "{screen}");
+    }
+}
+
+#[test]
+fn a_password_is_asked_for_and_a_plain_key_confirmed() {
+    let wallets = Wallets::new();
+    std::fs::create_dir_all(wallets.key("hotkeys")).unwrap();
+    std::fs::write(wallets.key("coldkey"), super::keyfile_vector("ansible_vault")).unwrap();
+    let mut terminal = start(&wallets, &["decrypt"]);
+    terminal.expect("Take its password off? [y/N] ");
+    terminal.answer("no");
+    let (status, screen) = finish(terminal);
+    assert_eq!(status.code(), Some(1), "{screen}");
+
+    let mut terminal = start(&wallets, &["decrypt"]);
+    terminal.expect("[y/N] ");
+    terminal.answer("y");
+    terminal.expect("Password of ");
+    terminal.answer_hidden(PASSWORD);
+    let (status, screen) = finish(terminal);
+    assert!(status.success() && screen.contains("is not encrypted any more"), "{screen}");
+    assert!(std::fs::read(wallets.key("coldkey")).unwrap().starts_with(b"{"));
+}

@@ -1,0 +1,205 @@
+//! Our keyfiles, wallets and signatures in the hands of the real Python tools, and theirs in ours.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::peers::Peer;
+use crate::support::repository;
+use crate::wallet::{PASSWORD, PHRASE, Wallets, mode};
+
+/// The wallet of SDK 10 and before, and the one of SDK 11.
+const PEERS: [&str; 2] = ["wallet", "sdk11"];
+const SCHEMES: [(&str, u8); 2] = [("ed25519", 0), ("sr25519", 1)];
+
+/// The answers to a list of steps, each of which must succeed.
+#[track_caller]
+fn ask(peer: &Peer, steps: &Value) -> Vec<Value> {
+    let answers = peer.ask(&mut peer.script("wallet.py"), steps);
+    let answers = answers.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(answer, step)| {
+        assert!(answer.get("error").is_none(), "{step}: {answer}");
+        answer["answer"].clone()
+    });
+    answers.collect()
+}
+
+/// Runs a test with each peer that is here.
+fn with_each(test: impl Fn(&Peer)) {
+    PEERS.into_iter().filter_map(Peer::find).for_each(|peer| test(&peer));
+}
+
+#[test]
+fn they_read_our_wallets() {
+    with_each(|peer| {
+        for (scheme, number) in SCHEMES {
+            let wallets = Wallets::new();
+            let (phrase, password) = (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
+            let scheme = ["--crypto-type", scheme];
+            let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
+            let coldkey = wallets.ask(&[&["regen-coldkey"], &scheme[..]].concat(), &files);
+            let hotkey = wallets.ask(&[&["regen-hotkey"], &scheme[..]].concat(), &files[..1]);
+            let opened = ask(
+                peer,
+                &json!([{ "do": "open_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
+            );
+            for key in ["coldkey", "coldkeypub", "hotkey", "hotkeypub"] {
+                let ours = if key.starts_with("coldkey") { &coldkey["coldkey"] } else { &hotkey["hotkey"] };
+                assert_eq!(opened[0][key]["address"], ours["address"], "{key}");
+                assert_eq!(opened[0][key]["crypto_type"], number, "{key}");
+            }
+        }
+    });
+}
+
+/// Keys from seeds and private keys have other fields than those from mnemonics.
+#[test]
+fn they_read_our_keys_of_every_origin() {
+    with_each(|peer| {
+        let keys: Value = serde_json::from_slice(&fs::read(repository("vectors/wallet/keys.json")).unwrap()).unwrap();
+        let wallets = Wallets::new();
+        let mut steps = Vec::new();
+        let mut expected = Vec::new();
+        for (scheme, _) in SCHEMES {
+            for (list, field, option) in [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")]
+            {
+                for (number, case) in keys[list].as_array().unwrap().iter().enumerate() {
+                    let name = format!("{scheme}-{list}-{number}");
+                    let secret = wallets.file("secret", case[field].as_str().unwrap());
+                    let arguments = ["regen-hotkey", "--crypto-type", scheme, "--hotkey", &name];
+                    wallets.ask(&arguments, &[(option, &secret)]);
+                    steps.push(json!({ "do": "read", "path": wallets.key("hotkeys").join(name) }));
+                    expected.push(case[scheme]["ss58"].clone());
+                }
+            }
+        }
+        let addresses: Vec<_> = ask(peer, &steps.into()).iter().map(|key| key["address"].clone()).collect();
+        assert_eq!(addresses.len(), 2 * (10 + 4));
+        assert_eq!(addresses, expected);
+    });
+}
+
+#[test]
+fn we_read_their_wallets() {
+    with_each(|peer| {
+        let wallets = Wallets::new();
+        let made = ask(
+            peer,
+            &json!([{ "do": "create_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
+        );
+        let list = wallets.ask(&["list"], &[]);
+        let wallet = &list["wallets"][0];
+        assert_eq!((&wallet["address"], &wallet["secret"]), (&made[0]["coldkey"]["address"], &json!("encrypted")));
+        assert_eq!(wallet["hotkeys"][0]["address"], made[0]["hotkey"]["address"]);
+        let password = wallets.file("password", PASSWORD);
+        let signed = wallets.ask(&["sign", "--message", "hello"], &[("--password-file", &password)]);
+        assert_eq!(signed["signer_address"], made[0]["coldkey"]["address"]);
+        let signed = wallets.ask(&["sign", "--message", "hello", "--use-hotkey"], &[]);
+        assert_eq!(signed["signer_address"], made[0]["hotkey"]["address"]);
+    });
+}
+
+#[test]
+fn they_read_what_we_encrypt_and_decrypt() {
+    with_each(|peer| {
+        let wallets = Wallets::new();
+        fs::create_dir_all(wallets.key("hotkeys")).unwrap();
+        let coldkey = wallets.key("coldkey");
+        let made = ask(peer, &json!([{ "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD }]));
+        let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd?"));
+        wallets.ask(&["change-password"], &[("--password-file", &first), ("--new-password-file", &second)]);
+        assert_eq!(mode(&coldkey), 0o600);
+        let answers = peer.ask(
+            &mut peer.script("wallet.py"),
+            &json!([
+                { "do": "read", "path": coldkey, "password": "another-Passw0rd?" },
+                { "do": "read", "path": coldkey, "password": PASSWORD },
+            ]),
+        );
+        assert_eq!(answers[0]["answer"], made[0]);
+        let error = answers[1]["error"].as_str().unwrap_or_default();
+        assert!(error.to_lowercase().contains("wrong password"), "{answers}");
+        wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)]);
+        assert_eq!(ask(peer, &json!([{ "do": "read", "path": coldkey }])), made);
+    });
+}
+
+#[test]
+fn signatures_hold_on_both_sides() {
+    with_each(|peer| {
+        let messages = ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
+        let long = "long ".repeat(1000);
+        let messages: Vec<_> = messages.into_iter().chain([long.as_bytes()]).collect();
+        for (scheme, number) in SCHEMES {
+            let wallets = Wallets::new();
+            let phrase = wallets.file("phrase", PHRASE);
+            let made = wallets.ask(&["regen-hotkey", "--crypto-type", scheme], &[("--mnemonic-file", &phrase)]);
+            let address = made["hotkey"]["address"].as_str().unwrap();
+            let hotkey = wallets.key("hotkeys/default");
+            let theirs = ask(
+                peer,
+                &messages
+                    .iter()
+                    .map(|message| json!({ "do": "sign", "path": hotkey, "message": hex::encode(message) }))
+                    .collect(),
+            );
+            let mut steps = Vec::new();
+            for (message, theirs) in messages.iter().zip(&theirs) {
+                let file = wallets.file("message", message);
+                let signature = theirs.as_str().unwrap();
+                let arguments = ["verify", "--ss58", address, "--crypto-type", scheme, "--signature", signature];
+                assert_eq!(wallets.ask(&arguments, &[("--message-file", &file)])["verified"], true);
+                let ours = wallets.ask(&["sign", "--use-hotkey"], &[("--message-file", &file)]);
+                let verify = |message: &[u8]| {
+                    json!({
+                        "do": "verify", "address": address, "crypto_type": number,
+                        "message": hex::encode(message), "signature": ours["signed_message"],
+                    })
+                };
+                steps.extend([verify(message), verify(&[message, &b"!"[..]].concat())]);
+            }
+            let held = ask(peer, &steps.into());
+            assert_eq!(held, [true, false].repeat(messages.len()), "{scheme}");
+        }
+    });
+}
+
+#[test]
+fn passwords_are_handed_on_in_the_environment() {
+    with_each(|peer| {
+        let wallets = Wallets::new();
+        fs::create_dir_all(wallets.key("hotkeys")).unwrap();
+        let coldkey = wallets.key("coldkey");
+        let variable = &ask(
+            peer,
+            &json!([
+                { "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD },
+                { "do": "password_variable", "path": coldkey, "password": PASSWORD },
+            ]),
+        )[1];
+        let (name, value) = (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
+        // What they store, we read.
+        let mut sign = wallets.command(&["sign", "--message", "x"], &[]);
+        let output = sign.env(name, value).output().unwrap();
+        assert!(output.status.success(), "{}", crate::support::stderr(&output));
+        // What we store, they read: without a password they would ask for one and fail.
+        let ours = taonet_wallet::stored_password_name(&coldkey);
+        let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&ours);
+        assert_eq!((ours.as_str(), stored.as_str()), (name, value));
+        let mut script = peer.script("wallet.py");
+        let answers = peer.ask(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
+        assert!(answers[0]["answer"]["address"].is_string(), "{answers}");
+    });
+}
+
+#[test]
+fn they_import_our_exports() {
+    with_each(|peer| {
+        let wallets = Wallets::new();
+        wallets.plain_coldkey();
+        let (out, password) = (wallets.free("export.json"), wallets.file("password", PASSWORD));
+        let exported = wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
+        let imported = ask(peer, &json!([{ "do": "import_json", "path": out, "password": PASSWORD }]));
+        assert_eq!(imported[0]["address"], exported["address"]);
+    });
+}
