@@ -169,7 +169,7 @@ fn the_neuron_says_where_others_reach_it() {
     assert!(daemon.log().contains(&expected), "{}", daemon.log());
 
     let mut given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
-    let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257686929102467672428888226463745, ip_type 6)";
+    let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());
 
     let mut nowhere = axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);

@@ -97,7 +97,7 @@ impl Scheme for BtauthScheme {
     /// `{"error": <the SDK's name of the failure>, "detail": <what is wrong>}`, with 401 for those five.
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
         let (status, name) = match refusal {
-            Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) => {
+            Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
                 (StatusCode::UNAUTHORIZED, "MalformedAuth")
             }
             Refusal::WrongReceiver => (StatusCode::UNAUTHORIZED, "WrongReceiver"),

@@ -49,8 +49,9 @@ const OUR_VERSION: u64 = 10_005_000;
 /// From 7.2.0 on nonces are times.
 const FIRST_DATED_VERSION: u64 = 7_002_000;
 
-/// The dendrite's signed headers, for the message classes that it knows. A server answers others with 404; a client
-/// cannot sign them.
+/// The dendrite's signed headers, for the message classes that it knows. A server answers others with 404 and the list
+/// of those it knows (put the layer around the whole router with `Router::layer`, and each handler on `any` method of
+/// `/<class>`); a client cannot sign them.
 #[derive(Debug, Clone)]
 pub struct DendriteScheme {
     classes: Arc<Vec<SynapseClass>>,

@@ -90,5 +90,5 @@ pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<
             && name.bytes().zip(prefix.bytes()).all(like)
             && name.bytes().any(|byte| matches!(byte, b'-' | b'_') && byte != separator)
     };
-    if headers.keys().any(lookalike) { Err(Refusal::Malformed(prefix)) } else { Ok(()) }
+    if headers.keys().any(lookalike) { Err(Refusal::Lookalike(prefix)) } else { Ok(()) }
 }

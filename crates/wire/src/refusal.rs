@@ -40,6 +40,9 @@ pub enum Refusal {
     /// A header holds something else than it should.
     #[error("header {0} is malformed")]
     Malformed(&'static str),
+    /// A header's name is that of another one but for `-` and `_`: software on the way may take both for one.
+    #[error("a header differs from {0} only by - for _")]
+    Lookalike(&'static str),
     /// The request was signed for somebody else.
     #[error("request was signed for another receiver")]
     WrongReceiver,
@@ -122,7 +125,9 @@ impl Refusal {
     /// The HTTP status that says it.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Duplicate(_) | Self::Malformed(_) | Self::BodyUnreadable => StatusCode::BAD_REQUEST,
+            Self::Duplicate(_) | Self::Malformed(_) | Self::Lookalike(_) | Self::BodyUnreadable => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Missing(_)
             | Self::Unsigned
             | Self::WrongReceiver

@@ -3,7 +3,8 @@
 //!
 //! Two places of the order need a reason. Admission comes before replay: anyone can make a million keys and sign with
 //! them, and would fill the bounded replay memory; who is not admitted takes no room in it. The rate comes after replay:
-//! a captured request, sent again and again, must not use up the allowance of its signer.
+//! a captured request, sent again and again, must not use up the allowance of its signer. Whoever is refused for load
+//! has therefore used up its nonce, and signs anew to try again.
 
 mod builder;
 mod limits;

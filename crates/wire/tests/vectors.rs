@@ -1,5 +1,13 @@
 //! Every case of `vectors/axon`, recorded with the Bittensor SDK 10.5.0 and 11.3.0.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -369,6 +377,10 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     assert_eq!(rest(ours), rest(recorded), "{id}");
 }
 
+/// Headers of HTTP, and sizes of Python objects.
+const OF_HTTP: [&str; 7] =
+    ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
+
 #[test]
 fn our_dendrite_sends_what_the_recorded_one_sent() {
     let (scheme, file) = (scheme(), read("exchanges.json"));
@@ -396,8 +408,6 @@ fn our_dendrite_sends_what_the_recorded_one_sent() {
             body: text(&exchange["request"]["body_text"]).as_bytes(),
         };
         let ours = scheme.sign(&identity, &outgoing).unwrap();
-        const OF_HTTP: [&str; 7] =
-            ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
         for (name, value) in recorded.iter().filter(|(name, _)| !OF_HTTP.contains(&name.as_str())) {
             if name == "bt_header_dendrite_signature" {
                 let signature = ours[name].to_str().unwrap().parse().unwrap();

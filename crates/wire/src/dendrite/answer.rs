@@ -98,7 +98,7 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
             (StatusCode::NOT_FOUND, format!("Synapse name '{name}' not found. Available synapses [{known}]"))
         }
         Refusal::Unsigned | Refusal::BodyMismatch => (StatusCode::INTERNAL_SERVER_ERROR, internal_error()),
-        Refusal::Duplicate(_) | Refusal::Malformed(_) => {
+        Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
             (StatusCode::BAD_REQUEST, format!("Improperly formatted request. {refusal}"))
         }
         Refusal::Missing(NONCE) => unverified("Missing Nonce"),

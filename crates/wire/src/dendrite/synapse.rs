@@ -83,14 +83,6 @@ impl Synapse {
     pub fn set(&mut self, field: impl Into<String>, value: impl Into<Value>) {
         self.0.insert(field.into(), value.into());
     }
-
-    fn set_in(&mut self, part: &str, values: Value) {
-        let Value::Object(values) = values else { return };
-        match self.0.entry(part).or_insert_with(|| json!({})) {
-            Value::Object(fields) => fields.extend(values),
-            other => *other = Value::Object(values),
-        }
-    }
 }
 
 impl<S: Sync + Send> FromRequest<S> for Synapse {
@@ -103,14 +95,21 @@ impl<S: Sync + Send> FromRequest<S> for Synapse {
         let body = body.map_err(IntoResponse::into_response)?;
         let fields = serde_json::from_slice(&body);
         let mut synapse = Self(fields.map_err(|error| answer::not_json(error.column(), &error.to_string()))?);
-        synapse.set_in("dendrite", json!(terminal));
+        synapse.set("dendrite", json!(terminal));
         Ok(synapse)
     }
 }
 
 impl IntoResponse for Synapse {
     fn into_response(mut self) -> Response {
-        self.set_in("axon", json!({ "status_code": 200, "status_message": "Success" }));
+        let axon = self.0.entry("axon").or_insert_with(|| json!({}));
+        if !axon.is_object() {
+            *axon = json!({});
+        }
+        if let Value::Object(axon) = axon {
+            axon.insert("status_code".into(), 200.into());
+            axon.insert("status_message".into(), "Success".into());
+        }
         Json(self.0).into_response()
     }
 }

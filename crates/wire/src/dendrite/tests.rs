@@ -1,1 +1,137 @@
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+use tower::ServiceExt;
 
+use super::*;
+use crate::{Caller, Limits, ManualClock, Peer, Policy, SignedLayer, Signer};
+
+const NOW: u64 = 1_800_000_000_000_000_000;
+
+fn scheme() -> DendriteScheme {
+    DendriteScheme::new().class(SynapseClass::new("Echo").hash(["prompt"]).required("prompt", json!("")))
+}
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+fn head(path: &str, body: &str) -> Parts {
+    let signer = Signer::with_clock(key("//Alice"), "203.0.113.7", scheme(), Arc::new(ManualClock::at(NOW)));
+    let peer = Peer::new(key("//Bob").hotkey(), "10.0.0.1", 8091).unwrap();
+    let timeout = Duration::from_millis(2_500);
+    let headers = signer.headers(&peer, &http::Method::POST, path, &path[1..], timeout, body.as_bytes()).unwrap();
+    let (mut head, ()) = Request::post(path).body(()).unwrap().into_parts();
+    head.headers = headers;
+    head
+}
+
+async fn call(router: &Router, head: Parts, body: impl Into<Body>) -> (http::response::Parts, String) {
+    let response = router.clone().oneshot(Request::from_parts(head, body.into())).await.unwrap();
+    let (head, body) = response.into_parts();
+    (head, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+}
+
+fn server(router: Router, scheme: DendriteScheme) -> Router {
+    let clock = Arc::new(ManualClock::at(NOW));
+    router.layer(SignedLayer::with_clock(key("//Bob").hotkey(), scheme, Limits::default(), Policy::open(), clock))
+}
+
+#[tokio::test]
+async fn handlers_get_the_caller_from_the_headers() {
+    let echo = |caller: Caller, terminal: Terminal, synapse: Synapse| async move {
+        assert_eq!(caller.hotkey.to_string(), terminal.hotkey);
+        assert_eq!(synapse.get("dendrite"), Some(&json!(terminal)));
+        synapse
+    };
+    let router = server(Router::new().route("/Echo", any(echo)), scheme());
+    let lie = json!({"hotkey": key("//Charlie").hotkey().to_string(), "nonce": 1, "ip": "1.1.1.1", "status_code": 7});
+    for dendrite in [lie, json!("nobody"), Value::Null] {
+        let body = json!({"prompt": "x", "dendrite": dendrite, "axon": [1]}).to_string();
+        let (head, answer) = call(&router, head("/Echo", &body), body.clone()).await;
+        assert_eq!(head.status, StatusCode::OK, "{answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["dendrite"]["hotkey"], key("//Alice").hotkey().to_string());
+        assert_eq!(answer["dendrite"]["nonce"], NOW);
+        assert_eq!(answer["dendrite"]["ip"], "203.0.113.7");
+        assert_eq!(answer["axon"], json!({"status_code": 200, "status_message": "Success"}));
+        assert_eq!(AxonStatus::of(&head.headers).unwrap().message, "Success");
+    }
+}
+
+#[tokio::test]
+async fn failures_of_handlers_are_the_axons_status() {
+    let missing =
+        |synapse: Synapse| async move { synapse.parse::<std::collections::HashMap<String, u8>>().map(|_| ()) };
+    let router = server(Router::new().route("/Echo", any(missing)), scheme());
+    let body = r#"{"prompt": "x"}"#;
+    let (head, answer) = call(&router, head("/Echo", body), body).await;
+    assert_eq!(head.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let status = AxonStatus::of(&head.headers).unwrap();
+    assert_eq!(status.code, head.status);
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), json!({"message": status.message}));
+    assert_eq!(head.headers["bt_header_input_obj_prompt"], "IiI=");
+    assert_eq!(head.headers[TIMEOUT], "2.5");
+}
+
+#[tokio::test]
+async fn a_caller_cannot_state_our_status() {
+    let router = server(Router::new().route("/Synapse", any(|| async {})), scheme());
+    let mut head = head("/Synapse", "{}");
+    head.headers.insert("bt_header_axon_status_code", HeaderValue::from_static("418"));
+    let (head, _) = call(&router, head, "{}").await;
+    assert_eq!(AxonStatus::of(&head.headers).unwrap().code, StatusCode::OK);
+    assert_eq!(head.headers.get_all("bt_header_axon_status_code").iter().count(), 1);
+}
+
+#[test]
+fn classes_that_are_not_known_are_not_signed() {
+    let signer = Signer::new(key("//Alice"), "1.1.1.1", scheme());
+    let peer = Peer::new(key("//Bob").hotkey(), "10.0.0.1", 1).unwrap();
+    let sign = |name, body: &str| {
+        signer.headers(&peer, &http::Method::POST, "/", name, Duration::ZERO, body.as_bytes()).map(|_| ())
+    };
+    assert_eq!(sign("Echo", r#"{"prompt": 1}"#), Ok(()));
+    assert_eq!(sign("Other", "{}"), Err(SigningError::UnknownClass("Other".into())));
+    assert_eq!(sign("Echo", "{}"), Err(SigningError::FieldMissing));
+    assert!(matches!(sign("Echo", "x"), Err(SigningError::Body(_))));
+}
+
+#[test]
+fn versions_matter_only_when_old_ones_are_accepted() {
+    let dated = |scheme: &DendriteScheme, version: Option<&str>| {
+        let mut head = head("/Synapse", "{}");
+        head.headers.remove(VERSION);
+        if let Some(version) = version {
+            head.headers.insert(VERSION, HeaderValue::from_str(version).unwrap());
+        }
+        scheme.claim(&head).map(|claim| claim.dated)
+    };
+    let (ours, lenient) = (scheme(), scheme().accept_old_versions());
+    for (version, old) in [(None, true), (Some("7001999"), true), (Some("7002000"), false), (Some("10005000"), false)] {
+        assert_eq!(dated(&ours, version), Ok(true), "{version:?}");
+        assert_eq!(dated(&lenient, version), Ok(!old), "{version:?}");
+    }
+    assert_eq!(dated(&ours, Some("7.2.0")), Err(Refusal::Malformed(VERSION)));
+    assert_eq!(ours.replay_rule(), ReplayRule::Increasing);
+    assert_eq!(lenient.replay_rule(), ReplayRule::IncreasingForEver);
+}
+
+#[test]
+fn every_header_counts_once() {
+    for name in [NAME, TIMEOUT, BODY_HASH, NONCE, SENDER, SIGNATURE, UUID, SENDER_IP, VERSION, RECEIVER, RECEIVER_IP] {
+        let mut head = head("/Synapse", "{}");
+        let value = head.headers[name].clone();
+        head.headers.append(name, value);
+        assert_eq!(scheme().claim(&head), Err(Refusal::Duplicate(name)));
+    }
+    for name in [BODY_HASH, NONCE, SENDER, SIGNATURE, UUID, RECEIVER] {
+        let mut head = head("/Synapse", "{}");
+        head.headers.remove(name);
+        assert_eq!(scheme().claim(&head), Err(Refusal::Missing(name)));
+    }
+}

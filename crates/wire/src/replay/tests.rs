@@ -229,7 +229,7 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
             is_stale(&guard.accept(&claim(2, start), start))
         };
         assert!(!try_with(&whole), "the whole log serves");
-        for length in (0..whole.len()).filter(|length| (whole.len() - length) % 60 != 0) {
+        for length in (0..whole.len()).filter(|length| !(whole.len() - length).is_multiple_of(60)) {
             assert!(try_with(&whole[..length]), "cut to {length}");
         }
         for byte in 0..whole.len() {

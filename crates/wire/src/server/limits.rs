@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
@@ -46,10 +46,6 @@ impl Limits {
         let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if head.headers.len() > self.header_count || bytes > self.header_bytes {
             return Err(Refusal::HeadersTooLarge);
-        }
-        // Two ways to say where the body ends: software on the way may have followed the other one.
-        if head.headers.contains_key(CONTENT_LENGTH) && head.headers.contains_key(TRANSFER_ENCODING) {
-            return Err(Refusal::Malformed("content-length"));
         }
         let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         if announced.and_then(|text| text.parse().ok()).is_some_and(|bytes: u64| bytes > self.body_bytes as u64) {

@@ -301,3 +301,34 @@ async fn a_handler_outside_the_layer_gets_no_caller() {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"error": "header signature is missing"}));
 }
+
+#[tokio::test]
+async fn a_turn_ends_with_the_streamed_answer() {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let receiver = Arc::new(tokio::sync::Mutex::new(Some(receiver)));
+    let handler = move || async move {
+        match receiver.lock().await.take() {
+            Some(receiver) => Body::from_stream(futures::stream::unfold(receiver, |mut receiver| async {
+                receiver.recv().await.map(|chunk| (chunk, receiver))
+            })),
+            None => Body::from("second"),
+        }
+    };
+    let concurrency = Concurrency { running: 1, waiting: 0, patience: Duration::from_mins(1) };
+    let clock = Arc::new(ManualClock::at(NOW));
+    let layer = SignedLayer::builder(key("//Bob").hotkey(), BabelbitScheme::axon())
+        .load(Load { concurrency: Some(concurrency), ..Load::default() })
+        .clock(clock.clone())
+        .build();
+    let server = Server { router: Router::new().route("/v1/predict", post(handler)).route_layer(layer), clock };
+
+    let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
+    *request.headers_mut() = signed(NOW);
+    let streamed = server.router.clone().oneshot(request).await.unwrap();
+    assert_eq!(streamed.status(), StatusCode::OK);
+    assert_eq!(server.refusal(&signed(NOW + 1), BODY).await, refused(503, "server is busy"));
+    sender.send(Ok(Bytes::from("chunk"))).await.unwrap();
+    drop(sender);
+    assert_eq!(streamed.into_body().collect().await.unwrap().to_bytes(), "chunk");
+    assert_eq!(server.send(&signed(NOW + 2), BODY).await, (StatusCode::OK, "second".into()));
+}

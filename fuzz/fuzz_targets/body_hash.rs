@@ -1,0 +1,19 @@
+//! Bodies and Python's texts of their values: no bytes panic, and spaces outside strings change nothing.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use taonet_wire::{compact_hash, python_text, synapse_hash};
+
+fuzz_target!(|body: &[u8]| {
+    let _ = compact_hash(body);
+    let fields = synapse_hash(&["prompt"], body);
+    let Ok(text) = std::str::from_utf8(body) else {
+        assert!(fields.is_err());
+        return;
+    };
+    let Ok(python) = python_text(text) else { return };
+    let spaced = format!(" {text}\n");
+    assert_eq!(python_text(&spaced).as_ref(), Ok(&python));
+    assert_eq!(synapse_hash(&["prompt"], spaced.as_bytes()), fields);
+    assert_eq!(compact_hash(spaced.as_bytes()), compact_hash(body));
+});
