@@ -7,6 +7,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod axon;
+mod axon_peers;
 mod cli;
 mod demo;
 mod kill;

@@ -1,5 +1,6 @@
 //! One module a noun; each verb has its arguments and a `run`.
 
+pub(crate) mod axon;
 pub(crate) mod babelbit;
 pub(crate) mod demo;
 pub(crate) mod models;

@@ -41,6 +41,11 @@ impl Daemon {
         Ok(Self { listener, address, metrics, metrics_listener })
     }
 
+    /// Where it listens, the port that the system chose included.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Says where the service listens and serves until SIGTERM or Ctrl-C, then lets running requests end.
     pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;

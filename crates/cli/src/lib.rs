@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use commands::{babelbit, demo, models, speech, wallet, yuma};
+use commands::{axon, babelbit, demo, models, speech, wallet, yuma};
 use context::Context;
 
 /// Runs Bittensor subnets, end to end. Without a command: the demonstration.
@@ -86,6 +86,9 @@ enum TaoCommand {
     /// Make, recover, list and protect keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Serve an echo neuron; call and measure other neurons
+    #[command(subcommand)]
+    Axon(axon::Command),
 }
 
 /// Entry point of `tao`.
@@ -99,6 +102,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
+        TaoCommand::Axon(command) => axon::run(&command, &context),
     })
 }
 

@@ -38,7 +38,12 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         let plain = |c: char| c.is_ascii_lowercase() || c == '_';
         text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
     };
-    let code = sources(&["subnets/babelbit/node/src/engine", "subnets/babelbit/node/src/miner", "crates/service/src"]);
+    let code = sources(&[
+        "subnets/babelbit/node/src/engine",
+        "subnets/babelbit/node/src/miner",
+        "crates/cli/src/commands/axon",
+        "crates/service/src",
+    ]);
     let code = code.join("\n");
     let emitted: BTreeSet<_> = between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
     let emitted: BTreeSet<_> = emitted.iter().map(String::as_str).filter(is_metric).collect();

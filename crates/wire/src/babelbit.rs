@@ -95,6 +95,10 @@ impl Scheme for BabelbitScheme {
         Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) }
     }
 
+    fn signs_body(&self) -> bool {
+        self.sign_body
+    }
+
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
         if identity.keypair.crypto_type() != CryptoType::Sr25519 {
             return Err(SigningError::CryptoType(identity.keypair.crypto_type()));

@@ -1,18 +1,38 @@
-//! The client half: signs requests and posts them with a deadline.
+//! The client half: signs requests, sends them within a deadline, and says what became of them.
 
+mod call;
+mod error;
+mod fanout;
+mod return_code;
 mod signer;
+mod transport;
 
+use std::error::Error;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use http::{HeaderMap, Method, StatusCode};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use crate::Peer;
+use transport::{Body, Transport};
+
+pub use call::{Answer, AnswerStream, Call, Retry};
+pub use error::CallError;
+pub use fanout::Reply;
+pub use return_code::ReturnCode;
 pub use signer::{Signer, SigningError};
 
-/// Characters of an error answer that are kept.
+/// Characters of an error answer that [`SignedClient::post`] keeps.
 const SNIPPET: usize = 300;
+/// Bytes of an error answer that are read: it is only quoted, its end need not be waited for.
+const ERROR_BYTES: usize = 16 * 1024;
 /// Bytes that every answer may have without a share of [`ClientConfig::large_answers_bytes`].
 const SMALL_ANSWER: usize = 768 * 1024;
 
@@ -24,82 +44,40 @@ pub struct ClientConfig {
     /// Memory that all answers of the client and its clones share while they are read, in bytes, beyond the 768 KiB
     /// that each has for itself. A large answer that finds no room waits, within its deadline.
     pub large_answers_bytes: usize,
+    /// Largest streamed request body that is held in memory because the scheme signs it, in bytes.
+    pub max_signed_body_bytes: usize,
     /// Idle connections that are kept for each host.
     pub idle_per_host: usize,
+    /// How often a call is tried in all, where its [`Retry`] allows.
+    pub attempts: u32,
+    /// The pause before the second attempt; each further one is twice as long.
+    pub pause: Duration,
 }
 
 impl Default for ClientConfig {
-    /// Answers of up to 16 MiB, 128 MiB for the large ones together, 4 idle connections for each host.
+    /// Answers of up to 16 MiB, 128 MiB for the large ones together, signed streams of up to 16 MiB, 4 idle
+    /// connections for each host, 3 attempts with pauses of 50 ms and 100 ms.
     fn default() -> Self {
-        Self { max_response_bytes: 16 * 1024 * 1024, large_answers_bytes: 128 * 1024 * 1024, idle_per_host: 4 }
+        Self {
+            max_response_bytes: 16 * 1024 * 1024,
+            large_answers_bytes: 128 * 1024 * 1024,
+            max_signed_body_bytes: 16 * 1024 * 1024,
+            idle_per_host: 4,
+            attempts: 3,
+            pause: Duration::from_millis(50),
+        }
     }
 }
 
-/// Why a call gave no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CallError {
-    /// The request could not be signed.
-    #[error(transparent)]
-    Signing(#[from] SigningError),
-    /// The HTTP client could not be set up.
-    #[error("HTTP client cannot be set up")]
-    Setup(#[source] reqwest::Error),
-    /// The whole answer was not there in time.
-    #[error("timeout after {:?}s", after.as_secs_f64())]
-    Timeout {
-        /// The deadline, counted from sending.
-        after: Duration,
-    },
-    /// No connection.
-    #[error("cannot connect to {peer}")]
-    Connect {
-        /// Host and port.
-        peer: String,
-        /// Why.
-        source: reqwest::Error,
-    },
-    /// The connection broke, or the other side does not speak HTTP.
-    #[error("connection broke")]
-    Broken(#[source] reqwest::Error),
-    /// The other side answered with another status than 200.
-    #[error("{}:{text}", status.as_u16())]
-    Status {
-        /// The status.
-        status: StatusCode,
-        /// The first 300 characters of the answer.
-        text: String,
-    },
-    /// The answer is larger than the client reads.
-    #[error("answer is larger than {limit} bytes")]
-    TooLarge {
-        /// What the client reads.
-        limit: usize,
-    },
-}
-
-impl CallError {
-    /// Whether the peer was too slow, rather than wrong.
-    pub const fn is_timeout(&self) -> bool {
-        matches!(self, Self::Timeout { .. })
-    }
-
-    /// Whether the peer was not reached at all.
-    pub const fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect { .. })
-    }
-}
-
-/// Posts signed JSON requests. Connections are pooled for each host; clones share the pool.
+/// Sends signed requests. Connections are pooled for each host; clones share the pool.
 ///
 /// Redirects are not followed: a signed request is for the one it was addressed to.
 #[derive(Debug, Clone)]
 pub struct SignedClient {
-    http: reqwest::Client,
+    transport: Transport,
     signer: Signer,
-    max_response_bytes: usize,
+    config: ClientConfig,
     large_answers: Arc<Semaphore>,
-    large_answers_total: usize,
 }
 
 impl SignedClient {
@@ -108,21 +86,9 @@ impl SignedClient {
     /// # Errors
     /// [`CallError::Setup`] when TLS cannot be set up.
     pub fn new(signer: Signer, config: ClientConfig) -> Result<Self, CallError> {
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(config.idle_per_host)
-            .no_proxy()
-            .tcp_nodelay(true)
-            .build()
-            .map_err(CallError::Setup)?;
-        let large_answers_total = config.large_answers_bytes.min(Semaphore::MAX_PERMITS);
-        Ok(Self {
-            http,
-            signer,
-            max_response_bytes: config.max_response_bytes,
-            large_answers: Arc::new(Semaphore::new(large_answers_total)),
-            large_answers_total,
-        })
+        let transport = Transport::new(config.idle_per_host)?;
+        let large_answers = Arc::new(Semaphore::new(config.large_answers_bytes.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { transport, signer, config, large_answers })
     }
 
     /// What signs the requests.
@@ -130,8 +96,52 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Posts a body with these headers and gives the answer's bytes, `limit` of them at most. The deadline starts at
-    /// sending and covers the whole answer.
+    /// Calls a peer and gives the whole answer, whatever its status.
+    ///
+    /// # Errors
+    /// [`CallError`], but not [`CallError::Status`].
+    pub async fn call(&self, peer: &Peer, call: &Call) -> Result<Answer, CallError> {
+        let until = Instant::now() + call.deadline;
+        let exchange = async { self.read(self.attempts(peer, call, until).await?).await };
+        within(until, call.deadline, exchange).await
+    }
+
+    /// Calls a peer and gives the answer as it arrives, whatever its status.
+    ///
+    /// # Errors
+    /// [`CallError`], but not [`CallError::Status`], for what fails before the answer's head is there; the rest of
+    /// the failures are items of the stream.
+    pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
+        let until = Instant::now() + call.deadline;
+        within(until, call.deadline, self.attempts(peer, call, until)).await
+    }
+
+    /// As [`SignedClient::stream`], with a body that is read while it is sent, in place of the call's own. Where the
+    /// scheme signs the body it is read to its end first, and may have
+    /// [`ClientConfig::max_signed_body_bytes`]. There is one attempt: a stream cannot be read twice.
+    ///
+    /// # Errors
+    /// As [`SignedClient::stream`]; and [`CallError::RequestTooLarge`], [`CallError::RequestBody`].
+    pub async fn upload<S, E>(&self, peer: &Peer, call: &Call, body: S) -> Result<AnswerStream, CallError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let until = Instant::now() + call.deadline;
+        let exchange = async {
+            if self.signer.signs_body() {
+                let body = self.buffer(body).await?;
+                return self.attempt(peer, call, &body.clone(), whole(body), until).await;
+            }
+            let frames = body.map_ok(Frame::data).map_err(Into::into);
+            let body = Either::Right(StreamBody::new(frames).boxed_unsync());
+            self.attempt(peer, call, &[], body, until).await
+        };
+        within(until, call.deadline, exchange).await
+    }
+
+    /// Posts a body with headers that are signed already and gives the answer's bytes, `limit` of them at most. The
+    /// deadline starts at sending and covers the whole answer. There is one attempt.
     ///
     /// # Errors
     /// [`CallError`]; any status but 200 is one.
@@ -143,46 +153,104 @@ impl SignedClient {
         deadline: Duration,
         limit: usize,
     ) -> Result<Bytes, CallError> {
-        let exchange = self.exchange(url, headers, body, limit.min(self.max_response_bytes));
-        tokio::time::timeout(deadline, exchange).await.map_err(|_| CallError::Timeout { after: deadline })?
+        let until = Instant::now() + deadline;
+        let limit = limit.min(self.config.max_response_bytes);
+        let exchange = async {
+            let response = self.transport.send(Method::POST, url, headers, whole(body)).await?;
+            self.read(AnswerStream::new(response, until, deadline, limit)).await
+        };
+        let answer = within(until, deadline, exchange).await?;
+        if answer.status != StatusCode::OK {
+            let text = String::from_utf8_lossy(&answer.body).chars().take(SNIPPET).collect();
+            return Err(CallError::Status { status: answer.status, text });
+        }
+        Ok(answer.body)
     }
 
-    async fn exchange(&self, url: &str, headers: HeaderMap, body: Bytes, limit: usize) -> Result<Bytes, CallError> {
-        let sent = self.http.post(url).headers(headers).body(body).send().await;
-        let mut response = sent.map_err(|source| {
-            if source.is_connect() {
-                let peer = source.url().map_or_else(String::new, |url| url.authority().to_owned());
-                CallError::Connect { peer, source }
-            } else {
-                CallError::Broken(source)
+    /// The last of the attempts that the call's [`Retry`] allows.
+    async fn attempts(&self, peer: &Peer, call: &Call, until: Instant) -> Result<AnswerStream, CallError> {
+        let mut pause = self.config.pause;
+        for _ in 1..self.config.attempts {
+            let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), until).await;
+            // Where the deadline leaves no time for another attempt, this one's failure says more than a timeout.
+            if !call.retry.allows(&result) || Instant::now() + pause >= until {
+                return result;
             }
-        })?;
-        let status = response.status();
-        let mut answer = Vec::new();
-        let declared = response.content_length().map_or(limit, |length| usize::try_from(length).unwrap_or(limit));
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2);
+        }
+        self.attempt(peer, call, &call.body, whole(call.body.clone()), until).await
+    }
+
+    async fn attempt(
+        &self,
+        peer: &Peer,
+        call: &Call,
+        signed_body: &[u8],
+        body: Body,
+        until: Instant,
+    ) -> Result<AnswerStream, CallError> {
+        let url = peer.url(&call.path);
+        let path = format!("/{}", call.path.trim_start_matches('/'));
+        let signed = self.signer.headers(peer, &call.method, &path, &call.name, call.deadline, signed_body)?;
+        let mut headers = call.headers.clone();
+        headers.extend(signed);
+        let response = self.transport.send(call.method.clone(), &url, headers, body).await?;
+        let limit = call.max_answer_bytes.min(self.config.max_response_bytes);
+        Ok(AnswerStream::new(response, until, call.deadline, limit))
+    }
+
+    /// Reads a body that must be signed.
+    async fn buffer<S, E>(&self, body: S) -> Result<Bytes, CallError>
+    where
+        S: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let limit = self.config.max_signed_body_bytes;
+        let mut body = std::pin::pin!(body);
+        let mut whole = BytesMut::new();
+        while let Some(chunk) = body.next().await {
+            let chunk = chunk.map_err(|error| CallError::RequestBody(error.into()))?;
+            if whole.len() + chunk.len() > limit {
+                return Err(CallError::RequestTooLarge { limit });
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Reads an answer to its end, or until an error has been said.
+    async fn read(&self, mut answer: AnswerStream) -> Result<Answer, CallError> {
+        let mut body = BytesMut::new();
         let mut large = None;
-        while let Some(chunk) = response.chunk().await.map_err(CallError::Broken)? {
-            if answer.len() + chunk.len() > limit {
-                return Err(CallError::TooLarge { limit });
-            }
+        while let Some(chunk) = answer.next().await {
+            let chunk = chunk?;
             // All that it may need at once: who has a share never waits for more.
-            if large.is_none() && answer.len() + chunk.len() > SMALL_ANSWER {
-                let extra = declared.min(limit).saturating_sub(SMALL_ANSWER).min(self.large_answers_total);
+            if large.is_none() && body.len() + chunk.len() > SMALL_ANSWER {
+                let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
+                let extra = most.saturating_sub(SMALL_ANSWER).min(self.config.large_answers_bytes);
                 let extra = u32::try_from(extra).unwrap_or(u32::MAX);
                 large = self.large_answers.acquire_many(extra).await.ok();
             }
-            answer.extend_from_slice(&chunk);
-            // An error answer is only quoted; its end need not be waited for. A character has 4 bytes at most.
-            if status != StatusCode::OK && answer.len() >= 4 * SNIPPET {
+            body.extend_from_slice(&chunk);
+            if !answer.status.is_success() && body.len() >= ERROR_BYTES {
                 break;
             }
         }
-        if status != StatusCode::OK {
-            let text = String::from_utf8_lossy(&answer).chars().take(SNIPPET).collect();
-            return Err(CallError::Status { status, text });
-        }
-        Ok(answer.into())
+        Ok(answer.into_answer(body.freeze()))
     }
+}
+
+fn whole(body: Bytes) -> Body {
+    Either::Left(Full::new(body))
+}
+
+async fn within<T>(
+    until: Instant,
+    after: Duration,
+    exchange: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    tokio::time::timeout_at(until, exchange).await.map_err(|_| CallError::Timeout { after })?
 }
 
 #[cfg(test)]

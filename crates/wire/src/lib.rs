@@ -5,7 +5,8 @@
 //!
 //! - the server half, [`SignedLayer`]: a tower layer that lets only verified requests through, in a fixed order of
 //!   checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
-//! - the client half: a [`Signer`] makes headers, a [`SignedClient`] posts JSON with a deadline and a size limit.
+//! - the client half: a [`Signer`] makes headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many, with a
+//!   deadline and a size limit, and says what became of it ([`ReturnCode`]).
 //!
 //! Time comes from a [`Clock`], so that tests need not sleep.
 
@@ -24,7 +25,9 @@ mod server;
 
 pub use babelbit::BabelbitScheme;
 pub use btauth::BtauthScheme;
-pub use client::{CallError, ClientConfig, SignedClient, Signer, SigningError};
+pub use client::{
+    Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, SignedClient, Signer, SigningError,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};
 pub use dendrite::{

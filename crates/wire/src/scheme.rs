@@ -65,6 +65,11 @@ pub trait Scheme: Send + Sync + 'static {
         response.headers_mut().extend(echo);
     }
 
+    /// Whether the signature of an outgoing request covers its body, which then must be there before it is sent.
+    fn signs_body(&self) -> bool {
+        true
+    }
+
     /// The headers that sign an outgoing request.
     ///
     /// # Errors

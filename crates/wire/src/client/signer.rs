@@ -64,6 +64,11 @@ impl Signer {
         self.identity.keypair.hotkey()
     }
 
+    /// Whether the signature covers the request's body, which then must be there as a whole.
+    pub fn signs_body(&self) -> bool {
+        self.scheme.signs_body()
+    }
+
     /// The headers for one request.
     ///
     /// # Errors

@@ -1,3 +1,5 @@
+mod calls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -1,0 +1,185 @@
+//! A signed echo of 1 KB over loopback, client and server in this process on two cores: how many a second through 64
+//! connections, and how long each takes at half that rate. `--json` prints one JSON document.
+#![allow(clippy::print_stdout, reason = "the measures are the output")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
+use serde_json::{Value, json};
+use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_wallet::Keypair;
+use taonet_wire::{
+    BtauthScheme, Call, ClientConfig, DendriteScheme, Limits, Peer, Policy, Retry, Scheme, SignedClient, SignedLayer,
+    Signer, Synapse, SynapseClass,
+};
+use tokio::net::TcpListener;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::mpsc;
+
+const CONNECTIONS: usize = 64;
+const BODY_BYTES: usize = 1024;
+const SECONDS: f64 = 5.0;
+const NAME: &str = "EchoSynapse";
+
+fn main() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut results = Vec::new();
+    for scheme in ["btauth", "dendrite"] {
+        results.push(measure(&runtime, scheme).with_context(|| scheme.to_owned())?);
+    }
+    if std::env::args().any(|argument| argument == "--json") {
+        println!("{}", json!(results));
+        return Ok(());
+    }
+    println!("{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at half the rate");
+    for result in results {
+        let text = |name: &str| result[name].as_f64().unwrap_or_default();
+        println!(
+            "{:28} {:10.0} {:12.1} {:10.0} {:6.2} {:7.2}",
+            result["scheme"].as_str().unwrap_or_default(),
+            text("per_second"),
+            text("cpu_microseconds"),
+            text("open_per_second"),
+            text("p50_ms"),
+            text("p99_ms"),
+        );
+    }
+    println!("goal for btauth: at least 12000 requests/s; p99 under 2 ms at half of them");
+    Ok(())
+}
+
+/// A neuron that echoes, and who calls it.
+struct Bench {
+    clients: Vec<SignedClient>,
+    peer: Peer,
+    call: Arc<Call>,
+}
+
+fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
+    let shutdown = Shutdown::new();
+    let bench = Arc::new(runtime.block_on(start(scheme, &shutdown))?);
+    runtime.block_on(closed_loop(&bench, 0.5))?;
+    let began = cpu_seconds();
+    let per_second = runtime.block_on(closed_loop(&bench, SECONDS))?;
+    let cpu = (cpu_seconds() - began) * 1e6 / (per_second * SECONDS);
+    let open_per_second = per_second / 2.0;
+    let mut latencies = open_loop(runtime.handle(), &bench, open_per_second)?;
+    shutdown.request();
+    latencies.sort_unstable();
+    let quantile = |share: f64| {
+        let index = (latencies.len() as f64 * share) as usize;
+        latencies.get(index.min(latencies.len() - 1)).map_or(0.0, Duration::as_secs_f64) * 1e3
+    };
+    Ok(json!({
+        "scheme": scheme,
+        "per_second": per_second,
+        "cpu_microseconds": cpu,
+        "open_per_second": open_per_second,
+        "p50_ms": quantile(0.5),
+        "p99_ms": quantile(0.99),
+    }))
+}
+
+async fn start(scheme: &str, shutdown: &Shutdown) -> Result<Bench> {
+    let bob = Keypair::from_uri("//Bob")?.hotkey();
+    // More than can arrive within the window.
+    let limits = Limits { requests_per_sender: 1 << 21, requests_in_total: 1 << 22, ..Limits::default() };
+    let text = "x".repeat(BODY_BYTES - 30);
+    let (router, path, clients) = if scheme == "btauth" {
+        let router = Router::new().route("/echo", post(|body: Bytes| async { body }));
+        let layer = SignedLayer::new(bob, BtauthScheme::new(), limits, Policy::open());
+        (router.route_layer(layer), "echo", vec![client(BtauthScheme::new())?; CONNECTIONS])
+    } else {
+        let dendrite = || DendriteScheme::new().class(SynapseClass::new(NAME).hash(["prompt"]));
+        let echo = |mut synapse: Synapse| async {
+            let answer = synapse.get("prompt").cloned();
+            synapse.set("answer", answer.unwrap_or_default());
+            synapse
+        };
+        let router = Router::new().route(&format!("/{NAME}"), post(echo));
+        let layer = SignedLayer::new(bob, dendrite(), limits, Policy::open());
+        // Nonces of one process must arrive in their order: each connection is a process of its own.
+        let clients = (0..CONNECTIONS).map(|_| client(dendrite())).collect::<Result<_>>()?;
+        (router.route_layer(layer), NAME, clients)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let stop = shutdown.clone();
+    shutdown.spawn("server", async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    let body = json!({ "name": NAME, "prompt": text }).to_string();
+    let call = Call { name: NAME.to_owned(), retry: Retry::Never, ..Call::new(http::Method::POST, path, body) };
+    Ok(Bench { clients, peer: Peer::new(bob, "127.0.0.1", port)?, call: Arc::new(call) })
+}
+
+fn client(scheme: impl Scheme) -> Result<SignedClient> {
+    let config = ClientConfig { idle_per_host: CONNECTIONS, ..ClientConfig::default() };
+    Ok(SignedClient::new(Signer::new(Keypair::from_uri("//Alice")?, "127.0.0.1", scheme), config)?)
+}
+
+impl Bench {
+    async fn one(&self, client: &SignedClient) -> Result<()> {
+        let answer = client.call(&self.peer, &self.call).await?;
+        ensure!(answer.status == http::StatusCode::OK, "{}: {:?}", answer.status, answer.body);
+        ensure!(answer.body.len() >= self.call.body.len(), "the answer is cut off");
+        Ok(())
+    }
+}
+
+/// Requests a second, as fast as they go.
+async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
+    let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let began = Instant::now();
+    let callers = bench.clients.iter().map(|client| {
+        let (bench, client, end, done) = (bench.clone(), client.clone(), end.clone(), done.clone());
+        tokio::spawn(async move {
+            while !end.load(Ordering::Relaxed) {
+                bench.one(&client).await?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+    end.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await??;
+    }
+    Ok(f64::from(done.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64())
+}
+
+/// Sends at fixed times, whether or not answers are there; how long each took from its time on.
+fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Vec<Duration>> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let requests = (per_second * SECONDS) as u32;
+    for index in 0..requests {
+        let due = began + Duration::from_secs_f64(f64::from(index) / per_second);
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let (bench, sender) = (bench.clone(), sender.clone());
+        runtime.spawn(async move {
+            let client = &bench.clients[index as usize % CONNECTIONS];
+            let result = bench.one(client).await;
+            let _ = sender.send(result.map(|()| due.elapsed()));
+        });
+    }
+    drop(sender);
+    let mut latencies = Vec::with_capacity(requests as usize);
+    while let Some(latency) = receiver.blocking_recv() {
+        latencies.push(latency?);
+    }
+    Ok(latencies)
+}
+
+/// Time that this process has had on all cores; only Linux tells.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    // User and system time, in hundredths.
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}

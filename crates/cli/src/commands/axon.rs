@@ -1,0 +1,61 @@
+//! `tao axon`: an echo neuron, and a client of any neuron, for finding faults from a shell.
+
+mod call;
+mod echo;
+mod peer;
+mod ping;
+mod serve;
+
+use clap::{Subcommand, ValueEnum};
+use serde_json::json;
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, BtauthScheme, DendriteScheme, Signer, SynapseClass};
+
+use crate::context::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve an echo neuron
+    Serve(serve::ServeArgs),
+    /// Call a neuron and print its answer
+    Call(call::CallArgs),
+    /// Measure how fast a neuron answers
+    Ping(ping::PingArgs),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(args, context),
+        Command::Call(args) => call::run(args, context),
+        Command::Ping(args) => ping::run(args, context),
+    }
+}
+
+/// How requests are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemeName {
+    /// `btauth/1`, as the SDK 11
+    Btauth,
+    /// Synapses, as the SDK 10
+    Dendrite,
+    /// As Babelbit's validators call miners: the body is not signed
+    Babelbit,
+}
+
+impl SchemeName {
+    fn signer(self, keypair: Keypair, synapse: Option<SynapseClass>) -> Signer {
+        // What an address behind a router would be is not asked: no scheme signs it.
+        let ip = "0.0.0.0";
+        match self {
+            Self::Btauth => Signer::new(keypair, ip, BtauthScheme::new()),
+            Self::Babelbit => Signer::new(keypair, ip, BabelbitScheme::axon()),
+            Self::Dendrite => Signer::new(keypair, ip, synapse.into_iter().fold(synapses(), DendriteScheme::class)),
+        }
+    }
+}
+
+/// The classes of the echo neuron.
+fn synapses() -> DendriteScheme {
+    let prompt = |name| SynapseClass::new(name).hash(["prompt"]).required("prompt", json!(""));
+    DendriteScheme::new().class(prompt(echo::ECHO)).class(prompt(echo::STREAM))
+}

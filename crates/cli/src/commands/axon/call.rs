@@ -1,0 +1,204 @@
+//! `tao axon call`.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use clap::Args;
+use futures::StreamExt as _;
+use serde_json::{Map, Value, json};
+use taonet_wire::{Answer, AxonStatus, Call, CallError, Peer, ReturnCode, SignedClient, SynapseClass};
+
+use super::peer::{PeerArgs, failure, reason};
+use super::{SchemeName, echo};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// Call a neuron and print its answer.
+///
+/// The exit code is 0 for an answer of success, 3 when there is none, 4 when the neuron refuses the signature or the
+/// caller, and 1 for every other status.
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    #[command(flatten)]
+    peer: PeerArgs,
+    /// Path with its query [default: /echo; with --scheme dendrite, the synapse's name]
+    #[arg(long, conflicts_with = "synapse")]
+    path: Option<String>,
+    /// Method of the request [default: POST]
+    #[arg(long, conflicts_with = "synapse")]
+    method: Option<Method>,
+    /// With --scheme dendrite: the synapse's class [default: EchoSynapse]
+    #[arg(long, value_name = "CLASS")]
+    synapse: Option<String>,
+    /// Field of the synapse that its class signs (required_hash_fields), in their order
+    #[arg(long, value_name = "FIELD", requires = "synapse")]
+    hash_field: Vec<String>,
+    /// Field of the synapse that has no default in its class
+    #[arg(long, value_name = "FIELD", requires = "synapse")]
+    required_field: Vec<String>,
+    /// JSON to send, @FILE, or - for standard input
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    data: String,
+    /// Print the answer as it arrives
+    #[arg(long, conflicts_with = "json")]
+    stream: bool,
+}
+
+pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
+    let dendrite = args.peer.scheme == SchemeName::Dendrite;
+    if !dendrite && args.synapse.is_some() {
+        return Err(Classified::error(Failure::Usage, "--synapse goes with --scheme dendrite"));
+    }
+    if dendrite && (args.path.is_some() || args.method.is_some()) {
+        return Err(Classified::error(Failure::Usage, "synapses are posted to their own path: use --synapse"));
+    }
+    let data = read_data(&args.data)?;
+    let peer = args.peer.peer()?;
+    let client = args.peer.client(args.class(&data))?;
+    let call = if dendrite { args.synapse(data, &peer, &client)? } else { args.request(&data) };
+    context.block_on(async {
+        if args.stream {
+            stream(&client, &peer, &call).await
+        } else {
+            whole(&client, &peer, &call, dendrite, context).await
+        }
+    })
+}
+
+impl CallArgs {
+    /// The synapse's class, when it is none of the echo neuron's.
+    fn class(&self, data: &Value) -> Option<SynapseClass> {
+        let name = self.synapse.as_deref()?;
+        if [echo::ECHO, echo::STREAM, "Synapse"].contains(&name) {
+            return None;
+        }
+        let class = SynapseClass::new(name).hash(&self.hash_field);
+        let empty = |field: &String| match data.get(field) {
+            Some(Value::String(_)) => json!(""),
+            Some(Value::Number(_)) => json!(0),
+            Some(Value::Bool(_)) => json!(false),
+            Some(Value::Array(_)) => json!([]),
+            Some(Value::Object(_)) => json!({}),
+            Some(Value::Null) | None => Value::Null,
+        };
+        Some(self.required_field.iter().fold(class, |class, field| class.required(field, empty(field))))
+    }
+
+    fn request(&self, data: &Value) -> Call {
+        let path = self.path.as_deref().unwrap_or("/echo");
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Call {
+            name: "Echo".to_owned(),
+            headers,
+            deadline: self.peer.timeout,
+            ..Call::new(self.method.clone().unwrap_or(Method::POST), path, data.to_string())
+        }
+    }
+
+    /// The synapse as the SDK's dendrite sends it: its own fields after those of the protocol.
+    fn synapse(&self, data: Value, peer: &Peer, client: &SignedClient) -> anyhow::Result<Call> {
+        let Value::Object(fields) = data else { bail!("--data holds no JSON object, and a synapse is one") };
+        let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
+        let mut body = Map::new();
+        body.insert("name".to_owned(), json!(class));
+        body.insert("timeout".to_owned(), json!(self.peer.timeout.as_secs_f64()));
+        body.insert("dendrite".to_owned(), json!({ "hotkey": client.signer().hotkey() }));
+        body.insert("axon".to_owned(), json!({ "hotkey": peer.hotkey(), "ip": peer.host(), "port": peer.port() }));
+        body.extend(fields);
+        Ok(Call {
+            name: class.to_owned(),
+            deadline: self.peer.timeout,
+            ..Call::new(Method::POST, class, Value::Object(body).to_string())
+        })
+    }
+}
+
+fn read_data(text: &str) -> anyhow::Result<Value> {
+    let text = if text == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else if let Some(file) = text.strip_prefix('@') {
+        std::fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read {file}"))?
+    } else {
+        text.to_owned()
+    };
+    serde_json::from_str(&text)
+        .map_err(|error| Classified::error(Failure::Usage, format!("--data is not JSON: {error}")))
+}
+
+async fn whole(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool, context: &Context) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let result = client.call(peer, call).await;
+    let took = began.elapsed();
+    let (code, status, message) = judge(&result, dendrite);
+    if context.json {
+        let answer = result.as_ref().ok();
+        context.print_json(&json!({
+            "code": code.code(),
+            "outcome": code.to_string(),
+            "status": status.as_u16(),
+            "message": message,
+            "seconds": took.as_secs_f64(),
+            "body": answer.map(|answer| readable(&answer.body)),
+        }))?;
+    } else if let (true, Ok(answer)) = (code.is_success(), &result) {
+        context.print(&String::from_utf8_lossy(&answer.body))?;
+    }
+    if code.is_success() { Ok(()) } else { Err(failure(code, &message)) }
+}
+
+/// What became of a call: a dendrite takes the axon's own word for it.
+fn judge(result: &Result<Answer, CallError>, dendrite: bool) -> (ReturnCode, StatusCode, String) {
+    match result {
+        Err(error) => (ReturnCode::of_error(error), error.status(), reason(error)),
+        Ok(answer) => {
+            let axon = AxonStatus::of(&answer.headers).filter(|_| dendrite);
+            match axon {
+                Some(axon) => (ReturnCode::of_status(axon.code), axon.code, axon.message),
+                None => (ReturnCode::of_status(answer.status), answer.status, said(answer)),
+            }
+        }
+    }
+}
+
+/// The answer's own words for an error; of success nothing.
+fn said(answer: &Answer) -> String {
+    if answer.status.is_success() {
+        return String::new();
+    }
+    format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body).trim_end())
+}
+
+/// JSON as it is, anything else as text.
+fn readable(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
+}
+
+async fn stream(client: &SignedClient, peer: &Peer, call: &Call) -> anyhow::Result<()> {
+    let failed = |error: &CallError| failure(ReturnCode::of_error(error), &reason(error));
+    let mut answer = client.stream(peer, call).await.map_err(|error| failed(&error))?;
+    let status = answer.status;
+    if !status.is_success() {
+        let mut text = Vec::new();
+        while let (Some(Ok(chunk)), true) = (answer.next().await, text.len() < 1024) {
+            text.extend_from_slice(&chunk);
+        }
+        let text = format!("{status}: {}", String::from_utf8_lossy(&text).trim_end());
+        return Err(failure(ReturnCode::of_status(status), &text));
+    }
+    let mut out = std::io::stdout().lock();
+    while let Some(chunk) = answer.next().await {
+        let written = out.write_all(&chunk.map_err(|error| failed(&error))?).and_then(|()| out.flush());
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            other => other.context("cannot write to standard output")?,
+        }
+    }
+    out.write_all(b"\n").context("cannot write to standard output")
+}

@@ -1,0 +1,110 @@
+//! The echo neuron: what it answers, and what it measures.
+
+use std::convert::Infallible;
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use serde::Deserialize;
+use serde_json::json;
+use taonet_primitives::Hotkey;
+use taonet_wire::{
+    BabelbitScheme, BtauthScheme, Caller, Limits, Policy, SignedLayer, Synapse, SynapseError, event_stream,
+};
+
+use super::{SchemeName, synapses};
+
+/// The synapse that comes back with its `prompt` as `answer`.
+pub(super) const ECHO: &str = "EchoSynapse";
+/// The synapse whose `prompt` comes back word by word.
+pub(super) const STREAM: &str = "StreamSynapse";
+
+const REQUESTS: &str = "taonet_axon_requests_total";
+const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
+
+/// Says what the metrics mean; call it once the recorder is installed.
+pub(super) fn describe_metrics() {
+    describe_counter!(REQUESTS, "Requests by HTTP status");
+    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from a request's arrival to its answer's head");
+}
+
+/// The routes, all behind the signature but `/healthz`.
+pub(super) fn router(me: Hotkey, scheme: SchemeName, policy: Policy) -> Router {
+    let (routes, layer) = match scheme {
+        SchemeName::Btauth => {
+            (paths(me), SignedLayer::new(me, BtauthScheme::new(), Limits::default(), policy))
+        }
+        SchemeName::Babelbit => {
+            (paths(me), SignedLayer::new(me, BabelbitScheme::axon(), Limits::default(), policy))
+        }
+        SchemeName::Dendrite => (classes(), SignedLayer::new(me, synapses(), Limits::default(), policy)),
+    };
+    let health = get(|| async { Json(json!({ "ok": true })) });
+    routes.layer(layer).layer(from_fn(measure)).route("/healthz", health)
+}
+
+async fn measure(request: Request, next: Next) -> Response {
+    let arrived = Instant::now();
+    let response = next.run(request).await;
+    counter!(REQUESTS, "status" => response.status().as_str().to_owned()).increment(1);
+    histogram!(ANSWER_SECONDS).record(arrived.elapsed());
+    response
+}
+
+/// The routes for schemes that leave paths open.
+fn paths(me: Hotkey) -> Router {
+    let ping = move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
+    let unknown = || async {
+        (StatusCode::NOT_FOUND, Json(json!({ "error": "this neuron knows /ping, /echo and /stream" })))
+    };
+    Router::new()
+        .route("/ping", any(ping))
+        .route("/echo", post(echo))
+        .route("/stream", post(|body: Bytes| async move { words(&body) }))
+        .fallback(unknown)
+}
+
+/// The body as it came.
+async fn echo(headers: HeaderMap, body: Bytes) -> Response {
+    let kind = headers.get(CONTENT_TYPE).cloned();
+    let kind = kind.unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"));
+    ([(CONTENT_TYPE, kind)], body).into_response()
+}
+
+/// The same bytes, word by word.
+fn words(text: &[u8]) -> Response {
+    let chunks: Vec<_> = text.split_inclusive(|byte| byte.is_ascii_whitespace()).map(Bytes::copy_from_slice).collect();
+    event_stream(Body::from_stream(futures::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>))))
+}
+
+#[derive(Deserialize)]
+struct Prompt {
+    prompt: String,
+}
+
+/// The synapses.
+fn classes() -> Router {
+    let ping = |synapse: Synapse| async { synapse };
+    let echo = |mut synapse: Synapse| async {
+        let Prompt { prompt } = synapse.parse()?;
+        synapse.set("answer", prompt);
+        Ok::<_, SynapseError>(synapse)
+    };
+    let stream = |synapse: Synapse| async move {
+        let Prompt { prompt } = synapse.parse()?;
+        Ok::<_, SynapseError>(words(prompt.as_bytes()))
+    };
+    Router::new()
+        .route("/Synapse", get(ping).post(ping))
+        .route(&format!("/{ECHO}"), get(echo).post(echo))
+        .route(&format!("/{STREAM}"), get(stream).post(stream))
+        // The scheme refuses other names; a router without a fallback of its own would keep them from it.
+        .fallback(|| async { StatusCode::NOT_FOUND })
+}

@@ -1,0 +1,115 @@
+//! Whom to call, and how.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use taonet_primitives::Hotkey;
+use taonet_wire::{CallError, ClientConfig, Peer, ReturnCode, SignedClient, SynapseClass};
+
+use super::SchemeName;
+use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Whom to call, and how
+#[derive(Debug, Args)]
+pub(super) struct PeerArgs {
+    /// Address of the neuron: HOST:PORT
+    #[arg(value_name = "PEER")]
+    address: Address,
+    /// Hotkey of the neuron: requests are signed for it alone
+    #[arg(long, value_name = "HOTKEY")]
+    hotkey: Hotkey,
+    /// How requests are signed
+    #[arg(long, value_enum, default_value = "btauth")]
+    pub(super) scheme: SchemeName,
+    /// Seconds until a call is given up
+    #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
+    pub(super) timeout: Duration,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+impl PeerArgs {
+    pub(super) fn peer(&self) -> anyhow::Result<Peer> {
+        let Address { host, port } = &self.address;
+        Peer::new(self.hotkey, host, *port).map_err(|error| Classified::error(Failure::Usage, error.to_string()))
+    }
+
+    /// A client that knows the echo neuron's synapses and `synapse`.
+    pub(super) fn client(&self, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
+        let keypair = self.key.load(&settings::load()?.network)?;
+        Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
+    }
+}
+
+/// Why there is no good answer, with the exit code that says it.
+pub(super) fn failure(code: ReturnCode, reason: &str) -> anyhow::Error {
+    let text = format!("{code} ({}): {reason}", code.code());
+    match code {
+        ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
+            Classified::error(Failure::Network, text)
+        }
+        ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Classified::error(Failure::Authentication, text),
+        _ => anyhow::anyhow!(text),
+    }
+}
+
+/// An error of a call with its causes, in one line.
+pub(super) fn reason(error: &CallError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[derive(Debug, Clone)]
+struct Address {
+    host: String,
+    port: u16,
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let parts = bare.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = parts.ok_or_else(|| "expected HOST:PORT, e.g. 127.0.0.1:8091".to_owned())?;
+        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        Ok(Self { host: bracketed.unwrap_or(host).to_owned(), port })
+    }
+}
+
+/// A positive number of seconds.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| "not a positive number of seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, host, port) in [
+            ("127.0.0.1:8091", "127.0.0.1", 8091),
+            ("http://miner.example:80/", "miner.example", 80),
+            ("[::1]:9", "::1", 9),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert_eq!((address.host.as_str(), address.port), (host, port));
+        }
+        for text in ["", "127.0.0.1", "miner:", "miner:65536", "miner:x"] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `tao axon ping`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use axum::http::Method;
+use clap::Args;
+use serde_json::json;
+use taonet_wire::{Call, Retry, ReturnCode};
+
+use super::SchemeName;
+use super::peer::{PeerArgs, failure, reason, seconds};
+use crate::context::Context;
+use crate::table::{decimals, table};
+
+/// Measure how fast a neuron answers.
+///
+/// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The exit code is 0 when
+/// all were answered with success.
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    #[command(flatten)]
+    peer: PeerArgs,
+    /// How many calls
+    #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// Seconds between two calls
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    interval: Option<Duration>,
+}
+
+pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
+    let client = args.peer.client(None)?;
+    let peer = args.peer.peer()?;
+    let (method, path, body) = match args.peer.scheme {
+        SchemeName::Dendrite => (Method::POST, "Synapse", r#"{"name":"Synapse"}"#),
+        SchemeName::Btauth | SchemeName::Babelbit => (Method::GET, "ping", ""),
+    };
+    let call = Call {
+        name: "Synapse".to_owned(),
+        deadline: args.peer.timeout,
+        // An attempt that failed is a finding, not a reason to try again.
+        retry: Retry::Never,
+        ..Call::new(method, path, body)
+    };
+    let mut outcomes = BTreeMap::<String, u32>::new();
+    let mut latencies = Vec::new();
+    let mut last_failure = None;
+    context.block_on(async {
+        for index in 0..args.count {
+            if let (Some(interval), true) = (args.interval, index > 0) {
+                tokio::time::sleep(interval).await;
+            }
+            let began = Instant::now();
+            let result = client.call(&peer, &call).await;
+            let (code, took) = (ReturnCode::of(&result), began.elapsed());
+            *outcomes.entry(code.to_string()).or_default() += 1;
+            if code.is_success() {
+                latencies.push(took.as_secs_f64() * 1_000.0);
+            } else {
+                let status = |answer: taonet_wire::Answer| answer.status.to_string();
+                last_failure = Some((code, result.map_or_else(|error| reason(&error), status)));
+            }
+        }
+        Ok(())
+    })?;
+    latencies.sort_unstable_by(f64::total_cmp);
+    let (min, median, p99) = (quantile(&latencies, 0.0), quantile(&latencies, 0.5), quantile(&latencies, 0.99));
+    if context.json {
+        context.print_json(&json!({
+            "sent": args.count,
+            "answered": latencies.len(),
+            "outcomes": outcomes,
+            "milliseconds": { "min": min, "median": median, "p99": p99 },
+        }))?;
+    } else {
+        let mut rows = table(&["sent", "answered", "min ms", "median ms", "p99 ms", "outcomes"], &[0, 1, 2, 3, 4]);
+        let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
+        rows.add_row([
+            args.count.to_string(),
+            latencies.len().to_string(),
+            decimals(min, 2),
+            decimals(median, 2),
+            decimals(p99, 2),
+            outcomes.join(", "),
+        ]);
+        context.print(rows.to_string().trim_end())?;
+    }
+    match last_failure {
+        None => Ok(()),
+        Some((code, reason)) => {
+            Err(failure(code, &reason)).with_context(|| format!("{} of {} calls failed", args.count as usize - latencies.len(), args.count))
+        }
+    }
+}
+
+/// The smallest value that at least this share of all is not above.
+fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        for (share, value) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
+            assert_eq!(quantile(&hundred, share), Some(value));
+        }
+        assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+}

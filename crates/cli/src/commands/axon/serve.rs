@@ -1,0 +1,133 @@
+//! `tao axon serve`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_primitives::Hotkey;
+use taonet_reach::{ChainIp, PortMapping, SOURCES, external_ip};
+use taonet_wire::Policy;
+
+use super::SchemeName;
+use super::echo::{describe_metrics, router};
+use super::peer::seconds;
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs};
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Serve an echo neuron.
+///
+/// It answers /ping, /echo (the body comes back) and /stream (the body comes back word by word); with --scheme dendrite
+/// the synapses Synapse, EchoSynapse (`prompt` comes back as `answer`) and StreamSynapse (`prompt` comes back word by
+/// word). /healthz is open to all.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    key: KeyArgs,
+    /// How requests must be signed
+    #[arg(long, value_enum, default_value = "btauth")]
+    scheme: SchemeName,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8091")]
+    listen: SocketAddr,
+    /// Hotkeys that may call; left out, everyone with a valid signature
+    #[arg(long, value_name = "HOTKEY")]
+    allow: Vec<Hotkey>,
+    #[command(flatten)]
+    reach: ReachArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+}
+
+/// How others reach the neuron
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reaching it from elsewhere")]
+struct ReachArgs {
+    /// Address under which others reach this machine; `auto` asks services on the internet
+    #[arg(long, value_name = "ADDRESS")]
+    external_ip: Option<ExternalIp>,
+    /// Port under which others reach it [default: the port of --listen]
+    #[arg(long, value_name = "PORT")]
+    external_port: Option<u16>,
+    /// Services that `--external-ip auto` asks, in this order [default: five public ones]
+    #[arg(long, value_name = "URL")]
+    ip_source: Vec<String>,
+    /// Seconds that each of the services may take
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    ip_timeout: Duration,
+    /// Open the external port on the router by UPnP, and close it at the end
+    #[arg(long)]
+    upnp: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ExternalIp {
+    Auto,
+    Given(IpAddr),
+}
+
+impl std::str::FromStr for ExternalIp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Given).map_err(|_| "neither an IP address nor `auto`".to_owned())
+    }
+}
+
+pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
+    let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        describe_metrics();
+        context.say(&format!("hotkey {hotkey}"));
+        let mapping = args.reach.open(daemon.address().port(), context).await?;
+        let served = daemon.serve("axon", router(hotkey, args.scheme, policy), context);
+        match mapping {
+            None => served.await,
+            Some(mapping) => keep(mapping, served).await,
+        }
+    })
+}
+
+impl ReachArgs {
+    /// Finds the external address and maps the port, as far as asked for, and says so.
+    async fn open(&self, port: u16, context: &Context) -> anyhow::Result<Option<PortMapping>> {
+        let external_port = self.external_port.unwrap_or(port);
+        let mapping = if self.upnp { Some(PortMapping::open(port, external_port).await?) } else { None };
+        let ip = match self.external_ip {
+            Some(ExternalIp::Given(ip)) => Some(ip),
+            Some(ExternalIp::Auto) if self.ip_source.is_empty() => Some(external_ip(&SOURCES, self.ip_timeout).await?),
+            Some(ExternalIp::Auto) => Some(external_ip(&self.ip_source, self.ip_timeout).await?),
+            None => mapping.as_ref().map(|mapping| mapping.external().ip()),
+        };
+        if let Some(ip) = ip {
+            let ChainIp { ip: number, ip_type } = ip.into();
+            let endpoint = SocketAddr::new(ip, external_port);
+            context.say(&format!("reachable at {endpoint} (on the chain: ip {number}, ip_type {ip_type})"));
+        }
+        Ok(mapping)
+    }
+}
+
+/// Renews the mapping while the service runs, and takes it back after it.
+async fn keep(mapping: PortMapping, served: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let mut served = std::pin::pin!(served);
+    let result = loop {
+        tokio::select! {
+            result = &mut served => break result,
+            () = tokio::time::sleep(PortMapping::RENEW_AFTER) => {
+                if let Err(error) = mapping.renew().await {
+                    tracing::warn!(%error, "the port mapping was not renewed");
+                }
+            }
+        }
+    };
+    mapping.close().await.context("the port stays open on the router, for an hour at most")?;
+    result
+}

@@ -1,0 +1,13 @@
+//! How others reach this machine.
+//!
+//! - [`external_ip`] asks services on the internet which address they see;
+//! - [`ChainIp`] is an address in the form in which the chain keeps it;
+//! - [`PortMapping`] opens a port on the home router (UPnP) and closes it again.
+
+mod chain_ip;
+mod external;
+mod upnp;
+
+pub use chain_ip::{ChainIp, ChainIpError};
+pub use external::{ExternalIpError, SOURCES, SourceError, external_ip, is_public};
+pub use upnp::{PortMapping, UpnpError};

@@ -1,0 +1,37 @@
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+
+use super::{Answer, Call, CallError, ReturnCode, SignedClient};
+use crate::Peer;
+
+/// What came of one of many calls.
+#[derive(Debug)]
+pub struct Reply {
+    /// Who was called.
+    pub peer: Peer,
+    /// What became of it.
+    pub code: ReturnCode,
+    /// The answer, or why there is none.
+    pub result: Result<Answer, CallError>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl SignedClient {
+    /// Calls many peers, `at_once` of them at a time, and gives one reply for each, in the order of the calls.
+    ///
+    /// One slow or broken peer delays no other: every call has its own deadline, counted from its own start. Dropping
+    /// the future ends all calls.
+    pub async fn call_all(&self, calls: impl IntoIterator<Item = (Peer, Call)>, at_once: NonZeroUsize) -> Vec<Reply> {
+        let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
+            let began = Instant::now();
+            let result = self.call(&peer, &call).await;
+            (index, Reply { code: ReturnCode::of(&result), peer, result, took: began.elapsed() })
+        });
+        let mut replies: Vec<_> = futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;
+        replies.sort_unstable_by_key(|(index, _)| *index);
+        replies.into_iter().map(|(_, reply)| reply).collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Calls: retries, streams both ways, many peers at once.
+
+use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::extract::State;
+use axum::routing::any;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::Notify;
+
+use super::*;
+use crate::BtauthScheme;
+
+fn btauth(config: ClientConfig) -> SignedClient {
+    SignedClient::new(Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new()), config).unwrap()
+}
+
+fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
+    Call::new(Method::POST, path, body)
+}
+
+/// The nonces of all requests that arrived.
+type Seen = Arc<Mutex<Vec<String>>>;
+
+/// Answers with these statuses, one after the other, the last of them for ever.
+async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
+    let seen = Seen::default();
+    let handler = move |State(seen): State<Seen>, headers: HeaderMap| async move {
+        let mut seen = seen.lock().unwrap();
+        seen.push(headers["x-bittensor-nonce"].to_str().unwrap().to_owned());
+        let status = statuses[(seen.len() - 1).min(statuses.len() - 1)];
+        (StatusCode::from_u16(status).unwrap(), "x".repeat(2 * ERROR_BYTES))
+    };
+    let router = Router::new().route("/", any(handler)).with_state(seen.clone());
+    (peer(serve(router).await), seen)
+}
+
+#[tokio::test]
+async fn only_what_may_be_repeated_is_repeated_and_signed_anew() {
+    let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
+    for (statuses, retry, status, requests) in [
+        (&[503, 200][..], Retry::Idempotent, 200, 2),
+        (&[502, 504, 503, 200], Retry::Idempotent, 503, 3),
+        (&[503, 200], Retry::Unsent, 503, 1),
+        (&[503, 200], Retry::Never, 503, 1),
+        (&[500, 200], Retry::Idempotent, 500, 1),
+        (&[401, 200], Retry::Idempotent, 401, 1),
+        (&[201], Retry::Idempotent, 201, 1),
+    ] {
+        let (peer, seen) = answers(statuses).await;
+        let answer = client.call(&peer, &Call { retry, ..post_to("/", "") }).await.unwrap();
+        assert_eq!(answer.status.as_u16(), status, "{statuses:?} {retry:?}");
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), requests, "{statuses:?} {retry:?}");
+        assert!(seen.is_sorted_by(|one, next| one < next), "each attempt has its own nonce: {seen:?}");
+        // An error is cut off, an answer is not.
+        assert!(answer.body.len() >= ERROR_BYTES && (status < 300) == (answer.body.len() == 2 * ERROR_BYTES));
+    }
+}
+
+/// Takes connections, reads what comes and hangs up; counts them.
+async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counter = connections.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 1024]).await;
+        }
+    });
+    (peer(address), connections)
+}
+
+#[tokio::test]
+async fn a_request_that_may_have_been_executed_is_not_repeated() {
+    let client = btauth(ClientConfig { pause: Duration::from_millis(1), ..ClientConfig::default() });
+    for (retry, expected) in [(Retry::Never, 1), (Retry::Unsent, 1), (Retry::Idempotent, 3)] {
+        let (peer, connections) = hangs_up().await;
+        let error = client.call(&peer, &Call { retry, ..post_to("/", "x") }).await.unwrap_err();
+        assert!(matches!(error, CallError::Broken(_)), "{error}");
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{retry:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_comes_back_in_time_is_reached() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let client = btauth(ClientConfig { attempts: 1_000, pause: Duration::from_millis(1), ..ClientConfig::default() });
+    let call = post_to("/", "");
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        axum::serve(listener, Router::new().route("/", any(|| async {}))).await
+    };
+    let peer = peer(address);
+    tokio::select! {
+        answer = client.call(&peer, &call) => assert_eq!(answer.unwrap().status, StatusCode::OK),
+        _ = late => {}
+    }
+    // Without time for another attempt the failure of the last one is told, not the deadline's.
+    let brief = Call { deadline: Duration::from_millis(2), ..call };
+    drop(btauth(ClientConfig::default()));
+    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let error = btauth(ClientConfig::default()).call(&nobody, &Call { deadline: Duration::from_secs(1), ..brief }).await;
+    assert!(error.unwrap_err().is_connect());
+}
+
+#[tokio::test]
+async fn addresses_that_are_none_are_refused() {
+    let (peer, seen) = answers(&[200]).await;
+    let error = btauth(ClientConfig::default()).call(&peer, &post_to("/a b", "")).await.unwrap_err();
+    assert!(matches!(error, CallError::Address { .. }), "{error}");
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn answers_arrive_piece_by_piece() {
+    let more = Arc::new(Notify::new());
+    let gate = more.clone();
+    let handler = move || {
+        let gate = gate.clone();
+        async move {
+            let pieces = futures::stream::unfold(0, move |index| {
+                let gate = gate.clone();
+                async move {
+                    if index == 2 {
+                        return None;
+                    }
+                    if index == 1 {
+                        gate.notified().await;
+                    }
+                    Some((Ok::<_, Infallible>(format!("piece {index}")), index + 1))
+                }
+            });
+            Body::from_stream(pieces)
+        }
+    };
+    let peer = peer(serve(Router::new().route("/", any(handler))).await);
+    let mut answer = btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    // The second piece is sent only when the first is here.
+    assert_eq!(answer.next().await.unwrap().unwrap(), "piece 0");
+    more.notify_one();
+    assert_eq!(answer.next().await.unwrap().unwrap(), "piece 1");
+    assert!(answer.next().await.is_none());
+    assert!(answer.next().await.is_none(), "the end stays the end");
+}
+
+#[tokio::test]
+async fn streams_end_at_their_deadline_and_at_their_limit() {
+    let handler = || async {
+        let start = futures::stream::iter([Ok::<_, Infallible>("0123456789")]);
+        Body::from_stream(start.chain(futures::stream::pending()))
+    };
+    let peer = peer(serve(Router::new().route("/", any(handler))).await);
+    let client = btauth(ClientConfig::default());
+    let call = Call { deadline: Duration::from_millis(300), ..post_to("/", "") };
+    let mut answer = client.stream(&peer, &call).await.unwrap();
+    assert_eq!(answer.next().await.unwrap().unwrap(), "0123456789");
+    assert!(answer.next().await.unwrap().unwrap_err().is_timeout());
+    assert!(answer.next().await.is_none());
+
+    let mut answer = client.stream(&peer, &Call { max_answer_bytes: 9, ..call }).await.unwrap();
+    assert!(matches!(answer.next().await, Some(Err(CallError::TooLarge { limit: 9 }))));
+    assert!(answer.next().await.is_none());
+}
+
+#[tokio::test]
+async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
+    let echo = || async |body: Body| body;
+    let layer = || SignedLayer::new(key("//Bob").hotkey(), BabelbitScheme::axon(), Limits::default(), Policy::open());
+    let unsigned = peer(serve(Router::new().route("/", any(echo())).route_layer(layer())).await);
+    let layer = SignedLayer::new(key("//Bob").hotkey(), BtauthScheme::new(), Limits::default(), Policy::open());
+    let signed = peer(serve(Router::new().route("/", any(echo())).route_layer(layer)).await);
+    let body = || futures::stream::iter(["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))));
+    let read = async |answer: Result<AnswerStream, CallError>| {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, StatusCode::OK);
+        answer.try_fold(String::new(), async |text, chunk| Ok(text + std::str::from_utf8(&chunk).unwrap())).await
+    };
+    let call = post_to("/", "");
+    assert_eq!(read(client().upload(&unsigned, &call, body()).await).await.unwrap(), "abc");
+    let config = ClientConfig { max_signed_body_bytes: 3, ..ClientConfig::default() };
+    assert_eq!(read(btauth(config).upload(&signed, &call, body()).await).await.unwrap(), "abc");
+
+    let config = ClientConfig { max_signed_body_bytes: 2, ..config };
+    let error = btauth(config).upload(&signed, &call, body()).await.unwrap_err();
+    assert!(matches!(error, CallError::RequestTooLarge { limit: 2 }), "{error}");
+    let broken = || futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
+    let error = btauth(config).upload(&signed, &call, broken()).await.unwrap_err();
+    assert!(matches!(error, CallError::RequestBody(_)), "{error}");
+    let error = client().upload(&unsigned, &call, broken()).await.unwrap_err();
+    assert!(matches!(error, CallError::Broken(_)), "{error}");
+}
+
+#[tokio::test]
+async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, peak) = (running.clone(), most.clone());
+    let busy = any(move || {
+        let (now, peak) = (now.clone(), peak.clone());
+        async move {
+            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let never = any(std::future::pending::<()>);
+    let router = Router::new().route("/busy", busy).route("/never", never);
+    let works = peer(serve(router).await);
+    let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
+    let mut calls = vec![
+        (works.clone(), Call { deadline: Duration::from_millis(100), ..post_to("/never", "") }),
+        (nobody, post_to("/busy", "")),
+        (works.clone(), post_to("/elsewhere", "")),
+    ];
+    calls.extend((0..9).map(|_| (works.clone(), post_to("/busy", ""))));
+    let replies = btauth(ClientConfig::default()).call_all(calls, NonZeroUsize::new(3).unwrap()).await;
+    let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();
+    assert_eq!(codes[..3], [ReturnCode::Timeout, ReturnCode::Unavailable, ReturnCode::NotImplemented]);
+    assert_eq!(codes[3..], [ReturnCode::Success; 9]);
+    assert!(replies[0].took >= Duration::from_millis(100));
+    assert_eq!(most.load(Ordering::SeqCst), 3, "three at a time");
+}

@@ -1,0 +1,61 @@
+use std::error::Error;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{Either, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::CallError;
+
+pub(super) use hyper::body::Incoming;
+
+/// A request's body: in memory, or read from elsewhere while it is sent.
+pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
+
+/// Connections to all hosts, plain and TLS, pooled for each host. It follows no redirects and knows no proxies.
+#[derive(Debug, Clone)]
+pub(super) struct Transport(Client<HttpsConnector<HttpConnector>, Body>);
+
+impl Transport {
+    pub(super) fn new(idle_per_host: usize) -> Result<Self, CallError> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        let tls = HttpsConnectorBuilder::new().try_with_platform_verifier();
+        let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
+        let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(idle_per_host)
+            .build(connector);
+        Ok(Self(client))
+    }
+
+    /// Sends a request and gives the answer as soon as its head is there.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Incoming>, CallError> {
+        let address = || CallError::Address { url: url.to_owned() };
+        let uri = Uri::try_from(url).map_err(|_| address())?;
+        let peer = uri.authority().ok_or_else(address)?.clone();
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        self.0.request(request).await.map_err(|error| {
+            if error.is_connect() {
+                CallError::Connect { peer: peer.to_string(), source: error.into() }
+            } else {
+                CallError::Broken(error.into())
+            }
+        })
+    }
+}

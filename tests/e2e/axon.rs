@@ -1,0 +1,179 @@
+//! `tao axon` through the binary: an echo neuron, calls, pings, and what each failure says.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, document, stderr, tao};
+
+pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+
+/// `tao axon` on a network of this machine, where development keys count.
+pub(crate) fn axon(arguments: &[&str]) -> Command {
+    let mut tao = tao();
+    tao.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").arg("axon").args(arguments);
+    tao
+}
+
+/// The echo neuron of //Bob.
+pub(crate) fn neuron(scheme: &str, further: &[&str]) -> Daemon {
+    Daemon::start(axon(&["serve", "--key-uri", "//Bob", "--scheme", scheme]).args(further))
+}
+
+/// A call or ping by //Alice to //Bob.
+pub(crate) fn ask(verb: &str, address: &str, scheme: &str, further: &[&str]) -> Output {
+    let arguments = [verb, address, "--hotkey", BOB, "--key-uri", "//Alice", "--scheme", scheme];
+    axon(&arguments).args(further).output().unwrap()
+}
+
+/// HOST:PORT of a daemon.
+pub(crate) fn address(daemon: &Daemon) -> String {
+    daemon.url().strip_prefix("http://").unwrap().to_owned()
+}
+
+/// The document of a call that failed, and its exit code.
+fn failure(output: &Output) -> (i32, Value) {
+    assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
+    (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
+}
+
+/// The body of GET `path`.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn every_scheme_goes_there_and_back() {
+    for scheme in ["btauth", "babelbit", "dendrite"] {
+        let daemon = neuron(scheme, &["--allow", ALICE]);
+        let address = address(&daemon);
+        let data = r#"{"prompt": "hello there τ", "deep": [1, 1e22, null]}"#;
+        let answer = document(&ask("call", &address, scheme, &["--data", data, "--json"]));
+        assert_eq!((&answer["code"], &answer["outcome"], &answer["status"]), (&json!(1), &json!("Success"), &json!(200)));
+        let body = &answer["body"];
+        assert_eq!(body["deep"].to_string(), "[1,1e+22,null]", "{scheme}");
+        if scheme == "dendrite" {
+            assert_eq!((&body["answer"], &body["dendrite"]["hotkey"]), (&json!("hello there τ"), &json!(ALICE)));
+            assert_eq!(answer["message"], "Success");
+        } else {
+            assert_eq!(body, &serde_json::from_str::<Value>(data).unwrap());
+        }
+
+        let route = if scheme == "dendrite" { ["--synapse", "StreamSynapse"] } else { ["--path", "/stream"] };
+        let streamed = ask("call", &address, scheme, &[&route[..], &["--data", data, "--stream"]].concat());
+        assert!(streamed.status.success(), "{}", stderr(&streamed));
+        let text = String::from_utf8(streamed.stdout).unwrap();
+        assert!(text.contains("hello there τ"), "{text}");
+
+        let ping = document(&ask("ping", &address, scheme, &["-n", "20", "--json"]));
+        assert_eq!((&ping["sent"], &ping["answered"]), (&json!(20), &json!(20)));
+        assert_eq!(ping["outcomes"], json!({ "Success": 20 }));
+        let milliseconds = |name: &str| ping["milliseconds"][name].as_f64().unwrap();
+        let (min, median, p99) = (milliseconds("min"), milliseconds("median"), milliseconds("p99"));
+        assert!(0.0 < min && min <= median && median <= p99 && p99 < 12_000.0, "{ping}");
+
+        assert_eq!(get(&address, "/healthz"), r#"{"ok":true}"#);
+        assert_eq!(get(&address, "/readyz"), r#"{"ready":true}"#);
+        let metrics = get(&address, "/metrics");
+        assert!(metrics.contains(r#"taonet_axon_requests_total{status="200"} 22"#), "{metrics}");
+        assert!(metrics.contains("taonet_axon_answer_seconds_count 22"), "{metrics}");
+        assert_eq!(daemon.terminate().code(), Some(0), "{scheme}");
+    }
+}
+
+#[test]
+fn data_comes_from_files_and_standard_input_too() {
+    let daemon = neuron("btauth", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.json");
+    std::fs::write(&file, r#"{"from": "file"}"#).unwrap();
+    let at_file = format!("@{}", file.display());
+    let plain = ask("call", &address(&daemon), "btauth", &["--data", &at_file]);
+    assert_eq!(String::from_utf8(plain.stdout).unwrap(), "{\"from\":\"file\"}\n");
+    let arguments = ["call", &address(&daemon), "--hotkey", BOB, "--key-uri", "//Alice", "--data", "-"];
+    let output = axon(&arguments).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\":\"file\"}\n");
+    for (data, error) in [("{", "--data is not JSON"), ("@/nowhere/at-all", "cannot read /nowhere/at-all")] {
+        let output = ask("call", &address(&daemon), "btauth", &["--data", data]);
+        assert!(!output.status.success() && stderr(&output).contains(error), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn each_failure_has_its_code() {
+    let (btauth, dendrite) = (neuron("btauth", &["--allow", ALICE]), neuron("dendrite", &["--allow", ALICE]));
+    for (daemon, scheme) in [(&btauth, "btauth"), (&dendrite, "dendrite")] {
+        let address = address(daemon);
+        let call = |uri: &str, hotkey: &str| {
+            let arguments = ["call", &address, "--hotkey", hotkey, "--key-uri", uri, "--scheme", scheme];
+            failure(&axon(&arguments).args(["--data", r#"{"prompt": ""}"#, "--json"]).output().unwrap())
+        };
+        let (exit, stranger) = call("//Charlie", BOB);
+        assert_eq!((exit, &stranger["outcome"], &stranger["status"]), (4, &json!("SenderUnknown"), &json!(403)));
+        let (exit, wrong) = call("//Alice", ALICE);
+        assert_eq!((exit, &wrong["outcome"], &wrong["status"]), (4, &json!("Unauthenticated"), &json!(401)));
+    }
+    let route = ["--path", "/nowhere", "--json"];
+    let (exit, unknown) = failure(&ask("call", &address(&btauth), "btauth", &route));
+    assert_eq!((exit, &unknown["outcome"], &unknown["code"]), (1, &json!("NotImplemented"), &json!(5)));
+    let route = ["--synapse", "Unknown", "--json"];
+    let (exit, unknown) = failure(&ask("call", &address(&dendrite), "dendrite", &route));
+    assert_eq!((exit, &unknown["outcome"], &unknown["status"]), (1, &json!("NotImplemented"), &json!(404)));
+    assert!(unknown["message"].as_str().unwrap().starts_with("Synapse name 'Unknown' not found."), "{unknown}");
+
+    // Takes connections, and that is all.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_address = silent.local_addr().unwrap().to_string();
+    let (exit, late) = failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
+    assert_eq!((exit, &late["outcome"], &late["status"]), (3, &json!("Timeout"), &json!(408)));
+    drop(silent);
+    let (exit, closed) = failure(&ask("call", &silent_address, "btauth", &["--json"]));
+    assert_eq!((exit, &closed["outcome"], &closed["status"]), (3, &json!("Unavailable"), &json!(503)));
+    let (exit, pings) = failure(&ask("ping", &silent_address, "dendrite", &["-n", "3", "--json"]));
+    assert_eq!((exit, &pings["outcomes"], &pings["answered"]), (3, &json!({ "Unavailable": 3 }), &json!(0)));
+    let table = ask("ping", &silent_address, "btauth", &["-n", "1"]);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("Unavailable 1"));
+    assert!(stderr(&table).contains("1 of 1 calls failed"), "{}", stderr(&table));
+}
+
+/// A service that tells everybody the same address.
+fn address_service(answer: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let length = answer.len();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}");
+        }
+    });
+    url
+}
+
+#[test]
+fn the_neuron_says_where_others_reach_it() {
+    let private = address_service("192.168.1.2");
+    let public = address_service("8.8.8.8\n");
+    let automatic = ["--external-ip", "auto", "--ip-source", &private, "--ip-source", &public];
+    let mut daemon = neuron("btauth", &automatic);
+    let port = address(&daemon).rsplit_once(':').unwrap().1.to_owned();
+    let expected = format!("reachable at 8.8.8.8:{port} (on the chain: ip 134744072, ip_type 4)");
+    assert!(daemon.log().contains(&expected), "{}", daemon.log());
+
+    let mut given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
+    let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
+    assert!(given.log().contains(expected), "{}", given.log());
+
+    let mut nowhere = axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
+    let output = nowhere.args(["--ip-source", &private]).output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(stderr(&output).contains("192.168.1.2 is not a public address"), "{}", stderr(&output));
+}
