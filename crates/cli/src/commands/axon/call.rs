@@ -132,7 +132,13 @@ fn read_data(text: &str) -> anyhow::Result<Value> {
         .map_err(|error| Classified::error(Failure::Usage, format!("--data is not JSON: {error}")))
 }
 
-async fn whole(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool, context: &Context) -> anyhow::Result<()> {
+async fn whole(
+    client: &SignedClient,
+    peer: &Peer,
+    call: &Call,
+    dendrite: bool,
+    context: &Context,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let result = client.call(peer, call).await;
     let took = began.elapsed();

@@ -89,9 +89,8 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
     match last_failure {
         None => Ok(()),
-        Some((code, reason)) => {
-            Err(failure(code, &reason)).with_context(|| format!("{} of {} calls failed", args.count as usize - latencies.len(), args.count))
-        }
+        Some((code, reason)) => Err(failure(code, &reason))
+            .with_context(|| format!("{} of {} calls failed", args.count as usize - latencies.len(), args.count)),
     }
 }
 
