@@ -1,7 +1,7 @@
 //! `tao wallet sign`.
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::message::MessageArgs;
@@ -12,6 +12,7 @@ use crate::password::PasswordArgs;
 
 /// Sign a message with the coldkey, or with --use-hotkey
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
 pub(crate) struct SignArgs {
     #[command(flatten)]
     message: MessageArgs,
@@ -28,13 +29,13 @@ pub(crate) struct SignArgs {
 #[command(next_help_heading = "Validator information, instead of a message; the hotkey signs it")]
 struct ValidatorArgs {
     /// The validator's name
-    #[arg(long, value_name = "TEXT", required_unless_present = "MessageArgs", conflicts_with = "MessageArgs")]
+    #[arg(long, value_name = "TEXT")]
     validator_name: Option<String>,
     /// Where it is on the web
-    #[arg(long, value_name = "URL", default_value = "", requires = "validator_name")]
+    #[arg(long, value_name = "URL", default_value = "", conflicts_with_all = ["message", "message_file"])]
     validator_url: String,
     /// What it does, in a sentence
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "validator_name")]
+    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with_all = ["message", "message_file"])]
     validator_description: String,
 }
 
