@@ -37,12 +37,12 @@ struct SecretArgs {
 #[derive(Debug, Args)]
 struct SourceArgs {
     #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
     secret: SecretArgs,
     /// A file with the export's password in one line; without it, the terminal is asked
     #[arg(long, requires = "json_file", value_name = "FILE")]
     json_password_file: Option<PathBuf>,
-    #[command(flatten)]
-    write: WriteArgs,
 }
 
 /// Recover a coldkey
