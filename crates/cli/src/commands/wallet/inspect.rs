@@ -97,13 +97,12 @@ fn text(key: &Key) -> String {
 }
 
 fn kept(key: &Key) -> String {
-    let mut text = match key.secret {
+    let kept = match key.secret {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => secret_name(other).to_owned(),
     };
-    if let Some(mode) = key.exposed {
-        text += &format!(", open to others ({mode:o})");
-    }
+    let open = key.exposed.map(|mode| format!(", open to others ({mode:o})")).unwrap_or_default();
+    let text = kept + &open;
     let worrying = key.exposed.is_some() || (key.role == "coldkey" && key.secret == SecretState::Plain);
     if worrying { console::style(text).yellow().to_string() } else { text }
 }

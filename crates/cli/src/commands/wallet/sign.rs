@@ -29,18 +29,30 @@ pub(crate) struct SignArgs {
 #[command(next_help_heading = "Validator information, instead of a message; the hotkey signs it")]
 struct ValidatorArgs {
     /// The validator's name
-    #[arg(long, value_name = "TEXT")]
-    validator_name: Option<String>,
+    #[arg(id = "validator_name", long = "validator-name", value_name = "TEXT")]
+    name: Option<String>,
     /// Where it is on the web
-    #[arg(long, value_name = "URL", default_value = "", conflicts_with_all = ["message", "message_file"])]
-    validator_url: String,
+    #[arg(
+        id = "validator_url",
+        long = "validator-url",
+        value_name = "URL",
+        default_value = "",
+        conflicts_with_all = ["message", "message_file"]
+    )]
+    url: String,
     /// What it does, in a sentence
-    #[arg(long, value_name = "TEXT", default_value = "", conflicts_with_all = ["message", "message_file"])]
-    validator_description: String,
+    #[arg(
+        id = "validator_description",
+        long = "validator-description",
+        value_name = "TEXT",
+        default_value = "",
+        conflicts_with_all = ["message", "message_file"]
+    )]
+    description: String,
 }
 
 pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
-    if let Some(name) = &args.validator.validator_name {
+    if let Some(name) = &args.validator.name {
         return validator(name, args, context);
     }
     let Some(message) = args.message.read()? else { bail!("a message is needed: --message or --message-file") };
@@ -55,8 +67,8 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
 
 fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.hotkey().unlock(&args.password)?;
-    let ValidatorArgs { validator_url, validator_description, .. } = &args.validator;
-    let info = ValidatorInfo::new(keypair.hotkey(), name, validator_url, validator_description);
+    let ValidatorArgs { url, description, .. } = &args.validator;
+    let info = ValidatorInfo::new(keypair.hotkey(), name, url, description);
     let message = info.message();
     let signature = keypair.sign(message.as_bytes());
     if context.json {
