@@ -236,13 +236,9 @@ fn logs_hold_no_secret() {
     let wallets = Wallets::new();
     let (phrase, password) = (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
     let seed = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
-    let commands: [(&[&str], &[(&str, &Path)]); 3] = [
-        (&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]),
-        (&["sign", "--message", "x"], &[("--password-file", &password)]),
-        (&["inspect"], &[]),
-    ];
-    for (arguments, files) in commands {
-        let output = wallets.command(arguments, files).arg("-vvv").output().unwrap();
+    let files: [(&str, &Path); 2] = [("--password-file", &password), ("--mnemonic-file", &phrase)];
+    for (arguments, count) in [(&["regen-coldkey"][..], 2), (&["sign", "--message", "x"], 1), (&["inspect"], 0)] {
+        let output = wallets.command(arguments, &files[..count]).arg("-vvv").output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
         for secret in ["legal winner", PASSWORD, seed] {

@@ -170,6 +170,8 @@ fn validators_tell_who_they_are() {
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);
     assert!(error.contains("--validator-name"), "{error}");
 }
 
