@@ -36,7 +36,9 @@ fn main() -> Result<()> {
         println!("{}", json!(results));
         return Ok(());
     }
-    println!("{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at half the rate");
+    println!(
+        "{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at half the rate"
+    );
     for result in results {
         let text = |name: &str| result[name].as_f64().unwrap_or_default();
         println!(

@@ -56,7 +56,10 @@ fn every_scheme_goes_there_and_back() {
         let address = address(&daemon);
         let data = r#"{"prompt": "hello there τ", "deep": [1, 1e22, null]}"#;
         let answer = document(&ask("call", &address, scheme, &["--data", data, "--json"]));
-        assert_eq!((&answer["code"], &answer["outcome"], &answer["status"]), (&json!(1), &json!("Success"), &json!(200)));
+        assert_eq!(
+            (&answer["code"], &answer["outcome"], &answer["status"]),
+            (&json!(1), &json!("Success"), &json!(200))
+        );
         let body = &answer["body"];
         assert_eq!(body["deep"].to_string(), "[1,1e+22,null]", "{scheme}");
         if scheme == "dendrite" {
@@ -169,7 +172,8 @@ fn the_neuron_says_where_others_reach_it() {
     assert!(daemon.log().contains(&expected), "{}", daemon.log());
 
     let mut given = neuron("btauth", &["--external-ip", "2606:4700::1", "--external-port", "80"]);
-    let expected = "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
+    let expected =
+        "reachable at [2606:4700::1]:80 (on the chain: ip 50543257672059871404715951523469721601, ip_type 6)";
     assert!(given.log().contains(expected), "{}", given.log());
 
     let mut nowhere = axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);

@@ -168,15 +168,34 @@ mod tests {
 
     #[tokio::test]
     async fn without_sources_there_is_no_address() {
-        assert!(matches!(external_ip::<&str>(&[], BRIEF).await, Err(ExternalIpError::NoSource(none)) if none.is_empty()));
+        assert!(
+            matches!(external_ip::<&str>(&[], BRIEF).await, Err(ExternalIpError::NoSource(none)) if none.is_empty())
+        );
     }
 
     #[test]
     fn addresses_that_nobody_can_reach_are_not_public() {
         for text in [
-            "0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.0.1", "172.16.0.1", "192.0.0.8", "192.0.2.1",
-            "192.168.0.1", "198.18.0.1", "203.0.113.1", "224.0.0.1", "255.255.255.255", "::", "::1", "fe80::1",
-            "fc00::1", "ff02::1", "2001:db8::1", "::ffff:10.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.0.1",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "2001:db8::1",
+            "::ffff:10.0.0.1",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }

@@ -38,12 +38,8 @@ pub(super) fn describe_metrics() {
 /// The routes, all behind the signature but `/healthz`.
 pub(super) fn router(me: Hotkey, scheme: SchemeName, policy: Policy) -> Router {
     let (routes, layer) = match scheme {
-        SchemeName::Btauth => {
-            (paths(me), SignedLayer::new(me, BtauthScheme::new(), Limits::default(), policy))
-        }
-        SchemeName::Babelbit => {
-            (paths(me), SignedLayer::new(me, BabelbitScheme::axon(), Limits::default(), policy))
-        }
+        SchemeName::Btauth => (paths(me), SignedLayer::new(me, BtauthScheme::new(), Limits::default(), policy)),
+        SchemeName::Babelbit => (paths(me), SignedLayer::new(me, BabelbitScheme::axon(), Limits::default(), policy)),
         SchemeName::Dendrite => (classes(), SignedLayer::new(me, synapses(), Limits::default(), policy)),
     };
     let health = get(|| async { Json(json!({ "ok": true })) });
@@ -61,9 +57,8 @@ async fn measure(request: Request, next: Next) -> Response {
 /// The routes for schemes that leave paths open.
 fn paths(me: Hotkey) -> Router {
     let ping = move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
-    let unknown = || async {
-        (StatusCode::NOT_FOUND, Json(json!({ "error": "this neuron knows /ping, /echo and /stream" })))
-    };
+    let unknown =
+        || async { (StatusCode::NOT_FOUND, Json(json!({ "error": "this neuron knows /ping, /echo and /stream" }))) };
     Router::new()
         .route("/ping", any(ping))
         .route("/echo", post(echo))
@@ -80,7 +75,7 @@ async fn echo(headers: HeaderMap, body: Bytes) -> Response {
 
 /// The same bytes, word by word.
 fn words(text: &[u8]) -> Response {
-    let chunks: Vec<_> = text.split_inclusive(|byte| byte.is_ascii_whitespace()).map(Bytes::copy_from_slice).collect();
+    let chunks: Vec<_> = text.split_inclusive(u8::is_ascii_whitespace).map(Bytes::copy_from_slice).collect();
     event_stream(Body::from_stream(futures::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>))))
 }
 

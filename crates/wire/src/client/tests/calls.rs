@@ -107,7 +107,8 @@ async fn a_peer_that_comes_back_in_time_is_reached() {
     let brief = Call { deadline: Duration::from_millis(2), ..call };
     drop(btauth(ClientConfig::default()));
     let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
-    let error = btauth(ClientConfig::default()).call(&nobody, &Call { deadline: Duration::from_secs(1), ..brief }).await;
+    let error =
+        btauth(ClientConfig::default()).call(&nobody, &Call { deadline: Duration::from_secs(1), ..brief }).await;
     assert!(error.unwrap_err().is_connect());
 }
 
