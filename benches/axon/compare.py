@@ -41,6 +41,8 @@ def serve():
         port = free.getsockname()[1]
     wallet = SimpleNamespace(hotkey=Keypair.create_from_uri("//Bob"))
     axon = Axon(wallet=wallet, port=port, ip="127.0.0.1", external_ip="127.0.0.1").attach(forward_fn=echo).start()
+    while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+        time.sleep(0.05)
     return axon, bt.AxonInfo(
         version=10_005_000, ip="127.0.0.1", port=port, ip_type=4,
         hotkey=wallet.hotkey.ss58_address, coldkey=wallet.hotkey.ss58_address)
@@ -91,4 +93,5 @@ def main():
             f"  {ratio:5.0f} times as many  p50 {result['p50_ms']:5.2f} ms and p99 {result['p99_ms']:5.2f} ms at half of it")
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,7 +19,7 @@ use taonet_wire::{
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 const CONNECTIONS: usize = 64;
 const BODY_BYTES: usize = 1024;
@@ -55,9 +55,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// One connection: who has it waits for its answer before the next request.
+struct Caller {
+    client: SignedClient,
+    turn: Mutex<()>,
+}
+
 /// A neuron that echoes, and who calls it.
 struct Bench {
-    clients: Vec<SignedClient>,
+    callers: Vec<Arc<Caller>>,
     peer: Peer,
     call: Arc<Call>,
 }
@@ -115,7 +121,8 @@ async fn start(scheme: &str, shutdown: &Shutdown) -> Result<Bench> {
     shutdown.spawn("server", async move { serve(listener, router, &stop, ServeLimits::default()).await });
     let body = json!({ "name": NAME, "prompt": text }).to_string();
     let call = Call { name: NAME.to_owned(), retry: Retry::Never, ..Call::new(http::Method::POST, path, body) };
-    Ok(Bench { clients, peer: Peer::new(bob, "127.0.0.1", port)?, call: Arc::new(call) })
+    let callers = clients.into_iter().map(|client| Arc::new(Caller { client, turn: Mutex::new(()) })).collect();
+    Ok(Bench { callers, peer: Peer::new(bob, "127.0.0.1", port)?, call: Arc::new(call) })
 }
 
 fn client(scheme: impl Scheme) -> Result<SignedClient> {
@@ -124,8 +131,9 @@ fn client(scheme: impl Scheme) -> Result<SignedClient> {
 }
 
 impl Bench {
-    async fn one(&self, client: &SignedClient) -> Result<()> {
-        let answer = client.call(&self.peer, &self.call).await?;
+    async fn one(&self, caller: &Caller) -> Result<()> {
+        let _turn = caller.turn.lock().await;
+        let answer = caller.client.call(&self.peer, &self.call).await?;
         ensure!(answer.status == http::StatusCode::OK, "{}: {:?}", answer.status, answer.body);
         ensure!(answer.body.len() >= self.call.body.len(), "the answer is cut off");
         Ok(())
@@ -136,11 +144,11 @@ impl Bench {
 async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let began = Instant::now();
-    let callers = bench.clients.iter().map(|client| {
-        let (bench, client, end, done) = (bench.clone(), client.clone(), end.clone(), done.clone());
+    let callers = bench.callers.iter().map(|caller| {
+        let (bench, caller, end, done) = (bench.clone(), caller.clone(), end.clone(), done.clone());
         tokio::spawn(async move {
             while !end.load(Ordering::Relaxed) {
-                bench.one(&client).await?;
+                bench.one(&caller).await?;
                 done.fetch_add(1, Ordering::Relaxed);
             }
             Ok::<_, anyhow::Error>(())
@@ -160,13 +168,12 @@ fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Ve
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let began = Instant::now();
     let requests = (per_second * SECONDS) as u32;
-    for index in 0..requests {
+    for (index, caller) in (0..requests).zip(bench.callers.iter().cycle()) {
         let due = began + Duration::from_secs_f64(f64::from(index) / per_second);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        let (bench, sender) = (bench.clone(), sender.clone());
+        let (bench, caller, sender) = (bench.clone(), caller.clone(), sender.clone());
         runtime.spawn(async move {
-            let client = &bench.clients[index as usize % CONNECTIONS];
-            let result = bench.one(client).await;
+            let result = bench.one(&caller).await;
             let _ = sender.send(result.map(|()| due.elapsed()));
         });
     }

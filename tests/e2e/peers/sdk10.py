@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 from types import SimpleNamespace
 from typing import ClassVar, Optional
 
@@ -69,6 +70,8 @@ def serve():
     wallet = SimpleNamespace(hotkey=Keypair.create_from_uri("//Bob"))
     axon = Axon(wallet=wallet, port=port, ip="127.0.0.1", external_ip="127.0.0.1")
     axon.attach(forward_fn=echo).attach(forward_fn=stream).start()
+    while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+        time.sleep(0.05)
     print(json.dumps({"port": port, "hotkey": wallet.hotkey.ss58_address}), flush=True)
     sys.stdin.read()
     axon.stop()

@@ -73,6 +73,13 @@ async fn control(State((asked, permanent_only)): State<(Asked, bool)>, headers: 
     }
 }
 
+fn look_at(address: SocketAddr) -> SearchOptions {
+    let mut options = SearchOptions::default();
+    options.bind_addr = "127.0.0.1:0".parse().unwrap();
+    options.broadcast_address = address;
+    options
+}
+
 /// A router on loopback: where it is looked for, and what it was asked.
 async fn router(permanent_only: bool) -> (SearchOptions, Asked) {
     let asked = Asked::default();
@@ -93,7 +100,7 @@ async fn router(permanent_only: bool) -> (SearchOptions, Asked) {
             let _ = discovery.send_to(answer.as_bytes(), from).await;
         }
     });
-    (SearchOptions { bind_addr: "127.0.0.1:0".parse().unwrap(), broadcast_address, ..SearchOptions::default() }, asked)
+    (look_at(broadcast_address), asked)
 }
 
 #[tokio::test]
@@ -117,13 +124,9 @@ async fn routers_without_leases_get_a_mapping_without_end() {
 #[tokio::test]
 async fn without_a_router_there_is_no_mapping() {
     let nobody = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let options = SearchOptions {
-        bind_addr: "127.0.0.1:0".parse().unwrap(),
-        broadcast_address: nobody.local_addr().unwrap(),
-        timeout: Some(Duration::from_millis(50)),
-        single_search_timeout: Some(Duration::from_millis(50)),
-        ..SearchOptions::default()
-    };
+    let mut options = look_at(nobody.local_addr().unwrap());
+    options.timeout = Some(Duration::from_millis(50));
+    options.single_search_timeout = options.timeout;
     let error = PortMapping::search(options, 8091, 8091).await.unwrap_err();
     assert!(matches!(error, UpnpError::Search(_)), "{error}");
 }

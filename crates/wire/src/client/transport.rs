@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -16,6 +17,10 @@ pub(super) use hyper::body::Incoming;
 /// A request's body: in memory, or read from elsewhere while it is sent.
 pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
 
+/// How long a connection is kept without use: less than servers of ours keep theirs, so that no request meets one that
+/// is being closed.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// Connections to all hosts, plain and TLS, pooled for each host. It follows no redirects and knows no proxies.
 #[derive(Debug, Clone)]
 pub(super) struct Transport(Client<HttpsConnector<HttpConnector>, Body>);
@@ -30,6 +35,7 @@ impl Transport {
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(idle_per_host)
             .build(connector);
         Ok(Self(client))

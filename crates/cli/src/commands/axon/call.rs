@@ -16,6 +16,7 @@ use super::peer::{PeerArgs, failure, reason};
 use super::{SchemeName, echo};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
 
 /// Call a neuron and print its answer.
 ///
@@ -46,6 +47,8 @@ pub(crate) struct CallArgs {
     /// Print the answer as it arrives
     #[arg(long, conflicts_with = "json")]
     stream: bool,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
@@ -58,7 +61,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     }
     let data = read_data(&args.data)?;
     let peer = args.peer.peer()?;
-    let client = args.peer.client(args.class(&data))?;
+    let client = args.peer.client(&args.key, args.class(&data))?;
     let call = if dendrite { args.synapse(data, &peer, &client)? } else { args.request(&data) };
     context.block_on(async {
         if args.stream {

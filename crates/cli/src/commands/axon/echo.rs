@@ -75,7 +75,7 @@ async fn echo(headers: HeaderMap, body: Bytes) -> Response {
 
 /// The same bytes, word by word.
 fn words(text: &[u8]) -> Response {
-    let chunks: Vec<_> = text.split_inclusive(|byte| byte.is_ascii_whitespace()).map(Bytes::copy_from_slice).collect();
+    let chunks: Vec<_> = text.split_inclusive(u8::is_ascii_whitespace).map(Bytes::copy_from_slice).collect();
     event_stream(Body::from_stream(futures::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>))))
 }
 

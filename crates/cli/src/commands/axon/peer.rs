@@ -27,8 +27,6 @@ pub(super) struct PeerArgs {
     /// Seconds until a call is given up
     #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
     pub(super) timeout: Duration,
-    #[command(flatten)]
-    key: KeyArgs,
 }
 
 impl PeerArgs {
@@ -38,8 +36,8 @@ impl PeerArgs {
     }
 
     /// A client that knows the echo neuron's synapses and `synapse`.
-    pub(super) fn client(&self, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
-        let keypair = self.key.load(&settings::load()?.network)?;
+    pub(super) fn client(&self, key: &KeyArgs, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
+        let keypair = key.load(&settings::load()?.network)?;
         Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
     }
 }

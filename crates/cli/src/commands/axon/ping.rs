@@ -12,6 +12,7 @@ use taonet_wire::{Call, Retry, ReturnCode};
 use super::SchemeName;
 use super::peer::{PeerArgs, failure, reason, seconds};
 use crate::context::Context;
+use crate::keys::KeyArgs;
 use crate::table::{decimals, table};
 
 /// Measure how fast a neuron answers.
@@ -28,10 +29,12 @@ pub(crate) struct PingArgs {
     /// Seconds between two calls
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     interval: Option<Duration>,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
-    let client = args.peer.client(None)?;
+    let client = args.peer.client(&args.key, None)?;
     let peer = args.peer.peer()?;
     let (method, path, body) = match args.peer.scheme {
         SchemeName::Dendrite => (Method::POST, "Synapse", r#"{"name":"Synapse"}"#),
@@ -89,8 +92,10 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
     match last_failure {
         None => Ok(()),
-        Some((code, reason)) => Err(failure(code, &reason))
-            .with_context(|| format!("{} of {} calls failed", args.count as usize - latencies.len(), args.count)),
+        Some((code, reason)) => {
+            let failed = args.count as usize - latencies.len();
+            Err(failure(code, &reason)).with_context(|| format!("{failed} of {} calls failed", args.count))
+        }
     }
 }
 

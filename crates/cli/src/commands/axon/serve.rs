@@ -24,8 +24,6 @@ use crate::settings;
 /// word). /healthz is open to all.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    key: KeyArgs,
     /// How requests must be signed
     #[arg(long, value_enum, default_value = "btauth")]
     scheme: SchemeName,
@@ -36,29 +34,32 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
     #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
     reach: ReachArgs,
     #[command(flatten)]
-    metrics: MetricsArgs,
+    key: KeyArgs,
 }
+
+const REACHING: &str = "Reaching it from elsewhere";
 
 /// How others reach the neuron
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Reaching it from elsewhere")]
 struct ReachArgs {
     /// Address under which others reach this machine; `auto` asks services on the internet
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, help_heading = REACHING, value_name = "ADDRESS")]
     external_ip: Option<ExternalIp>,
     /// Port under which others reach it [default: the port of --listen]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, help_heading = REACHING, value_name = "PORT")]
     external_port: Option<u16>,
     /// Services that `--external-ip auto` asks, in this order [default: five public ones]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = REACHING, value_name = "URL")]
     ip_source: Vec<String>,
     /// Seconds that each of the services may take
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, help_heading = REACHING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
     /// Open the external port on the router by UPnP, and close it at the end
-    #[arg(long)]
+    #[arg(long, help_heading = REACHING)]
     upnp: bool,
 }
 

@@ -25,8 +25,6 @@ pub(crate) struct MinerArgs {
     /// What it does: interpreter, patient, parrot, mumbler or silent
     #[arg(long, default_value = "interpreter")]
     profile: ProfileName,
-    #[command(flatten)]
-    key: KeyArgs,
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
@@ -35,6 +33,8 @@ pub(crate) struct MinerArgs {
     allow: Vec<Hotkey>,
     #[command(flatten)]
     metrics: MetricsArgs,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {

@@ -42,8 +42,6 @@ pub(crate) struct RunnerArgs {
     /// The miners: [{"uid", "hotkey", "address": "ip:port", "name"}]
     #[arg(long, value_name = "JSON")]
     miners: PathBuf,
-    #[command(flatten)]
-    key: KeyArgs,
     /// Address under which miners see this machine; the signed headers name it, and nothing else depends on it
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
@@ -65,6 +63,8 @@ pub(crate) struct RunnerArgs {
     /// Recognise also replies that score 0 either way
     #[arg(long)]
     no_gates: bool,
+    #[command(flatten)]
+    key: KeyArgs,
 }
 
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
