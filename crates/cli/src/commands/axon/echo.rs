@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use taonet_primitives::Hotkey;
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, Caller, Limits, Policy, SignedLayer, Synapse, SynapseError, event_stream,
+    BabelbitScheme, BtauthScheme, Caller, SignedLayer, SignedLayerBuilder, Synapse, SynapseError, event_stream,
 };
 
 use super::{SchemeName, synapses};
@@ -35,15 +35,23 @@ pub(super) fn describe_metrics() {
     describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from a request's arrival to its answer's head");
 }
 
+/// What checks the signatures of requests to `me`.
+pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
+    match scheme {
+        SchemeName::Btauth => SignedLayer::builder(me, BtauthScheme::new()),
+        SchemeName::Babelbit => SignedLayer::builder(me, BabelbitScheme::axon()),
+        SchemeName::Dendrite => SignedLayer::builder(me, synapses()),
+    }
+}
+
 /// The routes, all behind the signature but `/healthz`.
-pub(super) fn router(me: Hotkey, scheme: SchemeName, policy: Policy) -> Router {
-    let (routes, layer) = match scheme {
-        SchemeName::Btauth => (paths(me), SignedLayer::new(me, BtauthScheme::new(), Limits::default(), policy)),
-        SchemeName::Babelbit => (paths(me), SignedLayer::new(me, BabelbitScheme::axon(), Limits::default(), policy)),
-        SchemeName::Dendrite => (classes(), SignedLayer::new(me, synapses(), Limits::default(), policy)),
+pub(super) fn router(me: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
+    let routes = match scheme {
+        SchemeName::Btauth | SchemeName::Babelbit => paths(me),
+        SchemeName::Dendrite => classes(),
     };
     let health = get(|| async { Json(json!({ "ok": true })) });
-    routes.layer(layer).layer(from_fn(measure)).route("/healthz", health)
+    routes.layer(signed).layer(from_fn(measure)).route("/healthz", health)
 }
 
 async fn measure(request: Request, next: Next) -> Response {

@@ -10,10 +10,10 @@ use taonet_reach::{ChainIp, PortMapping, SOURCES, external_ip};
 use taonet_wire::Policy;
 
 use super::SchemeName;
-use super::echo::{describe_metrics, router};
+use super::echo::{describe_metrics, router, signed_requests};
 use super::peer::seconds;
 use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
+use crate::daemon::{Daemon, MetricsArgs, ReplayArgs};
 use crate::keys::KeyArgs;
 use crate::settings;
 
@@ -33,6 +33,8 @@ pub(crate) struct ServeArgs {
     /// Hotkeys that may call; left out, everyone with a valid signature
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
+    #[command(flatten)]
+    replay: ReplayArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -87,8 +89,10 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
+        let signed = signed_requests(hotkey, args.scheme).policy(policy);
+        let signed = args.replay.build(signed, &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address().port(), context).await?;
-        let served = daemon.serve("axon", router(hotkey, args.scheme, policy), context);
+        let served = daemon.serve("axon", router(hotkey, args.scheme, signed), context);
         match mapping {
             None => served.await,
             Some(mapping) => keep(mapping, served).await,
