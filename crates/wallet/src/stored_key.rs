@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::wallets::HOTKEYS;
+use crate::write::directory_of;
 use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
 
 /// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
@@ -14,18 +16,28 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// Its bytes are wiped from memory when dropped; `Debug` shows the path only.
 pub struct StoredKey {
     path: PathBuf,
+    /// The directory of the wallet that it belongs to.
+    wallet: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     exposed: Option<u32>,
 }
 
 impl StoredKey {
-    /// Reads a keyfile. Links are followed, to regular files only. A file that others may read gives a warning in the
+    /// Reads a keyfile that belongs to no wallet, or to one that is not known: of a file in a directory named `hotkeys`,
+    /// it is the one above. Links are followed, to regular files only. A file that others may read gives a warning in the
     /// log; [`Self::exposed`] says so too.
     ///
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WalletError> {
-        let stored = Self::read_quietly(path.as_ref())?;
+        let directory = directory_of(path.as_ref());
+        let wallet = if directory.ends_with(HOTKEYS) { directory_of(directory) } else { directory };
+        Self::read_in(wallet, path.as_ref().into())
+    }
+
+    /// As [`Self::read`], for a file of a wallet whose directory is known.
+    pub(crate) fn read_in(wallet: &Path, path: PathBuf) -> Result<Self, WalletError> {
+        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(&path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");
@@ -49,12 +61,22 @@ impl StoredKey {
         // secret behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Self { path: path.into(), bytes, exposed: exposed(&metadata) })
+        Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
     /// Where it was read.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory of the wallet that it belongs to.
+    pub(crate) fn wallet(&self) -> &Path {
+        &self.wallet
+    }
+
+    /// What the file holds.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// How it is encrypted; `None` for a plain file, which opens without a password.

@@ -21,7 +21,7 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Every file below a directory, by its path from there.
+/// Every file below a directory but for locks, by its path from there.
 fn files(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
@@ -32,6 +32,7 @@ fn files(root: &Path) -> BTreeSet<String> {
             found.insert(entry_name);
         }
     }
+    found.retain(|path| !path.ends_with(".lock"));
     found
 }
 
@@ -102,15 +103,78 @@ fn no_key_is_lost() {
 
     for (number, key) in [(1, &keys[1]), (2, &keys[2])] {
         let written = wallet.write_hotkey(&name("h"), key, None, Overwrite::KeepBackup).unwrap();
-        let backup = wallet.hotkeys_directory().join(format!("h.{number}.bak"));
+        let backup = wallet.directory().join(format!(".backups/hotkeys/h.{number}"));
         assert_eq!(written.backups[0], backup);
         assert_eq!(written.files, [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]);
         let kept = StoredKey::read(backup).unwrap().open(None).unwrap();
         assert_eq!(kept.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
     }
-    // Backups are no hotkeys.
-    assert_eq!(wallet.list().unwrap().hotkeys.len(), 1);
+    // Every tool takes what is in this directory for hotkeys.
+    let hotkeys: Vec<_> = fs::read_dir(wallet.hotkeys_directory()).unwrap().collect();
+    assert_eq!((hotkeys.len(), wallet.list().unwrap().hotkeys.len()), (2, 1));
+}
+
+/// What others could read, they cannot read in the backup.
+#[cfg(unix)]
+#[test]
+fn backups_are_for_their_owner() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    wallet.write_coldkey(&key(), None, Overwrite::Refuse).unwrap();
+    fs::set_permissions(wallet.coldkey_path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let written = wallet.write_coldkey(&key(), None, Overwrite::KeepBackup).unwrap();
+    let backups = wallet.directory().join(".backups");
+    assert_eq!(written.backups, [backups.join("coldkey.1"), backups.join("coldkeypub.txt.1")]);
+    for (path, mode) in [(&backups, 0o700), (&written.backups[0], 0o600), (&written.backups[1], 0o600)] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_key_that_was_put_there_meanwhile_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    let (first, second) = (key(), key());
+    wallet.write_coldkey(&first, None, Overwrite::Refuse).unwrap();
+    let stored = wallet.coldkey().unwrap();
+    let written = wallet.write_coldkey(&second, None, Overwrite::KeepBackup).unwrap();
+    assert!(
+        matches!(stored.change_password(None, None), Err(WalletError::Changed(path)) if path == wallet.coldkey_path())
+    );
+    assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().public(), second.public());
+    assert_eq!(StoredKey::read(&written.backups[0]).unwrap().open(None).unwrap().public(), first.public());
+}
+
+#[test]
+fn writers_at_once_lose_no_key() {
+    const WRITERS: usize = 6;
+    const ROUNDS: usize = 10;
+
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    let mut written = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        std::thread::scope(|scope| {
+            let writers = [(); WRITERS].map(|()| {
+                scope.spawn(|| {
+                    let key = key();
+                    wallet.write_hotkey(&name("h"), &key, None, Overwrite::KeepBackup).unwrap();
+                    key.public().to_string()
+                })
+            });
+            written.extend(writers.map(|writer| writer.join().unwrap()));
+        });
+    }
+    let backups = wallet.directory().join(".backups/hotkeys");
+    let mut kept = BTreeSet::from([wallet.hotkey(&name("h")).unwrap().open(None).unwrap().public().to_string()]);
+    for number in 1..WRITERS * ROUNDS {
+        let backup = StoredKey::read(backups.join(format!("h.{number}"))).unwrap();
+        kept.insert(backup.open(None).unwrap().public().to_string());
+    }
+    assert_eq!((kept.len(), &kept), (WRITERS * ROUNDS, &written));
 }
 
 #[test]
@@ -129,10 +193,10 @@ fn a_public_file_is_no_obstacle_to_its_own_key() {
 #[test]
 fn names_stay_in_their_directory() {
     let long = "a".repeat(201);
-    for text in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", "key.1.bak", &long] {
+    for text in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long] {
         assert!(text.parse::<Name>().is_err(), "{text:?}");
     }
-    for text in ["default", "My Wallet", "schlüssel", "a.b", "0"] {
+    for text in ["default", "My Wallet", "schlüssel", "a.b", "a.1.bak", "0"] {
         assert_eq!(text.parse::<Name>().unwrap().as_str(), text);
     }
 }
