@@ -32,12 +32,12 @@ impl StoredKey {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WalletError> {
         let directory = directory_of(path.as_ref());
         let wallet = if directory.ends_with(HOTKEYS) { directory_of(directory) } else { directory };
-        Self::read_in(wallet, path.as_ref().into())
+        Self::read_in(wallet, path.as_ref())
     }
 
     /// As [`Self::read`], for a file of a wallet whose directory is known.
-    pub(crate) fn read_in(wallet: &Path, path: PathBuf) -> Result<Self, WalletError> {
-        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(&path)? };
+    pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
+        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{HOTKEYS, Name};
-use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links};
+use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
 
 /// One wallet: a coldkey and its hotkeys.
@@ -60,7 +60,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
     pub fn coldkey(&self) -> Result<StoredKey, WalletError> {
-        StoredKey::read_in(&self.directory(), self.coldkey_path())
+        StoredKey::read_in(&self.directory(), &self.coldkey_path())
     }
 
     /// Reads a hotkey's file; opening it is another step, which may need a password.
@@ -68,7 +68,7 @@ impl Wallet {
     /// # Errors
     /// As [`Self::coldkey`].
     pub fn hotkey(&self, hotkey: &Name) -> Result<StoredKey, WalletError> {
-        StoredKey::read_in(&self.directory(), self.hotkey_path(hotkey))
+        StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
 
     /// The coldkey's public half, from its public file.
@@ -182,7 +182,7 @@ impl StoredKey {
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
-        lock.replace(Draft::new(self.path(), &content)?).map(drop)
+        replace(&lock, Draft::new(self.path(), &content)?)
     }
 }
 
