@@ -9,7 +9,7 @@ use crate::write::directory_of;
 use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
 
 /// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
-const MAX_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A keyfile that was read and not yet opened: whether it needs a password can be asked before one is.
 ///
@@ -95,6 +95,13 @@ impl StoredKey {
     /// [`WalletError::Keyfile`] with the reason.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
         Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
+    }
+
+    /// The plain content, once it is known to hold a key.
+    pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+        let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
+        Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
+        Ok(plain)
     }
 
     /// The public key that a plain file names, whatever else is in it.

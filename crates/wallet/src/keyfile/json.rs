@@ -75,8 +75,17 @@ impl Fields {
         Ok(keys)
     }
 
-    /// The first secret that the file offers: phrase, seed, private key.
-    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyError> {
+    /// The first secret that the file offers: phrase, seed, private key. A private key behind it must be the same key.
+    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
+        let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
+        let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
+        match pair.map(|pair| pair.public()).filter(|stated| *stated != keyfile.public) {
+            Some(stated) => Err(KeyfileError::Mismatch { stated: stated.hotkey(), found: keyfile.public.hotkey() }),
+            None => Ok(Some(keyfile)),
+        }
+    }
+
+    fn first_secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyError> {
         if let Some(phrase) = &self.secret_phrase {
             return Ok(Some(Keyfile::from_mnemonic(&Mnemonic::parse(phrase)?, crypto_type)));
         }

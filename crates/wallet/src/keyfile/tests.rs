@@ -18,10 +18,20 @@ fn a_seed_and_nothing_else_will_do() {
     assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
 }
 
+/// The real wallet does not look at it either.
+#[test]
+fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
+    let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
+    assert_eq!(load(&json).unwrap().public().to_string(), ADDRESS);
+}
+
 #[test]
 fn each_mistake_is_named() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let other = hex::encode(&*Keypair::from_uri("//Alice").unwrap().to_private_key());
     for mismatch in [
+        format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x{other}"}}"#),
+        format!(r#"{{"secretPhrase":"{DEV_PHRASE}","privateKey":"0x{other}"}}"#),
         format!(r#"{{"secretSeed":"{SEED}","ss58Address":"{alice}"}}"#),
         format!(r#"{{"secretSeed":"{SEED}","publicKey":"0x{}"}}"#, "00".repeat(32)),
         format!(r#"{{"ss58Address":"{ADDRESS}","accountId":"0x{}"}}"#, "00".repeat(32)),

@@ -1,6 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::{HOTKEYS, Name};
+use crate::stored_key::MAX_BYTES;
 use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
 
@@ -149,7 +152,7 @@ impl Wallet {
         if !holds(public, key.public()) {
             check(public, overwrite)?;
         }
-        let content = content(key, password)?;
+        let content = content(key.to_json(), password)?;
         let lock = Lock::take(&self.directory(), directory)?;
         let mut drafts = vec![Draft::new(secret, &content)?];
         drafts.extend(draft_public(public, key.public())?);
@@ -166,7 +169,8 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Writes the key back in another form: under another password, or plain without one. The file is replaced at once
+    /// Writes the key back in another form: under another password, or plain without one. Its content is the same, with
+    /// all that other tools have put there. The file is replaced at once
     /// and no backup of the old form stays, since the old password may be the reason.
     ///
     /// # Errors
@@ -176,7 +180,12 @@ impl StoredKey {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
         check(self.path(), Overwrite::KeepBackup)?;
-        let content = content(&self.open(old)?, new)?;
+        let content = content(self.plain(old)?, new)?;
+        let bytes = content.len() as u64;
+        if bytes > MAX_BYTES {
+            // Encryption adds some bytes, and what is longer would not be read again.
+            return Err(WalletError::TooLarge { path: self.path().into(), bytes });
+        }
         let lock = Lock::take(self.wallet(), directory)?;
         // Another key may have been put there meanwhile, which would be lost.
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
@@ -186,10 +195,10 @@ impl StoredKey {
     }
 }
 
-fn content(key: &Keyfile, password: Option<&Password>) -> Result<zeroize::Zeroizing<Vec<u8>>, WalletError> {
+fn content(plain: Zeroizing<Vec<u8>>, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     match password {
-        Some(password) => key.seal(password).map(Into::into).map_err(WalletError::Seal),
-        None => Ok(key.to_json()),
+        Some(password) => Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal),
+        None => Ok(plain),
     }
 }
 

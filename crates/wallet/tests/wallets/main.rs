@@ -77,7 +77,13 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
-    wallet.write_coldkey(&cold, Some(&password), Overwrite::Refuse).unwrap();
+    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    // What another tool may have put there.
+    let mut content = cold.to_json().to_vec();
+    content.pop();
+    content.extend(b", \"label\": \"savings\"}\n");
+    fs::write(wallet.coldkey_path(), &content).unwrap();
+    wallet.coldkey().unwrap().change_password(None, Some(&password)).unwrap();
     let stored = wallet.coldkey().unwrap();
     assert_eq!(stored.encryption(), Some(Encryption::Nacl));
     let refusal = |result: Result<(), WalletError>| match result {
@@ -88,8 +94,16 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let wrong = Password::new("testing-Passw0rd".to_owned());
     assert_eq!(refusal(stored.change_password(Some(&wrong), None)), KeyfileError::WrongPassword);
     stored.change_password(Some(&password), None).unwrap();
+    assert_eq!(fs::read(wallet.coldkey_path()).unwrap(), content);
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(files(dir.path()).len(), 2, "no trace of the old form");
+
+    // Readable as it is; encrypted, it would not be any more.
+    content.resize(64 * 1024 - 8, b' ');
+    fs::write(wallet.coldkey_path(), &content).unwrap();
+    let result = wallet.coldkey().unwrap().change_password(None, Some(&password));
+    assert!(matches!(result, Err(WalletError::TooLarge { .. })));
+    assert_eq!(fs::read(wallet.coldkey_path()).unwrap(), content);
 }
 
 #[test]
