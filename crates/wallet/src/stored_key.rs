@@ -89,12 +89,32 @@ impl StoredKey {
         self.exposed
     }
 
-    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory.
+    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory. A
+    /// public file beside it that names another key gives a warning in the log.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] with the reason.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
+        let key = self.content(password)?;
+        let mut public_file = self.path.clone().into_os_string();
+        public_file.push("pub.txt");
+        let beside = Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
+        if let Ok(beside) = beside
+            && beside != key.public()
+        {
+            let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
+            tracing::warn!(%public_file, %shown, %key, "the public file does not belong to the key: write it anew");
+        }
+        Ok(key)
+    }
+
+    fn content(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
         Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
+    }
+
+    /// The public key of a public file, or of a plain keyfile.
+    pub(crate) fn public(&self) -> Result<PublicKey, WalletError> {
+        self.content(None).map(|key| key.public())
     }
 
     /// The plain content, once it is known to hold a key.

@@ -88,7 +88,7 @@ impl Wallet {
     /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile is there.
     pub fn hotkeypub(&self, hotkey: &Name) -> Result<PublicKey, WalletError> {
         let path = self.hotkeypub_path(hotkey);
-        if path.exists() { read_public(&path) } else { Ok(self.hotkey(hotkey)?.open(None)?.public()) }
+        if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
     }
 
     /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
@@ -203,7 +203,7 @@ fn content(plain: Zeroizing<Vec<u8>>, password: Option<&Password>) -> Result<Zer
 }
 
 pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
-    Ok(StoredKey::read_quietly(path)?.open(None)?.public())
+    StoredKey::read_quietly(path)?.public()
 }
 
 /// Whether a public file says already what it would be made to say.

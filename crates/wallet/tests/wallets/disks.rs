@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use taonet_wallet::{Keyfile, Overwrite, Wallet, WalletError, Wallets};
+use taonet_wallet::{Keyfile, Overwrite, SecretState, Wallet, WalletError, Wallets};
 
 use crate::{files, key, name};
 
@@ -193,4 +193,24 @@ fn a_directory_that_cannot_be_synced_is_not_written_to() {
     fs::set_permissions(&hotkeys, Permissions::from_mode(0o700)).unwrap();
     refused(result.map(drop), ErrorKind::PermissionDenied);
     fixture.assert_unchanged();
+}
+
+#[test]
+fn what_cannot_be_read_is_not_absent() {
+    as_anyone();
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(dir.path());
+    let wallets = Wallets::new(dir.path());
+    fixture.wallet.write_hotkey(&name("h"), &fixture.new, None, Overwrite::Refuse).unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    set(&fixture.wallet.coldkey_path(), 0);
+    set(&fixture.wallet.hotkey_path(&name("h")), 0);
+    let listed = wallets.list().unwrap();
+    assert_eq!((listed[0].secret, listed[0].coldkey), (SecretState::Unreadable, Some(fixture.old.public())));
+    assert_eq!(listed[0].hotkeys[0].secret, SecretState::Unreadable);
+
+    set(&fixture.wallet.directory(), 0);
+    let listed = wallets.list().unwrap();
+    set(&fixture.wallet.directory(), 0o700);
+    assert_eq!((listed.len(), listed[0].secret, listed[0].coldkey), (1, SecretState::Unreadable, None));
 }

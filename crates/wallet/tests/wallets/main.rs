@@ -245,6 +245,23 @@ fn a_list_leaves_gaps_where_files_are_broken() {
     assert_eq!(hotkeys, [("plain", Some(plain.public())), ("sealed", None)]);
 }
 
+#[test]
+fn an_address_that_is_not_the_keys_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    let (cold, hot, other) = (key(), key(), key());
+    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    wallet.write_hotkey(&name("h"), &hot, None, Overwrite::Refuse).unwrap();
+    let listed = wallet.list().unwrap();
+    assert_eq!((listed.mismatch, listed.hotkeys[0].mismatch), (None, None));
+    for path in [wallet.coldkeypub_path(), wallet.hotkeypub_path(&name("h"))] {
+        fs::write(path, other.to_public_json()).unwrap();
+    }
+    let listed = wallet.list().unwrap();
+    assert_eq!((listed.coldkey, listed.mismatch), (Some(other.public()), Some(cold.public())));
+    assert_eq!((listed.hotkeys[0].hotkey, listed.hotkeys[0].mismatch), (Some(other.public()), Some(hot.public())));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_thousand_wallets_are_listed_at_once() {
