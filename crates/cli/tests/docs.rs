@@ -54,10 +54,12 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Where the modules begin whose tests the documents name.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 8] = [
     "subnets/babelbit/core/src",
     "subnets/babelbit/node/src",
     "crates/cli/src",
+    "crates/wallet/src",
+    "crates/wallet/tests/wallets",
     "crates/wire/src",
     "crates/wire/tests",
     "tests/e2e",
