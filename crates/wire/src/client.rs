@@ -221,13 +221,13 @@ impl SignedClient {
 
     /// Reads an answer to its end, or until an error has been said.
     async fn read(&self, mut answer: AnswerStream) -> Result<Answer, CallError> {
+        let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
         let mut body = BytesMut::new();
         let mut large = None;
         while let Some(chunk) = answer.next().await {
             let chunk = chunk?;
             // All that it may need at once: who has a share never waits for more.
             if large.is_none() && body.len() + chunk.len() > SMALL_ANSWER {
-                let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
                 let extra = most.saturating_sub(SMALL_ANSWER).min(self.config.large_answers_bytes);
                 let extra = u32::try_from(extra).unwrap_or(u32::MAX);
                 large = self.large_answers.acquire_many(extra).await.ok();
