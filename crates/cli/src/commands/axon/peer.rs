@@ -10,6 +10,7 @@ use taonet_wire::{CallError, ClientConfig, Peer, ReturnCode, SignedClient, Synap
 use super::SchemeName;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
+use crate::printable::printable;
 use crate::settings;
 
 /// Whom to call, and how
@@ -44,7 +45,7 @@ impl PeerArgs {
 
 /// Why there is no good answer, with the exit code that says it.
 pub(super) fn failure(code: ReturnCode, reason: &str) -> anyhow::Error {
-    let text = format!("{code} ({}): {reason}", code.code());
+    let text = format!("{code} ({}): {}", code.code(), printable(reason));
     match code {
         ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
             Classified::error(Failure::Network, text)
