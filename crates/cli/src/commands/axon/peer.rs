@@ -13,6 +13,8 @@ use crate::keys::KeyArgs;
 use crate::printable::printable;
 use crate::settings;
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// Whom to call, and how
 #[derive(Debug, Args)]
 pub(super) struct PeerArgs {
@@ -87,10 +89,11 @@ impl FromStr for Address {
     }
 }
 
-/// A positive number of seconds.
+/// A positive number of seconds, a day at most: clocks cannot count to every number.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| "not a positive number of seconds".to_owned())
+    let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
+    sensible.ok_or_else(|| format!("not a positive number of seconds up to {}", DAY.as_secs()))
 }
 
 #[cfg(test)]
@@ -109,6 +112,15 @@ mod tests {
         }
         for text in ["", "127.0.0.1", "miner:", "miner:65536", "miner:x"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+    #[test]
+    fn seconds_are_positive_and_a_day_at_most() {
+        for (text, milliseconds) in [("12", 12_000), ("0.2", 200), ("86400", 86_400_000)] {
+            assert_eq!(seconds(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for text in ["", "x", "0", "-1", "1e-10", "86400.1", "1e19", "1e300", "inf", "NaN"] {
+            assert_eq!(seconds(text).unwrap_err(), "not a positive number of seconds up to 86400", "{text}");
         }
     }
 }
