@@ -5,6 +5,7 @@ mod echo;
 mod peer;
 mod ping;
 mod serve;
+mod verdict;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;

@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use clap::Args;
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
-use taonet_wire::{Answer, AxonStatus, Call, CallError, Peer, ReturnCode, SignedClient, SynapseClass};
+use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
 
-use super::peer::{PeerArgs, failure, reason};
+use super::peer::PeerArgs;
+use super::verdict::Verdict;
 use super::{SchemeName, echo};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let call = if dendrite { args.synapse(data, &peer, &client)? } else { args.request(&data) };
     context.block_on(async {
         if args.stream {
-            stream(&client, &peer, &call).await
+            stream(&client, &peer, &call, dendrite).await
         } else {
             whole(&client, &peer, &call, dendrite, context).await
         }
@@ -145,43 +146,21 @@ async fn whole(
     let began = Instant::now();
     let result = client.call(peer, call).await;
     let took = began.elapsed();
-    let (code, status, message) = judge(&result, dendrite);
+    let verdict = Verdict::of(&result, dendrite);
     if context.json {
         let answer = result.as_ref().ok();
         context.print_json(&json!({
-            "code": code.code(),
-            "outcome": code.to_string(),
-            "status": status.as_u16(),
-            "message": message,
+            "code": verdict.code.code(),
+            "outcome": verdict.code.to_string(),
+            "status": verdict.status.as_u16(),
+            "message": verdict.message,
             "seconds": took.as_secs_f64(),
             "body": answer.map(|answer| readable(&answer.body)),
         }))?;
-    } else if let (true, Ok(answer)) = (code.is_success(), &result) {
+    } else if let (true, Ok(answer)) = (verdict.code.is_success(), &result) {
         context.print(&String::from_utf8_lossy(&answer.body))?;
     }
-    if code.is_success() { Ok(()) } else { Err(failure(code, &message)) }
-}
-
-/// What became of a call: a dendrite takes the axon's own word for it.
-fn judge(result: &Result<Answer, CallError>, dendrite: bool) -> (ReturnCode, StatusCode, String) {
-    match result {
-        Err(error) => (ReturnCode::of_error(error), error.status(), reason(error)),
-        Ok(answer) => {
-            let axon = AxonStatus::of(&answer.headers).filter(|_| dendrite);
-            match axon {
-                Some(axon) => (ReturnCode::of_status(axon.code), axon.code, axon.message),
-                None => (ReturnCode::of_status(answer.status), answer.status, said(answer)),
-            }
-        }
-    }
-}
-
-/// The answer's own words for an error; of success nothing.
-fn said(answer: &Answer) -> String {
-    if answer.status.is_success() {
-        return String::new();
-    }
-    format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body).trim_end())
+    verdict.check()
 }
 
 /// JSON as it is, anything else as text.
@@ -189,22 +168,25 @@ fn readable(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-async fn stream(client: &SignedClient, peer: &Peer, call: &Call) -> anyhow::Result<()> {
-    let failed = |error: &CallError| failure(ReturnCode::of_error(error), &reason(error));
-    let mut answer = client.stream(peer, call).await.map_err(|error| failed(&error))?;
-    let status = answer.status;
-    if !status.is_success() {
-        let mut text = Vec::new();
-        while let (Some(Ok(chunk)), true) = (answer.next().await, text.len() < 1024) {
-            text.extend_from_slice(&chunk);
+async fn stream(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool) -> anyhow::Result<()> {
+    let mut answer = match client.stream(peer, call).await {
+        Ok(answer) => answer,
+        Err(error) => return Verdict::of_error(&error).check(),
+    };
+    let mut refusal = Vec::new();
+    if !answer.status.is_success() {
+        while let (Some(Ok(chunk)), true) = (answer.next().await, refusal.len() < 1024) {
+            refusal.extend_from_slice(&chunk);
         }
-        let text = format!("{status}: {}", String::from_utf8_lossy(&text).trim_end());
-        return Err(failure(ReturnCode::of_status(status), &text));
     }
+    Verdict::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
     let mut out = std::io::stdout().lock();
     while let Some(chunk) = answer.next().await {
-        let written = out.write_all(&chunk.map_err(|error| failed(&error))?).and_then(|()| out.flush());
-        match written {
+        let chunk = match chunk {
+            Ok(chunk) => chunk,
+            Err(error) => return Verdict::of_error(&error).check(),
+        };
+        match out.write_all(&chunk).and_then(|()| out.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
             other => other.context("cannot write to standard output")?,
         }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 use taonet_primitives::Hotkey;
-use taonet_wire::{CallError, ClientConfig, Peer, ReturnCode, SignedClient, SynapseClass};
+use taonet_wire::{ClientConfig, Peer, SignedClient, SynapseClass};
 
 use super::SchemeName;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::printable::printable;
 use crate::settings;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -43,32 +42,6 @@ impl PeerArgs {
         let keypair = key.load(&settings::load()?.network)?;
         Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
     }
-}
-
-/// Why there is no good answer, with the exit code that says it.
-pub(super) fn failure(code: ReturnCode, reason: &str) -> anyhow::Error {
-    let text = format!("{code} ({}): {}", code.code(), printable(reason));
-    match code {
-        ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
-            Classified::error(Failure::Network, text)
-        }
-        ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Classified::error(Failure::Authentication, text),
-        _ => anyhow::anyhow!(text),
-    }
-}
-
-/// An error of a call with its causes, in one line.
-pub(super) fn reason(error: &CallError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[derive(Debug, Clone)]
