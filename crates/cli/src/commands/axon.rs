@@ -1,6 +1,7 @@
 //! `tao axon`: an echo neuron, and a client of any neuron, for finding faults from a shell.
 
 mod call;
+mod data;
 mod echo;
 mod peer;
 mod ping;
