@@ -1,6 +1,7 @@
 //! `tao axon` through the binary: an echo neuron, calls, pings, and what each failure says.
 
 mod hostile;
+mod replay;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
