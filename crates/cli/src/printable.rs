@@ -4,6 +4,7 @@
 //! or show something else than what was said. Here they become visible.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
 /// The text with its control characters escaped (`\n`, `\u{1b}`): for one line or one cell.
@@ -19,10 +20,8 @@ pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
 /// The same JSON, without the control characters that JSON itself leaves as they are.
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, is_control_in_line, |shown, character| {
-        let mut units = [0; 2];
-        for unit in character.encode_utf16(&mut units) {
-            shown.push_str(&format!("\\u{unit:04x}"));
-        }
+        // Four digits are enough: none of these characters is beyond U+FFFF.
+        let _ = write!(shown, "\\u{:04x}", u32::from(character));
     })
 }
 
