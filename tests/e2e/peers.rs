@@ -62,9 +62,10 @@ impl Peer {
 /// As `peers_dir` in scripts/lib.sh.
 fn directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    variable("TAONET_PEERS_DIR").map(PathBuf::from).unwrap_or_else(|| {
+    let default = || {
         let home = variable("HOME").unwrap_or_default();
         let cache = variable("XDG_CACHE_HOME").map_or_else(|| Path::new(&home).join(".cache"), PathBuf::from);
         cache.join("taonet/peers")
-    })
+    };
+    variable("TAONET_PEERS_DIR").map_or_else(default, PathBuf::from)
 }

@@ -35,7 +35,8 @@ fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_setting = ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix));
+        let is_setting =
+            ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix));
         // The models are where scripts/models put them.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);

@@ -94,6 +94,22 @@ pub(crate) fn vectors(name: &str) -> Value {
     serde_json::from_slice(&fs::read(repository("vectors/wallet").join(name)).unwrap()).unwrap()
 }
 
+/// The mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the secret, and its key's address.
+pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)> {
+    let keys = vectors("keys.json");
+    let kinds = [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];
+    let secrets = kinds.into_iter().flat_map(|(list, field, option)| {
+        keys[list].as_array().unwrap().iter().filter_map(move |case| {
+            // A mnemonic of 16 words is among them, which is none.
+            let address = case[scheme]["ss58"].as_str()?;
+            Some((option, case[field].as_str().unwrap().to_owned(), address.to_owned()))
+        })
+    });
+    let secrets: Vec<_> = secrets.collect();
+    assert_eq!(secrets.len(), 9 + 4);
+    secrets
+}
+
 /// A case of vectors/wallet/keyfiles.json, as the bytes of its file.
 pub(crate) fn keyfile_vector(id: &str) -> Vec<u8> {
     let cases = vectors("keyfiles.json");

@@ -49,7 +49,9 @@ impl KeyArgs {
         let pair = self.password.open(&stored).with_context(named)?.into_keypair().with_context(named)?;
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
-            other => bail!("{} holds an {other} key, and neurons sign with sr25519", file.display()),
+            other @ CryptoType::Ed25519 => {
+                bail!("{} holds an {other} key, and neurons sign with sr25519", file.display())
+            }
         }
     }
 }

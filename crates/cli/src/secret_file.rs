@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use zeroize::Zeroizing;
 
-/// Far more than a mnemonic or key takes.
-const MOST_BYTES: usize = 4096;
+/// Far more than a mnemonic, a key or the export of an account takes.
+const MOST_BYTES: usize = 16 * 1024;
 
 /// Reads a short text; `-` is standard input. No copy of it is left in memory.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
@@ -38,14 +38,15 @@ pub(crate) fn refuse_existing(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a new file that only its owner reads: whole or not at all, never over another one.
-pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+/// Writes a new file that only its owner reads: whole or not at all, never over another one. It comes in parts, so that
+/// none of them need be copied.
+pub(crate) fn write(path: &Path, parts: &[&[u8]]) -> anyhow::Result<()> {
     refuse_existing(path)?;
     let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         // Such a file has mode 0600 from the beginning.
         let mut draft = tempfile::NamedTempFile::new_in(directory)?;
-        draft.write_all(content)?;
+        parts.iter().try_for_each(|part| draft.write_all(part))?;
         draft.as_file().sync_all()?;
         draft.persist_noclobber(path).map_err(|error| error.error)
     };

@@ -16,7 +16,7 @@ pub enum WalletError {
         source: io::Error,
     },
     /// The file or directory cannot be written. What stood there before still stands there.
-    #[error("cannot write {path}; nothing was changed")]
+    #[error("cannot write {path}; what stood there is unchanged")]
     Write {
         /// The file.
         path: PathBuf,

@@ -35,38 +35,52 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError
     }
 }
 
-/// Writes a new file, readable by its owner only. Gives the path of the backup where one was made.
-pub(crate) fn write_key(path: &Path, bytes: &[u8], overwrite: Overwrite) -> Result<Option<PathBuf>, WalletError> {
-    check(path, overwrite)?;
-    let failed = |source| WalletError::Write { path: path.into(), source };
-    let draft = draft(path, bytes).map_err(failed)?;
-    let backup = match overwrite {
-        // Refuses by itself if a file came into being since the check.
-        Overwrite::Refuse => draft.persist_noclobber(path).map(|_| None),
-        Overwrite::KeepBackup => {
-            let backup = back_up(path).map_err(failed)?;
-            let replaced = draft.persist(path);
-            if let (Err(_), Some(backup)) = (&replaced, &backup) {
-                // The old key still stands in its place; a backup that cannot be removed does no harm.
-                let _ = fs::remove_file(backup);
-            }
-            replaced.map(|_| backup)
-        }
-    };
-    let backup = backup.map_err(|error| match error.error.kind() {
-        ErrorKind::AlreadyExists => WalletError::Exists(path.into()),
-        _ => failed(error.error),
-    })?;
-    sync(directory_of(path)).map_err(failed)?;
-    Ok(backup)
+/// A synced file beside its destination, for the owner only. It goes when it is dropped.
+///
+/// Files that belong together are all drafted before the first is placed: a disk that is full stops everything, not half.
+pub(crate) struct Draft {
+    file: NamedTempFile,
+    path: PathBuf,
 }
 
-/// Replaces a file by another form of the same key, without a backup: the old form may be what is to go.
-pub(crate) fn replace_key(path: &Path, bytes: &[u8]) -> Result<(), WalletError> {
-    check(path, Overwrite::KeepBackup)?;
-    let failed = |source| WalletError::Write { path: path.into(), source };
-    draft(path, bytes).map_err(failed)?.persist(path).map_err(|error| failed(error.error))?;
-    sync(directory_of(path)).map_err(failed)
+impl Draft {
+    pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
+        let failed = |source| WalletError::Write { path: path.into(), source };
+        Ok(Self { file: draft(path, bytes).map_err(failed)?, path: path.into() })
+    }
+
+    /// Puts the file where it belongs. Gives the path of the backup where one was made.
+    pub(crate) fn place(self, overwrite: Overwrite) -> Result<Option<PathBuf>, WalletError> {
+        let Self { file, path } = self;
+        check(&path, overwrite)?;
+        let placed = match overwrite {
+            // Refuses by itself if a file came into being since the check.
+            Overwrite::Refuse => file.persist_noclobber(&path).map(|_| None).map_err(|error| error.error),
+            Overwrite::KeepBackup => place_with_backup(file, &path),
+        };
+        placed.and_then(|backup| sync(directory_of(&path)).map(|()| backup)).map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => WalletError::Exists(path),
+            _ => WalletError::Write { path, source },
+        })
+    }
+
+    /// Replaces another form of the same key, without a backup: the old form may be what is to go.
+    pub(crate) fn replace(self) -> Result<(), WalletError> {
+        let Self { file, path } = self;
+        check(&path, Overwrite::KeepBackup)?;
+        let replaced = file.persist(&path).map_err(|error| error.error);
+        replaced.and_then(|_| sync(directory_of(&path))).map_err(|source| WalletError::Write { path, source })
+    }
+}
+
+fn place_with_backup(file: NamedTempFile, path: &Path) -> io::Result<Option<PathBuf>> {
+    let backup = back_up(path)?;
+    let replaced = file.persist(path);
+    if let (Err(_), Some(backup)) = (&replaced, &backup) {
+        // The old key still stands in its place; a backup that cannot be removed does no harm.
+        let _ = fs::remove_file(backup);
+    }
+    replaced.map(|_| backup).map_err(|error| error.error)
 }
 
 /// Makes a directory and those above it that are missing, for the owner only.
@@ -78,7 +92,6 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), WalletError> {
     builder.create(path).map_err(|source| WalletError::Write { path: path.into(), source })
 }
 
-/// A synced file beside the path, for the owner only. It goes when it is dropped.
 fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());

@@ -303,6 +303,12 @@ fn on_small_disk(disk: &Path) {
     let before_full = files(disk);
     writes(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
+    // Room for the secret, and none for the public file beside it.
+    fs::OpenOptions::new().write(true).open(&ballast).unwrap().set_len(held.len() as u64 - 4096).unwrap();
+    refused(wallet.write_coldkey(&new, None, Overwrite::KeepBackup).map(drop), ErrorKind::StorageFull);
+    refused(wallet.write_hotkey(&name("h"), &new, None, Overwrite::Refuse).map(drop), ErrorKind::StorageFull);
+    assert_eq!(files(disk), before_full);
+    wallet.coldkey().unwrap().change_password(None, None).unwrap();
     fs::remove_file(&ballast).unwrap();
     unchanged("full disk");
 

@@ -27,9 +27,7 @@ fn wallets_are_listed_as_a_tree() {
     fs::create_dir(wallets.root().join("empty")).unwrap();
     fs::create_dir(wallets.key("hotkeys/folder")).unwrap();
 
-    let key = |name: &str, secret: &str| {
-        json!({ "name": name, "address": ADDRESS, "crypto_type": "sr25519", "secret": secret })
-    };
+    let key = |name: &str, secret: &str| json!({ "name": name, "address": ADDRESS, "crypto_type": "sr25519", "secret": secret });
     let with_hotkeys = |mut wallet: Value, hotkeys: Value| {
         wallet["hotkeys"] = hotkeys;
         wallet
@@ -119,9 +117,11 @@ fn passwords_come_from_descriptors_and_the_environment() {
 
     let stored = taonet_wallet::stored_password_name(&coldkey);
     let value = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&stored);
-    for (name, value) in
-        [(stored.as_str(), value.as_str()), ("BT_WALLET_PASSWORD", PASSWORD), ("BT_WALLET_PASSWORD_FILE", file.to_str().unwrap())]
-    {
+    for (name, value) in [
+        (stored.as_str(), value.as_str()),
+        ("BT_WALLET_PASSWORD", PASSWORD),
+        ("BT_WALLET_PASSWORD_FILE", file.to_str().unwrap()),
+    ] {
         let output = sign().env(name, value).output().unwrap();
         assert!(output.status.success(), "{name}: {}", stderr(&output));
     }
@@ -236,13 +236,9 @@ fn logs_hold_no_secret() {
     let wallets = Wallets::new();
     let (phrase, password) = (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
     let seed = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
-    let commands: [(&[&str], &[(&str, &Path)]); 3] = [
-        (&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]),
-        (&["sign", "--message", "x"], &[("--password-file", &password)]),
-        (&["inspect"], &[]),
-    ];
-    for (arguments, files) in commands {
-        let output = wallets.command(arguments, files).arg("-vvv").output().unwrap();
+    let files: [(&str, &Path); 2] = [("--password-file", &password), ("--mnemonic-file", &phrase)];
+    for (arguments, count) in [(&["regen-coldkey"][..], 2), (&["sign", "--message", "x"], 1), (&["inspect"], 0)] {
+        let output = wallets.command(arguments, &files[..count]).arg("-vvv").output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
         for secret in ["legal winner", PASSWORD, seed] {

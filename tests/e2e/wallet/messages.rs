@@ -36,7 +36,8 @@ fn what_is_signed_is_verified() {
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
             // Exactly the bytes are signed: no wrapping, no reading of hex.
-            let bytes = if message[0] == "--message" { message[1].as_bytes().to_vec() } else { fs::read(&file).unwrap() };
+            let bytes =
+                if message[0] == "--message" { message[1].as_bytes().to_vec() } else { fs::read(&file).unwrap() };
             assert!(verify(&ADDRESS.parse().unwrap(), &bytes, &signature.parse().unwrap()));
             for (signer, prefixed) in [(Some(ADDRESS), ""), (None, "0x")] {
                 let signature = format!("{prefixed}{signature}");
@@ -105,7 +106,8 @@ fn ed25519_keys_sign_and_verify_too() {
     let answer = wallets.ask(&["sign", "--message", "hello"], &[]);
     assert_eq!(answer["signer_address"], made["coldkey"]["address"]);
     let (signature, signer) = (text(&answer, "signed_message"), text(&answer, "signer_address"));
-    let check = |more: &[&str]| wallets.run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[]);
+    let check =
+        |more: &[&str]| wallets.run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[]);
     assert!(check(&[]).status.success());
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
@@ -168,6 +170,8 @@ fn validators_tell_who_they_are() {
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);
     assert!(error.contains("--validator-name"), "{error}");
 }
 

@@ -25,7 +25,9 @@ fn finish(terminal: Terminal) -> (ExitStatus, String) {
 fn console_less(screen: &str) -> String {
     let mut parts = screen.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once(|end: char| end.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
+    parts.fold(first, |text, part| {
+        text + part.split_once(|end: char| end.is_ascii_alphabetic()).map_or("", |(_, rest)| rest)
+    })
 }
 
 #[test]

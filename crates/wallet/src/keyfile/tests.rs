@@ -1,3 +1,5 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE;
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -73,10 +75,10 @@ fn what_is_written_reads_back() {
     }
 }
 
-fn nacl_vectors() -> Vec<Value> {
+fn vectors(encryption: &str) -> Vec<Value> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/wallet/keyfiles.json");
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    file["cases"].as_array().unwrap().iter().filter(|case| case["encryption"] == "NaCl").cloned().collect()
+    file["cases"].as_array().unwrap().iter().filter(|case| case["encryption"] == encryption).cloned().collect()
 }
 
 fn bytes(case: &Value, key: &str) -> Vec<u8> {
@@ -86,7 +88,7 @@ fn bytes(case: &Value, key: &str) -> Vec<u8> {
 /// The cipher alone, with the keys that the real wallet derived: deriving one takes seconds.
 #[test]
 fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
-    let cases = nacl_vectors();
+    let cases = vectors("NaCl");
     for case in &cases {
         let key: nacl::Key = Zeroizing::new(bytes(case, "derived_key_hex").try_into().unwrap());
         let (file, text) = (bytes(case, "file_hex"), bytes(case, "plaintext_hex"));
@@ -105,6 +107,27 @@ fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
         assert!(nacl::Nacl::parse(&file).unwrap().open(&wrong).is_none());
     }
     assert_eq!(cases.len(), 3);
+}
+
+#[test]
+fn the_fernet_vector_opens_with_its_key_and_no_altered_token_does() {
+    let cases = vectors("legacy");
+    for case in &cases {
+        let key = URL_SAFE.decode(case["fernet_key_b64url"].as_str().unwrap()).unwrap();
+        let key = Zeroizing::new(key.try_into().unwrap());
+        let token = URL_SAFE.decode(case["file_text"].as_str().unwrap()).unwrap();
+        let open = |token: &[u8]| fernet::Fernet::parse(URL_SAFE.encode(token).as_bytes())?.open(&key);
+        assert_eq!(**open(&token).unwrap(), bytes(case, "plaintext_hex"));
+        for bit in 0..token.len() * 8 {
+            let mut altered = token.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&altered).is_none(), "bit {bit}");
+        }
+        for length in 0..token.len() {
+            assert!(open(&token[..length]).is_none(), "{length} bytes");
+        }
+    }
+    assert_eq!(cases.len(), 1);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Name;
-use crate::write::{check, make_directory, replace_key, write_key};
+use crate::write::{Draft, check, make_directory};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError};
 
 /// What was written.
@@ -158,10 +158,11 @@ impl Wallet {
         if !holds(public, key.public()) {
             check(public, overwrite)?;
         }
-        let backup = write_key(secret, &content(key, password)?, overwrite)?;
-        let mut written = write_public(public, key.public(), overwrite)?;
-        written.files.insert(0, secret.into());
-        written.backups.splice(..0, backup);
+        let secret_draft = Draft::new(secret, &content(key, password)?)?;
+        let public_draft = draft_public(public, key.public())?;
+        let mut written = Written { files: vec![secret.into()], backups: Vec::new() };
+        written.backups.extend(secret_draft.place(overwrite)?);
+        written.place_public(public_draft, public, overwrite)?;
         Ok(written)
     }
 
@@ -185,7 +186,7 @@ impl StoredKey {
     pub fn change_password(&self, old: Option<&Password>, new: Option<&Password>) -> Result<(), WalletError> {
         check(self.path(), Overwrite::KeepBackup)?;
         let key = self.open(old)?;
-        replace_key(self.path(), &content(&key, new)?)
+        Draft::new(self.path(), &content(&key, new)?)?.replace()
     }
 }
 
@@ -205,10 +206,26 @@ fn holds(path: &Path, key: PublicKey) -> bool {
     read_public(path).is_ok_and(|found| found == key)
 }
 
-fn write_public(path: &Path, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+/// A public file to be, unless the one that stands there says the same.
+fn draft_public(path: &Path, key: PublicKey) -> Result<Option<Draft>, WalletError> {
     if holds(path, key) {
-        return Ok(Written { files: Vec::new(), backups: Vec::new() });
+        return Ok(None);
     }
-    let backup = write_key(path, &Keyfile::from_public(key).to_public_json(), overwrite)?;
-    Ok(Written { files: vec![path.into()], backups: backup.into_iter().collect() })
+    Draft::new(path, &Keyfile::from_public(key).to_public_json()).map(Some)
+}
+
+fn write_public(path: &Path, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+    let mut written = Written { files: Vec::new(), backups: Vec::new() };
+    written.place_public(draft_public(path, key)?, path, overwrite)?;
+    Ok(written)
+}
+
+impl Written {
+    fn place_public(&mut self, draft: Option<Draft>, path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
+        if let Some(draft) = draft {
+            self.backups.extend(draft.place(overwrite)?);
+            self.files.push(path.into());
+        }
+        Ok(())
+    }
 }

@@ -15,7 +15,7 @@ use crate::password::PasswordArgs;
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Words of the mnemonic: 12, 15, 18, 21 or 24
-    #[arg(long, visible_alias = "words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
+    #[arg(long, value_parser = word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,

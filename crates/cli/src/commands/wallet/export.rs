@@ -39,7 +39,7 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let text = PolkadotJs::export(&pair, &password, &name, u64::try_from(now.as_millis())?)?;
-    secret_file::write(&args.out, text.as_bytes())?;
+    secret_file::write(&args.out, &[text.as_bytes()])?;
     let address = pair.public().to_string();
     if context.json {
         return context.print_json(&json!({ "address": address, "path": args.out, "name": name }));

@@ -4,14 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::Args;
-use comfy_table::{Cell, Color};
 use serde_json::{Value, json};
 use taonet_wallet::{PublicKey, SecretState, StoredKey, Wallet};
 
 use super::list::secret_name;
 use super::place::WalletArgs;
 use crate::context::Context;
-use crate::table::table;
 
 /// Show one wallet's keys
 #[derive(Debug, Args)]
@@ -39,17 +37,8 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
         let (name, directory) = (wallet.name().as_str(), wallet.directory());
         return context.print_json(&json!({ "wallet": name, "directory": directory, "keys": keys }));
     }
-    let mut rows = table(&["key", "address", "scheme", "kept", "file"], &[]);
-    for key in &keys {
-        rows.add_row(vec![
-            Cell::new(key.name.as_ref().map_or_else(|| key.role.to_owned(), |name| format!("{} {name}", key.role))),
-            Cell::new(key.public.map_or_else(|| "–".to_owned(), |key| key.to_string())),
-            Cell::new(key.public.map_or("–", |key| key.crypto_type().name())),
-            kept(key),
-            Cell::new(key.path.display()),
-        ]);
-    }
-    context.print(&rows.to_string())
+    let texts: Vec<_> = keys.iter().map(text).collect();
+    context.print(&texts.join("\n"))
 }
 
 fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
@@ -95,14 +84,25 @@ fn document(key: &Key) -> Value {
     })
 }
 
-fn kept(key: &Key) -> Cell {
-    let mut text = match key.secret {
+fn text(key: &Key) -> String {
+    let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
+    format!(
+        "{}  {}\n  kept  {}\n  file  {}",
+        console::style(format!("{}{name}", key.role)).bold(),
+        public.as_deref().unwrap_or("address unknown without the password"),
+        kept(key),
+        key.path.display()
+    )
+}
+
+fn kept(key: &Key) -> String {
+    let kept = match key.secret {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => secret_name(other).to_owned(),
     };
-    if let Some(mode) = key.exposed {
-        text += &format!(", open to others ({mode:o})");
-    }
+    let open = key.exposed.map(|mode| format!(", open to others ({mode:o})")).unwrap_or_default();
+    let text = kept + &open;
     let worrying = key.exposed.is_some() || (key.role == "coldkey" && key.secret == SecretState::Plain);
-    if worrying { Cell::new(text).fg(Color::Yellow) } else { Cell::new(text) }
+    if worrying { console::style(text).yellow().to_string() } else { text }
 }

@@ -1,8 +1,8 @@
 //! `tao wallet list`.
 
 use clap::Args;
-use serde_json::{Value, json};
-use taonet_wallet::{ListedHotkey, ListedWallet, PublicKey, SecretState, Wallets};
+use serde_json::{Map, Value, json};
+use taonet_wallet::{ListedHotkey, ListedWallet, Name, PublicKey, SecretState, Wallets};
 
 use super::place::RootArgs;
 use crate::context::Context;
@@ -25,23 +25,24 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         context.say(&format!("no wallets in {}: tao wallet create makes one", wallets.root().display()));
         return Ok(());
     }
-    context.print(tree(&wallets, &list).trim_end())
+    context.print(&tree(&wallets, &list))
 }
 
 fn document(wallet: &ListedWallet) -> Value {
-    let hotkeys = wallet.hotkeys.iter().map(|hotkey| key(&hotkey.name.to_string(), hotkey.hotkey, hotkey.secret));
-    let mut document = key(&wallet.name.to_string(), wallet.coldkey, wallet.secret);
-    document["hotkeys"] = hotkeys.collect();
-    document
+    let hotkeys = wallet.hotkeys.iter().map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.secret));
+    let mut document = key(&wallet.name, wallet.coldkey, wallet.secret);
+    document.insert("hotkeys".to_owned(), hotkeys.map(Value::Object).collect());
+    document.into()
 }
 
-fn key(name: &str, public: Option<PublicKey>, secret: SecretState) -> Value {
-    json!({
-        "name": name,
-        "address": public.map(|key| key.to_string()),
-        "crypto_type": public.map(|key| key.crypto_type().name()),
-        "secret": secret_name(secret),
-    })
+fn key(name: &Name, public: Option<PublicKey>, secret: SecretState) -> Map<String, Value> {
+    let fields = [
+        ("name", json!(name.as_str())),
+        ("address", json!(public.map(|key| key.to_string()))),
+        ("crypto_type", json!(public.map(|key| key.crypto_type().name()))),
+        ("secret", json!(secret_name(secret))),
+    ];
+    fields.map(|(field, value)| (field.to_owned(), value)).into_iter().collect()
 }
 
 /// How a secret is kept, in a word.
@@ -57,19 +58,19 @@ pub(super) const fn secret_name(secret: SecretState) -> &'static str {
 fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
     let width = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or_default();
     let names = width(&mut list.iter().map(|wallet| wallet.name.as_str().chars().count()));
-    let mut text = format!("{}\n", wallets.root().display());
+    let mut lines = vec![wallets.root().display().to_string()];
     for (position, wallet) in list.iter().enumerate() {
         let is_last = position + 1 == list.len();
         let (branch, below) = if is_last { ("└──", "    ") } else { ("├──", "│   ") };
         let name = console::style(format!("{:names$}", wallet.name)).bold();
-        text += &format!("{branch} {name}  {}\n", coldkey(wallet));
+        lines.push(format!("{branch} {name}  {}", coldkey(wallet)));
         let hotkeys = width(&mut wallet.hotkeys.iter().map(|hotkey| hotkey.name.as_str().chars().count()));
         for (position, key) in wallet.hotkeys.iter().enumerate() {
             let branch = if position + 1 == wallet.hotkeys.len() { "└──" } else { "├──" };
-            text += &format!("{below}{branch} {:hotkeys$}  {}\n", key.name, hotkey(key));
+            lines.push(format!("{below}{branch} {:hotkeys$}  {}", key.name, hotkey(key)));
         }
     }
-    text
+    lines.join("\n")
 }
 
 fn coldkey(wallet: &ListedWallet) -> String {

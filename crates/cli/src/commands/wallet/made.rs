@@ -44,12 +44,12 @@ impl Made {
     fn text(&self) -> String {
         let protection = if self.encrypted { ", encrypted" } else { "" };
         let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let mut text = format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type);
-        let mut line = |what: &str, path: &PathBuf| text.push_str(&format!("\n  {what:9} {}", path.display()));
-        self.files.iter().for_each(|path| line("written", path));
-        self.backups.iter().for_each(|path| line("backup", path));
-        self.mnemonic_file.iter().for_each(|path| line("mnemonic", path));
-        text
+        let mut lines = vec![format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type)];
+        let mut list = |what: &str, path: &PathBuf| lines.push(format!("  {what:8}  {}", path.display()));
+        self.files.iter().for_each(|path| list("written", path));
+        self.backups.iter().for_each(|path| list("backup", path));
+        self.mnemonic_file.iter().for_each(|path| list("mnemonic", path));
+        lines.join("\n")
     }
 }
 
@@ -76,5 +76,9 @@ pub(super) fn check_free(path: &Path, overwrite: Overwrite) -> anyhow::Result<()
 pub(super) fn not_written(error: WalletError) -> anyhow::Error {
     let exists = matches!(error, WalletError::Exists(_));
     let error = anyhow::Error::new(error);
-    if exists { error.context("there is a key already: --overwrite replaces it and keeps it as a backup") } else { error }
+    if exists {
+        error.context("there is a key already: --overwrite replaces it and keeps it as a backup")
+    } else {
+        error
+    }
 }

@@ -8,7 +8,6 @@ use crate::input;
 
 /// The message
 #[derive(Debug, Args)]
-#[group(required = false, multiple = false)]
 pub(crate) struct MessageArgs {
     /// The message as text: its UTF-8 bytes are signed
     #[arg(long, value_name = "TEXT")]

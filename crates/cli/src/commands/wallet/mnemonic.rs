@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use taonet_wallet::{Mnemonic, WordCount};
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -41,9 +42,7 @@ impl<'a> Destination<'a> {
     /// Writes the file, before the key is: when this fails there is no key yet, and `undo` takes it back.
     pub(super) fn keep(&self, mnemonic: &Mnemonic) -> anyhow::Result<()> {
         let Self::File(file) = self else { return Ok(()) };
-        let mut line = mnemonic.phrase();
-        line.push('\n');
-        secret_file::write(file, line.as_bytes())
+        secret_file::write(file, &[mnemonic.phrase().as_bytes(), b"\n"])
     }
 
     /// Removes the file of a mnemonic whose key was not written.
@@ -59,10 +58,10 @@ impl<'a> Destination<'a> {
     pub(super) fn show(&self, of: &str, mnemonic: &Mnemonic, context: &Context) -> anyhow::Result<()> {
         match self {
             Self::File(_) => Ok(()),
-            Self::Terminal => context.print(&format!(
+            Self::Terminal => context.print(&Zeroizing::new(format!(
                 "\nMnemonic of {of}. Write it down: it is not shown again, and whoever has it has the key.\n\n  {}\n",
                 console::style(mnemonic.phrase().as_str()).bold()
-            )),
+            ))),
         }
     }
 

@@ -12,7 +12,7 @@ use super::made::{self, Made, check_free, not_written};
 use super::place::{HotkeyArgs, WalletArgs};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
-use crate::{input, prompt, secret_file};
+use crate::{prompt, secret_file};
 
 /// Where the secret comes from
 #[derive(Debug, Args)]
@@ -20,29 +20,29 @@ use crate::{input, prompt, secret_file};
 #[command(next_help_heading = "Secret, one of these; without any, the terminal is asked for it")]
 struct SecretArgs {
     /// A file with the mnemonic; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    mnemonic_file: Option<PathBuf>,
+    #[arg(id = "mnemonic_file", long = "mnemonic-file", value_name = "FILE")]
+    mnemonic: Option<PathBuf>,
     /// A file with the 32-byte seed, 64 hex digits; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    seed_file: Option<PathBuf>,
+    #[arg(id = "seed_file", long = "seed-file", value_name = "FILE")]
+    seed: Option<PathBuf>,
     /// A file with the private key as keyfiles hold it: 128 hex digits, for ed25519 64; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    private_key_file: Option<PathBuf>,
+    #[arg(id = "private_key_file", long = "private-key-file", value_name = "FILE")]
+    private_key: Option<PathBuf>,
     /// A Polkadot-JS export, the JSON file of an account
-    #[arg(long, alias = "json-path", value_name = "FILE")]
-    json_file: Option<PathBuf>,
+    #[arg(id = "json_file", long = "json-file", alias = "json-path", value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// What a key is recovered from
 #[derive(Debug, Args)]
 struct SourceArgs {
     #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
     secret: SecretArgs,
     /// A file with the export's password in one line; without it, the terminal is asked
     #[arg(long, requires = "json_file", value_name = "FILE")]
     json_password_file: Option<PathBuf>,
-    #[command(flatten)]
-    write: WriteArgs,
 }
 
 /// Recover a coldkey
@@ -111,20 +111,21 @@ impl SourceArgs {
     fn keyfile(&self) -> anyhow::Result<Keyfile> {
         let scheme = self.write.crypto_type;
         let secret = &self.secret;
-        if let Some(file) = &secret.json_file {
+        if let Some(file) = &secret.json {
             return self.import(file);
         }
         let read = |file: &PathBuf, parse: fn(&str, CryptoType) -> anyhow::Result<Keyfile>| {
             parse(&secret_file::read(file)?, scheme).with_context(|| format!("{} gives no key", file.display()))
         };
-        if let Some(file) = &secret.mnemonic_file {
+        if let Some(file) = &secret.mnemonic {
             read(file, from_mnemonic)
-        } else if let Some(file) = &secret.seed_file {
+        } else if let Some(file) = &secret.seed {
             read(file, from_seed)
-        } else if let Some(file) = &secret.private_key_file {
+        } else if let Some(file) = &secret.private_key {
             read(file, from_private_key)
         } else {
-            let remedy = "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
+            let remedy =
+                "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
             let answer = prompt::secret("Mnemonic, or seed or private key in hex", remedy)?;
             from_any(answer.trim(), scheme)
         }
@@ -135,7 +136,7 @@ impl SourceArgs {
             return Err(Classified::error(Failure::Usage, "Polkadot-JS exports hold sr25519 keys only"));
         }
         let name = file.display();
-        let export = PolkadotJs::parse(&Zeroizing::new(input::read(file)?))
+        let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())
             .with_context(|| format!("{name} is no account of Polkadot-JS"))?;
         let password = match &self.json_password_file {
             Some(file) => Password::from_file(file)?,

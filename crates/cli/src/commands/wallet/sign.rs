@@ -1,7 +1,7 @@
 //! `tao wallet sign`.
 
 use anyhow::bail;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 
 use super::message::MessageArgs;
@@ -12,6 +12,7 @@ use crate::password::PasswordArgs;
 
 /// Sign a message with the coldkey, or with --use-hotkey
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
 pub(crate) struct SignArgs {
     #[command(flatten)]
     message: MessageArgs,
@@ -28,18 +29,30 @@ pub(crate) struct SignArgs {
 #[command(next_help_heading = "Validator information, instead of a message; the hotkey signs it")]
 struct ValidatorArgs {
     /// The validator's name
-    #[arg(long, value_name = "TEXT", required_unless_present = "MessageArgs", conflicts_with = "MessageArgs")]
-    validator_name: Option<String>,
+    #[arg(id = "validator_name", long = "validator-name", value_name = "TEXT")]
+    name: Option<String>,
     /// Where it is on the web
-    #[arg(long, value_name = "URL", default_value = "", requires = "validator_name")]
-    validator_url: String,
+    #[arg(
+        id = "validator_url",
+        long = "validator-url",
+        value_name = "URL",
+        default_value = "",
+        conflicts_with_all = ["message", "message_file"]
+    )]
+    url: String,
     /// What it does, in a sentence
-    #[arg(long, value_name = "TEXT", default_value = "", requires = "validator_name")]
-    validator_description: String,
+    #[arg(
+        id = "validator_description",
+        long = "validator-description",
+        value_name = "TEXT",
+        default_value = "",
+        conflicts_with_all = ["message", "message_file"]
+    )]
+    description: String,
 }
 
 pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
-    if let Some(name) = &args.validator.validator_name {
+    if let Some(name) = &args.validator.name {
         return validator(name, args, context);
     }
     let Some(message) = args.message.read()? else { bail!("a message is needed: --message or --message-file") };
@@ -54,8 +67,8 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
 
 fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.hotkey().unlock(&args.password)?;
-    let ValidatorArgs { validator_url, validator_description, .. } = &args.validator;
-    let info = ValidatorInfo::new(keypair.hotkey(), name, validator_url, validator_description);
+    let ValidatorArgs { url, description, .. } = &args.validator;
+    let info = ValidatorInfo::new(keypair.hotkey(), name, url, description);
     let message = info.message();
     let signature = keypair.sign(message.as_bytes());
     if context.json {

@@ -7,7 +7,6 @@ use taonet_primitives::{Ss58, Ss58Prefix};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
-use crate::table::table;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -31,7 +30,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         .map_err(|error| Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix)))?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
         // The text is not repeated: it may be a secret in the wrong place.
-        let address = read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
+        let address =
+            read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
         Ok((text, address.with_prefix(prefix)))
     });
     let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;
@@ -43,11 +43,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             .collect();
         return context.print_json(&json!({ "keys": keys }));
     }
-    let mut rows = table(&["address", "public key"], &[]);
-    for (_, address) in &converted {
-        rows.add_row([address.to_string(), public_key(address)]);
-    }
-    context.print(&rows.to_string())
+    let lines: Vec<_> = converted.iter().map(|(_, to)| format!("{to}  {}", public_key(to))).collect();
+    context.print(&lines.join("\n"))
 }
 
 /// An address of any network, or a key, whose network does not matter.

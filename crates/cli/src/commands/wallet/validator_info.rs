@@ -36,7 +36,9 @@ impl ValidatorInfo {
 
     fn read(address: &str, entry: &Value) -> anyhow::Result<Self> {
         let hotkey = address.parse().with_context(|| format!("{address:?} is no hotkey"))?;
-        let Value::Object(entry) = entry else { bail!("{address}: an object with name, url and description is needed") };
+        let Value::Object(entry) = entry else {
+            bail!("{address}: an object with name, url and description is needed")
+        };
         let mut info = Self { hotkey, fields: Vec::new(), signature: None };
         for (key, value) in entry {
             let Value::String(text) = value else { bail!("{address}.{key}: a text is needed") };
@@ -56,7 +58,8 @@ impl ValidatorInfo {
 
     /// The text that is signed.
     pub(crate) fn message(&self) -> String {
-        let fields: Vec<_> = self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
+        let fields: Vec<_> =
+            self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
         format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
     }
 

@@ -1,9 +1,9 @@
 //! `tao wallet verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use taonet_wallet::{CryptoType, PublicKey, Signature};
 
@@ -12,10 +12,10 @@ use super::place::KeyArgs;
 use super::validator_info::ValidatorInfo;
 use crate::context::Context;
 use crate::input;
-use crate::table::{judged, table};
 
 /// Check who signed a message; exit code 1 when the signature does not hold
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_info"]))]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     message: MessageArgs,
@@ -30,7 +30,7 @@ pub(crate) struct VerifyArgs {
     crypto_type: CryptoType,
     /// Check a JSON file of signed validator information instead: {"hotkey": {"name", "url", "description",
     /// "signature"}, …}; a single entry's signature may come from --signature
-    #[arg(long, value_name = "FILE", required_unless_present = "MessageArgs", conflicts_with = "MessageArgs")]
+    #[arg(long, value_name = "FILE")]
     validator_info: Option<PathBuf>,
     #[command(flatten)]
     key: KeyArgs,
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read_list(file: &std::path::Path) -> anyhow::Result<Vec<ValidatorInfo>> {
+fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
     let text = String::from_utf8(input::read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let list = ValidatorInfo::read_list(&text).with_context(|| format!("cannot use {}", file.display()))?;
     if list.is_empty() {
@@ -81,21 +81,17 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
     });
     let checked = checked.collect::<anyhow::Result<Vec<_>>>()?;
     if context.json {
-        let entries = checked.iter().map(|(info, verified)| {
-            json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified })
-        });
+        let entries = checked.iter().map(
+            |(info, verified)| json!({ "signer_address": info.hotkey, "name": info.name(), "verified": verified }),
+        );
         context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
     } else {
-        let mut rows = table(&["validator", "name", "signature"], &[]);
-        for (info, verified) in &checked {
-            let state = if *verified { "holds" } else { "does not hold" };
-            rows.add_row(vec![
-                info.hotkey.to_string().into(),
-                info.name().unwrap_or("–").into(),
-                judged(state.to_owned(), *verified),
-            ]);
-        }
-        context.print(&rows.to_string())?;
+        let lines = checked.iter().map(|(info, verified)| {
+            let state = console::style(format!("{:13}", if *verified { "holds" } else { "does not hold" }));
+            let state = if *verified { state.green() } else { state.red() };
+            format!("{state}  {}  {}", info.hotkey, info.name().unwrap_or("–"))
+        });
+        context.print(&lines.collect::<Vec<_>>().join("\n"))?;
     }
     match checked.iter().filter(|(_, verified)| !verified).count() {
         0 => Ok(()),
