@@ -567,6 +567,7 @@ signed, as compact JSON |
 None of the schemes hides anything: where others can listen, put TLS or a private network beneath. Whoever can alter
 requests on their way can alter what is not signed. Between peers of taonet the scheme is btauth/1, receiver required.
 A request that states a length and comes in chunks is read by its chunks, as RFC 9112 asks; a proxy in front must too.
+Each server remembers for itself what it accepted: two servers of one hotkey and one scheme accept a request once each.
 
 ## What is refused
 

@@ -61,8 +61,8 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response.extensions_mut().insert(StatusMessage(message));
     let mut headers = HeaderMap::new();
     match refusal {
-        // Without a class there is no synapse whose headers could be repeated.
-        Refusal::UnknownName(_) | Refusal::Unsigned => {
+        // Without a class there is no synapse whose headers could be repeated; too large ones are not.
+        Refusal::UnknownName(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
         }
