@@ -107,7 +107,7 @@ async fn a_peer_that_comes_back_in_time_is_reached() {
 #[tokio::test]
 async fn the_last_failure_is_told_where_no_time_is_left_for_another_attempt() {
     let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
-    let client = btauth(ClientConfig { pause: Duration::from_secs(60), ..ClientConfig::default() });
+    let client = btauth(ClientConfig { pause: Duration::from_mins(1), ..ClientConfig::default() });
     assert!(client.call(&nobody, &post_to("/", "")).await.unwrap_err().is_connect());
 }
 
