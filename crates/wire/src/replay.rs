@@ -4,7 +4,7 @@ mod log;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -142,15 +142,8 @@ impl ReplayGuard {
     /// the nonce is older than what is remembered; [`Refusal::TooMany`] when a bound is reached;
     /// [`Refusal::NotRemembered`] when the log cannot be written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
-        let process = match self.rule {
-            ReplayRule::Once => 0,
-            ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
-                process(claim.uuid.as_deref().unwrap_or_default())
-            }
-        };
-        let entry = Entry { sender: claim.sender, process, nonce: claim.nonce };
-        // A panic elsewhere cannot leave the sets half-changed: every change below is one call.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = self.entry(claim);
+        let mut seen = self.lock();
         seen.raise_floor(self.rule, now_ns, self.kept);
         if entry.nonce < seen.floor {
             seen.tell_if_ahead(now_ns.saturating_add(self.ahead));
@@ -178,9 +171,34 @@ impl ReplayGuard {
         Ok(())
     }
 
+    /// Whether the request was accepted before. What costs much to check can wait for the answer; whether it is really
+    /// accepted only [`ReplayGuard::accept`] says.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`].
+    pub fn peek(&self, claim: &Claim) -> Result<(), Refusal> {
+        let entry = self.entry(claim);
+        if self.lock().was_seen(&entry) { Err(Refusal::Replayed) } else { Ok(()) }
+    }
+
+    fn entry(&self, claim: &Claim) -> Entry {
+        let process = match self.rule {
+            ReplayRule::Once => 0,
+            ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
+                process(claim.uuid.as_deref().unwrap_or_default())
+            }
+        };
+        Entry { sender: claim.sender, process, nonce: claim.nonce }
+    }
+
+    /// A panic elsewhere cannot leave the sets half-changed: every change is one call.
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many requests (or processes, where only the last nonce counts) are remembered.
     pub fn len(&self) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).count
+        self.lock().count
     }
 
     /// Whether nothing is remembered.
@@ -212,23 +230,28 @@ impl Seen {
         self.ahead_is_told = is_ahead;
     }
 
+    fn was_seen(&self, entry: &Entry) -> bool {
+        match self.senders.get(&entry.sender) {
+            None => false,
+            Some(Nonces::Each(nonces)) => nonces.contains(&entry.nonce),
+            Some(Nonces::Last(processes)) => processes.get(&entry.process).is_some_and(|last| entry.nonce <= *last),
+        }
+    }
+
     /// Whether the request is new, and whether there is room for it.
     fn check(&mut self, entry: &Entry, bounds: ReplayBounds) -> Result<(), Refusal> {
+        if self.was_seen(entry) {
+            return Err(Refusal::Replayed);
+        }
         let Self { senders, count, floor, .. } = self;
         let known = match senders.get_mut(&entry.sender) {
             None => 0,
             Some(Nonces::Each(nonces)) => {
                 *count -= forget(nonces, *floor);
-                if nonces.contains(&entry.nonce) {
-                    return Err(Refusal::Replayed);
-                }
                 nonces.len()
             }
-            Some(Nonces::Last(processes)) => match processes.get(&entry.process) {
-                Some(last) if entry.nonce <= *last => return Err(Refusal::Replayed),
-                Some(_) => return Ok(()),
-                None => processes.len(),
-            },
+            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process) => return Ok(()),
+            Some(Nonces::Last(processes)) => processes.len(),
         };
         if known >= bounds.per_sender || *count >= bounds.total { Err(Refusal::TooMany) } else { Ok(()) }
     }

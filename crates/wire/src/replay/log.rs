@@ -104,8 +104,15 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogEr
         TryLockError::Error(source) => ReplayLogError::Io { path: lock_path.clone(), source },
     })?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
-    let mut found =
-        Found { path: path.to_owned(), boot: boot_text, lock, entries: Vec::new(), floor: 0, complete: true, missing: false };
+    let mut found = Found {
+        path: path.to_owned(),
+        boot: boot_text,
+        lock,
+        entries: Vec::new(),
+        floor: 0,
+        complete: true,
+        missing: false,
+    };
     let follows = read_if_there(path)?.map(|bytes| found.take(&bytes, boot));
     let old = read_if_there(&beside(path, ".old"))?.map(|bytes| found.take(&bytes, boot));
     found.missing = follows.is_none() && old.is_none();
