@@ -77,6 +77,7 @@ fn look_at(address: SocketAddr) -> SearchOptions {
     let mut options = SearchOptions::default();
     options.bind_addr = "127.0.0.1:0".parse().unwrap();
     options.broadcast_address = address;
+    options.allowed_gateway_ips = vec![address.ip()];
     options
 }
 
