@@ -43,9 +43,6 @@ pub enum KeyfileError {
     /// The file holds neither a secret nor a public key.
     #[error("no key in it")]
     Empty,
-    /// Neurons sign with sr25519 keys only.
-    #[error("it holds an {0} key; sr25519 is needed")]
-    Scheme(CryptoType),
     /// The keys in the file do not belong together.
     #[error("the file says {stated}, but its key belongs to {found}")]
     Mismatch {
@@ -162,16 +159,6 @@ impl Keyfile {
     /// [`KeyfileError::PublicOnly`] where the file holds none.
     pub fn into_keypair(self) -> Result<Keypair, KeyfileError> {
         self.pair.ok_or(KeyfileError::PublicOnly)
-    }
-
-    /// The mnemonic, where the file holds one.
-    pub const fn mnemonic(&self) -> Option<&Mnemonic> {
-        self.mnemonic.as_ref()
-    }
-
-    /// The seed, where the file holds it or a mnemonic that gives it.
-    pub fn seed(&self) -> Option<&[u8; 32]> {
-        self.seed.as_deref()
     }
 }
 

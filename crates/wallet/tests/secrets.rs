@@ -175,7 +175,6 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
     said.error(wallet.coldkey().unwrap().open(Some(&password)));
-    said.error(Keypair::from_keyfile(wallet.coldkey_path()));
 
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n33310a33310a3331\n";
     said.debug(&Sealed::parse(vault.as_bytes()).unwrap());

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use taonet_wallet::{
-    CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Mnemonic, Name, Overwrite, Password, SecretState,
-    StoredKey, WalletError, Wallets, WordCount, expand_home,
+    CryptoType, Encryption, Keyfile, KeyfileError, Mnemonic, Name, Overwrite, Password, SecretState, StoredKey,
+    WalletError, Wallets, WordCount, expand_home,
 };
 
 #[cfg(target_os = "linux")]
@@ -54,7 +54,7 @@ fn keys_are_written_for_their_owner_and_read_back() {
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(wallet.coldkeypub().unwrap(), cold.public());
     assert_eq!(wallet.hotkeypub(&name("default")).unwrap(), hot.public());
-    assert_eq!(Keypair::from_keyfile(wallet.hotkey_path(&name("default"))).unwrap().public(), hot.public());
+    assert_eq!(wallet.hotkey(&name("default")).unwrap().open(None).unwrap().public(), hot.public());
     #[cfg(unix)]
     for (path, mode) in [
         (wallets.root().to_owned(), 0o700),
@@ -188,9 +188,10 @@ fn home_is_expanded_at_the_beginning_only() {
         ("~other/x", "~other/x"),
         ("/a/~/b", "/a/~/b"),
     ] {
-        assert_eq!(expand_home(path, home), Path::new(expected));
+        assert_eq!(expand_home(path, home).unwrap(), Path::new(expected));
     }
-    assert_eq!(expand_home("~/x", None), Path::new("~/x"));
+    assert!(matches!(expand_home("~/x", None), Err(WalletError::NoHome(_))));
+    assert_eq!(expand_home("/x", None).unwrap(), Path::new("/x"));
 }
 
 #[cfg(unix)]
@@ -313,7 +314,8 @@ fn a_thousand_wallets_are_listed_at_once() {
     let before = busy();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
     let taken = busy().saturating_sub(before);
-    assert!(taken < Duration::from_millis(100), "{taken:?}");
+    // Far more than reading takes, far less than opening one encrypted key: the bench tells the figure.
+    assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 
 /// What this thread has used of a core so far: other work on the machine is not what is measured.
