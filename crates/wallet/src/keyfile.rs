@@ -63,7 +63,7 @@ pub struct Keyfile {
     public: PublicKey,
     pair: Option<Keypair>,
     mnemonic: Option<Mnemonic>,
-    seed: Option<Zeroizing<[u8; 32]>>,
+    seed: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Keyfile {
@@ -75,7 +75,7 @@ impl Keyfile {
     /// A key made from a seed. The file keeps the seed.
     pub fn from_seed(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         let pair = Keypair::from_seed_with(seed, crypto_type);
-        Self { seed: Some(Zeroizing::new(*seed)), ..Self::from_keypair(pair) }
+        Self { seed: Some(Zeroizing::new(seed.to_vec())), ..Self::from_keypair(pair) }
     }
 
     /// A key whose origin is not known, or cannot stand in a keyfile, as a derivation path cannot.
