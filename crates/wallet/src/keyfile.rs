@@ -43,9 +43,6 @@ pub enum KeyfileError {
     /// The file holds neither a secret nor a public key.
     #[error("no key in it")]
     Empty,
-    /// Neurons sign with sr25519 keys only.
-    #[error("it holds an {0} key; sr25519 is needed")]
-    Scheme(CryptoType),
     /// The keys in the file do not belong together.
     #[error("the file says {stated}, but its key belongs to {found}")]
     Mismatch {
@@ -66,7 +63,7 @@ pub struct Keyfile {
     public: PublicKey,
     pair: Option<Keypair>,
     mnemonic: Option<Mnemonic>,
-    seed: Option<Zeroizing<[u8; 32]>>,
+    seed: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Keyfile {
@@ -78,7 +75,7 @@ impl Keyfile {
     /// A key made from a seed. The file keeps the seed.
     pub fn from_seed(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         let pair = Keypair::from_seed_with(seed, crypto_type);
-        Self { seed: Some(Zeroizing::new(*seed)), ..Self::from_keypair(pair) }
+        Self { seed: Some(Zeroizing::new(seed.to_vec())), ..Self::from_keypair(pair) }
     }
 
     /// A key whose origin is not known, or cannot stand in a keyfile, as a derivation path cannot.
@@ -162,16 +159,6 @@ impl Keyfile {
     /// [`KeyfileError::PublicOnly`] where the file holds none.
     pub fn into_keypair(self) -> Result<Keypair, KeyfileError> {
         self.pair.ok_or(KeyfileError::PublicOnly)
-    }
-
-    /// The mnemonic, where the file holds one.
-    pub const fn mnemonic(&self) -> Option<&Mnemonic> {
-        self.mnemonic.as_ref()
-    }
-
-    /// The seed, where the file holds it or a mnemonic that gives it.
-    pub fn seed(&self) -> Option<&[u8; 32]> {
-        self.seed.as_deref()
     }
 }
 

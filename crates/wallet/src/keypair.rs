@@ -15,10 +15,11 @@ use crate::{CryptoType, KeyError, PublicKey, Signature};
 #[derive(Clone)]
 pub struct Keypair(Pair);
 
+/// Boxed: a move copies a pointer, and leaves no copy of the secret behind.
 #[derive(Clone)]
 enum Pair {
-    Sr25519(schnorrkel::Keypair),
-    Ed25519(SigningKey),
+    Sr25519(Box<schnorrkel::Keypair>),
+    Ed25519(Box<SigningKey>),
 }
 
 impl Keypair {
@@ -40,8 +41,8 @@ impl Keypair {
     pub fn from_uri_with(uri: &str, crypto_type: CryptoType) -> Result<Self, KeyError> {
         let uri = SecretUri::parse(uri)?;
         Ok(Self(match crypto_type {
-            CryptoType::Sr25519 => Pair::Sr25519(uri.derive_sr25519()?),
-            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(&*uri.derive_ed25519()?)),
+            CryptoType::Sr25519 => Pair::Sr25519(uri.derive_sr25519()?.into()),
+            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(&*uri.derive_ed25519()?).into()),
         }))
     }
 
@@ -60,9 +61,9 @@ impl Keypair {
         Self(match crypto_type {
             CryptoType::Sr25519 => {
                 let mini = MiniSecretKey::from_bytes(seed).expect("a mini secret has 32 bytes");
-                Pair::Sr25519(mini.expand_to_keypair(ExpansionMode::Ed25519))
+                Pair::Sr25519(mini.expand_to_keypair(ExpansionMode::Ed25519).into())
             }
-            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(seed)),
+            CryptoType::Ed25519 => Pair::Ed25519(SigningKey::from_bytes(seed).into()),
         })
     }
 
@@ -80,9 +81,9 @@ impl Keypair {
     /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.
     pub fn from_private_key_with(key: &[u8], crypto_type: CryptoType) -> Result<Self, KeyError> {
         match crypto_type {
-            CryptoType::Sr25519 => SecretKey::from_bytes(key)
-                .map(|secret| Self(Pair::Sr25519(secret.into())))
-                .map_err(|_| KeyError::PrivateKey),
+            CryptoType::Sr25519 => {
+                SecretKey::from_bytes(key).map(|secret| secret.to_keypair().into()).map_err(|_| KeyError::PrivateKey)
+            }
             CryptoType::Ed25519 => {
                 let seed = key.try_into().map_err(|_| KeyError::PrivateKey)?;
                 Ok(Self::from_seed_with(seed, crypto_type))
@@ -127,7 +128,7 @@ impl Keypair {
     }
 
     /// The sr25519 pair, where it is one.
-    pub(crate) const fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
+    pub(crate) fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
         match &self.0 {
             Pair::Sr25519(pair) => Some(pair),
             Pair::Ed25519(_) => None,
@@ -146,7 +147,7 @@ impl Keypair {
 
 impl From<schnorrkel::Keypair> for Keypair {
     fn from(pair: schnorrkel::Keypair) -> Self {
-        Self(Pair::Sr25519(pair))
+        Self(Pair::Sr25519(pair.into()))
     }
 }
 

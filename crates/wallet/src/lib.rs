@@ -53,9 +53,12 @@
 //!
 //! # What this crate promises
 //!
-//! - Secrets are wiped from memory when dropped and never appear in `Debug` output, errors or logs.
+//! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys lie on the
+//!   heap, so that moves leave none behind. For the stack this is best effort: what the compiler, or a library in the
+//!   midst of a computation, copied there stays until it is overwritten.
 //! - A file is written whole or not at all, for its owner only; a key is never overwritten unless asked for, and then the
-//!   old one is kept.
+//!   old one is kept in the wallet's `.backups`. Programs that use this crate write a wallet one after the other.
+//! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which says what is new.
 //! - A wrong password and a damaged file give one and the same error, after a comparison in constant time.
 //! - Nothing is read from the environment, nothing asked on a terminal: that belongs to programs.
 
@@ -71,6 +74,7 @@ mod keyfile;
 mod keypair;
 mod message;
 mod mnemonic;
+mod open;
 mod password;
 mod polkadot_js;
 mod public_key;
@@ -96,6 +100,6 @@ pub use signature::{Signature, SignatureError, verify, verify_wrapped};
 pub use stored_key::StoredKey;
 pub use wallet_error::WalletError;
 pub use wallets::{
-    DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, expand_home,
+    Backup, DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, expand_home,
 };
 pub use write::{Overwrite, Written};

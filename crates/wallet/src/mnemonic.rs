@@ -69,7 +69,7 @@ impl TryFrom<usize> for WordCount {
 
 /// A BIP-39 mnemonic of English words. Wiped from memory when dropped; `Debug` shows the number of words only.
 #[derive(Clone)]
-pub struct Mnemonic(bip39::Mnemonic);
+pub struct Mnemonic(Box<bip39::Mnemonic>);
 
 impl Mnemonic {
     /// Draws a new mnemonic from the system's random number generator.
@@ -81,7 +81,7 @@ impl Mnemonic {
         let entropy = entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
         getrandom::fill(entropy).map_err(|_| KeyError::Randomness)?;
         bip39::Mnemonic::from_entropy_in(Language::English, entropy)
-            .map(Self)
+            .map(|mnemonic| Self(mnemonic.into()))
             .map_err(|_| KeyError::WordCount(count.words()))
     }
 
@@ -90,11 +90,13 @@ impl Mnemonic {
     /// # Errors
     /// [`KeyError`] says which word is unknown, or that their number or checksum is wrong.
     pub fn parse(phrase: &str) -> Result<Self, KeyError> {
-        bip39::Mnemonic::parse_in_normalized(Language::English, phrase).map(Self).map_err(|error| match error {
-            bip39::Error::BadWordCount(count) => KeyError::WordCount(count),
-            bip39::Error::UnknownWord(index) => KeyError::UnknownWord(index.saturating_add(1)),
-            _ => KeyError::Checksum,
-        })
+        bip39::Mnemonic::parse_in_normalized(Language::English, phrase).map(|mnemonic| Self(mnemonic.into())).map_err(
+            |error| match error {
+                bip39::Error::BadWordCount(count) => KeyError::WordCount(count),
+                bip39::Error::UnknownWord(index) => KeyError::UnknownWord(index.saturating_add(1)),
+                _ => KeyError::Checksum,
+            },
+        )
     }
 
     /// The words, separated by single spaces. This is the key itself: show it once, to its owner, and nowhere else.
@@ -119,11 +121,12 @@ impl Mnemonic {
     ///
     /// Substrate stretches the entropy that the words stand for, where BIP-39 stretches the text of the words.
     pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
-        let (entropy, length) = self.0.to_entropy_array();
-        let entropy = Zeroizing::new(entropy);
+        // Taken apart where it lies: a pattern would copy the entropy out of the pair.
+        let entropy = Zeroizing::new(self.0.to_entropy_array());
+        let (entropy, length) = &*entropy;
         let salt = Zeroizing::new(["mnemonic", passphrase].concat());
         let mut seed = Zeroizing::new([0; 32]);
-        let entropy = entropy.get(..length).unwrap_or_default();
+        let entropy = entropy.get(..*length).unwrap_or_default();
         pbkdf2_hmac::<Sha512>(entropy, salt.as_bytes(), ROUNDS, seed.as_mut_slice());
         seed
     }

@@ -37,11 +37,6 @@ impl Password {
         strength::check(&self.0)
     }
 
-    /// The estimated strength in bits; see [`MIN_STRENGTH`] for what it does and does not see.
-    pub fn strength(&self) -> u32 {
-        strength::estimate(&self.0)
-    }
-
     /// Whether two entries of a new password agree.
     pub fn matches(&self, other: &Self) -> bool {
         self.0 == other.0

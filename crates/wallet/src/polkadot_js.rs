@@ -91,8 +91,6 @@ struct Fields {
     encoded: String,
     encoding: Encoding,
     address: Ss58,
-    #[serde(default)]
-    meta: Meta,
 }
 
 #[derive(Deserialize)]
@@ -101,11 +99,6 @@ struct Encoding {
     #[serde(rename = "type")]
     kind: Vec<String>,
     version: String,
-}
-
-#[derive(Deserialize, Default)]
-struct Meta {
-    name: Option<String>,
 }
 
 /// How the content is encrypted.
@@ -124,7 +117,6 @@ enum Cipher {
 /// bounds. Its content is wiped from memory when dropped; `Debug` shows the address only.
 pub struct PolkadotJs {
     address: Ss58,
-    name: Option<String>,
     cipher: Cipher,
     /// Poly1305 tag and ciphertext, or the plain content.
     content: Zeroizing<Vec<u8>>,
@@ -136,7 +128,7 @@ impl PolkadotJs {
     /// # Errors
     /// [`PolkadotJsError`]: another kind of file, or one that asks for too much memory.
     pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
-        let Fields { encoded, encoding, address, meta } = serde_json::from_slice(json)
+        let Fields { encoded, encoding, address } = serde_json::from_slice(json)
             .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
         // Unencrypted exports hold the key in this text.
         let encoded = Zeroizing::new(encoded);
@@ -166,17 +158,12 @@ impl PolkadotJs {
             _ => return Err(PolkadotJsError::Encryption),
         };
         let content = Zeroizing::new(content.to_vec());
-        Ok(Self { address, name: meta.name, cipher, content })
+        Ok(Self { address, cipher, content })
     }
 
     /// The account's address, on whatever network the export names. Not yet checked against the key.
     pub const fn address(&self) -> Ss58 {
         self.address
-    }
-
-    /// The account's name in the wallet that exported it.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 
     /// Whether a password is needed.

@@ -1,12 +1,12 @@
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::open::{exposed, open_file};
 use crate::wallets::HOTKEYS;
 use crate::write::directory_of;
-use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
+use crate::{Encryption, Keyfile, KeyfileError, Password, PublicKey, WalletError};
 
 /// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
@@ -48,12 +48,9 @@ impl StoredKey {
     /// As [`Self::read`], without the warning: for public files and lists.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
-        // Asked before opening: opening a named pipe would wait for its writer.
-        if !fs::metadata(path).map_err(failed)?.is_file() {
+        let Some((file, metadata)) = open_file(path).map_err(failed)? else {
             return Err(WalletError::NotAFile(path.into()));
-        }
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        };
         if metadata.len() > MAX_BYTES {
             return Err(WalletError::TooLarge { path: path.into(), bytes: metadata.len() });
         }
@@ -141,61 +138,13 @@ impl std::fmt::Debug for StoredKey {
     }
 }
 
-impl Keypair {
-    /// Reads the key that a daemon signs with: a plain sr25519 keyfile, as hotkeys usually are. For encrypted files and
-    /// ed25519 keys there is [`StoredKey`].
-    ///
-    /// # Errors
-    /// [`WalletError`]: unreadable, not a regular file, encrypted, malformed, of another scheme, or public only.
-    pub fn from_keyfile(path: impl AsRef<Path>) -> Result<Self, WalletError> {
-        let stored = StoredKey::read(path)?;
-        let pair = stored.open(None)?.into_keypair().map_err(|source| stored.error(source))?;
-        match pair.crypto_type() {
-            CryptoType::Sr25519 => Ok(pair),
-            other @ CryptoType::Ed25519 => Err(stored.error(KeyfileError::Scheme(other))),
-        }
-    }
-}
-
-#[cfg(unix)]
-fn exposed(metadata: &fs::Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
-
-    Some(metadata.permissions().mode() & 0o777).filter(|mode| mode & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-const fn exposed(_: &fs::Metadata) -> Option<u32> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
-
-    fn reason(text: &str) -> KeyfileError {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("default");
-        fs::write(&path, text).unwrap();
-        match Keypair::from_keyfile(path) {
-            Err(WalletError::Keyfile { source, .. }) => source,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_daemon_takes_plain_sr25519_keys_only() {
-        assert_eq!(reason("$NACL"), KeyfileError::WrongPassword);
-        assert_eq!(reason(&format!("$NACL{}", "x".repeat(90))), KeyfileError::Encrypted(Encryption::Nacl));
-        let ed25519 = format!(r#"{{"cryptoType":0,"secretSeed":"{SEED}"}}"#);
-        assert_eq!(reason(&ed25519), KeyfileError::Scheme(CryptoType::Ed25519));
-        assert_eq!(
-            reason(r#"{"ss58Address":"5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV"}"#),
-            KeyfileError::PublicOnly
-        );
-    }
 
     #[test]
     fn other_kinds_of_files_are_errors() {
@@ -217,8 +166,8 @@ mod tests {
         fs::write(&target, format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap();
         symlink(&target, &to_file).unwrap();
         symlink(dir.path(), &to_dir).unwrap();
-        assert!(Keypair::from_keyfile(&to_file).is_ok());
-        assert!(matches!(Keypair::from_keyfile(&to_dir), Err(WalletError::NotAFile(_))));
+        assert!(StoredKey::read(&to_file).is_ok());
+        assert!(matches!(StoredKey::read(&to_dir), Err(WalletError::NotAFile(_))));
         for (mode, exposed) in [(0o600, None), (0o400, None), (0o644, Some(0o644)), (0o660, Some(0o660))] {
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
             assert_eq!(StoredKey::read(&to_file).unwrap().exposed(), exposed);

@@ -73,6 +73,9 @@ pub enum WalletError {
     /// The key could not be encrypted.
     #[error("cannot encrypt the key")]
     Seal(#[source] KeyfileError),
+    /// The path begins with `~`, and there is no home directory.
+    #[error("{0} is below a home directory, and none is known; set HOME, or name the wallets' directory in full")]
+    NoHome(PathBuf),
     /// The name cannot be a wallet's or a hotkey's.
     #[error(transparent)]
     Name(#[from] NameError),

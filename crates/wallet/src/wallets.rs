@@ -8,7 +8,7 @@ mod list;
 mod name;
 mod wallet;
 
-pub use list::{ListedHotkey, ListedWallet, SecretState};
+pub use list::{Backup, ListedHotkey, ListedWallet, SecretState};
 pub use name::{Name, NameError};
 pub use wallet::Wallet;
 
@@ -18,13 +18,17 @@ pub const DEFAULT_ROOT: &str = "~/.bittensor/wallets";
 /// The directory of a wallet's hotkeys.
 pub(crate) const HOTKEYS: &str = "hotkeys";
 
-/// Puts the home directory in the place of a `~` at the path's beginning. Without a home the path stays as it is.
-pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> PathBuf {
+/// Puts the home directory in the place of a `~` at the path's beginning.
+///
+/// # Errors
+/// [`WalletError::NoHome`] where there is a `~` and no home: a directory named `~` is never what was meant.
+pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBuf, WalletError> {
     let path = path.as_ref();
     match (path.strip_prefix("~"), home) {
-        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => home.into(),
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path.into(),
+        (Err(_), _) => Ok(path.into()),
+        (Ok(_), None) => Err(WalletError::NoHome(path.into())),
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.into()),
+        (Ok(rest), Some(home)) => Ok(home.join(rest)),
     }
 }
 

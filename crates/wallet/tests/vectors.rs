@@ -51,6 +51,15 @@ fn assert_written(keyfile: &Keyfile, expected: &Value) {
 }
 
 #[test]
+fn every_file_of_vectors_has_its_test() {
+    let directory = format!("{}/../../vectors/wallet", env!("CARGO_MANIFEST_DIR"));
+    let mut names: Vec<_> =
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["README.md", "keyfiles.json", "keys.json", "layout.json", "polkadotjs.json", "signatures.json"]);
+}
+
+#[test]
 fn keys() {
     let file = vectors("keys");
     let (mut keys, mut refusals) = (0, 0);
@@ -180,7 +189,6 @@ fn keyfiles() {
                 let keyfile = Keyfile::from_bytes(&content, Some(&password(case))).unwrap();
                 let expected = Keyfile::from_json(&bytes(case, "plaintext_hex")).unwrap();
                 assert_eq!(keyfile.to_json(), expected.to_json());
-                assert_eq!(keyfile.mnemonic().unwrap().word_count(), 12);
                 decrypted += 1;
                 keyfile
             }
@@ -221,7 +229,6 @@ fn polkadot_js() {
     let mut cases = 0;
     for case in list(&file, "cases") {
         let account = PolkadotJs::parse(case["json"].to_string().as_bytes()).unwrap();
-        assert_eq!(account.name(), Some("test"));
         assert_eq!(account.address().to_string(), text(case, "reference_import_ss58"));
         let pair = account.open(&password(case)).unwrap();
         assert_is(&pair, case);
@@ -302,6 +309,6 @@ fn stored_password() {
     let (name, value) = (text(case, "env_var"), text(case, "value_base64"));
     assert_eq!(stored_password_name(keyfile), name);
     assert_eq!(*password(case).to_stored(name), value);
-    let lookup = |asked: &str| (asked == name).then(|| value.to_owned());
+    let lookup = |asked: &str| (asked == name).then(|| value.into());
     assert!(Password::from_lookup(keyfile, lookup).unwrap().unwrap().matches(&password(case)));
 }

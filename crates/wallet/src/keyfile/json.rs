@@ -137,7 +137,7 @@ pub(super) fn write(keyfile: &Keyfile) -> Zeroizing<Vec<u8>> {
         public_key: Some(public),
         private_key: keyfile.pair.as_ref().map(|pair| secret_to_hex(&pair.to_private_key())),
         secret_phrase: keyfile.mnemonic.as_ref().map(Mnemonic::phrase),
-        secret_seed: keyfile.seed.as_ref().map(|seed| secret_to_hex(seed.as_slice())),
+        secret_seed: keyfile.seed.as_ref().map(|seed| secret_to_hex(seed)),
         ss58_address: Some(keyfile.public.to_string()),
         crypto_type: Some(keyfile.public.crypto_type().number()),
     };

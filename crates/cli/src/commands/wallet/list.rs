@@ -15,7 +15,7 @@ pub(crate) struct ListArgs {
 }
 
 pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
-    let wallets = args.root.wallets();
+    let wallets = args.root.wallets()?;
     let list = wallets.list()?;
     if context.json {
         let list: Vec<_> = list.iter().map(document).collect();

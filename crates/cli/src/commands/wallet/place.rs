@@ -54,17 +54,17 @@ pub(crate) struct KeyArgs {
 }
 
 impl RootArgs {
-    pub(crate) fn wallets(&self) -> Wallets {
+    pub(crate) fn wallets(&self) -> anyhow::Result<Wallets> {
         let given = self.wallet_path.clone().or_else(|| setting(&["BT_WALLET_PATH"]).map(PathBuf::from));
         let root = given.unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
-        Wallets::new(expand_home(root, dirs::home_dir().as_deref()))
+        Ok(Wallets::new(expand_home(root, dirs::home_dir().as_deref())?))
     }
 }
 
 impl WalletArgs {
     pub(crate) fn wallet(&self) -> anyhow::Result<Wallet> {
         let name = name(self.wallet_name.as_deref(), &["BT_WALLET_NAME", "BT_WALLET"], "--wallet-name")?;
-        Ok(self.root.wallets().wallet(name))
+        Ok(self.root.wallets()?.wallet(name))
     }
 }
 
