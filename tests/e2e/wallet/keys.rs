@@ -9,7 +9,7 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::{ADDRESS, PASSWORD, PHRASE, Wallets, known_secrets, mode, vectors};
-use crate::support::{document, refusal, stderr};
+use crate::support::{document, refusal, stderr, tao};
 
 fn words(path: &Path) -> usize {
     fs::read_to_string(path).unwrap().split_whitespace().count()
@@ -197,6 +197,24 @@ fn wrong_secrets_are_refused_without_repeating_them() {
         assert!(!error.contains("secret-text"), "{error}");
     }
     assert!(!wallets.root().exists());
+}
+
+#[test]
+fn daemons_take_no_secret_as_an_argument() {
+    let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
+    let wrong_path = "//secret-name//";
+    let call = ["axon", "call", "127.0.0.1:9", "--hotkey", ADDRESS];
+    for arguments in [&["babelbit", "miner"][..], &["babelbit", "runner", "--once", "--miners", "none"], &call] {
+        for (uri, code) in [(PHRASE, 2), (seed, 2), (&format!("{PHRASE}//hot"), 2), ("", 2), (wrong_path, 1)] {
+            let mut command = tao();
+            command.args(arguments).args(["--key-uri", uri]).env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+            let error = refusal(&command.output().unwrap(), code);
+            for part in ["legal", "winner", "795", "secret-name"] {
+                assert!(!error.contains(part), "{arguments:?}: {error}");
+            }
+            assert!(code != 2 || error.contains("--key-uri"), "{arguments:?}: {error}");
+        }
+    }
 }
 
 #[test]
