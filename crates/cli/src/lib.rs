@@ -14,6 +14,7 @@ mod exit;
 mod input;
 mod keys;
 mod leaderboard;
+mod memory;
 mod password;
 mod prompt;
 mod secret_file;

@@ -18,6 +18,7 @@ mod verify;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::memory;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -55,6 +56,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    memory::protect();
     match command {
         Command::Create(args) => create::run(args, context),
         Command::NewColdkey(args) => create::run_coldkey(args, context),
