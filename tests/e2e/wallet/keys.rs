@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -165,6 +165,18 @@ fn a_secret_comes_through_standard_input() {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(format!("{PHRASE}\n").as_bytes()).unwrap();
     assert_eq!(document(&child.wait_with_output().unwrap())["hotkey"]["address"], ADDRESS);
+}
+
+#[test]
+fn a_secret_in_a_file_that_others_read_gives_a_warning() {
+    let wallets = Wallets::new();
+    let phrase = wallets.file("phrase", PHRASE);
+    for (mode, warns) in [(0o600, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(&phrase, fs::Permissions::from_mode(mode)).unwrap();
+        let output = wallets.run(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &phrase)]);
+        assert_eq!(document(&output)["hotkey"]["address"], ADDRESS);
+        assert_eq!(stderr(&output).contains("chmod 600"), warns, "{mode:o}: {}", stderr(&output));
+    }
 }
 
 #[test]
