@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use taonet_wallet::{Keypair, verify};
 
 use super::{ADDRESS, PASSWORD, Wallets};
@@ -31,7 +32,7 @@ fn what_is_signed_is_verified() {
     let path = file.to_str().unwrap();
     for message in [["--message", "hällo"], ["--message", ""], ["--message", "0x00ff"], ["--message-file", path]] {
         for key in [&[][..], &["--use-hotkey"]] {
-            let answer = wallets.ask(&[&["sign"], &message[..], key].concat(), &[]);
+            let answer = wallets.ask(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
             assert_eq!(text(&answer, "signer_address"), ADDRESS);
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
@@ -48,6 +49,24 @@ fn what_is_signed_is_verified() {
             }
         }
     }
+}
+
+/// Whoever is handed a transaction as "a message" signs away what the key owns.
+#[test]
+fn what_is_not_text_is_signed_on_request_only() {
+    let wallets = Wallets::new();
+    wallets.plain_coldkey();
+    wallets.hotkey();
+    let file = wallets.file("message", b"\x00bytes\xff\n");
+    for key in [&[][..], &["--use-hotkey"]] {
+        let error = refusal(&wallets.run(&[&["sign"], key].concat(), &[("--message-file", &file)]), 2);
+        let hash = hex::encode(Sha256::digest(fs::read(&file).unwrap()));
+        for part in ["8 bytes", &hash, "--yes"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    let text = wallets.file("text", "hällo\n");
+    wallets.ask(&["sign"], &[("--message-file", &text)]);
 }
 
 #[test]
