@@ -130,6 +130,10 @@ fn ed25519_keys_sign_and_verify_too() {
     assert!(check(&[]).status.success());
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
+    // Lists of validators hold addresses without a scheme, which all take for sr25519.
+    wallets.ask(&["regen-hotkey", "--crypto-type", "ed25519"], &[("--mnemonic-file", &phrase)]);
+    let error = refusal(&wallets.run(&["sign", "--validator-name", "x"], &[]), 1);
+    assert!(error.contains("is an ed25519 key"), "{error}");
 }
 
 #[test]
@@ -188,6 +192,16 @@ fn validators_tell_who_they_are() {
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
+    // A name is shown, and does not steer the terminal.
+    let texts = ["--validator-name", "\u{1b}[2Jevil\u{7}\nsecond line"];
+    let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
+    let list = wallets.file("list.json", entry.to_string());
+    let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line\n") && !shown.contains('\u{1b}'), "{shown:?}");
+    let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
+    let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
+    assert!(error.contains("\\u{1b}[2J: a text is needed"), "{error:?}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);

@@ -81,6 +81,13 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
 
 fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.hotkey().unlock(&args.password)?;
+    if keypair.crypto_type() != CryptoType::Sr25519 {
+        bail!(
+            "validator information is signed with sr25519, and {} is an {} key",
+            keypair.public(),
+            keypair.crypto_type()
+        );
+    }
     let ValidatorArgs { url, description, .. } = &args.validator;
     let info = ValidatorInfo::new(keypair.hotkey(), name, url, description);
     let message = info.message();
