@@ -249,6 +249,60 @@ fn a_coldkey_is_known_by_its_public_half_alone() {
 }
 
 #[test]
+fn a_hotkey_is_known_by_its_public_half_alone() {
+    let wallets = Wallets::new();
+    let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    assert_eq!((&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]), (&"h".into(), &ADDRESS.into()));
+    assert!(wallets.key("hotkeys/hpub.txt").is_file());
+    let signed = "00".repeat(64);
+    let output =
+        wallets.run(&["verify", "--message", "x", "--signature", &signed, "--use-hotkey", "--hotkey", "h"], &[]);
+    assert!(stderr(&output).contains(ADDRESS), "{}", stderr(&output));
+    let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let error = refusal(&wallets.run(&["regen-hotkeypub", "--ss58", alice, "--hotkey", "h"], &[]), 1);
+    assert!(error.contains("--overwrite"), "{error}");
+}
+
+#[test]
+fn keys_are_recovered_along_a_derivation_path() {
+    let wallets = Wallets::new();
+    let dev = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+    for (text, expected) in [
+        (format!("{dev}//Alice"), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
+        (format!("{dev} //Bob\n"), "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"),
+    ] {
+        let file = wallets.file("phrase", text);
+        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(made["hotkey"]["address"], expected);
+    }
+    for (text, says) in [("//Alice", "no mnemonic before it"), (&format!("{dev}//"), "empty junction")] {
+        let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]), 1);
+        assert!(error.contains(says) && !error.contains("bottom"), "{error}");
+    }
+}
+
+/// Options of btcli that say what is so in any case, or have another name here.
+#[test]
+fn scripts_written_for_btcli_find_their_options() {
+    let wallets = Wallets::new();
+    let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
+    let password = wallets.file("password", PASSWORD);
+    let arguments = ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
+    let output = wallets.command(&arguments, &[("--mnemonic-file", &hot)]).output().unwrap();
+    assert_eq!(document(&output)["hotkey"]["encrypted"], false);
+    let arguments = ["new-coldkey", "--use-password", "--n-words", "12", "--json-output", "-q"];
+    let files: [(&str, &Path); 2] = [("--mnemonic-file", &cold), ("--password-file", &password)];
+    let output = wallets.command(&arguments, &files).output().unwrap();
+    assert_eq!(document(&output)["coldkey"]["encrypted"], true);
+    // Quiet is quiet.
+    fs::set_permissions(wallets.key("hotkeys/default"), fs::Permissions::from_mode(0o644)).unwrap();
+    for (quiet, silent) in [(&[][..], false), (&["--quiet"], true)] {
+        let output = wallets.run(&[&["sign", "--use-hotkey", "--message", "x"], quiet].concat(), &[]);
+        assert_eq!(stderr(&output).is_empty(), silent, "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn new_passwords_are_held_to_rules() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);

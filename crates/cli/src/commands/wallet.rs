@@ -34,6 +34,8 @@ pub(crate) enum Command {
     RegenColdkeypub(regen::RegenColdkeypubArgs),
     /// Recover a hotkey from its mnemonic, seed, private key or Polkadot-JS export
     RegenHotkey(regen::RegenHotkeyArgs),
+    /// Write the public file of a hotkey whose secret is kept elsewhere
+    RegenHotkeypub(regen::RegenHotkeypubArgs),
     /// Show all wallets and their hotkeys
     List(list::ListArgs),
     /// Show one wallet's keys: addresses, files, how they are protected
@@ -64,6 +66,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::RegenColdkey(args) => regen::run_coldkey(args, context),
         Command::RegenColdkeypub(args) => regen::run_coldkeypub(args, context),
         Command::RegenHotkey(args) => regen::run_hotkey(args, context),
+        Command::RegenHotkeypub(args) => regen::run_hotkeypub(args, context),
         Command::List(args) => list::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Sign(args) => sign::run(args, context),

@@ -16,7 +16,7 @@ use crate::password::PasswordArgs;
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Words of the mnemonic: 12, 15, 18, 21 or 24
-    #[arg(long, value_parser = word_count, default_value = "12", value_name = "COUNT")]
+    #[arg(long, alias = "n_words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,
@@ -48,6 +48,9 @@ pub(crate) struct ColdkeyPasswordArgs {
     /// Leave the coldkey unencrypted: whoever reads the file has the funds
     #[arg(long, alias = "no-password", conflicts_with_all = ["password_file", "password_fd"])]
     no_use_password: bool,
+    /// Encrypt the coldkey, as without this option
+    #[arg(long, hide = true, conflicts_with = "no_use_password")]
+    use_password: bool,
 }
 
 impl ColdkeyPasswordArgs {
@@ -64,6 +67,9 @@ pub(crate) struct HotkeyPasswordArgs {
     /// Encrypt the hotkey; daemons then need its password
     #[arg(long)]
     use_password: bool,
+    /// Leave the hotkey unencrypted, as without this option
+    #[arg(long, hide = true, alias = "no-password", conflicts_with_all = ["use_password", "password_file", "password_fd"])]
+    no_use_password: bool,
     #[command(flatten)]
     password: PasswordArgs,
 }
