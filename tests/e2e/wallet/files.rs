@@ -230,23 +230,6 @@ fn links_and_open_files_are_told_apart() {
     assert!(error.contains("not a regular file"), "{error}");
 }
 
-/// The most talkative run says nothing of a secret.
-#[test]
-fn logs_hold_no_secret() {
-    let wallets = Wallets::new();
-    let (phrase, password) = (wallets.file("phrase", PHRASE), wallets.file("password", PASSWORD));
-    let seed = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
-    let files: [(&str, &Path); 2] = [("--password-file", &password), ("--mnemonic-file", &phrase)];
-    for (arguments, count) in [(&["regen-coldkey"][..], 2), (&["sign", "--message", "x"], 1), (&["inspect"], 0)] {
-        let output = wallets.command(arguments, &files[..count]).arg("-vvv").output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        let said = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
-        for secret in ["legal winner", PASSWORD, seed] {
-            assert!(!said.contains(secret), "{arguments:?}: {said}");
-        }
-    }
-}
-
 #[test]
 fn a_daemon_opens_its_hotkey_with_the_password() {
     let wallets = Wallets::new();
