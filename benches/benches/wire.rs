@@ -40,10 +40,10 @@ fn main() -> Result<()> {
         "{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at half the rate"
     );
     for result in results {
-        let text = |name: &str| result[name].as_f64().unwrap_or_default();
+        let text = |name: &str| result.get(name).and_then(Value::as_f64).unwrap_or_default();
         println!(
             "{:28} {:10.0} {:12.1} {:10.0} {:6.2} {:7.2}",
-            result["scheme"].as_str().unwrap_or_default(),
+            result.get("scheme").and_then(Value::as_str).unwrap_or_default(),
             text("per_second"),
             text("cpu_microseconds"),
             text("open_per_second"),

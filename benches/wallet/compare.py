@@ -78,7 +78,9 @@ def list_milliseconds(command, count):
 
 
 def main():
-    os.sched_setaffinity(0, {int(os.environ.get("CORE", "0"))})
+    # Only Linux ties processes to cores.
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(os.environ.get("CORE", "0"))})
     mine, peers = [], []
     for _ in range(TURNS):
         peers.append(theirs())

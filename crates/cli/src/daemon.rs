@@ -1,13 +1,16 @@
 //! What the daemons' commands share: listening, metrics, signals.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use axum::Router;
 use clap::Args;
 use serde_json::json;
+use taonet_primitives::Hotkey;
 use taonet_service::{Readiness, ServeLimits, Shutdown, readiness_routes, serve};
 use taonet_telemetry::Metrics;
+use taonet_wire::{SignedLayer, SignedLayerBuilder};
 use tokio::net::TcpListener;
 
 use crate::context::Context;
@@ -18,6 +21,41 @@ pub(crate) struct MetricsArgs {
     /// Serve /metrics and /readyz here; left out, they are part of a service that listens on loopback
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
+}
+
+/// Where accepted requests are remembered
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Remember here which requests were accepted, so that none is accepted again after a restart [default: a file for
+    /// hotkey and port in the state directory; none where the system chooses the port]
+    #[arg(long, value_name = "FILE")]
+    replay_log: Option<PathBuf>,
+}
+
+impl ReplayArgs {
+    /// The layer that a service of `me` at the address `listen` checks requests with.
+    pub(crate) fn build(
+        &self,
+        layer: SignedLayerBuilder,
+        me: &Hotkey,
+        listen: SocketAddr,
+    ) -> anyhow::Result<SignedLayer> {
+        let path = match (&self.replay_log, listen.port()) {
+            (Some(path), _) => path.clone(),
+            // Nobody can come back to a port that the system chose: there is no restart to speak of.
+            (None, 0) => return Ok(layer.build()),
+            (None, port) => {
+                let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
+                state.join("taonet").join("replay").join(format!("{me}-{port}.log"))
+            }
+        };
+        let named =
+            || format!("cannot keep accepted requests in {}; name another file with --replay-log", path.display());
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).with_context(named)?;
+        }
+        layer.build_with_replay_log(&path).with_context(named)
+    }
 }
 
 /// A bound service that has not begun to answer.

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use crate::table::printable_lines;
+use crate::printable::printable_lines;
 
 /// Why a command ended without doing its work, where more is known than "it failed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +41,12 @@ impl Classified {
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let label = console::style("error:").for_stderr().red().bold();
-    // It may repeat what others wrote.
-    let mut above = printable_lines(&error.to_string());
-    eprintln!("{label} {above}");
-    for cause in error.chain().skip(1).map(|cause| printable_lines(&cause.to_string())) {
+    let mut above = error.to_string();
+    eprintln!("{label} {}", printable_lines(&above));
+    for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some errors tell their cause themselves.
         if !above.contains(&cause) {
-            eprintln!("  because {cause}");
+            eprintln!("  because {}", printable_lines(&cause));
         }
         above = cause;
     }

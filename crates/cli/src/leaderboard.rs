@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_node::runner::{MinerReport, RunOutcome, RunReport};
 
-use crate::table::{decimals, printable, table};
+use crate::printable::printable;
+use crate::table::{decimals, table};
 
 /// What a person calls a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {

@@ -16,6 +16,7 @@ mod keys;
 mod leaderboard;
 mod memory;
 mod password;
+mod printable;
 mod prompt;
 mod secret_file;
 mod settings;

@@ -1,8 +1,11 @@
 //! Tables for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+
+use crate::printable::printable_lines;
 
 /// A line under the header and nothing else.
 pub(crate) const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -38,9 +41,10 @@ impl Rows {
     pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
         self.0.add_row(cells.into_iter().map(|cell| {
             let cell = cell.into();
-            let content = cell.content();
-            let harmless = printable_lines(&content);
-            if harmless == content { cell } else { Cell::new(harmless) }
+            match printable_lines(&cell.content()) {
+                Cow::Borrowed(_) => cell,
+                Cow::Owned(shown) => Cell::new(shown),
+            }
         }));
     }
 }
@@ -49,26 +53,6 @@ impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// Text of others in one line: characters that a terminal would obey are spelled out, e.g. `\u{1b}`.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        if obeyed(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
-    }
-    shown
-}
-
-/// As [`printable`], with the lines as they are.
-pub(crate) fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
-}
-
-/// Control characters, and those that turn the direction of text.
-fn obeyed(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number with a fixed count of decimals, or a dash.
@@ -87,14 +71,6 @@ mod tests {
 
     #[test]
     fn text_of_others_does_not_steer_the_terminal() {
-        for (text, expected) in [
-            ("τao – plain", "τao – plain"),
-            ("\u{1b}[2J\u{7}", "\\u{1b}[2J\\u{7}"),
-            ("a\r\nb\u{9b}", "a\\r\\nb\\u{9b}"),
-            ("\u{202e}oat", "\\u{202e}oat"),
-        ] {
-            assert_eq!(printable(text), expected);
-        }
         let mut rows = plain();
         rows.add_row(["two\nlines", "\u{1b}[31mred"]);
         let shown = rows.to_string();

@@ -162,7 +162,7 @@ mod tests {
         let silent_url = format!("http://{}/", silent.local_addr().unwrap());
         let sources = [silent_url.clone(), source(|| "8.8.8.8".into_response()).await];
         assert_eq!(external_ip(&sources, BRIEF).await.unwrap(), IpAddr::from([8, 8, 8, 8]));
-        let error = external_ip(&[silent_url.clone()], BRIEF).await.unwrap_err();
+        let error = external_ip(std::slice::from_ref(&silent_url), BRIEF).await.unwrap_err();
         assert!(error.to_string().contains(&silent_url), "{error}");
     }
 

@@ -1,5 +1,7 @@
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -25,6 +27,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub struct ServeLimits {
     /// Connections at a time; more wait in the system's queue.
     pub connections: usize,
+    /// Connections at a time from one address (of IPv6, from one /64); more are closed at once. Behind a proxy all come
+    /// from its address.
+    pub connections_per_address: usize,
     /// How long the head of a request may take, and how long a connection may idle between requests.
     pub header_timeout: Duration,
     /// Bytes of a request's head.
@@ -34,10 +39,11 @@ pub struct ServeLimits {
 }
 
 impl Default for ServeLimits {
-    /// 1 024 connections, heads of 32 KiB within 30 s, 10 s to drain (less than [`crate::STOP_WITHIN`]).
+    /// 1 024 connections, 256 from one address, heads of 32 KiB within 30 s, 10 s to drain (less than [`crate::STOP_WITHIN`]).
     fn default() -> Self {
         Self {
             connections: 1_024,
+            connections_per_address: 256,
             header_timeout: Duration::from_secs(30),
             header_bytes: 32 * 1024,
             drain: Duration::from_secs(10),
@@ -54,6 +60,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
     let permits = Arc::new(Semaphore::new(limits.connections));
+    let addresses = Addresses::default();
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -66,10 +73,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
             () = shutdown.requested() => break,
             (permit, accepted) = next => match accepted {
                 Ok((stream, peer)) => {
+                    let Some(place) = addresses.enter(peer.ip(), limits.connections_per_address) else {
+                        tracing::debug!(%peer, "connection closed: too many from its address");
+                        continue;
+                    };
                     let router = router.clone().layer(Extension(ConnectInfo(peer)));
                     let connection = connection(&http, stream, router, graceful.watcher());
                     connections.spawn(async move {
-                        let _permit = permit;
+                        let _held = (permit, place);
                         connection.await;
                     });
                 }
@@ -82,6 +93,45 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
         tracing::warn!(connections = connections.len(), "requests were cut off");
     }
     connections.shutdown().await;
+}
+
+/// How many connections each address has.
+#[derive(Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One connection of an address, until it is dropped.
+struct Place {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
+        let address = match address.to_canonical() {
+            // Whoever has one address of a /64 has them all.
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+            address => address,
+        };
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
 }
 
 fn connection(
@@ -193,6 +243,38 @@ mod tests {
         assert!(!receive(slow).await.contains("here"));
         shutdown.request();
         assert_eq!(shutdown.finished().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_take_every_place() {
+        let limits = ServeLimits { connections_per_address: 2, ..ServeLimits::default() };
+        let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
+        let idle = [send(address, b"").await, send(address, b"").await];
+        assert_eq!(receive(send(address, b"").await).await, "", "closed");
+        // Another address of the same machine.
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = other.connect(address).await.unwrap();
+        other.write_all(REQUEST).await.unwrap();
+        assert!(receive(other).await.ends_with("here"));
+        drop(idle);
+        while !receive(send(address, REQUEST).await).await.ends_with("here") {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[test]
+    fn addresses_of_one_network_count_together() {
+        let addresses = Addresses::default();
+        let enter = |address: &str| addresses.enter(address.parse().unwrap(), 1);
+        let first = enter("2001:db8::1");
+        assert!(first.is_some() && enter("2001:db8::2").is_none());
+        let others = [enter("2001:db8:0:1::1"), enter("192.0.2.1"), enter("192.0.2.2")];
+        assert!(others.iter().all(Option::is_some));
+        assert!(enter("::ffff:192.0.2.1").is_none(), "the same IPv4 address");
+        drop((first, others));
+        assert!(enter("2001:db8::2").is_some());
+        assert!(addresses.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test]

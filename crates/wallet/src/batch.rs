@@ -1,7 +1,7 @@
 use schnorrkel::{PublicKey, signing_context};
 use taonet_primitives::Hotkey;
 
-use crate::public_key::CONTEXT;
+use crate::public_key::{CONTEXT, sr25519_key};
 use crate::{Signature, verify};
 
 /// How many signatures are checked as one. Larger groups gain little, and a bad signature spoils its group's gain.
@@ -20,7 +20,7 @@ pub struct Signed<'a> {
 
 impl Signed<'_> {
     fn parse(&self) -> Option<(PublicKey, schnorrkel::Signature)> {
-        let key = PublicKey::from_bytes(self.signer.as_bytes()).ok()?;
+        let key = sr25519_key(self.signer.as_bytes())?;
         Some((key, schnorrkel::Signature::from_bytes(self.signature.as_bytes()).ok()?))
     }
 }
@@ -69,5 +69,20 @@ mod tests {
         items[299].signature = Signature::from_bytes([0; 64]);
         let wrong: Vec<_> = (0..300).filter(|at| !verify_batch(&items)[*at]).collect();
         assert_eq!(wrong, [3, 150, 299]);
+    }
+
+    /// The zero point is the public key of the secret 0, so that everybody can sign for it; chains use it as the account
+    /// of nobody.
+    #[test]
+    fn nobody_signs_for_the_zero_key() {
+        let mut signature = [0; 64];
+        signature[63] = 0x80;
+        let item = Signed {
+            signer: Hotkey::from_bytes([0; 32]),
+            message: b"anything",
+            signature: Signature::from_bytes(signature),
+        };
+        assert!(!verify(&item.signer, item.message, &item.signature));
+        assert_eq!(verify_batch(&[item]), [false]);
     }
 }

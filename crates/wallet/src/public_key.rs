@@ -62,11 +62,12 @@ impl PublicKey {
 
     /// Whether the key signed exactly `message`.
     ///
-    /// ed25519 signatures are held to the strict rules: keys and nonces of small order are refused.
+    /// A key that anybody can sign for has signed nothing: neither the all-zero address under sr25519, nor keys and
+    /// nonces of small order under ed25519.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         match self.crypto_type {
             CryptoType::Sr25519 => {
-                let Ok(key) = schnorrkel::PublicKey::from_bytes(&self.key) else { return false };
+                let Some(key) = sr25519_key(&self.key) else { return false };
                 let Ok(signature) = schnorrkel::Signature::from_bytes(signature.as_bytes()) else { return false };
                 key.verify_simple(CONTEXT, message, &signature).is_ok()
             }
@@ -83,6 +84,11 @@ impl PublicKey {
     pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
         self.verify(message, signature) || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
     }
+}
+
+/// The sr25519 key with these bytes, if there is one and it has a secret: the zero point has the secret 0.
+pub(crate) fn sr25519_key(bytes: &[u8; 32]) -> Option<schnorrkel::PublicKey> {
+    if *bytes == [0; 32] { None } else { schnorrkel::PublicKey::from_bytes(bytes).ok() }
 }
 
 impl fmt::Display for PublicKey {

@@ -9,7 +9,7 @@ use crate::write::directory_of;
 use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
 
 /// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
-const MAX_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A keyfile that was read and not yet opened: whether it needs a password can be asked before one is.
 ///
@@ -32,12 +32,12 @@ impl StoredKey {
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WalletError> {
         let directory = directory_of(path.as_ref());
         let wallet = if directory.ends_with(HOTKEYS) { directory_of(directory) } else { directory };
-        Self::read_in(wallet, path.as_ref().into())
+        Self::read_in(wallet, path.as_ref())
     }
 
     /// As [`Self::read`], for a file of a wallet whose directory is known.
-    pub(crate) fn read_in(wallet: &Path, path: PathBuf) -> Result<Self, WalletError> {
-        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(&path)? };
+    pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
+        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");
@@ -89,12 +89,39 @@ impl StoredKey {
         self.exposed
     }
 
-    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory.
+    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory. A
+    /// public file beside it that names another key gives a warning in the log.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] with the reason.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
+        let key = self.content(password)?;
+        let mut public_file = self.path.clone().into_os_string();
+        public_file.push("pub.txt");
+        let beside = Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
+        if let Ok(beside) = beside
+            && beside != key.public()
+        {
+            let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
+            tracing::warn!(%public_file, %shown, %key, "the public file does not belong to the key: write it anew");
+        }
+        Ok(key)
+    }
+
+    fn content(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
         Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
+    }
+
+    /// The public key of a public file, or of a plain keyfile.
+    pub(crate) fn public(&self) -> Result<PublicKey, WalletError> {
+        self.content(None).map(|key| key.public())
+    }
+
+    /// The plain content, once it is known to hold a key.
+    pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+        let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
+        Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
+        Ok(plain)
     }
 
     /// The public key that a plain file names, whatever else is in it.

@@ -86,13 +86,13 @@ impl Lock {
         };
         place(drafts, overwrite, &directory, backups)
     }
+}
 
-    /// Replaces another form of the same key, without a backup: the old form may be what is to go.
-    pub(crate) fn replace(&self, draft: Draft) -> Result<Written, WalletError> {
-        check(&draft.path, Overwrite::KeepBackup)?;
-        let directory = Directory::open(Some(&draft))?;
-        place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new())
-    }
+/// Replaces another form of the same key, without a backup: the old form may be what is to go.
+pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
+    check(&draft.path, Overwrite::KeepBackup)?;
+    let directory = Directory::open(Some(&draft))?;
+    place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
 /// An error from here on says what is there by then.

@@ -83,6 +83,10 @@ impl Scheme for BabelbitScheme {
         Ok(signed_text(claim.nonce, &claim.sender, receiver, uuid, hash))
     }
 
+    fn message_needs_body(&self) -> bool {
+        false
+    }
+
     fn check_body(&self, _: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let hash = claim.body_hash.as_deref().unwrap_or_default();
         let matches = hash.is_empty()

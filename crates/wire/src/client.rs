@@ -4,12 +4,12 @@ mod call;
 mod error;
 mod fanout;
 mod return_code;
+mod room;
 mod signer;
 mod transport;
 
 use std::error::Error;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,10 +17,10 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::Peer;
+use room::Room;
 use transport::{Body, Transport};
 
 pub use call::{Answer, AnswerStream, Call, Retry};
@@ -33,8 +33,8 @@ pub use signer::{Signer, SigningError};
 const SNIPPET: usize = 300;
 /// Bytes of an error answer that are read: it is only quoted, its end need not be waited for.
 const ERROR_BYTES: usize = 16 * 1024;
-/// Bytes that every answer may have without a share of [`ClientConfig::large_answers_bytes`].
-const SMALL_ANSWER: usize = 768 * 1024;
+/// Longer deadlines end the same: never. Sums with them stay within the clock's range.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// Bounds of a [`SignedClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,8 @@ pub struct ClientConfig {
     /// Largest answer that is read, in bytes.
     pub max_response_bytes: usize,
     /// Memory that all answers of the client and its clones share while they are read, in bytes, beyond the 768 KiB
-    /// that each has for itself. A large answer that finds no room waits, within its deadline.
+    /// that each has for itself. A large answer takes of it as it arrives, and one that finds no room waits, within its
+    /// deadline; so that they do not all wait for each other, one at a time needs no room.
     pub large_answers_bytes: usize,
     /// Largest streamed request body that is held in memory because the scheme signs it, in bytes.
     pub max_signed_body_bytes: usize,
@@ -77,7 +78,7 @@ pub struct SignedClient {
     transport: Transport,
     signer: Signer,
     config: ClientConfig,
-    large_answers: Arc<Semaphore>,
+    room: Room,
 }
 
 impl SignedClient {
@@ -87,8 +88,7 @@ impl SignedClient {
     /// [`CallError::Setup`] when TLS cannot be set up.
     pub fn new(signer: Signer, config: ClientConfig) -> Result<Self, CallError> {
         let transport = Transport::new(config.idle_per_host)?;
-        let large_answers = Arc::new(Semaphore::new(config.large_answers_bytes.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { transport, signer, config, large_answers })
+        Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
     }
 
     /// What signs the requests.
@@ -101,7 +101,7 @@ impl SignedClient {
     /// # Errors
     /// [`CallError`], but not [`CallError::Status`].
     pub async fn call(&self, peer: &Peer, call: &Call) -> Result<Answer, CallError> {
-        let until = Instant::now() + call.deadline;
+        let until = end_of(call.deadline);
         let exchange = async { self.read(self.attempts(peer, call, until).await?).await };
         within(until, call.deadline, exchange).await
     }
@@ -112,7 +112,7 @@ impl SignedClient {
     /// [`CallError`], but not [`CallError::Status`], for what fails before the answer's head is there; the rest of
     /// the failures are items of the stream.
     pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
-        let until = Instant::now() + call.deadline;
+        let until = end_of(call.deadline);
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
@@ -127,15 +127,15 @@ impl SignedClient {
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let until = Instant::now() + call.deadline;
+        let until = end_of(call.deadline);
         let exchange = async {
             if self.signer.signs_body() {
                 let body = self.buffer(body).await?;
-                return self.attempt(peer, call, &body.clone(), whole(body), until).await;
+                return self.attempt(peer, call, &body.clone(), whole(body), call.deadline, until).await;
             }
             let frames = body.map_ok(Frame::data).map_err(Into::into);
             let body = Either::Right(StreamBody::new(frames).boxed_unsync());
-            self.attempt(peer, call, &[], body, until).await
+            self.attempt(peer, call, &[], body, call.deadline, until).await
         };
         within(until, call.deadline, exchange).await
     }
@@ -153,7 +153,7 @@ impl SignedClient {
         deadline: Duration,
         limit: usize,
     ) -> Result<Bytes, CallError> {
-        let until = Instant::now() + deadline;
+        let until = end_of(deadline);
         let limit = limit.min(self.config.max_response_bytes);
         let exchange = async {
             let response = self.transport.send(Method::POST, url, headers, whole(body)).await?;
@@ -169,17 +169,18 @@ impl SignedClient {
 
     /// The last of the attempts that the call's [`Retry`] allows.
     async fn attempts(&self, peer: &Peer, call: &Call, until: Instant) -> Result<AnswerStream, CallError> {
-        let mut pause = self.config.pause;
+        let (mut pause, mut left) = (self.config.pause, call.deadline);
         for _ in 1..self.config.attempts {
-            let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), until).await;
+            let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
             // Where the deadline leaves no time for another attempt, this one's failure says more than a timeout.
-            if !call.retry.allows(&result) || Instant::now() + pause >= until {
+            if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= pause {
                 return result;
             }
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2);
+            left = until.saturating_duration_since(Instant::now());
         }
-        self.attempt(peer, call, &call.body, whole(call.body.clone()), until).await
+        self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await
     }
 
     async fn attempt(
@@ -188,11 +189,16 @@ impl SignedClient {
         call: &Call,
         signed_body: &[u8],
         body: Body,
+        left: Duration,
         until: Instant,
     ) -> Result<AnswerStream, CallError> {
         let url = peer.url(&call.path);
+        if call.path.contains('#') {
+            // Signed with it, but never sent.
+            return Err(CallError::Address { url });
+        }
         let path = format!("/{}", call.path.trim_start_matches('/'));
-        let signed = self.signer.headers(peer, &call.method, &path, &call.name, call.deadline, signed_body)?;
+        let signed = self.signer.headers(peer, &call.method, &path, &call.name, left, signed_body)?;
         let mut headers = call.headers.clone();
         headers.extend(signed);
         let response = self.transport.send(call.method.clone(), &url, headers, body).await?;
@@ -222,23 +228,24 @@ impl SignedClient {
     /// Reads an answer to its end, or until an error has been said.
     async fn read(&self, mut answer: AnswerStream) -> Result<Answer, CallError> {
         let mut body = BytesMut::new();
-        let mut large = None;
+        let mut share = self.room.share();
+        // Read now: what is announced shrinks with every byte that arrives.
+        let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
         while let Some(chunk) = answer.next().await {
             let chunk = chunk?;
-            // All that it may need at once: who has a share never waits for more.
-            if large.is_none() && body.len() + chunk.len() > SMALL_ANSWER {
-                let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
-                let extra = most.saturating_sub(SMALL_ANSWER).min(self.config.large_answers_bytes);
-                let extra = u32::try_from(extra).unwrap_or(u32::MAX);
-                large = self.large_answers.acquire_many(extra).await.ok();
-            }
+            share.cover(body.len() + chunk.len(), most).await;
             body.extend_from_slice(&chunk);
             if !answer.status.is_success() && body.len() >= ERROR_BYTES {
+                body.truncate(ERROR_BYTES);
                 break;
             }
         }
         Ok(answer.into_answer(body.freeze()))
     }
+}
+
+fn end_of(deadline: Duration) -> Instant {
+    Instant::now() + deadline.min(LONGEST)
 }
 
 fn whole(body: Bytes) -> Body {

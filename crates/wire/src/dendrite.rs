@@ -133,6 +133,10 @@ impl Scheme for DendriteScheme {
         signed_text(claim).map(String::into_bytes)
     }
 
+    fn message_needs_body(&self) -> bool {
+        false
+    }
+
     fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let computed = synapse_hash(self.class_of(head)?.hash_fields(), body)?;
         if computed.is_some() && computed == claim.body_hash { Ok(()) } else { Err(Refusal::BodyMismatch) }

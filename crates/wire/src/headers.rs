@@ -69,7 +69,8 @@ pub(crate) fn seconds_text(duration: Duration) -> String {
 /// A signature as signers write it: `0x` and lower-case hex, so that no other text stands for the same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
-    let digits = text.strip_prefix("0x").filter(|digits| !digits.bytes().any(|byte| byte.is_ascii_uppercase()));
+    let hex = |digits: &&str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let digits = text.strip_prefix("0x").filter(hex);
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 

@@ -106,6 +106,12 @@ pub enum Refusal {
     /// As many requests as may wait are waiting, none with less stake.
     #[error("server is busy")]
     Busy,
+    /// The handler took longer than answers may.
+    #[error("answer was not there within {limit:?}")]
+    AnswerTimeout {
+        /// How long an answer may take.
+        limit: Duration,
+    },
     /// The request waited for its turn as long as the sender waits for the answer.
     #[error("response timeout after {:?}s", limit.as_secs_f64())]
     WaitedTooLong {
@@ -143,6 +149,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany | Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::NotRemembered => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AnswerTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }

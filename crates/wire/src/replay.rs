@@ -4,7 +4,7 @@ mod log;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -20,7 +20,8 @@ use log::{Entry, ReplayLog};
 /// How often senders that fell silent are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Bounds on the memory of a [`ReplayGuard`]: about 20 bytes a request, 80 a process where only the last nonce counts.
+/// Bounds on the memory of a [`ReplayGuard`]: about 20 bytes a request of a sender with many, up to 350 for a sender's
+/// first one; where only the last nonce counts, about 80 a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayBounds {
     /// Requests (or processes) of one sender.
@@ -36,13 +37,22 @@ pub struct ReplayBounds {
 ///
 /// With a log ([`Self::open`]) a request is in the file before it is accepted. The file survives the process, killed or
 /// not, but it is not flushed to the disk for each request: after a crash of the machine its end may be missing. So
-/// whenever the log was written under another boot of the machine, or is torn or corrupt, everything that was signed
-/// before the start, and as far ahead of it as the window allows, is refused.
+/// whenever the log was written under another boot of the machine, is missing (at the first start too), torn or corrupt,
+/// everything that was signed before the start, and as far ahead of it as the window allows, is refused: for a few
+/// seconds nobody gets through. (Only under [`ReplayRule::IncreasingForEver`] a missing log is taken for a first start:
+/// its nonces need not be times, so that what is refused once is refused for ever.) A log that somebody else shortened by whole records is not noticed: keep its folder to
+/// the server.
+///
+/// The time below which everything is refused is kept in the log and never falls. Should the clock once have shown a
+/// time far ahead, that refuses everybody until then, and a warning says so. With the clock put right, the remedy is to
+/// stop the server and delete the log.
 #[derive(Debug)]
 pub struct ReplayGuard {
     rule: ReplayRule,
     bounds: ReplayBounds,
     kept: Duration,
+    /// How far ahead of the clock nonces may be, in nanoseconds.
+    ahead: u64,
     seen: Mutex<Seen>,
 }
 
@@ -54,6 +64,10 @@ struct Seen {
     floor: u64,
     next_sweep: u64,
     log: Option<ReplayLog>,
+    /// Whether the log could not be written the last time.
+    log_fails: bool,
+    /// Whether it was said that the floor lies ahead of the clock.
+    ahead_is_told: bool,
 }
 
 #[derive(Debug)]
@@ -67,7 +81,7 @@ impl ReplayGuard {
     pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
         // The timeout is not signed: a replay may claim any, so the longest one counts.
         let kept = window.past.saturating_add(window.max_timeout);
-        Self { rule, bounds, kept, seen: Mutex::default() }
+        Self { rule, bounds, kept, ahead: nanoseconds(window.future), seen: Mutex::default() }
     }
 
     /// A guard that remembers across restarts in the file `path` (and `<path>.old`, `<path>.lock` beside it).
@@ -94,15 +108,22 @@ impl ReplayGuard {
         boot: Option<&str>,
     ) -> Result<Self, ReplayLogError> {
         let mut guard = Self::new(window, rule, bounds);
-        let ahead = now_ns.saturating_add(nanoseconds(window.future));
+        let ahead = now_ns.saturating_add(guard.ahead);
         let found = log::read(path, boot)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
-        seen.floor = if found.complete { found.floor } else { found.floor.max(ahead.saturating_add(1)) };
+        seen.floor = found.floor;
+        // A floor would keep out nonces that are no times for ever, not for seconds.
+        let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
+        if !found.complete && !first_start {
+            tracing::warn!(log = %path.display(), "replay log is new or incomplete: what was signed until now is refused");
+            seen.floor = seen.floor.max(ahead.saturating_add(1));
+        }
         let lifetime = guard.kept.saturating_add(window.future);
         // Should the clock have been set back since: by the time of the newest request, what is this old was forgotten.
         let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
+        seen.tell_if_ahead(ahead);
         for entry in &found.entries {
             if entry.nonce >= seen.floor {
                 seen.insert(rule, entry);
@@ -121,17 +142,11 @@ impl ReplayGuard {
     /// the nonce is older than what is remembered; [`Refusal::TooMany`] when a bound is reached;
     /// [`Refusal::NotRemembered`] when the log cannot be written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
-        let process = match self.rule {
-            ReplayRule::Once => 0,
-            ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
-                process(claim.uuid.as_deref().unwrap_or_default())
-            }
-        };
-        let entry = Entry { sender: claim.sender, process, nonce: claim.nonce };
-        // A panic elsewhere cannot leave the sets half-changed: every change below is one call.
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = self.entry(claim);
+        let mut seen = self.lock();
         seen.raise_floor(self.rule, now_ns, self.kept);
         if entry.nonce < seen.floor {
+            seen.tell_if_ahead(now_ns.saturating_add(self.ahead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.kept });
         }
@@ -140,20 +155,50 @@ impl ReplayGuard {
             seen.sweep();
         }
         seen.check(&entry, self.bounds)?;
-        let Seen { senders, log, floor, .. } = &mut *seen;
+        let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
-            log.append(&entry, now_ns, &mut entries(senders), *floor).map_err(|error| {
-                tracing::error!(%error, "replay log cannot be written; requests are refused");
-                Refusal::NotRemembered
-            })?;
+            let written = log.append(&entry, now_ns, &mut entries(senders), *floor);
+            // Told once: the disk that is full may be the one with the logs.
+            match (&written, *log_fails) {
+                (Err(error), false) => tracing::error!(%error, "replay log cannot be written; requests are refused"),
+                (Ok(()), true) => tracing::info!("replay log can be written again"),
+                _ => {}
+            }
+            *log_fails = written.is_err();
+            written.map_err(|_| Refusal::NotRemembered)?;
         }
         seen.insert(self.rule, &entry);
         Ok(())
     }
 
+    /// Whether the request was accepted before. What costs much to check can wait for the answer; whether it is really
+    /// accepted only [`ReplayGuard::accept`] says.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`].
+    pub fn peek(&self, claim: &Claim) -> Result<(), Refusal> {
+        let entry = self.entry(claim);
+        if self.lock().was_seen(&entry) { Err(Refusal::Replayed) } else { Ok(()) }
+    }
+
+    fn entry(&self, claim: &Claim) -> Entry {
+        let process = match self.rule {
+            ReplayRule::Once => 0,
+            ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
+                process(claim.uuid.as_deref().unwrap_or_default())
+            }
+        };
+        Entry { sender: claim.sender, process, nonce: claim.nonce }
+    }
+
+    /// A panic elsewhere cannot leave the sets half-changed: every change is one call.
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many requests (or processes, where only the last nonce counts) are remembered.
     pub fn len(&self) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).count
+        self.lock().count
     }
 
     /// Whether nothing is remembered.
@@ -170,23 +215,43 @@ impl Seen {
         }
     }
 
+    /// Warns, once, when the floor is above what can be accepted at all by our clock, which shows a time before `ahead`.
+    fn tell_if_ahead(&mut self, ahead: u64) {
+        // The floor of an incomplete log lies just above at its start.
+        let is_ahead = self.floor > ahead.saturating_add(1);
+        if is_ahead && !self.ahead_is_told {
+            let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
+            tracing::warn!(
+                seconds,
+                "the clock was that much further ahead before, and requests are refused until then: set it right; if it \
+                 is right now, stop, delete the replay log and start again"
+            );
+        }
+        self.ahead_is_told = is_ahead;
+    }
+
+    fn was_seen(&self, entry: &Entry) -> bool {
+        match self.senders.get(&entry.sender) {
+            None => false,
+            Some(Nonces::Each(nonces)) => nonces.contains(&entry.nonce),
+            Some(Nonces::Last(processes)) => processes.get(&entry.process).is_some_and(|last| entry.nonce <= *last),
+        }
+    }
+
     /// Whether the request is new, and whether there is room for it.
     fn check(&mut self, entry: &Entry, bounds: ReplayBounds) -> Result<(), Refusal> {
+        if self.was_seen(entry) {
+            return Err(Refusal::Replayed);
+        }
         let Self { senders, count, floor, .. } = self;
         let known = match senders.get_mut(&entry.sender) {
             None => 0,
             Some(Nonces::Each(nonces)) => {
                 *count -= forget(nonces, *floor);
-                if nonces.contains(&entry.nonce) {
-                    return Err(Refusal::Replayed);
-                }
                 nonces.len()
             }
-            Some(Nonces::Last(processes)) => match processes.get(&entry.process) {
-                Some(last) if entry.nonce <= *last => return Err(Refusal::Replayed),
-                Some(_) => return Ok(()),
-                None => processes.len(),
-            },
+            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process) => return Ok(()),
+            Some(Nonces::Last(processes)) => processes.len(),
         };
         if known >= bounds.per_sender || *count >= bounds.total { Err(Refusal::TooMany) } else { Ok(()) }
     }
@@ -209,6 +274,7 @@ impl Seen {
         self.count += usize::from(new);
     }
 
+    /// In one go: 2^20 senders with a request each take some 50 ms, but senders are admitted before, and few.
     fn sweep(&mut self) {
         let Self { senders, count, floor, .. } = self;
         senders.retain(|_, nonces| match nonces {

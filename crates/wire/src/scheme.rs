@@ -12,9 +12,9 @@ use crate::Refusal;
 
 /// A way of signing HTTP requests: which headers, over which message, fresh for how long, and how a refusal reads.
 ///
-/// The server asks [`Scheme::claim`] before it reads the body, [`Scheme::message`] after it and
-/// [`Scheme::check_body`] once the signature holds; everything between and around them (limits, receiver, freshness,
-/// signature, admission, replay, load) is the same for every scheme.
+/// The server asks [`Scheme::claim`] before it reads the body, [`Scheme::message`] too unless
+/// [`Scheme::message_needs_body`], and [`Scheme::check_body`] once the signature holds; everything between and around
+/// them (limits, receiver, freshness, signature, admission, replay, load) is the same for every scheme.
 pub trait Scheme: Send + Sync + 'static {
     /// Reads what the request's head claims. Nothing in it is proven yet.
     ///
@@ -23,11 +23,18 @@ pub trait Scheme: Send + Sync + 'static {
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal>;
 
     /// The bytes that the claimed sender must have signed. A scheme that signs the body itself puts the hash of the
-    /// received bytes into them; one that sends a hash takes the claimed one, which [`Scheme::check_body`] checks.
+    /// received bytes into them; one that sends a hash takes the claimed one, which [`Scheme::check_body`] checks, and
+    /// gets an empty body here.
     ///
     /// # Errors
     /// [`Refusal::Missing`] when the claim lacks what this scheme signs.
     fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal>;
+
+    /// Whether [`Scheme::message`] is made of the received body. Where it is not, the server knows who calls, and whether
+    /// that is welcome, before it reads any of the body.
+    fn message_needs_body(&self) -> bool {
+        true
+    }
 
     /// Checks the body against the hash that was signed, where the scheme sends one. Asked only when the signature
     /// holds, so that nothing a stranger sends is parsed.

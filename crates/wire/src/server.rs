@@ -6,6 +6,7 @@
 //! a captured request, sent again and again, must not use up the allowance of its signer. Whoever is refused for load
 //! has therefore used up its nonce, and signs anew to try again.
 
+mod body;
 mod builder;
 mod limits;
 mod load;
@@ -16,19 +17,19 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
-use http_body_util::BodyExt as _;
 use taonet_primitives::Hotkey;
 use taonet_wallet::PublicKey;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use body::{BodyReader, hold};
 use load::{Gate, Permit, RateLimiter};
 
 use crate::clock::nanoseconds;
@@ -59,11 +60,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Longer times end the same: never. Sums with them stay within the clock's range.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// Bytes of a body from which on it is hashed apart, so that other requests need not wait.
+const HEAVY: usize = 256 * 1024;
+
 /// A tower layer that lets only verified requests through.
 ///
-/// The order: size of the headers and announced size of the body → headers → receiver is me → freshness → body,
-/// bounded in size and time → signature → admission → the body's hash where the scheme sends one → replay → load: the
-/// caller's rate, then its turn by stake → the handler.
+/// The order: size of the headers and announced size of the body → headers → receiver is me → freshness → signature →
+/// admission → whether it was seen before → body, bounded in size, time and memory of all → the body's hash where the
+/// scheme sends one → replay → load: the caller's rate, then its turn by stake → the handler, bounded in time. Where the
+/// scheme signs the body's bytes themselves, the body is read before the signature is checked.
 ///
 /// Clones share one replay memory. Put the layer on the routes that need it with `Router::route_layer`, so that
 /// health routes stay open.
@@ -76,6 +84,7 @@ struct Verifier {
     clock: Arc<dyn Clock>,
     window: Window,
     limits: Limits,
+    bodies: BodyReader,
     policy: Policy,
     replay: ReplayGuard,
     rate: Option<RateLimiter>,
@@ -105,14 +114,19 @@ impl Verifier {
             return Err(Refusal::WrongReceiver);
         }
         self.check_freshness(claim)?;
-        let body = self.limits.read_body(body).await?;
-        let message = self.scheme.message(head, claim, &body)?;
-        let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
-        if !sender.verify(&message, &claim.signature) {
-            return Err(Refusal::WrongSignature);
-        }
-        let standing = self.policy.check(&claim.sender)?;
-        self.scheme.check_body(head, claim, &body)?;
+        let (body, standing) = if self.scheme.message_needs_body() {
+            let body = self.bodies.read(body).await?;
+            self.with_body(prove, head, claim, &body.bytes).await?;
+            let standing = self.policy.check(&claim.sender)?;
+            self.replay.peek(claim)?;
+            (body, standing)
+        } else {
+            prove(&*self.scheme, head, claim, &[])?;
+            let standing = self.policy.check(&claim.sender)?;
+            self.replay.peek(claim)?;
+            (self.bodies.read(body).await?, standing)
+        };
+        self.with_body(check_body, head, claim, &body.bytes).await?;
         let now = self.clock.now_ns();
         self.replay.accept(claim, now)?;
         if let Some(rate) = &self.rate {
@@ -122,7 +136,17 @@ impl Verifier {
             Some(gate) => Some(gate.enter(standing.stake, claim.timeout).await?),
             None => None,
         };
-        Ok((body, permit))
+        Ok((body.bytes, permit))
+    }
+
+    async fn with_body(&self, check: Check, head: &Parts, claim: &Claim, body: &Bytes) -> Result<(), Refusal> {
+        if body.len() < HEAVY {
+            return check(&*self.scheme, head, claim, body);
+        }
+        let (scheme, head, claim, body) = (Arc::clone(&self.scheme), head.clone(), claim.clone(), body.clone());
+        let checked = tokio::task::spawn_blocking(move || check(&*scheme, &head, &claim, &body)).await;
+        // The process is about to end.
+        checked.unwrap_or(Err(Refusal::Busy))
     }
 
     fn check_freshness(&self, claim: &Claim) -> Result<(), Refusal> {
@@ -149,24 +173,27 @@ impl Verifier {
     }
 }
 
+type Check = fn(&dyn Scheme, &Parts, &Claim, &[u8]) -> Result<(), Refusal>;
+
+fn prove(scheme: &dyn Scheme, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
+    let message = scheme.message(head, claim, body)?;
+    let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
+    if sender.verify(&message, &claim.signature) { Ok(()) } else { Err(Refusal::WrongSignature) }
+}
+
+fn check_body(scheme: &dyn Scheme, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
+    scheme.check_body(head, claim, body)
+}
+
+fn no_head() -> Parts {
+    Request::new(Body::empty()).into_parts().0
+}
+
 fn rebuild(head: Parts, body: Bytes) -> Request {
     let mut request = Request::from_parts(head, Body::from(body));
     // The body is bounded already; axum's own limit would refuse some that our limit allows.
     DefaultBodyLimit::disable().apply(&mut request);
     request
-}
-
-/// Keeps the permit until a streamed answer has ended. Any other is already made.
-fn hold(permit: Option<Permit>, response: Response) -> Response {
-    match permit {
-        Some(permit) if response.body().size_hint().exact().is_none() => response.map(|body| {
-            Body::new(body.map_frame(move |frame| {
-                let _held = &permit;
-                frame
-            }))
-        }),
-        _ => response,
-    }
 }
 
 impl<S> Layer<S> for SignedLayer {
@@ -216,9 +243,15 @@ where
             };
             let echo = verifier.scheme.echo(&head, &claim);
             head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
-            let mut response = inner.call(rebuild(head, body)).await?.into_response();
+            let limit = verifier.limits.answer_timeout;
+            let until = Instant::now() + limit.min(LONGEST);
+            let mut response = match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
+                Ok(response) => response?.into_response(),
+                // The head went with the request. What of it belongs into the answer is added below.
+                Err(_) => verifier.refuse(&Refusal::AnswerTimeout { limit }, &no_head(), None, arrived),
+            };
             verifier.scheme.complete(echo, arrived.elapsed(), &mut response);
-            Ok(hold(permit, response))
+            Ok(hold(permit, until, response))
         })
     }
 }

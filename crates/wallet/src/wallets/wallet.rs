@@ -1,7 +1,10 @@
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::{HOTKEYS, Name};
-use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links};
+use crate::stored_key::MAX_BYTES;
+use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
 
 /// One wallet: a coldkey and its hotkeys.
@@ -60,7 +63,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
     pub fn coldkey(&self) -> Result<StoredKey, WalletError> {
-        StoredKey::read_in(&self.directory(), self.coldkey_path())
+        StoredKey::read_in(&self.directory(), &self.coldkey_path())
     }
 
     /// Reads a hotkey's file; opening it is another step, which may need a password.
@@ -68,7 +71,7 @@ impl Wallet {
     /// # Errors
     /// As [`Self::coldkey`].
     pub fn hotkey(&self, hotkey: &Name) -> Result<StoredKey, WalletError> {
-        StoredKey::read_in(&self.directory(), self.hotkey_path(hotkey))
+        StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
 
     /// The coldkey's public half, from its public file.
@@ -85,7 +88,7 @@ impl Wallet {
     /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile is there.
     pub fn hotkeypub(&self, hotkey: &Name) -> Result<PublicKey, WalletError> {
         let path = self.hotkeypub_path(hotkey);
-        if path.exists() { read_public(&path) } else { Ok(self.hotkey(hotkey)?.open(None)?.public()) }
+        if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
     }
 
     /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
@@ -149,7 +152,7 @@ impl Wallet {
         if !holds(public, key.public()) {
             check(public, overwrite)?;
         }
-        let content = content(key, password)?;
+        let content = content(key.to_json(), password)?;
         let lock = Lock::take(&self.directory(), directory)?;
         let mut drafts = vec![Draft::new(secret, &content)?];
         drafts.extend(draft_public(public, key.public())?);
@@ -166,7 +169,8 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Writes the key back in another form: under another password, or plain without one. The file is replaced at once
+    /// Writes the key back in another form: under another password, or plain without one. Its content is the same, with
+    /// all that other tools have put there. The file is replaced at once
     /// and no backup of the old form stays, since the old password may be the reason.
     ///
     /// # Errors
@@ -176,25 +180,30 @@ impl StoredKey {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
         check(self.path(), Overwrite::KeepBackup)?;
-        let content = content(&self.open(old)?, new)?;
+        let content = content(self.plain(old)?, new)?;
+        let bytes = content.len() as u64;
+        if bytes > MAX_BYTES {
+            // Encryption adds some bytes, and what is longer would not be read again.
+            return Err(WalletError::TooLarge { path: self.path().into(), bytes });
+        }
         let lock = Lock::take(self.wallet(), directory)?;
         // Another key may have been put there meanwhile, which would be lost.
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
-        lock.replace(Draft::new(self.path(), &content)?).map(drop)
+        replace(&lock, Draft::new(self.path(), &content)?)
     }
 }
 
-fn content(key: &Keyfile, password: Option<&Password>) -> Result<zeroize::Zeroizing<Vec<u8>>, WalletError> {
+fn content(plain: Zeroizing<Vec<u8>>, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     match password {
-        Some(password) => key.seal(password).map(Into::into).map_err(WalletError::Seal),
-        None => Ok(key.to_json()),
+        Some(password) => Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal),
+        None => Ok(plain),
     }
 }
 
 pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
-    Ok(StoredKey::read_quietly(path)?.open(None)?.public())
+    StoredKey::read_quietly(path)?.public()
 }
 
 /// Whether a public file says already what it would be made to say.

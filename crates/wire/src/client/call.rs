@@ -122,7 +122,7 @@ impl AnswerStream {
         self.limit
     }
 
-    /// Bytes that the answer announces, where it does.
+    /// Bytes that are still to come, where the answer says so.
     pub(super) fn announced(&self) -> Option<usize> {
         let length = self.body.as_ref()?.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 
+use super::room::SMALL_ANSWER;
 use super::*;
 use crate::{BabelbitScheme, Caller, Limits, ManualClock, Peer, Policy, SignedLayer};
 
@@ -125,16 +126,41 @@ async fn large_answers_wait_for_room_within_their_deadline() {
         let (client, peer) = (client.clone(), peer.clone());
         async move { send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await }
     };
-    assert!(ask(&large, 10_000).await.is_ok(), "room that was given back");
-    assert!(ask(&large, 10_000).await.is_ok());
-    let hog = tokio::spawn(ask(&stalls, 3_000));
-    while client.large_answers.available_permits() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(ask(&large, 60_000).await.is_ok(), "room that was given back");
+    assert!(ask(&large, 60_000).await.is_ok());
+    let hog = tokio::spawn(ask(&stalls, 60_000));
+    while client.room.shared.available_permits() > 0 {
+        tokio::task::yield_now().await;
     }
-    assert!(ask(&small, 1_000).await.is_ok());
+    assert!(ask(&large, 60_000).await.is_ok(), "one at a time needs no room");
+    let second = tokio::spawn(ask(&stalls, 60_000));
+    while client.room.extra.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(ask(&small, 60_000).await.is_ok());
     assert!(ask(&large, 300).await.unwrap_err().is_timeout());
-    assert!(hog.await.unwrap().unwrap_err().is_timeout());
-    assert!(ask(&large, 10_000).await.is_ok());
+    hog.abort();
+    assert!(ask(&large, 60_000).await.is_ok());
+    second.abort();
+}
+
+#[tokio::test]
+async fn answers_that_fill_the_room_together_do_not_wait_for_each_other() {
+    let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
+    let config = ClientConfig { large_answers_bytes: 2 << 20, ..ClientConfig::default() };
+    let client = SignedClient::new(signer, config).unwrap();
+    let peer = peer(serve(answering(|| "x".repeat(4 << 20).into_response())).await);
+    let request = json!({});
+    let calls = (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
+    let answers = futures::future::join_all(calls).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!((client.room.shared.available_permits(), client.room.extra.available_permits()), (2 << 20, 1));
+}
+
+#[tokio::test]
+async fn no_deadline_is_too_long() {
+    let peer = peer(serve(answering(|| "{}".into_response())).await);
+    assert!(send(&client(), &peer, "v1/predict", &json!({}), Duration::MAX).await.is_ok());
 }
 
 #[tokio::test]

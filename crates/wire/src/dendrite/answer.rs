@@ -117,7 +117,7 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
         }
         Refusal::NotAllowed(_) => forbidden("not allowed here"),
         Refusal::StakeTooLow { .. } | Refusal::NoPermit(_) => forbidden(&refusal.to_string()),
-        Refusal::WaitedTooLong { limit } => {
+        Refusal::WaitedTooLong { limit } | Refusal::AnswerTimeout { limit } => {
             (StatusCode::REQUEST_TIMEOUT, format!("Response timeout after: {}s", seconds_text(*limit)))
         }
         other if other.status() == StatusCode::UNAUTHORIZED => unverified(&other.to_string()),
@@ -128,7 +128,8 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
 /// The text of a failure that is nobody's business, under a number that can be looked for in the logs.
 pub(super) fn internal_error() -> String {
     let id = Uuid::new_v4();
-    tracing::warn!(%id, "internal server error");
+    // Anyone can have this written, a line for each request.
+    tracing::debug!(%id, "internal server error");
     format!("Internal Server Error #{id}")
 }
 

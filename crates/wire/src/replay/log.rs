@@ -1,8 +1,11 @@
 //! The file behind a replay memory.
 //!
 //! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. Files are replaced by generations:
-//! after the lifetime of a record the file becomes `<path>.old` and a new one begins, so that whatever can still be
-//! replayed stands in one of the two.
+//! after the lifetime of a record the file becomes `<path>.old` and a new one begins, whose header says that it follows
+//! the old one, so that whatever can still be replayed stands in one of the two.
+//!
+//! The checksums find accidents, not forgers: a file that lost whole records at its end looks like one that never had
+//! them. Only a crash of the machine does that by itself, and the boot in the header gives it away.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -15,7 +18,11 @@ use taonet_primitives::Hotkey;
 use crate::clock::nanoseconds;
 
 const RECORD: usize = 32 + 16 + 8 + 4;
-const TITLE: &str = "taonet replay log 1";
+const TITLE: &str = "taonet replay log 2";
+/// Header word of a file that holds all that is remembered.
+const WHOLE: &str = "whole";
+/// Header word of a file that continues `<path>.old`.
+const FOLLOWS: &str = "follows";
 
 /// Why a replay log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +81,8 @@ pub(super) struct Found {
     pub(super) floor: u64,
     /// Whether nothing can be missing.
     pub(super) complete: bool,
+    /// Whether there is no file at all.
+    pub(super) missing: bool,
 }
 
 /// Names the time since the machine was started.
@@ -81,7 +90,7 @@ pub(super) fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
 
-/// Locks the log and reads what stands in it. Without any file nothing was ever accepted.
+/// Locks the log and reads what stands in it. A missing file may have been deleted: it counts as incomplete.
 pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogError> {
     let lock_path = beside(path, ".lock");
     let lock = OpenOptions::new()
@@ -95,29 +104,44 @@ pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogEr
         TryLockError::Error(source) => ReplayLogError::Io { path: lock_path.clone(), source },
     })?;
     let boot_text = boot.unwrap_or("unknown").to_owned();
-    let mut found =
-        Found { path: path.to_owned(), boot: boot_text, lock, entries: Vec::new(), floor: 0, complete: true };
-    for path in [path.to_owned(), beside(path, ".old")] {
-        match std::fs::read(&path) {
-            Ok(bytes) => found.take(&bytes, boot),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ReplayLogError::Io { path, source }),
-        }
-    }
+    let mut found = Found {
+        path: path.to_owned(),
+        boot: boot_text,
+        lock,
+        entries: Vec::new(),
+        floor: 0,
+        complete: true,
+        missing: false,
+    };
+    let follows = read_if_there(path)?.map(|bytes| found.take(&bytes, boot));
+    let old = read_if_there(&beside(path, ".old"))?.map(|bytes| found.take(&bytes, boot));
+    found.missing = follows.is_none() && old.is_none();
+    found.complete &= follows.is_some_and(|follows| !follows || old.is_some());
     Ok(found)
 }
 
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ReplayLogError::Io { path: path.to_owned(), source }),
+    }
+}
+
 impl Found {
-    fn take(&mut self, bytes: &[u8], boot: Option<&str>) {
+    /// Adds what a file holds; whether it needs the file before it.
+    fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end)) else {
             self.complete = false;
-            return;
+            return false;
         };
+        let mut follows = false;
         match std::str::from_utf8(head).ok().and_then(parse_header) {
-            Some((written_under, floor)) => {
-                self.floor = self.floor.max(floor);
-                self.complete &= Some(written_under) == boot;
+            Some(header) => {
+                self.floor = self.floor.max(header.floor);
+                self.complete &= Some(header.boot) == boot;
+                follows = header.place == FOLLOWS;
             }
             None => self.complete = false,
         }
@@ -129,6 +153,7 @@ impl Found {
                 None => self.complete = false,
             }
         }
+        follows
     }
 
     /// Begins a new file with what is still remembered.
@@ -142,13 +167,13 @@ impl Found {
     ) -> Result<ReplayLog, ReplayLogError> {
         let Self { path, boot, lock, .. } = self;
         let fail = |source| ReplayLogError::Io { path: path.clone(), source };
-        let file = write_new(&path, &boot, floor, live).map_err(fail)?;
+        let file = write_new(&path, &header(&boot, floor, WHOLE), live).map_err(fail)?;
         match std::fs::remove_file(beside(&path, ".old")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
             _ => {}
         }
         let rotate_at = now_ns.saturating_add(nanoseconds(lifetime));
-        Ok(ReplayLog { path, boot, file, _lock: lock, lifetime, carry, rotate_at })
+        Ok(ReplayLog { path, boot, file, _lock: lock, lifetime, carry, torn: false, rotate_at })
     }
 }
 
@@ -157,12 +182,14 @@ impl Found {
 pub(super) struct ReplayLog {
     path: PathBuf,
     boot: String,
-    file: File,
+    pub(super) file: File,
     /// Held as long as the log is.
     _lock: File,
     lifetime: Duration,
     /// Whether a new generation begins with everything that is remembered.
     carry: bool,
+    /// Whether the last record may stand there in part.
+    torn: bool,
     rotate_at: u64,
 }
 
@@ -175,35 +202,37 @@ impl ReplayLog {
         live: &mut dyn Iterator<Item = Entry>,
         floor: u64,
     ) -> io::Result<()> {
-        if now_ns >= self.rotate_at {
+        if self.torn || now_ns >= self.rotate_at {
             self.rotate(now_ns, live, floor)?;
         }
         let written = self.file.write_all(&entry.to_bytes());
-        if written.is_err() {
-            // The record may be torn: go on in another file. Read again, the torn one counts as incomplete.
-            self.rotate_at = 0;
-        }
+        self.torn = written.is_err();
         written
     }
 
     fn rotate(&mut self, now_ns: u64, live: &mut dyn Iterator<Item = Entry>, floor: u64) -> io::Result<()> {
-        let live: &mut dyn Iterator<Item = Entry> = if self.carry { live } else { &mut std::iter::empty() };
-        match std::fs::rename(&self.path, beside(&self.path, ".old")) {
-            // An earlier try got this far.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        self.file = write_new(&self.path, &self.boot, floor, live)?;
+        self.file = if self.carry || self.torn {
+            // All that is remembered in one file. A torn one must not become the old one: its predecessor may be live.
+            write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
+        } else {
+            match std::fs::rename(&self.path, beside(&self.path, ".old")) {
+                // An earlier try got this far.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            write_new(&self.path, &header(&self.boot, floor, FOLLOWS), &mut std::iter::empty())?
+        };
+        self.torn = false;
         self.rotate_at = now_ns.saturating_add(nanoseconds(self.lifetime));
         Ok(())
     }
 }
 
 /// Writes a file under another name and puts it in place, so that no half-written one is ever found.
-fn write_new(path: &Path, boot: &str, floor: u64, entries: &mut dyn Iterator<Item = Entry>) -> io::Result<File> {
+fn write_new(path: &Path, header: &str, entries: &mut dyn Iterator<Item = Entry>) -> io::Result<File> {
     let draft = beside(path, ".new");
     let mut file = BufWriter::new(File::create(&draft)?);
-    file.write_all(header(boot, floor).as_bytes())?;
+    file.write_all(header.as_bytes())?;
     for entry in entries {
         file.write_all(&entry.to_bytes())?;
     }
@@ -212,17 +241,25 @@ fn write_new(path: &Path, boot: &str, floor: u64, entries: &mut dyn Iterator<Ite
     Ok(file)
 }
 
-fn header(boot: &str, floor: u64) -> String {
-    let content = format!("{TITLE} {boot} {floor}");
+fn header(boot: &str, floor: u64, place: &str) -> String {
+    let content = format!("{TITLE} {boot} {floor} {place}");
     format!("{content} {:08x}\n", crc32fast::hash(content.as_bytes()))
 }
 
-/// The boot under which the file was written, and its floor.
-fn parse_header(line: &str) -> Option<(&str, u64)> {
+struct Header<'a> {
+    /// The boot under which the file was written.
+    boot: &'a str,
+    floor: u64,
+    /// [`WHOLE`] or [`FOLLOWS`].
+    place: &'a str,
+}
+
+fn parse_header(line: &str) -> Option<Header<'_>> {
     let (content, crc) = line.rsplit_once(' ')?;
     let whole = u32::from_str_radix(crc, 16) == Ok(crc32fast::hash(content.as_bytes()));
-    let (boot, floor) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
-    Some((boot, floor.parse().ok()?)).filter(|_| whole)
+    let (boot, rest) = content.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
+    let (floor, place) = rest.split_once(' ')?;
+    Some(Header { boot, floor: floor.parse().ok()?, place }).filter(|_| whole)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

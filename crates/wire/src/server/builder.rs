@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use taonet_primitives::Hotkey;
 
+use super::body::BodyReader;
 use super::load::{Gate, Load, RateLimiter};
 use super::{Limits, Policy, SignedLayer, Verifier};
 use crate::replay::ReplayBounds;
@@ -78,6 +79,7 @@ impl SignedLayerBuilder {
             window: self.scheme.window(),
             scheme: self.scheme,
             clock: self.clock,
+            bodies: BodyReader::new(&self.limits),
             limits: self.limits,
             policy: self.policy,
             replay,

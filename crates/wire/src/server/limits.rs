@@ -1,14 +1,11 @@
 use std::time::Duration;
 
-use axum::body::Body;
-use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use crate::Refusal;
 
-/// What a server takes from a stranger before it knows who calls.
+/// What a server takes from one request, and from all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Header lines.
@@ -17,24 +14,33 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Bytes of the body.
     pub body_bytes: usize,
+    /// Memory that all bodies share while they arrive and wait for their turn, in bytes, beyond the 64 KiB that each has
+    /// for itself. Who finds no room is refused.
+    pub large_bodies_bytes: usize,
     /// How long the body may take to arrive.
     pub body_timeout: Duration,
-    /// Requests of one sender that the replay memory keeps (the window is about a minute long); where only the last
-    /// nonce of a process counts, processes.
+    /// How long a handler may take, a streamed answer to its end included.
+    pub answer_timeout: Duration,
+    /// Requests of one sender that the replay memory keeps (the window is 12 s to about a minute long); where only the
+    /// last nonce of a process counts, processes. About 20 bytes a request, 80 a process.
     pub requests_per_sender: usize,
-    /// The same of all senders together; about 20 bytes a request, 80 a process.
+    /// The same of all senders together. A sender's first request takes up to 350 bytes.
     pub requests_in_total: usize,
 }
 
 impl Default for Limits {
-    /// 64 header lines of 16 KiB in all, 8 MiB of body within 10 s, 65 536 requests a sender, 1 048 576 in total.
+    /// 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB for the large bodies together, 5 minutes for
+    /// an answer; 262 144 requests a sender (5 MB; 21 000 a second under `btauth/1`), 1 048 576 in total (350 MB when
+    /// each has another sender).
     fn default() -> Self {
         Self {
             header_count: 64,
             header_bytes: 16 * 1024,
-            body_bytes: 8 * 1024 * 1024,
+            body_bytes: 1024 * 1024,
+            large_bodies_bytes: 64 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
-            requests_per_sender: 1 << 16,
+            answer_timeout: Duration::from_mins(5),
+            requests_per_sender: 1 << 18,
             requests_in_total: 1 << 20,
         }
     }
@@ -52,15 +58,5 @@ impl Limits {
             return Err(Refusal::BodyTooLarge { limit: self.body_bytes });
         }
         Ok(())
-    }
-
-    pub(super) async fn read_body(&self, body: Body) -> Result<Bytes, Refusal> {
-        let reading = Limited::new(body, self.body_bytes).collect();
-        match tokio::time::timeout(self.body_timeout, reading).await {
-            Err(_) => Err(Refusal::BodyTimeout { limit: self.body_timeout }),
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::BodyTooLarge { limit: self.body_bytes }),
-            Ok(Err(_)) => Err(Refusal::BodyUnreadable),
-        }
     }
 }

@@ -257,8 +257,7 @@ async fn limits_come_before_everything_else() {
     assert_eq!(server.refusal(&signed(NOW), " ".repeat(65)).await, too_large);
     assert_eq!(server.send(&signed(NOW), " ".repeat(64)).await.0, StatusCode::OK);
 
-    let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    assert_eq!(server.refusal(&signed(NOW + 1), never).await, refused(408, "request body did not arrive within 5ms"));
+    assert_eq!(server.refusal(&signed(NOW + 1), never()).await, refused(408, "request body did not arrive within 5ms"));
     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
     let unreadable = refused(400, "request body could not be read");
     assert_eq!(server.refusal(&signed(NOW + 1), Body::from_stream(broken)).await, unreadable);
@@ -266,8 +265,86 @@ async fn limits_come_before_everything_else() {
 
 #[tokio::test]
 async fn bodies_above_axums_own_limit_arrive_when_ours_allows_them() {
-    let (status, body) = Server::open().send(&signed(NOW), "x".repeat(3 << 20)).await;
+    let server = Server::new(Limits { body_bytes: 8 << 20, ..Limits::default() }, Policy::open());
+    let (status, body) = server.send(&signed(NOW), "x".repeat(3 << 20)).await;
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
+}
+
+fn never() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
+#[tokio::test]
+async fn no_body_is_read_of_callers_who_are_unproven_or_unwanted_or_seen_before() {
+    let alice = key("//Alice").hotkey();
+    let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
+    assert_eq!(Server::open().refusal(&forged, never()).await, refused(401, "signature does not match"));
+    let server = Server::new(Limits::default(), Policy::only([]));
+    let unwanted = refused(403, &format!("hotkey {alice} is not allowed here"));
+    assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
+    let server = Server::open();
+    assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
+    assert_eq!(server.refusal(&signed(NOW), never()).await, refused(401, "request was seen before"));
+}
+
+#[tokio::test]
+async fn large_bodies_share_their_memory() {
+    const SMALL: usize = 64 * 1024;
+    let server = Server::new(Limits { large_bodies_bytes: 1_000, ..Limits::default() }, Policy::open());
+    let server = Arc::new(server);
+    let busy = refused(503, "server is busy");
+    assert_eq!(server.send(&signed(NOW), " ".repeat(SMALL + 1_000)).await.0, StatusCode::OK);
+    assert_eq!(server.refusal(&signed(NOW + 1), " ".repeat(SMALL + 1_001)).await, busy);
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(1);
+    let body = Body::from_stream(futures::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    }));
+    let slow = tokio::spawn({
+        let server = server.clone();
+        async move { server.send(&signed(NOW + 2), body).await.0 }
+    });
+    for length in [SMALL, 500, 500] {
+        sender.send(Ok(" ".repeat(length).into())).await.unwrap();
+    }
+    // Until all of them were read.
+    let mut nonce = NOW + 10;
+    while server.send(&signed(nonce), " ".repeat(SMALL + 1)).await.0 == StatusCode::OK {
+        tokio::task::yield_now().await;
+        nonce += 1;
+    }
+    assert_eq!(server.send(&signed(NOW + 4), " ".repeat(SMALL)).await.0, StatusCode::OK, "small ones need no share");
+    drop(sender);
+    assert_eq!(slow.await.unwrap(), StatusCode::OK);
+    assert_eq!(server.send(&signed(NOW + 5), " ".repeat(SMALL + 1_000)).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn heavy_bodies_are_hashed_all_the_same() {
+    let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * HEAVY));
+    let headers = |nonce| signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, &text);
+    let server = Server::new(Limits { body_bytes: 3 * HEAVY, ..Limits::default() }, Policy::open());
+    let mismatch = refused(401, "request body does not match its signed hash");
+    assert_eq!(server.refusal(&headers(NOW), text.replace("xxx\"", "xxy\"")).await, mismatch);
+    assert_eq!(server.send(&headers(NOW), text.clone()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn answers_end_in_time() {
+    let layer = || {
+        let limits = Limits { answer_timeout: Duration::from_millis(20), ..Limits::default() };
+        let clock = Arc::new(ManualClock::at(NOW));
+        SignedLayer::with_clock(key("//Bob").hotkey(), BabelbitScheme::axon(), limits, Policy::open(), clock)
+    };
+    let stuck = Router::new().route("/v1/predict", post(std::future::pending::<()>)).route_layer(layer());
+    let server = Server { router: stuck, clock: Arc::default() };
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, refused(504, "answer was not there within 20ms"));
+    let streams = Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
+    let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
+    *request.headers_mut() = signed(NOW);
+    let response = streams.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let error = response.into_body().collect().await.unwrap_err();
+    assert_eq!(error.to_string(), "the streamed answer took too long");
 }
 
 #[tokio::test]

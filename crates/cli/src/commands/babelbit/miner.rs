@@ -8,14 +8,14 @@ use clap::Args;
 use taonet_babelbit_node::miner::profile::{
     Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
 };
-use taonet_babelbit_node::miner::server::{Miner, router};
+use taonet_babelbit_node::miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_node::miner::{MinerConfig, describe_metrics};
 use taonet_primitives::Hotkey;
 use taonet_speech::{Espeak, Recognizer, Synthesizer};
 use taonet_wire::Policy;
 
 use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs};
+use crate::daemon::{Daemon, MetricsArgs, ReplayArgs};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
 
@@ -31,6 +31,8 @@ pub(crate) struct MinerArgs {
     /// Hotkeys that may call; left out, everyone with a valid signature
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
+    #[command(flatten)]
+    replay: ReplayArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -51,7 +53,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
-        let router = router(Arc::new(Miner::new(miner_config, profile)), hotkey, policy);
+        let signed = signed_requests(hotkey, &miner_config).policy(policy);
+        let signed = args.replay.build(signed, &hotkey, args.listen)?;
+        let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve(&format!("miner ({})", args.profile), router, context).await
     })

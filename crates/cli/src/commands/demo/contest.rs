@@ -14,7 +14,7 @@ use taonet_babelbit_node::engine::{Engine, EngineConfig};
 use taonet_babelbit_node::engine_client::ChallengeKind;
 use taonet_babelbit_node::miner::MinerConfig;
 use taonet_babelbit_node::miner::profile::{Profile, ProfileName};
-use taonet_babelbit_node::miner::server::{Miner as MinerServer, router};
+use taonet_babelbit_node::miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_node::runner::{AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_node::scorer::BatchScorer;
 use taonet_primitives::{Hotkey, Uid};
@@ -136,9 +136,9 @@ impl Contest {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()
             };
+            let signed = signed_requests(hotkey, &config).policy(Policy::only([self.validator.hotkey()])).build();
             let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-            let caller = Policy::only([self.validator.hotkey()]);
-            let address = start("miner", router(server, hotkey, caller), shutdown).await?;
+            let address = start("miner", router(server, signed), shutdown).await?;
             let address = policy.resolve(&address)?;
             entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(name.to_string()) });
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use axum::extract::State;
 use axum::routing::any;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 
 use super::*;
 use crate::BtauthScheme;
@@ -56,7 +56,7 @@ async fn only_what_may_be_repeated_is_repeated_and_signed_anew() {
         assert_eq!(seen.len(), requests, "{statuses:?} {retry:?}");
         assert!(seen.is_sorted_by(|one, next| one < next), "each attempt has its own nonce: {seen:?}");
         // An error is cut off, an answer is not.
-        assert!(answer.body.len() >= ERROR_BYTES && (status < 300) == (answer.body.len() == 2 * ERROR_BYTES));
+        assert_eq!(answer.body.len(), if status < 300 { 2 * ERROR_BYTES } else { ERROR_BYTES });
     }
 }
 
@@ -92,31 +92,47 @@ async fn a_peer_that_comes_back_in_time_is_reached() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let client = btauth(ClientConfig { attempts: 1_000, pause: Duration::from_millis(1), ..ClientConfig::default() });
-    let call = post_to("/", "");
     let late = async {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let listener = TcpListener::bind(address).await.unwrap();
         axum::serve(listener, Router::new().route("/", any(|| async {}))).await
     };
-    let peer = peer(address);
+    let (peer, call) = (peer(address), post_to("/", ""));
     tokio::select! {
         answer = client.call(&peer, &call) => assert_eq!(answer.unwrap().status, StatusCode::OK),
         _ = late => {}
     }
-    // Without time for another attempt the failure of the last one is told, not the deadline's.
-    let brief = Call { deadline: Duration::from_millis(2), ..call };
-    drop(btauth(ClientConfig::default()));
+}
+
+#[tokio::test]
+async fn the_last_failure_is_told_where_no_time_is_left_for_another_attempt() {
     let nobody = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
-    let error =
-        btauth(ClientConfig::default()).call(&nobody, &Call { deadline: Duration::from_secs(1), ..brief }).await;
-    assert!(error.unwrap_err().is_connect());
+    let client = btauth(ClientConfig { pause: Duration::from_mins(1), ..ClientConfig::default() });
+    assert!(client.call(&nobody, &post_to("/", "")).await.unwrap_err().is_connect());
+}
+
+#[tokio::test]
+async fn each_attempt_says_how_long_the_caller_still_waits() {
+    let seen = Arc::new(Mutex::new(Vec::<f64>::new()));
+    let handler = move |State(seen): State<Arc<Mutex<Vec<f64>>>>, headers: HeaderMap| async move {
+        seen.lock().unwrap().push(headers["timeout"].to_str().unwrap().parse().unwrap());
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let peer = peer(serve(Router::new().route("/", any(handler)).with_state(seen.clone())).await);
+    let call = Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
+    assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
+    let seen = seen.lock().unwrap();
+    // Pauses of 50 ms and 100 ms.
+    assert!(seen.len() == 3 && seen[0] == 60.0 && seen[1] <= 59.95 && seen[2] <= 59.85, "{seen:?}");
 }
 
 #[tokio::test]
 async fn addresses_that_are_none_are_refused() {
     let (peer, seen) = answers(&[200]).await;
-    let error = btauth(ClientConfig::default()).call(&peer, &post_to("/a b", "")).await.unwrap_err();
-    assert!(matches!(error, CallError::Address { .. }), "{error}");
+    for path in ["/a b", "/a#b"] {
+        let error = btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
+        assert!(matches!(error, CallError::Address { .. }), "{error}");
+    }
     assert!(seen.lock().unwrap().is_empty());
 }
 
@@ -161,7 +177,7 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
     };
     let peer = peer(serve(Router::new().route("/", any(handler))).await);
     let client = btauth(ClientConfig::default());
-    let call = Call { deadline: Duration::from_millis(300), ..post_to("/", "") };
+    let call = Call { deadline: Duration::from_secs(3), ..post_to("/", "") };
     let mut answer = client.stream(&peer, &call).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap(), "0123456789");
     assert!(answer.next().await.unwrap().unwrap_err().is_timeout());
@@ -204,12 +220,12 @@ async fn bodies_are_streamed_where_the_scheme_leaves_them_unsigned() {
 async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let running = Arc::new(AtomicUsize::new(0));
     let most = Arc::new(AtomicUsize::new(0));
-    let (now, peak) = (running.clone(), most.clone());
+    let (now, peak, three) = (running.clone(), most.clone(), Arc::new(Barrier::new(3)));
     let busy = any(move || {
-        let (now, peak) = (now.clone(), peak.clone());
+        let (now, peak, three) = (now.clone(), peak.clone(), three.clone());
         async move {
             peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            three.wait().await;
             now.fetch_sub(1, Ordering::SeqCst);
         }
     });
@@ -228,5 +244,6 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     assert_eq!(codes[..3], [ReturnCode::Timeout, ReturnCode::Unavailable, ReturnCode::NotImplemented]);
     assert_eq!(codes[3..], [ReturnCode::Success; 9]);
     assert!(replies[0].took >= Duration::from_millis(100));
-    assert_eq!(most.load(Ordering::SeqCst), 3, "three at a time");
+    // The one that never answers takes a third place for most of the time.
+    assert!((2..=3).contains(&most.load(Ordering::SeqCst)), "three at a time");
 }

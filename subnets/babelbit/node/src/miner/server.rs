@@ -13,7 +13,7 @@ use taonet_babelbit_core::protocol::{
     SAMPLE_RATE_HZ,
 };
 use taonet_primitives::Hotkey;
-use taonet_wire::{BabelbitScheme, Caller, Policy, SignedLayer};
+use taonet_wire::{BabelbitScheme, Caller, SignedLayer, SignedLayerBuilder};
 use tokio::sync::Semaphore;
 
 use super::profile::Profile;
@@ -115,12 +115,16 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The routes `POST` [`MinerConfig::predict_path`], for signed requests to the hotkey `me` from callers that `policy`
-/// lets in, and `GET /healthz` and `GET /health` for everyone. Other routes are answered 404, with `error`.
-pub fn router(miner: Arc<Miner>, me: Hotkey, policy: Policy) -> Router {
-    let limits = taonet_wire::Limits { body_bytes: miner.config.limits.body_bytes, ..taonet_wire::Limits::default() };
+/// What checks the signatures of requests to the hotkey `me`, with the limits of this configuration; see [`router`].
+pub fn signed_requests(me: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
+    let limits = taonet_wire::Limits { body_bytes: config.limits.body_bytes, ..taonet_wire::Limits::default() };
     // Either form of the headers is accepted, whichever the scheme itself would send.
-    let signed = SignedLayer::new(me, BabelbitScheme::axon(), limits, policy);
+    SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
+}
+
+/// The routes `POST` [`MinerConfig::predict_path`], for requests that `signed` lets through (see [`signed_requests`]),
+/// and `GET /healthz` and `GET /health` for everyone. Other routes are answered 404, with `error`.
+pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
     Router::new()
         .route(miner.config.predict_path.as_str(), post(answer))
         .route_layer(signed)

@@ -39,12 +39,13 @@ async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
 
 async fn start_with_clock(profile: impl Profile + 'static, limits: Limits, clock: MonotonicClock) -> Running {
     let config = MinerConfig { limits, ..MinerConfig::default() };
+    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
+    let signed = signed_requests(me, &config).build();
     let miner = Arc::new(Miner::with_clock(config, Arc::new(profile), clock));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let stop = CancellationToken::new();
-    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    let router = router(miner, me, Policy::open());
+    let router = router(miner, signed);
     tokio::spawn(axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
     Running {
         url: format!("http://127.0.0.1:{port}"),

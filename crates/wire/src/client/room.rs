@@ -1,0 +1,68 @@
+//! The memory that large answers share.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that every answer may have without a share.
+pub(super) const SMALL_ANSWER: usize = 768 * 1024;
+/// Bytes by which a share grows, so that a peer holds only as much as it has sent and this.
+const STEP: usize = 1024 * 1024;
+
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    bytes: usize,
+    pub(super) shared: Arc<Semaphore>,
+    /// For one answer that needs no share: where each of many waits for the others to end, it does.
+    pub(super) extra: Arc<Semaphore>,
+}
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        Self { bytes, shared: Arc::new(Semaphore::new(bytes)), extra: Arc::new(Semaphore::new(1)) }
+    }
+
+    pub(super) fn share(&self) -> Share<'_> {
+        Share { room: self, held: 0, permits: Vec::new(), is_extra: false }
+    }
+}
+
+/// What one answer holds, until it is dropped.
+pub(super) struct Share<'a> {
+    room: &'a Room,
+    held: usize,
+    permits: Vec<OwnedSemaphorePermit>,
+    is_extra: bool,
+}
+
+impl Share<'_> {
+    /// Waits for room for so many bytes of an answer that has `most` at most.
+    pub(super) async fn cover(&mut self, bytes: usize, most: usize) {
+        let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
+        if missing == 0 || self.is_extra {
+            return;
+        }
+        let left = self.room.bytes.saturating_sub(self.held);
+        let step = STEP.min(left).min(most.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
+        let shared = async {
+            match u32::try_from(step) {
+                Ok(permits) if step <= left => Arc::clone(&self.room.shared).acquire_many_owned(permits).await,
+                _ => pending().await,
+            }
+        };
+        // Neither is ever closed.
+        tokio::select! {
+            biased;
+            permit = shared => {
+                self.permits.extend(permit);
+                self.held += step;
+            }
+            permit = Arc::clone(&self.room.extra).acquire_owned() => {
+                self.permits.extend(permit);
+                self.is_extra = true;
+            }
+        }
+    }
+}

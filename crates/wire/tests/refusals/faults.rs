@@ -1,0 +1,469 @@
+//! Faults of one request, each by itself, and how each must end.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use taonet_primitives::Hotkey;
+use taonet_wire::synapse_hash;
+
+use crate::harness::*;
+
+/// How a request ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Why {
+    /// The scheme does not sign what was altered.
+    Accepted,
+    Unsigned,
+    Missing,
+    Malformed,
+    Doubled,
+    Lookalike,
+    WrongSignature,
+    WrongReceiver,
+    Stale,
+    Future,
+    WrongBody,
+    NotJson,
+    UnknownName,
+    HeadersTooLarge,
+    BodyTooLarge,
+    BodyUnreadable,
+    /// Refused by the HTTP library.
+    NotHttp,
+    Replayed,
+    NotAllowed,
+    StakeTooLow,
+    NoPermit,
+    TooOften,
+    AnswerTimeout,
+}
+
+use Why::*;
+
+impl Why {
+    /// The status, and what stands in the words.
+    fn of(self, kind: Kind) -> (u16, &'static str) {
+        // The SDKs' own words, and other statuses than ours.
+        match (kind, self) {
+            (Btauth, Malformed) => return (401, "MalformedAuth: header"),
+            (Btauth, Doubled) => return (401, "is given more than once"),
+            (Btauth, Lookalike) => return (401, "a header differs from"),
+            (Dendrite, Unsigned | WrongBody) => return (500, "Internal Server Error"),
+            (Dendrite, Missing) => return (401, "issing"),
+            (Dendrite, WrongSignature) => return (401, "Signature mismatch"),
+            (Dendrite, NotJson) => return (422, "JSON decode error"),
+            (Dendrite, Replayed) => return (401, "a newer one was last processed"),
+            (Dendrite, AnswerTimeout) => return (408, "Response timeout after"),
+            _ => {}
+        }
+        match self {
+            Accepted => (200, ""),
+            Unsigned => (401, "is not signed"),
+            Missing => (401, "is missing"),
+            Malformed => (400, "is malformed"),
+            Doubled => (400, "is given more than once"),
+            Lookalike => (400, "a header differs from"),
+            WrongSignature => (401, "signature does not match"),
+            WrongReceiver => (401, "request was signed for another receiver"),
+            Stale => (401, "too old"),
+            Future => (401, "request is dated in the future"),
+            WrongBody => (401, "request body does not match its signed hash"),
+            NotJson => (422, "request body is not JSON"),
+            UnknownName => (404, "not found"),
+            HeadersTooLarge => (431, "request headers are too large"),
+            BodyTooLarge => (413, "request body is larger than 1048576 bytes"),
+            BodyUnreadable => (400, "request body could not be read"),
+            NotHttp => (400, ""),
+            Replayed => (401, "request was seen before"),
+            NotAllowed => (403, "not allowed here"),
+            StakeTooLow => (403, "has less stake than"),
+            NoPermit => (403, "has no validator permit"),
+            TooOften => (429, "calls too often"),
+            AnswerTimeout => (504, "answer was not there within"),
+        }
+    }
+
+    pub(crate) fn fits(self, kind: Kind, outcome: &Outcome) -> bool {
+        let (status, words) = self.of(kind);
+        let is_silent = matches!(self, Accepted | NotHttp);
+        outcome.status == status && outcome.reason.contains(words) && outcome.reason.is_empty() == is_silent
+    }
+}
+
+/// Name, how it ends, and the request; `None` where the scheme has no such thing.
+type Fault = (&'static str, fn(Kind) -> Why, fn(Kind) -> Option<Sent>);
+
+/// Sent to the server as they are.
+pub(crate) const FAULTS: &[Fault] = &[
+    (
+        "no signed headers at all",
+        |kind| if kind == Dendrite { Unsigned } else { Missing },
+        |_| Some(Sent { method: Method::POST, path: PATH.into(), headers: HeaderMap::new(), body: BODY.into() }),
+    ),
+    ("signature missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Signature)?))),
+    ("signature empty", |_| Missing, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, ""))),
+    ("signature `0x`", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "0x"))),
+    (
+        "signature behind `0x0x`",
+        |_| Malformed,
+        |kind| {
+            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let text = sent.text(name);
+            Some(sent.with(name, &format!("0x{text}")))
+        },
+    ),
+    (
+        "signature truncated",
+        |_| Malformed,
+        |kind| {
+            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let text = sent.text(name);
+            Some(sent.with(name, &text[..text.len() - 2]))
+        },
+    ),
+    (
+        "signature in upper-case hex",
+        |_| Malformed,
+        |kind| {
+            let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            let text = sent.text(name).to_uppercase().replace("0X", "0x");
+            Some(sent.with(name, &text))
+        },
+    ),
+    (
+        "signature of zeros",
+        |_| WrongSignature,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128)))),
+    ),
+    (
+        "signed by a foreign key",
+        |_| WrongSignature,
+        |kind| {
+            let alice = hotkey("//Alice").to_string();
+            Some(Sent::signed(kind, "//Charlie", "//Bob", NOW).with(kind.header(Part::Sender)?, &alice))
+        },
+    ),
+    (
+        "signed by the all-zero key",
+        |_| WrongSignature,
+        |kind| {
+            // The key is the identity point, for which this fits every message.
+            let signature = format!("0x{}80", "00".repeat(63));
+            let sent = Sent::fresh(kind).with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
+            Some(sent.with(kind.header(Part::Signature)?, &signature))
+        },
+    ),
+    ("nonce missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Nonce)?))),
+    ("nonce no number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now"))),
+    (
+        "nonce with a sign",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("+{NOW}"))),
+    ),
+    (
+        "nonce altered",
+        |_| WrongSignature,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &(NOW + 1).to_string())),
+    ),
+    ("sender missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Sender)?))),
+    (
+        "sender mistyped",
+        |_| Malformed,
+        |kind| {
+            let mistyped = hotkey("//Alice").to_string().replace("QY", "QZ");
+            Some(Sent::fresh(kind).with(kind.header(Part::Sender)?, &mistyped))
+        },
+    ),
+    (
+        "receiver missing",
+        |kind| if kind == Btauth { WrongReceiver } else { Missing },
+        |kind| Some(Sent::fresh(kind).without(kind.header(Part::Receiver)?)),
+    ),
+    ("receiver is somebody else", |_| WrongReceiver, |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW))),
+    (
+        "receiver altered to us",
+        |_| WrongSignature,
+        |kind| {
+            let bob = hotkey("//Bob").to_string();
+            Some(Sent::signed(kind, "//Alice", "//Dave", NOW).with(kind.header(Part::Receiver)?, &bob))
+        },
+    ),
+    (
+        "stale by 1 ns",
+        |_| Stale,
+        |kind| {
+            let timeout = kind.header(Part::Timeout).map_or(0, |_| 10);
+            let past = kind.window().past.as_secs() + timeout;
+            Some(Sent::signed(kind, "//Alice", "//Bob", NOW - past * SECOND - 1))
+        },
+    ),
+    (
+        "stale, under a timeout of a day",
+        |_| Stale,
+        |kind| {
+            let window = kind.window();
+            let nonce = NOW - (window.past + window.max_timeout).as_secs() * SECOND - 1;
+            Some(Sent::signed(kind, "//Alice", "//Bob", nonce).with(kind.header(Part::Timeout)?, "86400.0"))
+        },
+    ),
+    (
+        "stale, under an old version",
+        |_| Stale,
+        |kind| {
+            let sent = Sent::signed(kind, "//Alice", "//Bob", 5);
+            Some(sent.with(kind.header(Part::Version).filter(|_| kind != Btauth)?, "7001000"))
+        },
+    ),
+    (
+        "from the future by 1 ns",
+        |_| Future,
+        |kind| Some(Sent::signed(kind, "//Alice", "//Bob", NOW + kind.window().future.as_secs() * SECOND + 1)),
+    ),
+    ("timeout negative", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "-1"))),
+    ("timeout not a number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "nan"))),
+    (
+        "process (UUID) altered",
+        |_| WrongSignature,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000")),
+    ),
+    ("process (UUID) with a dot", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Uuid)?, "a.b"))),
+    (
+        "version unknown",
+        |_| Malformed,
+        |kind| {
+            let version = if kind == Btauth { "2" } else { "ten" };
+            Some(Sent::fresh(kind).with(kind.header(Part::Version)?, version))
+        },
+    ),
+    (
+        "key type altered",
+        |_| WrongSignature,
+        |kind| Some(Sent::fresh(kind).with("x-bittensor-crypto", "ed25519")).filter(|_| kind == Btauth),
+    ),
+    (
+        "key type unknown",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with("x-bittensor-crypto", "rsa")).filter(|_| kind == Btauth),
+    ),
+    (
+        "method altered",
+        |kind| if kind == Btauth { WrongSignature } else { Accepted },
+        |kind| Some(Sent { method: Method::PUT, ..Sent::fresh(kind) }),
+    ),
+    (
+        "query altered",
+        |kind| if kind == Btauth { WrongSignature } else { Accepted },
+        |kind| Some(Sent { path: "/EchoSynapse?x=2".into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "another path",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Dendrite => WrongBody,
+            Axon | Managed => Accepted,
+        },
+        |kind| Some(Sent { path: "/Synapse".into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "an unknown path",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Dendrite => UnknownName,
+            Axon | Managed => Accepted,
+        },
+        |kind| Some(Sent { path: "/Unknown".into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "path of a class with the same hashed values",
+        |kind| if kind == Btauth { WrongSignature } else { Accepted },
+        |kind| Some(Sent { path: "/OtherSynapse".into(), ..Sent::fresh(kind) }),
+    ),
+    ("timeout altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "11.0"))),
+    ("message's name altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other"))),
+    (
+        "body altered",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Axon => Accepted,
+            Dendrite | Managed => WrongBody,
+        },
+        |kind| Some(Sent { body: BODY.replace("hello", "hullo").into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "body altered outside the hashed fields",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Axon | Dendrite => Accepted,
+            Managed => WrongBody,
+        },
+        |kind| Some(Sent { body: BODY.replace("true", "false").into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "type of a hashed field altered, but not its text",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Dendrite | Axon => Accepted,
+            Managed => WrongBody,
+        },
+        |kind| Some(Sent { body: BODY.replace("[1, 2.5, null]", "\"[1, 2.5, None]\"").into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "body altered in its spaces",
+        |kind| if kind == Btauth { WrongSignature } else { Accepted },
+        |kind| Some(Sent { body: BODY.replace(": ", ":").into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "body emptied",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Dendrite => NotJson,
+            Axon => Accepted,
+            Managed => WrongBody,
+        },
+        |kind| Some(Sent { body: Vec::new(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "body no JSON",
+        |kind| match kind {
+            Btauth => WrongSignature,
+            Dendrite => NotJson,
+            Axon => Accepted,
+            Managed => WrongBody,
+        },
+        |kind| Some(Sent { body: b"{not json".into(), ..Sent::fresh(kind) }),
+    ),
+    (
+        "body and its hash altered",
+        |_| WrongSignature,
+        |kind| {
+            let name = kind.hash()?;
+            let body = BODY.replace("hello", "hullo").into_bytes();
+            let hash = match kind {
+                Dendrite => synapse_hash(&["prompt", "numbers"], &body).unwrap()?,
+                _ => taonet_wire::compact_hash(&body).unwrap(),
+            };
+            Some(Sent { body, ..Sent::fresh(kind).with(name, &hash) })
+        },
+    ),
+    (
+        "body's hash taken away",
+        |kind| if kind == Dendrite { Missing } else { WrongSignature },
+        |kind| Some(Sent::fresh(kind).with(kind.hash()?, "")),
+    ),
+    (
+        "nonce doubled",
+        |_| Doubled,
+        |kind| {
+            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Nonce)?);
+            sent.headers.append(name, HeaderValue::from(NOW));
+            Some(sent)
+        },
+    ),
+    (
+        "signature doubled",
+        |_| Doubled,
+        |kind| {
+            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
+            sent.headers.append(name, sent.headers[name].clone());
+            Some(sent)
+        },
+    ),
+    (
+        "receiver doubled",
+        |_| Doubled,
+        |kind| {
+            let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Receiver)?);
+            sent.headers.append(name, HeaderValue::from_str(&hotkey("//Dave").to_string()).unwrap());
+            Some(sent)
+        },
+    ),
+    (
+        "nonces joined by a comma",
+        |_| Malformed,
+        |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}"))),
+    ),
+    (
+        "nonce once more under a look-alike name",
+        |_| Lookalike,
+        |kind| {
+            let name = kind.header(Part::Nonce)?;
+            let other = if kind == Btauth { name.replace('-', "_") } else { name.replace('_', "-") };
+            let mut sent = Sent::fresh(kind);
+            sent.headers.insert(HeaderName::try_from(other).unwrap(), HeaderValue::from(NOW));
+            Some(sent)
+        },
+    ),
+    (
+        "a header outside ASCII",
+        |_| Malformed,
+        |kind| {
+            let mut sent = Sent::fresh(kind);
+            sent.headers.insert(kind.header(Part::Receiver)?, HeaderValue::from_bytes(b"\xe9").unwrap());
+            Some(sent)
+        },
+    ),
+    ("20 kB in one header", |_| HeadersTooLarge, |kind| Some(Sent::fresh(kind).with("x", &"x".repeat(20_000)))),
+    (
+        "65 header lines",
+        |_| HeadersTooLarge,
+        |kind| {
+            let mut sent = Sent::fresh(kind);
+            for _ in 0..65 {
+                sent.headers.append("x", HeaderValue::from_static(""));
+            }
+            Some(sent)
+        },
+    ),
+    ("10 GB announced", |_| BodyTooLarge, |kind| Some(Sent::fresh(kind).with("content-length", "10000000000"))),
+    ("2 MB sent", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
+];
+
+/// Bytes as they go over the connection, with how they end.
+type Raw = (&'static str, fn(Kind) -> Why, fn(Kind) -> Vec<u8>);
+
+pub(crate) const RAW: &[Raw] = &[
+    ("a folded header line", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a", b" folded"])),
+    ("NUL in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\0b"])),
+    ("a bare CR in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\rb"])),
+    ("a space before a header's colon", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x : a"])),
+    ("two lengths", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"content-length: 62", b"content-length: 5"])),
+    (
+        "a line feed smuggles a header",
+        |_| Doubled,
+        |kind| Sent::fresh(kind).raw(&[b"x: a\nbt_header_dendrite_nonce: 1\nx-bittensor-nonce: 1"]),
+    ),
+    (
+        "a fragment behind the path, which HTTP drops",
+        |_| Accepted,
+        |kind| {
+            let sent = Sent::fresh(kind);
+            Sent { path: format!("{}#admin", sent.path), ..sent }.raw(&[])
+        },
+    ),
+    ("no fault, in chunks", |_| Accepted, |kind| Sent::fresh(kind).chunked().raw(&[b"transfer-encoding: chunked"])),
+    (
+        "in chunks, with another length",
+        |_| Accepted,
+        |kind| Sent::fresh(kind).chunked().raw(&[b"content-length: 5", b"transfer-encoding: chunked"]),
+    ),
+    ("an unknown transfer encoding", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"transfer-encoding: gzip"])),
+    (
+        "a chunk whose size is no number",
+        |_| BodyUnreadable,
+        |kind| Sent { body: b"zz\r\n".into(), ..Sent::fresh(kind) }.raw(&[b"transfer-encoding: chunked"]),
+    ),
+    (
+        "another request behind it, unsigned",
+        |kind| if kind == Dendrite { Unsigned } else { Missing },
+        |kind| {
+            let unsigned = Sent { headers: HeaderMap::new(), ..Sent::fresh(kind) };
+            [Sent::fresh(kind).raw_as("keep-alive", &[]), unsigned.raw(&[])].concat()
+        },
+    ),
+    (
+        "the same twice on one connection",
+        |_| Replayed,
+        |kind| {
+            let sent = Sent::fresh(kind);
+            [sent.raw_as("keep-alive", &[]), sent.raw(&[])].concat()
+        },
+    ),
+];

@@ -1,0 +1,114 @@
+//! Every single bit of what is signed.
+
+use http::{HeaderValue, Method, Uri};
+use taonet_primitives::Hotkey;
+
+use crate::faults::Why::{self, *};
+use crate::harness::*;
+
+/// What was flipped, how that may end, and the request.
+type Flip = (String, &'static [Why], Sent);
+
+fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    bytes
+}
+
+/// In the texts of headers.
+fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
+    let mut parts: Vec<(Part, &'static [Why])> = vec![
+        (Part::Nonce, &[Malformed, WrongSignature, Stale, Future]),
+        // The checksum finds them all.
+        (Part::Sender, &[Malformed]),
+        (Part::Receiver, &[Malformed]),
+        (Part::Signature, &[Malformed, WrongSignature]),
+        (Part::Uuid, &[Malformed, WrongSignature]),
+    ];
+    // An axon call's hash is empty.
+    parts.extend(kind.hash().map(|_| (Part::Hash, &[Malformed, WrongSignature][..])));
+    let mut names: Vec<_> = parts.into_iter().filter_map(|(part, why)| Some((kind.header(part)?, why))).collect();
+    if kind == Btauth {
+        names.extend([("x-bittensor-version", &[Malformed][..]), ("x-bittensor-crypto", &[Malformed])]);
+    }
+    let mut flips = Vec::new();
+    for (name, why) in names {
+        let value = sent.headers[name].as_bytes();
+        for bit in 0..8 * value.len() {
+            let Ok(value) = HeaderValue::from_bytes(&flipped(value, bit)) else { continue };
+            let mut sent = sent.clone();
+            sent.headers.insert(name, value);
+            flips.push((format!("{name} bit {bit}"), why, sent));
+        }
+    }
+    flips
+}
+
+/// In the keys themselves, written with a good checksum.
+fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
+    let keys: [(Part, &str, &'static [Why]); 2] =
+        [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];
+    let mut flips = Vec::new();
+    for (part, uri, why) in keys {
+        let name = kind.header(part).unwrap();
+        for bit in 0..256 {
+            let key = Hotkey::from_bytes(flipped(hotkey(uri).as_bytes(), bit).try_into().unwrap());
+            flips.push((format!("{name} key bit {bit}"), why, sent.clone().with(name, &key.to_string())));
+        }
+    }
+    flips
+}
+
+fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
+    let mut flips: Vec<Flip> = Vec::new();
+    for bit in 0..8 * sent.method.as_str().len() {
+        let Ok(method) = Method::from_bytes(&flipped(sent.method.as_str().as_bytes(), bit)) else { continue };
+        flips.push((format!("method bit {bit}"), &[WrongSignature], Sent { method, ..sent.clone() }));
+    }
+    for bit in 0..8 * sent.path.len() {
+        let path = String::from_utf8(flipped(sent.path.as_bytes(), bit)).ok();
+        let is_path = |path: &String| path.parse::<Uri>().is_ok_and(|uri| uri.path().starts_with('/'));
+        let Some(path) = path.filter(is_path) else { continue };
+        flips.push((format!("path bit {bit}"), &[WrongSignature], Sent { path, ..sent.clone() }));
+    }
+    flips
+}
+
+fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
+    let (ranges, why): (&[_], &'static [Why]) = match kind {
+        Btauth => (&[0..BODY.len()], &[WrongSignature]),
+        Managed => (&[0..BODY.len()], &[WrongBody]),
+        // The values of the hashed fields.
+        Dendrite => (&[12..17, 31..45], &[WrongBody, NotJson]),
+        Axon => (&[], &[]),
+    };
+    let bits = ranges.iter().flat_map(|range| 8 * range.start..8 * range.end);
+    bits.map(|bit| (format!("body bit {bit}"), why, Sent { body: flipped(&sent.body, bit), ..sent.clone() })).collect()
+}
+
+#[tokio::test]
+async fn no_flipped_bit_of_what_is_signed_passes() {
+    assert_eq!((&BODY[12..17], &BODY[31..45]), ("hello", "[1, 2.5, null]"));
+    for kind in KINDS {
+        let server = Server::new(kind);
+        let signer = kind.signer("//Alice", NOW);
+        let mut count = 0;
+        for mut sent in [Sent::by(&signer, "//Bob"), Sent::by(&signer, "//Bob")] {
+            if kind == Btauth {
+                sent = sent.with("x-bittensor-crypto", "sr25519");
+            }
+            let mut flips = [in_headers(kind, &sent), in_keys(kind, &sent), in_body(kind, &sent)].concat();
+            if kind == Btauth {
+                flips.extend(in_method_and_path(&sent));
+            }
+            for (what, why, flip) in flips {
+                let outcome = server.send(&flip).await;
+                assert!(why.iter().any(|why| why.fits(kind, &outcome)), "{}: {what}: {outcome:?}", kind.title());
+                count += 1;
+            }
+            assert_eq!(server.send(&sent).await.status, 200, "the original passes");
+        }
+        println!("{}: {count} flipped bits refused", kind.title());
+        assert!(count >= 2_000, "{}: {count}", kind.title());
+    }
+}

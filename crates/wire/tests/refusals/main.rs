@@ -1,0 +1,147 @@
+//! The refusal matrix: every fault, sent to a server of every scheme. The outcome is also `docs/wire-security.md`:
+//! `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` writes it anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::wildcard_imports,
+    clippy::enum_glob_use,
+    reason = "helpers of tests fail like the tests themselves, and are one namespace"
+)]
+
+mod document;
+mod faults;
+mod flips;
+mod harness;
+mod options;
+
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use taonet_wire::{Limits, Load, Policy, Rate};
+
+use document::{Row, document};
+use faults::{FAULTS, RAW, Why};
+use harness::*;
+
+const UPDATE: &str = "TAONET_UPDATE_DOCS";
+
+/// The rows, each outcome checked, and how many were accepted.
+#[derive(Default)]
+struct Matrix {
+    rows: Vec<Row>,
+    refused: usize,
+    accepted: usize,
+}
+
+impl Matrix {
+    fn add(&mut self, fault: &'static str, why: fn(Kind) -> Why, cells: Vec<Option<Outcome>>) {
+        for (kind, outcome) in KINDS.into_iter().zip(&cells) {
+            let Some(outcome) = outcome else { continue };
+            let why = why(kind);
+            assert!(why.fits(kind, outcome), "{}: {fault}: {outcome:?}, not {why:?}", kind.title());
+            *if why == Why::Accepted { &mut self.accepted } else { &mut self.refused } += 1;
+        }
+        self.rows.push(Row { fault, cells });
+    }
+
+    async fn faults(&mut self) {
+        for (fault, why, prepare) in FAULTS {
+            let mut cells = Vec::new();
+            for kind in KINDS {
+                cells.push(match prepare(kind) {
+                    Some(sent) => Some(Server::new(kind).send(&sent).await),
+                    None => None,
+                });
+            }
+            self.add(fault, *why, cells);
+        }
+        for (fault, why, bytes) in RAW {
+            let mut cells = Vec::new();
+            for kind in KINDS {
+                cells.push(Some(Server::new(kind).send_raw(bytes(kind)).await));
+            }
+            self.add(fault, *why, cells);
+        }
+    }
+
+    async fn replays(&mut self) {
+        let [mut again, mut restarted, mut later, mut at_once] = [const { Vec::new() }; 4];
+        for kind in KINDS {
+            let (server, sent) = (Server::new(kind), Sent::fresh(kind));
+            assert!(Why::Accepted.fits(kind, &server.send(&sent).await), "the original passes");
+            server.clock.advance(Duration::from_secs(1));
+            again.push(Some(server.send(&sent).await));
+            restarted.push(Some(server.restarted(kind).send(&sent).await));
+
+            let (server, signer) = (Server::new(kind), kind.signer("//Alice", NOW));
+            let (first, second) = (Sent::by(&signer, "//Bob"), Sent::by(&signer, "//Bob"));
+            assert_eq!(server.send(&second).await.status, 200);
+            later.push(if kind == Dendrite { Some(server.send(&first).await) } else { None });
+
+            let (server, sent) = (Server::new(kind), Sent::fresh(kind));
+            let calls = (0..8).map(|_| tokio::spawn(call(server.router(), sent.clone())));
+            let outcomes = futures::future::join_all(calls).await.into_iter().map(Result::unwrap);
+            let (passed, refused): (Vec<_>, Vec<_>) = outcomes.partition(|outcome| outcome.status == 200);
+            assert!(passed.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]), "{refused:?}");
+            at_once.push(refused.into_iter().next());
+        }
+        self.add("sent again", |_| Why::Replayed, again);
+        self.add("sent again after a restart", |_| Why::Replayed, restarted);
+        self.add("sent eight times at once, but for one", |_| Why::Replayed, at_once);
+        self.add("older than the last one of its process", |_| Why::Replayed, later);
+    }
+
+    async fn bounds(&mut self) {
+        let unlimited = Load::default();
+        let rate = Load { rate: Some(Rate { per_second: 1, burst: 1 }), ..Load::default() };
+        let bounds: [(_, fn(Kind) -> Why, _, _); 5] = [
+            ("hotkey not on the list", |_| Why::NotAllowed, Policy::only([hotkey("//Charlie")]), unlimited),
+            ("hotkey blocked", |_| Why::NotAllowed, Policy::open().block([hotkey("//Alice")]), unlimited),
+            ("too little stake", |_| Why::StakeTooLow, Policy::open().min_stake(1_000), unlimited),
+            ("no validator permit", |_| Why::NoPermit, Policy::open().validators_only(), unlimited),
+            ("second request of a second, one allowed", |_| Why::TooOften, Policy::open(), rate),
+        ];
+        for (fault, why, policy, load) in bounds {
+            let mut cells = Vec::new();
+            for kind in KINDS {
+                let server = Server::with(kind, Limits::default(), policy.clone(), load);
+                let signer = kind.signer("//Alice", NOW);
+                if load.rate.is_some() {
+                    assert_eq!(server.send(&Sent::by(&signer, "//Bob")).await.status, 200);
+                }
+                cells.push(Some(server.send(&Sent::by(&signer, "//Bob")).await));
+            }
+            self.add(fault, why, cells);
+        }
+        let mut cells = Vec::new();
+        for kind in KINDS {
+            let limits = Limits { answer_timeout: Duration::from_millis(10), ..Limits::default() };
+            let server = Server::with(kind, limits, Policy::open(), unlimited);
+            let stuck = Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
+            cells.push(Some(call(stuck, Sent::fresh(kind)).await));
+        }
+        self.add("handler that takes longer than the limit", |_| Why::AnswerTimeout, cells);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_matrix_holds_and_is_documented() {
+    let mut matrix = Matrix::default();
+    matrix.faults().await;
+    matrix.replays().await;
+    matrix.bounds().await;
+    println!("{} refused, {} accepted because the scheme does not sign that", matrix.refused, matrix.accepted);
+    assert_eq!((matrix.refused, matrix.accepted), (250, 41));
+
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/wire-security.md");
+    let document = document(&matrix.rows, &options::rows().await);
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&path, &document).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == document, "docs/wire-security.md is out of date; {UPDATE}=1 writes it anew");
+}

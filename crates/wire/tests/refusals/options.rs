@@ -1,0 +1,74 @@
+//! What options that accept more leave open, and what they do not.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use taonet_wire::{BtauthScheme, ManualClock, Scheme, SignedLayer};
+
+use crate::faults::Why;
+use crate::harness::*;
+
+/// Option, request, outcome.
+pub(crate) type OptionRow = (&'static str, &'static str, Outcome);
+
+fn server(scheme: impl Scheme) -> Server {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let layer = SignedLayer::builder(hotkey("//Bob"), scheme).clock(clock.clone()).build();
+    Server { layer, clock, folder: tempfile::tempdir().unwrap() }
+}
+
+/// Signed for nobody in particular.
+fn unbound() -> Sent {
+    let sent = Sent::fresh(Btauth).without("x-bittensor-receiver");
+    let (hash, alice) = (hex::encode(Sha256::digest(BODY)), key("//Alice"));
+    let text = format!("btauth/1\nsr25519\nPOST\n{PATH}\n{hash}\n{NOW}\n{}\n-", alice.hotkey());
+    sent.with("x-bittensor-signature", &alice.sign(text.as_bytes()).to_string())
+}
+
+fn old_version(sent: Sent) -> Sent {
+    sent.with("bt_header_dendrite_version", "7001000")
+}
+
+pub(crate) async fn rows() -> Vec<OptionRow> {
+    use Why::{Accepted, Replayed, WrongReceiver, WrongSignature};
+    const UNBOUND: &str = "`accept_unbound`";
+    const OLD: &str = "`accept_old_versions`";
+    let bob = hotkey("//Bob").to_string();
+    let open = server(BtauthScheme::new().accept_unbound());
+    let mut rows = Vec::new();
+    for (fault, why, sent) in [
+        (
+            "signed for nobody in particular, with us named",
+            WrongSignature,
+            unbound().with("x-bittensor-receiver", &bob),
+        ),
+        (
+            "signed for us, with the receiver taken away",
+            WrongSignature,
+            Sent::fresh(Btauth).without("x-bittensor-receiver"),
+        ),
+        ("signed for somebody else", WrongReceiver, Sent::signed(Btauth, "//Alice", "//Dave", NOW)),
+        ("signed for nobody in particular", Accepted, unbound()),
+        ("the same again", Replayed, unbound()),
+    ] {
+        let outcome = open.send(&sent).await;
+        assert!(why.fits(Btauth, &outcome), "{fault}: {outcome:?}");
+        rows.push((UNBOUND, fault, outcome));
+    }
+    let lenient = server(dendrite().accept_old_versions());
+    let (signer, day) = (Dendrite.signer("//Alice", 5), 24 * 3_600 * SECOND);
+    let counted = old_version(Sent::by(&signer, "//Bob"));
+    let captured = Sent::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
+    for (fault, why, sent) in [
+        ("a nonce that is no time, under an old version", Accepted, counted.clone()),
+        ("the same again", Replayed, counted),
+        ("a day old", Why::Stale, captured.clone()),
+        ("a day old, never delivered, its version altered to an old one", Accepted, old_version(captured.clone())),
+        ("the same again", Replayed, old_version(captured)),
+    ] {
+        let outcome = lenient.send(&sent).await;
+        assert!(why.fits(Dendrite, &outcome), "{fault}: {outcome:?}");
+        rows.push((OLD, fault, outcome));
+    }
+    rows
+}
