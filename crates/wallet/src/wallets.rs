@@ -8,7 +8,7 @@ mod list;
 mod name;
 mod wallet;
 
-pub use list::{ListedHotkey, ListedWallet, SecretState};
+pub use list::{Backup, ListedHotkey, ListedWallet, SecretState};
 pub use name::{Name, NameError};
 pub use wallet::Wallet;
 

@@ -90,6 +90,7 @@ fn no_secret_is_ever_said() {
     let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("the log is heard"));
     assert!(said.contains("chmod 600"), "{said}");
+    assert_eq!(said.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{said}");
     assert_eq!(said.matches("the public file does not belong to the key").count(), 2, "{said}");
     assert!(said.lines().count() > 60, "{said}");
     assert!(secrets.len() > 20, "{}", secrets.len());
@@ -165,6 +166,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
     std::fs::write(wallet.coldkeypub_path(), Keyfile::from_public(wrong_key.public()).to_public_json()).unwrap();
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
     said.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
     said.error(wallet.coldkey().unwrap().open(Some(&password)));

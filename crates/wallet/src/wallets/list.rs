@@ -1,9 +1,10 @@
 use std::fs::{self, File, ReadDir};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::wallet::read_public;
 use super::{Name, Wallet, name};
+use crate::write::backup;
 use crate::{Encryption, PublicKey, StoredKey};
 
 /// Enough of a file to tell how it is encrypted.
@@ -21,6 +22,35 @@ pub enum SecretState {
     Plain,
     /// Encrypted.
     Encrypted(Encryption),
+}
+
+impl SecretState {
+    /// The state in a word: `absent`, `unreadable`, `plain`, `encrypted`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::Unreadable => "unreadable",
+            Self::Plain => "plain",
+            Self::Encrypted(_) => "encrypted",
+        }
+    }
+}
+
+/// A copy of a key that was overwritten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// The file.
+    pub path: PathBuf,
+    /// How the secret in it is kept.
+    pub secret: SecretState,
+}
+
+impl StoredKey {
+    /// The copies of keys that stood in this one's place before it. They stay as they were when its password changes.
+    pub fn backups(&self) -> Vec<Backup> {
+        let paths = backup::of(self.wallet(), self.path()).into_iter();
+        paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
+    }
 }
 
 /// A wallet as a list shows it.

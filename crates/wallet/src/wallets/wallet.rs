@@ -171,7 +171,8 @@ impl Wallet {
 impl StoredKey {
     /// Writes the key back in another form: under another password, or plain without one. Its content is the same, with
     /// all that other tools have put there. The file is replaced at once
-    /// and no backup of the old form stays, since the old password may be the reason.
+    /// and no backup of the old form stays, since the old password may be the reason. Keys that were overwritten earlier
+    /// keep their form; the log names them, as [`Self::backups`] does.
     ///
     /// # Errors
     /// [`WalletError`]: the old password is wrong, the file is a link or changed since it was read, or the disk refuses;
@@ -191,7 +192,12 @@ impl StoredKey {
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
-        replace(&lock, Draft::new(self.path(), &content)?)
+        replace(&lock, Draft::new(self.path(), &content)?)?;
+        for backup in self.backups().into_iter().filter(|_| new.is_some()) {
+            let (path, secret) = (backup.path.display(), backup.secret.name());
+            tracing::warn!(%path, secret, "an earlier key is kept as it was: remove it if it is not needed");
+        }
+        Ok(())
     }
 }
 

@@ -67,3 +67,14 @@ fn numbered(path: &Path, number: u32) -> OsString {
     name.push(format!(".{number}"));
     name
 }
+
+/// The backups of a key, in the order of their numbers.
+pub(crate) fn of(wallet: &Path, path: &Path) -> Vec<PathBuf> {
+    let mut prefix = path.file_name().unwrap_or_default().to_os_string();
+    prefix.push(".");
+    let entries = fs::read_dir(directory_for(wallet, directory_of(path))).into_iter().flatten().flatten();
+    let number = |name: OsString| name.to_str()?.strip_prefix(prefix.to_str()?)?.parse::<u32>().ok();
+    let mut backups: Vec<_> = entries.filter_map(|entry| Some((number(entry.file_name())?, entry.path()))).collect();
+    backups.sort();
+    backups.into_iter().map(|(_, path)| path).collect()
+}

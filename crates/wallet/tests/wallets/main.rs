@@ -126,6 +126,12 @@ fn no_key_is_lost() {
         assert_eq!(kept.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
     }
+    fs::write(wallet.directory().join(".backups/hotkeys/h.10"), "$NACL").unwrap();
+    fs::write(wallet.directory().join(".backups/hotkeys/h.x"), "").unwrap();
+    let backups = wallet.hotkey(&name("h")).unwrap().backups();
+    let backups: Vec<_> = backups.iter().map(|backup| (backup.path.file_name().unwrap(), backup.secret)).collect();
+    let (plain, sealed) = (SecretState::Plain, SecretState::Encrypted(Encryption::Nacl));
+    assert_eq!(backups, [("h.1".as_ref(), plain), ("h.2".as_ref(), plain), ("h.10".as_ref(), sealed)]);
     // Every tool takes what is in this directory for hotkeys.
     let hotkeys: Vec<_> = fs::read_dir(wallet.hotkeys_directory()).unwrap().collect();
     assert_eq!((hotkeys.len(), wallet.list().unwrap().hotkeys.len()), (2, 1));
@@ -207,6 +213,18 @@ fn nothing_is_written_through_links() {
     symlink(elsewhere.path(), alice.hotkeys_directory()).unwrap();
     link(alice.write_hotkey(&name("h"), &key(), None, Overwrite::KeepBackup));
 
+    let erin = wallets.wallet(name("erin"));
+    erin.write_coldkey(&key(), None, Overwrite::Refuse).unwrap();
+    for linked in [".backups", ".lock"] {
+        symlink(elsewhere.path(), erin.directory().join(linked))
+            .or_else(|_| {
+                fs::remove_file(erin.directory().join(linked))?;
+                symlink(&target, erin.directory().join(linked))
+            })
+            .unwrap();
+        link(erin.write_coldkey(&key(), None, Overwrite::KeepBackup));
+    }
+
     for file in [alice.coldkey_path(), alice.coldkeypub_path()] {
         for points_to in [&target, &elsewhere.path().join("nowhere")] {
             symlink(points_to, &file).unwrap();
@@ -218,6 +236,23 @@ fn nothing_is_written_through_links() {
     symlink(alice.coldkey_path(), dir.path().join("link")).unwrap();
     let stored = StoredKey::read(dir.path().join("link")).unwrap();
     link(stored.change_password(None, None).map(|()| panic!("written")));
+
+    // Nor when a password changes, whichever directory is the link; where all wallets are, may be one.
+    let bob = wallets.wallet(name("bob"));
+    bob.write_hotkey(&name("h"), &key(), None, Overwrite::Refuse).unwrap();
+    let carol = wallets.wallet(name("carol"));
+    symlink(bob.directory(), carol.directory()).unwrap();
+    link(carol.hotkey(&name("h")).unwrap().change_password(None, None).map(|()| panic!("written")));
+    let dave = wallets.wallet(name("dave"));
+    fs::create_dir(dave.directory()).unwrap();
+    symlink(bob.hotkeys_directory(), dave.hotkeys_directory()).unwrap();
+    for stored in [dave.hotkey(&name("h")), StoredKey::read(dave.hotkey_path(&name("h")))] {
+        link(stored.unwrap().change_password(None, None).map(|()| panic!("written")));
+    }
+    let root = elsewhere.path().join("root");
+    symlink(dir.path(), &root).unwrap();
+    Wallets::new(&root).wallet(name("bob")).hotkey(&name("h")).unwrap().change_password(None, None).unwrap();
+    fs::remove_file(root).unwrap();
 
     assert_eq!(files(elsewhere.path()).into_iter().collect::<Vec<_>>(), ["target"]);
     assert_eq!(fs::read_to_string(target).unwrap(), "untouched");
