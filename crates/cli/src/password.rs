@@ -51,7 +51,7 @@ impl PasswordArgs {
             return Ok(password);
         }
         let keyfile = std::path::absolute(keyfile).context("the current directory is gone")?;
-        if let Some(password) = Password::from_lookup(&keyfile, |name| std::env::var(name).ok())? {
+        if let Some(password) = Password::from_lookup(&keyfile, |name| std::env::var_os(name))? {
             return Ok(password);
         }
         let answer = prompt::secret(

@@ -71,6 +71,7 @@ mod keyfile;
 mod keypair;
 mod message;
 mod mnemonic;
+mod open;
 mod password;
 mod polkadot_js;
 mod public_key;

@@ -1,9 +1,9 @@
-use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::open::{exposed, open_file};
 use crate::wallets::HOTKEYS;
 use crate::write::directory_of;
 use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
@@ -48,12 +48,9 @@ impl StoredKey {
     /// As [`Self::read`], without the warning: for public files and lists.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
-        // Asked before opening: opening a named pipe would wait for its writer.
-        if !fs::metadata(path).map_err(failed)?.is_file() {
+        let Some((file, metadata)) = open_file(path).map_err(failed)? else {
             return Err(WalletError::NotAFile(path.into()));
-        }
-        let file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        };
         if metadata.len() > MAX_BYTES {
             return Err(WalletError::TooLarge { path: path.into(), bytes: metadata.len() });
         }
@@ -157,20 +154,10 @@ impl Keypair {
     }
 }
 
-#[cfg(unix)]
-fn exposed(metadata: &fs::Metadata) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
-
-    Some(metadata.permissions().mode() & 0o777).filter(|mode| mode & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-const fn exposed(_: &fs::Metadata) -> Option<u32> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";

@@ -91,6 +91,7 @@ fn no_secret_is_ever_said() {
     assert!(said.contains("the log is heard"));
     assert!(said.contains("chmod 600"), "{said}");
     assert_eq!(said.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{said}");
+    assert_eq!(said.matches("secret is open to others").count(), 2, "{said}");
     assert_eq!(said.matches("the public file does not belong to the key").count(), 2, "{said}");
     assert!(said.lines().count() > 60, "{said}");
     assert!(secrets.len() > 20, "{}", secrets.len());
@@ -144,7 +145,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.error(Password::from_stored("BT_PW_X", PASSWORD));
     said.error(Password::new("Passw0rd".to_owned()).check_new());
     said.error(PASSWORD.parse::<CryptoType>());
-    said.error(Password::from_lookup(root, |_| Some(PASSWORD.to_owned())));
+    said.error(Password::from_lookup(root, |_| Some(PASSWORD.into())));
     if crypto_type == CryptoType::Sr25519 {
         let export = PolkadotJs::export(&pair, &password, "name", 0).unwrap();
         let account = PolkadotJs::parse(export.as_bytes()).unwrap();
@@ -167,6 +168,10 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     std::fs::write(wallet.coldkeypub_path(), Keyfile::from_public(wrong_key.public()).to_public_json()).unwrap();
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
+    let password_file = root.join("password");
+    std::fs::write(&password_file, PASSWORD).unwrap();
+    open_to_all(&password_file);
+    said.debug(&Password::from_file(&password_file).unwrap());
     said.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
     said.error(wallet.coldkey().unwrap().open(Some(&password)));

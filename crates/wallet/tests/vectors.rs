@@ -302,6 +302,6 @@ fn stored_password() {
     let (name, value) = (text(case, "env_var"), text(case, "value_base64"));
     assert_eq!(stored_password_name(keyfile), name);
     assert_eq!(*password(case).to_stored(name), value);
-    let lookup = |asked: &str| (asked == name).then(|| value.to_owned());
+    let lookup = |asked: &str| (asked == name).then(|| value.into());
     assert!(Password::from_lookup(keyfile, lookup).unwrap().unwrap().matches(&password(case)));
 }

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -6,10 +7,14 @@ use zeroize::Zeroizing;
 
 use super::Password;
 use super::stored::{StoredPasswordError, stored_password_name};
+use crate::open::warn_if_exposed;
 
 /// Longer texts are another kind of file.
 const MAX_BYTES: usize = 4096;
 const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
+
+/// The variable that holds the password itself.
+const DIRECT: &str = "BT_WALLET_PASSWORD";
 
 /// Why no password came from a file, a descriptor or the environment. Never repeats it.
 #[derive(Debug, thiserror::Error)]
@@ -26,13 +31,17 @@ pub enum PasswordError {
     /// The file is empty, has several lines, is too long or is not UTF-8.
     #[error("{0} holds no password: expected one line of text, at most 4096 bytes")]
     Content(PathBuf),
+    /// The variable's value is not UTF-8.
+    #[error("the variable {0} holds no text; set it anew, or unset it")]
+    NotText(String),
     /// A stored password is malformed.
     #[error(transparent)]
     Stored(#[from] StoredPasswordError),
 }
 
 impl Password {
-    /// Reads a file that holds the password and nothing else; one line break at the end is left out.
+    /// Reads a file that holds the password and nothing else; one line break at the end is left out. A file that others
+    /// may read gives a warning in the log.
     ///
     /// # Errors
     /// [`PasswordError`]: unreadable, or not one line of text.
@@ -41,11 +50,16 @@ impl Password {
         let failed = |source| PasswordError::Read { path: path.into(), source };
         // One byte more than allowed tells too long files; at full capacity, no copy is left behind by growing.
         let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
-        File::open(path).map_err(failed)?.take(TOO_MANY_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
+        let file = File::open(path).map_err(failed)?;
+        warn_if_exposed(&file, path);
+        file.take(TOO_MANY_BYTES as u64).read_to_end(&mut bytes).map_err(failed)?;
         one_line(&bytes).map(Self::new).ok_or_else(|| PasswordError::Content(path.into()))
     }
 
     /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.
+    ///
+    /// The system may open the file anew for this: it must still be permitted to this process, and is read from its
+    /// beginning. A pipe is read as it is.
     ///
     /// # Errors
     /// As [`Self::from_file`].
@@ -55,22 +69,33 @@ impl Password {
 
     /// What the environment says about the password of `keyfile` (absolute, `~` expanded), in this order: btwallet's
     /// stored password of this very file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file that
-    /// `BT_WALLET_PASSWORD_FILE` names.
+    /// `BT_WALLET_PASSWORD_FILE` names. A variable that is empty counts as unset.
     ///
     /// `lookup` gives the value of a variable: a program hands in its environment, a test a table.
     ///
     /// # Errors
     /// [`PasswordError`] when a variable is set and gives no password.
-    pub fn from_lookup(keyfile: &Path, lookup: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, PasswordError> {
+    pub fn from_lookup(
+        keyfile: &Path,
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Self>, PasswordError> {
+        let lookup = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let name = stored_password_name(keyfile);
-        if let Some(value) = lookup(&name).map(Zeroizing::new) {
-            return Ok(Some(Self::from_stored(&name, &value)?));
+        if let Some(value) = lookup(&name) {
+            return Ok(Some(Self::from_stored(&name, &text(&name, value)?)?));
         }
-        if let Some(text) = lookup("BT_WALLET_PASSWORD") {
-            return Ok(Some(Self::new(text)));
+        if let Some(value) = lookup(DIRECT) {
+            return text(DIRECT, value).map(Self::new).map(Some);
         }
         lookup("BT_WALLET_PASSWORD_FILE").map(Self::from_file).transpose()
     }
+}
+
+/// The variable's value, wiped also where it is no text.
+fn text(name: &str, value: OsString) -> Result<Zeroizing<String>, PasswordError> {
+    let bytes = Zeroizing::new(value.into_encoded_bytes());
+    let text = str::from_utf8(&bytes).map_err(|_| PasswordError::NotText(name.to_owned()))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 fn one_line(bytes: &[u8]) -> Option<Zeroizing<String>> {
@@ -118,14 +143,29 @@ mod tests {
             ("BT_WALLET_PASSWORD".to_owned(), "direct".to_owned()),
             ("BT_WALLET_PASSWORD_FILE".to_owned(), file.display().to_string()),
         ]);
-        for (removed, expected) in [("none", "stored"), (name, "direct"), ("BT_WALLET_PASSWORD", "from file")] {
-            variables.remove(removed);
-            let found = Password::from_lookup(keyfile, |name| variables.get(name).cloned()).unwrap().unwrap();
+        for (emptied, expected) in [("none", "stored"), (name, "direct"), ("BT_WALLET_PASSWORD", "from file")] {
+            variables.insert(emptied.to_owned(), String::new());
+            let lookup = |name: &str| variables.get(name).map(OsString::from);
+            let found = Password::from_lookup(keyfile, lookup).unwrap().unwrap();
             assert_eq!(found.as_bytes(), expected.as_bytes());
         }
         assert!(Password::from_lookup(keyfile, |_| None).unwrap().is_none());
-        let missing = |name: &str| (name == "BT_WALLET_PASSWORD_FILE").then(|| "/none".to_owned());
+        assert!(Password::from_lookup(keyfile, |_| Some(OsString::new())).unwrap().is_none());
+        let missing = |name: &str| (name == "BT_WALLET_PASSWORD_FILE").then(|| "/none".into());
         assert!(matches!(Password::from_lookup(keyfile, missing), Err(PasswordError::Read { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_no_text_is_an_error() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let keyfile = Path::new("/w/alice/coldkey");
+        for variable in ["BT_PW__W_ALICE_COLDKEY", DIRECT] {
+            let lookup = |name: &str| (name == variable).then(|| OsString::from_vec(vec![b'x', 0xff]));
+            let found = Password::from_lookup(keyfile, lookup);
+            assert!(matches!(found, Err(PasswordError::NotText(name)) if name == variable));
+        }
     }
 
     #[cfg(unix)]

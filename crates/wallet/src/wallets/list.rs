@@ -1,9 +1,10 @@
-use std::fs::{self, File, ReadDir};
+use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::wallet::read_public;
 use super::{Name, Wallet, name};
+use crate::open::open_file;
 use crate::write::backup;
 use crate::{Encryption, PublicKey, StoredKey};
 
@@ -122,13 +123,10 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn secret_state(path: &Path) -> SecretState {
-    let head = || {
-        // Asked before opening: opening a named pipe would wait for its writer.
-        if !fs::metadata(path)?.is_file() {
-            return Err(ErrorKind::NotFound.into());
-        }
+    let head = || -> io::Result<_> {
+        let (file, _) = open_file(path)?.ok_or(ErrorKind::NotFound)?;
         let mut head = Vec::with_capacity(HEAD);
-        File::open(path)?.take(HEAD as u64).read_to_end(&mut head)?;
+        file.take(HEAD as u64).read_to_end(&mut head)?;
         Ok(Encryption::of(&head))
     };
     match head() {

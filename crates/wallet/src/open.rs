@@ -1,0 +1,59 @@
+//! Files that people name, which may be anything.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Opens a regular file; `None` for anything else. Asking the open file leaves no moment in which another could take its
+/// place, and a named pipe is not waited for.
+pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        let at_once = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, at_once.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file().then_some((file, metadata)))
+}
+
+/// The mode bits of a regular file, where others than its owner have any.
+#[cfg(unix)]
+pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
+    use std::os::unix::fs::PermissionsExt;
+
+    Some(metadata.permissions().mode() & 0o777).filter(|mode| metadata.is_file() && mode & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
+    None
+}
+
+/// Warns in the log of a file with a secret that others may read. Pipes and terminals have modes that mean nothing.
+pub(crate) fn warn_if_exposed(file: &File, path: &Path) {
+    if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
+        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "secret is open to others; chmod 600 it");
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Nobody writes the pipe: opening it as usual would wait for ever.
+    #[test]
+    fn pipes_and_directories_are_no_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(open_file(&pipe).unwrap().is_none());
+        assert!(open_file(dir.path()).unwrap().is_none());
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(open_file(&dir.path().join("file")).unwrap().is_some());
+    }
+}
