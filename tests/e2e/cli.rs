@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, bb, document, refusal, require_models, stderr, tao};
+use crate::support::{Daemon, bb, document, refusal, repository, require_models, stderr, tao};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
@@ -51,6 +51,23 @@ fn check_help(name: &str, program: fn() -> Command, path: &[&str]) {
 fn every_command_has_its_help() {
     check_help("tao", tao, &[]);
     check_help("bb", bb, &[]);
+}
+
+/// Each command of the guide has the options that it gives there.
+#[test]
+fn the_guide_to_wallets_names_what_exists() {
+    let guide = std::fs::read_to_string(repository("docs/wallet.md")).unwrap();
+    let mut checked = 0;
+    for line in guide.lines().filter_map(|line| line.strip_prefix("tao wallet ")) {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let verbs = if words[0] == "ss58" { 2 } else { 1 };
+        let help = help(tao(), &[&["wallet"], &words[..verbs]].concat());
+        for option in words.iter().filter(|word| word.starts_with("--")) {
+            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")), "{line}: {option}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
 }
 
 #[test]
@@ -186,7 +203,7 @@ fn development_keys_are_for_local_networks() {
         let output = bb().args(arguments).args(["--key-uri", "//Alice"]).output().unwrap();
         let error = stderr(&output);
         assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
-        assert!(error.contains("//Alice is a development key") && error.contains("finney"), "{error}");
+        assert!(error.contains("a development key that everybody knows") && error.contains("finney"), "{error}");
     }
 }
 

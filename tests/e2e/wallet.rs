@@ -2,6 +2,7 @@
 
 mod files;
 mod keys;
+mod leaks;
 mod messages;
 mod terminal;
 

@@ -140,7 +140,7 @@ fn signatures_hold_on_both_sides() {
                 let signature = theirs.as_str().unwrap();
                 let arguments = ["verify", "--ss58", address, "--crypto-type", scheme, "--signature", signature];
                 assert_eq!(wallets.ask(&arguments, &[("--message-file", &file)])["verified"], true);
-                let ours = wallets.ask(&["sign", "--use-hotkey"], &[("--message-file", &file)]);
+                let ours = wallets.ask(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
                 let verify = |message: &[u8]| {
                     json!({
                         "do": "verify", "address": address, "crypto_type": number,

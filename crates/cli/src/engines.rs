@@ -104,11 +104,11 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
 }
 
 /// Development keys are known to everybody: they are for local networks only.
-pub(crate) fn check_development_key(uri: &str, network: &Network) -> anyhow::Result<()> {
+pub(crate) fn check_development_key(network: &Network) -> anyhow::Result<()> {
     if !network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
-            format!("--key-uri {uri} is a development key that everybody knows; on {network} use --keyfile"),
+            format!("--key-uri gives a development key that everybody knows; on {network} use --keyfile"),
         ));
     }
     Ok(())

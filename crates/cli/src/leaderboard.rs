@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_node::runner::{MinerReport, RunOutcome, RunReport};
 
+use crate::printable::printable;
 use crate::table::{decimals, table};
 
 /// What a person calls a miner.
@@ -61,10 +62,13 @@ pub(crate) fn challenge(report: &RunReport) -> String {
             losses(&miner.failed_gates, miner.utterances.len()),
         ]);
     }
-    let error = report.error.as_ref().map(|error| format!("\nthe engine failed: {error}")).unwrap_or_default();
+    let error =
+        report.error.as_ref().map(|error| format!("\nthe engine failed: {}", printable(error))).unwrap_or_default();
     format!(
         "{} · {outcome} · {} utterances in {:.1} s{error}\n{rows}",
-        report.challenge_uid, report.utterances, report.wall_sec
+        printable(&report.challenge_uid),
+        report.utterances,
+        report.wall_sec
     )
 }
 

@@ -14,6 +14,7 @@ mod exit;
 mod input;
 mod keys;
 mod leaderboard;
+mod memory;
 mod password;
 mod printable;
 mod prompt;
@@ -59,8 +60,11 @@ struct Global {
     #[arg(long, value_enum, default_value = "human", global = true)]
     log_format: LogFormat,
     /// Print one JSON document on standard output and nothing else there
-    #[arg(long, global = true)]
+    #[arg(long, alias = "json-output", global = true)]
     json: bool,
+    /// Log errors only
+    #[arg(short, long, hide = true, global = true, conflicts_with = "verbose")]
+    quiet: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -127,7 +131,8 @@ impl Global {
             LogFormat::Human => taonet_telemetry::LogFormat::Human,
             LogFormat::Json => taonet_telemetry::LogFormat::Json,
         };
-        taonet_telemetry::init_tracing(self.verbose, std::env::var("RUST_LOG").ok().as_deref(), format);
+        let filter = if self.quiet { Some("error".to_owned()) } else { std::env::var("RUST_LOG").ok() };
+        taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
         Context { json: self.json }
     }
 }

@@ -1,6 +1,8 @@
 //! Questions to the person at the terminal. Scripts are told which option answers them.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
+mod hidden;
+
+use std::io::{self, BufRead as _, ErrorKind, IsTerminal as _};
 
 use anyhow::{Context as _, bail};
 use console::Term;
@@ -15,7 +17,16 @@ pub(crate) fn secret(question: &str, remedy: &str) -> anyhow::Result<Zeroizing<S
         return Err(Classified::error(Failure::Usage, format!("there is no terminal to ask at: {remedy}")));
     }
     terminal.write_str(&format!("{question}: ")).context("cannot ask")?;
-    Ok(Zeroizing::new(terminal.read_secure_line().context("cannot read the answer")?))
+    let answer = hidden::read();
+    // What was typed did not move the cursor.
+    terminal.write_line("").context("cannot ask")?;
+    answer.map_err(|error| match error.kind() {
+        ErrorKind::Interrupted => anyhow::anyhow!("interrupted while asking for a secret"),
+        ErrorKind::UnexpectedEof => anyhow::anyhow!("no answer: {remedy}"),
+        ErrorKind::InvalidData => anyhow::anyhow!("the answer is not text in UTF-8"),
+        ErrorKind::FileTooLarge => anyhow::anyhow!("the answer is longer than any secret"),
+        _ => anyhow::Error::new(error).context("cannot read the answer"),
+    })
 }
 
 /// Asks whether to go on, unless `yes` says so already.

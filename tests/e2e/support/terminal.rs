@@ -53,12 +53,18 @@ impl Terminal {
     /// Types a secret as soon as the program hides what is typed.
     #[track_caller]
     pub(crate) fn answer_hidden(&mut self, line: &str) {
+        self.press_hidden(&format!("{line}\n"));
+    }
+
+    /// As [`Self::answer_hidden`], for single keys.
+    #[track_caller]
+    pub(crate) fn press_hidden(&mut self, keys: &str) {
         let began = Instant::now();
         while tcgetattr(&self.screen).unwrap().local_modes.contains(LocalModes::ECHO) {
             assert!(began.elapsed() < PATIENCE, "the program shows what is typed: {}", self.seen);
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.answer(line);
+        self.screen.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Types a line.
@@ -66,9 +72,12 @@ impl Terminal {
         self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Waits for the end; gives the exit status and all that was on the screen.
+    /// Waits for the end; gives the exit status and all that was on the screen. The terminal shows again what is typed.
+    #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
+        let left = tcgetattr(&self.screen).unwrap().local_modes;
+        assert!(left.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG), "{left:?}: {}", self.seen);
         (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
     }
 

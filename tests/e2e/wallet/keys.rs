@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::{ADDRESS, PASSWORD, PHRASE, Wallets, known_secrets, mode, vectors};
-use crate::support::{document, refusal, stderr};
+use crate::support::{document, refusal, stderr, tao};
 
 fn words(path: &Path) -> usize {
     fs::read_to_string(path).unwrap().split_whitespace().count()
@@ -168,6 +168,18 @@ fn a_secret_comes_through_standard_input() {
 }
 
 #[test]
+fn a_secret_in_a_file_that_others_read_gives_a_warning() {
+    let wallets = Wallets::new();
+    let phrase = wallets.file("phrase", PHRASE);
+    for (mode, warns) in [(0o600, false), (0o640, true), (0o604, true)] {
+        fs::set_permissions(&phrase, fs::Permissions::from_mode(mode)).unwrap();
+        let output = wallets.run(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &phrase)]);
+        assert_eq!(document(&output)["hotkey"]["address"], ADDRESS);
+        assert_eq!(stderr(&output).contains("chmod 600"), warns, "{mode:o}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn wrong_secrets_are_refused_without_repeating_them() {
     let wallets = Wallets::new();
     let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
@@ -200,6 +212,24 @@ fn wrong_secrets_are_refused_without_repeating_them() {
 }
 
 #[test]
+fn daemons_take_no_secret_as_an_argument() {
+    let seed = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
+    let wrong_path = "//secret-name//";
+    let call = ["axon", "call", "127.0.0.1:9", "--hotkey", ADDRESS];
+    for arguments in [&["babelbit", "miner"][..], &["babelbit", "runner", "--once", "--miners", "none"], &call] {
+        for (uri, code) in [(PHRASE, 2), (seed, 2), (&format!("{PHRASE}//hot"), 2), ("", 2), (wrong_path, 1)] {
+            let mut command = tao();
+            command.args(arguments).args(["--key-uri", uri]).env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+            let error = refusal(&command.output().unwrap(), code);
+            for part in ["legal", "winner", "795", "secret-name"] {
+                assert!(!error.contains(part), "{arguments:?}: {error}");
+            }
+            assert!(code != 2 || error.contains("--key-uri"), "{arguments:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_coldkey_is_known_by_its_public_half_alone() {
     let wallets = Wallets::new();
     let made = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
@@ -216,6 +246,60 @@ fn a_coldkey_is_known_by_its_public_half_alone() {
     assert!(error.contains("coldkeypub.txt") && error.contains("--overwrite"), "{error}");
     let error = refusal(&wallets.run(&["regen-coldkeypub", "--ss58", "5Grw"], &[]), 1);
     assert!(error.contains("--ss58"), "{error}");
+}
+
+#[test]
+fn a_hotkey_is_known_by_its_public_half_alone() {
+    let wallets = Wallets::new();
+    let made = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    assert_eq!((&made["hotkeypub"]["name"], &made["hotkeypub"]["address"]), (&"h".into(), &ADDRESS.into()));
+    assert!(wallets.key("hotkeys/hpub.txt").is_file());
+    let signed = "00".repeat(64);
+    let output =
+        wallets.run(&["verify", "--message", "x", "--signature", &signed, "--use-hotkey", "--hotkey", "h"], &[]);
+    assert!(stderr(&output).contains(ADDRESS), "{}", stderr(&output));
+    let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let error = refusal(&wallets.run(&["regen-hotkeypub", "--ss58", alice, "--hotkey", "h"], &[]), 1);
+    assert!(error.contains("--overwrite"), "{error}");
+}
+
+#[test]
+fn keys_are_recovered_along_a_derivation_path() {
+    let wallets = Wallets::new();
+    let dev = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
+    for (text, expected) in [
+        (format!("{dev}//Alice"), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"),
+        (format!("{dev} //Bob\n"), "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"),
+    ] {
+        let file = wallets.file("phrase", text);
+        let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(made["hotkey"]["address"], expected);
+    }
+    for (text, says) in [("//Alice", "no mnemonic before it"), (&format!("{dev}//"), "empty junction")] {
+        let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]), 1);
+        assert!(error.contains(says) && !error.contains("bottom"), "{error}");
+    }
+}
+
+/// Options of btcli that say what is so in any case, or have another name here.
+#[test]
+fn scripts_written_for_btcli_find_their_options() {
+    let wallets = Wallets::new();
+    let (hot, cold) = (wallets.free("hot"), wallets.free("cold"));
+    let password = wallets.file("password", PASSWORD);
+    let arguments = ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
+    let output = wallets.command(&arguments, &[("--mnemonic-file", &hot)]).output().unwrap();
+    assert_eq!(document(&output)["hotkey"]["encrypted"], false);
+    let arguments = ["new-coldkey", "--use-password", "--n-words", "12", "--json-output", "-q"];
+    let files: [(&str, &Path); 2] = [("--mnemonic-file", &cold), ("--password-file", &password)];
+    let output = wallets.command(&arguments, &files).output().unwrap();
+    assert_eq!(document(&output)["coldkey"]["encrypted"], true);
+    // Quiet is quiet.
+    fs::set_permissions(wallets.key("hotkeys/default"), fs::Permissions::from_mode(0o644)).unwrap();
+    for (quiet, silent) in [(&[][..], false), (&["--quiet"], true)] {
+        let output = wallets.run(&[&["sign", "--use-hotkey", "--message", "x"], quiet].concat(), &[]);
+        assert_eq!(stderr(&output).is_empty(), silent, "{}", stderr(&output));
+    }
 }
 
 #[test]

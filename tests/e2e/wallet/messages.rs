@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use taonet_wallet::{Keypair, verify};
 
 use super::{ADDRESS, PASSWORD, Wallets};
@@ -31,7 +32,7 @@ fn what_is_signed_is_verified() {
     let path = file.to_str().unwrap();
     for message in [["--message", "hällo"], ["--message", ""], ["--message", "0x00ff"], ["--message-file", path]] {
         for key in [&[][..], &["--use-hotkey"]] {
-            let answer = wallets.ask(&[&["sign"], &message[..], key].concat(), &[]);
+            let answer = wallets.ask(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
             assert_eq!(text(&answer, "signer_address"), ADDRESS);
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
@@ -48,6 +49,24 @@ fn what_is_signed_is_verified() {
             }
         }
     }
+}
+
+/// Whoever is handed a transaction as "a message" signs away what the key owns.
+#[test]
+fn what_is_not_text_is_signed_on_request_only() {
+    let wallets = Wallets::new();
+    wallets.plain_coldkey();
+    wallets.hotkey();
+    let file = wallets.file("message", b"\x00bytes\xff\n");
+    for key in [&[][..], &["--use-hotkey"]] {
+        let error = refusal(&wallets.run(&[&["sign"], key].concat(), &[("--message-file", &file)]), 2);
+        let hash = hex::encode(Sha256::digest(fs::read(&file).unwrap()));
+        for part in ["8 bytes", &hash, "--yes"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+    let text = wallets.file("text", "hällo\n");
+    wallets.ask(&["sign"], &[("--message-file", &text)]);
 }
 
 #[test]
@@ -111,6 +130,10 @@ fn ed25519_keys_sign_and_verify_too() {
     assert!(check(&[]).status.success());
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
+    // Lists of validators hold addresses without a scheme, which all take for sr25519.
+    wallets.ask(&["regen-hotkey", "--crypto-type", "ed25519"], &[("--mnemonic-file", &phrase)]);
+    let error = refusal(&wallets.run(&["sign", "--validator-name", "x"], &[]), 1);
+    assert!(error.contains("is an ed25519 key"), "{error}");
 }
 
 #[test]
@@ -169,6 +192,16 @@ fn validators_tell_who_they_are() {
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
+    // A name is shown, and does not steer the terminal.
+    let texts = ["--validator-name", "\u{1b}[2Jevil\u{7}\nsecond line"];
+    let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
+    let list = wallets.file("list.json", entry.to_string());
+    let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(shown.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line\n") && !shown.contains('\u{1b}'), "{shown:?}");
+    let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
+    let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
+    assert!(error.contains("\\u{1b}[2J: a text is needed"), "{error:?}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);

@@ -92,6 +92,37 @@ fn secrets_are_typed_without_being_shown() {
 }
 
 #[test]
+fn what_is_typed_can_be_taken_back() {
+    let wallets = Wallets::new();
+    let mut terminal = start(&wallets, &["regen-hotkey"]);
+    terminal.expect("in hex: ");
+    // The keys that delete all, and one character.
+    terminal.answer_hidden(&format!("garbage\u{15}{PHRASE}äx\u{7f}\u{7f}"));
+    let (status, screen) = finish(terminal);
+    assert!(status.success() && screen.contains(ADDRESS), "{screen}");
+}
+
+#[test]
+fn a_question_that_is_not_answered_ends_the_command() {
+    let wallets = Wallets::new();
+    // Ctrl-C, Ctrl-\, Ctrl-D, more than a line.
+    for (keys, says) in [
+        ("legal\u{3}", "interrupted"),
+        ("legal\u{1c}", "interrupted"),
+        ("\u{4}", "no answer: give the new password with --password-file"),
+        (&"x".repeat(4097), "longer than any secret"),
+    ] {
+        let mut terminal = start(&wallets, &["create"]);
+        terminal.expect("New password of the coldkey of w: ");
+        terminal.press_hidden(keys);
+        let (status, screen) = finish(terminal);
+        assert_eq!(status.code(), Some(1), "{screen}");
+        assert!(screen.contains(says) && !screen.contains("legal"), "{screen}");
+        assert!(!wallets.root().exists());
+    }
+}
+
+#[test]
 fn a_password_is_asked_for_and_a_plain_key_confirmed() {
     let wallets = Wallets::new();
     std::fs::create_dir_all(wallets.key("hotkeys")).unwrap();

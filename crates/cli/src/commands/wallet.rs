@@ -18,6 +18,7 @@ mod verify;
 use clap::Subcommand;
 
 use crate::context::Context;
+use crate::memory;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     RegenColdkeypub(regen::RegenColdkeypubArgs),
     /// Recover a hotkey from its mnemonic, seed, private key or Polkadot-JS export
     RegenHotkey(regen::RegenHotkeyArgs),
+    /// Write the public file of a hotkey whose secret is kept elsewhere
+    RegenHotkeypub(regen::RegenHotkeypubArgs),
     /// Show all wallets and their hotkeys
     List(list::ListArgs),
     /// Show one wallet's keys: addresses, files, how they are protected
@@ -55,6 +58,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    memory::protect();
     match command {
         Command::Create(args) => create::run(args, context),
         Command::NewColdkey(args) => create::run_coldkey(args, context),
@@ -62,6 +66,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::RegenColdkey(args) => regen::run_coldkey(args, context),
         Command::RegenColdkeypub(args) => regen::run_coldkeypub(args, context),
         Command::RegenHotkey(args) => regen::run_hotkey(args, context),
+        Command::RegenHotkeypub(args) => regen::run_hotkeypub(args, context),
         Command::List(args) => list::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
         Command::Sign(args) => sign::run(args, context),

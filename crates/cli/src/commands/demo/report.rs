@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use comfy_table::{Cell, Table};
+use comfy_table::Cell;
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
@@ -12,7 +12,7 @@ use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::leaderboard::{explain, late_by, losses, name_of};
-use crate::table::{decimals, judged, plain, table};
+use crate::table::{Rows, decimals, judged, plain, table};
 
 const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. They are only shown, not set on a chain.";
 
@@ -179,7 +179,7 @@ impl fmt::Display for DemoReport {
 }
 
 /// What was said, what should have been said, and what each miner said.
-fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Table {
+fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     let mut rows = plain();
     let spoken = played.challenge.utterances.get(example.index as usize);
     if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
 
-use super::made::{self, Made, check_free, not_written};
+use super::made::{self, Made, check_free, not_completed};
 use super::mnemonic::{Destination, word_count};
 use super::place::{HotkeyArgs, WalletArgs};
 use crate::context::Context;
@@ -15,7 +16,7 @@ use crate::password::PasswordArgs;
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
     /// Words of the mnemonic: 12, 15, 18, 21 or 24
-    #[arg(long, value_parser = word_count, default_value = "12", value_name = "COUNT")]
+    #[arg(long, alias = "n_words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,
@@ -47,6 +48,9 @@ pub(crate) struct ColdkeyPasswordArgs {
     /// Leave the coldkey unencrypted: whoever reads the file has the funds
     #[arg(long, alias = "no-password", conflicts_with_all = ["password_file", "password_fd"])]
     no_use_password: bool,
+    /// Encrypt the coldkey, as without this option
+    #[arg(long, hide = true, conflicts_with = "no_use_password")]
+    use_password: bool,
 }
 
 impl ColdkeyPasswordArgs {
@@ -63,6 +67,9 @@ pub(crate) struct HotkeyPasswordArgs {
     /// Encrypt the hotkey; daemons then need its password
     #[arg(long)]
     use_password: bool,
+    /// Leave the hotkey unencrypted, as without this option
+    #[arg(long, hide = true, alias = "no-password", conflicts_with_all = ["use_password", "password_file", "password_fd"])]
+    no_use_password: bool,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -128,11 +135,9 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     check_free(&wallet.coldkey_path(), overwrite)?;
     check_free(&wallet.hotkey_path(&hotkey), overwrite)?;
     let password = args.password.choose(&wallet)?;
-    let keys = [
-        args.new.coldkey(&wallet, password.as_ref(), &coldkey_goes, context)?,
-        args.new.hotkey(&wallet, &hotkey, None, &hotkey_goes, context)?,
-    ];
-    made::tell(&wallet, &keys, context)
+    let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_goes, context)?;
+    let hotkey = args.new.hotkey(&wallet, &hotkey, None, &hotkey_goes, context).with_context(|| coldkey.remains())?;
+    made::tell(&wallet, &[coldkey, hotkey], context)
 }
 
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
@@ -187,11 +192,49 @@ impl NewKeyArgs {
         let mnemonic = Mnemonic::generate(self.n_words)?;
         let key = Keyfile::from_mnemonic(&mnemonic, self.write.crypto_type);
         mnemonic_goes.keep(&mnemonic)?;
-        let written = write(&key).map_err(|error| {
+        let written = write(&key);
+        if let Err(error) = &written
+            && !error.is_partly_written()
+        {
             mnemonic_goes.undo();
-            not_written(error)
-        })?;
-        mnemonic_goes.show(&format!("the {role}"), &mnemonic, context)?;
+        } else {
+            mnemonic_goes.show(&format!("the {role}"), &mnemonic, context)?;
+        }
+        let written = written.map_err(|error| not_completed(error, mnemonic_goes.file()))?;
         Ok(Made::new(role, key.public(), encrypted, written).with_mnemonic_file(mnemonic_goes.file()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use taonet_wallet::WalletError;
+
+    use super::*;
+
+    /// Of a key that is in place, the mnemonic is what can restore it.
+    #[test]
+    fn a_mnemonic_goes_only_where_no_key_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = WriteArgs { crypto_type: CryptoType::Sr25519, overwrite: false };
+        let new = NewKeyArgs { n_words: WordCount::try_from(12).unwrap(), write };
+        let failed = || WalletError::Write { path: "coldkeypub.txt".into(), source: io::Error::other("disk full") };
+        let partly = WalletError::PartlyWritten {
+            files: vec!["/w/coldkey".into()],
+            backups: vec!["/w/.backups/coldkey.1".into()],
+            source: Box::new(failed()),
+        };
+        for (name, error, stays) in [("first", partly, true), ("second", failed(), false)] {
+            let file = folder.path().join(name);
+            let goes = Destination::File(&file);
+            let made = new.make("coldkey", |_| Err(error), false, &goes, &Context { json: true });
+            assert_eq!(file.exists(), stays, "{name}");
+            let said = format!("{:#}", made.unwrap_err());
+            for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {
+                assert_eq!(said.contains(part), stays, "{said}");
+            }
+            assert!(said.contains("coldkeypub.txt"), "{said}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_wallet::{PublicKey, SecretState, StoredKey, Wallet};
 
-use super::list::{mismatch, secret_name};
+use super::list::mismatch;
 use super::place::WalletArgs;
 use crate::context::Context;
 
@@ -80,7 +80,7 @@ fn document(key: &Key) -> Value {
         "keyfile_address": key.mismatch.map(|public| public.to_string()),
         "public_key": key.public.map(|public| format!("0x{}", hex::encode(public.as_bytes()))),
         "crypto_type": key.public.map(|public| public.crypto_type().name()),
-        "secret": secret_name(key.secret),
+        "secret": key.secret.name(),
         "encryption": encryption,
         "path": key.path,
         "open_to_others": key.exposed.map(|mode| format!("{mode:o}")),
@@ -103,10 +103,12 @@ fn text(key: &Key) -> String {
 fn kept(key: &Key) -> String {
     let kept = match key.secret {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
-        other => secret_name(other).to_owned(),
+        other => other.name().to_owned(),
     };
     let open = key.exposed.map(|mode| format!(", open to others ({mode:o})")).unwrap_or_default();
     let text = kept + &open;
-    let worrying = key.exposed.is_some() || (key.role == "coldkey" && key.secret == SecretState::Plain);
+    let worrying = key.exposed.is_some()
+        || key.secret == SecretState::Unreadable
+        || (key.role == "coldkey" && key.secret == SecretState::Plain);
     if worrying { console::style(text).yellow().to_string() } else { text }
 }

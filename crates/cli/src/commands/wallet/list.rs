@@ -7,6 +7,9 @@ use taonet_wallet::{ListedHotkey, ListedWallet, Name, PublicKey, SecretState, Wa
 use super::place::RootArgs;
 use crate::context::Context;
 
+/// What a list says of a keyfile that is there, or may be there, and cannot be read.
+const UNREADABLE: &str = "  keyfile unreadable";
+
 /// Show all wallets and their hotkeys
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
@@ -41,18 +44,9 @@ fn key(name: &Name, public: Option<PublicKey>, mismatch: Option<PublicKey>, secr
         ("address", json!(public.map(|key| key.to_string()))),
         ("keyfile_address", json!(mismatch.map(|key| key.to_string()))),
         ("crypto_type", json!(public.map(|key| key.crypto_type().name()))),
-        ("secret", json!(secret_name(secret))),
+        ("secret", json!(secret.name())),
     ];
     fields.map(|(field, value)| (field.to_owned(), value)).into_iter().collect()
-}
-
-/// How a secret is kept, in a word.
-pub(super) const fn secret_name(secret: SecretState) -> &'static str {
-    match secret {
-        SecretState::Plain => "plain",
-        SecretState::Encrypted(_) => "encrypted",
-        _ => "absent",
-    }
 }
 
 /// The folder, below it the wallets, below each its hotkeys.
@@ -78,14 +72,19 @@ fn coldkey(wallet: &ListedWallet) -> String {
     let note = match wallet.secret {
         SecretState::Plain => "  not encrypted",
         SecretState::Encrypted(_) => "",
+        SecretState::Unreadable => UNREADABLE,
         _ => "  public file only",
     };
     address(wallet.coldkey, "no public file") + &mismatch(wallet.mismatch) + &console::style(note).yellow().to_string()
 }
 
 fn hotkey(hotkey: &ListedHotkey) -> String {
-    let note = if matches!(hotkey.secret, SecretState::Encrypted(_)) { "  encrypted" } else { "" };
-    address(hotkey.hotkey, "unreadable") + &mismatch(hotkey.mismatch) + note
+    let note = match hotkey.secret {
+        SecretState::Encrypted(_) => "  encrypted".to_owned(),
+        SecretState::Unreadable => console::style(UNREADABLE).yellow().to_string(),
+        _ => String::new(),
+    };
+    address(hotkey.hotkey, "no public file") + &mismatch(hotkey.mismatch) + &note
 }
 
 /// What to say where the public file names another key than the keyfile.

@@ -1,6 +1,7 @@
 //! Keys that were written, as people and programs are told.
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -44,13 +45,21 @@ impl Made {
     fn text(&self) -> String {
         let protection = if self.encrypted { ", encrypted" } else { "" };
         let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
-        let mut lines = vec![format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type)];
-        let mut list = |what: &str, path: &PathBuf| lines.push(format!("  {what:8}  {}", path.display()));
-        self.files.iter().for_each(|path| list("written", path));
-        self.backups.iter().for_each(|path| list("backup", path));
-        self.mnemonic_file.iter().for_each(|path| list("mnemonic", path));
-        lines.join("\n")
+        let key = format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type);
+        key + &listing(&self.files, &self.backups, self.mnemonic_file.as_ref())
     }
+
+    /// What there is already when a key after this one could not be written.
+    pub(super) fn remains(&self) -> String {
+        format!("the wallet is not complete; it has\n{}", self.text())
+    }
+}
+
+/// Files of a key, each on a line of its own.
+fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBuf>) -> String {
+    let kinds = [("written", files), ("backup", backups), ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref))];
+    let line = |what: &str, path: &PathBuf| format!("\n  {what:8}  {}", path.display());
+    kinds.into_iter().flat_map(|(what, paths)| paths.iter().map(move |path| line(what, path))).collect()
 }
 
 /// Tells which keys of a wallet were written.
@@ -74,11 +83,18 @@ pub(super) fn check_free(path: &Path, overwrite: Overwrite) -> anyhow::Result<()
 
 /// The error of a key that was not written, with what to do about one that stands in its place.
 pub(super) fn not_written(error: WalletError) -> anyhow::Error {
-    let exists = matches!(error, WalletError::Exists(_));
-    let error = anyhow::Error::new(error);
-    if exists {
-        error.context("there is a key already: --overwrite replaces it and keeps it as a backup")
-    } else {
-        error
-    }
+    not_completed(error, None)
+}
+
+/// As [`not_written`]. Of a key that is there all the same, it names the files, that of its mnemonic among them.
+pub(super) fn not_completed(error: WalletError, mnemonic_file: Option<&PathBuf>) -> anyhow::Error {
+    let context = match &error {
+        WalletError::Exists(_) => "there is a key already: --overwrite replaces it and keeps it as a backup".to_owned(),
+        WalletError::PartlyWritten { files, backups, .. } => {
+            let files = listing(files, backups, mnemonic_file);
+            format!("the key is in place, keep its mnemonic; something after it failed. There is now{files}")
+        }
+        _ => return error.into(),
+    };
+    anyhow::Error::new(error).context(context)
 }

@@ -1,4 +1,4 @@
-//! `tao wallet regen-coldkey`, `regen-coldkeypub` and `regen-hotkey`.
+//! `tao wallet regen-coldkey`, `regen-coldkeypub`, `regen-hotkey` and `regen-hotkeypub`.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::{prompt, secret_file};
 #[group(multiple = false)]
 #[command(next_help_heading = "Secret, one of these; without any, the terminal is asked for it")]
 struct SecretArgs {
-    /// A file with the mnemonic; `-` is standard input
+    /// A file with the mnemonic, and where a key is derived from it, the path (`word word …//path`); `-` is standard input
     #[arg(id = "mnemonic_file", long = "mnemonic-file", value_name = "FILE")]
     mnemonic: Option<PathBuf>,
     /// A file with the 32-byte seed, 64 hex digits; `-` is standard input
@@ -79,6 +79,18 @@ pub(crate) struct RegenColdkeypubArgs {
     place: WalletArgs,
 }
 
+/// Write the public file of a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct RegenHotkeypubArgs {
+    /// The hotkey: its address, or its public key as 0x and 64 hex digits
+    #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
+    ss58: String,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    place: HotkeyArgs,
+}
+
 pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.place.wallet()?;
     let overwrite = args.source.write.overwrite();
@@ -105,6 +117,13 @@ pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> a
     let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context("--ss58 names no key")?;
     let written = wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
     made::tell(&wallet, &[Made::new("coldkeypub", key, false, written)], context)
+}
+
+pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> anyhow::Result<()> {
+    let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context("--ss58 names no key")?;
+    let written = wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
+    made::tell(&wallet, &[Made::new("hotkeypub", key, false, written).named(hotkey.as_str())], context)
 }
 
 impl SourceArgs {
@@ -167,6 +186,11 @@ fn from_any(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 }
 
 fn from_mnemonic(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
+    match text.find('/') {
+        None => {}
+        Some(0) => bail!("there is a derivation path, but no mnemonic before it"),
+        Some(_) => return Ok(Keyfile::from_keypair(Keypair::from_uri_with(text, scheme)?)),
+    }
     Ok(Keyfile::from_mnemonic(&Mnemonic::parse(text)?, scheme))
 }
 

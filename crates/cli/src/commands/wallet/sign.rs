@@ -3,17 +3,23 @@
 use anyhow::bail;
 use clap::{ArgGroup, Args};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use taonet_wallet::CryptoType;
 
 use super::message::MessageArgs;
 use super::place::KeyArgs;
 use super::validator_info::ValidatorInfo;
 use crate::context::Context;
 use crate::password::PasswordArgs;
+use crate::prompt;
 
 /// Sign a message with the coldkey, or with --use-hotkey
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
 pub(crate) struct SignArgs {
+    /// Do not ask before bytes are signed that are not text
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     message: MessageArgs,
     #[command(flatten)]
@@ -56,6 +62,14 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
         return validator(name, args, context);
     }
     let Some(message) = args.message.read()? else { bail!("a message is needed: --message or --message-file") };
+    if str::from_utf8(&message).is_err() {
+        let (length, hash) = (message.len(), hex::encode(Sha256::digest(&message)));
+        // What chains have signed is never text: there are hashes in it.
+        let question = format!(
+            "The message is not text, {length} bytes with the SHA-256 {hash}: it may be a transaction. Sign it?"
+        );
+        prompt::confirm(&question, args.yes)?;
+    }
     let keypair = args.key.unlock(&args.password)?;
     let signature = keypair.sign(&message).to_bare_hex();
     let signer = keypair.public();
@@ -67,6 +81,13 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
 
 fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.hotkey().unlock(&args.password)?;
+    if keypair.crypto_type() != CryptoType::Sr25519 {
+        bail!(
+            "validator information is signed with sr25519, and {} is an {} key",
+            keypair.public(),
+            keypair.crypto_type()
+        );
+    }
     let ValidatorArgs { url, description, .. } = &args.validator;
     let info = ValidatorInfo::new(keypair.hotkey(), name, url, description);
     let message = info.message();

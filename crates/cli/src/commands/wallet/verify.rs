@@ -12,6 +12,7 @@ use super::place::KeyArgs;
 use super::validator_info::ValidatorInfo;
 use crate::context::Context;
 use crate::input;
+use crate::printable::printable;
 
 /// Check who signed a message; exit code 1 when the signature does not hold
 #[derive(Debug, Args)]
@@ -89,7 +90,7 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
         let lines = checked.iter().map(|(info, verified)| {
             let state = console::style(format!("{:13}", if *verified { "holds" } else { "does not hold" }));
             let state = if *verified { state.green() } else { state.red() };
-            format!("{state}  {}  {}", info.hotkey, info.name().unwrap_or("–"))
+            format!("{state}  {}  {}", info.hotkey, info.name().map_or("–".into(), printable))
         });
         context.print(&lines.collect::<Vec<_>>().join("\n"))?;
     }

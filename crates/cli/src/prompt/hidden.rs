@@ -1,0 +1,94 @@
+//! A line typed at a terminal that does not show it. It is nowhere in memory but in the wiped buffers here: not in those of
+//! the standard library.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IsTerminal as _};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use zeroize::Zeroizing;
+
+/// As much as a terminal takes in one line.
+const MOST_BYTES: usize = 4096;
+
+/// Reads a line from standard input where that is a terminal, else from the one that controls the process.
+///
+/// # Errors
+/// [`ErrorKind::Interrupted`] for Ctrl-C, [`ErrorKind::UnexpectedEof`] for Ctrl-D in place of an answer, and what the
+/// terminal says.
+pub(super) fn read() -> io::Result<Zeroizing<String>> {
+    let stdin = io::stdin();
+    if stdin.is_terminal() {
+        return line(stdin.as_fd());
+    }
+    line(File::open("/dev/tty")?.as_fd())
+}
+
+/// A terminal that hands over each byte as it is typed, Ctrl-C too, and shows none; on drop it is as it was before.
+struct Hidden<'a> {
+    terminal: BorrowedFd<'a>,
+    before: Termios,
+}
+
+impl<'a> Hidden<'a> {
+    fn new(terminal: BorrowedFd<'a>) -> io::Result<Self> {
+        let before = tcgetattr(terminal)?;
+        let mut modes = before.clone();
+        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
+        // A read waits for one byte, for as long as it takes.
+        modes.special_codes[SpecialCodeIndex::VMIN] = 1;
+        modes.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(terminal, OptionalActions::Now, &modes)?;
+        Ok(Self { terminal, before })
+    }
+
+    fn byte(&self) -> io::Result<u8> {
+        let mut typed = Zeroizing::new([0]);
+        // One at a time: what follows the line belongs to the next question.
+        match rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            _ => {
+                let [byte] = *typed;
+                Ok(byte)
+            }
+        }
+    }
+}
+
+impl Drop for Hidden<'_> {
+    fn drop(&mut self) {
+        // A terminal that has gone away needs nothing any more.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
+fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
+    let hidden = Hidden::new(terminal)?;
+    let keys = &hidden.before.special_codes;
+    // At full capacity at once: a growing buffer leaves copies behind.
+    let mut typed = Zeroizing::new(Vec::with_capacity(MOST_BYTES));
+    loop {
+        match hidden.byte()? {
+            b'\n' | b'\r' => break,
+            // The value of keys that are switched off.
+            0 => {}
+            key if [SpecialCodeIndex::VINTR, SpecialCodeIndex::VQUIT].iter().any(|code| key == keys[*code]) => {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            key if key == keys[SpecialCodeIndex::VEOF] && typed.is_empty() => {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            key if key == keys[SpecialCodeIndex::VERASE] => erase(&mut typed),
+            key if key == keys[SpecialCodeIndex::VKILL] => typed.clear(),
+            _ if typed.len() == MOST_BYTES => return Err(ErrorKind::FileTooLarge.into()),
+            byte => typed.push(byte),
+        }
+    }
+    let text = str::from_utf8(&typed).map_err(|_| ErrorKind::InvalidData)?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Takes the last character back, all its bytes.
+fn erase(typed: &mut Vec<u8>) {
+    while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+}

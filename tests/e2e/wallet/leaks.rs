@@ -1,0 +1,148 @@
+//! The most talkative run of each command says nothing of a secret.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::{PASSWORD, PHRASE, Wallets};
+use crate::support::{Daemon, local_bb, stderr};
+
+const NEW_PASSWORD: &str = "another-Passw0rd?";
+const EXPORT_PASSWORD: &str = "exported-Passw0rd%";
+const SEED: &str = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
+
+/// Files that are open to others give the log something to say.
+fn open_to_others(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+}
+
+/// All that must not be said: the known secrets, and those in keyfiles and files of mnemonics.
+struct Secrets(Vec<String>);
+
+impl Secrets {
+    fn known() -> Self {
+        // Three words: no sentence of ours has them.
+        Self(["legal winner thank", SEED, PASSWORD, NEW_PASSWORD, EXPORT_PASSWORD].map(str::to_owned).into())
+    }
+
+    fn add_keyfile(&mut self, path: &Path) {
+        let key: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+        let secrets = ["secretPhrase", "secretSeed", "privateKey"].into_iter().filter_map(|field| key[field].as_str());
+        let secrets: Vec<_> = secrets.map(|secret| secret.trim_start_matches("0x").to_owned()).collect();
+        assert!(!secrets.is_empty(), "{}", path.display());
+        self.0.extend(secrets);
+    }
+
+    fn check(&self, what: &str, said: &str) {
+        let said = said.to_lowercase();
+        for secret in &self.0 {
+            assert!(!said.contains(&secret.to_lowercase()), "{what} says {secret}: {said}");
+        }
+    }
+
+    /// Runs a command to its end, which must have logged something.
+    #[track_caller]
+    fn run(&self, command: &mut Command) -> Output {
+        let output = command.arg("-vvv").output().unwrap();
+        let (what, log) = (format!("{command:?}"), stderr(&output));
+        assert!(!log.is_empty(), "{what} logs nothing");
+        self.check(&what, &(String::from_utf8_lossy(&output.stdout).into_owned() + &log));
+        output
+    }
+}
+
+#[test]
+fn no_command_tells_a_secret() {
+    let wallets = Wallets::new();
+    let mut secrets = Secrets::known();
+    let (phrase, seed) = (wallets.file("phrase", PHRASE), wallets.file("seed", SEED));
+    let (password, new) = (wallets.file("password", PASSWORD), wallets.file("new", NEW_PASSWORD));
+    let (export, export_password) = (wallets.free("export.json"), wallets.file("export password", EXPORT_PASSWORD));
+    let coldkey = wallets.key("coldkey");
+    for path in [&phrase, &seed] {
+        open_to_others(path);
+    }
+    let done = |arguments: &[&str], files: &[(&str, &Path)], secrets: &Secrets| {
+        let output = secrets.run(&mut wallets.command(arguments, files));
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+    };
+    done(&["regen-hotkey"], &[("--mnemonic-file", &phrase)], &secrets);
+    secrets.add_keyfile(&wallets.key("hotkeys/default"));
+    done(&["regen-hotkey", "--hotkey", "seed"], &[("--seed-file", &seed)], &secrets);
+    let key: Value = serde_json::from_slice(&fs::read(wallets.key("hotkeys/default")).unwrap()).unwrap();
+    let private = wallets.file("private", key["privateKey"].as_str().unwrap());
+    open_to_others(&private);
+    done(&["regen-hotkey", "--hotkey", "private"], &[("--private-key-file", &private)], &secrets);
+    let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
+    done(&["regen-coldkey"], &files, &secrets);
+    open_to_others(&coldkey);
+    done(&["sign", "--message", "x"], &[("--password-file", &password)], &secrets);
+    done(&["inspect"], &[], &secrets);
+    let files: [(&str, &Path); 3] =
+        [("--password-file", &password), ("--json-password-file", &export_password), ("--out", &export)];
+    done(&["export"], &files, &secrets);
+    open_to_others(&export);
+    let files: [(&str, &Path); 2] = [("--json-file", &export), ("--json-password-file", &export_password)];
+    done(&["regen-hotkey", "--hotkey", "json"], &files, &secrets);
+    let files: [(&str, &Path); 2] = [("--password-file", &password), ("--new-password-file", &new)];
+    done(&["change-password"], &files, &secrets);
+    open_to_others(&coldkey);
+    done(&["decrypt", "--yes"], &[("--password-file", &new)], &secrets);
+    open_to_others(&coldkey);
+    done(&["encrypt"], &[("--password-file", &password)], &secrets);
+    // What is refused.
+    open_to_others(&coldkey);
+    let output = secrets.run(&mut wallets.command(&["sign", "--message", "x"], &[("--password-file", &new)]));
+    assert_eq!(output.status.code(), Some(4));
+    let wrong = wallets.file("wrong", format!("{PHRASE} thank"));
+    let output = secrets.run(&mut wallets.command(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &wrong)]));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn new_keys_are_not_told() {
+    let wallets = Wallets::new();
+    let (cold, hot) = (wallets.free("cold"), wallets.free("hot"));
+    let files: [(&str, &Path); 2] = [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
+    let create = ["create", "--no-use-password", "-vvv"];
+    let output = wallets.command(&create, &files).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut secrets = Secrets::known();
+    secrets.0.extend([&cold, &hot].map(|file| fs::read_to_string(file).unwrap().trim().to_owned()));
+    secrets.add_keyfile(&wallets.key("coldkey"));
+    secrets.add_keyfile(&wallets.key("hotkeys/default"));
+    assert_eq!(secrets.0.len(), 5 + 2 + 2 * 3);
+    secrets.check("create", &(String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(&output)));
+}
+
+#[test]
+fn daemons_tell_no_secret() {
+    let wallets = Wallets::new();
+    wallets.hotkey();
+    let mut secrets = Secrets::known();
+    let hotkey = wallets.key("hotkeys/default");
+    secrets.add_keyfile(&hotkey);
+    let password = wallets.file("password", PASSWORD);
+    wallets.ask(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]);
+    let miner = |option: &str, value: &str| {
+        let mut miner = local_bb();
+        miner.args(["miner", "--profile", "parrot", "--keyfile"]).arg(&hotkey).args([option, value, "-vvv"]);
+        miner
+    };
+    open_to_others(&hotkey);
+    let mut by_file = miner("--password-file", password.to_str().unwrap());
+    let mut by_variable = miner("--log-format", "json");
+    by_variable.env("BT_WALLET_PASSWORD", PASSWORD);
+    for command in [&mut by_file, &mut by_variable] {
+        let log = Daemon::start(command).log();
+        assert!(log.contains("open to others"), "the log does not speak: {log}");
+        secrets.check("miner", &log);
+    }
+    // Refused.
+    let mut runner = local_bb();
+    runner.args(["runner", "--once", "--miners", "none", "--key-uri", PHRASE]);
+    assert_eq!(secrets.run(&mut runner).status.code(), Some(2));
+}
