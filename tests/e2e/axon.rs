@@ -1,12 +1,15 @@
 //! `tao axon` through the binary: an echo neuron, calls, pings, and what each failure says.
 
+mod hostile;
+mod replay;
+
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, document, stderr, tao};
+use crate::support::{Daemon, document, refusal, stderr, tao};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
@@ -42,7 +45,7 @@ fn failure(output: &Output) -> (i32, Value) {
 
 /// The body of GET `path`.
 fn get(address: &str, path: &str) -> String {
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -99,13 +102,31 @@ fn data_comes_from_files_and_standard_input_too() {
     std::fs::write(&file, r#"{"from": "file"}"#).unwrap();
     let at_file = format!("@{}", file.display());
     let plain = ask("call", &address(&daemon), "btauth", &["--data", &at_file]);
-    assert_eq!(String::from_utf8(plain.stdout).unwrap(), "{\"from\":\"file\"}\n");
+    assert_eq!(String::from_utf8(plain.stdout).unwrap(), "{\"from\": \"file\"}\n");
     let arguments = ["call", &address(&daemon), "--hotkey", BOB, "--key-uri", "//Alice", "--data", "-"];
     let output = axon(&arguments).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\":\"file\"}\n");
-    for (data, error) in [("{", "--data is not JSON"), ("@/nowhere/at-all", "cannot read /nowhere/at-all")] {
-        let output = ask("call", &address(&daemon), "btauth", &["--data", data]);
-        assert!(!output.status.success() && stderr(&output).contains(error), "{}", stderr(&output));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\": \"file\"}\n");
+    let output = ask("call", &address(&daemon), "btauth", &["--data", "@/nowhere/at-all"]);
+    assert!(refusal(&output, 1).contains("cannot read /nowhere/at-all"));
+    for (data, error) in [("{", "--data is not JSON"), ("[]", "--data holds no JSON object")] {
+        let output = ask("call", &address(&daemon), "dendrite", &["--data", data]);
+        assert!(refusal(&output, 2).contains(error), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn data_goes_out_as_it_was_given() {
+    let daemon = neuron("btauth", &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bytes");
+    for data in [&b"[1e22, 36893488147419103232, 1.50 ]"[..], b"", b"no JSON\0\xff\r\n"] {
+        std::fs::write(&file, data).unwrap();
+        let at_file = format!("@{}", file.display());
+        for further in [&[][..], &["--stream"]] {
+            let output = ask("call", &address(&daemon), "btauth", &[&["--data", &at_file], further].concat());
+            assert!(output.status.success(), "{}", stderr(&output));
+            assert_eq!(output.stdout, [data, b"\n"].concat());
+        }
     }
 }
 
@@ -146,25 +167,42 @@ fn each_failure_has_its_code() {
     assert!(stderr(&table).contains("1 of 1 calls failed"), "{}", stderr(&table));
 }
 
-/// A service that tells everybody the same address.
-fn address_service(answer: &'static str) -> String {
+/// A service that answers everybody the same.
+fn service(head: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 1024]);
-            let length = answer.len();
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{answer}");
+            request(&mut stream);
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
         }
     });
-    url
+    address
+}
+
+/// The bytes of one request.
+fn request(stream: &mut TcpStream) -> Vec<u8> {
+    let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let count = stream.read(&mut piece).unwrap();
+        bytes.extend_from_slice(&piece[..count]);
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split_once("content-length: ").map_or("0", |(_, rest)| rest.lines().next().unwrap());
+            if body.len() >= length.parse().unwrap() {
+                return bytes;
+            }
+        }
+        assert!(count > 0, "half a request: {text}");
+    }
 }
 
 #[test]
 fn the_neuron_says_where_others_reach_it() {
-    let private = address_service("192.168.1.2");
-    let public = address_service("8.8.8.8\n");
+    let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
+    let public = format!("http://{}/", service("200 OK", "8.8.8.8\n"));
     let automatic = ["--external-ip", "auto", "--ip-source", &private, "--ip-source", &public];
     let mut daemon = neuron("btauth", &automatic);
     let port = address(&daemon).rsplit_once(':').unwrap().1.to_owned();
@@ -177,7 +215,21 @@ fn the_neuron_says_where_others_reach_it() {
     assert!(given.log().contains(expected), "{}", given.log());
 
     let mut nowhere = axon(&["serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0", "--external-ip", "auto"]);
-    let output = nowhere.args(["--ip-source", &private]).output().unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty());
-    assert!(stderr(&output).contains("192.168.1.2 is not a public address"), "{}", stderr(&output));
+    let error = refusal(&nowhere.args(["--ip-source", &private]).output().unwrap(), 1);
+    assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
+}
+
+#[test]
+fn no_port_is_opened_that_leads_nowhere() {
+    for listen in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+        let mut loopback = axon(&["serve", "--key-uri", "//Bob", "--listen", listen, "--upnp"]);
+        let error = refusal(&loopback.output().unwrap(), 2);
+        assert!(error.contains("the router cannot reach loopback"), "{error}");
+    }
+    // The address comes first: while it is unknown, no router is looked for.
+    let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
+    let mut unknown =
+        axon(&["serve", "--key-uri", "//Bob", "--listen", "0.0.0.0:0", "--upnp", "--external-ip", "auto"]);
+    let error = refusal(&unknown.args(["--ip-source", &private]).output().unwrap(), 1);
+    assert!(error.contains("192.168.1.2 is not a public address"), "{error}");
 }

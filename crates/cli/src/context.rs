@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 
+use crate::printable::printable_json;
+
 /// How long work on threads for heavy work may go on once its command has ended: long enough to write a file. The result
 /// of a longer recognition would be lost in any case.
 const LET_GO_WITHIN: Duration = Duration::from_secs(5);
@@ -19,7 +21,7 @@ impl Context {
     /// Prints `document` as JSON on standard output.
     pub(crate) fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(document).context("the result does not fit into JSON")?;
-        self.print(&text)
+        self.print(&printable_json(&text))
     }
 
     /// Prints text on standard output. A reader that has gone away is no error.

@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use crate::printable::printable_lines;
+
 /// Why a command ended without doing its work, where more is known than "it failed".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -40,11 +42,11 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let label = console::style("error:").for_stderr().red().bold();
     let mut above = error.to_string();
-    eprintln!("{label} {above}");
+    eprintln!("{label} {}", printable_lines(&above));
     for cause in error.chain().skip(1).map(ToString::to_string) {
         // Some errors tell their cause themselves.
         if !above.contains(&cause) {
-            eprintln!("  because {cause}");
+            eprintln!("  because {}", printable_lines(&cause));
         }
         above = cause;
     }

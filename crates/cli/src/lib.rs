@@ -15,6 +15,7 @@ mod input;
 mod keys;
 mod leaderboard;
 mod password;
+mod printable;
 mod prompt;
 mod secret_file;
 mod settings;

@@ -54,10 +54,12 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Where the modules begin whose tests the documents name.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 8] = [
     "subnets/babelbit/core/src",
     "subnets/babelbit/node/src",
     "crates/cli/src",
+    "crates/wallet/src",
+    "crates/wallet/tests/wallets",
     "crates/wire/src",
     "crates/wire/tests",
     "tests/e2e",
@@ -68,7 +70,8 @@ fn exists(path: &str) -> bool {
     CRATES.iter().any(|folder| {
         let mut segments = path.split("::");
         let mut place = root().join(folder).join(segments.next().unwrap_or_default());
-        let Ok(mut text) = fs::read_to_string(place.with_extension("rs")) else { return false };
+        let files = [place.with_extension("rs"), place.join("main.rs")];
+        let Some(mut text) = files.iter().find_map(|file| fs::read_to_string(file).ok()) else { return false };
         for segment in segments {
             if let Ok(file) = fs::read_to_string(place.join(segment).with_extension("rs")) {
                 place.push(segment);

@@ -2,7 +2,7 @@
 //!
 //! - [`external_ip`] asks services on the internet which address they see;
 //! - [`ChainIp`] is an address in the form in which the chain keeps it;
-//! - [`PortMapping`] opens a port on the home router (UPnP) and closes it again.
+//! - [`HomeRouter`] is the router, found by UPnP; a [`PortMapping`] is an open port of it.
 
 mod chain_ip;
 mod external;
@@ -10,4 +10,4 @@ mod upnp;
 
 pub use chain_ip::{ChainIp, ChainIpError};
 pub use external::{ExternalIpError, SOURCES, SourceError, external_ip, is_public};
-pub use upnp::{PortMapping, UpnpError};
+pub use upnp::{HomeRouter, PortMapping, UpnpError};

@@ -6,12 +6,14 @@ use igd_next::aio::tokio::{Tokio, search_gateway};
 use igd_next::{AddPortError, GetExternalIpError, PortMappingProtocol, RemovePortError, SearchError, SearchOptions};
 use tokio::net::UdpSocket;
 
+use crate::is_public;
+
 /// How long a mapping lasts unless it is renewed: what a killed process leaves behind is gone after it.
 const LEASE: Duration = Duration::from_hours(1);
 /// What the router shows beside the mapping.
 const DESCRIPTION: &str = "taonet";
 
-/// Why no port is mapped.
+/// Why no port is mapped, or why it stays so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpnpError {
@@ -21,9 +23,17 @@ pub enum UpnpError {
     /// This machine's address in the router's network is not known.
     #[error("this machine's address towards the router cannot be found")]
     LocalAddress(#[source] std::io::Error),
+    /// The service listens where the router cannot reach it.
+    #[error("the router cannot reach a service that listens on {0}; listen on 0.0.0.0 or on an address of its network")]
+    Loopback(IpAddr),
     /// The router would not say its own address.
     #[error("the router does not tell its external address")]
     ExternalAddress(#[from] GetExternalIpError),
+    /// The router is itself behind another one.
+    #[error(
+        "the router's own address {0} is not public: another router stands before it, and must forward the port too"
+    )]
+    NotPublic(IpAddr),
     /// The router refused.
     #[error("the router does not map port {port}")]
     Add {
@@ -32,65 +42,110 @@ pub enum UpnpError {
         /// Why.
         source: AddPortError,
     },
-    /// The router refused to take the mapping back; it ends by itself within the hour.
-    #[error("the router does not remove the mapping of port {port}")]
+    /// The router refused to take the mapping back.
+    #[error("the router does not close port {port}: {}", stays(*lease))]
     Remove {
         /// The external port.
         port: u16,
+        /// How long the mapping lasts; `None` where only its removal ends it.
+        lease: Option<Duration>,
         /// Why.
         source: RemovePortError,
     },
 }
 
+fn stays(lease: Option<Duration>) -> String {
+    lease.map_or_else(
+        || "it stays open until you close it in the router".to_owned(),
+        |lease| format!("it stays open for {} minutes at most", lease.as_secs() / 60),
+    )
+}
+
+/// The router between this machine's network and the internet, found by UPnP.
+#[derive(Debug)]
+pub struct HomeRouter {
+    gateway: Gateway<Tokio>,
+}
+
+impl HomeRouter {
+    /// Finds the router.
+    ///
+    /// # Errors
+    /// [`UpnpError::Search`]; it takes ten seconds to say that there is none.
+    pub async fn find() -> Result<Self, UpnpError> {
+        Self::search(SearchOptions::default()).await
+    }
+
+    async fn search(options: SearchOptions) -> Result<Self, UpnpError> {
+        Ok(Self { gateway: search_gateway(options).await? })
+    }
+
+    /// The router's own address on the internet.
+    ///
+    /// # Errors
+    /// [`UpnpError::ExternalAddress`], [`UpnpError::NotPublic`].
+    pub async fn external_ip(&self) -> Result<IpAddr, UpnpError> {
+        let ip = self.gateway.get_external_ip().await?;
+        if is_public(ip) { Ok(ip) } else { Err(UpnpError::NotPublic(ip)) }
+    }
+
+    /// Maps `external_port` of the router to a service that listens on `local` here.
+    ///
+    /// # Errors
+    /// [`UpnpError::Loopback`], [`UpnpError::LocalAddress`], [`UpnpError::Add`].
+    pub async fn map(self, local: SocketAddr, external_port: u16) -> Result<PortMapping, UpnpError> {
+        let listens = local.ip().to_canonical();
+        let ip = match listens {
+            ip if ip.is_loopback() => return Err(UpnpError::Loopback(ip)),
+            ip if ip.is_unspecified() => local_address(self.gateway.addr).await.map_err(UpnpError::LocalAddress)?,
+            ip => ip,
+        };
+        let local = SocketAddr::new(ip, local.port());
+        let mut mapping = PortMapping { gateway: self.gateway, local, external_port, lease: Some(LEASE) };
+        mapping.renew().await?;
+        Ok(mapping)
+    }
+}
+
 /// A TCP port of the home router that leads to this machine.
 ///
-/// It lasts for an hour: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at the end.
+/// It lasts for [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at the end.
 #[derive(Debug)]
 pub struct PortMapping {
     gateway: Gateway<Tokio>,
     local: SocketAddr,
-    external: SocketAddr,
+    external_port: u16,
+    lease: Option<Duration>,
 }
 
 impl PortMapping {
     /// How often a mapping should be renewed.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// Finds the router and maps `external_port` there to `local_port` here.
-    ///
-    /// # Errors
-    /// [`UpnpError`]; without a router it takes ten seconds to say so.
-    pub async fn open(local_port: u16, external_port: u16) -> Result<Self, UpnpError> {
-        Self::search(SearchOptions::default(), local_port, external_port).await
+    /// How long the mapping lasts unless it is renewed; `None` where the router knows only mappings without end: then a
+    /// killed process leaves the port open.
+    pub const fn lease(&self) -> Option<Duration> {
+        self.lease
     }
 
-    async fn search(options: SearchOptions, local_port: u16, external_port: u16) -> Result<Self, UpnpError> {
-        let gateway = search_gateway(options).await?;
-        let local = SocketAddr::new(local_address(gateway.addr).await.map_err(UpnpError::LocalAddress)?, local_port);
-        let external = SocketAddr::new(gateway.get_external_ip().await?, external_port);
-        let mapping = Self { gateway, local, external };
-        mapping.renew().await?;
-        Ok(mapping)
-    }
-
-    /// The router's address and port.
-    pub const fn external(&self) -> SocketAddr {
-        self.external
-    }
-
-    /// Lets the hour begin anew.
+    /// Lets the lease begin anew.
     ///
     /// # Errors
     /// [`UpnpError::Add`].
-    pub async fn renew(&self) -> Result<(), UpnpError> {
-        let port = self.external.port();
-        let add = |lease: Duration| {
-            let seconds = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
-            self.gateway.add_port(PortMappingProtocol::TCP, port, self.local, seconds, DESCRIPTION)
+    pub async fn renew(&mut self) -> Result<(), UpnpError> {
+        let port = self.external_port;
+        let add = async |lease: Option<Duration>| {
+            let seconds = lease.map_or(0, |lease| u32::try_from(lease.as_secs()).unwrap_or(u32::MAX));
+            self.gateway.add_port(PortMappingProtocol::TCP, port, self.local, seconds, DESCRIPTION).await
         };
-        let added = match add(LEASE).await {
-            // Some routers know only mappings without end.
-            Err(AddPortError::OnlyPermanentLeasesSupported) => add(Duration::ZERO).await,
+        let added = match add(self.lease).await {
+            Err(AddPortError::OnlyPermanentLeasesSupported) if self.lease.is_some() => {
+                let added = add(None).await;
+                if added.is_ok() {
+                    self.lease = None;
+                }
+                added
+            }
             other => other,
         };
         added.map_err(|source| UpnpError::Add { port, source })
@@ -101,9 +156,9 @@ impl PortMapping {
     /// # Errors
     /// [`UpnpError::Remove`].
     pub async fn close(self) -> Result<(), UpnpError> {
-        let port = self.external.port();
+        let (port, lease) = (self.external_port, self.lease);
         let removed = self.gateway.remove_port(PortMappingProtocol::TCP, port).await;
-        removed.map_err(|source| UpnpError::Remove { port, source })
+        removed.map_err(|source| UpnpError::Remove { port, lease, source })
     }
 }
 

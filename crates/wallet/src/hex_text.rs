@@ -1,11 +1,11 @@
-//! Hex text with `0x` in front, as keyfiles write keys.
+//! Hex text, with `0x` in front as keyfiles write keys.
 
 use zeroize::Zeroizing;
 
-/// Reads `0x` and exactly `2 N` digits.
+/// Reads exactly `2 N` digits, with or without `0x`.
 pub(crate) fn secret_from_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
-    hex::decode_to_slice(text.strip_prefix("0x")?, bytes.as_mut_slice()).ok()?;
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), bytes.as_mut_slice()).ok()?;
     Some(bytes)
 }
 
@@ -28,8 +28,10 @@ mod tests {
     #[test]
     fn hex_reads_back() {
         assert_eq!(*secret_to_hex(&[0, 0xab]), "0x00ab");
-        assert_eq!(secret_from_hex::<2>("0x00ab").as_deref(), Some(&[0, 0xab]));
-        for text in ["", "00ab", "0x00a", "0x00abcd", "0xzzzz"] {
+        for text in ["0x00ab", "00ab", "00AB"] {
+            assert_eq!(secret_from_hex::<2>(text).as_deref(), Some(&[0, 0xab]), "{text}");
+        }
+        for text in ["", "0x", "0x00a", "0x00abcd", "0xzzzz", "0X00ab", "0x0x00ab"] {
             assert_eq!(secret_from_hex::<2>(text), None, "{text}");
         }
     }

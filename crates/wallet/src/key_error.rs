@@ -13,16 +13,14 @@ pub enum KeyError {
     /// The words are all known, but not in this order.
     #[error("mnemonic checksum does not match: a word is wrong or out of order")]
     Checksum,
-    /// A seed is `0x` and 64 hex digits.
-    #[error("seed is not 0x and 64 hex digits")]
+    /// A seed is 64 hex digits, in a derivation URI with `0x` in front.
+    #[error("seed is not 64 hex digits")]
     Seed,
-    /// A private key is `0x` and 128 hex digits that hold a canonical scalar (sr25519), or 64 hex digits (ed25519).
-    #[error(
-        "private key is not 0x and the hex digits of a key: 128 of a canonical sr25519 key, or 64 of an ed25519 seed"
-    )]
+    /// A private key is 128 hex digits that hold a canonical scalar (sr25519), or 64 hex digits (ed25519).
+    #[error("private key is not the hex digits of a key: 128 of a canonical sr25519 key, or 64 of an ed25519 seed")]
     PrivateKey,
-    /// A public key is `0x` and 64 hex digits.
-    #[error("public key is not 0x and 64 hex digits")]
+    /// A public key is 64 hex digits, with `0x` in front where an address might stand instead.
+    #[error("public key is not 64 hex digits")]
     PublicKey,
     /// The number names no signature scheme.
     #[error("crypto type {0} is unknown, expected 1 (sr25519) or 0 (ed25519)")]

@@ -96,15 +96,26 @@ impl Keyfile {
     /// # Errors
     /// [`KeyfileError`]: a password is missing or wrong, or the content is malformed.
     pub fn from_bytes(file: &[u8], password: Option<&Password>) -> Result<Self, KeyfileError> {
+        Self::from_json(&Self::plain(file, password)?)
+    }
+
+    /// The plain content of a keyfile as it is, fields included that mean nothing to us.
+    pub(crate) fn plain(file: &[u8], password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match (Sealed::parse(file)?, password) {
-            (None, _) => Self::from_json(file),
-            (Some(sealed), Some(password)) => Self::from_json(&sealed.open(password)?),
+            (None, _) => Ok(Zeroizing::new(file.to_vec())),
+            (Some(sealed), Some(password)) => sealed.open(password),
             (Some(sealed), None) => Err(KeyfileError::Encrypted(sealed.encryption())),
         }
     }
 
+    /// Encrypts plain content as [`Self::seal`] does.
+    pub(crate) fn seal_plain(plain: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileError> {
+        nacl::seal(plain, password)
+    }
+
     /// Reads plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, else the public key.
-    /// All keys and addresses in the file must belong together.
+    /// All keys and addresses in the file must belong together; a private key that cannot be read does no harm beside a
+    /// phrase or a seed.
     ///
     /// # Errors
     /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not belong together.
@@ -132,7 +143,7 @@ impl Keyfile {
     /// # Errors
     /// [`KeyfileError::Memory`] or [`KeyError::Randomness`].
     pub fn seal(&self, password: &Password) -> Result<Vec<u8>, KeyfileError> {
-        nacl::seal(&self.to_json(), password)
+        Self::seal_plain(&self.to_json(), password)
     }
 
     /// The public key.

@@ -96,6 +96,6 @@ pub use signature::{Signature, SignatureError, verify, verify_wrapped};
 pub use stored_key::StoredKey;
 pub use wallet_error::WalletError;
 pub use wallets::{
-    DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, Written, expand_home,
+    DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet, Wallets, expand_home,
 };
-pub use write::Overwrite;
+pub use write::{Overwrite, Written};

@@ -27,8 +27,10 @@ const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 1;
 
-/// Most memory (128 N r bytes: 256 MiB) and lanes that a file may ask for. Polkadot-JS writes 32 MiB and one lane.
+/// Most that a file may ask for. scrypt takes 128 r (N + p) bytes, which these hold to little more than 256 MiB;
+/// Polkadot-JS writes 32 MiB and one lane.
 const MAX_N_R: u32 = 1 << 21;
+const MAX_R: u32 = 64;
 const MAX_P: u32 = 16;
 
 /// Why a Polkadot-JS export gave no key, or could not be made. Never repeats what it holds.
@@ -54,7 +56,7 @@ pub enum PolkadotJsError {
     Encryption,
     /// The cost that the file asks for is nonsense or beyond every wallet's.
     #[error(
-        "the export asks for scrypt with N={n}, r={r}, p={p}; N must be a power of two, N*r at most 2^21, p at most 16"
+        "the export asks for scrypt with N={n}, r={r}, p={p}; N must be a power of two, N*r at most 2^21, r at most 64, p at most 16"
     )]
     Cost {
         /// Memory and time.
@@ -245,7 +247,7 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsErr
 
 fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
     let refused = PolkadotJsError::Cost { n, r, p };
-    if !n.is_power_of_two() || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R) || p > MAX_P {
+    if !n.is_power_of_two() || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R) || r > MAX_R || p > MAX_P {
         return Err(refused);
     }
     Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refused)

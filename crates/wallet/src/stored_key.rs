@@ -4,28 +4,40 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::wallets::HOTKEYS;
+use crate::write::directory_of;
 use crate::{CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Password, PublicKey, WalletError};
 
 /// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
-const MAX_BYTES: u64 = 64 * 1024;
+pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A keyfile that was read and not yet opened: whether it needs a password can be asked before one is.
 ///
 /// Its bytes are wiped from memory when dropped; `Debug` shows the path only.
 pub struct StoredKey {
     path: PathBuf,
+    /// The directory of the wallet that it belongs to.
+    wallet: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     exposed: Option<u32>,
 }
 
 impl StoredKey {
-    /// Reads a keyfile. Links are followed, to regular files only. A file that others may read gives a warning in the
+    /// Reads a keyfile that belongs to no wallet, or to one that is not known: of a file in a directory named `hotkeys`,
+    /// it is the one above. Links are followed, to regular files only. A file that others may read gives a warning in the
     /// log; [`Self::exposed`] says so too.
     ///
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WalletError> {
-        let stored = Self::read_quietly(path.as_ref())?;
+        let directory = directory_of(path.as_ref());
+        let wallet = if directory.ends_with(HOTKEYS) { directory_of(directory) } else { directory };
+        Self::read_in(wallet, path.as_ref())
+    }
+
+    /// As [`Self::read`], for a file of a wallet whose directory is known.
+    pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
+        let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");
@@ -49,12 +61,22 @@ impl StoredKey {
         // secret behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
-        Ok(Self { path: path.into(), bytes, exposed: exposed(&metadata) })
+        Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
     /// Where it was read.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The directory of the wallet that it belongs to.
+    pub(crate) fn wallet(&self) -> &Path {
+        &self.wallet
+    }
+
+    /// What the file holds.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// How it is encrypted; `None` for a plain file, which opens without a password.
@@ -67,12 +89,39 @@ impl StoredKey {
         self.exposed
     }
 
-    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory.
+    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory. A
+    /// public file beside it that names another key gives a warning in the log.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] with the reason.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
+        let key = self.content(password)?;
+        let mut public_file = self.path.clone().into_os_string();
+        public_file.push("pub.txt");
+        let beside = Self::read_quietly(Path::new(&public_file)).and_then(|file| file.public());
+        if let Ok(beside) = beside
+            && beside != key.public()
+        {
+            let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
+            tracing::warn!(%public_file, %shown, %key, "the public file does not belong to the key: write it anew");
+        }
+        Ok(key)
+    }
+
+    fn content(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
         Keyfile::from_bytes(&self.bytes, password).map_err(|source| self.error(source))
+    }
+
+    /// The public key of a public file, or of a plain keyfile.
+    pub(crate) fn public(&self) -> Result<PublicKey, WalletError> {
+        self.content(None).map(|key| key.public())
+    }
+
+    /// The plain content, once it is known to hold a key.
+    pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+        let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
+        Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
+        Ok(plain)
     }
 
     /// The public key that a plain file names, whatever else is in it.

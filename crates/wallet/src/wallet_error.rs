@@ -23,6 +23,28 @@ pub enum WalletError {
         /// Why.
         source: io::Error,
     },
+    /// The first of several files is written, and then something failed. The new key is in place: what can restore it must
+    /// be kept.
+    #[error("the key is written, but not all that belongs to it; {} is there", list(.files))]
+    PartlyWritten {
+        /// The new files.
+        files: Vec<PathBuf>,
+        /// Copies of the old ones.
+        backups: Vec<PathBuf>,
+        /// What failed.
+        source: Box<WalletError>,
+    },
+    /// The disk did not confirm that the directory is written.
+    #[error("the disk does not confirm that the files of {path} will outlast a loss of power")]
+    Sync {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not any more what was read.
+    #[error("{0} changed since it was read; nothing was written, do it again")]
+    Changed(PathBuf),
     /// The path, after following links, is a directory or a device.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
@@ -54,4 +76,15 @@ pub enum WalletError {
     /// The name cannot be a wallet's or a hotkey's.
     #[error(transparent)]
     Name(#[from] NameError),
+}
+
+impl WalletError {
+    /// Whether the new key was written all the same. Then its mnemonic must not be thrown away.
+    pub const fn is_partly_written(&self) -> bool {
+        matches!(self, Self::PartlyWritten { .. })
+    }
+}
+
+fn list(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -10,10 +10,13 @@ mod wallet;
 
 pub use list::{ListedHotkey, ListedWallet, SecretState};
 pub use name::{Name, NameError};
-pub use wallet::{Wallet, Written};
+pub use wallet::Wallet;
 
 /// Where wallets are unless someone says otherwise; see [`expand_home`].
 pub const DEFAULT_ROOT: &str = "~/.bittensor/wallets";
+
+/// The directory of a wallet's hotkeys.
+pub(crate) const HOTKEYS: &str = "hotkeys";
 
 /// Puts the home directory in the place of a `~` at the path's beginning. Without a home the path stays as it is.
 pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> PathBuf {
@@ -33,6 +36,9 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> PathBuf {
 /// ROOT/WALLET/hotkeys/HOTKEY        usually plain
 /// ROOT/WALLET/hotkeys/HOTKEYpub.txt its public half
 /// ```
+///
+/// Ours alone are `ROOT/WALLET/.backups`, with keys that were overwritten (`coldkey.1`, `hotkeys/HOTKEY.1`), and
+/// `ROOT/WALLET/.lock`, which is empty.
 #[derive(Debug, Clone)]
 pub struct Wallets {
     root: PathBuf,

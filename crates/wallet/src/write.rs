@@ -1,7 +1,7 @@
-//! Files of keys are written whole or not at all.
+//! Files of keys are written whole or not at all, by one writer of a wallet at a time.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,20 +9,29 @@ use tempfile::NamedTempFile;
 
 use crate::WalletError;
 
+pub(crate) mod backup;
+mod lock;
+
+pub(crate) use lock::{Lock, make_directory, refuse_links};
+
 /// What happens to a key that stands where another is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
     /// It stays, and writing is refused.
     Refuse,
-    /// It is kept beside the new one, as `NAME.1.bak`, or the next number that is free.
+    /// It is copied into the wallet's `.backups` first, as `coldkey.1` or `hotkeys/NAME.1`, or the next number that is
+    /// free.
     KeepBackup,
 }
 
-/// How the name of a backup ends.
-pub(crate) const BACKUP_SUFFIX: &str = ".bak";
-
-/// More backups of one key than anyone makes.
-const MAX_BACKUPS: u32 = 10_000;
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    /// The new files.
+    pub files: Vec<PathBuf>,
+    /// Copies of the old ones.
+    pub backups: Vec<PathBuf>,
+}
 
 /// Whether a file may be written here, as far as can be told without writing.
 pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
@@ -44,96 +53,121 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
+    /// Made by whoever holds the wallet's [`Lock`], which removes the drafts of others.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Write { path: path.into(), source };
         Ok(Self { file: draft(path, bytes).map_err(failed)?, path: path.into() })
     }
 
-    /// Puts the file where it belongs. Gives the path of the backup where one was made.
-    pub(crate) fn place(self, overwrite: Overwrite) -> Result<Option<PathBuf>, WalletError> {
+    fn persist(self, overwrite: Overwrite) -> Result<(), WalletError> {
         let Self { file, path } = self;
-        check(&path, overwrite)?;
         let placed = match overwrite {
             // Refuses by itself if a file came into being since the check.
-            Overwrite::Refuse => file.persist_noclobber(&path).map(|_| None).map_err(|error| error.error),
-            Overwrite::KeepBackup => place_with_backup(file, &path),
+            Overwrite::Refuse => file.persist_noclobber(&path),
+            Overwrite::KeepBackup => file.persist(&path),
         };
-        placed.and_then(|backup| sync(directory_of(&path)).map(|()| backup)).map_err(|source| match source.kind() {
+        placed.map(drop).map_err(|error| match error.error.kind() {
             ErrorKind::AlreadyExists => WalletError::Exists(path),
-            _ => WalletError::Write { path, source },
+            _ => WalletError::Write { path, source: error.error },
+        })
+    }
+}
+
+impl Lock {
+    /// Puts drafts of one directory where they belong, in their order. What can fail is tried before the first is placed.
+    pub(crate) fn place(&self, drafts: Vec<Draft>, overwrite: Overwrite) -> Result<Written, WalletError> {
+        for draft in &drafts {
+            check(&draft.path, overwrite)?;
+        }
+        let directory = Directory::open(drafts.first())?;
+        let backups = match overwrite {
+            Overwrite::Refuse => Vec::new(),
+            Overwrite::KeepBackup => backup::make(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?,
+        };
+        place(drafts, overwrite, &directory, backups)
+    }
+}
+
+/// Replaces another form of the same key, without a backup: the old form may be what is to go.
+pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
+    check(&draft.path, Overwrite::KeepBackup)?;
+    let directory = Directory::open(Some(&draft))?;
+    place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
+}
+
+/// An error from here on says what is there by then.
+fn place(
+    drafts: Vec<Draft>,
+    overwrite: Overwrite,
+    directory: &Directory,
+    backups: Vec<PathBuf>,
+) -> Result<Written, WalletError> {
+    let mut written = Written { files: Vec::new(), backups };
+    for draft in drafts {
+        let path = draft.path.clone();
+        match draft.persist(overwrite) {
+            Ok(()) => written.files.push(path),
+            Err(error) if written.files.is_empty() => {
+                backup::remove(&written.backups);
+                return Err(error);
+            }
+            Err(error) => return Err(written.partly(error)),
+        }
+    }
+    match directory.sync() {
+        Ok(()) => Ok(written),
+        Err(error) => Err(written.partly(error)),
+    }
+}
+
+impl Written {
+    fn partly(self, source: WalletError) -> WalletError {
+        WalletError::PartlyWritten { files: self.files, backups: self.backups, source: source.into() }
+    }
+}
+
+/// A directory that was opened before its files change: a rename lasts once its directory is on disk.
+struct Directory {
+    path: PathBuf,
+    #[cfg(unix)]
+    file: File,
+}
+
+impl Directory {
+    fn open(draft: Option<&Draft>) -> Result<Self, WalletError> {
+        let path = draft.map_or(Path::new("."), |draft| directory_of(&draft.path)).to_path_buf();
+        #[cfg(unix)]
+        let file = File::open(&path).map_err(|source| WalletError::Write { path: path.clone(), source })?;
+        Ok(Self {
+            path,
+            #[cfg(unix)]
+            file,
         })
     }
 
-    /// Replaces another form of the same key, without a backup: the old form may be what is to go.
-    pub(crate) fn replace(self) -> Result<(), WalletError> {
-        let Self { file, path } = self;
-        check(&path, Overwrite::KeepBackup)?;
-        let replaced = file.persist(&path).map_err(|error| error.error);
-        replaced.and_then(|_| sync(directory_of(&path))).map_err(|source| WalletError::Write { path, source })
+    fn sync(&self) -> Result<(), WalletError> {
+        #[cfg(unix)]
+        self.file.sync_all().map_err(|source| WalletError::Sync { path: self.path.clone(), source })?;
+        Ok(())
     }
 }
 
-fn place_with_backup(file: NamedTempFile, path: &Path) -> io::Result<Option<PathBuf>> {
-    let backup = back_up(path)?;
-    let replaced = file.persist(path);
-    if let (Err(_), Some(backup)) = (&replaced, &backup) {
-        // The old key still stands in its place; a backup that cannot be removed does no harm.
-        let _ = fs::remove_file(backup);
-    }
-    replaced.map(|_| backup).map_err(|error| error.error)
-}
-
-/// Makes a directory and those above it that are missing, for the owner only.
-pub(crate) fn make_directory(path: &Path) -> Result<(), WalletError> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| WalletError::Write { path: path.into(), source })
-}
+/// How the name of a draft ends.
+const DRAFT_SUFFIX: &str = ".partial";
 
 fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut prefix = OsString::from(".");
     prefix.push(path.file_name().unwrap_or_default());
     prefix.push(".");
-    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(".partial").tempfile_in(directory_of(path))?;
+    let mut file = tempfile::Builder::new().prefix(&prefix).suffix(DRAFT_SUFFIX).tempfile_in(directory_of(path))?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
 }
 
-/// Gives the file a second name, so that it is never without one.
-fn back_up(path: &Path) -> io::Result<Option<PathBuf>> {
-    for number in 1..=MAX_BACKUPS {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{number}{BACKUP_SUFFIX}"));
-        let backup = path.with_file_name(name);
-        match fs::hard_link(path, &backup) {
-            Ok(()) => return Ok(Some(backup)),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            // Some file systems have no second names.
-            Err(_) => return copy(path, &backup).map(|()| Some(backup)),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-fn copy(path: &Path, backup: &Path) -> io::Result<()> {
-    let bytes = zeroize::Zeroizing::new(fs::read(path)?);
-    draft(backup, &bytes)?.persist_noclobber(backup)?;
-    Ok(())
-}
-
-/// A rename lasts once its directory is on disk.
-fn sync(directory: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    File::open(directory)?.sync_all()?;
-    #[cfg(not(unix))]
-    let _ = directory;
-    Ok(())
-}
-
-fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,7 @@ fn no_secret_is_ever_said() {
     let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
     assert!(said.contains("the log is heard"));
     assert!(said.contains("chmod 600"), "{said}");
+    assert_eq!(said.matches("the public file does not belong to the key").count(), 2, "{said}");
     assert!(said.lines().count() > 60, "{said}");
     assert!(secrets.len() > 20, "{}", secrets.len());
     let lower = said.to_lowercase();
@@ -114,6 +115,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     }
     let password = Password::new(PASSWORD.to_owned());
     let wrong = Password::new("another".to_owned());
+    let wrong_key = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
     said.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
 
     said.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
@@ -128,7 +130,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
         format!(r#"{{"secretSeed":{seed_hex}"#),
         format!(r#"{{"secretPhrase":["{PHRASE}"]}}"#),
         format!(r#"{{"secretPhrase":"{PHRASE} and"}}"#),
-        format!(r#"{{"privateKey":"{private_hex}"}}"#),
+        format!(r#"{{"privateKey":"{private_hex}00"}}"#),
         format!(r#"{{"cryptoType":"{PHRASE}"}}"#),
         format!(r#"{{"ss58Address":"{PHRASE}"}}"#),
         format!(r#"{{"publicKey":"0x{private_hex}0"}}"#),
@@ -161,6 +163,8 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     said.debug(&wallet.coldkey().unwrap());
     said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     said.debug(&(Wallets::new(root).list().unwrap(), &wallet));
+    std::fs::write(wallet.coldkeypub_path(), Keyfile::from_public(wrong_key.public()).to_public_json()).unwrap();
+    said.debug(&wallet.coldkey().unwrap().open(None).unwrap());
     said.error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
     said.error(wallet.coldkey().unwrap().open(Some(&password)));

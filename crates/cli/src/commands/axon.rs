@@ -1,10 +1,12 @@
 //! `tao axon`: an echo neuron, and a client of any neuron, for finding faults from a shell.
 
 mod call;
+mod data;
 mod echo;
 mod peer;
 mod ping;
 mod serve;
+mod verdict;
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;

@@ -1,6 +1,5 @@
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,6 +12,21 @@ const SERVICE: &str = "urn:schemas-upnp-org:service:WANIPConnection:1";
 
 /// What a router was asked for, one line each.
 type Asked = Arc<Mutex<Vec<String>>>;
+
+/// How a router behaves.
+#[derive(Clone)]
+struct Behaviour {
+    address: &'static str,
+    permanent_only: bool,
+    closes: bool,
+    asked: Asked,
+}
+
+impl Behaviour {
+    fn good() -> Self {
+        Self { address: "8.8.8.8", permanent_only: false, closes: true, asked: Asked::default() }
+    }
+}
 
 fn description() -> String {
     format!(
@@ -42,32 +56,41 @@ fn element<'a>(body: &'a str, name: &str) -> &'a str {
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
 }
 
-async fn control(State((asked, permanent_only)): State<(Asked, bool)>, headers: HeaderMap, body: String) -> Response {
+async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: String) -> Response {
+    let asked = |line: String| router.asked.lock().unwrap().push(line);
     let soap = |body: String| {
         format!(
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>{body}</s:Body></s:Envelope>"
         )
     };
+    let fault = |code: u16, words: &str| {
+        let fault = format!(
+            "<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\
+             <UPnPError xmlns=\"urn:schemas-upnp-org:control-1-0\"><errorCode>{code}</errorCode>\
+             <errorDescription>{words}</errorDescription></UPnPError></detail></s:Fault>"
+        );
+        (StatusCode::INTERNAL_SERVER_ERROR, soap(fault)).into_response()
+    };
     let action = headers["soapaction"].to_str().unwrap().trim_matches('"').split_once('#').unwrap().1.to_owned();
     let done = |inner: &str| soap(format!("<u:{action}Response xmlns:u=\"{SERVICE}\">{inner}</u:{action}Response>"));
     match action.as_str() {
-        "GetExternalIPAddress" => done("<NewExternalIPAddress>8.8.8.8</NewExternalIPAddress>").into_response(),
+        "GetExternalIPAddress" => {
+            let address = router.address;
+            done(&format!("<NewExternalIPAddress>{address}</NewExternalIPAddress>")).into_response()
+        }
         "AddPortMapping" => {
             let lease = element(&body, "NewLeaseDuration");
-            let (external, internal) = (element(&body, "NewExternalPort"), element(&body, "NewInternalPort"));
-            asked.lock().unwrap().push(format!("{external} to {internal} for {lease} s"));
-            if permanent_only && lease != "0" {
-                let fault = "<s:Fault><faultcode>s:Client</faultcode><faultstring>UPnPError</faultstring><detail>\
-                             <UPnPError xmlns=\"urn:schemas-upnp-org:control-1-0\"><errorCode>725</errorCode>\
-                             <errorDescription>OnlyPermanentLeasesSupported</errorDescription></UPnPError></detail>\
-                             </s:Fault>";
-                return (StatusCode::INTERNAL_SERVER_ERROR, soap(fault.to_owned())).into_response();
+            let (external, port) = (element(&body, "NewExternalPort"), element(&body, "NewInternalPort"));
+            let client = element(&body, "NewInternalClient");
+            asked(format!("{external} to {client}:{port} for {lease} s"));
+            if router.permanent_only && lease != "0" {
+                return fault(725, "OnlyPermanentLeasesSupported");
             }
             done("").into_response()
         }
         "DeletePortMapping" => {
-            asked.lock().unwrap().push(format!("delete {}", element(&body, "NewExternalPort")));
-            done("").into_response()
+            asked(format!("delete {}", element(&body, "NewExternalPort")));
+            if router.closes { done("").into_response() } else { fault(606, "ActionNotAuthorized") }
         }
         other => panic!("{other}"),
     }
@@ -81,16 +104,15 @@ fn look_at(address: SocketAddr) -> SearchOptions {
     options
 }
 
-/// A router on loopback: where it is looked for, and what it was asked.
-async fn router(permanent_only: bool) -> (SearchOptions, Asked) {
-    let asked = Asked::default();
+/// A router on loopback, found.
+async fn router(behaviour: Behaviour) -> HomeRouter {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = Router::new()
+    let routes = axum::Router::new()
         .route("/root", get(|| async { description() }))
         .route("/schema", get(|| async { schema() }))
         .route("/control", post(control))
-        .with_state((asked.clone(), permanent_only));
+        .with_state(behaviour);
     tokio::spawn(async move { axum::serve(listener, routes).await });
     let discovery = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let broadcast_address = discovery.local_addr().unwrap();
@@ -101,25 +123,64 @@ async fn router(permanent_only: bool) -> (SearchOptions, Asked) {
             let _ = discovery.send_to(answer.as_bytes(), from).await;
         }
     });
-    (look_at(broadcast_address), asked)
+    HomeRouter::search(look_at(broadcast_address)).await.unwrap()
 }
+
+/// A service that listens on every address.
+const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8091);
 
 #[tokio::test]
 async fn a_mapping_is_made_renewed_and_taken_back() {
-    let (options, asked) = router(false).await;
-    let mapping = PortMapping::search(options, 8091, 18_091).await.unwrap();
-    assert_eq!(mapping.external(), "8.8.8.8:18091".parse().unwrap());
+    let behaviour = Behaviour::good();
+    let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 18_091).await.unwrap();
+    assert_eq!(mapping.lease(), Some(Duration::from_hours(1)));
     mapping.renew().await.unwrap();
     mapping.close().await.unwrap();
-    let expected = ["18091 to 8091 for 3600 s", "18091 to 8091 for 3600 s", "delete 18091"];
-    assert_eq!(*asked.lock().unwrap(), expected);
+    let expected = ["18091 to 127.0.0.1:8091 for 3600 s", "18091 to 127.0.0.1:8091 for 3600 s", "delete 18091"];
+    assert_eq!(*behaviour.asked.lock().unwrap(), expected);
 }
 
 #[tokio::test]
 async fn routers_without_leases_get_a_mapping_without_end() {
-    let (options, asked) = router(true).await;
-    PortMapping::search(options, 8091, 8091).await.unwrap();
-    assert_eq!(*asked.lock().unwrap(), ["8091 to 8091 for 3600 s", "8091 to 8091 for 0 s"]);
+    let behaviour = Behaviour { permanent_only: true, closes: false, ..Behaviour::good() };
+    let mut mapping = router(behaviour.clone()).await.map(EVERYWHERE, 8091).await.unwrap();
+    assert_eq!(mapping.lease(), None);
+    mapping.renew().await.unwrap();
+    let error = mapping.close().await.unwrap_err().to_string();
+    assert_eq!(error, "the router does not close port 8091: it stays open until you close it in the router");
+    let without_end = "8091 to 127.0.0.1:8091 for 0 s";
+    let expected = ["8091 to 127.0.0.1:8091 for 3600 s", without_end, without_end, "delete 8091"];
+    assert_eq!(*behaviour.asked.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_mapping_that_stays_says_for_how_long() {
+    let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
+    let error = mapping.close().await.unwrap_err().to_string();
+    assert_eq!(error, "the router does not close port 8091: it stays open for 60 minutes at most");
+}
+
+#[tokio::test]
+async fn ports_lead_to_where_the_service_listens() {
+    let behaviour = Behaviour::good();
+    router(behaviour.clone()).await.map("192.0.2.7:8091".parse().unwrap(), 8091).await.unwrap();
+    assert_eq!(*behaviour.asked.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
+    for listens in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
+        let behaviour = Behaviour::good();
+        let error = router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
+        assert!(matches!(error, UpnpError::Loopback(_)), "{error}");
+        assert!(behaviour.asked.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_public_addresses_of_routers_count() {
+    let ip = router(Behaviour::good()).await.external_ip().await.unwrap();
+    assert_eq!(ip, IpAddr::from([8, 8, 8, 8]));
+    for address in ["100.64.3.2", "192.168.0.2", "10.0.0.1"] {
+        let error = router(Behaviour { address, ..Behaviour::good() }).await.external_ip().await.unwrap_err();
+        assert!(matches!(error, UpnpError::NotPublic(ip) if ip.to_string() == address), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -128,6 +189,6 @@ async fn without_a_router_there_is_no_mapping() {
     let mut options = look_at(nobody.local_addr().unwrap());
     options.timeout = Some(Duration::from_millis(50));
     options.single_search_timeout = options.timeout;
-    let error = PortMapping::search(options, 8091, 8091).await.unwrap_err();
+    let error = HomeRouter::search(options).await.unwrap_err();
     assert!(matches!(error, UpnpError::Search(_)), "{error}");
 }

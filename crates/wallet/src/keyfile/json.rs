@@ -1,4 +1,5 @@
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use taonet_primitives::{Hotkey, Ss58, Ss58Prefix};
 use zeroize::Zeroizing;
 
@@ -25,8 +26,25 @@ struct Fields {
     secret_seed: Option<Zeroizing<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ss58_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "number")]
     crypto_type: Option<u8>,
+}
+
+/// A number, or the one text that means what the real wallet makes of every text: sr25519.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Number(u8),
+        Text(String),
+    }
+
+    match Option::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Number::Number(number)) => Ok(Some(number)),
+        Some(Number::Text(text)) if text == "1" => Ok(Some(CryptoType::Sr25519.number())),
+        Some(Number::Text(_)) => Err(D::Error::custom("cryptoType is no number")),
+    }
 }
 
 pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
@@ -53,6 +71,7 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
 #[serde(rename_all = "camelCase")]
 struct PublicFields {
     ss58_address: Hotkey,
+    #[serde(default, deserialize_with = "number")]
     crypto_type: Option<u8>,
 }
 
@@ -75,8 +94,17 @@ impl Fields {
         Ok(keys)
     }
 
-    /// The first secret that the file offers: phrase, seed, private key.
-    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyError> {
+    /// The first secret that the file offers: phrase, seed, private key. A private key behind it must be the same key.
+    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
+        let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
+        let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
+        match pair.map(|pair| pair.public()).filter(|stated| *stated != keyfile.public) {
+            Some(stated) => Err(KeyfileError::Mismatch { stated: stated.hotkey(), found: keyfile.public.hotkey() }),
+            None => Ok(Some(keyfile)),
+        }
+    }
+
+    fn first_secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyError> {
         if let Some(phrase) = &self.secret_phrase {
             return Ok(Some(Keyfile::from_mnemonic(&Mnemonic::parse(phrase)?, crypto_type)));
         }

@@ -19,9 +19,61 @@ fn a_seed_and_nothing_else_will_do() {
 }
 
 #[test]
+fn digits_need_no_0x_and_the_scheme_may_be_text() {
+    let digits = &SEED[2..];
+    let public = hex::encode(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().as_bytes());
+    let private = hex::encode(&*Keypair::from_uri(SEED).unwrap().to_private_key());
+    for json in [
+        format!(r#"{{"secretSeed":"{digits}","publicKey":"{public}","ss58Address":"{ADDRESS}"}}"#),
+        format!(r#"{{"privateKey":"{private}"}}"#),
+        format!(r#"{{"accountId":"{public}","cryptoType":null}}"#),
+        format!(r#"{{"secretSeed":"{SEED}","cryptoType":"1"}}"#),
+    ] {
+        let keyfile = load(&json).unwrap();
+        assert_eq!(
+            (keyfile.public().to_string().as_str(), keyfile.public().crypto_type()),
+            (ADDRESS, CryptoType::Sr25519)
+        );
+    }
+}
+
+/// The real wallet takes them, without a word: for the last one it makes an sr25519 key.
+#[test]
+fn what_contradicts_itself_is_refused() {
+    let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let polkadot = load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public();
+    let polkadot = polkadot.address_on(taonet_primitives::Ss58Prefix::new(0).unwrap());
+    for (rest, is_expected) in [
+        (
+            format!(r#""ss58Address":"{alice}""#),
+            (|error| matches!(error, KeyfileError::Mismatch { .. })) as fn(_) -> bool,
+        ),
+        (format!(r#""ss58Address":"{polkadot}""#), |error| matches!(error, KeyfileError::Address(_))),
+        (format!(r#""ss58Address":"{ADDRESS}","ss58Address":"{ADDRESS}""#), |error| {
+            matches!(error, KeyfileError::Json { .. })
+        }),
+        (r#""cryptoType":"0""#.to_owned(), |error| matches!(error, KeyfileError::Json { .. })),
+        (r#""cryptoType":"ed25519""#.to_owned(), |error| matches!(error, KeyfileError::Json { .. })),
+    ] {
+        let error = load(&format!(r#"{{"secretSeed":"{SEED}",{rest}}}"#)).unwrap_err();
+        assert!(is_expected(error.clone()), "{rest}: {error:?}");
+    }
+}
+
+/// The real wallet does not look at it either.
+#[test]
+fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
+    let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
+    assert_eq!(load(&json).unwrap().public().to_string(), ADDRESS);
+}
+
+#[test]
 fn each_mistake_is_named() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+    let other = hex::encode(&*Keypair::from_uri("//Alice").unwrap().to_private_key());
     for mismatch in [
+        format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x{other}"}}"#),
+        format!(r#"{{"secretPhrase":"{DEV_PHRASE}","privateKey":"0x{other}"}}"#),
         format!(r#"{{"secretSeed":"{SEED}","ss58Address":"{alice}"}}"#),
         format!(r#"{{"secretSeed":"{SEED}","publicKey":"0x{}"}}"#, "00".repeat(32)),
         format!(r#"{{"ss58Address":"{ADDRESS}","accountId":"0x{}"}}"#, "00".repeat(32)),

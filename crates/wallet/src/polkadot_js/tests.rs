@@ -51,6 +51,7 @@ fn costs_are_bounded() {
     let parse = |n, p, r| with("scrypt xsalsa20-poly1305", &header(n, p, r), &address).err();
     assert_eq!(parse(32_768, 1, 8), None);
     assert_eq!(parse(262_144, 16, 8), None);
+    assert_eq!(parse(16_384, 16, 64), None);
     for (n, p, r) in [
         (0, 1, 8),
         (32_767, 1, 8),
@@ -59,6 +60,10 @@ fn costs_are_bounded() {
         (32_768, 1, 0),
         (32_768, 0, 8),
         (32_768, 1, 65),
+        (16_384, 1, 65),
+        // Small N, yet 2 GiB of lanes and 256 MiB in one block.
+        (2, 16, 1 << 20),
+        (1, 1, 1 << 21),
         (1 << 31, u32::MAX, u32::MAX),
     ] {
         assert_eq!(parse(n, p, r), Some(PolkadotJsError::Cost { n, r, p }));

@@ -2,15 +2,13 @@ use std::fmt;
 use std::fs::DirEntry;
 use std::str::FromStr;
 
-use crate::write::BACKUP_SUFFIX;
-
-/// Leaves room for what is added to a name: `pub.txt`, backups, drafts.
+/// Leaves room for what is added to a name: `pub.txt`, the numbers of backups, drafts.
 const MAX_BYTES: usize = 200;
 
 /// Why a text cannot be the name of a wallet or hotkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} cannot name a wallet or hotkey: a name has 1 to 200 bytes, no slash, backslash or control character, does not begin with a dot and does not end in pub.txt or .bak"
+    "{0:?} cannot name a wallet or hotkey: a name has 1 to 200 bytes, no slash, backslash or control character, does not begin with a dot and does not end in pub.txt"
 )]
 pub struct NameError(
     /// The text.
@@ -36,9 +34,8 @@ impl FromStr for Name {
             && text.len() <= MAX_BYTES
             && !text.starts_with('.')
             && !text.contains(|letter: char| letter == '/' || letter == '\\' || letter.is_control())
-            // What Bittensor's tools and ours take for other files than keys.
-            && !text.ends_with("pub.txt")
-            && !text.ends_with(BACKUP_SUFFIX);
+            // What Bittensor's tools and ours take for another file than a key's.
+            && !text.ends_with("pub.txt");
         if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
     }
 }

@@ -1,23 +1,17 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Name;
-use crate::write::{Draft, check, make_directory};
-use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError};
+use zeroize::Zeroizing;
 
-/// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
-    /// The new files.
-    pub files: Vec<PathBuf>,
-    /// The old keys that were kept.
-    pub backups: Vec<PathBuf>,
-}
+use super::{HOTKEYS, Name};
+use crate::stored_key::MAX_BYTES;
+use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
+use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
 
 /// One wallet: a coldkey and its hotkeys.
 ///
 /// Reading takes files as Bittensor's tools leave them. Writing makes directories of mode 0700 and files of mode 0600,
-/// each of them whole or not at all, and never goes through symbolic links.
+/// each of them whole or not at all, and never goes through symbolic links. Programs that use this crate write one after
+/// the other, by a lock on the file `.lock`; keys that are overwritten are kept in `.backups`.
 #[derive(Debug, Clone)]
 pub struct Wallet {
     root: PathBuf,
@@ -51,7 +45,7 @@ impl Wallet {
 
     /// The directory of the hotkeys.
     pub fn hotkeys_directory(&self) -> PathBuf {
-        self.directory().join("hotkeys")
+        self.directory().join(HOTKEYS)
     }
 
     /// A hotkey's file.
@@ -69,7 +63,7 @@ impl Wallet {
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
     pub fn coldkey(&self) -> Result<StoredKey, WalletError> {
-        StoredKey::read(self.coldkey_path())
+        StoredKey::read_in(&self.directory(), &self.coldkey_path())
     }
 
     /// Reads a hotkey's file; opening it is another step, which may need a password.
@@ -77,7 +71,7 @@ impl Wallet {
     /// # Errors
     /// As [`Self::coldkey`].
     pub fn hotkey(&self, hotkey: &Name) -> Result<StoredKey, WalletError> {
-        StoredKey::read(self.hotkey_path(hotkey))
+        StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
 
     /// The coldkey's public half, from its public file.
@@ -94,13 +88,14 @@ impl Wallet {
     /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile is there.
     pub fn hotkeypub(&self, hotkey: &Name) -> Result<PublicKey, WalletError> {
         let path = self.hotkeypub_path(hotkey);
-        if path.exists() { read_public(&path) } else { Ok(self.hotkey(hotkey)?.open(None)?.public()) }
+        if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
     }
 
     /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
     ///
     /// # Errors
-    /// [`WalletError`]: a key is there and overwriting was not asked for, a link is in the way, or the disk refuses.
+    /// [`WalletError`]: a key is there and overwriting was not asked for, a link is in the way, or the disk refuses. After
+    /// [`WalletError::PartlyWritten`] the new key is there, after any other error the old one.
     pub fn write_coldkey(
         &self,
         key: &Keyfile,
@@ -130,8 +125,7 @@ impl Wallet {
     /// # Errors
     /// As [`Self::write_coldkey`].
     pub fn write_coldkeypub(&self, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
-        self.prepare(&self.directory())?;
-        write_public(&self.coldkeypub_path(), key, overwrite)
+        self.write_public(&self.coldkeypub_path(), key, overwrite)
     }
 
     /// Writes the public file of a hotkey whose secret is kept elsewhere.
@@ -139,8 +133,7 @@ impl Wallet {
     /// # Errors
     /// As [`Self::write_coldkey`].
     pub fn write_hotkeypub(&self, hotkey: &Name, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
-        self.prepare(&self.hotkeys_directory())?;
-        write_public(&self.hotkeypub_path(hotkey), key, overwrite)
+        self.write_public(&self.hotkeypub_path(hotkey), key, overwrite)
     }
 
     fn write(
@@ -152,53 +145,65 @@ impl Wallet {
         password: Option<&Password>,
         overwrite: Overwrite,
     ) -> Result<Written, WalletError> {
-        self.prepare(directory)?;
+        refuse_links([self.directory().as_path(), directory])?;
+        make_directory(directory)?;
         // Both, before the seconds of encryption.
         check(secret, overwrite)?;
         if !holds(public, key.public()) {
             check(public, overwrite)?;
         }
-        let secret_draft = Draft::new(secret, &content(key, password)?)?;
-        let public_draft = draft_public(public, key.public())?;
-        let mut written = Written { files: vec![secret.into()], backups: Vec::new() };
-        written.backups.extend(secret_draft.place(overwrite)?);
-        written.place_public(public_draft, public, overwrite)?;
-        Ok(written)
+        let content = content(key.to_json(), password)?;
+        let lock = Lock::take(&self.directory(), directory)?;
+        let mut drafts = vec![Draft::new(secret, &content)?];
+        drafts.extend(draft_public(public, key.public())?);
+        lock.place(drafts, overwrite)
     }
 
-    /// Makes the directories, none of which may be a link; where all wallets are, may be one.
-    fn prepare(&self, directory: &Path) -> Result<(), WalletError> {
-        for path in [&self.directory(), directory] {
-            if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink()) {
-                return Err(WalletError::Link(path.into()));
-            }
+    fn write_public(&self, path: &Path, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
+        let lock = Lock::take(&self.directory(), directory_of(path))?;
+        match draft_public(path, key)? {
+            Some(draft) => lock.place(vec![draft], overwrite),
+            None => Ok(Written::default()),
         }
-        make_directory(directory)
     }
 }
 
 impl StoredKey {
-    /// Writes the key back in another form: under another password, or plain without one. The file is replaced at once
+    /// Writes the key back in another form: under another password, or plain without one. Its content is the same, with
+    /// all that other tools have put there. The file is replaced at once
     /// and no backup of the old form stays, since the old password may be the reason.
     ///
     /// # Errors
-    /// [`WalletError`]: the old password is wrong, the file is a link, or the disk refuses; the file is then as it was.
+    /// [`WalletError`]: the old password is wrong, the file is a link or changed since it was read, or the disk refuses;
+    /// the file is then as it was, except after [`WalletError::PartlyWritten`].
     pub fn change_password(&self, old: Option<&Password>, new: Option<&Password>) -> Result<(), WalletError> {
+        let directory = directory_of(self.path());
+        refuse_links([self.wallet(), directory])?;
         check(self.path(), Overwrite::KeepBackup)?;
-        let key = self.open(old)?;
-        Draft::new(self.path(), &content(&key, new)?)?.replace()
+        let content = content(self.plain(old)?, new)?;
+        let bytes = content.len() as u64;
+        if bytes > MAX_BYTES {
+            // Encryption adds some bytes, and what is longer would not be read again.
+            return Err(WalletError::TooLarge { path: self.path().into(), bytes });
+        }
+        let lock = Lock::take(self.wallet(), directory)?;
+        // Another key may have been put there meanwhile, which would be lost.
+        if Self::read_quietly(self.path())?.bytes() != self.bytes() {
+            return Err(WalletError::Changed(self.path().into()));
+        }
+        replace(&lock, Draft::new(self.path(), &content)?)
     }
 }
 
-fn content(key: &Keyfile, password: Option<&Password>) -> Result<zeroize::Zeroizing<Vec<u8>>, WalletError> {
+fn content(plain: Zeroizing<Vec<u8>>, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     match password {
-        Some(password) => key.seal(password).map(Into::into).map_err(WalletError::Seal),
-        None => Ok(key.to_json()),
+        Some(password) => Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal),
+        None => Ok(plain),
     }
 }
 
 pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
-    Ok(StoredKey::read_quietly(path)?.open(None)?.public())
+    StoredKey::read_quietly(path)?.public()
 }
 
 /// Whether a public file says already what it would be made to say.
@@ -212,20 +217,4 @@ fn draft_public(path: &Path, key: PublicKey) -> Result<Option<Draft>, WalletErro
         return Ok(None);
     }
     Draft::new(path, &Keyfile::from_public(key).to_public_json()).map(Some)
-}
-
-fn write_public(path: &Path, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
-    let mut written = Written { files: Vec::new(), backups: Vec::new() };
-    written.place_public(draft_public(path, key)?, path, overwrite)?;
-    Ok(written)
-}
-
-impl Written {
-    fn place_public(&mut self, draft: Option<Draft>, path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
-        if let Some(draft) = draft {
-            self.backups.extend(draft.place(overwrite)?);
-            self.files.push(path.into());
-        }
-        Ok(())
-    }
 }

@@ -1,22 +1,25 @@
 //! `tao axon call`.
 
-use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::io;
 use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method};
 use clap::Args;
 use futures::StreamExt as _;
 use serde_json::{Map, Value, json};
-use taonet_wire::{Answer, AxonStatus, Call, CallError, Peer, ReturnCode, SignedClient, SynapseClass};
+use taonet_wire::{Call, Peer, SignedClient, SynapseClass};
 
-use super::peer::{PeerArgs, failure, reason};
-use super::{SchemeName, echo};
+use super::data::Fields;
+use super::peer::PeerArgs;
+use super::verdict::Verdict;
+use super::{SchemeName, data, echo};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
+use crate::printable;
 
 /// Call a neuron and print its answer.
 ///
@@ -41,8 +44,8 @@ pub(crate) struct CallArgs {
     /// Field of the synapse that has no default in its class
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     required_field: Vec<String>,
-    /// JSON to send, @FILE, or - for standard input
-    #[arg(long, value_name = "JSON", default_value = "{}")]
+    /// Bytes to send, @FILE, or - for standard input; with --scheme dendrite a JSON object
+    #[arg(long, value_name = "DATA", default_value = "{}")]
     data: String,
     /// Print the answer as it arrives
     #[arg(long, conflicts_with = "json")]
@@ -59,13 +62,19 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     if dendrite && (args.path.is_some() || args.method.is_some()) {
         return Err(Classified::error(Failure::Usage, "synapses are posted to their own path: use --synapse"));
     }
-    let data = read_data(&args.data)?;
+    let data = data::read(&args.data)?;
     let peer = args.peer.peer()?;
-    let client = args.peer.client(&args.key, args.class(&data))?;
-    let call = if dendrite { args.synapse(data, &peer, &client)? } else { args.request(&data) };
+    let (client, call) = if dendrite {
+        let fields = Fields::parse(&data)?;
+        let client = args.peer.client(&args.key, args.class(&fields))?;
+        let call = args.synapse(&fields, &peer, &client);
+        (client, call)
+    } else {
+        (args.peer.client(&args.key, None)?, args.request(data))
+    };
     context.block_on(async {
         if args.stream {
-            stream(&client, &peer, &call).await
+            stream(&client, &peer, &call, dendrite).await
         } else {
             whole(&client, &peer, &call, dendrite, context).await
         }
@@ -74,13 +83,13 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
 
 impl CallArgs {
     /// The synapse's class, when it is none of the echo neuron's.
-    fn class(&self, data: &Value) -> Option<SynapseClass> {
+    fn class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
         let name = self.synapse.as_deref()?;
         if [echo::ECHO, echo::STREAM, "Synapse"].contains(&name) {
             return None;
         }
         let class = SynapseClass::new(name).hash(&self.hash_field);
-        let empty = |field: &String| match data.get(field) {
+        let empty = |field: &String| match fields.get(field) {
             Some(Value::String(_)) => json!(""),
             Some(Value::Number(_)) => json!(0),
             Some(Value::Bool(_)) => json!(false),
@@ -91,48 +100,34 @@ impl CallArgs {
         Some(self.required_field.iter().fold(class, |class, field| class.required(field, empty(field))))
     }
 
-    fn request(&self, data: &Value) -> Call {
+    fn request(&self, data: Bytes) -> Call {
         let path = self.path.as_deref().unwrap_or("/echo");
         let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if data::is_json(&data) {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         Call {
             name: "Echo".to_owned(),
             headers,
             deadline: self.peer.timeout,
-            ..Call::new(self.method.clone().unwrap_or(Method::POST), path, data.to_string())
+            ..Call::new(self.method.clone().unwrap_or(Method::POST), path, data)
         }
     }
 
     /// The synapse as the SDK's dendrite sends it: its own fields after those of the protocol.
-    fn synapse(&self, data: Value, peer: &Peer, client: &SignedClient) -> anyhow::Result<Call> {
-        let Value::Object(fields) = data else { bail!("--data holds no JSON object, and a synapse is one") };
+    fn synapse(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
         let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
-        let mut body = Map::new();
-        body.insert("name".to_owned(), json!(class));
-        body.insert("timeout".to_owned(), json!(self.peer.timeout.as_secs_f64()));
-        body.insert("dendrite".to_owned(), json!({ "hotkey": client.signer().hotkey() }));
-        body.insert("axon".to_owned(), json!({ "hotkey": peer.hotkey(), "ip": peer.host(), "port": peer.port() }));
-        body.extend(fields);
-        Ok(Call {
+        let mut protocol = Map::new();
+        protocol.insert("name".to_owned(), json!(class));
+        protocol.insert("timeout".to_owned(), json!(self.peer.timeout.as_secs_f64()));
+        protocol.insert("dendrite".to_owned(), json!({ "hotkey": client.signer().hotkey() }));
+        protocol.insert("axon".to_owned(), json!({ "hotkey": peer.hotkey(), "ip": peer.host(), "port": peer.port() }));
+        Call {
             name: class.to_owned(),
             deadline: self.peer.timeout,
-            ..Call::new(Method::POST, class, Value::Object(body).to_string())
-        })
+            ..Call::new(Method::POST, class, fields.after(protocol))
+        }
     }
-}
-
-fn read_data(text: &str) -> anyhow::Result<Value> {
-    let text = if text == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else if let Some(file) = text.strip_prefix('@') {
-        std::fs::read_to_string(Path::new(file)).with_context(|| format!("cannot read {file}"))?
-    } else {
-        text.to_owned()
-    };
-    serde_json::from_str(&text)
-        .map_err(|error| Classified::error(Failure::Usage, format!("--data is not JSON: {error}")))
 }
 
 async fn whole(
@@ -145,43 +140,24 @@ async fn whole(
     let began = Instant::now();
     let result = client.call(peer, call).await;
     let took = began.elapsed();
-    let (code, status, message) = judge(&result, dendrite);
+    let verdict = Verdict::of(&result, dendrite);
     if context.json {
         let answer = result.as_ref().ok();
         context.print_json(&json!({
-            "code": code.code(),
-            "outcome": code.to_string(),
-            "status": status.as_u16(),
-            "message": message,
+            "code": verdict.code.code(),
+            "outcome": verdict.code.to_string(),
+            "status": verdict.status.as_u16(),
+            "message": verdict.message,
             "seconds": took.as_secs_f64(),
             "body": answer.map(|answer| readable(&answer.body)),
         }))?;
-    } else if let (true, Ok(answer)) = (code.is_success(), &result) {
-        context.print(&String::from_utf8_lossy(&answer.body))?;
-    }
-    if code.is_success() { Ok(()) } else { Err(failure(code, &message)) }
-}
-
-/// What became of a call: a dendrite takes the axon's own word for it.
-fn judge(result: &Result<Answer, CallError>, dendrite: bool) -> (ReturnCode, StatusCode, String) {
-    match result {
-        Err(error) => (ReturnCode::of_error(error), error.status(), reason(error)),
-        Ok(answer) => {
-            let axon = AxonStatus::of(&answer.headers).filter(|_| dendrite);
-            match axon {
-                Some(axon) => (ReturnCode::of_status(axon.code), axon.code, axon.message),
-                None => (ReturnCode::of_status(answer.status), answer.status, said(answer)),
-            }
+    } else if let (true, Ok(answer)) = (verdict.code.is_success(), &result) {
+        let mut out = printable::stdout();
+        if write(&mut *out, &answer.body)? {
+            write(&mut *out, b"\n")?;
         }
     }
-}
-
-/// The answer's own words for an error; of success nothing.
-fn said(answer: &Answer) -> String {
-    if answer.status.is_success() {
-        return String::new();
-    }
-    format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body).trim_end())
+    verdict.check()
 }
 
 /// JSON as it is, anything else as text.
@@ -189,25 +165,34 @@ fn readable(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 
-async fn stream(client: &SignedClient, peer: &Peer, call: &Call) -> anyhow::Result<()> {
-    let failed = |error: &CallError| failure(ReturnCode::of_error(error), &reason(error));
-    let mut answer = client.stream(peer, call).await.map_err(|error| failed(&error))?;
-    let status = answer.status;
-    if !status.is_success() {
-        let mut text = Vec::new();
-        while let (Some(Ok(chunk)), true) = (answer.next().await, text.len() < 1024) {
-            text.extend_from_slice(&chunk);
+async fn stream(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool) -> anyhow::Result<()> {
+    let mut answer = match client.stream(peer, call).await {
+        Ok(answer) => answer,
+        Err(error) => return Verdict::of_error(&error).check(),
+    };
+    let mut refusal = Vec::new();
+    if !answer.status.is_success() {
+        while let (Some(Ok(chunk)), true) = (answer.next().await, refusal.len() < 1024) {
+            refusal.extend_from_slice(&chunk);
         }
-        let text = format!("{status}: {}", String::from_utf8_lossy(&text).trim_end());
-        return Err(failure(ReturnCode::of_status(status), &text));
     }
-    let mut out = std::io::stdout().lock();
+    Verdict::of_answer(answer.status, &answer.headers, &refusal, dendrite).check()?;
+    let mut out = printable::stdout();
     while let Some(chunk) = answer.next().await {
-        let written = out.write_all(&chunk.map_err(|error| failed(&error))?).and_then(|()| out.flush());
-        match written {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
-            other => other.context("cannot write to standard output")?,
+        match chunk {
+            Ok(chunk) if write(&mut *out, &chunk)? => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Verdict::of_error(&error).check(),
         }
     }
-    out.write_all(b"\n").context("cannot write to standard output")
+    write(&mut *out, b"\n").map(|_| ())
+}
+
+/// False where the reader has gone away.
+fn write(out: &mut dyn io::Write, bytes: &[u8]) -> anyhow::Result<bool> {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write to standard output"),
+    }
 }

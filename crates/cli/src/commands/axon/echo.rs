@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use taonet_primitives::Hotkey;
 use taonet_wire::{
-    BabelbitScheme, BtauthScheme, Caller, SignedLayer, SignedLayerBuilder, Synapse, SynapseError, event_stream,
+    BabelbitScheme, BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder, Synapse, SynapseError, event_stream,
 };
 
 use super::{SchemeName, synapses};
@@ -25,6 +25,9 @@ use super::{SchemeName, synapses};
 pub(super) const ECHO: &str = "EchoSynapse";
 /// The synapse whose `prompt` comes back word by word.
 pub(super) const STREAM: &str = "StreamSynapse";
+
+/// Largest body: what is echoed in tests of a connection is small.
+const BODY_BYTES: usize = 1 << 20;
 
 const REQUESTS: &str = "taonet_axon_requests_total";
 const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
@@ -37,11 +40,12 @@ pub(super) fn describe_metrics() {
 
 /// What checks the signatures of requests to `me`.
 pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
-    match scheme {
+    let layer = match scheme {
         SchemeName::Btauth => SignedLayer::builder(me, BtauthScheme::new()),
         SchemeName::Babelbit => SignedLayer::builder(me, BabelbitScheme::axon()),
         SchemeName::Dendrite => SignedLayer::builder(me, synapses()),
-    }
+    };
+    layer.limits(Limits { body_bytes: BODY_BYTES, ..Limits::default() })
 }
 
 /// The routes, all behind the signature but `/healthz`.
@@ -70,7 +74,7 @@ fn paths(me: Hotkey) -> Router {
     Router::new()
         .route("/ping", any(ping))
         .route("/echo", post(echo))
-        .route("/stream", post(|body: Bytes| async move { words(&body) }))
+        .route("/stream", post(|body: Bytes| async { words(body) }))
         .fallback(unknown)
 }
 
@@ -81,10 +85,14 @@ async fn echo(headers: HeaderMap, body: Bytes) -> Response {
     ([(CONTENT_TYPE, kind)], body).into_response()
 }
 
-/// The same bytes, word by word.
-fn words(text: &[u8]) -> Response {
-    let chunks: Vec<_> = text.split_inclusive(u8::is_ascii_whitespace).map(Bytes::copy_from_slice).collect();
-    event_stream(Body::from_stream(futures::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>))))
+/// The same bytes, word by word. Words are slices of the text, made when it is their turn: a word may be one byte long,
+/// and what a copy of each takes besides would be a hundred times the text.
+fn words(mut text: Bytes) -> Response {
+    let words = std::iter::from_fn(move || {
+        let end = text.iter().position(u8::is_ascii_whitespace).map_or(text.len(), |space| space + 1);
+        (end > 0).then(|| Ok::<_, Infallible>(text.split_to(end)))
+    });
+    event_stream(Body::from_stream(futures::stream::iter(words)))
 }
 
 #[derive(Deserialize)]
@@ -102,7 +110,7 @@ fn classes() -> Router {
     };
     let stream = |synapse: Synapse| async move {
         let Prompt { prompt } = synapse.parse()?;
-        Ok::<_, SynapseError>(words(prompt.as_bytes()))
+        Ok::<_, SynapseError>(words(prompt.into()))
     };
     Router::new()
         .route("/Synapse", get(ping).post(ping))
@@ -110,4 +118,26 @@ fn classes() -> Router {
         .route(&format!("/{STREAM}"), get(stream).post(stream))
         // The scheme refuses other names; a router without a fallback of its own would keep them from it.
         .fallback(|| async { StatusCode::NOT_FOUND })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn words_are_slices_of_the_text() {
+        for text in ["", " ", "one", "one two", " one  two\tthree\n"] {
+            let bytes = Bytes::from(text);
+            let mut place = bytes.as_ptr();
+            let sent: Vec<Bytes> = words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
+            for word in &sent {
+                assert_eq!(word.as_ptr(), place, "{word:?} is a copy");
+                place = word.as_ptr_range().end;
+            }
+            let expected: Vec<_> = text.split_inclusive(|letter: char| letter.is_ascii_whitespace()).collect();
+            assert_eq!(sent, expected);
+        }
+    }
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use taonet_primitives::Hotkey;
-use taonet_wire::{CallError, ClientConfig, Peer, ReturnCode, SignedClient, SynapseClass};
+use taonet_wire::{ClientConfig, Peer, SignedClient, SynapseClass};
 
 use super::SchemeName;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Whom to call, and how
 #[derive(Debug, Args)]
@@ -42,32 +44,6 @@ impl PeerArgs {
     }
 }
 
-/// Why there is no good answer, with the exit code that says it.
-pub(super) fn failure(code: ReturnCode, reason: &str) -> anyhow::Error {
-    let text = format!("{code} ({}): {reason}", code.code());
-    match code {
-        ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
-            Classified::error(Failure::Network, text)
-        }
-        ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Classified::error(Failure::Authentication, text),
-        _ => anyhow::anyhow!(text),
-    }
-}
-
-/// An error of a call with its causes, in one line.
-pub(super) fn reason(error: &CallError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[derive(Debug, Clone)]
 struct Address {
     host: String,
@@ -86,10 +62,11 @@ impl FromStr for Address {
     }
 }
 
-/// A positive number of seconds.
+/// A positive number of seconds, a day at most: clocks cannot count to every number.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(|| "not a positive number of seconds".to_owned())
+    let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
+    sensible.ok_or_else(|| format!("not a positive number of seconds up to {}", DAY.as_secs()))
 }
 
 #[cfg(test)]
@@ -108,6 +85,15 @@ mod tests {
         }
         for text in ["", "127.0.0.1", "miner:", "miner:65536", "miner:x"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+    #[test]
+    fn seconds_are_positive_and_a_day_at_most() {
+        for (text, milliseconds) in [("12", 12_000), ("0.2", 200), ("86400", 86_400_000)] {
+            assert_eq!(seconds(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for text in ["", "x", "0", "-1", "1e-10", "86400.1", "1e19", "1e300", "inf", "NaN"] {
+            assert_eq!(seconds(text).unwrap_err(), "not a positive number of seconds up to 86400", "{text}");
         }
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use axum::http::Method;
 use clap::Args;
 use serde_json::json;
-use taonet_wire::{Call, Retry, ReturnCode};
+use taonet_wire::{Call, Retry};
 
 use super::SchemeName;
-use super::peer::{PeerArgs, failure, reason, seconds};
+use super::peer::{PeerArgs, seconds};
+use super::verdict::Verdict;
 use crate::context::Context;
 use crate::keys::KeyArgs;
 use crate::table::{decimals, table};
@@ -36,6 +36,7 @@ pub(crate) struct PingArgs {
 pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let client = args.peer.client(&args.key, None)?;
     let peer = args.peer.peer()?;
+    let dendrite = args.peer.scheme == SchemeName::Dendrite;
     let (method, path, body) = match args.peer.scheme {
         SchemeName::Dendrite => (Method::POST, "Synapse", r#"{"name":"Synapse"}"#),
         SchemeName::Btauth | SchemeName::Babelbit => (Method::GET, "ping", ""),
@@ -57,13 +58,12 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             }
             let began = Instant::now();
             let result = client.call(&peer, &call).await;
-            let (code, took) = (ReturnCode::of(&result), began.elapsed());
-            *outcomes.entry(code.to_string()).or_default() += 1;
-            if code.is_success() {
-                latencies.push(took.as_secs_f64() * 1_000.0);
-            } else {
-                let status = |answer: taonet_wire::Answer| answer.status.to_string();
-                last_failure = Some((code, result.map_or_else(|error| reason(&error), status)));
+            let took = began.elapsed();
+            let verdict = Verdict::of(&result, dendrite);
+            *outcomes.entry(verdict.code.to_string()).or_default() += 1;
+            match verdict.check() {
+                Ok(()) => latencies.push(took.as_secs_f64() * 1_000.0),
+                Err(error) => last_failure = Some(error),
             }
         }
         Ok(())
@@ -92,9 +92,9 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
     match last_failure {
         None => Ok(()),
-        Some((code, reason)) => {
+        Some(error) => {
             let failed = args.count as usize - latencies.len();
-            Err(failure(code, &reason)).with_context(|| format!("{failed} of {} calls failed", args.count))
+            Err(error.context(format!("{failed} of {} calls failed", args.count)))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_primitives::Hotkey;
-use taonet_reach::{ChainIp, PortMapping, SOURCES, external_ip};
+use taonet_reach::{ChainIp, HomeRouter, PortMapping, SOURCES, external_ip};
 use taonet_wire::Policy;
 
 use super::SchemeName;
@@ -14,6 +14,7 @@ use super::echo::{describe_metrics, router, signed_requests};
 use super::peer::seconds;
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, ReplayArgs};
+use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
 
@@ -21,7 +22,7 @@ use crate::settings;
 ///
 /// It answers /ping, /echo (the body comes back) and /stream (the body comes back word by word); with --scheme dendrite
 /// the synapses Synapse, EchoSynapse (`prompt` comes back as `answer`) and StreamSynapse (`prompt` comes back word by
-/// word). /healthz is open to all.
+/// word). A request has 1 MiB at most. /healthz is open to all.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// How requests must be signed
@@ -85,13 +86,17 @@ impl std::str::FromStr for ExternalIp {
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
     let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
+    if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
+        let text = "the router cannot reach loopback: --upnp needs --listen with another address, e.g. 0.0.0.0:8091";
+        return Err(Classified::error(Failure::Usage, text));
+    }
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
         let signed = signed_requests(hotkey, args.scheme).policy(policy);
         let signed = args.replay.build(signed, &hotkey, args.listen)?;
-        let mapping = args.reach.open(daemon.address().port(), context).await?;
+        let mapping = args.reach.open(daemon.address(), context).await?;
         let served = daemon.serve("axon", router(hotkey, args.scheme, signed), context);
         match mapping {
             None => served.await,
@@ -101,19 +106,35 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl ReachArgs {
-    /// Finds the external address and maps the port, as far as asked for, and says so.
-    async fn open(&self, port: u16, context: &Context) -> anyhow::Result<Option<PortMapping>> {
-        let external_port = self.external_port.unwrap_or(port);
-        let mapping = if self.upnp { Some(PortMapping::open(port, external_port).await?) } else { None };
-        let ip = match self.external_ip {
+    /// Finds the external address and maps the port, as far as asked for, and says so. The port comes last: an error leaves
+    /// none open.
+    async fn open(&self, listens: SocketAddr, context: &Context) -> anyhow::Result<Option<PortMapping>> {
+        let port = self.external_port.unwrap_or(listens.port());
+        let told = match self.external_ip {
             Some(ExternalIp::Given(ip)) => Some(ip),
             Some(ExternalIp::Auto) if self.ip_source.is_empty() => Some(external_ip(&SOURCES, self.ip_timeout).await?),
             Some(ExternalIp::Auto) => Some(external_ip(&self.ip_source, self.ip_timeout).await?),
-            None => mapping.as_ref().map(|mapping| mapping.external().ip()),
+            None => None,
         };
+        let (ip, mapping) = if self.upnp {
+            let router = HomeRouter::find().await?;
+            let ip = match told {
+                Some(ip) => ip,
+                None => router
+                    .external_ip()
+                    .await
+                    .context("the external address is not known; give it with --external-ip")?,
+            };
+            (Some(ip), Some(router.map(listens, port).await?))
+        } else {
+            (told, None)
+        };
+        if mapping.as_ref().is_some_and(|mapping| mapping.lease().is_none()) {
+            context.say("the router keeps ports open until they are closed: do so there if this process is killed");
+        }
         if let Some(ip) = ip {
             let ChainIp { ip: number, ip_type } = ip.into();
-            let endpoint = SocketAddr::new(ip, external_port);
+            let endpoint = SocketAddr::new(ip, port);
             context.say(&format!("reachable at {endpoint} (on the chain: ip {number}, ip_type {ip_type})"));
         }
         Ok(mapping)
@@ -121,7 +142,7 @@ impl ReachArgs {
 }
 
 /// Renews the mapping while the service runs, and takes it back after it.
-async fn keep(mapping: PortMapping, served: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn keep(mut mapping: PortMapping, served: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut served = std::pin::pin!(served);
     let result = loop {
         tokio::select! {
@@ -133,6 +154,8 @@ async fn keep(mapping: PortMapping, served: impl Future<Output = anyhow::Result<
             }
         }
     };
-    mapping.close().await.context("the port stays open on the router, for an hour at most")?;
-    result
+    match (result, mapping.close().await) {
+        (Err(error), Err(open)) => Err(error.context(open)),
+        (result, closed) => result.and(closed.map_err(Into::into)),
+    }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_wallet::{PublicKey, SecretState, StoredKey, Wallet};
 
-use super::list::secret_name;
+use super::list::{mismatch, secret_name};
 use super::place::WalletArgs;
 use crate::context::Context;
 
@@ -23,6 +23,7 @@ struct Key {
     role: &'static str,
     name: Option<String>,
     public: Option<PublicKey>,
+    mismatch: Option<PublicKey>,
     secret: SecretState,
     path: PathBuf,
     /// The file's mode, where others than its owner may read it.
@@ -45,10 +46,11 @@ fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
     let Some(listed) = wallet.list() else {
         bail!("{} holds no wallet: tao wallet list shows which there are", wallet.directory().display());
     };
-    let mut keys = vec![Key::new("coldkey", None, listed.coldkey, listed.secret, wallet.coldkey_path())];
+    let coldkey = (listed.coldkey, listed.mismatch);
+    let mut keys = vec![Key::new("coldkey", None, coldkey, listed.secret, wallet.coldkey_path())];
     keys.extend(listed.hotkeys.into_iter().map(|hotkey| {
         let path = wallet.hotkey_path(&hotkey.name);
-        Key::new("hotkey", Some(hotkey.name.to_string()), hotkey.hotkey, hotkey.secret, path)
+        Key::new("hotkey", Some(hotkey.name.to_string()), (hotkey.hotkey, hotkey.mismatch), hotkey.secret, path)
     }));
     Ok(keys)
 }
@@ -57,12 +59,12 @@ impl Key {
     fn new(
         role: &'static str,
         name: Option<String>,
-        public: Option<PublicKey>,
+        (public, mismatch): (Option<PublicKey>, Option<PublicKey>),
         secret: SecretState,
         path: PathBuf,
     ) -> Self {
         let exposed = (secret != SecretState::Absent).then(|| StoredKey::read(&path).ok()?.exposed()).flatten();
-        Self { role, name, public, secret, path, exposed }
+        Self { role, name, public, mismatch, secret, path, exposed }
     }
 }
 
@@ -75,6 +77,7 @@ fn document(key: &Key) -> Value {
         "key": key.role,
         "name": key.name,
         "address": key.public.map(|public| public.to_string()),
+        "keyfile_address": key.mismatch.map(|public| public.to_string()),
         "public_key": key.public.map(|public| format!("0x{}", hex::encode(public.as_bytes()))),
         "crypto_type": key.public.map(|public| public.crypto_type().name()),
         "secret": secret_name(key.secret),
@@ -88,9 +91,10 @@ fn text(key: &Key) -> String {
     let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
     format!(
-        "{}  {}\n  kept  {}\n  file  {}",
+        "{}  {}{}\n  kept  {}\n  file  {}",
         console::style(format!("{}{name}", key.role)).bold(),
         public.as_deref().unwrap_or("address unknown without the password"),
+        mismatch(key.mismatch),
         kept(key),
         key.path.display()
     )

@@ -29,16 +29,17 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 fn document(wallet: &ListedWallet) -> Value {
-    let hotkeys = wallet.hotkeys.iter().map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.secret));
-    let mut document = key(&wallet.name, wallet.coldkey, wallet.secret);
+    let hotkeys = wallet.hotkeys.iter().map(|hotkey| key(&hotkey.name, hotkey.hotkey, hotkey.mismatch, hotkey.secret));
+    let mut document = key(&wallet.name, wallet.coldkey, wallet.mismatch, wallet.secret);
     document.insert("hotkeys".to_owned(), hotkeys.map(Value::Object).collect());
     document.into()
 }
 
-fn key(name: &Name, public: Option<PublicKey>, secret: SecretState) -> Map<String, Value> {
+fn key(name: &Name, public: Option<PublicKey>, mismatch: Option<PublicKey>, secret: SecretState) -> Map<String, Value> {
     let fields = [
         ("name", json!(name.as_str())),
         ("address", json!(public.map(|key| key.to_string()))),
+        ("keyfile_address", json!(mismatch.map(|key| key.to_string()))),
         ("crypto_type", json!(public.map(|key| key.crypto_type().name()))),
         ("secret", json!(secret_name(secret))),
     ];
@@ -79,12 +80,19 @@ fn coldkey(wallet: &ListedWallet) -> String {
         SecretState::Encrypted(_) => "",
         _ => "  public file only",
     };
-    address(wallet.coldkey, "no public file") + &console::style(note).yellow().to_string()
+    address(wallet.coldkey, "no public file") + &mismatch(wallet.mismatch) + &console::style(note).yellow().to_string()
 }
 
 fn hotkey(hotkey: &ListedHotkey) -> String {
     let note = if matches!(hotkey.secret, SecretState::Encrypted(_)) { "  encrypted" } else { "" };
-    address(hotkey.hotkey, "unreadable") + note
+    address(hotkey.hotkey, "unreadable") + &mismatch(hotkey.mismatch) + note
+}
+
+/// What to say where the public file names another key than the keyfile.
+pub(super) fn mismatch(keyfile: Option<PublicKey>) -> String {
+    keyfile
+        .map(|key| console::style(format!("  does not match: the keyfile is {key}'s")).red().to_string())
+        .unwrap_or_default()
 }
 
 fn address(key: Option<PublicKey>, otherwise: &str) -> String {

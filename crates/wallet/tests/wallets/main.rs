@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +11,10 @@ use taonet_wallet::{
     CryptoType, Encryption, Keyfile, KeyfileError, Keypair, Mnemonic, Name, Overwrite, Password, SecretState,
     StoredKey, WalletError, Wallets, WordCount, expand_home,
 };
+
+#[cfg(target_os = "linux")]
+mod disks;
+mod writers;
 
 fn key() -> Keyfile {
     Keyfile::from_mnemonic(&Mnemonic::generate(WordCount::Twelve).unwrap(), CryptoType::Sr25519)
@@ -21,14 +24,14 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Every file below a directory, by its path from there.
+/// Every file below a directory but for locks, by its path from there.
 fn files(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
         let entry_name = entry.file_name().into_string().unwrap();
         if entry.file_type().unwrap().is_dir() {
             found.extend(files(&entry.path()).iter().map(|below| format!("{entry_name}/{below}")));
-        } else {
+        } else if entry_name != ".lock" {
             found.insert(entry_name);
         }
     }
@@ -74,7 +77,13 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
-    wallet.write_coldkey(&cold, Some(&password), Overwrite::Refuse).unwrap();
+    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    // What another tool may have put there.
+    let mut content = cold.to_json().to_vec();
+    content.pop();
+    content.extend(b", \"label\": \"savings\"}\n");
+    fs::write(wallet.coldkey_path(), &content).unwrap();
+    wallet.coldkey().unwrap().change_password(None, Some(&password)).unwrap();
     let stored = wallet.coldkey().unwrap();
     assert_eq!(stored.encryption(), Some(Encryption::Nacl));
     let refusal = |result: Result<(), WalletError>| match result {
@@ -85,8 +94,16 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let wrong = Password::new("testing-Passw0rd".to_owned());
     assert_eq!(refusal(stored.change_password(Some(&wrong), None)), KeyfileError::WrongPassword);
     stored.change_password(Some(&password), None).unwrap();
+    assert_eq!(fs::read(wallet.coldkey_path()).unwrap(), content);
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(files(dir.path()).len(), 2, "no trace of the old form");
+
+    // Readable as it is; encrypted, it would not be any more.
+    content.resize(64 * 1024 - 8, b' ');
+    fs::write(wallet.coldkey_path(), &content).unwrap();
+    let result = wallet.coldkey().unwrap().change_password(None, Some(&password));
+    assert!(matches!(result, Err(WalletError::TooLarge { .. })));
+    assert_eq!(fs::read(wallet.coldkey_path()).unwrap(), content);
 }
 
 #[test]
@@ -102,15 +119,34 @@ fn no_key_is_lost() {
 
     for (number, key) in [(1, &keys[1]), (2, &keys[2])] {
         let written = wallet.write_hotkey(&name("h"), key, None, Overwrite::KeepBackup).unwrap();
-        let backup = wallet.hotkeys_directory().join(format!("h.{number}.bak"));
+        let backup = wallet.directory().join(format!(".backups/hotkeys/h.{number}"));
         assert_eq!(written.backups[0], backup);
         assert_eq!(written.files, [wallet.hotkey_path(&name("h")), wallet.hotkeypub_path(&name("h"))]);
         let kept = StoredKey::read(backup).unwrap().open(None).unwrap();
         assert_eq!(kept.to_json(), keys[number - 1].to_json());
         assert_eq!(wallet.hotkeypub(&name("h")).unwrap(), key.public());
     }
-    // Backups are no hotkeys.
-    assert_eq!(wallet.list().unwrap().hotkeys.len(), 1);
+    // Every tool takes what is in this directory for hotkeys.
+    let hotkeys: Vec<_> = fs::read_dir(wallet.hotkeys_directory()).unwrap().collect();
+    assert_eq!((hotkeys.len(), wallet.list().unwrap().hotkeys.len()), (2, 1));
+}
+
+/// What others could read, they cannot read in the backup.
+#[cfg(unix)]
+#[test]
+fn backups_are_for_their_owner() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    wallet.write_coldkey(&key(), None, Overwrite::Refuse).unwrap();
+    fs::set_permissions(wallet.coldkey_path(), fs::Permissions::from_mode(0o644)).unwrap();
+    let written = wallet.write_coldkey(&key(), None, Overwrite::KeepBackup).unwrap();
+    let backups = wallet.directory().join(".backups");
+    assert_eq!(written.backups, [backups.join("coldkey.1"), backups.join("coldkeypub.txt.1")]);
+    for (path, mode) in [(&backups, 0o700), (&written.backups[0], 0o600), (&written.backups[1], 0o600)] {
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{}", path.display());
+    }
 }
 
 #[test]
@@ -129,10 +165,10 @@ fn a_public_file_is_no_obstacle_to_its_own_key() {
 #[test]
 fn names_stay_in_their_directory() {
     let long = "a".repeat(201);
-    for text in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", "key.1.bak", &long] {
+    for text in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long] {
         assert!(text.parse::<Name>().is_err(), "{text:?}");
     }
-    for text in ["default", "My Wallet", "schlüssel", "a.b", "0"] {
+    for text in ["default", "My Wallet", "schlüssel", "a.b", "a.1.bak", "0"] {
         assert_eq!(text.parse::<Name>().unwrap().as_str(), text);
     }
 }
@@ -209,6 +245,23 @@ fn a_list_leaves_gaps_where_files_are_broken() {
     assert_eq!(hotkeys, [("plain", Some(plain.public())), ("sealed", None)]);
 }
 
+#[test]
+fn an_address_that_is_not_the_keys_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = Wallets::new(dir.path()).wallet(name("alice"));
+    let (cold, hot, other) = (key(), key(), key());
+    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    wallet.write_hotkey(&name("h"), &hot, None, Overwrite::Refuse).unwrap();
+    let listed = wallet.list().unwrap();
+    assert_eq!((listed.mismatch, listed.hotkeys[0].mismatch), (None, None));
+    for path in [wallet.coldkeypub_path(), wallet.hotkeypub_path(&name("h"))] {
+        fs::write(path, other.to_public_json()).unwrap();
+    }
+    let listed = wallet.list().unwrap();
+    assert_eq!((listed.coldkey, listed.mismatch), (Some(other.public()), Some(cold.public())));
+    assert_eq!((listed.hotkeys[0].hotkey, listed.hotkeys[0].mismatch), (Some(other.public()), Some(hot.public())));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_thousand_wallets_are_listed_at_once() {
@@ -233,88 +286,4 @@ fn a_thousand_wallets_are_listed_at_once() {
 fn busy() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
-}
-
-/// The variable that tells the test below that it runs on the small disk that it made, and where.
-#[cfg(target_os = "linux")]
-const SMALL_DISK: &str = "TAONET_TEST_SMALL_DISK";
-
-/// Runs itself again in a namespace of its own, on a disk of 64 KiB: nothing outside sees the disk, and it goes with
-/// the process.
-#[cfg(target_os = "linux")]
-#[test]
-fn full_and_read_only_disks_leave_the_old_key() {
-    use std::process::Command;
-
-    if let Some(disk) = std::env::var_os(SMALL_DISK) {
-        return on_small_disk(Path::new(&disk));
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
-    command.arg(r#"mount -t tmpfs -o size=64k,mode=700 none "$0" || exit 77; exec "$@""#);
-    command.arg(dir.path()).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "full_and_read_only_disks_leave_the_old_key", "--nocapture"]).env(SMALL_DISK, dir.path());
-    match command.output() {
-        Ok(output) if output.status.success() => {
-            let shown = String::from_utf8_lossy(&output.stdout);
-            assert!(shown.contains("small disk: all held"), "{shown}");
-        }
-        Ok(output) if output.status.code() == Some(101) => {
-            panic!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-        }
-        other => eprintln!(
-            "NOT TESTED: full and read-only disks. `unshare --user --map-root-user --mount` and a tmpfs are needed, \
-             and this system gives none: {other:?}"
-        ),
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[allow(clippy::print_stdout, reason = "the outer test looks for it")]
-fn on_small_disk(disk: &Path) {
-    use std::process::Command;
-
-    let wallet = Wallets::new(disk).wallet(name("alice"));
-    let (old, new) = (key(), key());
-    wallet.write_coldkey(&old, None, Overwrite::Refuse).unwrap();
-    let before = files(disk);
-    let unchanged = |what: &str| {
-        assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), old.to_json(), "{what}");
-        assert_eq!(wallet.coldkeypub().unwrap(), old.public(), "{what}");
-        assert_eq!(files(disk), before, "{what}");
-    };
-    let refused = |result: Result<(), WalletError>, kind: ErrorKind| match result {
-        Err(WalletError::Write { source, .. }) => assert_eq!(source.kind(), kind),
-        other => panic!("{other:?}"),
-    };
-    let writes = |kind: ErrorKind| {
-        refused(wallet.write_coldkey(&new, None, Overwrite::KeepBackup).map(drop), kind);
-        refused(wallet.coldkey().unwrap().change_password(None, None), kind);
-        refused(wallet.write_hotkey(&name("h"), &new, None, Overwrite::Refuse).map(drop), kind);
-    };
-
-    let ballast = disk.join("ballast");
-    fs::create_dir(wallet.hotkeys_directory()).unwrap();
-    let full = fs::write(&ballast, vec![0; 128 * 1024]).unwrap_err();
-    assert_eq!(full.kind(), ErrorKind::StorageFull);
-    let held = fs::read(&ballast).unwrap();
-    assert!(!held.is_empty());
-    let before_full = files(disk);
-    writes(ErrorKind::StorageFull);
-    assert_eq!(files(disk), before_full);
-    // Room for the secret, and none for the public file beside it.
-    fs::OpenOptions::new().write(true).open(&ballast).unwrap().set_len(held.len() as u64 - 4096).unwrap();
-    refused(wallet.write_coldkey(&new, None, Overwrite::KeepBackup).map(drop), ErrorKind::StorageFull);
-    refused(wallet.write_hotkey(&name("h"), &new, None, Overwrite::Refuse).map(drop), ErrorKind::StorageFull);
-    assert_eq!(files(disk), before_full);
-    wallet.coldkey().unwrap().change_password(None, None).unwrap();
-    fs::remove_file(&ballast).unwrap();
-    unchanged("full disk");
-
-    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(disk).status().unwrap();
-    assert!(remounted.success());
-    writes(ErrorKind::ReadOnlyFilesystem);
-    unchanged("read-only disk");
-    println!("small disk: all held");
 }

@@ -1,0 +1,96 @@
+//! What a call sends: the bytes as they were given.
+
+use std::path::Path;
+
+use axum::body::Bytes;
+use serde_json::{Map, Value};
+
+use crate::exit::{Classified, Failure};
+use crate::input;
+
+/// The bytes that `--data` names: text, `@FILE`, or `-` for standard input.
+pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
+    match text.strip_prefix('@') {
+        Some(file) => input::read(Path::new(file)).map(Into::into),
+        None if text == "-" => input::read(Path::new(text)).map(Into::into),
+        None => Ok(Bytes::copy_from_slice(text.as_bytes())),
+    }
+}
+
+/// Whether these bytes are JSON.
+pub(super) fn is_json(data: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
+}
+
+/// The fields of a synapse.
+pub(super) struct Fields<'a> {
+    values: Map<String, Value>,
+    /// What stands between the braces.
+    text: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn parse(data: &'a [u8]) -> anyhow::Result<Self> {
+        let usage =
+            |problem: &str| Classified::error(Failure::Usage, format!("--data {problem}, and a synapse is one"));
+        let parsed = serde_json::from_slice(data);
+        let Value::Object(values) = parsed.map_err(|error| usage(&format!("is not JSON ({error})")))? else {
+            return Err(usage("holds no JSON object"));
+        };
+        Ok(Self { values, text: std::str::from_utf8(data).map(inside).unwrap_or_default() })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.values.get(name)
+    }
+
+    /// A JSON object of fields of the protocol, as far as they are not given, and these, as they were written: other
+    /// writers have another text for the same number, and the other side may read the text.
+    pub(super) fn after(&self, mut protocol: Map<String, Value>) -> String {
+        protocol.retain(|name, _| !self.values.contains_key(name));
+        let protocol = Value::Object(protocol).to_string();
+        let parts: Vec<_> = [inside(&protocol), self.text].into_iter().filter(|part| !part.is_empty()).collect();
+        format!("{{{}}}", parts.join(","))
+    }
+}
+
+/// What stands between the braces of a JSON object.
+fn inside(object: &str) -> &str {
+    object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_go_out_as_they_were_written() {
+        for (data, sent) in [
+            (
+                r#"{"prompt": "x", "deep": [1, 1e22, 1.50]}"#,
+                r#"{"name":"X","timeout":12.0,"prompt": "x", "deep": [1, 1e22, 1.50]}"#,
+            ),
+            (" {\n\"n\": 36893488147419103232 }\n", r#"{"name":"X","timeout":12.0,"n": 36893488147419103232}"#),
+            (r#"{"timeout": 3}"#, r#"{"name":"X","timeout": 3}"#),
+            (r#"{"timeout": 3, "name": "{Y}"}"#, r#"{"timeout": 3, "name": "{Y}"}"#),
+            ("{ }", r#"{"name":"X","timeout":12.0}"#),
+        ] {
+            let Value::Object(protocol) = json!({ "name": "X", "timeout": 12.0 }) else { unreachable!() };
+            let body = Fields::parse(data.as_bytes()).unwrap().after(protocol);
+            assert_eq!(body, sent);
+            assert!(is_json(body.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn synapses_are_json_objects() {
+        for (data, problem) in
+            [("[1]", "holds no JSON object"), ("{", "is not JSON"), ("", "is not JSON"), ("{}x", "is not JSON")]
+        {
+            let error = Fields::parse(data.as_bytes()).err().unwrap().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What became of a call.
+
+use axum::http::{HeaderMap, StatusCode};
+use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
+
+use crate::exit::{Classified, Failure};
+use crate::printable::printable;
+
+/// What became of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) code: ReturnCode,
+    pub(super) status: StatusCode,
+    /// Why; of a success whatever the peer says of it.
+    pub(super) message: String,
+}
+
+impl Verdict {
+    pub(super) fn of(result: &Result<Answer, CallError>, dendrite: bool) -> Self {
+        match result {
+            Ok(answer) => Self::of_answer(answer.status, &answer.headers, &answer.body, dendrite),
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    /// Where the status is one of success, `body` is not looked at. In the dendrite's scheme an axon says its own status in
+    /// a header. Nobody signs it, so that it can turn a success into a failure, but no failure into a success.
+    pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
+        let axon = AxonStatus::of(headers).filter(|axon| dendrite && (status.is_success() || axon.code == status));
+        let (status, message) = match axon {
+            Some(axon) => (axon.code, axon.message),
+            None if status.is_success() => (status, String::new()),
+            None => (status, format!("{status}: {}", String::from_utf8_lossy(body).trim_end())),
+        };
+        Self { code: ReturnCode::of_status(status), status, message }
+    }
+
+    pub(super) fn of_error(error: &CallError) -> Self {
+        Self { code: ReturnCode::of_error(error), status: error.status(), message: with_causes(error) }
+    }
+
+    /// Nothing for a success; otherwise an error with the exit code that says what went wrong.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if self.code.is_success() { Ok(()) } else { Err(self.failure()) }
+    }
+
+    fn failure(&self) -> anyhow::Error {
+        let text = format!("{} ({}): {}", self.code, self.code.code(), printable(&self.message));
+        match self.code {
+            ReturnCode::Unavailable | ReturnCode::Timeout | ReturnCode::NoReturn => {
+                Classified::error(Failure::Network, text)
+            }
+            ReturnCode::Unauthenticated | ReturnCode::SenderUnknown => Classified::error(Failure::Authentication, text),
+            _ => anyhow::anyhow!(text),
+        }
+    }
+}
+
+/// An error of a call with its causes, in one line.
+fn with_causes(error: &CallError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axon_may_call_its_answer_a_failure_but_not_its_failure_a_success() {
+        for (status, axon, dendrite, judged, message) in [
+            (200, Some(200), true, 200, "its words"),
+            (200, Some(401), true, 401, "its words"),
+            (200, Some(401), false, 200, ""),
+            (200, None, true, 200, ""),
+            (403, Some(403), true, 403, "its words"),
+            (500, Some(200), true, 500, "500 Internal Server Error: body"),
+            (500, Some(403), true, 500, "500 Internal Server Error: body"),
+            (302, Some(200), true, 302, "302 Found: body"),
+            (404, None, false, 404, "404 Not Found: body"),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(axon) = axon {
+                headers.insert("bt_header_axon_status_code", axon.into());
+                headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            let verdict = Verdict::of_answer(status, &headers, b"body\n", dendrite);
+            let judged = StatusCode::from_u16(judged).unwrap();
+            let expected = Verdict { code: ReturnCode::of_status(judged), status: judged, message: message.to_owned() };
+            assert_eq!(verdict, expected, "{status} {axon:?} {dendrite}");
+            assert_eq!(verdict.check().is_ok(), judged.is_success());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Outside text on a terminal.
+//!
+//! A terminal obeys what it is sent: control characters in a peer's words could clear the screen, set the window's title
+//! or show something else than what was said. Here they become visible.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write};
+
+/// The text with its control characters escaped (`\n`, `\u{1b}`): for one line or one cell.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
+}
+
+/// As [`printable`], for text of many lines: line ends and tabs stay.
+pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, is_control_in_line, |shown, character| shown.extend(character.escape_default()))
+}
+
+/// The same JSON, without the control characters that JSON itself leaves as they are.
+pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
+    escaped(json, is_control_in_line, |shown, character| {
+        // Four digits are enough: none of these characters is beyond U+FFFF.
+        let _ = write!(shown, "\\u{:04x}", u32::from(character));
+    })
+}
+
+/// Standard output for a peer's bytes: as they are, and on a terminal as [`printable_lines`] shows them.
+pub(crate) fn stdout() -> Box<dyn Write> {
+    let stdout = io::stdout().lock();
+    if stdout.is_terminal() { Box::new(PrintableWriter::new(stdout)) } else { Box::new(stdout) }
+}
+
+/// Writes text as [`printable_lines`] shows it, whatever the pieces in which it comes.
+struct PrintableWriter<W> {
+    inner: W,
+    /// The beginning of a character whose end has not come yet.
+    begun: Vec<u8>,
+}
+
+impl<W> PrintableWriter<W> {
+    const fn new(inner: W) -> Self {
+        Self { inner, begun: Vec::new() }
+    }
+}
+
+impl<W: Write> Write for PrintableWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.extend_from_slice(bytes);
+        let last = self.begun.utf8_chunks().last().map(|chunk| chunk.invalid()).unwrap_or_default();
+        let unfinished = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
+        let complete = self.begun.len() - if unfinished { last.len() } else { 0 };
+        let rest = self.begun.split_off(complete);
+        let complete = std::mem::replace(&mut self.begun, rest);
+        self.inner.write_all(printable_lines(&String::from_utf8_lossy(&complete)).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Characters that terminals obey: the controls of ASCII and Latin-1, and what turns the direction of writing or breaks
+/// lines.
+fn is_control(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_control_in_line(character: char) -> bool {
+    is_control(character) && !matches!(character, '\n' | '\t')
+}
+
+fn escaped(text: &str, escapes: fn(char) -> bool, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
+    if !text.contains(escapes) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if escapes(character) { escape(&mut shown, character) } else { shown.push(character) }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_terminals_obey_is_shown_instead() {
+        for (text, line, lines) in [
+            ("ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\""),
+            ("a\tb\nc\r\n", "a\\tb\\nc\\r\\n", "a\tb\nc\\r\n"),
+            ("\u{1b}[2J\u{7}\0", "\\u{1b}[2J\\u{7}\\u{0}", "\\u{1b}[2J\\u{7}\\u{0}"),
+            ("\u{7f}\u{9b}31m", "\\u{7f}\\u{9b}31m", "\\u{7f}\\u{9b}31m"),
+            ("\u{202e}txt.\u{2066}", "\\u{202e}txt.\\u{2066}", "\\u{202e}txt.\\u{2066}"),
+        ] {
+            assert_eq!(printable(text), line);
+            assert_eq!(printable_lines(text), lines);
+        }
+        assert!(matches!(printable("nothing to do"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn json_stays_the_same_json() {
+        let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\n τ" });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let shown = printable_json(&text);
+        assert_eq!(shown, "{\n  \"a\\u009b\": \"\\u001b[2J\\u007f\\u202e\\n τ\"\n}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
+
+    #[test]
+    fn pieces_are_shown_as_the_whole() {
+        for bytes in ["a 語 \u{1b}[2J\u{9b} 🦀\r\n".as_bytes(), b"\xff\xc2\x9b\xe8\xaa\n\xf0\x9f\n"] {
+            for size in 1..=bytes.len() {
+                let mut writer = PrintableWriter::new(Vec::new());
+                for piece in bytes.chunks(size) {
+                    writer.write_all(piece).unwrap();
+                }
+                let whole = String::from_utf8_lossy(bytes);
+                assert_eq!(String::from_utf8(writer.inner).unwrap(), printable_lines(&whole), "{size}");
+            }
+        }
+    }
+}

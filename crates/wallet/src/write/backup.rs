@@ -1,0 +1,69 @@
+//! Old keys are kept in the wallet's `.backups`, which no tool takes for a key: `coldkey.1`, `hotkeys/NAME.1`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::{Directory, Draft, Overwrite, directory_of, make_directory, refuse_links};
+use crate::{StoredKey, WalletError};
+
+const DIRECTORY: &str = ".backups";
+
+/// More backups of one key than anyone makes.
+const MAX_BACKUPS: u32 = 10_000;
+
+/// Where the backups are of the keys in a wallet's directory or below it.
+pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
+    let below = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
+    wallet.join(DIRECTORY).join(below)
+}
+
+/// Copies the files that are there. All backups are on disk when this ends, or none is.
+pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> Result<Vec<PathBuf>, WalletError> {
+    let mut backups = Vec::new();
+    for path in paths {
+        match copy(wallet, path) {
+            Ok(backup) => backups.extend(backup),
+            Err(error) => {
+                remove(&backups);
+                return Err(error);
+            }
+        }
+    }
+    Ok(backups)
+}
+
+/// Removes backups of keys that still stand in their places; one that cannot be removed does no harm.
+pub(super) fn remove(backups: &[PathBuf]) {
+    for backup in backups {
+        let _ = fs::remove_file(backup);
+    }
+}
+
+/// A copy, not a second name: it is for the owner only, whatever the old file's mode.
+fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
+    let old = match StoredKey::read_quietly(path) {
+        Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        old => old?,
+    };
+    let directory = directory_for(wallet, directory_of(path));
+    refuse_links([wallet.join(DIRECTORY).as_path(), &directory])?;
+    make_directory(&directory)?;
+    let numbered = |number| directory.join(numbered(path, number));
+    let is_free = |backup: &PathBuf| backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    let Some(backup) = (1..=MAX_BACKUPS).map(numbered).find(is_free) else {
+        return Err(WalletError::Write { path: directory, source: ErrorKind::AlreadyExists.into() });
+    };
+    let draft = Draft::new(&backup, old.bytes())?;
+    let opened = Directory::open(Some(&draft))?;
+    draft.persist(Overwrite::Refuse)?;
+    opened.sync()?;
+    Ok(Some(backup))
+}
+
+fn numbered(path: &Path, number: u32) -> OsString {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{number}"));
+    name
+}

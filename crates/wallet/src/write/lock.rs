@@ -1,0 +1,82 @@
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use super::{DRAFT_SUFFIX, Overwrite, backup, check};
+use crate::WalletError;
+
+/// The file that a writer of the wallet locks. It stays: removing it would let two writers lock two files.
+const FILE: &str = ".lock";
+
+/// How many characters tempfile puts into a name to make it unique.
+const RANDOM_CHARACTERS: usize = 6;
+
+/// A wallet that has one writer: programs that use this crate wait for each other between looking at what is there and
+/// having written. It ends when dropped, or with the process.
+pub(crate) struct Lock {
+    wallet: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    /// Makes the wallet's directory and that of the key, neither of which may be a link, and waits for other writers.
+    /// Drafts that a killed writer left are removed: they hold secrets.
+    pub(crate) fn take(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
+        refuse_links([wallet, directory])?;
+        make_directory(directory)?;
+        let path = wallet.join(FILE);
+        check(&path, Overwrite::KeepBackup)?;
+        let file = open(&path).and_then(|file| file.lock().map(|()| file));
+        let file = file.map_err(|source| WalletError::Write { path, source })?;
+        for directory in [directory, &backup::directory_for(wallet, directory)] {
+            remove_drafts(directory);
+        }
+        Ok(Self { wallet: wallet.into(), _file: file })
+    }
+
+    pub(super) fn wallet(&self) -> &Path {
+        &self.wallet
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// A directory that cannot be listed, or a draft that cannot be removed, keeps nobody from writing.
+fn remove_drafts(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft)) {
+        let path = entry.path();
+        match fs::remove_file(&path) {
+            Ok(()) => tracing::info!(path = %path.display(), "removed what an interrupted writer left"),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "what an interrupted writer left stays"),
+        }
+    }
+}
+
+fn is_draft(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|name| name.strip_suffix(DRAFT_SUFFIX));
+    let random = inner.and_then(|inner| inner.rsplit_once('.')).map(|(_, random)| random);
+    random.is_some_and(|random| {
+        random.len() == RANDOM_CHARACTERS && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
+}
+
+/// Refuses directories that are links; where all wallets are, may be one.
+pub(crate) fn refuse_links<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<(), WalletError> {
+    let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    directories.into_iter().find(is_link).map_or(Ok(()), |path| Err(WalletError::Link(path.into())))
+}
+
+/// Makes a directory and those above it that are missing, for the owner only.
+pub(crate) fn make_directory(path: &Path) -> Result<(), WalletError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| WalletError::Write { path: path.into(), source })
+}

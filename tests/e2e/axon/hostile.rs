@@ -1,0 +1,66 @@
+//! Peers, and arguments, that mean no good.
+
+use serde_json::{Value, json};
+
+use super::{BOB, address, ask, axon, failure, neuron, service};
+use crate::support::{Terminal, refusal, stderr};
+
+const PROMPT: &str = r#"{"prompt": ""}"#;
+
+#[test]
+fn bodies_have_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("spaces");
+    let at_file = format!("@{}", file.display());
+    let daemon = neuron("btauth", &[]);
+    for (bytes, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
+        std::fs::write(&file, vec![b' '; bytes]).unwrap();
+        let output = ask("call", &address(&daemon), "btauth", &["--path", "/echo", "--data", &at_file, "--json"]);
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["status"], status, "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_terminal_shows_what_it_would_obey() {
+    let address = service("200 OK", "{\"a\": \"\u{9b}2J\u{1b}[31m\u{202e}\"}\n\tτ");
+    let arguments = ["call", &address, "--hotkey", BOB, "--key-uri", "//Alice"];
+    for further in [&[][..], &["--stream"]] {
+        let mut call = axon(&arguments);
+        call.args(further);
+        let (status, screen) = Terminal::start(call).finish();
+        assert!(status.success(), "{screen}");
+        assert!(screen.contains(r#"{"a": "\u{9b}2J\u{1b}[31m\u{202e}"}"#) && screen.contains("τ\n"), "{screen}");
+        assert!(!screen.contains(['\u{1b}', '\u{9b}', '\u{202e}']), "{screen:?}");
+    }
+
+    let evil = service("403 Forbidden", "no\u{1b}]0;title\u{7}\nerror: something else");
+    let output = ask("call", &evil, "btauth", &["--json"]);
+    assert_eq!(failure(&output).1["body"], "no\u{1b}]0;title\u{7}\nerror: something else");
+    let error = stderr(&output);
+    assert!(error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else"), "{error}");
+}
+
+#[test]
+fn a_neuron_that_fails_cannot_say_that_it_did_not() {
+    let fails =
+        "500 Internal Server Error\r\nbt_header_axon_status_code: 200\r\nbt_header_axon_status_message: Success";
+    let refuses = "200 OK\r\nbt_header_axon_status_code: 401\r\nbt_header_axon_status_message: Not Verified";
+    for (head, outcome, status, exit) in [(fails, "UnknownException", 500, 1), (refuses, "Unauthenticated", 401, 4)] {
+        let address = service(head, "{}");
+        let (code, answer) = failure(&ask("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
+        assert_eq!((code, &answer["outcome"], &answer["status"]), (exit, &json!(outcome), &json!(status)));
+        let streamed = ask("call", &address, "dendrite", &["--data", PROMPT, "--stream"]);
+        assert!(refusal(&streamed, exit).contains(outcome));
+        let (code, pings) = failure(&ask("ping", &address, "dendrite", &["-n", "2", "--json"]));
+        assert_eq!((code, &pings["answered"], &pings["outcomes"]), (exit, &json!(0), &json!({ outcome: 2 })));
+    }
+}
+
+#[test]
+fn deadlines_have_an_end() {
+    for (option, value) in [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")] {
+        let error = refusal(&ask("call", "127.0.0.1:1", "btauth", &[option, value]), 2);
+        assert!(error.contains("not a positive number of seconds up to 86400"), "{error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! Requests that somebody has seen and sends again, to a daemon that was restarted in between.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
+use super::{address, ask, neuron, request};
+use crate::support::{Daemon, local_bb, stderr};
+
+/// Starts a daemon that keeps its accepted requests in this file.
+type Start = fn(&str) -> Daemon;
+
+/// The head's status and the body of an answer to these bytes.
+fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(address(daemon)).unwrap();
+    stream.write_all(bytes).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// The bytes of a call by //Alice to //Bob.
+fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let bytes = request(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+        bytes
+    });
+    let output = ask("call", &address, scheme, further);
+    assert!(output.status.success(), "{}", stderr(&output));
+    thread.join().unwrap()
+}
+
+#[test]
+fn a_captured_request_is_refused_after_a_restart() {
+    let axon: Start = |log| neuron("btauth", &["--replay-log", log]);
+    let miner: Start = |log| {
+        let arguments = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--replay-log", log];
+        Daemon::start(local_bb().args(arguments))
+    };
+    let init = r#"{"kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": null,
+        "sample_rate_hz": 24000, "frame_rate_hz": 12.5, "frame_samples": 1920, "dtype": "float32le", "channels": 1}"#;
+    let to_miner = ["--path", "/v1/predict", "--data", init];
+    for (start, scheme, call) in [(axon, "btauth", &[][..]), (miner, "babelbit", &to_miner)] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("replay.log").display().to_string();
+        let daemon = start(&log);
+        let request = captured(scheme, call);
+        assert_eq!(send(&daemon, &request).0, 200, "{scheme}");
+        assert_eq!(send(&daemon, &request).0, 401, "{scheme}");
+        // Killed.
+        drop(daemon);
+        let daemon = start(&log);
+        assert_eq!(send(&daemon, &request).0, 401, "{scheme}");
+        let fresh = captured(scheme, call);
+        assert_eq!(send(&daemon, &fresh).0, 200, "{scheme}");
+        assert_eq!(daemon.terminate().code(), Some(0));
+        let daemon = start(&log);
+        for request in [request, fresh] {
+            let (status, answer) = send(&daemon, &request);
+            assert_eq!(status, 401, "{scheme}: {answer}");
+        }
+    }
+}
