@@ -1,7 +1,9 @@
 //! A signed echo of 1 KB over loopback, client and server in this process on two cores: how many a second through 64
-//! connections, and how long each takes at half that rate. `--json` prints one JSON document.
+//! connections, and how long each takes at half that rate. The server is as it is by default, with a replay log.
+//! `--json` prints one JSON document.
 #![allow(clippy::print_stdout, reason = "the measures are the output")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +16,8 @@ use serde_json::{Value, json};
 use taonet_service::{ServeLimits, Shutdown, serve};
 use taonet_wallet::Keypair;
 use taonet_wire::{
-    BtauthScheme, Call, ClientConfig, DendriteScheme, Limits, Peer, Policy, Retry, Scheme, SignedClient, SignedLayer,
-    Signer, Synapse, SynapseClass,
+    BtauthScheme, Call, ClientConfig, DendriteScheme, Peer, Retry, Scheme, SignedClient, SignedLayer, Signer, Synapse,
+    SynapseClass,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::{Handle, Runtime};
@@ -70,7 +72,11 @@ struct Bench {
 
 fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     let shutdown = Shutdown::new();
-    let bench = Arc::new(runtime.block_on(start(scheme, &shutdown))?);
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("replay");
+    let bench = Arc::new(runtime.block_on(start(scheme, &log, &shutdown))?);
+    // A new log refuses what was signed until its start, and 3 s ahead of it.
+    std::thread::sleep(Duration::from_millis(3_100));
     runtime.block_on(closed_loop(&bench, 0.5))?;
     let began = cpu_seconds();
     let per_second = runtime.block_on(closed_loop(&bench, SECONDS))?;
@@ -93,14 +99,12 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     }))
 }
 
-async fn start(scheme: &str, shutdown: &Shutdown) -> Result<Bench> {
+async fn start(scheme: &str, log: &Path, shutdown: &Shutdown) -> Result<Bench> {
     let bob = Keypair::from_uri("//Bob")?.hotkey();
-    // More than can arrive within the window.
-    let limits = Limits { requests_per_sender: 1 << 21, requests_in_total: 1 << 22, ..Limits::default() };
     let text = "x".repeat(BODY_BYTES - 30);
     let (router, path, clients) = if scheme == "btauth" {
         let router = Router::new().route("/echo", post(|body: Bytes| async { body }));
-        let layer = SignedLayer::new(bob, BtauthScheme::new(), limits, Policy::open());
+        let layer = SignedLayer::builder(bob, BtauthScheme::new()).build_with_replay_log(log)?;
         (router.route_layer(layer), "echo", vec![client(BtauthScheme::new())?; CONNECTIONS])
     } else {
         let dendrite = || DendriteScheme::new().class(SynapseClass::new(NAME).hash(["prompt"]));
@@ -110,7 +114,7 @@ async fn start(scheme: &str, shutdown: &Shutdown) -> Result<Bench> {
             synapse
         };
         let router = Router::new().route(&format!("/{NAME}"), post(echo));
-        let layer = SignedLayer::new(bob, dendrite(), limits, Policy::open());
+        let layer = SignedLayer::builder(bob, dendrite()).build_with_replay_log(log)?;
         // Nonces of one process must arrive in their order: each connection is a process of its own.
         let clients = (0..CONNECTIONS).map(|_| client(dendrite())).collect::<Result<_>>()?;
         (router.route_layer(layer), NAME, clients)

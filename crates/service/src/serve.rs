@@ -110,7 +110,7 @@ impl Addresses {
         let address = match address.to_canonical() {
             // Whoever has one address of a /64 has them all.
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-            address => address,
+            address @ IpAddr::V4(_) => address,
         };
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();

@@ -80,8 +80,10 @@ impl DendriteScheme {
     }
 
     /// Accepts nonces that are no times from callers that state a version before 7.2.0. **Anyone can state such a
-    /// version**: what protects against replays is then the memory of each caller's last nonce alone, which is kept
-    /// for ever.
+    /// version**, and deliver a captured request however late: what protects against replays is then the memory of each
+    /// process's last nonce alone. Nothing leaves that memory: once it holds [`crate::Limits::requests_per_sender`]
+    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all, further ones are refused for good. Only for
+    /// servers whose [`crate::Policy`] lists the few who may call.
     #[must_use]
     pub fn accept_old_versions(self) -> Self {
         Self { accept_old_versions: true, ..self }

@@ -88,8 +88,11 @@ impl Why {
     }
 }
 
+/// How each scheme ends it.
+pub(crate) type Expected = fn(Kind) -> Why;
+
 /// Name, how it ends, and the request; `None` where the scheme has no such thing.
-type Fault = (&'static str, fn(Kind) -> Why, fn(Kind) -> Option<Sent>);
+type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
 /// Sent to the server as they are.
 pub(crate) const FAULTS: &[Fault] = &[
@@ -417,7 +420,7 @@ pub(crate) const FAULTS: &[Fault] = &[
 ];
 
 /// Bytes as they go over the connection, with how they end.
-type Raw = (&'static str, fn(Kind) -> Why, fn(Kind) -> Vec<u8>);
+type Raw = (&'static str, Expected, fn(Kind) -> Vec<u8>);
 
 pub(crate) const RAW: &[Raw] = &[
     ("a folded header line", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a", b" folded"])),

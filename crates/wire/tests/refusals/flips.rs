@@ -75,14 +75,14 @@ fn in_method_and_path(sent: &Sent) -> Vec<Flip> {
 }
 
 fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
-    let (ranges, why): (&[_], &'static [Why]) = match kind {
-        Btauth => (&[0..BODY.len()], &[WrongSignature]),
-        Managed => (&[0..BODY.len()], &[WrongBody]),
+    let (ranges, why): ([_; 2], &'static [Why]) = match kind {
+        Btauth => ([0..BODY.len(), 0..0], &[WrongSignature]),
+        Managed => ([0..BODY.len(), 0..0], &[WrongBody]),
         // The values of the hashed fields.
-        Dendrite => (&[12..17, 31..45], &[WrongBody, NotJson]),
-        Axon => (&[], &[]),
+        Dendrite => ([12..17, 31..45], &[WrongBody, NotJson]),
+        Axon => ([0..0, 0..0], &[]),
     };
-    let bits = ranges.iter().flat_map(|range| 8 * range.start..8 * range.end);
+    let bits = ranges.into_iter().flat_map(|range| 8 * range.start..8 * range.end);
     bits.map(|bit| (format!("body bit {bit}"), why, Sent { body: flipped(&sent.body, bit), ..sent.clone() })).collect()
 }
 

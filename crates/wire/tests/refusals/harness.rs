@@ -166,7 +166,7 @@ impl Sent {
         }
         let mut bytes = bytes.into_bytes();
         let is_framed = |line: &&[u8]| line.starts_with(b"content-length") || line.starts_with(b"transfer-encoding");
-        if !more.iter().any(|line| is_framed(line)) {
+        if !more.iter().any(is_framed) {
             bytes.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
         }
         for line in more {

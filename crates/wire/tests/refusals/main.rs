@@ -24,7 +24,7 @@ use axum::Router;
 use taonet_wire::{Limits, Load, Policy, Rate};
 
 use document::{Row, document};
-use faults::{FAULTS, RAW, Why};
+use faults::{Expected, FAULTS, RAW, Why};
 use harness::*;
 
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
@@ -38,7 +38,7 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn add(&mut self, fault: &'static str, why: fn(Kind) -> Why, cells: Vec<Option<Outcome>>) {
+    fn add(&mut self, fault: &'static str, why: Expected, cells: Vec<Option<Outcome>>) {
         for (kind, outcome) in KINDS.into_iter().zip(&cells) {
             let Some(outcome) = outcome else { continue };
             let why = why(kind);
@@ -98,7 +98,7 @@ impl Matrix {
     async fn bounds(&mut self) {
         let unlimited = Load::default();
         let rate = Load { rate: Some(Rate { per_second: 1, burst: 1 }), ..Load::default() };
-        let bounds: [(_, fn(Kind) -> Why, _, _); 5] = [
+        let bounds: [(_, Expected, _, _); 5] = [
             ("hotkey not on the list", |_| Why::NotAllowed, Policy::only([hotkey("//Charlie")]), unlimited),
             ("hotkey blocked", |_| Why::NotAllowed, Policy::open().block([hotkey("//Alice")]), unlimited),
             ("too little stake", |_| Why::StakeTooLow, Policy::open().min_stake(1_000), unlimited),

@@ -123,7 +123,7 @@ async fn each_attempt_says_how_long_the_caller_still_waits() {
     assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     let seen = seen.lock().unwrap();
     // Pauses of 50 ms and 100 ms.
-    assert!(seen.len() == 3 && seen[0] == 60.0 && seen[1] <= 59.95 && seen[2] <= 59.85, "{seen:?}");
+    assert!(seen.len() == 3 && seen[0] > 59.999 && seen[1] <= 59.95 && seen[2] <= 59.85, "{seen:?}");
 }
 
 #[tokio::test]
