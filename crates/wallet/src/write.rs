@@ -79,7 +79,8 @@ impl Lock {
         for draft in &drafts {
             check(&draft.path, overwrite)?;
         }
-        let directory = Directory::open(drafts.first())?;
+        let directory = drafts.first().map_or(self.wallet(), |draft| directory_of(&draft.path));
+        let directory = Directory::open(directory)?;
         let backups = match overwrite {
             Overwrite::Refuse => Vec::new(),
             Overwrite::KeepBackup => backup::make(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?,
@@ -91,7 +92,7 @@ impl Lock {
 /// Replaces another form of the same key, without a backup: the old form may be what is to go.
 pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
     check(&draft.path, Overwrite::KeepBackup)?;
-    let directory = Directory::open(Some(&draft))?;
+    let directory = Directory::open(directory_of(&draft.path))?;
     place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
@@ -134,12 +135,11 @@ struct Directory {
 }
 
 impl Directory {
-    fn open(draft: Option<&Draft>) -> Result<Self, WalletError> {
-        let path = draft.map_or(Path::new("."), |draft| directory_of(&draft.path)).to_path_buf();
+    fn open(path: &Path) -> Result<Self, WalletError> {
         #[cfg(unix)]
-        let file = File::open(&path).map_err(|source| WalletError::Write { path: path.clone(), source })?;
+        let file = File::open(path).map_err(|source| WalletError::Write { path: path.into(), source })?;
         Ok(Self {
-            path,
+            path: path.into(),
             #[cfg(unix)]
             file,
         })

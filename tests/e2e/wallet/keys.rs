@@ -110,6 +110,18 @@ fn keys_are_overwritten_on_request_and_kept() {
     assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"].as_array().unwrap().len(), 1);
 }
 
+#[test]
+fn a_public_file_in_the_way_is_noticed_before_half_a_wallet_is_made() {
+    let wallets = Wallets::new();
+    wallets.hotkey();
+    fs::remove_file(wallets.key("hotkeys/default")).unwrap();
+    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.free(name));
+    let files = [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
+    let error = refusal(&wallets.run(&["create", "--no-use-password"], &files), 1);
+    assert!(error.contains("defaultpub.txt") && error.contains("--overwrite"), "{error}");
+    assert!(!wallets.key("coldkey").exists() && !cold.exists());
+}
+
 /// Each secret of the vectors, through each way in.
 #[test]
 fn keys_are_recovered_from_every_kind_of_secret() {

@@ -45,13 +45,11 @@ impl<'a> Hidden<'a> {
     fn byte(&self) -> io::Result<u8> {
         let mut typed = Zeroizing::new([0]);
         // One at a time: what follows the line belongs to the next question.
-        match rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? {
-            0 => Err(ErrorKind::UnexpectedEof.into()),
-            _ => {
-                let [byte] = *typed;
-                Ok(byte)
-            }
+        if rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
         }
+        let [byte] = *typed;
+        Ok(byte)
     }
 }
 

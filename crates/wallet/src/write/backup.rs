@@ -55,10 +55,13 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let Some(backup) = (1..=MAX_BACKUPS).map(numbered).find(is_free) else {
         return Err(WalletError::Write { path: directory, source: ErrorKind::AlreadyExists.into() });
     };
-    let draft = Draft::new(&backup, old.bytes())?;
-    let opened = Directory::open(Some(&draft))?;
-    draft.persist(Overwrite::Refuse)?;
-    opened.sync()?;
+    Draft::new(&backup, old.bytes())?.persist(Overwrite::Refuse)?;
+    // With those that were just made: a backup lasts only where its directory does.
+    for directory in directory.ancestors().take_while(|directory| directory.starts_with(wallet)) {
+        Directory::open(directory)
+            .and_then(|directory| directory.sync())
+            .inspect_err(|_| remove(std::slice::from_ref(&backup)))?;
+    }
     Ok(Some(backup))
 }
 

@@ -132,8 +132,8 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey_goes = Destination::choose(args.coldkey_mnemonic_file.as_ref(), "--coldkey-mnemonic-file", context)?;
     let hotkey_goes = Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
     // Both, before one of them is written.
-    check_free(&wallet.coldkey_path(), overwrite)?;
-    check_free(&wallet.hotkey_path(&hotkey), overwrite)?;
+    check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], overwrite)?;
+    check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], overwrite)?;
     let password = args.password.choose(&wallet)?;
     let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_goes, context)?;
     let hotkey = args.new.hotkey(&wallet, &hotkey, None, &hotkey_goes, context).with_context(|| coldkey.remains())?;
@@ -143,7 +143,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.place.wallet()?;
     let goes = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
-    check_free(&wallet.coldkey_path(), args.new.write.overwrite())?;
+    check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
     made::tell(&wallet, &[args.new.coldkey(&wallet, password.as_ref(), &goes, context)?], context)
 }
@@ -151,7 +151,7 @@ pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::R
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
     let goes = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
-    check_free(&wallet.hotkey_path(&hotkey), args.new.write.overwrite())?;
+    check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], args.new.write.overwrite())?;
     let password = args.password.choose(&hotkey)?;
     made::tell(&wallet, &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &goes, context)?], context)
 }

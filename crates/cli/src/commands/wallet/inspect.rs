@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_wallet::{PublicKey, SecretState, StoredKey, Wallet};
+use taonet_wallet::{Backup, PublicKey, SecretState, StoredKey, Wallet};
 
 use super::list::mismatch;
 use super::place::WalletArgs;
@@ -28,6 +28,8 @@ struct Key {
     path: PathBuf,
     /// The file's mode, where others than its owner may read it.
     exposed: Option<u32>,
+    /// Keys that stood in its place before.
+    backups: Vec<Backup>,
 }
 
 pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
@@ -63,8 +65,10 @@ impl Key {
         secret: SecretState,
         path: PathBuf,
     ) -> Self {
-        let exposed = (secret != SecretState::Absent).then(|| StoredKey::read(&path).ok()?.exposed()).flatten();
-        Self { role, name, public, mismatch, secret, path, exposed }
+        let stored = (secret != SecretState::Absent).then(|| StoredKey::read(&path).ok()).flatten();
+        let exposed = stored.as_ref().and_then(StoredKey::exposed);
+        let backups = stored.map(|stored| stored.backups()).unwrap_or_default();
+        Self { role, name, public, mismatch, secret, path, exposed, backups }
     }
 }
 
@@ -83,20 +87,28 @@ fn document(key: &Key) -> Value {
         "secret": key.secret.name(),
         "encryption": encryption,
         "path": key.path,
+        "backups": key.backups.iter().map(backup_document).collect::<Vec<_>>(),
         "open_to_others": key.exposed.map(|mode| format!("{mode:o}")),
     })
+}
+
+fn backup_document(backup: &Backup) -> Value {
+    json!({ "path": backup.path, "secret": backup.secret.name() })
 }
 
 fn text(key: &Key) -> String {
     let name = key.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
     let public = key.public.map(|public| format!("{public} ({})", public.crypto_type()));
+    let backups =
+        key.backups.iter().map(|backup| format!("\n  backup  {} ({})", backup.path.display(), backup.secret.name()));
     format!(
-        "{}  {}{}\n  kept  {}\n  file  {}",
+        "{}  {}{}\n  kept  {}\n  file  {}{}",
         console::style(format!("{}{name}", key.role)).bold(),
         public.as_deref().unwrap_or("address unknown without the password"),
         mismatch(key.mismatch),
         kept(key),
-        key.path.display()
+        key.path.display(),
+        backups.collect::<String>()
     )
 }
 

@@ -1,7 +1,11 @@
 //! Keys that were written, as people and programs are told.
 
+<<<<<<< HEAD
 use std::path::{Path, PathBuf};
 use std::slice;
+=======
+use std::path::PathBuf;
+>>>>>>> wallet
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -74,11 +78,9 @@ pub(super) fn tell(wallet: &Wallet, keys: &[Made], context: &Context) -> anyhow:
 }
 
 /// Refuses early what would be refused when the key is written: before passwords are asked for and mnemonics drawn.
-pub(super) fn check_free(path: &Path, overwrite: Overwrite) -> anyhow::Result<()> {
-    if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
-        return Err(not_written(WalletError::Exists(path.to_owned())));
-    }
-    Ok(())
+pub(super) fn check_free(paths: &[PathBuf], overwrite: Overwrite) -> anyhow::Result<()> {
+    let is_taken = |path: &&PathBuf| overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
+    paths.iter().find(is_taken).map_or(Ok(()), |path| Err(not_written(WalletError::Exists(path.clone()))))
 }
 
 /// The error of a key that was not written, with what to do about one that stands in its place.

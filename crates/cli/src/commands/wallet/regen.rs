@@ -94,7 +94,7 @@ pub(crate) struct RegenHotkeypubArgs {
 pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.place.wallet()?;
     let overwrite = args.source.write.overwrite();
-    check_free(&wallet.coldkey_path(), overwrite)?;
+    check_free(&[wallet.coldkey_path()], overwrite)?;
     let key = args.source.keyfile()?;
     let password = args.password.choose(&wallet)?;
     let written = wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
@@ -104,7 +104,7 @@ pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow:
 pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
     let overwrite = args.source.write.overwrite();
-    check_free(&wallet.hotkey_path(&hotkey), overwrite)?;
+    check_free(&[wallet.hotkey_path(&hotkey)], overwrite)?;
     let key = args.source.keyfile()?;
     let password = args.password.choose(&hotkey)?;
     let written = wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
