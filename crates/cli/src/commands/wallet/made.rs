@@ -1,11 +1,7 @@
 //! Keys that were written, as people and programs are told.
 
-<<<<<<< HEAD
-use std::path::{Path, PathBuf};
-use std::slice;
-=======
 use std::path::PathBuf;
->>>>>>> wallet
+use std::slice;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
