@@ -28,7 +28,7 @@ pub(crate) struct WriteArgs {
     /// The signature scheme: sr25519, or ed25519
     #[arg(long, default_value_t = CryptoType::Sr25519, value_name = "SCHEME")]
     pub(super) crypto_type: CryptoType,
-    /// Replace a key of the same name, which is kept as a backup beside it
+    /// Replace a key of the same name; .backups keeps the old one
     #[arg(long)]
     overwrite: bool,
 }
