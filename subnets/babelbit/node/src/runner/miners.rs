@@ -154,7 +154,7 @@ mod tests {
             ),
             (
                 json!({"uid": 2, "hotkey": "5x", "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: address has 2 bytes, expected 35",
+                "miner 2 of the miners file: address has 2 bytes, expected 35 (36 with a two-byte prefix)",
             ),
             (
                 json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:1", "url": ""}),
