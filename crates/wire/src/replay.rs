@@ -40,8 +40,8 @@ pub struct ReplayBounds {
 /// whenever the log was written under another boot of the machine, is missing (at the first start too), torn or corrupt,
 /// everything that was signed before the start, and as far ahead of it as the window allows, is refused: for a few
 /// seconds nobody gets through. (Only under [`ReplayRule::IncreasingForEver`] a missing log is taken for a first start:
-/// its nonces need not be times, so that what is refused once is refused for ever.) A log that somebody else shortened by whole records is not noticed: keep its folder to
-/// the server.
+/// its nonces need not be times, so that what is refused once is refused for ever.) A log that somebody else shortened by
+/// whole records is not noticed: keep its folder to the server.
 ///
 /// The time below which everything is refused is kept in the log and never falls. Should the clock once have shown a
 /// time far ahead, that refuses everybody until then, and a warning says so. With the clock put right, the remedy is to
