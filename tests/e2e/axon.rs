@@ -174,7 +174,7 @@ fn service(head: &'static str, body: &'static str) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            request(&mut stream);
+            message(&mut stream);
             let length = body.len();
             let _ = write!(stream, "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
         }
@@ -182,8 +182,8 @@ fn service(head: &'static str, body: &'static str) -> String {
     address
 }
 
-/// The bytes of one request.
-fn request(stream: &mut TcpStream) -> Vec<u8> {
+/// The bytes of one request or answer.
+fn message(stream: &mut TcpStream) -> Vec<u8> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         let count = stream.read(&mut piece).unwrap();
@@ -195,7 +195,7 @@ fn request(stream: &mut TcpStream) -> Vec<u8> {
                 return bytes;
             }
         }
-        assert!(count > 0, "half a request: {text}");
+        assert!(count > 0, "half a message: {text}");
     }
 }
 

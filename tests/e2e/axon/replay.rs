@@ -1,10 +1,10 @@
 //! Requests that somebody has seen and sends again, to a daemon that was restarted in between.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::{address, ask, neuron, request};
+use super::{address, ask, message, neuron};
 use crate::support::{Daemon, local_bb, stderr};
 
 /// Starts a daemon that keeps its accepted requests in this file.
@@ -14,10 +14,7 @@ type Start = fn(&str) -> Daemon;
 fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address(daemon)).unwrap();
     stream.write_all(bytes).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
+    let answer = String::from_utf8(message(&mut stream)).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
@@ -28,7 +25,7 @@ fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let bytes = request(&mut stream);
+        let bytes = message(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
         bytes
     });
