@@ -1,5 +1,5 @@
 //! A signed echo of 1 KB over loopback, client and server in this process on two cores: how many a second through 64
-//! connections, and how long each takes at half that rate. The server is as it is by default, with a replay log.
+//! connections, and how long each takes at 6 000 a second, half of the goal. The server is as it is by default, with a replay log.
 //! `--json` prints one JSON document.
 #![allow(clippy::print_stdout, reason = "the measures are the output")]
 
@@ -26,6 +26,8 @@ use tokio::sync::{Mutex, mpsc};
 const CONNECTIONS: usize = 64;
 const BODY_BYTES: usize = 1024;
 const SECONDS: f64 = 5.0;
+/// Half of the requests a second that the goal asks for.
+const OPEN_PER_SECOND: f64 = 6_000.0;
 const NAME: &str = "EchoSynapse";
 
 fn main() -> Result<()> {
@@ -39,7 +41,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     println!(
-        "{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at half the rate"
+        "{BODY_BYTES} bytes, {CONNECTIONS} connections  requests/s  CPU µs each    at p50 ms  p99 ms  at this rate"
     );
     for result in results {
         let text = |name: &str| result.get(name).and_then(Value::as_f64).unwrap_or_default();
@@ -53,7 +55,7 @@ fn main() -> Result<()> {
             text("p99_ms"),
         );
     }
-    println!("goal for btauth: at least 12000 requests/s; p99 under 2 ms at half of them");
+    println!("goal for btauth: at least 12000 requests/s; p99 under 2 ms at 6000 a second");
     Ok(())
 }
 
@@ -81,8 +83,7 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     let began = cpu_seconds();
     let per_second = runtime.block_on(closed_loop(&bench, SECONDS))?;
     let cpu = (cpu_seconds() - began) * 1e6 / (per_second * SECONDS);
-    let open_per_second = per_second / 2.0;
-    let mut latencies = open_loop(runtime.handle(), &bench, open_per_second)?;
+    let mut latencies = open_loop(runtime.handle(), &bench, OPEN_PER_SECOND)?;
     shutdown.request();
     latencies.sort_unstable();
     let quantile = |share: f64| {
@@ -93,7 +94,7 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
         "scheme": scheme,
         "per_second": per_second,
         "cpu_microseconds": cpu,
-        "open_per_second": open_per_second,
+        "open_per_second": OPEN_PER_SECOND,
         "p50_ms": quantile(0.5),
         "p99_ms": quantile(0.99),
     }))
