@@ -14,6 +14,7 @@ fuzz_target!(|body: &[u8]| {
     let Ok(python) = python_text(text) else { return };
     let spaced = format!(" {text}\n");
     assert_eq!(python_text(&spaced).as_ref(), Ok(&python));
-    assert_eq!(synapse_hash(&["prompt"], spaced.as_bytes()), fields);
-    assert_eq!(compact_hash(spaced.as_bytes()), compact_hash(body));
+    // Errors name the column, which the space before the body moves.
+    assert_eq!(synapse_hash(&["prompt"], spaced.as_bytes()).ok(), fields.ok());
+    assert_eq!(compact_hash(spaced.as_bytes()).ok(), compact_hash(body).ok());
 });
