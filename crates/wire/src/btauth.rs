@@ -8,13 +8,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
-use crate::headers::{decimal, no_lookalike, optional, parsed, path_and_query, required, signature};
+use crate::headers::{decimal, from_lines, no_lookalike, optional, parsed, path_and_query, required, signature};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
 /// What every header of the protocol begins with.
@@ -114,18 +114,13 @@ impl Scheme for BtauthScheme {
         let method = request.method.as_str();
         let crypto_type = identity.keypair.crypto_type();
         let message = payload(crypto_type, method, request.path, request.body, request.nonce, &sender, Some(receiver));
-        let lines = [
+        let mut headers = from_lines([
             (VERSION, VERSION_NUMBER.to_owned()),
             (SENDER, sender.to_string()),
             (NONCE, request.nonce.to_string()),
             (SIGNATURE, identity.keypair.sign(&message).to_string()),
             (RECEIVER, receiver.to_string()),
-        ];
-        let mut headers = HeaderMap::with_capacity(lines.len() + 1);
-        for (name, value) in lines {
-            let value = HeaderValue::try_from(value).map_err(|_| SigningError::Header(name))?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        ])?;
         if crypto_type != CryptoType::default() {
             headers.insert(CRYPTO, HeaderValue::from_static(crypto_type.name()));
         }

@@ -18,31 +18,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
-use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, seconds_text, signature, timeout, uuid};
+use crate::bt_header::{
+    self, BODY_HASH, NAME, NONCE, PREFIX, RECEIVER, RECEIVER_IP, RECEIVER_PORT, SENDER, SENDER_IP, SIGNATURE, TIMEOUT,
+    UUID, VERSION,
+};
+use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window, synapse_hash};
 
 pub use class::SynapseClass;
 pub use status::AxonStatus;
 pub use synapse::{StatusMessage, Synapse, SynapseError, Terminal, event_stream};
 
-const NAME: &str = "name";
-const TIMEOUT: &str = "timeout";
-const BODY_HASH: &str = "computed_body_hash";
-/// What every header of the protocol but a few begins with.
-const PREFIX: &str = "bt_header_";
-const NONCE: &str = "bt_header_dendrite_nonce";
-const SENDER: &str = "bt_header_dendrite_hotkey";
-const SIGNATURE: &str = "bt_header_dendrite_signature";
-const UUID: &str = "bt_header_dendrite_uuid";
-const SENDER_IP: &str = "bt_header_dendrite_ip";
 const SENDER_PORT: &str = "bt_header_dendrite_port";
-const VERSION: &str = "bt_header_dendrite_version";
-const RECEIVER: &str = "bt_header_axon_hotkey";
-const RECEIVER_IP: &str = "bt_header_axon_ip";
-const RECEIVER_PORT: &str = "bt_header_axon_port";
 
 /// The version that our headers state: 10.5.0.
 const OUR_VERSION: u64 = 10_005_000;
@@ -144,9 +133,8 @@ impl Scheme for DendriteScheme {
         if computed.is_some() && computed == claim.body_hash { Ok(()) } else { Err(Refusal::BodyMismatch) }
     }
 
-    /// 4 s and the caller's timeout back, as in the SDK, but a minute of timeout at most; 3 s ahead.
     fn window(&self) -> Window {
-        Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) }
+        bt_header::WINDOW
     }
 
     fn replay_rule(&self) -> ReplayRule {
@@ -167,34 +155,10 @@ impl Scheme for DendriteScheme {
     }
 
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
-        if identity.keypair.crypto_type() != CryptoType::Sr25519 {
-            return Err(SigningError::CryptoType(identity.keypair.crypto_type()));
-        }
+        bt_header::check_key(identity)?;
         let class = self.named(request.name).ok_or_else(|| SigningError::UnknownClass(request.name.to_owned()))?;
         let hash = synapse_hash(class.hash_fields(), request.body)?.ok_or(SigningError::FieldMissing)?;
-        let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
-        let uuid = identity.uuid.to_string();
-        let text = joined(request.nonce, &sender, receiver, &uuid, &hash);
-        let lines = [
-            (NAME, request.name.to_owned()),
-            (TIMEOUT, seconds_text(request.timeout)),
-            (RECEIVER_IP, request.peer.host().to_owned()),
-            (RECEIVER_PORT, request.peer.port().to_string()),
-            (RECEIVER, receiver.to_string()),
-            (SENDER_IP, identity.external_ip.clone()),
-            (VERSION, OUR_VERSION.to_string()),
-            (NONCE, request.nonce.to_string()),
-            (UUID, uuid),
-            (SENDER, sender.to_string()),
-            (SIGNATURE, identity.keypair.sign(text.as_bytes()).to_string()),
-            (BODY_HASH, hash),
-        ];
-        let mut headers = HeaderMap::with_capacity(lines.len() + 4);
-        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in lines {
-            let value = HeaderValue::try_from(value).map_err(|_| SigningError::Header(name))?;
-            headers.insert(HeaderName::from_static(name), value);
-        }
+        let mut headers = bt_header::sign(identity, request, OUR_VERSION, hash)?;
         for (field, empty) in class.required_fields() {
             const INPUT: &str = "bt_header_input_obj_…";
             let name = HeaderName::try_from(format!("bt_header_input_obj_{field}"));
@@ -208,14 +172,7 @@ impl Scheme for DendriteScheme {
 
 /// What the claimed caller must have signed.
 fn signed_text(claim: &Claim) -> Result<String, Refusal> {
-    let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
-    let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
-    let hash = claim.body_hash.as_deref().ok_or(Refusal::Missing(BODY_HASH))?;
-    Ok(joined(claim.nonce, &claim.sender, receiver, uuid, hash))
-}
-
-fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
-    format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
+    bt_header::signed_text(claim, claim.body_hash.as_deref().ok_or(Refusal::Missing(BODY_HASH))?)
 }
 
 #[cfg(test)]

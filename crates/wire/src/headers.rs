@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::extract::OriginalUri;
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_wallet::Signature;
 
-use crate::Refusal;
+use crate::{Refusal, SigningError};
 
 /// The header's text, `None` when it is absent or empty.
 ///
@@ -64,6 +64,20 @@ pub(crate) fn timeout(headers: &HeaderMap, name: &'static str) -> Result<Duratio
 /// Seconds as Python prints a float: `10.0`, `0.5`.
 pub(crate) fn seconds_text(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
+}
+
+/// Headers with these names and texts.
+///
+/// # Errors
+/// [`SigningError::Header`] for a text that cannot be a header's.
+pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> Result<HeaderMap, SigningError> {
+    // Room for the few that schemes add.
+    let mut headers = HeaderMap::with_capacity(N + 4);
+    for (name, text) in lines {
+        let value = HeaderValue::try_from(text).map_err(|_| SigningError::Header(name))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
 }
 
 /// A signature as signers write it: `0x` and lower-case hex, so that no other text stands for the same signature.

@@ -11,6 +11,7 @@
 //! Time comes from a [`Clock`], so that tests need not sleep.
 
 mod babelbit;
+mod bt_header;
 mod btauth;
 mod client;
 mod clock;

@@ -1,10 +1,13 @@
-use http::Request;
+use std::time::Duration;
+
+use http::{HeaderValue, Request};
 use proptest::prelude::*;
 use taonet_wallet::{Keypair, Signature, verify};
 use uuid::Uuid;
 
 use super::*;
 use crate::Peer;
+use crate::headers::seconds_text;
 
 const BODY: &[u8] = br#"{"kind": "predict", "session_id": "s1", "audio_b64": "", "in_eos": true}"#;
 const BODY_SHA256: &str = "8db618b579f6667e1cbdf641d0704a326abae8d0e9a0037cff59ddc5c98f04c2";

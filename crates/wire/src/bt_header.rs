@@ -1,0 +1,77 @@
+//! The headers that the dendrite of the Bittensor SDK and Babelbit's validators share, and the text that both sign.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use taonet_primitives::Hotkey;
+use taonet_wallet::CryptoType;
+
+use crate::headers::{from_lines, seconds_text};
+use crate::{Claim, Identity, Outgoing, Refusal, SigningError, Window};
+
+/// What every header of the protocol but a few begins with.
+pub(crate) const PREFIX: &str = "bt_header_";
+pub(crate) const NONCE: &str = "bt_header_dendrite_nonce";
+pub(crate) const SENDER: &str = "bt_header_dendrite_hotkey";
+pub(crate) const SIGNATURE: &str = "bt_header_dendrite_signature";
+pub(crate) const UUID: &str = "bt_header_dendrite_uuid";
+pub(crate) const SENDER_IP: &str = "bt_header_dendrite_ip";
+pub(crate) const VERSION: &str = "bt_header_dendrite_version";
+pub(crate) const RECEIVER: &str = "bt_header_axon_hotkey";
+pub(crate) const RECEIVER_IP: &str = "bt_header_axon_ip";
+pub(crate) const RECEIVER_PORT: &str = "bt_header_axon_port";
+pub(crate) const TIMEOUT: &str = "timeout";
+pub(crate) const NAME: &str = "name";
+pub(crate) const BODY_HASH: &str = "computed_body_hash";
+
+/// 4 s and the caller's timeout back, as in the SDK, but a minute of timeout at most; 3 s ahead.
+pub(crate) const WINDOW: Window =
+    Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
+
+/// What the claimed caller must have signed, with this body hash.
+pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> {
+    let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
+    let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
+    Ok(joined(claim.nonce, &claim.sender, receiver, uuid, hash))
+}
+
+/// None of the parts can hold a dot, so that no two requests share a text.
+fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
+    format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
+}
+
+/// Only sr25519 keys sign: there is no header that names another kind.
+pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
+    match identity.keypair.crypto_type() {
+        CryptoType::Sr25519 => Ok(()),
+        other @ CryptoType::Ed25519 => Err(SigningError::CryptoType(other)),
+    }
+}
+
+/// The signed headers of a request whose body has this hash.
+pub(crate) fn sign(
+    identity: &Identity,
+    request: &Outgoing<'_>,
+    version: u64,
+    hash: String,
+) -> Result<HeaderMap, SigningError> {
+    let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
+    let uuid = identity.uuid.to_string();
+    let text = joined(request.nonce, &sender, receiver, &uuid, &hash);
+    let mut headers = from_lines([
+        (NAME, request.name.to_owned()),
+        (TIMEOUT, seconds_text(request.timeout)),
+        (RECEIVER_IP, request.peer.host().to_owned()),
+        (RECEIVER_PORT, request.peer.port().to_string()),
+        (RECEIVER, receiver.to_string()),
+        (SENDER_IP, identity.external_ip.clone()),
+        (VERSION, version.to_string()),
+        (NONCE, request.nonce.to_string()),
+        (UUID, uuid),
+        (SENDER, sender.to_string()),
+        (SIGNATURE, identity.keypair.sign(text.as_bytes()).to_string()),
+        (BODY_HASH, hash),
+    ])?;
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(headers)
+}
