@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use taonet_wallet::warn_if_exposed;
 use zeroize::Zeroizing;
 
 /// Far more than a mnemonic, a key or the export of an account takes.
@@ -18,7 +18,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
     let limit = MOST_BYTES as u64 + 1;
     let read = open(path).and_then(|file| {
-        warn_if_open_to_others(path, &file)?;
+        warn_if_exposed(&file, path);
         file.take(limit).read_to_end(&mut bytes)
     });
     read.with_context(|| format!("cannot read {}", path.display()))?;
@@ -34,16 +34,6 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
 /// The file itself, for standard input too: the standard library's would keep what it read.
 fn open(path: &Path) -> io::Result<File> {
     if path == Path::new("-") { Ok(io::stdin().as_fd().try_clone_to_owned()?.into()) } else { File::open(path) }
-}
-
-fn warn_if_open_to_others(path: &Path, file: &File) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if metadata.is_file() && mode & 0o077 != 0 {
-        let path = path.display();
-        tracing::warn!(%path, mode = format!("{mode:o}"), "a file with a secret is open to others; chmod 600 it");
-    }
-    Ok(())
 }
 
 /// Refuses a path at which there is something already.

@@ -91,6 +91,7 @@ pub use keyfile::{Encryption, Keyfile, KeyfileError, Sealed};
 pub use keypair::Keypair;
 pub use message::{MessageError, message_bytes};
 pub use mnemonic::{DEV_PHRASE, Mnemonic, WordCount};
+pub use open::warn_if_exposed;
 pub use password::{
     MIN_LENGTH, MIN_STRENGTH, Password, PasswordError, StoredPasswordError, WeakPassword, stored_password_name,
 };

@@ -33,7 +33,7 @@ pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
 }
 
 /// Warns in the log of a file with a secret that others may read. Pipes and terminals have modes that mean nothing.
-pub(crate) fn warn_if_exposed(file: &File, path: &Path) {
+pub fn warn_if_exposed(file: &File, path: &Path) {
     if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "secret is open to others; chmod 600 it");
     }
