@@ -10,7 +10,7 @@ use serde_json::json;
 use taonet_primitives::Hotkey;
 use taonet_service::{Readiness, ServeLimits, Shutdown, readiness_routes, serve};
 use taonet_telemetry::Metrics;
-use taonet_wire::{SignedLayer, SignedLayerBuilder};
+use taonet_wire::{Policy, SignedLayer, SignedLayerBuilder};
 use tokio::net::TcpListener;
 
 use crate::context::Context;
@@ -23,16 +23,19 @@ pub(crate) struct MetricsArgs {
     metrics: Option<SocketAddr>,
 }
 
-/// Where accepted requests are remembered
+/// Which signed requests are accepted
 #[derive(Debug, Args)]
-pub(crate) struct ReplayArgs {
+pub(crate) struct CallerArgs {
+    /// Hotkeys that may call; left out, everyone with a valid signature
+    #[arg(long, value_name = "HOTKEY")]
+    allow: Vec<Hotkey>,
     /// Remember here which requests were accepted, so that none is accepted again after a restart [default: a file for
     /// hotkey and port in the state directory; none where the system chooses the port]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
 }
 
-impl ReplayArgs {
+impl CallerArgs {
     /// The layer that a service of `me` at the address `listen` checks requests with.
     pub(crate) fn build(
         &self,
@@ -40,6 +43,8 @@ impl ReplayArgs {
         me: &Hotkey,
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
+        let policy = if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) };
+        let layer = layer.policy(policy);
         let path = match (&self.replay_log, listen.port()) {
             (Some(path), _) => path.clone(),
             // Nobody can come back to a port that the system chose: there is no restart to speak of.

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_primitives::Hotkey;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping, SOURCES, external_ip};
-use taonet_wire::Policy;
 
 use super::SchemeName;
 use super::echo::{describe_metrics, router, signed_requests};
 use super::peer::seconds;
 use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, ReplayArgs};
+use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
@@ -31,11 +29,8 @@ pub(crate) struct ServeArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
-    /// Hotkeys that may call; left out, everyone with a valid signature
-    #[arg(long, value_name = "HOTKEY")]
-    allow: Vec<Hotkey>,
     #[command(flatten)]
-    replay: ReplayArgs,
+    callers: CallerArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -85,7 +80,6 @@ impl std::str::FromStr for ExternalIp {
 
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
-    let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
     if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
         let text = "the router cannot reach loopback: --upnp needs --listen with another address, e.g. 0.0.0.0:8091";
         return Err(Classified::error(Failure::Usage, text));
@@ -94,8 +88,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
         context.say(&format!("hotkey {hotkey}"));
-        let signed = signed_requests(hotkey, args.scheme).policy(policy);
-        let signed = args.replay.build(signed, &hotkey, args.listen)?;
+        let signed = args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address(), context).await?;
         let served = daemon.serve("axon", router(hotkey, args.scheme, signed), context);
         match mapping {

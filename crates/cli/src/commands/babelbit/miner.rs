@@ -10,12 +10,10 @@ use taonet_babelbit_node::miner::profile::{
 };
 use taonet_babelbit_node::miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_node::miner::{MinerConfig, describe_metrics};
-use taonet_primitives::Hotkey;
 use taonet_speech::{Espeak, Recognizer, Synthesizer};
-use taonet_wire::Policy;
 
 use crate::context::Context;
-use crate::daemon::{Daemon, MetricsArgs, ReplayArgs};
+use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
 
@@ -28,11 +26,8 @@ pub(crate) struct MinerArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
-    /// Hotkeys that may call; left out, everyone with a valid signature
-    #[arg(long, value_name = "HOTKEY")]
-    allow: Vec<Hotkey>,
     #[command(flatten)]
-    replay: ReplayArgs,
+    callers: CallerArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
@@ -42,7 +37,6 @@ pub(crate) struct MinerArgs {
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
-    let policy = if args.allow.is_empty() { Policy::open() } else { Policy::only(args.allow.iter().copied()) };
     let recognizer = || engines::network_recognizer(&config);
     let profile = profile(args.profile, recognizer, || Ok(Arc::new(Espeak::find()?)))?;
     let miner_config = MinerConfig {
@@ -53,8 +47,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
-        let signed = signed_requests(hotkey, &miner_config).policy(policy);
-        let signed = args.replay.build(signed, &hotkey, args.listen)?;
+        let signed = args.callers.build(signed_requests(hotkey, &miner_config), &hotkey, args.listen)?;
         let router = router(Arc::new(Miner::new(miner_config, profile)), signed);
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve(&format!("miner ({})", args.profile), router, context).await
