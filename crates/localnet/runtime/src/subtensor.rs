@@ -10,15 +10,18 @@ mod events;
 mod storage;
 pub mod types;
 
+mod burn;
 mod epoch_schedule;
 mod genesis;
 mod keys;
 mod networks;
+mod pruning;
 mod registration;
 mod serving;
 mod shares;
 mod staking;
 mod take;
+mod uids;
 mod weights;
 
 use frame_support::pallet_macros::import_section;
@@ -70,8 +73,8 @@ pub mod pallet {
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// They belong to this coldkey.
-        pub owner: Option<T::AccountId>,
+        /// Root and Babelbit belong to this coldkey, with this hotkey.
+        pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
     }
@@ -79,8 +82,8 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
-            if let Some(owner) = &self.owner {
-                Pallet::<T>::build_genesis(owner);
+            if let Some((coldkey, hotkey)) = &self.owner {
+                Pallet::<T>::build_genesis(coldkey, hotkey);
             }
         }
     }
