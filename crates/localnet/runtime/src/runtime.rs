@@ -233,6 +233,7 @@ impl swap::Config for Runtime {
 
 impl subtensor::Config for Runtime {
     type Currency = Balances;
+    type Author = fees::Author;
 }
 
 impl commitments::Config for Runtime {}

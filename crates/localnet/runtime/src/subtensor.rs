@@ -66,6 +66,8 @@ pub mod pallet {
     pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
         /// TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
+        /// Who makes the block.
+        type Author: Get<Option<AccountId32>>;
     }
 
     /// The subnets that exist from the first block.

@@ -117,5 +117,12 @@ pub mod pallet {
             // The rate is at most one.
             fee as u64
         }
+
+        /// The largest input of which `traded` is left without the fee; everything where the fee is everything.
+        pub fn with_fee(netuid: NetUid, traded: u64) -> u64 {
+            let rest = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
+            let amount = (u128::from(traded) * u128::from(u16::MAX)).checked_div(rest.into()).unwrap_or(u128::MAX);
+            u64::try_from(amount).unwrap_or(u64::MAX)
+        }
     }
 }

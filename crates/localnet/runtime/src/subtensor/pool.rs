@@ -8,10 +8,39 @@ use substrate_fixed::types::U64F64;
 
 use super::{
     Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner, SubnetTAO,
-    TotalIssuance, TotalStake,
+    SubnetVolume, TotalIssuance, TotalStake,
 };
 use crate::swap::{self, Pool};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+/// How many times what a pool holds may be traded at once.
+const MAX_TRADE: u64 = 1_000;
+
+/// A trade of TAO for alpha or of alpha for TAO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trade {
+    /// What goes in, the fee included.
+    pub paid: u64,
+    /// The fee, in what goes in.
+    pub fee: u64,
+    /// What comes out.
+    pub received: u64,
+}
+
+impl Trade {
+    /// What reaches the pool.
+    pub const fn traded(&self) -> u64 {
+        self.paid.saturating_sub(self.fee)
+    }
+
+    fn at_par(amount: u64) -> Option<Self> {
+        (amount > 0).then_some(Self { paid: amount, fee: 0, received: amount })
+    }
+
+    fn checked(self, reserve: u64) -> Option<Self> {
+        (self.received > 0 && self.paid <= reserve.saturating_mul(MAX_TRADE)).then_some(self)
+    }
+}
 
 impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
     fn exists(netuid: NetUid) -> bool {
@@ -39,12 +68,60 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    /// Puts TAO into the pool of a subnet and destroys the alpha that it buys. Returns that alpha.
+    /// What `tao` buys: alpha, without the fee on the TAO. None when the pool cannot serve that much, or so little.
+    pub fn quote_buy(netuid: NetUid, tao: TaoBalance) -> Option<Trade> {
+        if !Self::has_pool(netuid) {
+            return Trade::at_par(tao.0);
+        }
+        let pool = Self::pool_of(netuid);
+        let fee = swap::Pallet::<T>::fee(netuid, tao.0);
+        let traded = tao.saturating_sub(TaoBalance(fee));
+        let received = pool.buy(traded).0;
+        Trade { paid: tao.0, fee, received }.checked(pool.tao.0)
+    }
+
+    /// What `alpha` sells for: TAO, without the fee on the alpha. None when the pool cannot serve that much, or so
+    /// little.
+    pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance) -> Option<Trade> {
+        if !Self::has_pool(netuid) {
+            return Trade::at_par(alpha.0);
+        }
+        let pool = Self::pool_of(netuid);
+        let fee = swap::Pallet::<T>::fee(netuid, alpha.0);
+        let traded = alpha.saturating_sub(AlphaBalance(fee));
+        let received = pool.sell(traded).0;
+        Trade { paid: alpha.0, fee, received }.checked(pool.alpha.0)
+    }
+
+    /// Puts TAO into the pool of a subnet, without a fee, and destroys the alpha that it buys. Returns that alpha.
     pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
         Self::grow_tao(netuid, tao);
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(tao.0.into()));
         SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
         bought
+    }
+
+    /// Moves TAO in and alpha out of the pool; the fee does not enter it.
+    pub(super) fn settle_buy(netuid: NetUid, trade: &Trade) {
+        Self::grow_tao(netuid, TaoBalance(trade.traded()));
+        let bought = AlphaBalance(trade.received);
+        if Self::has_pool(netuid) {
+            SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
+        }
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.traded().into()));
+    }
+
+    /// Moves alpha in and TAO out of the pool; the fee does not enter it.
+    pub(super) fn settle_sell(netuid: NetUid, trade: &Trade) {
+        let sold = AlphaBalance(trade.traded());
+        if Self::has_pool(netuid) {
+            SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(sold));
+        }
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(sold));
+        Self::shrink_tao(netuid, TaoBalance(trade.received));
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.received.into()));
     }
 
     /// Takes TAO from an account, which stays above the existential deposit.
