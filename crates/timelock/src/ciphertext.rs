@@ -33,7 +33,9 @@ pub enum EncryptError {
 #[non_exhaustive]
 pub enum DecryptError {
     /// The pulse's signature is not the key.
-    #[error("the pulse of round {0} does not open this: it was encrypted to another round or for another beacon, or it was changed")]
+    #[error(
+        "the pulse of round {0} does not open this: it was encrypted to another round or for another beacon, or it was changed"
+    )]
     WrongPulse(Round),
     /// The key fits, the bytes that it protects do not.
     #[error("the encrypted data was changed since it was encrypted to round {0}; get it again from where it came")]

@@ -17,7 +17,9 @@ pub enum PulseError {
     #[error("the signature of round {0} is none: expected a point of G1 of BLS12-381, 48 bytes, compressed")]
     Signature(Round),
     /// The beacon did not sign this round so.
-    #[error("the signature of round {0} does not verify: the pulse is of another round or another beacon; ask another source for it")]
+    #[error(
+        "the signature of round {0} does not verify: the pulse is of another round or another beacon; ask another source for it"
+    )]
     Unverified(Round),
 }
 

@@ -15,10 +15,14 @@ const LONGEST_INTERVAL: u64 = 50_401;
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The subnet's tempo is 0.
-    #[error("the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set")]
+    #[error(
+        "the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set"
+    )]
     NoEpochs,
     /// The numbers lead beyond the end of time.
-    #[error("the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time")]
+    #[error(
+        "the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time"
+    )]
     Overflow,
     /// The clock says that the beacon does not run yet.
     #[error("the weights would be revealed before the beacon's first round: check this machine's clock")]

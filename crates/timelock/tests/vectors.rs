@@ -1,5 +1,10 @@
 //! Ciphertexts and schedules that the Python tools made, and the public beacon's own pulses.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a vector that is not as described fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a vector that is not as described fails the test"
+)]
 
 use std::io::Write as _;
 use std::path::Path;
@@ -152,8 +157,7 @@ fn schedules_are_equal() {
         let now_rounds = 24_000_000;
         let now = Duration::from_secs(quicknet.genesis_time + now_rounds * quicknet.period);
         let block_time = Duration::from_secs_f64(inputs.block_time);
-        let round =
-            schedule.reveal_round(Beacon::quicknet(), block_time, now + Duration::from_secs_f64(past)).unwrap();
+        let round = schedule.reveal_round(Beacon::quicknet(), block_time, now + Duration::from_secs_f64(past)).unwrap();
         assert_eq!(round, Round(now_rounds + rounds_ahead_of_now.ceil() as u64), "{id}");
 
         let payload = WeightsPayload {

@@ -22,7 +22,9 @@ pub enum FormatError {
         part: &'static str,
     },
     /// A part says that it is longer or shorter than it can be.
-    #[error("the {part} of the ciphertext has {found} bytes instead of {expected}: it is no drand timelock ciphertext of this kind")]
+    #[error(
+        "the {part} of the ciphertext has {found} bytes instead of {expected}: it is no drand timelock ciphertext of this kind"
+    )]
     Length {
         /// The part.
         part: &'static str,
@@ -32,7 +34,9 @@ pub enum FormatError {
         found: u64,
     },
     /// The first 96 bytes are no point of G2 in compressed form, or outside its prime-order group.
-    #[error("the ciphertext does not begin with a point of G2 of BLS12-381: it is no drand timelock ciphertext of this kind")]
+    #[error(
+        "the ciphertext does not begin with a point of G2 of BLS12-381: it is no drand timelock ciphertext of this kind"
+    )]
     Point,
     /// Encrypted by another cipher.
     #[error("the ciphertext's cipher is not AES_GCM_: it was made by a newer tool than this one knows")]
