@@ -18,6 +18,7 @@ mod scoring_tools;
 mod scripts;
 mod speech;
 mod support;
+mod timelock_peers;
 mod wallet;
 mod wallet_peers;
 mod yuma;
