@@ -15,6 +15,7 @@ mod genesis;
 mod keys;
 mod networks;
 mod pool;
+pub(crate) mod rate_limits;
 mod registration;
 mod safe_float;
 mod serving;
