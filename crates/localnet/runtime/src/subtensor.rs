@@ -15,8 +15,11 @@ mod epoch_schedule;
 mod genesis;
 mod keys;
 mod networks;
+mod pool;
 mod pruning;
+pub(crate) mod rate_limits;
 mod registration;
+mod safe_float;
 mod serving;
 mod shares;
 mod staking;
@@ -67,6 +70,8 @@ pub mod pallet {
     pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
         /// TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
+        /// Who makes the block.
+        type Author: Get<Option<AccountId32>>;
     }
 
     /// The subnets that exist from the first block.

@@ -33,6 +33,10 @@ impl<T: Config> Pallet<T> {
         Self::count_issuance();
     }
 
+    pub(crate) fn begin_block() {
+        Self::begin_registrations();
+    }
+
     fn build_root(owner: &AccountId32, hotkey: &AccountId32) {
         let root = NetUid::ROOT;
         NetworksAdded::<T>::insert(root, true);

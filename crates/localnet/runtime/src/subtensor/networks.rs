@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
     /// over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
         let last = NetworkLastLockCost::<T>::get().0;
-        let last_block = Self::last_network_block();
+        let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
         let factor = if last_block == 0 { 1 } else { 2 };
         let fall_per_block = last.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
         let fallen = fall_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
@@ -50,12 +50,7 @@ impl<T: Config> Pallet<T> {
 
     /// Whether the last subnet was created long enough ago for another one.
     pub fn may_create_network() -> bool {
-        let last = Self::last_network_block();
-        last == 0 || Self::current_block().saturating_sub(last) >= NetworkRateLimit::<T>::get()
-    }
-
-    fn last_network_block() -> u64 {
-        LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered)
+        Self::key_rate_allows(&RateLimitKey::NetworkLastRegistered, NetworkRateLimit::<T>::get())
     }
 
     /// Whether a coldkey can pay an amount and keep its account.
@@ -124,7 +119,7 @@ impl<T: Config> Pallet<T> {
         let price = Self::median_alpha_price();
         Self::charge(who, lock.0)?;
         NetworkLastLockCost::<T>::put(lock);
-        LastRateLimitedBlock::<T>::insert(RateLimitKey::NetworkLastRegistered, Self::current_block());
+        Self::record_rate_limited(&RateLimitKey::NetworkLastRegistered);
         let netuid = match dissolved {
             Some(netuid) => {
                 Self::dissolve_network(netuid);

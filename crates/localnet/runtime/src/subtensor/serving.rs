@@ -43,8 +43,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn check_serving_rate(netuid: NetUid, last: u64) -> Result<(), Error<T>> {
-        let since = Self::current_block().saturating_sub(last);
-        ensure!(last == 0 || since >= ServingRateLimit::<T>::get(netuid), Error::<T>::ServingRateLimitExceeded);
+        let limit = ServingRateLimit::<T>::get(netuid);
+        ensure!(Self::rate_allows(last, limit), Error::<T>::ServingRateLimitExceeded);
         Ok(())
     }
 
