@@ -206,6 +206,9 @@ mod errors {
         /// The balance is below the price of a subnet.
         #[codec(index = 117)]
         CannotAffordLockCost,
+        /// All mechanisms together have room for at most 256 neurons.
+        #[codec(index = 125)]
+        TooManyUIDsPerMechanism,
         /// The price is above the limit.
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,
