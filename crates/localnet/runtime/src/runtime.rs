@@ -11,6 +11,7 @@ use sp_version::{RuntimeVersion, runtime_version};
 use crate::extensions::{
     CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
+use crate::subtensor::defaults::ConstTao;
 use crate::{admin_utils, commitments, fees, subtensor, swap};
 
 pub mod apis;
@@ -236,6 +237,10 @@ impl subtensor::Config for Runtime {
     type Author = fees::Author;
 }
 
-impl commitments::Config for Runtime {}
+impl commitments::Config for Runtime {
+    type MaxFields = ConstU32<{ commitments::MAX_FIELDS }>;
+    type InitialDeposit = ConstTao<0>;
+    type FieldDeposit = ConstTao<0>;
+}
 
 impl admin_utils::Config for Runtime {}

@@ -3,8 +3,9 @@
 //! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
 //! does stands in one module for each subject.
 
+mod bonds;
 mod calls;
-mod defaults;
+pub(crate) mod defaults;
 mod errors;
 mod events;
 mod storage;
@@ -14,6 +15,7 @@ mod burn;
 mod epoch_schedule;
 mod genesis;
 mod keys;
+mod mechanisms;
 mod networks;
 mod pool;
 mod pruning;

@@ -70,7 +70,7 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
         }
         Call::decrease_take { hotkey, take } => Subtensor::check_decrease_take(who, hotkey, *take),
         Call::increase_take { hotkey, take } => Subtensor::check_increase_take(who, hotkey, *take),
-        _ => Ok(()),
+        call => Subtensor::precheck_weights(who, call),
     }
 }
 
