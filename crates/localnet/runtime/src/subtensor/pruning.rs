@@ -50,10 +50,7 @@ impl<T: Config> Pallet<T> {
             let (kept, mut others): (Vec<u16>, Vec<u16>) =
                 (0..count).partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
             let immune_percent = kept.len().saturating_mul(100) / usize::from(room);
-            ensure!(
-                immune_percent < MAX_IMMUNE_PERCENT,
-                Error::<T>::TrimmingWouldExceedMaxImmunePercentage
-            );
+            ensure!(immune_percent < MAX_IMMUNE_PERCENT, Error::<T>::TrimmingWouldExceedMaxImmunePercentage);
             let emission = Emission::<T>::get(netuid);
             others.sort_by_key(|&uid| earned(&emission, uid));
             others.truncate(usize::from(count.saturating_sub(room)));
