@@ -72,6 +72,23 @@ account! {
     Coldkey
 }
 
+account! {
+    /// Any account of the chain, whatever its role; written as an SS58 address with prefix 42.
+    AccountId
+}
+
+impl From<Hotkey> for AccountId {
+    fn from(key: Hotkey) -> Self {
+        Self(key.0)
+    }
+}
+
+impl From<Coldkey> for AccountId {
+    fn from(key: Coldkey) -> Self {
+        Self(key.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -13,6 +13,11 @@ pub struct NetUid(pub u16);
 #[serde(transparent)]
 pub struct Uid(pub u16);
 
+/// One of the incentive mechanisms of a subnet; most subnets have only mechanism 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MechId(pub u8);
+
 impl fmt::Display for NetUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -20,6 +25,12 @@ impl fmt::Display for NetUid {
 }
 
 impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for MechId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -34,6 +45,14 @@ impl FromStr for NetUid {
 }
 
 impl FromStr for Uid {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl FromStr for MechId {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

@@ -4,13 +4,19 @@
 //! the guarantee: a [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
 
 mod account;
+mod amount;
+mod block;
 mod ids;
+#[cfg(feature = "scale")]
+mod scale;
 mod ss58;
 mod transcript;
 mod units;
 
-pub use account::{Coldkey, Hotkey};
-pub use ids::{NetUid, Uid};
+pub use account::{AccountId, Coldkey, Hotkey};
+pub use amount::{Alpha, AmountError, Rao};
+pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
+pub use ids::{MechId, NetUid, Uid};
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
 pub use units::{SampleRate, Seconds, UnitError};

@@ -1,0 +1,62 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::{BlockHash, BlockNumber};
+
+/// One block: its height and its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Block {
+    /// The height.
+    pub number: BlockNumber,
+    /// The hash of the header.
+    pub hash: BlockHash,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.number, self.hash)
+    }
+}
+
+/// The state that a read looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum At {
+    /// After the newest block that the node knows.
+    #[default]
+    Head,
+    /// After the newest block that cannot be undone any more.
+    Finalized,
+    /// After the block with this height.
+    Number(BlockNumber),
+    /// After the block with this hash.
+    Hash(BlockHash),
+}
+
+impl From<Block> for At {
+    fn from(block: Block) -> Self {
+        Self::Hash(block.hash)
+    }
+}
+
+impl From<BlockHash> for At {
+    fn from(hash: BlockHash) -> Self {
+        Self::Hash(hash)
+    }
+}
+
+impl From<BlockNumber> for At {
+    fn from(number: BlockNumber) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("the newest block"),
+            Self::Finalized => f.write_str("the newest final block"),
+            Self::Number(number) => write!(f, "block {number}"),
+            Self::Hash(hash) => write!(f, "block {hash}"),
+        }
+    }
+}

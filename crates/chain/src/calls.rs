@@ -1,0 +1,44 @@
+//! The calls that neurons, owners and stakers make, with typed arguments.
+//!
+//! Each function gives a [`Call`]; [`Chain::sign`](crate::Chain::sign) encodes it by the chain's own metadata. A call
+//! that is not here is made by [`Client::call`](crate::Client::call), from its name and JSON.
+
+mod balances;
+mod commitments;
+mod registration;
+mod serving;
+mod staking;
+mod utility;
+mod weights;
+
+pub use balances::{transfer_all, transfer_allow_death, transfer_keep_alive};
+pub use commitments::{CommitmentError, CommitmentText, set_commitment};
+pub use registration::{
+    burned_register, decrease_take, increase_take, register_limit, register_network, root_register, start_call,
+};
+pub use serving::{serve_axon, serve_prometheus};
+pub use staking::{
+    PriceLimit, add_stake, add_stake_limit, move_stake, remove_stake, remove_stake_limit, swap_stake, swap_stake_limit,
+    transfer_stake, unstake_all,
+};
+pub use utility::{batch, batch_all, force_batch, sudo};
+pub use weights::{
+    commit_mechanism_weights, commit_timelocked_mechanism_weights, reveal_mechanism_weights, set_mechanism_weights,
+};
+
+use subxt::ext::scale_value::Value;
+use taonet_primitives::AccountId;
+
+const SUBTENSOR: &str = "SubtensorModule";
+
+fn number(value: impl Into<u128>) -> Value {
+    Value::u128(value.into())
+}
+
+fn account(account: impl Into<AccountId>) -> Value {
+    Value::from_bytes(account.into().as_bytes())
+}
+
+fn numbers(values: impl IntoIterator<Item = u16>) -> Value {
+    Value::unnamed_composite(values.into_iter().map(number))
+}

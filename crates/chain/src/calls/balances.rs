@@ -1,0 +1,30 @@
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{AccountId, Rao};
+
+use super::{account, number};
+use crate::Call;
+
+const BALANCES: &str = "Balances";
+
+/// Transfers TAO, but never so much that the sender's account is removed.
+pub fn transfer_keep_alive(to: AccountId, amount: Rao) -> Call {
+    transfer("transfer_keep_alive", to, amount)
+}
+
+/// Transfers TAO; an account left with less than the existential deposit is removed.
+pub fn transfer_allow_death(to: AccountId, amount: Rao) -> Call {
+    transfer("transfer_allow_death", to, amount)
+}
+
+/// Transfers all free TAO, or with `keep_alive` all but the existential deposit.
+pub fn transfer_all(to: AccountId, keep_alive: bool) -> Call {
+    Call::new(BALANCES, "transfer_all", vec![("dest", address(to)), ("keep_alive", Value::bool(keep_alive))])
+}
+
+fn transfer(name: &'static str, to: AccountId, amount: Rao) -> Call {
+    Call::new(BALANCES, name, vec![("dest", address(to)), ("value", number(amount.get()))])
+}
+
+fn address(to: AccountId) -> Value {
+    Value::unnamed_variant("Id", [account(to)])
+}

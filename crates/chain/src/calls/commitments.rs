@@ -1,0 +1,45 @@
+use subxt::ext::scale_value::Value;
+use taonet_primitives::NetUid;
+
+use super::number;
+use crate::Call;
+
+/// The longest text that fits a commitment's short field.
+const RAW_BYTES: usize = 128;
+/// The longest text that a commitment takes.
+const BIG_RAW_BYTES: usize = 512;
+
+/// A text that a neuron publishes: at most 512 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitmentText(String);
+
+/// A commitment has at most 512 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a commitment of {0} bytes is too long: at most 512 bytes; publish the hash or the address of a longer text")]
+pub struct CommitmentError(usize);
+
+impl CommitmentText {
+    /// Wraps a text.
+    ///
+    /// # Errors
+    /// [`CommitmentError`] when it is longer than 512 bytes.
+    pub fn new(text: impl Into<String>) -> Result<Self, CommitmentError> {
+        let text = text.into();
+        if text.len() > BIG_RAW_BYTES { Err(CommitmentError(text.len())) } else { Ok(Self(text)) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Publishes a text under the signer's hotkey on a subnet that it is registered on.
+pub fn set_commitment(netuid: NetUid, text: &CommitmentText) -> Call {
+    let bytes = text.0.as_bytes();
+    // The variants Raw0 to Raw128 have as many bytes as their name says, and no length.
+    let variant = if bytes.len() <= RAW_BYTES { format!("Raw{}", bytes.len()) } else { "BigRaw".to_owned() };
+    let data = Value::unnamed_variant(variant, [Value::from_bytes(bytes)]);
+    let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);
+    Call::new("Commitments", "set_commitment", vec![("netuid", number(netuid.0)), ("info", info)])
+}

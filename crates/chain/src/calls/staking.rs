@@ -1,0 +1,84 @@
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
+
+use super::{SUBTENSOR, account, number};
+use crate::Call;
+
+/// A bound on the price at which stake is traded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PriceLimit {
+    /// The worst price that is accepted: TAO for one alpha; for swaps, alpha of the origin for one of the destination.
+    pub price: Rao,
+    /// Whether to trade as much as the bound allows, rather than nothing, where it does not allow all.
+    pub allow_partial: bool,
+}
+
+/// Stakes TAO of the signing coldkey on a hotkey, at any price.
+pub fn add_stake(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Call {
+    Call::new(SUBTENSOR, "add_stake", adding(hotkey, netuid, amount))
+}
+
+/// Stakes TAO of the signing coldkey on a hotkey, at a bounded price.
+pub fn add_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: PriceLimit) -> Call {
+    Call::new(SUBTENSOR, "add_stake_limit", limited(adding(hotkey, netuid, amount), limit))
+}
+
+/// Takes alpha of the signing coldkey from a hotkey, at any price.
+pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
+    Call::new(SUBTENSOR, "remove_stake", removing(hotkey, netuid, amount))
+}
+
+/// Takes alpha of the signing coldkey from a hotkey, at a bounded price.
+pub fn remove_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
+    Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
+}
+
+/// Takes all stake of the signing coldkey from a hotkey, on every subnet, at any price.
+pub fn unstake_all(hotkey: Hotkey) -> Call {
+    Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
+}
+
+/// Moves alpha of the signing coldkey from one hotkey to another, through the pools where the subnets differ.
+pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
+    let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
+    Call::new(SUBTENSOR, "move_stake", hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect())
+}
+
+/// Gives alpha of the signing coldkey on a hotkey to another coldkey.
+pub fn transfer_stake(to: Coldkey, hotkey: Hotkey, from: NetUid, to_netuid: NetUid, amount: Alpha) -> Call {
+    let accounts = [("destination_coldkey", account(to)), ("hotkey", account(hotkey))];
+    Call::new(SUBTENSOR, "transfer_stake", accounts.into_iter().chain(route(from, to_netuid, amount)).collect())
+}
+
+/// Swaps alpha of one subnet for alpha of another on the same hotkey, at any price.
+pub fn swap_stake(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Call {
+    Call::new(SUBTENSOR, "swap_stake", swapping(hotkey, from, to, amount))
+}
+
+/// Swaps alpha of one subnet for alpha of another on the same hotkey, at a bounded price.
+pub fn swap_stake_limit(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
+    Call::new(SUBTENSOR, "swap_stake_limit", limited(swapping(hotkey, from, to, amount), limit))
+}
+
+type Args = Vec<(&'static str, Value)>;
+
+fn adding(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
+    vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("amount_staked", number(amount.get()))]
+}
+
+fn removing(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
+    vec![("hotkey", account(hotkey)), ("netuid", number(netuid.0)), ("amount_unstaked", number(amount.get()))]
+}
+
+fn swapping(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Args {
+    [("hotkey", account(hotkey))].into_iter().chain(route(from, to, amount)).collect()
+}
+
+fn route(from: NetUid, to: NetUid, amount: Alpha) -> [(&'static str, Value); 3] {
+    [("origin_netuid", number(from.0)), ("destination_netuid", number(to.0)), ("alpha_amount", number(amount.get()))]
+}
+
+fn limited(mut args: Args, limit: PriceLimit) -> Args {
+    args.extend([("limit_price", number(limit.price.get())), ("allow_partial", Value::bool(limit.allow_partial))]);
+    args
+}

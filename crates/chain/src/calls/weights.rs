@@ -1,0 +1,64 @@
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{MechId, NetUid, Uid};
+
+use super::{SUBTENSOR, number, numbers};
+use crate::Call;
+
+/// Sets the weights of the signing hotkey's neuron, in clear: to whom, how much.
+pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)], version_key: u64) -> Call {
+    let (uids, values) = columns(weights);
+    let mut args = mechanism(netuid, mech);
+    args.extend([("dests", uids), ("weights", values), ("version_key", number(version_key))]);
+    Call::new(SUBTENSOR, "set_mechanism_weights", args)
+}
+
+/// Commits to weights by their hash (spec: BLAKE2b-256 over hotkey, mechanism index, uids, values, salt, version key).
+pub fn commit_mechanism_weights(netuid: NetUid, mech: MechId, hash: [u8; 32]) -> Call {
+    let mut args = mechanism(netuid, mech);
+    args.push(("commit_hash", Value::from_bytes(hash)));
+    Call::new(SUBTENSOR, "commit_mechanism_weights", args)
+}
+
+/// Reveals weights that were committed to by their hash.
+pub fn reveal_mechanism_weights(
+    netuid: NetUid,
+    mech: MechId,
+    weights: &[(Uid, u16)],
+    salt: &[u16],
+    version_key: u64,
+) -> Call {
+    let (uids, values) = columns(weights);
+    let mut args = mechanism(netuid, mech);
+    args.extend([
+        ("uids", uids),
+        ("values", values),
+        ("salt", numbers(salt.iter().copied())),
+        ("version_key", number(version_key)),
+    ]);
+    Call::new(SUBTENSOR, "reveal_mechanism_weights", args)
+}
+
+/// Commits to weights that are encrypted until a drand round; the chain reveals them itself.
+pub fn commit_timelocked_mechanism_weights(
+    netuid: NetUid,
+    mech: MechId,
+    ciphertext: &[u8],
+    reveal_round: u64,
+    version: u16,
+) -> Call {
+    let mut args = mechanism(netuid, mech);
+    args.extend([
+        ("commit", Value::from_bytes(ciphertext)),
+        ("reveal_round", number(reveal_round)),
+        ("commit_reveal_version", number(version)),
+    ]);
+    Call::new(SUBTENSOR, "commit_timelocked_mechanism_weights", args)
+}
+
+fn mechanism(netuid: NetUid, mech: MechId) -> Vec<(&'static str, Value)> {
+    vec![("netuid", number(netuid.0)), ("mecid", number(mech.0))]
+}
+
+fn columns(weights: &[(Uid, u16)]) -> (Value, Value) {
+    (numbers(weights.iter().map(|(uid, _)| uid.0)), numbers(weights.iter().map(|(_, weight)| *weight)))
+}

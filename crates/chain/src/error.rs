@@ -1,0 +1,108 @@
+use std::time::Duration;
+
+use taonet_primitives::{BlockNumber, NetUid};
+
+use crate::At;
+
+/// What another crate said was wrong.
+pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the chain could not be read, or a call not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainError {
+    /// None of the endpoints answered.
+    #[error("no node answered; the last one tried was {endpoint}. Check the network's name and that a node is up")]
+    Unreachable {
+        /// The address of the last one, without credentials.
+        endpoint: String,
+        /// What it failed with.
+        source: TransportError,
+    },
+    /// The node answered that it will not.
+    #[error("the node refused {method}: {message} (code {code})")]
+    Refused {
+        /// The JSON-RPC method.
+        method: String,
+        /// The JSON-RPC error's code.
+        code: i32,
+        /// What the node says, its details included.
+        message: String,
+    },
+    /// The node's answer is not what the method gives.
+    #[error("the node's answer to {method} cannot be read: is it a Subtensor node?")]
+    Answer {
+        /// The JSON-RPC method.
+        method: String,
+        /// What is wrong with it.
+        source: Source,
+    },
+    /// There is no such block, or the node no longer has it.
+    #[error("the node does not have {0}: older blocks are with archive nodes")]
+    NoSuchBlock(At),
+    /// There is no such subnet.
+    #[error("there is no subnet {0}")]
+    NoSuchSubnet(NetUid),
+    /// The runtime has no such item.
+    #[error("the chain's runtime (version {spec_version}) has no {what}")]
+    NotInRuntime {
+        /// The item, e.g. `call SubtensorModule.set_weights`.
+        what: String,
+        /// The runtime's version.
+        spec_version: u32,
+    },
+    /// Arguments do not fit what the runtime's metadata asks for.
+    #[error("cannot write {what} for the chain")]
+    Encode {
+        /// The item.
+        what: String,
+        /// What does not fit.
+        source: Source,
+    },
+    /// Bytes from the chain are not what the runtime's metadata says.
+    #[error("cannot read {what} from the chain")]
+    Decode {
+        /// The item.
+        what: String,
+        /// What does not fit.
+        source: Source,
+    },
+    /// The era of the extrinsic would be over before it is in a block.
+    #[error("block {0} is past already: sign the call again")]
+    TooLate(BlockNumber),
+}
+
+impl ChainError {
+    /// Whether the same request may succeed later, or with another node.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    pub(crate) fn decode(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Decode { what: what.into(), source: source.into() }
+    }
+
+    pub(crate) fn encode(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Encode { what: what.into(), source: source.into() }
+    }
+}
+
+/// Why a node could not be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// It did not answer in time.
+    #[error("no answer to {method} within {} ms", .after.as_millis())]
+    TimedOut {
+        /// The JSON-RPC method.
+        method: String,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The connection could not be made, or broke.
+    #[error("the connection failed: {0}")]
+    Connection(#[source] Source),
+    /// It answers for another chain than the endpoints before it.
+    #[error("it is a node of another chain: its genesis is {0}")]
+    AnotherChain(taonet_primitives::BlockHash),
+}

@@ -1,0 +1,76 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A part of a whole as the chain counts it: 65535 is all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Share(u16);
+
+/// Why a text is not a share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a share: write a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
+pub struct ShareError;
+
+impl Share {
+    /// What delegates may keep at most, and keep where they said nothing: 18 %.
+    pub const MAX_TAKE: Self = Self(11_796);
+
+    /// Wraps parts of 65535.
+    pub const fn new(parts: u16) -> Self {
+        Self(parts)
+    }
+
+    /// The parts of 65535.
+    pub const fn parts(self) -> u16 {
+        self.0
+    }
+
+    /// The share as a number from 0 to 1.
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(u16::MAX)
+    }
+}
+
+impl FromStr for Share {
+    type Err = ShareError;
+
+    /// Reads a percentage, with or without its sign, rounding down: 18 is 11796 parts.
+    fn from_str(text: &str) -> Result<Self, ShareError> {
+        let text = text.strip_suffix('%').unwrap_or(text).trim_end();
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
+            return Err(ShareError);
+        }
+        // Millionths of the whole.
+        let millionths: u64 = format!("{whole}{decimals:0<4}").parse().map_err(|_| ShareError)?;
+        let parts = millionths.checked_mul(u64::from(u16::MAX)).ok_or(ShareError)? / 1_000_000;
+        u16::try_from(parts).map(Self).map_err(|_| ShareError)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{:.2} %", self.fraction() * 100.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_are_read_exactly() {
+        for (text, parts) in
+            [("18", 11_796), ("18%", 11_796), ("0", 0), ("100 %", 65_535), ("12.5", 8191), ("0.0016", 1)]
+        {
+            assert_eq!(text.parse(), Ok(Share(parts)), "{text}");
+        }
+        for text in ["", "%", "-1", "101", "1.23456", ".5", "5.", "1e1", "99999999999999999999"] {
+            assert_eq!(text.parse::<Share>(), Err(ShareError), "{text:?}");
+        }
+        assert_eq!(Share::MAX_TAKE.to_string(), "18.00 %");
+    }
+}

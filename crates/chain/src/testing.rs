@@ -1,0 +1,374 @@
+//! A chain for tests: blocks are made when a test says so, and what becomes of a submission is scripted.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_wallet::Keypair;
+use tokio::sync::watch;
+
+use crate::hash::blake2_256;
+use crate::nonce::Nonces;
+use crate::{
+    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Era, Event, Follow, Inclusion, Metagraph,
+    NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until,
+    WeightRow, WeightRules,
+};
+
+/// What happens to the next submission that is not in a block yet.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Script {
+    /// It is in the next block, which is made at once. This is what happens where nothing is scripted.
+    Include,
+    /// It is in the next block, which is made at once, and fails there.
+    Fail(DispatchError),
+    /// The pool does not take it.
+    Refuse(RefusedBecause),
+    /// The pool lets go of it.
+    Drop,
+    /// The connection breaks after it was sent; the next block, made at once, has it.
+    LoseAnswer,
+    /// The connection breaks before it was sent.
+    LoseRequest,
+}
+
+/// An extrinsic that reached the mock's pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submitted {
+    /// The bytes.
+    pub extrinsic: SignedExtrinsic,
+    /// What was signed; `None` where another [`MockChain`] signed it.
+    pub call: Option<Call>,
+}
+
+/// A chain without a node. Clones are the same chain.
+#[derive(Debug, Clone)]
+pub struct MockChain {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    block_time: Duration,
+    nonces: Nonces,
+    heads: watch::Sender<Option<Block>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By height.
+    blocks: Vec<MockBlock>,
+    finality_lag: u32,
+    unreachable: bool,
+    rules: HashMap<NetUid, WeightRules>,
+    metagraphs: HashMap<(NetUid, MechId), Metagraph>,
+    script: VecDeque<Script>,
+    signed: HashMap<ExtrinsicHash, Call>,
+    submitted: Vec<Submitted>,
+}
+
+#[derive(Debug, Default)]
+struct MockBlock {
+    events: Vec<Event>,
+    extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>,
+}
+
+impl Default for MockChain {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(12))
+    }
+}
+
+impl MockChain {
+    /// A chain with its genesis block only, every block of which is final at once.
+    pub fn new(block_time: Duration) -> Self {
+        let state = State { blocks: vec![MockBlock::default()], ..State::default() };
+        let (heads, _) = watch::channel(Some(block_at(0)));
+        Self { inner: Arc::new(Inner { block_time, nonces: Nonces::default(), heads, state: Mutex::new(state) }) }
+    }
+
+    /// Makes blocks without extrinsics.
+    pub fn mine(&self, blocks: u32) {
+        let mut state = self.state();
+        for _ in 0..blocks {
+            state.blocks.push(MockBlock::default());
+        }
+        self.inner.heads.send_replace(Some(state.head()));
+    }
+
+    /// Records an event in the newest block.
+    pub fn record(&self, event: Event) {
+        if let Some(block) = self.state().blocks.last_mut() {
+            block.events.push(event);
+        }
+    }
+
+    /// From now on only blocks with so many after them are final.
+    pub fn set_finality_lag(&self, blocks: u32) {
+        self.state().finality_lag = blocks;
+    }
+
+    /// From now on no node answers, or one does again.
+    pub fn set_unreachable(&self, unreachable: bool) {
+        self.state().unreachable = unreachable;
+    }
+
+    /// What [`Chain::weight_rules`] gives for the subnet.
+    pub fn set_weight_rules(&self, netuid: NetUid, rules: WeightRules) {
+        self.state().rules.insert(netuid, rules);
+    }
+
+    /// What [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] give for the subnet; its block is the one
+    /// that is asked for.
+    pub fn set_metagraph(&self, metagraph: Metagraph) {
+        self.state().metagraphs.insert((metagraph.netuid, metagraph.mech), metagraph);
+    }
+
+    /// Adds to what happens to the next submissions.
+    pub fn script(&self, script: impl IntoIterator<Item = Script>) {
+        self.state().script.extend(script);
+    }
+
+    /// Everything that reached the pool, repetitions included.
+    pub fn submitted(&self) -> Vec<Submitted> {
+        self.state().submitted.clone()
+    }
+
+    /// Everything that is in a block.
+    pub fn included(&self) -> Vec<SignedExtrinsic> {
+        let state = self.state();
+        state.blocks.iter().flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic.clone()).collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reachable(&self) -> Result<MutexGuard<'_, State>, ChainError> {
+        let state = self.state();
+        if state.unreachable { Err(unreachable_error()) } else { Ok(state) }
+    }
+}
+
+impl State {
+    fn head(&self) -> Block {
+        block_at(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX).saturating_sub(1))
+    }
+
+    fn finalized(&self) -> BlockNumber {
+        self.head().number.minus(self.finality_lag)
+    }
+
+    fn block(&self, at: At) -> Result<Block, ChainError> {
+        let block = match at {
+            At::Head => self.head(),
+            At::Finalized => block_at(self.finalized().get()),
+            At::Number(number) => block_at(number.get()),
+            At::Hash(hash) => number_of(hash).map(block_at).ok_or(ChainError::NoSuchBlock(at))?,
+        };
+        if block.number > self.head().number { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
+    }
+
+    fn found(&self, hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber) -> Option<Outcome> {
+        let blocks = (0..).zip(&self.blocks).skip(from.get() as usize).take(to.plus(1).since(from) as usize);
+        for (number, MockBlock { events, extrinsics }) in blocks {
+            let Some((index, (_, result))) = (0..).zip(extrinsics).find(|(_, (found, _))| found.hash == hash) else {
+                continue;
+            };
+            let block = block_at(number);
+            let inclusion =
+                Inclusion { block, index, fee: Some(Rao::ZERO), result: result.clone(), events: events.clone() };
+            let is_final = block.number <= self.finalized();
+            return Some(if is_final { Outcome::Finalized(inclusion) } else { Outcome::Included(inclusion) });
+        }
+        None
+    }
+
+    fn used_elsewhere(&self, extrinsic: &SignedExtrinsic) -> bool {
+        let mut included = self.blocks.iter().flat_map(|block| &block.extrinsics);
+        included.any(|(other, _)| {
+            other.signer == extrinsic.signer && other.nonce == extrinsic.nonce && other.hash != extrinsic.hash
+        })
+    }
+
+    fn next_nonce(&self, account: AccountId) -> u32 {
+        let included = self.blocks.iter().flat_map(|block| &block.extrinsics);
+        let used = included.filter(|(other, _)| other.signer == account).map(|(other, _)| other.nonce).max();
+        used.map_or(0, |nonce| nonce.saturating_add(1))
+    }
+
+    fn include(&mut self, extrinsic: &SignedExtrinsic, result: Result<(), DispatchError>) {
+        self.blocks.push(MockBlock { events: Vec::new(), extrinsics: vec![(extrinsic.clone(), result)] });
+    }
+
+    fn metagraph(&self, netuid: NetUid, mech: MechId) -> Result<&Metagraph, ChainError> {
+        self.metagraphs.get(&(netuid, mech)).ok_or(ChainError::NoSuchSubnet(netuid))
+    }
+}
+
+#[async_trait]
+impl Chain for MockChain {
+    fn block_time(&self) -> Duration {
+        self.inner.block_time
+    }
+
+    async fn head(&self) -> Result<Block, ChainError> {
+        Ok(self.reachable()?.head())
+    }
+
+    async fn finalized_head(&self) -> Result<Block, ChainError> {
+        self.reachable()?.block(At::Finalized)
+    }
+
+    fn heads(&self) -> watch::Receiver<Option<Block>> {
+        self.inner.heads.subscribe()
+    }
+
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        Ok(self.reachable()?.block(At::Number(number)).ok().map(|block| block.hash))
+    }
+
+    async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
+        let state = self.reachable()?;
+        state.block(at)?;
+        state.rules.get(&netuid).cloned().ok_or(ChainError::NoSuchSubnet(netuid))
+    }
+
+    async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
+        let state = self.reachable()?;
+        state.block(at)?;
+        let metagraph = state.metagraph(netuid, MechId(0))?;
+        Ok(metagraph.neurons.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid))
+    }
+
+    async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
+        let state = self.reachable()?;
+        let block = state.block(at)?;
+        let mut metagraph = Metagraph { block, ..state.metagraph(netuid, mech)?.clone() };
+        if detail == Detail::Lite {
+            (metagraph.weights, metagraph.bonds) = (None, None);
+        }
+        Ok(metagraph)
+    }
+
+    async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
+        let state = self.reachable()?;
+        state.block(at)?;
+        let rows = state.metagraph(netuid, mech)?.weights.as_ref();
+        Ok(rows.and_then(|rows| rows.get(usize::from(uid.0))).cloned().unwrap_or_default())
+    }
+
+    async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
+        let state = self.reachable()?;
+        let block = state.block(at)?;
+        Ok(state.blocks.get(block.number.get() as usize).map(|block| block.events.clone()).unwrap_or_default())
+    }
+
+    async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
+        let next = async { Ok(self.reachable()?.next_nonce(account)) };
+        self.inner.nonces.lease(account, self.inner.block_time, next).await
+    }
+
+    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+        let mut state = self.reachable()?;
+        let birth = state.head();
+        let last_block = match options.era {
+            Era::Blocks(blocks) => Some(birth.number.plus(blocks.saturating_sub(1))),
+            Era::Immortal => None,
+        };
+        let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();
+        // Signatures are randomised, as on the real chain: signing twice gives two extrinsics.
+        bytes.extend(signer.sign(&bytes).as_bytes());
+        let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
+        state.signed.insert(hash, call.clone());
+        let signer = signer.public().coldkey().into();
+        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block })
+    }
+
+    async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
+        let stale = self.reachable()?.next_nonce(extrinsic.signer) > extrinsic.nonce;
+        Ok(DryRun { validity: if stale { Err(RefusedBecause::Stale) } else { Ok(()) }, fee: Rao::ZERO })
+    }
+
+    async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+        let mut state = self.state();
+        let unreachable = Outcome::Unknown(UnknownBecause::Unreachable { error: "the mock is unreachable".into() });
+        if state.unreachable {
+            return unreachable;
+        }
+        let call = state.signed.get(&extrinsic.hash).cloned();
+        state.submitted.push(Submitted { extrinsic: extrinsic.clone(), call });
+        let head = state.head().number;
+        if let Some(outcome) = state.found(extrinsic.hash, BlockNumber::new(0), head) {
+            return outcome;
+        }
+        if state.used_elsewhere(extrinsic) {
+            return Outcome::Superseded;
+        }
+        if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= head) {
+            return Outcome::Expired { last_block };
+        }
+        match state.script.pop_front().unwrap_or(Script::Include) {
+            Script::Include => state.include(extrinsic, Ok(())),
+            Script::Fail(error) => state.include(extrinsic, Err(error)),
+            Script::Refuse(because) => return Outcome::Invalid(because),
+            Script::Drop => return Outcome::Dropped,
+            Script::LoseAnswer => {
+                state.include(extrinsic, Ok(()));
+                self.inner.heads.send_replace(Some(state.head()));
+                return unreachable;
+            }
+            Script::LoseRequest => {
+                state.submitted.pop();
+                return unreachable;
+            }
+        }
+        if follow.until == Until::Finalized {
+            for _ in 0..state.finality_lag {
+                state.blocks.push(MockBlock::default());
+            }
+        }
+        let head = state.head();
+        self.inner.heads.send_replace(Some(head));
+        let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
+        state.found(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
+    }
+
+    async fn lookup(
+        &self,
+        hash: ExtrinsicHash,
+        from: BlockNumber,
+        to: BlockNumber,
+    ) -> Result<Option<Outcome>, ChainError> {
+        let state = self.reachable()?;
+        state.block(At::Number(to))?;
+        Ok(state.found(hash, from, to))
+    }
+}
+
+/// The mock's block hashes: the height and zeros.
+fn block_at(number: u32) -> Block {
+    let mut hash = [0; 32];
+    for (byte, digit) in hash.iter_mut().zip(number.to_le_bytes()) {
+        *byte = digit;
+    }
+    Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes(hash) }
+}
+
+fn number_of(hash: BlockHash) -> Option<u32> {
+    let (number, _) = hash.as_bytes().split_first_chunk()?;
+    let number = u32::from_le_bytes(*number);
+    (block_at(number).hash == hash).then_some(number)
+}
+
+fn unreachable_error() -> ChainError {
+    let source = TransportError::Connection("the mock is set to be unreachable".into());
+    ChainError::Unreachable { endpoint: "mock".into(), source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Decimals of TAO and of every alpha: a whole one is 10⁹ of the smallest unit.
+const DECIMALS: usize = 9;
+const WHOLE: u64 = 1_000_000_000;
+
+/// Why a text is not an amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AmountError {
+    /// It is not written as `12` or `12.345`.
+    #[error("not an amount: write digits, and at most one point with digits on both sides, such as 12.5")]
+    Syntax,
+    /// It has more than nine decimals.
+    #[error("more than nine decimals: the smallest amount is 0.000000001")]
+    TooFine,
+    /// It is beyond what the chain can count.
+    #[error("too large: the largest amount is 18446744073.709551615")]
+    TooLarge,
+}
+
+/// A quantity with nine decimals, counted in its smallest unit. Text is read and written as whole ones, exactly;
+/// serialised it is the integer, as the chain has it.
+macro_rules! amount {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Nothing.
+            pub const ZERO: Self = Self(0);
+
+            /// Wraps a number of the smallest unit.
+            pub const fn new(smallest: u64) -> Self {
+                Self(smallest)
+            }
+
+            /// The number of the smallest unit.
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+
+            /// The sum, or `None` where it is beyond the largest amount.
+            pub const fn checked_add(self, other: Self) -> Option<Self> {
+                match self.0.checked_add(other.0) {
+                    Some(sum) => Some(Self(sum)),
+                    None => None,
+                }
+            }
+
+            /// The difference, or `None` where it would be negative.
+            pub const fn checked_sub(self, other: Self) -> Option<Self> {
+                match self.0.checked_sub(other.0) {
+                    Some(difference) => Some(Self(difference)),
+                    None => None,
+                }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = AmountError;
+
+            fn from_str(text: &str) -> Result<Self, AmountError> {
+                parse(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&written(self.0))
+            }
+        }
+    };
+}
+
+amount! {
+    /// An amount of TAO in rao (10⁻⁹ TAO). Written and read as TAO: `"1.5"` is 1 500 000 000 rao.
+    Rao
+}
+
+amount! {
+    /// An amount of a subnet's alpha in its smallest unit (10⁻⁹). Which subnet's, the context says; on the root network
+    /// (netuid 0) it is TAO.
+    Alpha
+}
+
+fn parse(text: &str) -> Result<u64, AmountError> {
+    let (whole, decimals) = match text.split_once('.') {
+        Some((_, "")) => return Err(AmountError::Syntax),
+        Some(parts) => parts,
+        None => (text, ""),
+    };
+    if whole.is_empty() || !whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit()) {
+        return Err(AmountError::Syntax);
+    }
+    if decimals.len() > DECIMALS {
+        return Err(AmountError::TooFine);
+    }
+    let smallest = if decimals.is_empty() { 0 } else { number(&format!("{decimals:0<DECIMALS$}"))? };
+    number(whole)?.checked_mul(WHOLE).and_then(|whole| whole.checked_add(smallest)).ok_or(AmountError::TooLarge)
+}
+
+/// Digits only reach this, so that the one thing that can be wrong is their number.
+fn number(digits: &str) -> Result<u64, AmountError> {
+    digits.parse().map_err(|_| AmountError::TooLarge)
+}
+
+fn written(smallest: u64) -> String {
+    let (whole, decimals) = (smallest / WHOLE, smallest % WHOLE);
+    if decimals == 0 {
+        return whole.to_string();
+    }
+    format!("{whole}.{decimals:09}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_decimal_text_exactly() {
+        for (text, rao) in [
+            ("0", 0),
+            ("1", WHOLE),
+            ("1.000000001", 1_000_000_001),
+            ("0.1", 100_000_000),
+            ("0.10", 100_000_000),
+            ("007", 7 * WHOLE),
+            ("18446744073.709551615", u64::MAX),
+            // A float would make 0.30000000000000004 of it.
+            ("0.3", 300_000_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Rao::new(rao)), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for text in ["", ".", "1.", ".5", "-1", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "1.2.3", "١", "NaN"] {
+            assert_eq!(text.parse::<Rao>(), Err(AmountError::Syntax), "{text:?}");
+        }
+        assert_eq!("0.0000000001".parse::<Rao>(), Err(AmountError::TooFine));
+        for text in ["18446744073.709551616", "18446744074", "99999999999999999999999"] {
+            assert_eq!(text.parse::<Alpha>(), Err(AmountError::TooLarge), "{text}");
+        }
+    }
+
+    #[test]
+    fn arithmetic_is_checked() {
+        assert_eq!(Rao::new(3).checked_sub(Rao::new(4)), None);
+        assert_eq!(Rao::new(u64::MAX).checked_add(Rao::new(1)), None);
+        assert_eq!(Rao::new(3).checked_add(Rao::new(4)), Some(Rao::new(7)));
+    }
+
+    #[test]
+    fn is_padded_in_tables_and_serialised_as_the_integer() {
+        assert_eq!(format!("{:>8}|", Rao::new(1_500_000_000)), "     1.5|");
+        assert_eq!(serde_json::to_string(&Rao::new(7)).unwrap(), "7");
+    }
+
+    proptest! {
+        #[test]
+        fn every_amount_reads_back(rao: u64) {
+            let amount = Rao::new(rao);
+            prop_assert_eq!(amount.to_string().parse(), Ok(amount));
+        }
+
+        #[test]
+        fn no_text_panics_and_what_is_read_is_what_was_written(text in "[0-9.]{0,25}|.{0,30}") {
+            if let Ok(amount) = text.parse::<Rao>() {
+                prop_assert_eq!(amount.to_string().parse(), Ok(amount));
+            }
+        }
+    }
+}

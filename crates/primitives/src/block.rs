@@ -1,0 +1,155 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The height of a block: genesis is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BlockNumber(u32);
+
+impl BlockNumber {
+    /// Wraps a height.
+    pub const fn new(number: u32) -> Self {
+        Self(number)
+    }
+
+    /// The plain number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// The block so many blocks later; the last one that can be counted where there are not as many.
+    pub const fn plus(self, blocks: u32) -> Self {
+        Self(self.0.saturating_add(blocks))
+    }
+
+    /// The block so many blocks earlier; genesis where there are not as many.
+    pub const fn minus(self, blocks: u32) -> Self {
+        Self(self.0.saturating_sub(blocks))
+    }
+
+    /// How many blocks after `earlier` this one is; 0 where it is not after it.
+    pub const fn since(self, earlier: Self) -> u32 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for BlockNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for BlockNumber {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Why a text is not a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a hash: write 0x and 64 hex digits")]
+pub struct HashError;
+
+/// 32 bytes that name something; written as `0x` and 64 hex digits.
+macro_rules! hash {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// Wraps the 32 bytes.
+            pub const fn from_bytes(hash: [u8; 32]) -> Self {
+                Self(hash)
+            }
+
+            /// The 32 bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = HashError;
+
+            fn from_str(text: &str) -> Result<Self, HashError> {
+                let mut hash = [0; 32];
+                hex::decode_to_slice(text.strip_prefix("0x").ok_or(HashError)?, &mut hash).map_err(|_| HashError)?;
+                Ok(Self(hash))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "0x{}", hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = HashError;
+
+            fn try_from(text: String) -> Result<Self, HashError> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(hash: $name) -> Self {
+                hash.to_string()
+            }
+        }
+    };
+}
+
+hash! {
+    /// The hash of a block's header: BLAKE2b-256.
+    BlockHash
+}
+
+hash! {
+    /// The hash of an extrinsic's bytes, its length prefix included: BLAKE2b-256.
+    ExtrinsicHash
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn heights_stay_in_range() {
+        assert_eq!(BlockNumber::new(5).minus(7), BlockNumber::new(0));
+        assert_eq!(BlockNumber::new(u32::MAX).plus(1), BlockNumber::new(u32::MAX));
+        assert_eq!(BlockNumber::new(9).since(BlockNumber::new(7)), 2);
+        assert_eq!(BlockNumber::new(7).since(BlockNumber::new(9)), 0);
+    }
+
+    #[test]
+    fn what_is_no_hash_is_refused() {
+        for text in
+            ["", "0x", "0x00", &"0".repeat(64), &format!("0x{}", "g".repeat(64)), &format!("0x{}", "é".repeat(32))]
+        {
+            assert_eq!(text.parse::<BlockHash>(), Err(HashError), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_hash_reads_back(bytes: [u8; 32]) {
+            let hash = BlockHash::from_bytes(bytes);
+            prop_assert_eq!(hash.to_string().parse(), Ok(hash));
+        }
+    }
+}
