@@ -9,7 +9,7 @@ use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
 use crate::extensions::{
-    CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+    CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
 use crate::{admin_utils, commitments, fees, subtensor, swap};
@@ -42,7 +42,7 @@ pub type TxExtension = (
     frame_system::CheckTxVersion<Runtime>,
     frame_system::CheckGenesis<Runtime>,
     frame_system::CheckEra<Runtime>,
-    frame_system::CheckNonce<Runtime>,
+    CheckNonce,
     frame_system::CheckWeight<Runtime>,
     pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
     (

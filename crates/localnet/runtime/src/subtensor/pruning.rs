@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `SubnetNotExists`; `InvalidValue` when the room is below `MinAllowedUids` or above what it was;
     /// `TrimmingWouldExceedMaxImmunePercentage` when immune neurons would fill 80 percent of it or more.
-    pub fn trim_to(netuid: NetUid, room: u16) -> DispatchResult {
+    pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
         ensure!(room <= MaxAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
