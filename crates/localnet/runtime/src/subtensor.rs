@@ -10,17 +10,23 @@ mod events;
 mod storage;
 pub mod types;
 
+mod block;
+mod distribution;
+mod emission;
+mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
 mod networks;
 mod pool;
+mod prices;
 pub(crate) mod rate_limits;
 mod registration;
 mod safe_float;
 mod serving;
 mod shares;
 mod staking;
+mod standin;
 mod take;
 mod weights;
 

@@ -11,6 +11,4 @@ impl<T: Config> Pallet<T> {
         NetworksAdded::<T>::insert(NetUid::ROOT, true);
         TotalNetworks::<T>::put(1);
     }
-
-    pub(crate) fn begin_block() {}
 }
