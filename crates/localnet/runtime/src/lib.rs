@@ -20,6 +20,8 @@ pub mod genesis;
 pub mod runtime;
 pub mod subtensor;
 pub mod swap;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use runtime::{

@@ -3,31 +3,35 @@
 //! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
 //! does stands in one module for each subject.
 
+mod bonds;
 mod calls;
-mod defaults;
+pub(crate) mod defaults;
 mod errors;
 mod events;
 mod storage;
 pub mod types;
 
 mod block;
+mod burn;
 mod distribution;
 mod emission;
 mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
+mod mechanisms;
 mod networks;
 mod pool;
 mod prices;
+mod pruning;
 pub(crate) mod rate_limits;
 mod registration;
 mod safe_float;
 mod serving;
 mod shares;
 mod staking;
-mod standin;
 mod take;
+mod uids;
 mod weights;
 
 use frame_support::pallet_macros::import_section;
@@ -81,8 +85,8 @@ pub mod pallet {
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// They belong to this coldkey.
-        pub owner: Option<T::AccountId>,
+        /// Root and Babelbit belong to this coldkey, with this hotkey.
+        pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
     }
@@ -90,8 +94,8 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
-            if let Some(owner) = &self.owner {
-                Pallet::<T>::build_genesis(owner);
+            if let Some((coldkey, hotkey)) = &self.owner {
+                Pallet::<T>::build_genesis(coldkey, hotkey);
             }
         }
     }

@@ -53,8 +53,11 @@ impl<T: Config> Pallet<T> {
     /// Issues what this block issues. `emission` TAO go into the pools of the subnets that have emission enabled; every
     /// subnet that emits gives its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
-        let weights: Vec<(NetUid, u128)> =
-            subnets.iter().filter(|netuid| Self::emits(**netuid)).map(|&netuid| (netuid, Self::claim(netuid))).collect();
+        let weights: Vec<(NetUid, u128)> = subnets
+            .iter()
+            .filter(|netuid| Self::emits(**netuid))
+            .map(|&netuid| (netuid, Self::claim(netuid)))
+            .collect();
         let whole: u128 = weights.iter().map(|(_, weight)| weight).sum();
         let prices = subnets.iter().filter(|netuid| Self::emits(**netuid)).map(|n| SubnetMovingPrice::<T>::get(n));
         let root_is_paid = prices.fold(0, |sum: i128, price| sum.saturating_add(price.to_bits())) > 1 << 32;
