@@ -11,13 +11,18 @@ mod events;
 mod storage;
 pub mod types;
 
+mod block;
 mod burn;
+mod distribution;
+mod emission;
+mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
 mod mechanisms;
 mod networks;
 mod pool;
+mod prices;
 mod pruning;
 pub(crate) mod rate_limits;
 mod registration;
