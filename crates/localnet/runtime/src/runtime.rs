@@ -1,6 +1,6 @@
 //! The pallets put together.
 
-use frame_support::traits::{ConstBool, ConstU8, ConstU32, ConstU64, Contains};
+use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Contains};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use frame_support::{derive_impl, parameter_types};
@@ -226,10 +226,14 @@ impl pallet_sudo::Config for Runtime {
     type WeightInfo = ();
 }
 
-impl swap::Config for Runtime {}
+impl swap::Config for Runtime {
+    type Subnets = SubtensorModule;
+    type MaxFeeRate = ConstU16<10_000>;
+}
 
 impl subtensor::Config for Runtime {
     type Currency = Balances;
+    type Author = fees::Author;
 }
 
 impl commitments::Config for Runtime {}

@@ -11,16 +11,21 @@ mod events;
 mod storage;
 pub mod types;
 
+mod burn;
 mod epoch_schedule;
 mod genesis;
 mod keys;
 mod networks;
+mod pool;
+mod pruning;
 pub(crate) mod rate_limits;
 mod registration;
+mod safe_float;
 mod serving;
 mod shares;
 mod staking;
 mod take;
+mod uids;
 mod weights;
 
 use frame_support::pallet_macros::import_section;
@@ -68,14 +73,16 @@ pub mod pallet {
     pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
         /// TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
+        /// Who makes the block.
+        type Author: Get<Option<AccountId32>>;
     }
 
     /// The subnets that exist from the first block.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// They belong to this coldkey.
-        pub owner: Option<T::AccountId>,
+        /// Root and Babelbit belong to this coldkey, with this hotkey.
+        pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
     }
@@ -83,8 +90,8 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
-            if let Some(owner) = &self.owner {
-                Pallet::<T>::build_genesis(owner);
+            if let Some((coldkey, hotkey)) = &self.owner {
+                Pallet::<T>::build_genesis(coldkey, hotkey);
             }
         }
     }
