@@ -5,8 +5,8 @@ use std::cell::OnceCell;
 use sp_runtime::{AccountId32, PerU16};
 
 use crate::subtensor::{
-    Active, Config, Consensus, Dividends, Emission, Incentive, Keys, LastUpdate, Owner, Pallet, SubnetworkN, TaoWeight,
-    TotalHotkeyAlpha, ValidatorPermit, ValidatorTrust,
+    Active, Config, Consensus, Dividends, Emission, Incentive, Keys, LastUpdate, Owner, Pallet, SubnetworkN,
+    ValidatorPermit, ValidatorTrust,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
@@ -84,10 +84,9 @@ impl Neurons {
     pub(super) fn stakes<T: Config>(&self) -> &Stakes {
         self.stakes.get_or_init(|| {
             let mut stakes = Stakes::default();
-            let tao_weight = TaoWeight::<T>::get();
             for hotkey in self.hotkeys::<T>() {
-                let alpha = TotalHotkeyAlpha::<T>::get(hotkey, self.netuid);
-                let root = TotalHotkeyAlpha::<T>::get(hotkey, NetUid::ROOT);
+                let alpha = Pallet::<T>::total_alpha(hotkey, self.netuid);
+                let root = Pallet::<T>::total_alpha(hotkey, NetUid::ROOT);
                 stakes.alpha.push(alpha);
                 stakes.tao.push(TaoBalance(root.0));
                 stakes.total.push(TaoBalance(Pallet::<T>::weighted_stake(hotkey, self.netuid).0));

@@ -8,8 +8,7 @@ use sp_runtime::{AccountId32, PerU16};
 
 use super::columns::at;
 use crate::subtensor::{
-    AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo, TotalHotkeyAlpha,
-    Uids, ValidatorPermit,
+    AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo, Uids, ValidatorPermit,
 };
 use crate::types::{AlphaBalance, NetUid};
 
@@ -90,7 +89,7 @@ impl DelegateInfo {
             daily = daily.saturating_add(a_day.unwrap_or(0));
         }
         let take = Delegates::<T>::get(&hotkey);
-        let root = TotalHotkeyAlpha::<T>::get(&hotkey, NetUid::ROOT);
+        let root = Pallet::<T>::total_alpha(&hotkey, NetUid::ROOT);
         Self {
             take: Compact(take),
             nominators: if with_nominators { nominators::<T>(&hotkey) } else { Vec::new() },

@@ -7,9 +7,7 @@ use sp_runtime::{AccountId32, PerU16};
 use super::NO_PRUNING_SCORE;
 use super::columns::{Columns, at};
 use crate::subtensor::types::{AxonInfo, PrometheusInfo};
-use crate::subtensor::{
-    Axons, Bonds, Config, Keys, NetworksAdded, Owner, Prometheus, SubnetworkN, TotalHotkeyAlpha, Weights,
-};
+use crate::subtensor::{Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights};
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 /// A row of weights or bonds: uid and value.
@@ -69,7 +67,7 @@ macro_rules! neuron_info {
                     active: at(&columns.active, uid),
                     axon_info: Axons::<T>::get(netuid, &hotkey).unwrap_or_default(),
                     prometheus_info: Prometheus::<T>::get(netuid, &hotkey).unwrap_or_default(),
-                    stake: vec![(coldkey.clone(), Compact(TotalHotkeyAlpha::<T>::get(&hotkey, netuid)))],
+                    stake: vec![(coldkey.clone(), Compact(Pallet::<T>::total_alpha(&hotkey, netuid)))],
                     rank: Compact(0),
                     emission: Compact(at(&columns.emission, uid)),
                     incentive: Compact(at(&columns.incentive, uid)),

@@ -68,7 +68,7 @@ impl StakeInfo {
 }
 
 /// How much of a coldkey's stake in a subnet can be taken out.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeAvailability {
     /// All of it.
     pub total: Compact<AlphaBalance>,
@@ -76,6 +76,12 @@ pub struct StakeAvailability {
     pub locked: Compact<AlphaBalance>,
     /// The rest.
     pub available: Compact<AlphaBalance>,
+}
+
+impl StakeAvailability {
+    const fn all_of(total: AlphaBalance) -> Self {
+        Self { total: Compact(total), locked: Compact(AlphaBalance::ZERO), available: Compact(total) }
+    }
 }
 
 /// Stake of a coldkey, by subnet.
@@ -89,16 +95,16 @@ pub fn availability<T: Config>(
     let wanted: Option<BTreeSet<NetUid>> = netuids.map(|netuids| netuids.into_iter().collect());
     let mut coldkeys_found = BTreeMap::new();
     for coldkey in coldkeys {
-        let mut subnets: Availability =
-            wanted.iter().flatten().map(|netuid| (*netuid, StakeAvailability::default())).collect();
+        let mut totals: BTreeMap<NetUid, AlphaBalance> =
+            wanted.iter().flatten().map(|netuid| (*netuid, AlphaBalance::ZERO)).collect();
         for (_, netuid, stake) in held::<T>(&coldkey) {
             if wanted.as_ref().is_none_or(|wanted| wanted.contains(&netuid)) {
-                let subnet = subnets.entry(netuid).or_default();
-                subnet.total.0 = subnet.total.0.saturating_add(stake);
-                subnet.available = subnet.total;
+                let total = totals.entry(netuid).or_default();
+                *total = total.saturating_add(stake);
             }
         }
-        coldkeys_found.insert(coldkey, subnets);
+        let subnets = totals.into_iter().map(|(netuid, total)| (netuid, StakeAvailability::all_of(total)));
+        coldkeys_found.insert(coldkey, subnets.collect());
     }
     coldkeys_found
 }

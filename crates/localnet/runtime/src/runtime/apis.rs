@@ -1,5 +1,7 @@
 //! What clients ask of the chain's state.
 
+#![allow(missing_docs, reason = "the macro makes items without")]
+
 use std::collections::BTreeMap;
 
 use codec::Compact;
@@ -246,7 +248,7 @@ impl_runtime_apis! {
         }
 
         fn get_subnet_to_prune() -> Option<NetUid> {
-            SubtensorModule::subnet_to_prune()
+            SubtensorModule::network_to_dissolve()
         }
 
         fn get_subnet_account_id(netuid: NetUid) -> Option<AccountId> {

@@ -97,7 +97,7 @@ metagraph! {
         /// Its owner.
         6 owner_coldkey: AccountId32 = |of| SubnetOwner::<T>::get(of.netuid),
         /// The block that was asked.
-        7 block: Compact<u64> = |of| Compact(Pallet::<T>::current_block()),
+        7 block: Compact<u64> = |_| Compact(Pallet::<T>::current_block()),
         /// Blocks of an epoch.
         8 tempo: Compact<u16> = |of| Compact(Tempo::<T>::get(of.netuid)),
         /// The block of the last epoch.
@@ -105,7 +105,7 @@ metagraph! {
         /// Blocks since then.
         10 blocks_since_last_step: Compact<u64> = |of| Compact(BlocksSinceLastStep::<T>::get(of.netuid)),
         /// 0: no longer used.
-        11 subnet_emission: Compact<u64> = |of| Compact(0),
+        11 subnet_emission: Compact<u64> = |_| Compact(0),
         /// Alpha in the pool.
         12 alpha_in: Compact<AlphaBalance> = |of| Compact(SubnetAlphaIn::<T>::get(of.netuid)),
         /// Alpha outside the pool.
@@ -121,7 +121,7 @@ metagraph! {
         /// Alpha that the next epoch shares out.
         18 pending_alpha_emission: Compact<AlphaBalance> = |of| Compact(pending_alpha::<T>(of.netuid)),
         /// 0: root is paid in alpha.
-        19 pending_root_emission: Compact<TaoBalance> = |of| Compact(TaoBalance::ZERO),
+        19 pending_root_emission: Compact<TaoBalance> = |_| Compact(TaoBalance::ZERO),
         /// TAO ever traded.
         20 subnet_volume: Compact<u128> = |of| Compact(SubnetVolume::<T>::get(of.netuid)),
         /// Moving average of the alpha price.
@@ -199,7 +199,7 @@ metagraph! {
         /// Whether each may set weights.
         57 validator_permit: Vec<bool> = |of| ValidatorPermit::<T>::get(of.netuid),
         /// Empty: no longer computed.
-        58 pruning_score: Vec<Compact<u16>> = |of| Vec::new(),
+        58 pruning_score: Vec<Compact<u16>> = |_| Vec::new(),
         /// The block of each one's last weights.
         59 last_update: Vec<Compact<u64>> = |of| compact(LastUpdate::<T>::get(of.index)),
         /// Alpha earned at the last epoch.
@@ -211,9 +211,9 @@ metagraph! {
         /// The weights that validators agree on.
         63 consensus: Vec<Compact<PerU16>> = |of| compact(Consensus::<T>::get(of.netuid)),
         /// Empty: no longer computed.
-        64 trust: Vec<Compact<PerU16>> = |of| Vec::new(),
+        64 trust: Vec<Compact<PerU16>> = |_| Vec::new(),
         /// Empty: no longer computed.
-        65 rank: Vec<Compact<u16>> = |of| Vec::new(),
+        65 rank: Vec<Compact<u16>> = |_| Vec::new(),
         /// When each registered.
         66 block_at_registration: Vec<Compact<u64>> = |of| compact(registrations::<T>(of.netuid)),
         /// Alpha staked on each.
