@@ -6,14 +6,13 @@
 
 use std::fs;
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::json;
+use taonet_benches::rate;
 use taonet_wallet::{CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch};
 
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(1);
 /// About what a signed request signs.
 const MESSAGE: [u8; 200] = [b'm'; 200];
 const BATCH: usize = 128;
@@ -45,22 +44,6 @@ fn main() -> Result<()> {
         println!("open an encrypted key  {open:9.2} s");
     }
     Ok(())
-}
-
-/// Runs a second in the best round.
-fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
-    let mut best = 0.0_f64;
-    for _ in 0..ROUNDS {
-        let (start, mut runs) = (Instant::now(), 0);
-        while start.elapsed() < ROUND {
-            for _ in 0..16 {
-                black_box(run());
-            }
-            runs += 16;
-        }
-        best = best.max(f64::from(runs) / start.elapsed().as_secs_f64());
-    }
-    best
 }
 
 /// The shortest of several runs, in seconds.

@@ -12,12 +12,14 @@ mod axon_peers;
 mod cli;
 mod demo;
 mod kill;
+mod localnet_peers;
 mod peers;
 mod scoring_tools;
 #[cfg(unix)]
 mod scripts;
 mod speech;
 mod support;
+mod timelock_peers;
 mod wallet;
 mod wallet_peers;
 mod yuma;

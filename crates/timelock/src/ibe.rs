@@ -1,0 +1,81 @@
+//! A 32-byte key, encrypted to a round.
+//!
+//! With Q the round's point, P the beacon's key, σ 32 random bytes and m the key:
+//! r = SHA-256(σ ‖ m) mod group order, U = r·g₂, V = σ ⊕ SHA-256(e(r·Q, P)), W = m ⊕ SHA-256(σ).
+//! The signature s is such that e(s, U) = e(r·Q, P); whoever has it finds σ, then m, and checks U.
+
+use ark_bls12_381::{Bls12_381, Fr, G1Affine, G2Affine};
+use ark_ec::pairing::Pairing as _;
+use ark_ec::{AffineRepr as _, CurveGroup as _};
+use ark_ff::PrimeField as _;
+use ark_serialize::CanonicalSerialize as _;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{Beacon, Pulse, Round};
+
+/// Of σ, of the key and of what hides them.
+pub(crate) const WIDTH: usize = 32;
+
+/// Length of an element of the pairing's target group: twelve field elements of 48 bytes.
+const TARGET: usize = 576;
+
+type Secret = Zeroizing<[u8; WIDTH]>;
+
+/// An encrypted key: U, V and W of the module's head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedKey {
+    pub(crate) u: G2Affine,
+    pub(crate) v: [u8; WIDTH],
+    pub(crate) w: [u8; WIDTH],
+}
+
+impl SealedKey {
+    /// Encrypts a key; `sigma` is random and used once.
+    pub(crate) fn seal(key: &Secret, sigma: &Secret, beacon: &Beacon, round: Round) -> Self {
+        let r = exponent(sigma, key);
+        let point = Zeroizing::new((round.point() * *r).into_affine());
+        Self {
+            u: (G2Affine::generator() * *r).into_affine(),
+            v: *xor(sigma, &shared(*point, beacon.key_point())),
+            w: *xor(key, &hash(&[sigma.as_slice()])),
+        }
+    }
+
+    /// The key, when the pulse is the one that it was encrypted to.
+    pub(crate) fn open(&self, pulse: &Pulse) -> Option<Secret> {
+        let sigma = xor(&self.v, &shared(pulse.point(), self.u));
+        let key = xor(&self.w, &hash(&[sigma.as_slice()]));
+        let r = exponent(&sigma, &key);
+        ((G2Affine::generator() * *r).into_affine() == self.u).then_some(key)
+    }
+}
+
+fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
+    Zeroizing::new(Fr::from_be_bytes_mod_order(hash(&[sigma.as_slice(), key.as_slice()]).as_slice()))
+}
+
+/// SHA-256 of a pairing.
+fn shared(left: G1Affine, right: G2Affine) -> Secret {
+    let target = Zeroizing::new(Bls12_381::pairing(left, right));
+    let mut bytes = Zeroizing::new([0; TARGET]);
+    // Writing an element of 576 bytes into 576 bytes does not fail.
+    let _ = target.serialize_compressed(bytes.as_mut_slice());
+    hash(&[bytes.as_slice()])
+}
+
+fn hash(parts: &[&[u8]]) -> Secret {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    Zeroizing::new(hasher.finalize().into())
+}
+
+fn xor(left: &[u8; WIDTH], right: &Secret) -> Secret {
+    let mut result = Zeroizing::new(*left);
+    for (byte, other) in result.iter_mut().zip(right.iter()) {
+        *byte ^= other;
+    }
+    result
+}

@@ -1,0 +1,100 @@
+//! What the beacon publishes for one round.
+
+use ark_bls12_381::{Bls12_381, G1Affine, G2Affine};
+use ark_ec::AffineRepr as _;
+use ark_ec::pairing::Pairing as _;
+use ark_ff::Zero as _;
+use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
+use sha2::{Digest as _, Sha256};
+
+use crate::{Beacon, Round};
+
+/// Why a pulse cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PulseError {
+    /// The bytes are no point of G1 in compressed form, outside its prime-order group, or its zero.
+    #[error("the signature of round {0} is none: expected a point of G1 of BLS12-381, 48 bytes, compressed")]
+    Signature(Round),
+    /// The beacon did not sign this round so.
+    #[error(
+        "the signature of round {0} does not verify: the pulse is of another round or another beacon; ask another source for it"
+    )]
+    Unverified(Round),
+}
+
+/// A round and its signature, which is also the key to everything encrypted to the round.
+///
+/// It may come from anybody: [`Pulse::verify`] says whether it is genuine. Decryption needs no verified pulse, since a
+/// wrong one opens nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    round: Round,
+    signature: G1Affine,
+}
+
+impl Pulse {
+    /// A round with its signature (G1, compressed), not yet verified.
+    ///
+    /// # Errors
+    /// [`PulseError::Signature`] when the bytes are no signature.
+    pub fn new(round: Round, signature: &[u8; 48]) -> Result<Self, PulseError> {
+        let signature =
+            G1Affine::deserialize_compressed(signature.as_slice()).map_err(|_| PulseError::Signature(round))?;
+        if signature.is_zero() {
+            return Err(PulseError::Signature(round));
+        }
+        Ok(Self { round, signature })
+    }
+
+    /// Its round.
+    pub const fn round(&self) -> Round {
+        self.round
+    }
+
+    /// The signature, compressed.
+    pub fn signature(&self) -> [u8; 48] {
+        let mut bytes = [0; 48];
+        // Writing a point of 48 bytes into 48 bytes does not fail.
+        let _ = self.signature.serialize_compressed(bytes.as_mut_slice());
+        bytes
+    }
+
+    /// The round's random number: SHA-256 of the signature.
+    pub fn randomness(&self) -> [u8; 32] {
+        Sha256::digest(self.signature()).into()
+    }
+
+    /// Checks that the beacon published this: e(signature, g₂) = e(H(round), public key).
+    ///
+    /// # Errors
+    /// [`PulseError::Unverified`] when it did not.
+    pub fn verify(&self, beacon: &Beacon) -> Result<(), PulseError> {
+        let product = Bls12_381::multi_pairing(
+            [-self.signature, self.round.point()],
+            [G2Affine::generator(), beacon.key_point()],
+        );
+        if product.is_zero() { Ok(()) } else { Err(PulseError::Unverified(self.round)) }
+    }
+
+    pub(crate) const fn point(&self) -> G1Affine {
+        self.signature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_signature_are_refused() {
+        let mut zero = [0; 48];
+        zero[0] = 0xc0;
+        // On the curve, outside the prime-order group: x = 4.
+        let mut outside = [0; 48];
+        (outside[0], outside[47]) = (0x80, 4);
+        for bytes in [[0; 48], [0xff; 48], zero, outside] {
+            assert_eq!(Pulse::new(Round(7), &bytes), Err(PulseError::Signature(Round(7))));
+        }
+    }
+}

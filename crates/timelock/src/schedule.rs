@@ -1,0 +1,161 @@
+//! Which round weights are encrypted to.
+
+use std::time::Duration;
+
+use crate::{Beacon, Round};
+
+/// Blocks after the epoch at which weights may be revealed, so that the chain certainly has come to it.
+const MARGIN: u64 = 3;
+
+/// An epoch is due at the latest this many blocks after the one before it.
+const LONGEST_INTERVAL: u64 = 50_401;
+
+/// Why there is no round to encrypt to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The subnet's tempo is 0.
+    #[error(
+        "the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set"
+    )]
+    NoEpochs,
+    /// The numbers lead beyond the end of time.
+    #[error(
+        "the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time"
+    )]
+    Overflow,
+    /// The clock says that the beacon does not run yet.
+    #[error("the weights would be revealed before the beacon's first round: check this machine's clock")]
+    BeforeGenesis,
+}
+
+/// When a subnet's epochs are due, as its storage says at a block. The next block is taken for the one that has the
+/// commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EpochSchedule {
+    /// The block at which the values below were read.
+    pub current_block: u64,
+    /// `LastEpochBlock`.
+    pub last_epoch_block: u64,
+    /// `PendingEpochAt`, where it is not 0.
+    pub pending_epoch_at: Option<u64>,
+    /// `BlocksSinceLastStep`.
+    pub blocks_since_last_step: u64,
+    /// `Tempo`, in blocks; on the chain at most 50 400.
+    pub tempo: u16,
+    /// `RevealPeriodEpochs`.
+    pub reveal_period_epochs: u64,
+}
+
+impl EpochSchedule {
+    /// The block from which on weights of the next block are to be open: a margin after the epoch whose index is the
+    /// commit's plus the reveal period. An epoch in the commit's own block counts before the commit, as on the chain.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] when there is none.
+    pub fn reveal_block(&self) -> Result<u64, ScheduleError> {
+        if self.tempo == 0 {
+            return Err(ScheduleError::NoEpochs);
+        }
+        self.reveal_epoch_block().and_then(|block| block.checked_add(MARGIN)).ok_or(ScheduleError::Overflow)
+    }
+
+    /// The latest round that is certainly published by the time of [`EpochSchedule::reveal_block`], when a block takes
+    /// `block_time` and `now` (since the Unix epoch) is the time of the current block: floor((time − genesis) / period).
+    ///
+    /// # Errors
+    /// [`ScheduleError`] when there is none.
+    pub fn reveal_round(&self, beacon: &Beacon, block_time: Duration, now: Duration) -> Result<Round, ScheduleError> {
+        let blocks = self.reveal_block()?.saturating_sub(self.current_block);
+        let wait = u32::try_from(blocks).ok().and_then(|blocks| block_time.checked_mul(blocks));
+        let time = wait.and_then(|wait| now.checked_add(wait)).ok_or(ScheduleError::Overflow)?;
+        let round = beacon.periods_until(time).filter(|round| *round > 0);
+        round.map(Round).ok_or(ScheduleError::BeforeGenesis)
+    }
+
+    fn reveal_epoch_block(&self) -> Option<u64> {
+        let commit = self.current_block.checked_add(1)?;
+        let pause = LONGEST_INTERVAL.saturating_sub(self.blocks_since_last_step);
+        let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
+        let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
+        let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
+        // The chain reveals by a look-ahead at the start of a block, which sees an epoch after a pause one block late.
+        let seen = by_tempo.min(commit.checked_add(pause)?);
+        let is_before_commit = seen == commit;
+        match self.reveal_period_epochs {
+            0 => Some(commit),
+            1 if !is_before_commit => Some(seen),
+            period => {
+                let further = period.saturating_sub(u64::from(!is_before_commit));
+                next.checked_add(further.checked_mul(u64::from(self.tempo).min(LONGEST_INTERVAL))?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEDULE: EpochSchedule = EpochSchedule {
+        current_block: 1_100,
+        last_epoch_block: 1_000,
+        pending_epoch_at: None,
+        blocks_since_last_step: 100,
+        tempo: 360,
+        reveal_period_epochs: 1,
+    };
+
+    /// As the Python helper of bittensor-drand 2.0.0 has it.
+    #[test]
+    fn reveal_blocks() {
+        let cases = [
+            (SCHEDULE, 1_363),
+            (EpochSchedule { current_block: 1_358, ..SCHEDULE }, 1_363),
+            // The epoch falls into the commit's block.
+            (EpochSchedule { current_block: 1_359, ..SCHEDULE }, 1_723),
+            (EpochSchedule { current_block: 1_500, ..SCHEDULE }, 1_864),
+            (EpochSchedule { pending_epoch_at: Some(1_102), ..SCHEDULE }, 1_105),
+            (EpochSchedule { pending_epoch_at: Some(1_101), ..SCHEDULE }, 1_464),
+            (EpochSchedule { pending_epoch_at: Some(1_050), ..SCHEDULE }, 1_464),
+            (EpochSchedule { pending_epoch_at: Some(2_000), ..SCHEDULE }, 1_363),
+            (EpochSchedule { pending_epoch_at: Some(1_150), reveal_period_epochs: 2, ..SCHEDULE }, 1_513),
+            (EpochSchedule { reveal_period_epochs: 0, ..SCHEDULE }, 1_104),
+            (EpochSchedule { reveal_period_epochs: 100, ..SCHEDULE }, 37_003),
+            // The longest pause ends before the tempo.
+            (EpochSchedule { blocks_since_last_step: 50_390, ..SCHEDULE }, 1_115),
+            (EpochSchedule { blocks_since_last_step: 50_390, reveal_period_epochs: 2, ..SCHEDULE }, 1_474),
+            (EpochSchedule { blocks_since_last_step: 50_399, ..SCHEDULE }, 1_106),
+            (EpochSchedule { blocks_since_last_step: 50_400, ..SCHEDULE }, 1_105),
+            (EpochSchedule { blocks_since_last_step: 50_401, ..SCHEDULE }, 1_464),
+            (EpochSchedule { tempo: 50_400, reveal_period_epochs: 3, ..SCHEDULE }, 152_203),
+            // A last epoch from beyond the current block, as after a fork.
+            (EpochSchedule { last_epoch_block: 2_000, ..SCHEDULE }, 2_363),
+        ];
+        for (schedule, block) in cases {
+            assert_eq!(schedule.reveal_block(), Ok(block), "{schedule:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_schedules_are_refused() {
+        let quicknet = Beacon::quicknet();
+        let round = |schedule: EpochSchedule, block_seconds, now| {
+            schedule.reveal_round(quicknet, Duration::from_secs(block_seconds), Duration::from_secs(now))
+        };
+        let now = 1_763_650_000;
+        assert!(round(SCHEDULE, 12, now).is_ok());
+        assert_eq!(round(EpochSchedule { tempo: 0, ..SCHEDULE }, 12, now), Err(ScheduleError::NoEpochs));
+        assert_eq!(round(SCHEDULE, 12, 0), Err(ScheduleError::BeforeGenesis));
+        assert_eq!(round(SCHEDULE, u64::MAX, now), Err(ScheduleError::Overflow));
+        assert_eq!(round(SCHEDULE, 12, u64::MAX), Err(ScheduleError::Overflow));
+        for schedule in [
+            EpochSchedule { current_block: u64::MAX, ..SCHEDULE },
+            EpochSchedule { last_epoch_block: u64::MAX, ..SCHEDULE },
+            EpochSchedule { reveal_period_epochs: u64::MAX, ..SCHEDULE },
+            EpochSchedule { reveal_period_epochs: u64::MAX / 360, ..SCHEDULE },
+        ] {
+            assert_eq!(round(schedule, 12, now), Err(ScheduleError::Overflow), "{schedule:?}");
+        }
+    }
+}
