@@ -9,7 +9,8 @@ pub const DEFAULT_ERA_BLOCKS: u32 = 128;
 /// When an extrinsic may be in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// In one of the next so many blocks. The chain rounds up to a power of two between 4 and 65 536.
+    /// In one of so many blocks from the newest final one on: rounded up to a power of two, from 4 to 2048 (the chain
+    /// forgets the hashes of older blocks).
     Blocks(u32),
     /// At any time. Its fate stays open until the account's nonce is used otherwise.
     Immortal,

@@ -1,7 +1,7 @@
 //! A subnet and its neurons at one block.
 
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 
 use crate::Block;

@@ -277,7 +277,7 @@ impl Chain for MockChain {
         let mut state = self.reachable()?;
         let birth = state.head();
         let last_block = match options.era {
-            Era::Blocks(blocks) => Some(birth.number.plus(blocks)),
+            Era::Blocks(blocks) => Some(birth.number.plus(blocks.saturating_sub(1))),
             Era::Immortal => None,
         };
         let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();

@@ -7,6 +7,8 @@ mod account;
 mod amount;
 mod block;
 mod ids;
+#[cfg(feature = "scale")]
+mod scale;
 mod ss58;
 mod transcript;
 mod units;

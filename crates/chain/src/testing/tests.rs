@@ -52,8 +52,8 @@ async fn a_lost_answer_is_found_again() {
 async fn an_era_ends() {
     let chain = MockChain::default();
     let extrinsic = signed(&chain, 0).await;
-    chain.mine(128);
-    let last_block = BlockNumber::new(128);
+    chain.mine(127);
+    let last_block = BlockNumber::new(127);
     assert_eq!(chain.submit(&extrinsic, Follow::default()).await, Outcome::Expired { last_block });
 }
 

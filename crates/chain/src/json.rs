@@ -1,0 +1,20 @@
+//! The chain's values as JSON and back, by the types of the metadata.
+//!
+//! | Type | JSON |
+//! |---|---|
+//! | accounts | SS58 address; also read from `0x…` |
+//! | whole numbers | a number; beyond 64 bits decimal text |
+//! | byte lists | text where it is UTF-8, else `0x…` |
+//! | byte arrays, hashes | `0x…` |
+//! | structs | an object, or an array where the fields have no names; a wrapper is what it wraps |
+//! | enums | `"Name"`, or `{"Name": fields}` |
+//! | options | `null` or the value |
+//! | maps | an object |
+
+mod read;
+mod write;
+
+pub(crate) use read::to_json;
+pub(crate) use write::{JsonError, to_value};
+
+use scale_info::PortableRegistry;

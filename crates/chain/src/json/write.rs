@@ -1,0 +1,262 @@
+use serde_json::Value as Json;
+use subxt::ext::scale_value::{Composite, Value};
+use taonet_primitives::{AccountId, Ss58, Ss58Error, Ss58Prefix};
+
+use super::PortableRegistry;
+use scale_info::form::PortableForm;
+use scale_info::{Field, TypeDef, TypeDefPrimitive, Variant};
+
+/// How deep values may be within one another: calls within calls within batches, and room.
+const MAX_DEPTH: u32 = 64;
+
+/// Why a JSON value is not one of the chain's type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonError {
+    /// It is of another kind.
+    #[error("{at}: {found} where {wanted} is wanted")]
+    Kind {
+        /// Where in the value.
+        at: String,
+        /// What there is.
+        found: String,
+        /// What should be.
+        wanted: String,
+    },
+    /// A field is missing.
+    #[error("{at}: the field {field} is missing")]
+    Missing {
+        /// Where in the value.
+        at: String,
+        /// Its name.
+        field: String,
+    },
+    /// There is no such field, or no such variant.
+    #[error("{at}: there is no {name}; there is {known}")]
+    Unknown {
+        /// Where in the value.
+        at: String,
+        /// What was written.
+        name: String,
+        /// What could be.
+        known: String,
+    },
+    /// The address is none.
+    #[error("{at}: {source}")]
+    Address {
+        /// Where in the value.
+        at: String,
+        /// What is wrong with it.
+        source: Ss58Error,
+    },
+    /// It is too deep, or of a type that JSON is not read for.
+    #[error("{at}: values of this type cannot be written as JSON")]
+    Unsupported {
+        /// Where in the value.
+        at: String,
+    },
+}
+
+/// Turns JSON into a value of the type. `name` is what messages call it.
+pub(crate) fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
+    Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
+}
+
+/// Where in the value the writer is.
+struct Writer<'a> {
+    types: &'a PortableRegistry,
+    at: String,
+    depth: u32,
+}
+
+impl Writer<'_> {
+    fn value(&self, json: &Json, type_id: u32) -> Result<Value, JsonError> {
+        let found = self.types.resolve(type_id).ok_or_else(|| self.unsupported())?;
+        if self.depth > MAX_DEPTH {
+            return Err(self.unsupported());
+        }
+        let name = found.path.segments.last().map_or("", String::as_str);
+        match (&found.type_def, json) {
+            (TypeDef::Composite(_), Json::String(text)) if name == "AccountId32" => self.account(text),
+            (TypeDef::Variant(_), Json::String(text)) if name == "MultiAddress" => {
+                Ok(Value::unnamed_variant("Id", [self.account(text)?]))
+            }
+            (TypeDef::Composite(composite), json) => self.composite(json, &composite.fields),
+            (TypeDef::Variant(_), Json::Null) if name == "Option" => Ok(Value::unnamed_variant("None", [])),
+            (TypeDef::Variant(variant), json) if name == "Option" => {
+                let inner = variant.variants.iter().find_map(|variant| variant.fields.first());
+                let inner = inner.ok_or_else(|| self.unsupported())?;
+                Ok(Value::unnamed_variant("Some", [self.value(json, inner.ty.id)?]))
+            }
+            (TypeDef::Variant(variant), json) => self.variant(json, &variant.variants),
+            (TypeDef::Sequence(sequence), json) => self.items(json, sequence.type_param.id, None),
+            (TypeDef::Array(array), json) => self.items(json, array.type_param.id, Some(array.len)),
+            (TypeDef::Tuple(tuple), json) => match tuple.fields.as_slice() {
+                [only] => self.value(json, only.id),
+                fields => self.positions(json, fields.iter().map(|field| field.id)),
+            },
+            (TypeDef::Primitive(primitive), json) => self.plain(json, primitive),
+            (TypeDef::Compact(compact), json) => self.value(json, compact.type_param.id),
+            (TypeDef::BitSequence(_), _) => Err(self.unsupported()),
+        }
+    }
+
+    fn composite(&self, json: &Json, fields: &[Field<PortableForm>]) -> Result<Value, JsonError> {
+        match (fields, json) {
+            ([only], json) if !json.as_object().is_some_and(|object| only.name.as_ref().is_some_and(|name| object.contains_key(name))) => {
+                self.value(json, only.ty.id)
+            }
+            _ => self.fields(json, fields).map(|fields| Value { value: subxt::ext::scale_value::ValueDef::Composite(fields), context: () }),
+        }
+    }
+
+    fn fields(&self, json: &Json, fields: &[Field<PortableForm>]) -> Result<Composite<()>, JsonError> {
+        if fields.iter().any(|field| field.name.is_none()) {
+            let ids = fields.iter().map(|field| field.ty.id);
+            return match fields {
+                [only] => Ok(Composite::Unnamed(vec![self.value(json, only.ty.id)?])),
+                _ => self.list(json, ids).map(Composite::Unnamed),
+            };
+        }
+        if fields.is_empty() {
+            return Ok(Composite::Unnamed(Vec::new()));
+        }
+        let object = json.as_object().ok_or_else(|| self.kind(json, "an object"))?;
+        let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
+        if let Some(unknown) = object.keys().find(|key| !names.contains(&key.as_str())) {
+            return Err(self.unknown(unknown, names));
+        }
+        let mut values = Vec::with_capacity(fields.len());
+        for field in fields {
+            let name = field.name.as_deref().unwrap_or_default();
+            let json = match object.get(name) {
+                Some(json) => json,
+                None if self.is_option(field.ty.id) => &Json::Null,
+                None => return Err(JsonError::Missing { at: self.at.clone(), field: name.to_owned() }),
+            };
+            values.push((name.to_owned(), self.within(name).value(json, field.ty.id)?));
+        }
+        Ok(Composite::Named(values))
+    }
+
+    fn variant(&self, json: &Json, variants: &[Variant<PortableForm>]) -> Result<Value, JsonError> {
+        let (name, fields) = match json {
+            Json::String(name) => (name, &Json::Null),
+            Json::Object(object) if object.len() == 1 => object.iter().next().ok_or_else(|| self.unsupported())?,
+            other => return Err(self.kind(other, "\"Name\" or {\"Name\": …}")),
+        };
+        let variant = variants.iter().find(|variant| variant.name == *name);
+        let variant = variant.ok_or_else(|| self.unknown(name, variants.iter().map(|variant| variant.name.as_str())))?;
+        Ok(Value::variant(name.clone(), self.within(name).fields(fields, &variant.fields)?))
+    }
+
+    fn items(&self, json: &Json, item: u32, len: Option<u32>) -> Result<Value, JsonError> {
+        let is_bytes = self.types.resolve(item).is_some_and(|item| {
+            matches!(item.type_def, TypeDef::Primitive(TypeDefPrimitive::U8))
+        });
+        let items = match json {
+            Json::String(text) if is_bytes => {
+                let bytes = match text.strip_prefix("0x") {
+                    Some(digits) => hex::decode(digits).map_err(|_| self.kind(json, "hex digits"))?,
+                    None => text.as_bytes().to_vec(),
+                };
+                bytes.into_iter().map(|byte| Value::u128(byte.into())).collect()
+            }
+            Json::Array(items) => {
+                let item = |(index, json): (usize, &Json)| self.within(&index.to_string()).value(json, item);
+                items.iter().enumerate().map(item).collect::<Result<Vec<_>, _>>()?
+            }
+            other => return Err(self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })),
+        };
+        if len.is_some_and(|len| u32::try_from(items.len()) != Ok(len)) {
+            return Err(self.kind(json, &format!("{} of them", len.unwrap_or_default())));
+        }
+        Ok(Value::unnamed_composite(items))
+    }
+
+    fn positions(&self, json: &Json, ids: impl ExactSizeIterator<Item = u32>) -> Result<Value, JsonError> {
+        self.list(json, ids).map(Value::unnamed_composite)
+    }
+
+    fn list(&self, json: &Json, ids: impl ExactSizeIterator<Item = u32>) -> Result<Vec<Value>, JsonError> {
+        if ids.len() == 0 && json.is_null() {
+            return Ok(Vec::new());
+        }
+        let items = json.as_array().filter(|items| items.len() == ids.len());
+        let items = items.ok_or_else(|| self.kind(json, &format!("an array of {}", ids.len())))?;
+        let item = |((index, json), id): ((usize, &Json), u32)| self.within(&index.to_string()).value(json, id);
+        items.iter().enumerate().zip(ids).map(item).collect()
+    }
+
+    fn plain(&self, json: &Json, primitive: &TypeDefPrimitive) -> Result<Value, JsonError> {
+        let value = match (primitive, json) {
+            (TypeDefPrimitive::Bool, Json::Bool(value)) => Some(Value::bool(*value)),
+            (TypeDefPrimitive::Str, Json::String(text)) => Some(Value::string(text.clone())),
+            (TypeDefPrimitive::Char, Json::String(text)) => single(text).map(Value::char),
+            (TypeDefPrimitive::Bool | TypeDefPrimitive::Str | TypeDefPrimitive::Char, _) => None,
+            (_, Json::Number(number)) => match (number.as_u64(), number.as_i64()) {
+                (Some(number), _) => Some(Value::u128(number.into())),
+                (None, Some(number)) => Some(Value::i128(number.into())),
+                (None, None) => None,
+            },
+            (_, Json::String(text)) => {
+                text.parse().map(Value::u128).ok().or_else(|| text.parse().map(Value::i128).ok())
+            }
+            _ => None,
+        };
+        value.ok_or_else(|| {
+            let wanted = match primitive {
+                TypeDefPrimitive::Bool => "true or false",
+                TypeDefPrimitive::Str => "text",
+                TypeDefPrimitive::Char => "one character",
+                _ => "a whole number",
+            };
+            self.kind(json, wanted)
+        })
+    }
+
+    fn account(&self, text: &str) -> Result<Value, JsonError> {
+        if let Some(bytes) = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok()) {
+            if bytes.len() == 32 {
+                return Ok(Value::from_bytes(bytes));
+            }
+        }
+        let read = || text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR);
+        let account = read().map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
+        Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
+    }
+
+    fn is_option(&self, type_id: u32) -> bool {
+        let path = self.types.resolve(type_id).map(|found| &found.path.segments);
+        path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
+    }
+
+    fn within(&self, name: &str) -> Self {
+        let depth = self.depth.saturating_add(1);
+        Writer { types: self.types, at: format!("{}.{name}", self.at), depth }
+    }
+
+    fn kind(&self, found: &Json, wanted: &str) -> JsonError {
+        let found = match found {
+            Json::Null => "nothing".to_owned(),
+            Json::Object(_) => "an object".to_owned(),
+            Json::Array(items) => format!("an array of {}", items.len()),
+            plain => plain.to_string().chars().take(80).collect(),
+        };
+        JsonError::Kind { at: self.at.clone(), found, wanted: wanted.to_owned() }
+    }
+
+    fn unknown<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> JsonError {
+        let known: Vec<&str> = known.into_iter().take(12).collect();
+        JsonError::Unknown { at: self.at.clone(), name: name.to_owned(), known: known.join(", ") }
+    }
+
+    fn unsupported(&self) -> JsonError {
+        JsonError::Unsupported { at: self.at.clone() }
+    }
+}
+
+fn single(text: &str) -> Option<char> {
+    let mut chars = text.chars();
+    chars.next().filter(|_| chars.next().is_none())
+}

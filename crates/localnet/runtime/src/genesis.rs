@@ -1,0 +1,91 @@
+//! The first block's state.
+
+use sp_core::storage::Storage;
+use sp_core::{Pair, sr25519};
+use sp_runtime::BuildStorage;
+
+use crate::runtime::{AccountId, RuntimeGenesisConfig};
+
+/// 1 000 000 TAO, in rao.
+const RICH: u64 = 1_000_000_000_000_000;
+/// 2 000 TAO, in rao.
+const MODEST: u64 = 2_000_000_000_000;
+
+/// Who has how much at the start, by development name.
+pub const ACCOUNTS: [(&str, u64); 9] = [
+    ("Alice", RICH),
+    ("Bob", RICH),
+    ("Charlie", RICH),
+    ("Dave", MODEST),
+    ("Eve", MODEST),
+    ("Ferdie", MODEST),
+    ("One", MODEST),
+    ("Two", MODEST),
+    ("Three", MODEST),
+];
+
+/// The account of a development name: the key of `//NAME` under the well-known development phrase.
+///
+/// # Errors
+/// When the name is no derivation path.
+pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
+    let pair = sr25519::Pair::from_string(&format!("//{name}"), None)?;
+    Ok(AccountId::new(pair.public().0))
+}
+
+/// A first block that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GenesisError {
+    /// A development key could not be derived.
+    #[error("a development key could not be derived: {0:?}")]
+    Key(sp_core::crypto::SecretStringError),
+    /// The pallets refused the configuration.
+    #[error("the first block's state could not be built: {0}")]
+    Build(String),
+}
+
+/// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root, subnet 1 and
+/// subnet 59; `endowed` accounts receive 1 000 000 TAO each.
+///
+/// # Errors
+/// [`GenesisError`]; it does not happen with the pallets of this crate.
+pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
+    let alice = development_account("Alice").map_err(GenesisError::Key)?;
+    let mut balances = Vec::new();
+    for (name, rao) in ACCOUNTS {
+        balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
+    }
+    for account in endowed {
+        if let Some(entry) = balances.iter_mut().find(|(known, _)| known == account) {
+            entry.1 = RICH;
+        } else {
+            balances.push((account.clone(), RICH));
+        }
+    }
+    let author = sr25519::Public::from_raw(alice.clone().into());
+    RuntimeGenesisConfig {
+        balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
+        aura: pallet_aura::GenesisConfig { authorities: vec![author.into()] },
+        sudo: pallet_sudo::GenesisConfig { key: Some(alice.clone()) },
+        subtensor_module: crate::subtensor::GenesisConfig { owner: Some(alice), ..Default::default() },
+        ..Default::default()
+    }
+    .build_storage()
+    .map_err(GenesisError::Build)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_block_has_its_accounts_and_its_subnets() {
+        let mut chain = sp_io::TestExternalities::new(genesis(&[]).unwrap());
+        chain.execute_with(|| {
+            let alice = development_account("Alice").unwrap();
+            assert_eq!(pallet_balances::Pallet::<crate::Runtime>::free_balance(&alice), RICH);
+            assert!(crate::subtensor::NetworksAdded::<crate::Runtime>::get(crate::types::NetUid::ROOT));
+        });
+    }
+}

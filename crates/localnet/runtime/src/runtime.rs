@@ -1,0 +1,237 @@
+//! The pallets put together.
+
+use frame_support::traits::{ConstBool, ConstU8, ConstU32, ConstU64, Contains};
+use frame_support::weights::Weight;
+use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
+use frame_support::{derive_impl, parameter_types};
+use sp_runtime::traits::{BlakeTwo256, IdentifyAccount, Verify};
+use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
+use sp_version::{RuntimeVersion, runtime_version};
+
+use crate::extensions::{
+    CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+};
+use crate::{admin_utils, commitments, fees, subtensor, swap};
+
+pub mod apis;
+
+use apis::RUNTIME_API_VERSIONS;
+pub use apis::api;
+
+/// A signature of any kind that the chain knows.
+pub type Signature = MultiSignature;
+/// A public key of 32 bytes.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+/// TAO, in rao.
+pub type Balance = u64;
+/// How many calls an account has sent.
+pub type Nonce = u32;
+/// The height of a block.
+pub type BlockNumber = u32;
+/// A BLAKE2b-256 hash.
+pub type Hash = sp_core::H256;
+/// How a call names an account.
+pub type Address = MultiAddress<AccountId, ()>;
+/// The head of a block.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// What a signed call carries beside the call; order and names are those of the real chain.
+pub type TxExtension = (
+    frame_system::CheckNonZeroSender<Runtime>,
+    frame_system::CheckSpecVersion<Runtime>,
+    frame_system::CheckTxVersion<Runtime>,
+    frame_system::CheckGenesis<Runtime>,
+    frame_system::CheckEra<Runtime>,
+    frame_system::CheckNonce<Runtime>,
+    frame_system::CheckWeight<Runtime>,
+    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    (
+        SudoTransactionExtension,
+        CheckShieldedTxValidity,
+        SubtensorTransactionExtension,
+        DrandPriority,
+        frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
+    ),
+);
+/// A call as it travels.
+pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+/// What runs blocks.
+pub type Executive =
+    frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
+
+/// What clients cache metadata by: raised with every change of metadata.
+#[runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
+    impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
+    authoring_version: 1,
+    spec_version: 1_000_001,
+    impl_version: 1,
+    apis: RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 1,
+};
+
+#[allow(missing_docs, unreachable_pub)]
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(2)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(3)]
+    pub type Aura = pallet_aura;
+    #[runtime::pallet_index(5)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(6)]
+    pub type TransactionPayment = pallet_transaction_payment;
+    #[runtime::pallet_index(7)]
+    pub type SubtensorModule = subtensor;
+    #[runtime::pallet_index(11)]
+    pub type Utility = pallet_utility;
+    #[runtime::pallet_index(12)]
+    pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(18)]
+    pub type Commitments = commitments;
+    #[runtime::pallet_index(19)]
+    pub type AdminUtils = admin_utils;
+    #[runtime::pallet_index(28)]
+    pub type Swap = swap;
+}
+
+/// Milliseconds of a slot: the block time that clients read.
+pub const SLOT_DURATION: u64 = 250;
+
+parameter_types! {
+    /// Blocks whose hashes an era may name.
+    pub const BlockHashCount: BlockNumber = 2_400;
+    /// The version.
+    pub const Version: RuntimeVersion = VERSION;
+    /// The prefix of addresses.
+    pub const SS58Prefix: u16 = 42;
+    /// Four seconds of computing for a block, three quarters of it for calls.
+    pub BlockWeights: frame_system::limits::BlockWeights =
+        frame_system::limits::BlockWeights::with_sensible_defaults(
+            Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX),
+            Perbill::from_percent(75),
+        );
+}
+
+/// Refuses what would replace the native code or write to storage directly.
+pub struct NativeCode;
+
+impl Contains<RuntimeCall> for NativeCode {
+    fn contains(call: &RuntimeCall) -> bool {
+        use frame_system::Call;
+        !matches!(
+            call,
+            RuntimeCall::System(
+                Call::set_code { .. }
+                    | Call::set_code_without_checks { .. }
+                    | Call::authorize_upgrade { .. }
+                    | Call::authorize_upgrade_without_checks { .. }
+                    | Call::apply_authorized_upgrade { .. }
+                    | Call::set_heap_pages { .. }
+                    | Call::set_storage { .. }
+                    | Call::kill_storage { .. }
+                    | Call::kill_prefix { .. }
+            )
+        )
+    }
+}
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+    type BaseCallFilter = NativeCode;
+    type Block = Block;
+    type BlockWeights = BlockWeights;
+    type AccountId = AccountId;
+    type Nonce = Nonce;
+    type Hash = Hash;
+    type BlockHashCount = BlockHashCount;
+    type Version = Version;
+    type AccountData = pallet_balances::AccountData<Balance>;
+    type SS58Prefix = SS58Prefix;
+    type MaxConsumers = ConstU32<16>;
+}
+
+impl pallet_timestamp::Config for Runtime {
+    type Moment = u64;
+    type OnTimestampSet = Aura;
+    type MinimumPeriod = ConstU64<0>;
+    type WeightInfo = ();
+}
+
+impl pallet_aura::Config for Runtime {
+    type AuthorityId = sp_consensus_aura::sr25519::AuthorityId;
+    type MaxAuthorities = ConstU32<32>;
+    type DisabledValidators = ();
+    type AllowMultipleBlocksPerSlot = ConstBool<true>;
+    type SlotDuration = ConstU64<SLOT_DURATION>;
+}
+
+impl pallet_balances::Config for Runtime {
+    type MaxLocks = ConstU32<50>;
+    type MaxReserves = ConstU32<50>;
+    type ReserveIdentifier = [u8; 8];
+    type Balance = Balance;
+    type RuntimeEvent = RuntimeEvent;
+    type DustRemoval = ();
+    type ExistentialDeposit = ConstU64<500>;
+    type AccountStore = System;
+    type WeightInfo = ();
+    type FreezeIdentifier = RuntimeFreezeReason;
+    type MaxFreezes = ConstU32<50>;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type RuntimeFreezeReason = RuntimeFreezeReason;
+    type DoneSlashHandler = ();
+}
+
+impl pallet_transaction_payment::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type OnChargeTransaction = fees::Charge;
+    type OperationalFeeMultiplier = ConstU8<5>;
+    type WeightToFee = fees::ComputingTime;
+    type LengthToFee = frame_support::weights::IdentityFee<Balance>;
+    type FeeMultiplierUpdate = ();
+    type WeightInfo = ();
+}
+
+impl pallet_utility::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeCall = RuntimeCall;
+    type PalletsOrigin = OriginCaller;
+    type WeightInfo = ();
+}
+
+impl pallet_sudo::Config for Runtime {
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeCall = RuntimeCall;
+    type WeightInfo = ();
+}
+
+impl swap::Config for Runtime {}
+
+impl subtensor::Config for Runtime {
+    type Currency = Balances;
+}
+
+impl commitments::Config for Runtime {}
+
+impl admin_utils::Config for Runtime {}

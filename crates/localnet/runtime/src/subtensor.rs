@@ -1,0 +1,100 @@
+//! The pallet that makes a chain a Subtensor: subnets, neurons, weights, stake, emission.
+//!
+//! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
+//! does stands in one module for each subject.
+
+mod calls;
+mod defaults;
+mod errors;
+mod events;
+mod storage;
+pub mod types;
+
+mod epoch_schedule;
+mod genesis;
+mod keys;
+mod networks;
+mod registration;
+mod serving;
+mod shares;
+mod staking;
+mod take;
+mod weights;
+
+use frame_support::pallet_macros::import_section;
+
+pub use pallet::*;
+
+/// The longest ciphertext of a time-locked commit, in bytes.
+pub const MAX_COMMIT_LEN: u32 = 5_000;
+
+#[allow(missing_docs, unreachable_pub)]
+#[import_section(storage::storage)]
+#[import_section(events::events)]
+#[import_section(errors::errors)]
+#[import_section(calls::calls)]
+#[frame_support::pallet]
+pub mod pallet {
+    use frame_support::dispatch::DispatchClass;
+    use frame_support::pallet_prelude::*;
+    use frame_support::traits::fungible::Mutate;
+    use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
+    use frame_system::pallet_prelude::*;
+    use sp_core::H256;
+    use sp_runtime::{AccountId32, PerU16};
+    use std::collections::BTreeMap;
+    use substrate_fixed::types::{I64F64, I96F32, U64F64};
+
+    use super::MAX_COMMIT_LEN;
+    use super::defaults::*;
+    use super::types::{
+        AxonInfo, ChainIdentityV2, ConsensusMode, NeuronCertificate, PrometheusInfo, RateLimitKey, RecycleOrBurnEnum,
+        SafeFloat, SubnetIdentityV3,
+    };
+    use crate::swap;
+    use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
+
+    /// The pallet.
+    #[pallet::pallet]
+    #[pallet::without_storage_info] // Rows of weights and lists of neurons have no bound in their type.
+    pub struct Pallet<T>(_);
+
+    /// What the pallet needs of the chain.
+    #[pallet::config]
+    pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
+        /// TAO, in rao.
+        type Currency: Mutate<AccountId32, Balance = u64>;
+    }
+
+    /// The subnets that exist from the first block.
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// They belong to this coldkey.
+        pub owner: Option<T::AccountId>,
+        #[serde(skip)]
+        pub _config: core::marker::PhantomData<T>,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            if let Some(owner) = &self.owner {
+                Pallet::<T>::build_genesis(owner);
+            }
+        }
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            Self::begin_block();
+            Weight::zero()
+        }
+    }
+
+    /// The weight of a call; the fee that follows from it is a fraction of a rao per nanosecond.
+    pub(crate) const fn call_weight() -> Weight {
+        Weight::from_parts(50_000_000, 0)
+    }
+}

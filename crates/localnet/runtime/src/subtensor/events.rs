@@ -1,0 +1,238 @@
+//! What happened in a block.
+
+use frame_support::pallet_macros::pallet_section;
+
+/// Events under the names and indices of the real chain.
+#[pallet_section]
+mod events {
+    /// What happened in a block. Fields stand in the order of the real chain; where they have no names, the text has their order.
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(crate) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// A subnet was created, with its mechanism.
+        #[codec(index = 0)]
+        NetworkAdded(NetUid, u16),
+        /// A subnet was dissolved.
+        #[codec(index = 1)]
+        NetworkRemoved(NetUid),
+        /// Coldkey, hotkey, TAO spent, alpha received, subnet, fee.
+        #[codec(index = 2)]
+        StakeAdded(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
+        /// Coldkey, hotkey, TAO received, alpha sold, subnet, fee.
+        #[codec(index = 3)]
+        StakeRemoved(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
+        /// Weights were set: mechanism index, uid.
+        #[codec(index = 5)]
+        WeightsSet(NetUidStorageIndex, u16),
+        /// A neuron registered: subnet, uid, hotkey.
+        #[codec(index = 7)]
+        NeuronRegistered(NetUid, u16, T::AccountId),
+        /// The room for neurons changed.
+        #[codec(index = 10)]
+        MaxAllowedUidsSet(NetUid, u16),
+        /// The number of validator permits changed.
+        #[codec(index = 28)]
+        MaxAllowedValidatorsSet(NetUid, u16),
+        /// The wanted number of registrations changed.
+        #[codec(index = 14)]
+        RegistrationPerIntervalSet(NetUid, u16),
+        /// The registrations of a block changed.
+        #[codec(index = 15)]
+        MaxRegistrationsPerBlockSet(NetUid, u16),
+        /// The activity cutoff changed.
+        #[codec(index = 135)]
+        ActivityCutoffFactorMilliSet {
+            /// The subnet.
+            netuid: NetUid,
+            /// The new factor, in thousandths of an epoch.
+            factor_milli: u32,
+        },
+        /// Rho changed.
+        #[codec(index = 17)]
+        RhoSet(NetUid, u16),
+        /// The steepness of liquid alpha changed.
+        #[codec(index = 18)]
+        AlphaSigmoidSteepnessSet(NetUid, i16),
+        /// Kappa changed.
+        #[codec(index = 19)]
+        KappaSet(NetUid, u16),
+        /// The least number of weights changed.
+        #[codec(index = 20)]
+        MinAllowedWeightSet(NetUid, u16),
+        /// The rate limit of weights changed.
+        #[codec(index = 23)]
+        WeightsSetRateLimitSet(NetUid, u64),
+        /// The immunity period changed.
+        #[codec(index = 24)]
+        ImmunityPeriodSet(NetUid, u16),
+        /// The moving average of bonds changed.
+        #[codec(index = 25)]
+        BondsMovingAverageSet(NetUid, u64),
+        /// The bonds' penalty changed.
+        #[codec(index = 26)]
+        BondsPenaltySet(NetUid, u16),
+        /// Whether bonds can be reset changed.
+        #[codec(index = 27)]
+        BondsResetOnSet(NetUid, bool),
+        /// An axon was announced.
+        #[codec(index = 29)]
+        AxonServed(NetUid, T::AccountId),
+        /// A metrics endpoint was announced.
+        #[codec(index = 30)]
+        PrometheusServed(NetUid, T::AccountId),
+        /// The version of weights changed.
+        #[codec(index = 33)]
+        WeightsVersionKeySet(NetUid, u64),
+        /// The rate limit of endpoints changed.
+        #[codec(index = 36)]
+        ServingRateLimitSet(NetUid, u64),
+        /// The highest price of registration changed.
+        #[codec(index = 38)]
+        MaxBurnSet(NetUid, TaoBalance),
+        /// The lowest price of registration changed.
+        #[codec(index = 39)]
+        MinBurnSet(NetUid, TaoBalance),
+        /// The epochs of a block changed.
+        #[codec(index = 40)]
+        MaxEpochsPerBlockSet(u8),
+        /// The rate limit of stake moves changed.
+        #[codec(index = 41)]
+        TxRateLimitSet(u64),
+        /// The rate limit of takes changed.
+        #[codec(index = 42)]
+        TxDelegateTakeRateLimitSet(u64),
+        /// The owner's freeze window changed.
+        #[codec(index = 44)]
+        AdminFreezeWindowSet(u16),
+        /// The owner's rate limit changed.
+        #[codec(index = 45)]
+        OwnerHyperparamRateLimitSet(u16),
+        /// The smallest take changed.
+        #[codec(index = 69)]
+        MinDelegateTakeSet(PerU16),
+        /// Whether neurons can register changed.
+        #[codec(index = 51)]
+        RegistrationAllowed(NetUid, bool),
+        /// The tempo changed.
+        #[codec(index = 53)]
+        TempoSet(NetUid, u16),
+        /// The stake needed for weights changed.
+        #[codec(index = 55)]
+        StakeThresholdSet(u64),
+        /// The owner's cut changed.
+        #[codec(index = 58)]
+        SubnetOwnerCutSet(u16),
+        /// The rate limit of subnets changed.
+        #[codec(index = 59)]
+        NetworkRateLimitSet(u64),
+        /// The immunity of subnets changed.
+        #[codec(index = 60)]
+        NetworkImmunityPeriodSet(u64),
+        /// The owner's wait before a start changed.
+        #[codec(index = 61)]
+        StartCallDelaySet(u64),
+        /// The least price of a subnet changed.
+        #[codec(index = 62)]
+        NetworkMinLockCostSet(TaoBalance),
+        /// The number of subnets changed.
+        #[codec(index = 63)]
+        SubnetLimitSet(u16),
+        /// The time over which the price of a subnet falls changed.
+        #[codec(index = 64)]
+        NetworkLockCostReductionIntervalSet(u64),
+        /// Coldkey, hotkey, new take.
+        #[codec(index = 65)]
+        TakeDecreased(T::AccountId, T::AccountId, PerU16),
+        /// Coldkey, hotkey, new take.
+        #[codec(index = 66)]
+        TakeIncreased(T::AccountId, T::AccountId, PerU16),
+        /// A subnet was described.
+        #[codec(index = 79)]
+        SubnetIdentitySet(NetUid),
+        /// Who, mechanism index, hash.
+        #[codec(index = 86)]
+        WeightsCommitted(T::AccountId, NetUidStorageIndex, H256),
+        /// Who, mechanism index, hash.
+        #[codec(index = 87)]
+        WeightsRevealed(T::AccountId, NetUidStorageIndex, H256),
+        /// Who, mechanism index, hash of the ciphertext, round.
+        #[codec(index = 108)]
+        TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
+        /// The epochs between commit and reveal changed.
+        #[codec(index = 101)]
+        CommitRevealPeriodsSet(NetUid, u64),
+        /// Whether weights are committed first changed.
+        #[codec(index = 102)]
+        CommitRevealEnabled(NetUid, bool),
+        /// The version of time-locked commits changed.
+        #[codec(index = 107)]
+        CommitRevealVersionSet(u16),
+        /// Whether stake may be given away changed.
+        #[codec(index = 94)]
+        TransferToggle(NetUid, bool),
+        /// The owner's hotkey changed.
+        #[codec(index = 95)]
+        SubnetOwnerHotkeySet(NetUid, T::AccountId),
+        /// A subnet was started.
+        #[codec(index = 96)]
+        FirstEmissionBlockNumberSet(NetUid, u64),
+        /// What the miners of a mechanism earned.
+        #[codec(index = 111)]
+        IncentiveAlphaEmittedToMiners {
+            /// The subnet.
+            netuid: NetUidStorageIndex,
+            /// Alpha by uid.
+            emissions: Vec<AlphaBalance>,
+        },
+        /// The least room for neurons changed.
+        #[codec(index = 112)]
+        MinAllowedUidsSet(NetUid, u16),
+        /// The number of replaceable neurons changed.
+        #[codec(index = 114)]
+        MinNonImmuneUidsSet(NetUid, u16),
+        /// The half-life of the registration price changed.
+        #[codec(index = 129)]
+        BurnHalfLifeSet {
+            /// The subnet.
+            netuid: NetUid,
+            /// Its new half-life, in blocks.
+            burn_half_life: u16,
+        },
+        /// The rise of the registration price changed.
+        #[codec(index = 130)]
+        BurnIncreaseMultSet {
+            /// The subnet.
+            netuid: NetUid,
+            /// The new factor.
+            burn_increase_mult: U64F64,
+        },
+        /// The owner asked for an epoch.
+        #[codec(index = 136)]
+        EpochTriggered {
+            /// The subnet.
+            netuid: NetUid,
+            /// Who asked.
+            by: T::AccountId,
+            /// The block of the epoch.
+            fires_at: u64,
+        },
+        /// An epoch waits for the next block.
+        #[codec(index = 137)]
+        EpochDeferred {
+            /// The subnet.
+            netuid: NetUid,
+            /// The block it was due.
+            from_block: u64,
+            /// The block it runs instead.
+            to_block: u64,
+        },
+        /// An epoch was left out because the subnet's maps disagree.
+        #[codec(index = 138)]
+        EpochSkipped {
+            /// The subnet.
+            netuid: NetUid,
+            /// The block.
+            block: u64,
+        },
+    }
+}

@@ -1,0 +1,38 @@
+//! Which coldkey owns which hotkey.
+
+use frame_support::pallet_prelude::*;
+use sp_runtime::AccountId32;
+
+use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
+
+impl<T: Config> Pallet<T> {
+    /// The block being built, in the width that the pallet stores.
+    pub fn current_block() -> u64 {
+        let number: u32 = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
+        u64::from(number)
+    }
+
+    /// Whether somebody owns this hotkey.
+    pub fn hotkey_exists(hotkey: &AccountId32) -> bool {
+        Owner::<T>::contains_key(hotkey)
+    }
+
+    /// Whether this coldkey owns this hotkey.
+    pub fn owns(coldkey: &AccountId32, hotkey: &AccountId32) -> bool {
+        Owner::<T>::contains_key(hotkey) && Owner::<T>::get(hotkey) == *coldkey
+    }
+
+    /// Makes the coldkey the owner of a hotkey that nobody owns yet.
+    ///
+    /// # Errors
+    /// `NonAssociatedColdKey` when another coldkey owns it.
+    pub fn own_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+        if Self::hotkey_exists(hotkey) {
+            ensure!(Self::owns(coldkey, hotkey), Error::<T>::NonAssociatedColdKey);
+            return Ok(());
+        }
+        Owner::<T>::insert(hotkey, coldkey);
+        OwnedHotkeys::<T>::mutate(coldkey, |hotkeys| hotkeys.push(hotkey.clone()));
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Shares in the alpha of a hotkey.

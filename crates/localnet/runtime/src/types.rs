@@ -1,0 +1,120 @@
+//! The chain's own words for amounts and numbers. Each is encoded as the plain number it wraps.
+
+use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode, DecodeWithMemTracking,
+            MaxEncodedLen, CompactAs, TypeInfo,
+        )]
+        pub struct $name(
+            /// The plain number.
+            pub $inner,
+        );
+
+        impl From<$inner> for $name {
+            fn from(number: $inner) -> Self {
+                Self(number)
+            }
+        }
+
+        impl From<$name> for $inner {
+            fn from(number: $name) -> Self {
+                number.0
+            }
+        }
+    };
+}
+
+number! {
+    /// The number of a subnet; 0 is root.
+    NetUid(u16)
+}
+number! {
+    /// Where per-mechanism values of a subnet are stored: mechanism × 4 096 + subnet.
+    NetUidStorageIndex(u16)
+}
+number! {
+    /// An amount of TAO, in rao.
+    TaoBalance(u64)
+}
+number! {
+    /// An amount of a subnet's alpha, in billionths.
+    AlphaBalance(u64)
+}
+
+/// The number of an incentive mechanism within a subnet.
+// Not compact: a single byte has no shorter form.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub struct MechId(
+    /// The plain number.
+    pub u8,
+);
+
+impl NetUid {
+    /// The network of validators of all subnets.
+    pub const ROOT: Self = Self(0);
+
+    /// Where values of mechanism `mecid` are stored.
+    pub const fn mechanism(self, mecid: MechId) -> NetUidStorageIndex {
+        NetUidStorageIndex(self.0.saturating_add((mecid.0 as u16).saturating_mul(4_096)))
+    }
+}
+
+impl NetUidStorageIndex {
+    /// The subnet and the mechanism whose values are stored here.
+    pub const fn parts(self) -> (NetUid, MechId) {
+        (NetUid(self.0 % 4_096), MechId((self.0 / 4_096) as u8))
+    }
+}
+
+impl TaoBalance {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// The sum, at most the largest amount.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, at least nothing.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl AlphaBalance {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// The sum, at most the largest amount.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The difference, at least nothing.
+    #[must_use]
+    pub const fn saturating_sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}

@@ -1,0 +1,56 @@
+//! Reading the newtypes from the chain's bytes, by the types that its metadata gives them.
+
+use std::marker::PhantomData;
+
+use scale_decode::visitor::{DecodeAsTypeResult, decode_with_visitor};
+use scale_decode::{Error, IntoVisitor, TypeResolver, Visitor};
+
+use crate::{AccountId, Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
+
+/// Reads a newtype as what it wraps, whatever wrappers the chain has around that.
+macro_rules! read_as {
+    ($($name:ident: $inner:ty, $wrap:expr;)*) => {$(
+        const _: () = {
+            /// Reads one value.
+            #[derive(Debug)]
+            pub struct Reader<R>(PhantomData<R>);
+
+            impl<R: TypeResolver> Visitor for Reader<R> {
+                type Error = Error;
+                type Value<'scale, 'resolver> = $name;
+                type TypeResolver = R;
+
+                fn unchecked_decode_as_type<'scale, 'resolver>(
+                    self,
+                    input: &mut &'scale [u8],
+                    type_id: R::TypeId,
+                    types: &'resolver R,
+                ) -> DecodeAsTypeResult<Self, Result<$name, Error>> {
+                    let inner = decode_with_visitor(input, type_id, types, <$inner>::into_visitor::<R>());
+                    DecodeAsTypeResult::Decoded(inner.map($wrap))
+                }
+            }
+
+            impl IntoVisitor for $name {
+                type AnyVisitor<R: TypeResolver> = Reader<R>;
+
+                fn into_visitor<R: TypeResolver>() -> Reader<R> {
+                    Reader(PhantomData)
+                }
+            }
+        };
+    )*};
+}
+
+read_as! {
+    AccountId: [u8; 32], AccountId::from_bytes;
+    Alpha: u64, Alpha::new;
+    BlockHash: [u8; 32], BlockHash::from_bytes;
+    BlockNumber: u32, BlockNumber::new;
+    Coldkey: [u8; 32], Coldkey::from_bytes;
+    Hotkey: [u8; 32], Hotkey::from_bytes;
+    MechId: u8, MechId;
+    NetUid: u16, NetUid;
+    Rao: u64, Rao::new;
+    Uid: u16, Uid;
+}
