@@ -32,7 +32,7 @@ CREATE TABLE extrinsic (
     intent_id INTEGER NOT NULL REFERENCES intent (id),
     step      TEXT    NOT NULL CHECK (step IN ('submit', 'reveal')),
     state     TEXT    NOT NULL CHECK (state IN ('signed', 'sent', 'unknown', 'dropped', 'included', 'finalized', 'failed',
-                                                'superseded', 'expired', 'invalid', 'withdrawn')),
+                                                'superseded', 'expired', 'invalid', 'withdrawn', 'lost')),
     hash      TEXT    NOT NULL UNIQUE,
     -- The bytes, nonce and era (JSON).
     signed    TEXT    NOT NULL,

@@ -142,3 +142,103 @@ pub fn commit_hash(
     let values: Vec<u16> = weights.iter().map(|(_, value)| *value).collect();
     Blake2b::<U32>::digest((hotkey.as_bytes(), index, uids, values, salt, version_key).encode()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use taonet_chain::{Block, Schedule};
+    use taonet_primitives::BlockHash;
+    use taonet_timelock::{Ciphertext, Pulse, Round};
+    use taonet_wallet::Keypair;
+
+    use super::*;
+    use crate::IntentKey;
+
+    fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
+        WeightRules {
+            neurons: 9,
+            min_allowed_weights: 1,
+            max_weights_limit: u16::MAX,
+            version_key: 0,
+            rate_limit_blocks: 100,
+            commit_reveal,
+            mechanisms: 1,
+            schedule: Schedule { tempo: 360, last_epoch: BlockNumber::new(1000), pending_epoch: None, epoch_index: 7 },
+        }
+    }
+
+    fn intent(form: Form) -> NewIntent {
+        let genesis = BlockHash::from_bytes([1; 32]);
+        let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
+        NewIntent {
+            key: IntentKey { genesis, hotkey, netuid: NetUid(59), mech: MechId(1), epoch: 7 },
+            anchor: Block { number: BlockNumber::new(1100), hash: genesis },
+            state_block: BlockNumber::new(1100),
+            form,
+            weights: vec![(Uid(3), 65_535), (Uid(7), 9)],
+            version_key: 5,
+        }
+    }
+
+    #[test]
+    fn the_setting_chooses_the_form() {
+        let of = |version| {
+            let setting = CommitReveal { version, period_epochs: 2 };
+            Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
+        };
+        assert_eq!(Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(), Form::Plain);
+        assert_eq!(of(4).unwrap(), Form::Timelocked { period_epochs: 2 });
+        let Form::Hash { salt, period_epochs: 2 } = of(2).unwrap() else { panic!("not by hash") };
+        assert_eq!(salt.len(), SALT);
+        for version in [3, 5] {
+            assert!(matches!(of(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version));
+        }
+    }
+
+    /// The first as `generate_weight_hash` of bittensor 10.5.0 has it; it takes the index where ours makes it.
+    #[test]
+    fn commits_are_hashed_as_by_the_sdk() {
+        let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
+        let weights = [(Uid(1), 65_535), (Uid(2), 7), (Uid(300), 1)];
+        for (mech, expected) in [
+            (0, "ef5f3de7549ad12c3337597f272beff19e2fd90430fd43ec5d11dcda6bb6afe8"),
+            (1, "2fe3ffbab15e56892e15db8b0ad1d337f8aa3a408bde71706f495471f2e24e21"),
+        ] {
+            let salt = [1, 2, 3, 4, 5, 6, 7, 65_535];
+            let hash = commit_hash(&hotkey, NetUid(59), MechId(mech), &weights, &salt, 10_005_000);
+            assert_eq!(hex::encode(hash), expected);
+        }
+    }
+
+    /// At the time chosen here the weights are encrypted to quicknet's round 1000, whose signature is known.
+    #[test]
+    fn timelocked_weights_open_with_their_round() {
+        let signature = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+        let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
+        let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
+        // The epoch at 1360 and 3 blocks more.
+        let time = beacon.time_of(Round(1001)).unwrap() - Duration::from_secs(263);
+        let moment = Moment { beacon, head, block_time: Duration::from_secs(1), time };
+        let intent = intent(Form::Timelocked { period_epochs: 1 });
+        let call = submit_call(&intent, &rules(None), &moment, &mut StdRng::seed_from_u64(9)).unwrap();
+
+        let uids = vec![Uid(3), Uid(7)];
+        let payload = WeightsPayload { hotkey: intent.key.hotkey, uids, values: vec![65_535, 9], version_key: 5 };
+        let commit = encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9)).unwrap().to_bytes();
+        assert_eq!(call, calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4));
+        let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
+        assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));
+    }
+
+    #[test]
+    fn only_commits_by_hash_are_revealed() {
+        let salt = vec![1, 2];
+        let hashed = intent(Form::Hash { salt: salt.clone(), period_epochs: 3 });
+        let expected = calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hashed.weights, &salt, 5);
+        assert_eq!((reveal_call(&hashed), hashed.form.reveal_after()), (Some(expected), Some(3)));
+        for form in [Form::Plain, Form::Timelocked { period_epochs: 3 }] {
+            assert_eq!((reveal_call(&intent(form.clone())), form.reveal_after()), (None, None));
+        }
+    }
+}

@@ -32,10 +32,12 @@ pub enum State {
     Invalid,
     /// It was never sent, and now it is too late.
     Withdrawn,
+    /// Its era is over, and the nodes no longer have the blocks to look for it in.
+    Lost,
 }
 
 impl State {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Signed,
         Self::Sent,
         Self::Unknown,
@@ -47,6 +49,7 @@ impl State {
         Self::Expired,
         Self::Invalid,
         Self::Withdrawn,
+        Self::Lost,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -62,6 +65,7 @@ impl State {
             Self::Expired => "expired",
             Self::Invalid => "invalid",
             Self::Withdrawn => "withdrawn",
+            Self::Lost => "lost",
         }
     }
 
@@ -77,7 +81,7 @@ impl State {
 
     /// Whether nothing can change any more.
     pub const fn is_settled(self) -> bool {
-        matches!(self, Self::Finalized) || self.is_void()
+        matches!(self, Self::Finalized | Self::Lost) || self.is_void()
     }
 
     /// What an extrinsic of this state is after the chain said this.

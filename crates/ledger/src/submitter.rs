@@ -179,7 +179,7 @@ impl Submitter {
             self.check_chain(known, &now).await?;
         }
         let signed = match &known {
-            Some(known) => self.ledger.extrinsics(known, Step::Submit).await?.pop(),
+            Some(known) => self.latest(known, Step::Submit).await?,
             None => None,
         };
         let mut intent = match (known, signed) {
@@ -190,17 +190,16 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Signs again for an epoch whose weights the chain refused: after a rate limit, say. Without certainty that what
-    /// was signed before has no effect any more, nothing is signed.
+    /// Signs again what the chain refused, after a rate limit, say: the weights in their epoch, or a reveal in its. Without
+    /// certainty that what was signed before has no effect any more, nothing is signed.
     ///
     /// # Errors
-    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::NothingToRetry`] when there is no intent for the
-    /// current epoch, else as [`Submitter::submit`].
-    pub async fn retry(&self, netuid: NetUid, mech: MechId) -> Result<Submission, SubmitError> {
-        let mut turn = self.turn(netuid, mech).await;
-        let now = Now::read(&*self.chain, netuid).await?;
-        let key = self.key(netuid, mech, now.epoch);
-        let mut intent = self.ledger.intent(&key).await?.ok_or(SubmitError::NothingToRetry(now.epoch))?;
+    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::TooLate`] after the epoch, else as
+    /// [`Submitter::submit`].
+    pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
+        let mut turn = self.turn(key.netuid, key.mech).await;
+        let now = Now::read(&*self.chain, key.netuid).await?;
+        let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.sign_again(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
@@ -262,9 +261,13 @@ impl Submitter {
     }
 
     async fn submission(&self, intent: Intent) -> Result<Submission, SubmitError> {
-        let submit = self.ledger.extrinsics(&intent, Step::Submit).await?.pop();
-        let reveal = self.ledger.extrinsics(&intent, Step::Reveal).await?.pop();
+        let submit = self.latest(&intent, Step::Submit).await?;
+        let reveal = self.latest(&intent, Step::Reveal).await?;
         Ok(Submission { intent, submit, reveal })
+    }
+
+    async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
+        Ok(self.ledger.extrinsics(intent, step).await?.pop())
     }
 
     fn key(&self, netuid: NetUid, mech: MechId, epoch: u64) -> IntentKey {
@@ -305,3 +308,6 @@ impl Submission {
         self.reveal.as_ref().or(self.submit.as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests;
