@@ -1,1 +1,43 @@
-//! x
+//! The embedded development chain: a node around the native runtime of `taonet-localnet-runtime`.
+//!
+//! It makes blocks alone, finalises each at once, and serves the JSON-RPC that Bittensor's tools speak, HTTP and
+//! WebSocket on one port. No wasm, no network, no peers: up in a moment, in memory or in a directory.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use taonet_localnet::{Clock, Node, NodeConfig};
+//!
+//! let genesis = taonet_localnet_runtime::genesis::genesis(&[])?;
+//! let mut config = NodeConfig::new(genesis);
+//! config.clock = Clock::FAST;
+//! config.directory = Some("chain".into());
+//! let node = Node::start(config).await?;
+//! println!("listening on {}", node.url());
+//! let head = node.mine(10).await?;
+//! println!("block {} {:?}", head.number(), head.hash);
+//! node.stop_requested().await;
+//! node.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a call: `rpc` parses it, [`pool`](PoolLimits) checks it against the newest block and holds it, the author
+//! takes it into a block, the store commits the block, and only then do subscribers and the submitter hear of it.
+
+mod author;
+mod chain;
+mod clock;
+mod execute;
+mod meter;
+mod node;
+mod pool;
+mod rpc;
+mod store;
+
+pub use author::{AuthorError, BuildError};
+pub use clock::Clock;
+pub use execute::CallError;
+pub use node::{Node, NodeConfig, NodeError, NodeHandle, ReadError};
+pub use pool::{PoolLimits, SubmitError, TxEvent};
+pub use rpc::RpcLimits;
+pub use store::{Head, History, SnapshotError, StoreError, load_snapshot};

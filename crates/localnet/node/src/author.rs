@@ -1,0 +1,240 @@
+//! The one thread that makes blocks.
+//!
+//! A block is announced after its commit, never before: whatever anybody has seen survives `kill -9`. Blocks that are
+//! due at once (`mine 1000`, the fastest clock) share commits as long as no submitted call is among them.
+
+mod build;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use codec::Encode;
+use taonet_localnet_runtime::runtime::SLOT_DURATION;
+use tokio::sync::oneshot;
+
+use crate::chain::{Chain, NewBlock};
+use crate::clock::{Clock, wall_millis};
+use crate::execute::{CallError, Overlay, call_as};
+use crate::meter;
+use crate::pool::{Included, TxEvent};
+use crate::store::{Head, Staged, StoreError};
+use build::{Left, build, stated_time};
+
+pub use build::BuildError;
+
+/// Most blocks that share a commit.
+const GROUP: usize = 64;
+/// Most bytes of new trie nodes that wait for a commit.
+const GROUP_BYTES: usize = 4 << 20;
+/// The pause after a block that could not be made.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The chain does not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorError {
+    /// A block could not be made.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A block could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The runtime gave no answer.
+    #[error("the runtime cannot be asked: {0}")]
+    Call(#[from] CallError),
+    /// The subnet has no next epoch.
+    #[error("subnet {0} has no next epoch; create and start it first")]
+    NoEpoch(u16),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// How far to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// So many blocks.
+    Blocks(u32),
+    /// The next block in which this subnet's epoch runs.
+    Epoch(u16),
+}
+
+/// An order to make blocks now, and where the newest one is told.
+pub(crate) struct Order {
+    pub(crate) goal: Goal,
+    pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
+}
+
+/// A block waiting for its commit, and who is told after it.
+struct Waiting {
+    block: NewBlock,
+    included: Vec<Included>,
+}
+
+/// The author's thread.
+pub(crate) struct Author {
+    chain: Arc<Chain>,
+    clock: Clock,
+    stopping: Arc<AtomicBool>,
+    tip: Head,
+    stated: u64,
+    staged: Vec<Staged>,
+    waiting: Vec<Waiting>,
+    weight: usize,
+}
+
+impl Author {
+    /// An author that goes on after the chain's head; `start` is the time that the first block states one slot after.
+    ///
+    /// # Errors
+    /// When the head's state cannot be read.
+    pub(crate) fn new(
+        chain: Arc<Chain>,
+        clock: Clock,
+        start: Option<u64>,
+        stopping: Arc<AtomicBool>,
+    ) -> Result<Self, AuthorError> {
+        let tip = chain.head();
+        let number = tip.number();
+        let stated = stated_time(&chain.store.tip(&tip)?).map_err(|reason| BuildError::State { number, reason })?;
+        let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
+        Ok(Self { chain, clock, stopping, tip, stated, staged: Vec::new(), waiting: Vec::new(), weight: 0 })
+    }
+
+    /// Makes blocks until told to stop; orders end with the last of their senders.
+    pub(crate) fn run(mut self, orders: &Receiver<Order>) {
+        let mut due = Instant::now();
+        while !self.is_stopping() {
+            let order = match self.clock {
+                Clock::Manual => orders.recv().map_err(|_| TryRecvError::Disconnected),
+                Clock::Fastest | Clock::Every(_) => {
+                    orders.recv_timeout(due.saturating_duration_since(Instant::now())).map_err(|error| match error {
+                        RecvTimeoutError::Timeout => TryRecvError::Empty,
+                        RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+                    })
+                }
+            };
+            match order {
+                Ok(order) => self.obey(order),
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    let blocks = if self.clock == Clock::Fastest { GROUP as u32 } else { 1 };
+                    if let Err(error) = self.make(blocks) {
+                        tracing::error!(%error, "no block was made");
+                        due = Instant::now() + RETRY;
+                    }
+                    due = self.next_due(due);
+                }
+            }
+        }
+        while let Ok(order) = orders.try_recv() {
+            let _ = order.reply.send(Err(AuthorError::Stopping));
+        }
+        self.chain.pool.close();
+        if let Err(error) = self.chain.store.flush() {
+            tracing::error!(%error, "the chain's file was not flushed");
+        }
+    }
+
+    /// Missed blocks are not made up for.
+    fn next_due(&self, due: Instant) -> Instant {
+        match self.clock {
+            Clock::Every(pause) => (due + pause).max(Instant::now()),
+            Clock::Fastest | Clock::Manual => due,
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn obey(&mut self, order: Order) {
+        let made = match order.goal {
+            Goal::Blocks(blocks) => self.make(blocks),
+            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make(blocks)),
+        };
+        // Who ordered may be gone.
+        let _ = order.reply.send(made.map(|()| self.tip.clone()));
+    }
+
+    fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
+        let state = self.chain.store.tip(&self.tip)?;
+        let method = "SubnetInfoRuntimeApi_get_next_epoch_start_block";
+        let next: Option<u64> = call_as(&mut Overlay::default(), &state, method, &netuid.encode())?;
+        let next = next.ok_or(AuthorError::NoEpoch(netuid))?;
+        let blocks = next.saturating_sub(u64::from(self.tip.number())).max(1);
+        u32::try_from(blocks).map_err(|_| AuthorError::NoEpoch(netuid))
+    }
+
+    /// Makes and commits so many blocks.
+    fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
+        for _ in 0..blocks {
+            if self.is_stopping() {
+                self.commit()?;
+                return Err(AuthorError::Stopping);
+            }
+            match self.make_one() {
+                Ok(calls) if calls > 0 => self.commit()?,
+                Ok(_) if self.staged.len() >= GROUP || self.weight >= GROUP_BYTES => self.commit()?,
+                Ok(_) => {}
+                Err(error) => {
+                    self.commit()?;
+                    return Err(error);
+                }
+            }
+        }
+        self.commit()
+    }
+
+    /// Makes one block, and says how many of the pool's calls are in it.
+    fn make_one(&mut self) -> Result<usize, AuthorError> {
+        let began = Instant::now();
+        let millis = self.clock.stamp(self.stated, SLOT_DURATION, wall_millis());
+        let queued = self.chain.pool.queued();
+        let state = self.chain.store.tip(&self.tip)?;
+        let built = build(&self.tip, &state, millis, SLOT_DURATION, &queued)?;
+        let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
+        let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
+        let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);
+        let invalid: Vec<_> = invalid.filter_map(|(position, _)| seq_of(*position)).collect();
+        let staged = self.chain.store.stage(built.head.clone(), built.extrinsics, built.nodes);
+        let watchers = self.chain.pool.advance(built.head.clone(), &included, &invalid);
+        self.weight += staged.weight();
+        self.staged.push(staged);
+        self.tip = built.head.clone();
+        self.stated = millis;
+        let block = NewBlock { head: built.head, changes: built.changes };
+        self.waiting.push(Waiting { block, included: watchers });
+        meter::block(self.tip.number(), included.len(), invalid.len(), began.elapsed());
+        Ok(included.len())
+    }
+
+    /// Puts the staged blocks on disk, then announces them.
+    fn commit(&mut self) -> Result<(), AuthorError> {
+        if self.staged.is_empty() {
+            return Ok(());
+        }
+        let staged = std::mem::take(&mut self.staged);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.weight = 0;
+        if let Err(error) = self.chain.store.commit(&staged) {
+            for call in waiting.into_iter().flat_map(|waiting| waiting.included) {
+                call.watcher.send(TxEvent::Dropped);
+            }
+            self.tip = self.chain.head();
+            self.chain.pool.fall_back(self.tip.clone());
+            return Err(error.into());
+        }
+        for Waiting { block, included } in waiting {
+            let hash = block.head.hash;
+            self.chain.publish(block);
+            for call in included {
+                call.watcher.send(TxEvent::InBlock(hash));
+                call.watcher.send(TxEvent::Finalized(hash));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! One block: initialise, inherents, the pool's calls, finalise.
+
+use codec::{Decode, Encode};
+use sp_core::H256;
+use sp_core::storage::StateVersion;
+use sp_inherents::InherentData;
+use sp_io::hashing::twox_128;
+use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem};
+use sp_state_machine::{Backend, BackendTransaction};
+use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
+
+use crate::execute::{CallError, Overlay, call, call_as};
+use crate::pool::Queued;
+use crate::store::{Head, State};
+
+/// Calls in a row that do not fit before the block is taken as full.
+const MISFITS: usize = 8;
+/// The consensus engine that clients expect in the digest.
+const AURA: [u8; 4] = *b"aura";
+
+/// A block that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The runtime gave no answer.
+    #[error("block {number} cannot be built: {source}")]
+    Call {
+        /// The block's height.
+        number: u32,
+        /// What happened in the runtime.
+        source: CallError,
+    },
+    /// The runtime refused what every block begins with.
+    #[error("block {number} cannot be built: its inherent call was refused: {reason}")]
+    Inherent {
+        /// The block's height.
+        number: u32,
+        /// The runtime's reason.
+        reason: String,
+    },
+    /// Executing the block and writing its state gave two results.
+    #[error("block {number} has two state roots: {header:?} by execution, {state:?} by storage")]
+    Root {
+        /// The block's height.
+        number: u32,
+        /// What the header says.
+        header: H256,
+        /// What the trie says.
+        state: H256,
+    },
+    /// The state of the parent cannot be read.
+    #[error("block {number} cannot be built: {reason}")]
+    State {
+        /// The block's height.
+        number: u32,
+        /// The reason.
+        reason: String,
+    },
+}
+
+/// What became of a call that did not enter a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Not now: it may fit a later block.
+    Later,
+    /// Never.
+    Invalid,
+}
+
+/// A block and what it does to the state and to the pool.
+pub(crate) struct Built {
+    pub(crate) head: Head,
+    pub(crate) extrinsics: Vec<Vec<u8>>,
+    pub(crate) nodes: BackendTransaction<BlakeTwo256>,
+    pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Which of the queued calls are in, by position.
+    pub(crate) included: Vec<usize>,
+    /// Which are not, and why.
+    pub(crate) left: Vec<(usize, Left)>,
+}
+
+struct Draft<'a> {
+    overlay: Overlay,
+    state: &'a State,
+    number: u32,
+    extrinsics: Vec<Vec<u8>>,
+}
+
+impl Draft<'_> {
+    fn call<T: Decode>(&mut self, method: &'static str, data: &[u8]) -> Result<T, BuildError> {
+        let number = self.number;
+        call_as(&mut self.overlay, self.state, method, data).map_err(|source| BuildError::Call { number, source })
+    }
+
+    /// Applies one extrinsic; what a refused or panicking one wrote is rolled back.
+    fn apply(&mut self, extrinsic: &[u8]) -> Result<ApplyExtrinsicResult, CallError> {
+        self.overlay.start_transaction();
+        let applied = call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
+        let kept = matches!(applied, Ok(Ok(_)));
+        let closed = if kept { self.overlay.commit_transaction() } else { self.overlay.rollback_transaction() };
+        closed.map_err(|_| CallError::Nested)?;
+        if kept {
+            self.extrinsics.push(extrinsic.to_vec());
+        }
+        applied
+    }
+
+    fn inherents(&mut self, millis: u64) -> Result<(), BuildError> {
+        let number = self.number;
+        let refused = |reason: String| BuildError::Inherent { number, reason };
+        let mut data = InherentData::new();
+        data.put_data(sp_timestamp::INHERENT_IDENTIFIER, &sp_timestamp::InherentType::new(millis))
+            .map_err(|error| refused(error.to_string()))?;
+        let inherents: Vec<UncheckedExtrinsic> = self.call("BlockBuilder_inherent_extrinsics", &data.encode())?;
+        for inherent in inherents {
+            match self.apply(&inherent.encode()) {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => return Err(refused(format!("{error:?}"))),
+                Ok(Err(error)) => return Err(refused(error.to_string())),
+                Err(source) => return Err(BuildError::Call { number, source }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Builds the block after `parent`, stating `millis`, from `queued` calls in their order.
+///
+/// # Errors
+/// [`BuildError`]: a defect of the runtime or of the store, never of a call.
+pub(crate) fn build(
+    parent: &Head,
+    state: &State,
+    millis: u64,
+    slot: u64,
+    queued: &[Queued],
+) -> Result<Built, BuildError> {
+    let number = parent.number().saturating_add(1);
+    let digest = Digest { logs: vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())] };
+    let blank = Header::new(number, H256::zero(), H256::zero(), parent.hash, digest);
+    let mut draft = Draft { overlay: Overlay::default(), state, number, extrinsics: Vec::new() };
+    call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
+        .map_err(|source| BuildError::Call { number, source })?;
+    draft.inherents(millis)?;
+    let (included, left) = take_calls(&mut draft, queued);
+    let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
+    let changes = draft
+        .overlay
+        .drain_storage_changes(state, StateVersion::V1)
+        .map_err(|reason| BuildError::State { number, reason })?;
+    if changes.transaction_storage_root != *header.state_root() {
+        let (header, state) = (*header.state_root(), changes.transaction_storage_root);
+        return Err(BuildError::Root { number, header, state });
+    }
+    Ok(Built {
+        head: Head::of(header),
+        extrinsics: draft.extrinsics,
+        nodes: changes.transaction,
+        changes: changes.main_storage_changes,
+        included,
+        left,
+    })
+}
+
+fn take_calls(draft: &mut Draft<'_>, queued: &[Queued]) -> (Vec<usize>, Vec<(usize, Left)>) {
+    let (mut included, mut left, mut misfits) = (Vec::new(), Vec::new(), 0);
+    for (position, call) in queued.iter().enumerate() {
+        if misfits >= MISFITS {
+            break;
+        }
+        match draft.apply(&call.bytes) {
+            Ok(Ok(_)) => included.push(position),
+            Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {
+                left.push((position, Left::Later));
+            }
+            Ok(Err(error)) if error.exhausted_resources() => {
+                misfits += 1;
+                left.push((position, Left::Later));
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(hash = ?call.hash, %error, "a pooled call is no longer valid");
+                left.push((position, Left::Invalid));
+            }
+            Err(error) => {
+                tracing::error!(hash = ?call.hash, %error, "a call was rolled back and dropped");
+                left.push((position, Left::Invalid));
+            }
+        }
+    }
+    (included, left)
+}
+
+/// What `Timestamp.Now` says in a state, in milliseconds; 0 before the first block.
+pub(crate) fn stated_time(state: &State) -> Result<u64, String> {
+    let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
+    let value = state.storage(&key)?;
+    Ok(value.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(0))
+}

@@ -1,0 +1,55 @@
+//! When the next block is due, and what time it states.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What makes the chain go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// A block every so often; a block states the wall clock's time, and at least one slot more than its parent.
+    Every(Duration),
+    /// Block after block without a pause; each states one slot more than its parent.
+    Fastest,
+    /// Blocks only on demand; each states one slot more than its parent.
+    Manual,
+}
+
+impl Clock {
+    /// The real chain's block time.
+    pub const PRODUCTION: Self = Self::Every(Duration::from_secs(12));
+    /// The block time of the reference's local network.
+    pub const FAST: Self = Self::Every(Duration::from_millis(250));
+
+    /// The milliseconds that a block states: `parent` is what its parent stated, `wall` the wall clock.
+    pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
+        let least = parent.saturating_add(slot);
+        match self {
+            Self::Every(_) => wall.max(least),
+            Self::Fastest | Self::Manual => least,
+        }
+    }
+}
+
+/// Milliseconds since 1970 by the wall clock.
+pub(crate) fn wall_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_state_the_wall_clock_and_at_least_a_slot_more_than_their_parent() {
+        for (clock, parent, wall, stated) in [
+            (Clock::FAST, 1_000, 5_000, 5_000),
+            (Clock::FAST, 5_000, 5_100, 5_250),
+            (Clock::FAST, 9_000, 5_000, 9_250),
+            (Clock::Manual, 1_000, 5_000, 1_250),
+            (Clock::Fastest, 1_000, 5_000, 1_250),
+            (Clock::Manual, u64::MAX, 0, u64::MAX),
+        ] {
+            assert_eq!(clock.stamp(parent, 250, wall), stated, "{clock:?} {parent} {wall}");
+        }
+    }
+}

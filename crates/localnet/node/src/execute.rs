@@ -1,0 +1,77 @@
+//! One call into the runtime.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use sp_externalities::{Extensions, set_and_run_with_externalities};
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::{Backend, Ext, OverlayedChanges};
+use taonet_localnet_runtime::api;
+
+/// What a block, or a call, has changed so far.
+pub(crate) type Overlay = OverlayedChanges<BlakeTwo256>;
+
+/// A call into the runtime that gave no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The runtime has no such method. The text is what clients look for.
+    #[error("Exported method {0} is not found")]
+    UnknownMethod(String),
+    /// The runtime panicked: a defect of a pallet, or arguments that it does not take.
+    #[error("the runtime panicked: {0}")]
+    Panicked(String),
+    /// Calls into the runtime do not nest.
+    #[error("the overlay is inside another call of the runtime")]
+    Nested,
+    /// The runtime's answer is not of the type that its API states.
+    #[error("the answer of {method} does not decode: {source}")]
+    Answer {
+        /// The method.
+        method: &'static str,
+        /// What is wrong with it.
+        source: codec::Error,
+    },
+}
+
+/// Calls `method` with the SCALE arguments `data` on `state` under the changes of `overlay`.
+///
+/// # Errors
+/// [`CallError`]; after a panic, the storage transactions that the call left open are rolled back.
+pub(crate) fn call<B: Backend<BlakeTwo256>>(
+    overlay: &mut Overlay,
+    state: &B,
+    method: &str,
+    data: &[u8],
+) -> Result<Vec<u8>, CallError> {
+    overlay.enter_runtime().map_err(|_| CallError::Nested)?;
+    let mut extensions = Extensions::new();
+    let outcome = {
+        let mut ext = Ext::new(overlay, state, Some(&mut extensions));
+        catch_unwind(AssertUnwindSafe(|| set_and_run_with_externalities(&mut ext, || api::dispatch(method, data))))
+    };
+    overlay.exit_runtime().map_err(|_| CallError::Nested)?;
+    match outcome {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(CallError::UnknownMethod(method.to_owned())),
+        Err(payload) => Err(CallError::Panicked(panic_text(payload.as_ref()))),
+    }
+}
+
+/// [`call`] with the answer decoded.
+pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
+    overlay: &mut Overlay,
+    state: &B,
+    method: &'static str,
+    data: &[u8],
+) -> Result<T, CallError> {
+    let answer = call(overlay, state, method, data)?;
+    T::decode(&mut answer.as_slice()).map_err(|source| CallError::Answer { method, source })
+}
+
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    payload
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "no message".to_owned())
+}

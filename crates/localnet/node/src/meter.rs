@@ -1,0 +1,57 @@
+//! The node's metrics; docs/metrics.md lists them.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const BLOCKS: &str = "taonet_localnet_blocks_total";
+const EXTRINSICS: &str = "taonet_localnet_extrinsics_total";
+const HEIGHT: &str = "taonet_localnet_height";
+const BLOCK_SECONDS: &str = "taonet_localnet_block_seconds";
+const POOL: &str = "taonet_localnet_pool_calls";
+const REQUESTS: &str = "taonet_localnet_rpc_requests_total";
+const SUBSCRIPTIONS: &str = "taonet_localnet_rpc_subscriptions";
+
+/// Describes every metric to the process's recorder.
+pub(crate) fn describe() {
+    describe_counter!(BLOCKS, "Blocks made");
+    describe_counter!(EXTRINSICS, "Calls taken into blocks, or dropped as invalid when a block was made");
+    describe_gauge!(HEIGHT, "Height of the newest block");
+    describe_histogram!(BLOCK_SECONDS, Unit::Seconds, "Time to make one block");
+    describe_gauge!(POOL, "Calls that wait for a block");
+    describe_counter!(REQUESTS, "JSON-RPC requests by method");
+    describe_gauge!(SUBSCRIPTIONS, "Open subscriptions");
+}
+
+pub(crate) fn block(height: u32, included: usize, invalid: usize, took: Duration) {
+    counter!(BLOCKS).increment(1);
+    counter!(EXTRINSICS, "result" => "included").increment(included as u64);
+    counter!(EXTRINSICS, "result" => "invalid").increment(invalid as u64);
+    gauge!(HEIGHT).set(f64::from(height));
+    histogram!(BLOCK_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn pool(ready: usize, total: usize) {
+    gauge!(POOL, "state" => "ready").set(ready as f64);
+    gauge!(POOL, "state" => "future").set(total.saturating_sub(ready) as f64);
+}
+
+pub(crate) fn request(method: &'static str) {
+    counter!(REQUESTS, "method" => method).increment(1);
+}
+
+/// One open subscription, until dropped.
+pub(crate) struct Subscribed(());
+
+impl Subscribed {
+    pub(crate) fn new() -> Self {
+        gauge!(SUBSCRIPTIONS).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        gauge!(SUBSCRIPTIONS).decrement(1.0);
+    }
+}

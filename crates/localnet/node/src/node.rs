@@ -1,0 +1,277 @@
+//! Starting and stopping a node.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+use codec::Encode;
+use sp_core::H256;
+use sp_core::storage::Storage;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::author::{Author, AuthorError, Goal, Order};
+use crate::chain::{Chain, StateError};
+use crate::clock::Clock;
+use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
+use crate::rpc::{self, RpcLimits};
+use crate::store::{Head, History, Store, StoreError};
+
+/// Stack of the thread that makes blocks: calls nest, and the runtime recurses on them.
+const STACK: usize = 64 << 20;
+
+/// How a node runs. Start from [`NodeConfig::new`] and change what should be otherwise.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// The first block's state. `None` opens a chain that is there already.
+    pub genesis: Option<Storage>,
+    /// Where the chain is kept; `None` keeps it in memory until the node stops.
+    pub directory: Option<PathBuf>,
+    /// What makes the chain go on.
+    pub clock: Clock,
+    /// How much history is kept.
+    pub history: History,
+    /// Where JSON-RPC is served, HTTP and WebSocket alike; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether `dev_` methods (mine, stop, save a snapshot …) are served. Anybody who reaches the port can call them.
+    pub dev_methods: bool,
+    /// What one client may ask of the server.
+    pub rpc: RpcLimits,
+    /// How many calls may wait.
+    pub pool: PoolLimits,
+    /// The time, in milliseconds since 1970, that the first block of a new chain states one slot after; the wall
+    /// clock's when `None`. Given, a chain on the manual clock is the same on every run.
+    pub start: Option<u64>,
+}
+
+impl NodeConfig {
+    /// A chain in memory on the manual clock, served on a free port of the loopback address.
+    pub fn new(genesis: Storage) -> Self {
+        Self {
+            genesis: Some(genesis),
+            directory: None,
+            clock: Clock::Manual,
+            history: History::default(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            dev_methods: true,
+            rpc: RpcLimits::default(),
+            pool: PoolLimits::default(),
+            start: None,
+        }
+    }
+}
+
+/// A node that does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The chain cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain cannot go on.
+    #[error(transparent)]
+    Author(#[from] AuthorError),
+    /// Too little history was asked for.
+    #[error("a chain keeps {least} blocks or more, not {asked}: clients ask for them", least = History::LEAST)]
+    History {
+        /// How much was asked for.
+        asked: u32,
+    },
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {source}; choose another port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Two methods have one name: a defect of this crate.
+    #[error("the RPC methods clash: {0}")]
+    Methods(#[from] jsonrpsee::core::RegisterMethodError),
+    /// A thread cannot be had.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A node; see [`Node::start`].
+#[derive(Debug)]
+pub struct Node;
+
+impl Node {
+    /// Opens or makes the chain, and serves it. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub async fn start(config: NodeConfig) -> Result<NodeHandle, NodeError> {
+        if let History::Last(blocks) = config.history
+            && blocks < History::LEAST
+        {
+            return Err(NodeError::History { asked: blocks });
+        }
+        crate::meter::describe();
+        let store = Store::open(config.directory.as_deref(), config.genesis, config.history)?;
+        let head = store.head()?;
+        let genesis = store.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+        let pool = Pool::new(head.clone(), config.pool);
+        let chain = Arc::new(Chain::new(store, pool, genesis, head));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
+        let (orders, inbox) = mpsc::channel();
+        let control = Control { orders, stopping, stop: Arc::new(watch::channel(false).0) };
+        let server = rpc::serve(
+            config.listen,
+            rpc::Context::new(chain.clone(), control.clone(), config.clock)?,
+            config.rpc,
+            config.dev_methods,
+        )
+        .await?;
+        let author = thread::Builder::new()
+            .name("localnet-author".to_owned())
+            .stack_size(STACK)
+            .spawn(move || author.run(&inbox))
+            .map_err(NodeError::Thread)?;
+        let author = tokio::task::spawn_blocking(move || drop(author.join()));
+        Ok(NodeHandle { chain, control, server, author })
+    }
+}
+
+/// How to order blocks, and how to stop.
+#[derive(Clone)]
+pub(crate) struct Control {
+    orders: Sender<Order>,
+    stopping: Arc<AtomicBool>,
+    stop: Arc<watch::Sender<bool>>,
+}
+
+impl Control {
+    /// Makes blocks now.
+    pub(crate) async fn order(&self, goal: Goal) -> Result<Head, AuthorError> {
+        let (reply, answer) = oneshot::channel();
+        self.orders.send(Order { goal, reply }).map_err(|_| AuthorError::Stopping)?;
+        answer.await.map_err(|_| AuthorError::Stopping)?
+    }
+
+    /// Asks the node to stop.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // The manual clock's author sleeps until an order comes.
+        let (reply, _) = oneshot::channel();
+        let _ = self.orders.send(Order { goal: Goal::Blocks(0), reply });
+        self.stop.send_replace(true);
+    }
+
+    async fn stopped(&self) {
+        // The sender lives in this control: the wait cannot fail.
+        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+    }
+}
+
+/// A running node. [`NodeHandle::stop`] stops it and waits for it; dropping it stops it too, and waits for nothing.
+pub struct NodeHandle {
+    chain: Arc<Chain>,
+    control: Control,
+    server: rpc::Server,
+    author: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for NodeHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("NodeHandle").field("address", &self.address()).finish_non_exhaustive()
+    }
+}
+
+impl NodeHandle {
+    /// Where JSON-RPC is served.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The endpoint as clients take it: `ws://127.0.0.1:9944`.
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address())
+    }
+
+    /// The newest block on disk; it is final.
+    pub fn head(&self) -> Head {
+        self.chain.head()
+    }
+
+    /// The first block's hash.
+    pub fn genesis(&self) -> H256 {
+        self.chain.genesis
+    }
+
+    /// Makes so many blocks now, on any clock, and returns the newest.
+    ///
+    /// # Errors
+    /// [`AuthorError`].
+    pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
+        self.control.order(Goal::Blocks(blocks)).await
+    }
+
+    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one.
+    ///
+    /// # Errors
+    /// [`AuthorError`]; [`AuthorError::NoEpoch`] where there is no such subnet.
+    pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
+        self.control.order(Goal::Epoch(netuid)).await
+    }
+
+    /// Submits a signed call, as `author_submitExtrinsic` does, and returns its hash.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(&self, extrinsic: Vec<u8>) -> Result<H256, SubmitError> {
+        let chain = self.chain.clone();
+        let submitted = self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
+        submitted.unwrap_or(Err(SubmitError::Stopping))
+    }
+
+    /// Reads the value of a storage key after the newest block.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn storage(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        use sp_state_machine::Backend;
+        let (_, state) = self.chain.state(None)?;
+        Ok(state.storage(key).map_err(StateError::Trie)?)
+    }
+
+    /// Calls a runtime API after the newest block: `method` such as `Core_version`, `arguments` in SCALE.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn call(&self, method: &str, arguments: &impl Encode) -> Result<Vec<u8>, ReadError> {
+        Ok(self.chain.call(None, method, &arguments.encode())?)
+    }
+
+    /// Writes the chain, as it is, into a new file.
+    ///
+    /// # Errors
+    /// [`crate::SnapshotError`].
+    pub fn save_snapshot(&self, file: &std::path::Path) -> Result<(), crate::SnapshotError> {
+        self.chain.store.save(file)
+    }
+
+    /// Waits until somebody stops the node: [`Self::stop`] is still to be called.
+    pub async fn stop_requested(&self) {
+        self.control.stopped().await;
+    }
+
+    /// Stops the node: the block in the making is finished and committed, open connections are closed.
+    pub async fn stop(self) {
+        self.control.stop();
+        self.server.stop().await;
+        // A panic of the author's thread was printed when it happened.
+        let _ = self.author.await;
+    }
+}
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ReadError(#[from] StateError);

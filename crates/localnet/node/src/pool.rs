@@ -1,0 +1,234 @@
+//! The calls that wait for a block.
+
+mod error;
+mod graph;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use codec::{DecodeLimit, Encode};
+use lru::LruCache;
+use sp_core::H256;
+use sp_runtime::MultiAddress;
+use sp_runtime::generic::Preamble;
+use sp_runtime::traits::{BlakeTwo256, Hash as _};
+use sp_runtime::transaction_validity::{TransactionSource, TransactionValidity, ValidTransaction};
+use taonet_localnet_runtime::{AccountId, UncheckedExtrinsic};
+
+use crate::execute::{Overlay, call_as};
+use crate::store::{Head, Store};
+use graph::{Entry, Graph, Seq};
+
+pub use error::SubmitError;
+pub(crate) use error::nonce_tag;
+pub use watch::TxEvent;
+pub(crate) use watch::Watcher;
+
+/// How deeply calls may nest; the runtime has the same limit.
+const DEPTH: u32 = 256;
+/// How long bytes that proved invalid are refused without another look, as the real chain's node does.
+const BAN: Duration = Duration::from_secs(30 * 60);
+/// How many bans are remembered.
+const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// Validations of one call against a moving head before the head has to wait for it.
+const CHASES: usize = 3;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// Calls.
+    pub count: usize,
+    /// Bytes of calls.
+    pub bytes: usize,
+    /// Calls that wait for calls not yet seen.
+    pub future: usize,
+    /// Calls of one account.
+    pub per_sender: usize,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { count: 8_192, bytes: 20 << 20, future: 512, per_sender: 4_096 }
+    }
+}
+
+/// A call on its way into a block.
+#[derive(Clone)]
+pub(crate) struct Queued {
+    pub(crate) seq: Seq,
+    pub(crate) hash: H256,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// A call that a block took in, and who wants to know when that block is on disk.
+pub(crate) struct Included {
+    pub(crate) watcher: Watcher,
+}
+
+struct Inner {
+    /// The block after which calls are validated: the newest one made, on disk or not yet.
+    tip: Head,
+    graph: Graph,
+    bans: LruCache<H256, Instant>,
+    closed: bool,
+}
+
+/// The pool.
+pub(crate) struct Pool {
+    inner: Mutex<Inner>,
+    limits: PoolLimits,
+}
+
+impl Pool {
+    pub(crate) fn new(tip: Head, limits: PoolLimits) -> Self {
+        let inner = Inner { tip, graph: Graph::default(), bans: LruCache::new(BANS), closed: false };
+        Self { inner: Mutex::new(inner), limits }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks a call and takes it in. Verifies a signature: not for the async executor.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub(crate) fn submit(&self, store: &Store, bytes: Vec<u8>, watcher: Watcher) -> Result<H256, SubmitError> {
+        let extrinsic = UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut bytes.as_slice())
+            .map_err(SubmitError::Format)?;
+        let hash = BlakeTwo256::hash(&bytes);
+        self.admit(hash)?;
+        let mut chases = 0;
+        loop {
+            let tip = self.lock().tip.clone();
+            let valid = validate(store, &tip, &bytes).inspect_err(|error| self.ban(hash, error))?;
+            let mut inner = self.lock();
+            let valid = if inner.tip.hash == tip.hash {
+                valid
+            } else if chases < CHASES {
+                chases += 1;
+                continue;
+            } else {
+                // The head moves faster than calls are checked: it waits for this one.
+                validate(store, &inner.tip, &bytes)?
+            };
+            let at = inner.tip.number();
+            let entry = Entry::new(hash, bytes, sender(&extrinsic), watcher, valid, at);
+            if inner.closed {
+                return Err(SubmitError::Stopping);
+            }
+            inner.graph.insert(entry, &self.limits)?;
+            crate::meter::pool(inner.graph.ready(), inner.graph.len());
+            return Ok(hash);
+        }
+    }
+
+    fn admit(&self, hash: H256) -> Result<(), SubmitError> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(SubmitError::Stopping);
+        }
+        if inner.bans.get(&hash).is_some_and(|since| since.elapsed() < BAN) {
+            return Err(SubmitError::Banned);
+        }
+        if inner.graph.contains(&hash) { Err(SubmitError::Known(hash)) } else { Ok(()) }
+    }
+
+    fn ban(&self, hash: H256, error: &SubmitError) {
+        if error.bans() {
+            self.lock().bans.put(hash, Instant::now());
+        }
+    }
+
+    /// The calls for the next block, in order.
+    pub(crate) fn queued(&self) -> Vec<Queued> {
+        let inner = self.lock();
+        let entry =
+            |seq| inner.graph.get(seq).map(|entry| Queued { seq, hash: entry.hash, bytes: entry.bytes.clone() });
+        inner.graph.in_order().into_iter().filter_map(entry).collect()
+    }
+
+    /// A block was made: `tip`. Its calls leave, and so do those that proved invalid.
+    pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
+        let mut inner = self.lock();
+        let expired = inner.graph.expired(tip.number());
+        let entries = included.iter().filter_map(|seq| inner.graph.include(*seq)).collect::<Vec<_>>();
+        for seq in invalid.iter().chain(&expired) {
+            if let Some(entry) = inner.graph.remove(*seq) {
+                inner.bans.put(entry.hash, Instant::now());
+                entry.watcher.send(TxEvent::Invalid);
+            }
+        }
+        inner.tip = tip;
+        crate::meter::pool(inner.graph.ready(), inner.graph.len());
+        entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
+    }
+
+    /// The blocks after `tip` were lost before they reached the disk.
+    pub(crate) fn fall_back(&self, tip: Head) {
+        self.lock().tip = tip;
+    }
+
+    /// Takes no more calls, and tells those who wait that theirs are dropped.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let graph = std::mem::take(&mut inner.graph);
+        for entry in graph.all() {
+            entry.watcher.send(TxEvent::Dropped);
+        }
+    }
+
+    /// The block after which calls are validated.
+    pub(crate) fn tip(&self) -> Head {
+        self.lock().tip.clone()
+    }
+
+    /// The nonce for an account's next call: the chain's, and one more for each pooled call in a row.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when the chain cannot be read.
+    pub(crate) fn next_nonce(&self, store: &Store, account: &AccountId) -> Result<u32, SubmitError> {
+        let tip = self.tip();
+        let state = store.tip(&tip)?;
+        let mut nonce: u32 =
+            call_as(&mut Overlay::default(), &state, "AccountNonceApi_account_nonce", &account.encode())?;
+        let inner = self.lock();
+        while inner.graph.provides(&nonce_tag(account, nonce)) {
+            nonce = nonce.saturating_add(1);
+        }
+        Ok(nonce)
+    }
+
+    /// The waiting calls, in the order of arrival.
+    pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
+        self.lock().graph.all().map(|entry| entry.bytes.clone()).collect()
+    }
+
+    /// How many calls are ready, and how many there are.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.graph.ready(), inner.graph.len())
+    }
+}
+
+fn validate(store: &Store, tip: &Head, bytes: &[u8]) -> Result<ValidTransaction, SubmitError> {
+    let state = store.tip(tip)?;
+    let mut data = TransactionSource::External.encode();
+    data.extend_from_slice(bytes);
+    tip.hash.encode_to(&mut data);
+    let validity: TransactionValidity =
+        call_as(&mut Overlay::default(), &state, "TaggedTransactionQueue_validate_transaction", &data)?;
+    Ok(validity?)
+}
+
+fn sender(extrinsic: &UncheckedExtrinsic) -> Option<AccountId> {
+    match &extrinsic.preamble {
+        Preamble::Signed(MultiAddress::Id(account), ..) => Some(account.clone()),
+        _ => None,
+    }
+}

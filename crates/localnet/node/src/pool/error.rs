@@ -1,0 +1,107 @@
+//! Why a call is not taken, with the codes that the real chain's node answers.
+
+use codec::Encode;
+use sp_core::H256;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, UnknownTransaction};
+
+use crate::execute::CallError;
+use crate::store::StoreError;
+
+/// A call that the pool refuses.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The bytes are no call.
+    #[error("Extrinsic has invalid format: {0}")]
+    Format(codec::Error),
+    /// The runtime could not say whether the call is valid: it panicked.
+    #[error("Verification Error: {0}")]
+    Verification(#[from] CallError),
+    /// The call is not valid.
+    #[error("Invalid Transaction")]
+    Invalid(InvalidTransaction),
+    /// Whether the call is valid cannot be known.
+    #[error("Unknown Transaction Validity")]
+    Unknown(UnknownTransaction),
+    /// The same bytes proved invalid lately.
+    #[error("Transaction is temporarily banned")]
+    Banned,
+    /// The same bytes are in the pool.
+    #[error("Transaction Already Imported")]
+    Known(H256),
+    /// Another call of this account and nonce is in the pool and pays at least as much.
+    #[error("Priority is too low: ({pooled} vs {new})")]
+    Priority {
+        /// The pooled call's priority.
+        pooled: u64,
+        /// The new call's.
+        new: u64,
+    },
+    /// The pool is full.
+    #[error("Immediately Dropped")]
+    Full,
+    /// The call has no identity in the pool.
+    #[error("No tags provided")]
+    NoTags,
+    /// The chain's state cannot be read.
+    #[error("the chain cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The node is stopping.
+    #[error("the node is stopping; submit to another one")]
+    Stopping,
+}
+
+impl From<TransactionValidityError> for SubmitError {
+    fn from(error: TransactionValidityError) -> Self {
+        match error {
+            TransactionValidityError::Invalid(invalid) => Self::Invalid(invalid),
+            TransactionValidityError::Unknown(unknown) => Self::Unknown(unknown),
+        }
+    }
+}
+
+impl SubmitError {
+    /// The JSON-RPC error code.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Format(_) => 1001,
+            Self::Verification(_) => 1002,
+            Self::Invalid(_) => 1010,
+            Self::Unknown(_) => 1011,
+            Self::Banned => 1012,
+            Self::Known(_) => 1013,
+            Self::Priority { .. } => 1014,
+            Self::Full => 1016,
+            Self::NoTags => 1019,
+            Self::Store(_) | Self::Stopping => 1040,
+        }
+    }
+
+    /// The text in the JSON-RPC error's `data`.
+    pub fn data(&self) -> Option<String> {
+        match self {
+            Self::Verification(error) => Some(error.to_string()),
+            Self::Invalid(InvalidTransaction::Custom(number)) => Some(format!("Custom error: {number}")),
+            Self::Invalid(invalid) => Some(<&str>::from(*invalid).to_owned()),
+            Self::Unknown(UnknownTransaction::Custom(number)) => Some(format!("Custom error: {number}")),
+            Self::Unknown(unknown) => Some(<&str>::from(*unknown).to_owned()),
+            Self::Known(hash) => Some(format!("{hash:?}")),
+            Self::Priority { .. } => Some(
+                "The transaction has too low priority to replace another transaction already in the pool.".to_owned(),
+            ),
+            Self::Full => Some("The transaction couldn't enter the pool because of the limit".to_owned()),
+            Self::NoTags => Some("Transaction does not provide any tags, so the pool can't identify it".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether the same bytes will be refused again, so that they are banned for a while.
+    pub(crate) fn bans(&self) -> bool {
+        matches!(self, Self::Invalid(_) | Self::Verification(_))
+    }
+}
+
+/// The tag by which a call of `account` with `nonce` is known in the pool.
+pub(crate) fn nonce_tag(account: &taonet_localnet_runtime::AccountId, nonce: u32) -> Vec<u8> {
+    (account, nonce).encode()
+}

@@ -1,0 +1,304 @@
+//! The calls that wait, and which depends on which.
+//!
+//! A call requires tags and provides tags (in practice: account and nonce). It is ready when every tag that it requires
+//! is provided by a ready call or by a block; until then it waits for the calls before it.
+
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use sp_core::H256;
+use sp_runtime::transaction_validity::{TransactionTag, ValidTransaction};
+use taonet_localnet_runtime::AccountId;
+
+use super::PoolLimits;
+use super::error::SubmitError;
+use super::watch::{TxEvent, Watcher};
+
+/// Position in the order of arrival.
+pub(crate) type Seq = u64;
+
+pub(super) struct Entry {
+    pub(super) hash: H256,
+    pub(super) bytes: Arc<[u8]>,
+    pub(super) sender: Option<AccountId>,
+    pub(super) watcher: Watcher,
+    requires: Vec<TransactionTag>,
+    provides: Vec<TransactionTag>,
+    priority: u64,
+    valid_till: u64,
+    /// Required tags that no ready call provides.
+    unmet: usize,
+}
+
+impl Entry {
+    /// A call that was found valid at block `at`.
+    pub(super) fn new(
+        hash: H256,
+        bytes: Vec<u8>,
+        sender: Option<AccountId>,
+        watcher: Watcher,
+        valid: ValidTransaction,
+        at: u32,
+    ) -> Self {
+        let ValidTransaction { priority, mut requires, provides, longevity, .. } = valid;
+        requires.sort_unstable();
+        requires.dedup();
+        let valid_till = u64::from(at).saturating_add(longevity);
+        Self { hash, bytes: bytes.into(), sender, watcher, requires, provides, priority, valid_till, unmet: 0 }
+    }
+
+    fn rank(&self, seq: Seq) -> Rank {
+        Rank { priority: self.priority, sooner: u64::MAX - self.valid_till, older: u64::MAX - seq, seq }
+    }
+}
+
+/// Which of two ready calls goes first: the greater.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    priority: u64,
+    sooner: u64,
+    older: u64,
+    seq: Seq,
+}
+
+#[derive(Default)]
+pub(super) struct Graph {
+    entries: BTreeMap<Seq, Entry>,
+    by_hash: HashMap<H256, Seq>,
+    providers: HashMap<TransactionTag, Seq>,
+    dependents: HashMap<TransactionTag, Vec<Seq>>,
+    senders: HashMap<AccountId, usize>,
+    bytes: usize,
+    ready: usize,
+    next: Seq,
+}
+
+impl Graph {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn ready(&self) -> usize {
+        self.ready
+    }
+
+    pub(super) fn contains(&self, hash: &H256) -> bool {
+        self.by_hash.contains_key(hash)
+    }
+
+    pub(super) fn provides(&self, tag: &TransactionTag) -> bool {
+        self.providers.contains_key(tag)
+    }
+
+    pub(super) fn get(&self, seq: Seq) -> Option<&Entry> {
+        self.entries.get(&seq)
+    }
+
+    /// Takes a call in, or says why not. A call of the same account and nonce that pays less makes room for it.
+    pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
+        if entry.provides.is_empty() {
+            return Err(SubmitError::NoTags);
+        }
+        if self.contains(&entry.hash) {
+            return Err(SubmitError::Known(entry.hash));
+        }
+        let rivals = self.rivals(&entry)?;
+        self.make_room(&entry, &rivals, limits)?;
+        for seq in rivals {
+            if let Some(rival) = self.remove(seq) {
+                rival.watcher.send(TxEvent::Usurped(entry.hash));
+            }
+        }
+        self.link(entry);
+        Ok(())
+    }
+
+    /// The pooled calls that `entry` would replace.
+    fn rivals(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
+        let mut rivals: Vec<Seq> = entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
+        rivals.sort_unstable();
+        rivals.dedup();
+        let pooled = rivals.iter().filter_map(|seq| self.entries.get(seq)).map(|rival| rival.priority).max();
+        match pooled {
+            Some(pooled) if pooled >= entry.priority => Err(SubmitError::Priority { pooled, new: entry.priority }),
+            _ => Ok(rivals),
+        }
+    }
+
+    fn make_room(&mut self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<(), SubmitError> {
+        let waits = self.unmet(entry) > 0;
+        if waits && self.entries.len() - self.ready >= limits.future {
+            return Err(SubmitError::Full);
+        }
+        let sent = entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
+        if sent >= limits.per_sender && rivals.is_empty() {
+            return Err(SubmitError::Full);
+        }
+        while self.entries.len() >= limits.count || self.bytes + entry.bytes.len() > limits.bytes {
+            let least =
+                self.entries.iter().min_by_key(|(seq, entry)| entry.rank(**seq)).map(|(seq, entry)| (*seq, entry));
+            match least {
+                Some((seq, victim)) if victim.priority < entry.priority => {
+                    if let Some(victim) = self.remove(seq) {
+                        victim.watcher.send(TxEvent::Dropped);
+                    }
+                }
+                _ => return Err(SubmitError::Full),
+            }
+        }
+        Ok(())
+    }
+
+    fn unmet(&self, entry: &Entry) -> usize {
+        let met = |tag: &&TransactionTag| {
+            self.providers.get(*tag).and_then(|seq| self.entries.get(seq)).is_some_and(|provider| provider.unmet == 0)
+        };
+        entry.requires.iter().filter(|tag| !met(tag)).count()
+    }
+
+    fn link(&mut self, mut entry: Entry) {
+        let seq = self.next;
+        self.next += 1;
+        entry.unmet = self.unmet(&entry);
+        for tag in &entry.provides {
+            self.providers.insert(tag.clone(), seq);
+        }
+        for tag in &entry.requires {
+            self.dependents.entry(tag.clone()).or_default().push(seq);
+        }
+        if let Some(sender) = &entry.sender {
+            *self.senders.entry(sender.clone()).or_default() += 1;
+        }
+        self.bytes += entry.bytes.len();
+        self.by_hash.insert(entry.hash, seq);
+        let ready = entry.unmet == 0;
+        entry.watcher.send(if ready { TxEvent::Ready } else { TxEvent::Future });
+        self.entries.insert(seq, entry);
+        if ready {
+            self.ready += 1;
+            self.promote(seq);
+        }
+    }
+
+    /// Tells the calls behind a call that became ready.
+    fn promote(&mut self, seq: Seq) {
+        let mut became_ready = vec![seq];
+        while let Some(seq) = became_ready.pop() {
+            for dependent in self.behind(seq) {
+                let Some(entry) = self.entries.get_mut(&dependent) else { continue };
+                entry.unmet = entry.unmet.saturating_sub(1);
+                if entry.unmet == 0 {
+                    entry.watcher.send(TxEvent::Ready);
+                    self.ready += 1;
+                    became_ready.push(dependent);
+                }
+            }
+        }
+    }
+
+    /// Tells the calls behind a ready call that it is gone without having been in a block.
+    fn demote(&mut self, dependents: Vec<Seq>) {
+        let mut lost = dependents;
+        while let Some(seq) = lost.pop() {
+            let Some(entry) = self.entries.get_mut(&seq) else { continue };
+            entry.unmet += 1;
+            if entry.unmet == 1 {
+                entry.watcher.send(TxEvent::Future);
+                self.ready -= 1;
+                lost.extend(self.behind(seq));
+            }
+        }
+    }
+
+    /// The calls that require what `seq` provides, once for each tag.
+    fn behind(&self, seq: Seq) -> Vec<Seq> {
+        let tags = self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
+        tags.iter().filter_map(|tag| self.dependents.get(tag)).flatten().copied().collect()
+    }
+
+    /// Takes a call out that will not be in a block.
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
+        let behind = self.behind(seq);
+        let entry = self.unlink(seq)?;
+        if entry.unmet == 0 {
+            self.demote(behind);
+        }
+        Some(entry)
+    }
+
+    /// Takes a call out that is in a block: what it provides is there for good.
+    pub(super) fn include(&mut self, seq: Seq) -> Option<Entry> {
+        let entry = self.unlink(seq)?;
+        for tag in &entry.provides {
+            for dependent in self.dependents.remove(tag).unwrap_or_default() {
+                if let Some(dependent) = self.entries.get_mut(&dependent) {
+                    dependent.requires.retain(|required| required != tag);
+                }
+            }
+        }
+        Some(entry)
+    }
+
+    fn unlink(&mut self, seq: Seq) -> Option<Entry> {
+        let entry = self.entries.remove(&seq)?;
+        self.by_hash.remove(&entry.hash);
+        for tag in &entry.provides {
+            self.providers.remove(tag);
+        }
+        for tag in &entry.requires {
+            if let Some(waiting) = self.dependents.get_mut(tag) {
+                waiting.retain(|other| *other != seq);
+                if waiting.is_empty() {
+                    self.dependents.remove(tag);
+                }
+            }
+        }
+        if let Some(sender) = &entry.sender
+            && let Some(sent) = self.senders.get_mut(sender)
+        {
+            *sent -= 1;
+            if *sent == 0 {
+                self.senders.remove(sender);
+            }
+        }
+        self.bytes -= entry.bytes.len();
+        self.ready -= usize::from(entry.unmet == 0);
+        Some(entry)
+    }
+
+    /// The calls that wait for others and can no longer become valid at block `at`.
+    pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
+        let gone = |entry: &Entry| entry.unmet > 0 && entry.valid_till < u64::from(at);
+        self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(seq, _)| *seq).collect()
+    }
+
+    /// The ready calls in the order in which a block takes them: by priority, each after those that it depends on.
+    pub(super) fn in_order(&self) -> Vec<Seq> {
+        let mut open: HashMap<Seq, usize> = HashMap::new();
+        let mut free = BinaryHeap::new();
+        for (seq, entry) in self.entries.iter().filter(|(_, entry)| entry.unmet == 0) {
+            match entry.requires.len() {
+                0 => free.push(entry.rank(*seq)),
+                requires => drop(open.insert(*seq, requires)),
+            }
+        }
+        let mut order = Vec::with_capacity(self.ready);
+        while let Some(Rank { seq, .. }) = free.pop() {
+            order.push(seq);
+            for dependent in self.behind(seq) {
+                let Some(requires) = open.get_mut(&dependent) else { continue };
+                *requires -= 1;
+                if *requires == 0 {
+                    open.remove(&dependent);
+                    free.extend(self.entries.get(&dependent).map(|entry| entry.rank(dependent)));
+                }
+            }
+        }
+        order
+    }
+
+    /// Every call, in the order of arrival.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+}

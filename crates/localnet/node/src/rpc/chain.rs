@@ -1,0 +1,58 @@
+//! `chain_`: blocks and their hashes.
+
+use serde_json::{Value, json};
+use sp_core::H256;
+
+use super::error::{Answer, store};
+use super::params::{Args, BlockRef, block_ref, to_hex};
+use super::{Context, Methods};
+
+pub(super) fn register(methods: &mut Methods) {
+    methods.light(&["chain_getBlockHash", "chain_getHead"], block_hash);
+    methods.light(&["chain_getFinalizedHead", "chain_getFinalisedHead"], |context, _| {
+        Ok(json!(context.chain.head().hash))
+    });
+    methods.light(&["chain_getHeader"], header);
+    methods.heavy(&["chain_getBlock"], block);
+}
+
+fn block_hash(context: &Context, args: &Args) -> Answer {
+    match args.value(0) {
+        Value::Array(numbers) => {
+            numbers.iter().map(|number| one_hash(context, number)).collect::<Result<_, _>>().map(Value::Array)
+        }
+        number => one_hash(context, number),
+    }
+}
+
+fn one_hash(context: &Context, number: &Value) -> Answer {
+    let head = context.chain.head();
+    let hash: Option<H256> = match block_ref(number)? {
+        BlockRef::Newest => Some(head.hash),
+        BlockRef::Number(Some(number)) if number == head.number() => Some(head.hash),
+        BlockRef::Number(Some(number)) if number < head.number() => {
+            context.chain.store.hash(number).map_err(|error| store(&error))?
+        }
+        BlockRef::Number(_) => None,
+    };
+    Ok(json!(hash))
+}
+
+fn header(context: &Context, args: &Args) -> Answer {
+    let head = context.chain.head();
+    match args.hash(0)? {
+        Some(hash) if hash != head.hash => {
+            context.chain.store.header(hash).map(|header| json!(header)).map_err(|error| store(&error))
+        }
+        _ => Ok(json!(head.header)),
+    }
+}
+
+fn block(context: &Context, args: &Args) -> Answer {
+    let hash = args.hash(0)?.unwrap_or_else(|| context.chain.head().hash);
+    let block = context.chain.store.block(hash).map_err(|error| store(&error))?;
+    Ok(block.map_or(Value::Null, |(head, extrinsics)| {
+        let extrinsics: Vec<_> = extrinsics.iter().map(|bytes| to_hex(bytes)).collect();
+        json!({"block": {"header": head.header, "extrinsics": extrinsics}, "justifications": null})
+    }))
+}

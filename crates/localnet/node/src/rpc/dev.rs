@@ -1,0 +1,69 @@
+//! `dev_`: what only a development chain can do.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use taonet_localnet_runtime::VERSION;
+
+use super::error::{Answer, author, invalid_params, snapshot, store};
+use super::params::Args;
+use super::{Context, Methods, RegisterError};
+use crate::author::Goal;
+use crate::clock::Clock;
+
+pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
+    methods.order("dev_mine", |args| {
+        let blocks = args.count(0, "the number of blocks")?;
+        let blocks = u32::try_from(blocks).map_err(|_| invalid_params("so many blocks take forever"))?;
+        Ok(Goal::Blocks(blocks))
+    })?;
+    methods.order("dev_epoch", |args| {
+        let netuid = args.count(0, "a netuid")?;
+        let netuid = u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
+        Ok(Goal::Epoch(netuid))
+    })?;
+    methods.heavy(&["dev_status"], status);
+    methods.heavy(&["dev_snapshot"], |context, args| {
+        let path = PathBuf::from(args.name(0, "a file")?);
+        if path.is_relative() {
+            return Err(invalid_params("the file is given by its whole path"));
+        }
+        context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
+        Ok(json!(path))
+    });
+    methods.light(&["dev_stop"], |context, _| {
+        context.control.stop();
+        Ok(json!(true))
+    });
+    Ok(())
+}
+
+fn status(context: &Context, _: &Args) -> Answer {
+    let chain = &context.chain;
+    let head = chain.head();
+    let (ready, calls) = chain.pool.size();
+    let (clock, millis) = match context.clock {
+        Clock::Every(pause) => ("every", Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))),
+        Clock::Fastest => ("fastest", None),
+        Clock::Manual => ("manual", None),
+    };
+    Ok(json!({
+        "number": head.number(),
+        "hash": head.hash,
+        "genesis": chain.genesis,
+        "oldest": chain.store.oldest().map_err(|failure| store(&failure))?,
+        "specVersion": VERSION.spec_version,
+        "clock": clock,
+        "blockMillis": millis,
+        "pool": {"ready": ready, "future": calls - ready},
+        "bytes": chain.store.bytes(),
+        "nodes": chain.store.node_count().map_err(|failure| store(&failure))?,
+        "pid": std::process::id(),
+    }))
+}
+
+/// The answer to a finished order.
+pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
+    let head = outcome.map_err(|failure| author(&failure))?;
+    Ok(json!({"number": head.number(), "hash": head.hash}))
+}

@@ -1,0 +1,66 @@
+//! JSON-RPC errors, with the codes and texts that clients of the real chain's node know.
+
+use jsonrpsee::types::ErrorObjectOwned;
+use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE};
+
+use crate::author::AuthorError;
+use crate::chain::StateError;
+use crate::pool::SubmitError;
+use crate::store::{SnapshotError, StoreError};
+
+/// Codes of `state_` errors.
+const COUNT: i32 = 4002;
+const CLIENT: i32 = 4003;
+/// Codes of `payment_` errors.
+const PAYMENT_RUNTIME: i32 = 1;
+/// Codes of `dev_` errors.
+const DEV: i32 = 5001;
+
+/// What a handler answers.
+pub(crate) type Answer = Result<serde_json::Value, ErrorObjectOwned>;
+
+fn error(code: i32, message: impl Into<String>, data: Option<String>) -> ErrorObjectOwned {
+    ErrorObjectOwned::owned(code, message, data)
+}
+
+pub(crate) fn invalid_params(reason: impl Into<String>) -> ErrorObjectOwned {
+    error(INVALID_PARAMS_CODE, "Invalid params", Some(reason.into()))
+}
+
+pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
+    error(INTERNAL_ERROR_CODE, "Internal error", Some(reason.into()))
+}
+
+pub(crate) fn too_many(count: u64, most: u64) -> ErrorObjectOwned {
+    error(COUNT, format!("count exceeds maximum value. value: {count}, max: {most}"), None)
+}
+
+pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {
+    error(CLIENT, format!("Client error: {failure}"), None)
+}
+
+pub(crate) fn store(failure: &StoreError) -> ErrorObjectOwned {
+    error(CLIENT, format!("Client error: {failure}"), None)
+}
+
+pub(crate) fn submit(failure: &SubmitError) -> ErrorObjectOwned {
+    error(failure.code(), failure.to_string(), failure.data())
+}
+
+pub(crate) fn payment(failure: &StateError) -> ErrorObjectOwned {
+    error(PAYMENT_RUNTIME, "Unable to query dispatch info.", Some(failure.to_string()))
+}
+
+pub(crate) fn author(failure: &AuthorError) -> ErrorObjectOwned {
+    error(DEV, failure.to_string(), None)
+}
+
+pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
+    error(DEV, failure.to_string(), None)
+}
+
+/// A call on a state that is gone: the real chain's node words it differently from a read.
+pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
+    let text = format!("Client error: Api called for an unknown Block: State already discarded for {hash:?}");
+    error(CLIENT, text, None)
+}

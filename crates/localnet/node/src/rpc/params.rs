@@ -1,0 +1,198 @@
+//! Positional parameters: hexadecimal bytes, hashes, numbers, addresses.
+
+use jsonrpsee::types::{ErrorObjectOwned, Params};
+use serde_json::Value;
+use sp_core::H256;
+use sp_core::crypto::Ss58Codec;
+use taonet_localnet_runtime::AccountId;
+
+use super::error::invalid_params;
+
+type Parsed<T> = Result<T, ErrorObjectOwned>;
+
+/// The parameters of one request; missing ones are null.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Args(Vec<Value>);
+
+/// A block number as clients state it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockRef {
+    /// Null: the newest one.
+    Newest,
+    /// A number; none that does not fit names a block.
+    Number(Option<u32>),
+}
+
+/// Bytes as JSON-RPC writes them.
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 + 2 * bytes.len());
+    text.push_str("0x");
+    text.push_str(&hex::encode(bytes));
+    text
+}
+
+fn from_hex(text: &str) -> Parsed<Vec<u8>> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).map_err(|error| invalid_params(error.to_string()))
+}
+
+fn hash_of(text: &str) -> Parsed<H256> {
+    let bytes = from_hex(text)?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| invalid_params("a hash has 32 bytes"))?;
+    Ok(H256(bytes))
+}
+
+/// Reads a block number: an integer, or hexadecimal or decimal text.
+pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
+    let number = match value {
+        Value::Null => return Ok(BlockRef::Newest),
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        },
+        _ => None,
+    };
+    let number = number.ok_or_else(|| invalid_params("a block number is an integer or hexadecimal text"))?;
+    Ok(BlockRef::Number(u32::try_from(number).ok()))
+}
+
+impl Args {
+    pub(crate) fn parse(params: &Params<'_>) -> Parsed<Self> {
+        let Some(text) = params.as_str() else { return Ok(Self::default()) };
+        match serde_json::from_str(text) {
+            Ok(Value::Array(values)) => Ok(Self(values)),
+            Ok(Value::Null) => Ok(Self::default()),
+            Ok(_) => Err(invalid_params("parameters are positional: send a list")),
+            Err(error) => Err(invalid_params(error.to_string())),
+        }
+    }
+
+    pub(crate) fn value(&self, position: usize) -> &Value {
+        self.0.get(position).unwrap_or(&Value::Null)
+    }
+
+    fn text(&self, position: usize, name: &str) -> Parsed<&str> {
+        self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} is text")))
+    }
+
+    /// A name, such as a runtime API's.
+    pub(crate) fn name(&self, position: usize, name: &str) -> Parsed<String> {
+        self.text(position, name).map(str::to_owned)
+    }
+
+    /// Bytes in hexadecimal.
+    pub(crate) fn bytes(&self, position: usize, name: &str) -> Parsed<Vec<u8>> {
+        from_hex(self.text(position, name)?)
+    }
+
+    /// Bytes in hexadecimal, or null.
+    pub(crate) fn optional_bytes(&self, position: usize, name: &str) -> Parsed<Option<Vec<u8>>> {
+        match self.value(position) {
+            Value::Null => Ok(None),
+            _ => self.bytes(position, name).map(Some),
+        }
+    }
+
+    /// A block's hash, or null for the newest block.
+    pub(crate) fn hash(&self, position: usize) -> Parsed<Option<H256>> {
+        match self.value(position) {
+            Value::Null => Ok(None),
+            _ => hash_of(self.text(position, "a block's hash")?).map(Some),
+        }
+    }
+
+    /// A list of storage keys; null is an empty list.
+    pub(crate) fn keys(&self, position: usize) -> Parsed<Vec<Vec<u8>>> {
+        match self.value(position) {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(values) => {
+                let key = |value: &Value| from_hex(value.as_str().ok_or_else(|| invalid_params("a key is text"))?);
+                values.iter().map(key).collect()
+            }
+            _ => Err(invalid_params("storage keys are a list")),
+        }
+    }
+
+    /// A count.
+    pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
+        self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} is a whole number")))
+    }
+
+    /// An account's address, or its key in hexadecimal.
+    pub(crate) fn account(&self, position: usize) -> Parsed<AccountId> {
+        let text = self.text(position, "an account")?;
+        if text.starts_with("0x") {
+            return hash_of(text).map(|key| AccountId::new(key.0));
+        }
+        AccountId::from_ss58check(text).map_err(|error| invalid_params(format!("{text:?} is no address: {error:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn args(value: &Value) -> Args {
+        Args::parse(&Params::new(Some(&value.to_string()))).unwrap()
+    }
+
+    #[test]
+    fn block_numbers_come_as_integers_as_hexadecimal_and_as_text() {
+        for (value, number) in [
+            (json!(null), BlockRef::Newest),
+            (json!(0), BlockRef::Number(Some(0))),
+            (json!("0x10"), BlockRef::Number(Some(16))),
+            (json!("16"), BlockRef::Number(Some(16))),
+            (json!(u64::from(u32::MAX) + 1), BlockRef::Number(None)),
+        ] {
+            assert_eq!(block_ref(&value).unwrap(), number, "{value}");
+        }
+        for value in [json!(-1), json!(1.5), json!("0x"), json!("x"), json!([1]), json!(true), json!("")] {
+            assert!(block_ref(&value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_a_list() {
+        assert_eq!(Args::parse(&Params::new(None)).unwrap(), Args::default());
+        assert!(Args::parse(&Params::new(Some("{\"at\": null}"))).is_err());
+        assert!(Args::parse(&Params::new(Some("[1"))).is_err());
+    }
+
+    #[test]
+    fn accounts_come_as_addresses_and_as_keys() {
+        let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        let key = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+        assert_eq!(args(&json!([alice])).account(0).unwrap(), args(&json!([key])).account(0).unwrap());
+        for wrong in [json!([&alice[1..]]), json!([""]), json!(["0x00"]), json!([1]), json!([])] {
+            assert!(args(&wrong).account(0).is_err(), "{wrong}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_survive(bytes: Vec<u8>) {
+            let list = args(&json!([to_hex(&bytes), hex::encode(&bytes)]));
+            prop_assert_eq!(list.bytes(0, "bytes").unwrap(), bytes.clone());
+            prop_assert_eq!(list.bytes(1, "bytes").unwrap(), bytes);
+        }
+
+        #[test]
+        fn hashes_have_32_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let list = args(&json!([to_hex(&bytes)]));
+            prop_assert_eq!(list.hash(0).is_ok(), bytes.len() == 32);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String, number: u64) {
+            let list = args(&json!([text, number]));
+            let _ = (list.bytes(0, ""), list.hash(0), list.keys(0), list.count(0, ""), list.account(0));
+            let _ = (list.bytes(1, ""), list.hash(1), list.keys(1), list.count(1, ""), list.account(1));
+            let _ = Args::parse(&Params::new(Some(&text)));
+            let _ = block_ref(&json!(text));
+        }
+    }
+}

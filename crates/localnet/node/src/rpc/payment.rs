@@ -1,0 +1,38 @@
+//! `payment_`: what a call would cost.
+
+use codec::{Decode, Encode};
+use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
+use serde_json::{Value, json};
+use sp_core::U256;
+use taonet_localnet_runtime::Balance;
+
+use super::error::{internal, payment};
+use super::params::Args;
+use super::{Context, Methods};
+
+pub(super) fn register(methods: &mut Methods) {
+    methods.heavy(&["payment_queryInfo"], |context, args| {
+        let info: RuntimeDispatchInfo<Balance> = ask(context, args, "TransactionPaymentApi_query_info")?;
+        Ok(json!(info))
+    });
+    methods.heavy(&["payment_queryFeeDetails"], |context, args| {
+        let details: FeeDetails<Balance> = ask(context, args, "TransactionPaymentApi_query_fee_details")?;
+        let hexadecimal = |fee: Balance| json!(U256::from(fee));
+        let inclusion = details.inclusion_fee.map_or(Value::Null, |fee| {
+            json!({
+                "baseFee": hexadecimal(fee.base_fee),
+                "lenFee": hexadecimal(fee.len_fee),
+                "adjustedWeightFee": hexadecimal(fee.adjusted_weight_fee),
+            })
+        });
+        Ok(json!({"inclusionFee": inclusion}))
+    });
+}
+
+fn ask<T: Decode>(context: &Context, args: &Args, method: &str) -> Result<T, jsonrpsee::types::ErrorObjectOwned> {
+    let mut data = args.bytes(0, "an extrinsic")?;
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    length.encode_to(&mut data);
+    let answer = context.chain.call(args.hash(1)?, method, &data).map_err(|failure| payment(&failure))?;
+    T::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))
+}

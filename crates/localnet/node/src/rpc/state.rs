@@ -1,0 +1,121 @@
+//! `state_`: storage, runtime calls, metadata.
+
+use codec::Decode;
+use serde_json::{Value, json};
+use sp_core::H256;
+use sp_state_machine::{Backend, IterArgs};
+use taonet_localnet_runtime::VERSION;
+
+use super::error::{self, Answer, internal, too_many};
+use super::params::{Args, to_hex};
+use super::{Context, Methods};
+use crate::chain::StateError;
+use crate::store::State;
+
+/// Most keys of one page, as on the real chain's node.
+const PAGE: u64 = 1_000;
+/// Most keys of one unpaged listing.
+const LISTING: usize = 250_000;
+
+pub(super) fn register(methods: &mut Methods) {
+    methods.heavy(&["state_getRuntimeVersion", "chain_getRuntimeVersion"], runtime_version);
+    methods.heavy(&["state_getMetadata"], metadata);
+    methods.heavy(&["state_call", "state_callAt"], call);
+    methods.heavy(&["state_getStorage", "state_getStorageAt"], |context, args| {
+        read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| to_hex(&value)))))
+    });
+    methods.heavy(&["state_getStorageHash", "state_getStorageHashAt"], |context, args| {
+        read(context, args, |state, key| Ok(json!(state.storage_hash(key)?)))
+    });
+    methods.heavy(&["state_getStorageSize", "state_getStorageSizeAt"], |context, args| {
+        read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| value.len()))))
+    });
+    methods.heavy(&["state_queryStorageAt"], query_storage);
+    methods.heavy(&["state_getKeysPaged", "state_getKeysPagedAt"], keys_paged);
+    methods.heavy(&["state_getKeys"], keys);
+}
+
+fn state_at(context: &Context, at: Option<H256>) -> Result<(H256, State), jsonrpsee::types::ErrorObjectOwned> {
+    let (head, state) = context.chain.state(at).map_err(|failure| error::state(&failure))?;
+    Ok((head.hash, state))
+}
+
+fn trie(reason: String) -> jsonrpsee::types::ErrorObjectOwned {
+    error::state(&StateError::Trie(reason))
+}
+
+/// One runtime serves all blocks; the hash must still name one.
+fn runtime_version(context: &Context, args: &Args) -> Answer {
+    if let Some(hash) = args.hash(0)? {
+        let known = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
+        known.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
+    }
+    Ok(json!(VERSION))
+}
+
+fn metadata(context: &Context, args: &Args) -> Answer {
+    let answer =
+        context.chain.call(args.hash(0)?, "Metadata_metadata", &[]).map_err(|failure| error::state(&failure))?;
+    // The answer is opaque bytes; clients want what is inside.
+    let inside = Vec::<u8>::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))?;
+    Ok(json!(to_hex(&inside)))
+}
+
+fn call(context: &Context, args: &Args) -> Answer {
+    let (method, data, at) = (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
+    let answer = context.chain.call(at, &method, &data).map_err(|failure| match failure {
+        StateError::Discarded(hash) => error::discarded_call(hash),
+        failure => error::state(&failure),
+    })?;
+    Ok(json!(to_hex(&answer)))
+}
+
+fn read(context: &Context, args: &Args, value: fn(&State, &[u8]) -> Result<Value, String>) -> Answer {
+    let key = args.bytes(0, "a storage key")?;
+    let (_, state) = state_at(context, args.hash(1)?)?;
+    value(&state, &key).map_err(trie)
+}
+
+fn query_storage(context: &Context, args: &Args) -> Answer {
+    let keys = args.keys(0)?;
+    let (hash, state) = state_at(context, args.hash(1)?)?;
+    Ok(json!([changes(hash, &state, &keys).map_err(trie)?]))
+}
+
+/// The values of some keys after a block, as `state_queryStorageAt` and `state_subscribeStorage` write them.
+pub(super) fn changes(hash: H256, state: &State, keys: &[Vec<u8>]) -> Result<Value, String> {
+    let value = |key: &Vec<u8>| Ok(json!([to_hex(key), state.storage(key)?.map(|value| to_hex(&value))]));
+    let changes = keys.iter().map(value).collect::<Result<Vec<_>, String>>()?;
+    Ok(json!({"block": hash, "changes": changes}))
+}
+
+fn keys_paged(context: &Context, args: &Args) -> Answer {
+    let prefix = args.optional_bytes(0, "a prefix")?;
+    let count = args.count(1, "a count")?;
+    if count > PAGE {
+        return Err(too_many(count, PAGE));
+    }
+    let start = args.optional_bytes(2, "a start key")?;
+    let (_, state) = state_at(context, args.hash(3)?)?;
+    list(&state, prefix.as_deref(), start.as_deref(), count as usize)
+}
+
+fn keys(context: &Context, args: &Args) -> Answer {
+    let prefix = args.optional_bytes(0, "a prefix")?;
+    let (_, state) = state_at(context, args.hash(1)?)?;
+    let listed = list(&state, prefix.as_deref(), None, LISTING + 1)?;
+    match listed.as_array().map_or(0, Vec::len) {
+        count if count > LISTING => Err(too_many(count as u64, LISTING as u64)),
+        _ => Ok(listed),
+    }
+}
+
+fn list(state: &State, prefix: Option<&[u8]>, start: Option<&[u8]>, count: usize) -> Answer {
+    let mut range = IterArgs::default();
+    range.prefix = prefix;
+    range.start_at = start;
+    range.start_at_exclusive = true;
+    let keys = state.keys(range).map_err(trie)?;
+    let keys = keys.take(count).map(|key| key.map(|key| json!(to_hex(&key)))).collect::<Result<_, _>>();
+    keys.map(Value::Array).map_err(trie)
+}

@@ -1,0 +1,36 @@
+//! Threads for what reads the disk, verifies a signature or runs the runtime: never the async executor's.
+
+use std::thread::available_parallelism;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use tokio::sync::oneshot;
+
+/// Calls nest up to 256 deep, and decoding them recurses.
+const STACK: usize = 64 << 20;
+
+/// A fixed number of threads; what exceeds them waits its turn.
+pub(crate) struct Workers(ThreadPool);
+
+impl Workers {
+    pub(crate) fn new() -> Result<Self, ThreadPoolBuildError> {
+        let threads = available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .stack_size(STACK)
+            .thread_name(|number| format!("localnet-rpc-{number}"))
+            // The panic was printed; who waits for the job sees its channel closed.
+            .panic_handler(|_| ())
+            .build()?;
+        Ok(Self(pool))
+    }
+
+    /// Runs a job; `None` when it panicked.
+    pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.spawn(move || {
+            // Who waited may be gone.
+            let _ = sender.send(job());
+        });
+        receiver.await.ok()
+    }
+}

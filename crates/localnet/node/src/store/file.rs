@@ -1,0 +1,62 @@
+//! The database's file: what is committed survives the death of the process, and is flushed to the disk on demand.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::backends::FileBackend;
+use redb::{DatabaseError, StorageBackend};
+
+/// Whether commits wait for the disk.
+///
+/// Off, a commit is in the operating system's page cache when it returns: `kill -9` loses nothing of it, a power cut
+/// may. A flush for each block would cost milliseconds where a block costs a fraction of one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flushing(Arc<AtomicBool>);
+
+impl Flushing {
+    /// Makes commits wait for the disk from now on.
+    pub(crate) fn on(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// A file whose commits wait for the disk only when [`Flushing`] says so.
+#[derive(Debug)]
+pub(crate) struct LazyFile {
+    file: FileBackend,
+    flushing: Flushing,
+}
+
+impl LazyFile {
+    pub(crate) fn new(file: File, flushing: Flushing) -> Result<Self, DatabaseError> {
+        Ok(Self { file: FileBackend::new(file)?, flushing })
+    }
+}
+
+impl StorageBackend for LazyFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.flushing.0.load(Ordering::SeqCst) { self.file.sync_data() } else { Ok(()) }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.file.close()
+    }
+}

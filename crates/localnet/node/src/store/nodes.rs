@@ -1,0 +1,191 @@
+//! Trie nodes: where they stand on disk, which of them wait in memory, and how the trie asks for them.
+//!
+//! The trie names a node by its position (a prefix of storage keys) and its hash. A row's key is the position, then the
+//! block that made the node: the versions of a position stand side by side, so that consecutive blocks write to the same
+//! few pages. A state looks for the newest version that is not younger than its block.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use hash_db::Prefix;
+use lru::LruCache;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use sp_core::H256;
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::{DBValue, TrieBackendStorage};
+
+use super::StoreError;
+
+/// Nodes by [`row_key`].
+pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
+
+/// Bytes of nodes kept in memory.
+const CACHE_BYTES: usize = 32 << 20;
+/// What an entry of the cache costs beside its bytes.
+const ENTRY_OVERHEAD: usize = 128;
+/// How much of a node's hash its row's key holds.
+const TAG: usize = 8;
+
+/// Position and hash, as the trie's own memory databases write them: the prefix, then 32 bytes of hash.
+pub(crate) type NodeName = Box<[u8]>;
+
+/// A node and the block that made it.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) birth: u32,
+    pub(crate) bytes: DBValue,
+}
+
+fn name_of(hash: &H256, prefix: Prefix<'_>) -> NodeName {
+    let mut name = Vec::with_capacity(prefix.0.len() + 33);
+    name.extend_from_slice(prefix.0);
+    name.extend(prefix.1);
+    name.extend_from_slice(hash.as_bytes());
+    name.into_boxed_slice()
+}
+
+/// The key of a node's row: length of the prefix, prefix, block of birth, first bytes of the hash.
+pub(crate) fn row_key(name: &[u8], birth: u32) -> Vec<u8> {
+    let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
+    let mut key = position(prefix, birth);
+    key.extend_from_slice(hash.get(..TAG).unwrap_or(hash));
+    key
+}
+
+fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + prefix.len() + 4 + TAG);
+    key.extend_from_slice(&u16::try_from(prefix.len()).unwrap_or(u16::MAX).to_be_bytes());
+    key.extend_from_slice(prefix);
+    key.extend_from_slice(&birth.to_be_bytes());
+    key
+}
+
+/// The newest version of a node that block `at` can see.
+pub(crate) fn find(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    name: &[u8],
+    at: u32,
+) -> Result<Option<Node>, StoreError> {
+    let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
+    let tag = hash.get(..TAG).unwrap_or(hash);
+    let first = position(prefix, 0);
+    let mut last = position(prefix, at);
+    last.extend_from_slice(&[u8::MAX; TAG]);
+    for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
+        let (key, value) = row?;
+        let Some((rest, found)) = key.value().split_last_chunk::<TAG>() else { continue };
+        if found == tag {
+            let birth = rest.last_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+            return Ok(Some(Node { birth, bytes: value.value().to_vec() }));
+        }
+    }
+    Ok(None)
+}
+
+/// The nodes in memory: those of blocks not yet committed, and the recently used ones.
+pub(crate) struct NodeMemory {
+    staged: RwLock<HashMap<NodeName, Node>>,
+    cache: Mutex<NodeCache>,
+}
+
+struct NodeCache {
+    nodes: LruCache<NodeName, Node>,
+    bytes: usize,
+}
+
+impl NodeCache {
+    fn put(&mut self, name: NodeName, node: Node) {
+        self.bytes += weight(&name, &node);
+        if let Some((name, node)) = self.nodes.push(name, node) {
+            self.bytes = self.bytes.saturating_sub(weight(&name, &node));
+        }
+        while self.bytes > CACHE_BYTES {
+            let Some((name, node)) = self.nodes.pop_lru() else { break };
+            self.bytes = self.bytes.saturating_sub(weight(&name, &node));
+        }
+    }
+}
+
+fn weight(name: &NodeName, node: &Node) -> usize {
+    name.len() + node.bytes.len() + ENTRY_OVERHEAD
+}
+
+impl NodeMemory {
+    pub(crate) fn new() -> Self {
+        let cache = NodeCache { nodes: LruCache::unbounded(), bytes: 0 };
+        Self { staged: RwLock::default(), cache: Mutex::new(cache) }
+    }
+
+    fn get(&self, name: &[u8]) -> Option<Node> {
+        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        staged.or_else(|| self.cache.lock().unwrap_or_else(PoisonError::into_inner).nodes.get(name).cloned())
+    }
+
+    fn remember(&self, name: NodeName, node: Node) {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
+    }
+
+    /// The block that made a node, where memory knows it.
+    pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
+        let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|node| node.birth);
+        staged.or_else(|| {
+            let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.nodes.peek(name).map(|node| node.birth)
+        })
+    }
+
+    /// Holds a node of a block that is not committed.
+    pub(crate) fn stage(&self, name: NodeName, node: Node) {
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
+    }
+
+    /// The staged nodes are on disk now.
+    pub(crate) fn settle(&self) {
+        let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, node) in staged.drain() {
+            cache.put(name, node);
+        }
+    }
+
+    /// The staged nodes will never be on disk.
+    pub(crate) fn discard(&self) {
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// The trie nodes as one block's state sees them.
+///
+/// The view holds a read transaction from its making: whatever is pruned later stays visible to it.
+pub(crate) struct NodeView {
+    pub(crate) database: Arc<Database>,
+    pub(crate) memory: Arc<NodeMemory>,
+    pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    pub(crate) at: u32,
+    /// Whether what is read is remembered: only the newest state's nodes, whose birth a later death asks for.
+    pub(crate) newest: bool,
+}
+
+impl NodeView {
+    fn read(&self, name: &[u8]) -> Result<Option<Node>, StoreError> {
+        if let Some(node) = find(&self.table, name, self.at)? {
+            return Ok(Some(node));
+        }
+        // A staged node can reach the disk, and leave memory, after this view was made.
+        find(&self.database.begin_read()?.open_table(NODES)?, name, self.at)
+    }
+}
+
+impl TrieBackendStorage<BlakeTwo256> for NodeView {
+    fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
+        let name = name_of(hash, prefix);
+        if let Some(node) = self.memory.get(&name) {
+            return Ok(Some(node.bytes));
+        }
+        let Some(node) = self.read(&name).map_err(|error| error.to_string())? else { return Ok(None) };
+        if self.newest {
+            self.memory.remember(name, node.clone());
+        }
+        Ok(Some(node.bytes))
+    }
+}

@@ -1,0 +1,257 @@
+//! A whole chain in one file.
+//!
+//! Layout: eight bytes of magic, the format (u32), then the tables in a fixed order, each a count (u64) of rows, each row
+//! the lengths (u32) and bytes of key and value; at last the BLAKE2b-256 of all that. Integers are little-endian.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest};
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, Value,
+};
+
+use super::nodes::NODES;
+use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreError, builder};
+
+const MAGIC: [u8; 8] = *b"TAOCHAIN";
+/// The longest key and the longest value that a chain can have.
+const LONGEST: u32 = 64 << 20;
+/// Rows that one transaction loads.
+const LOAD: u64 = 50_000;
+
+/// A snapshot that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The file system refused.
+    #[error("the snapshot {path} cannot be read or written: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is a file already.
+    #[error("{0} exists; a snapshot overwrites nothing: choose another name, or remove it")]
+    Exists(PathBuf),
+    /// The directory holds a chain already.
+    #[error("there is a chain in {0}; reset it first, or choose another directory")]
+    ChainExists(PathBuf),
+    /// The file is no snapshot of this format.
+    #[error("{0} is no snapshot that this build reads")]
+    Format(PathBuf),
+    /// The file was cut off or changed.
+    #[error("{0} is damaged: its checksum does not match; get another copy")]
+    Damaged(PathBuf),
+    /// The chain's own file failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+struct Hashing<T> {
+    inner: T,
+    hash: Blake2b<U32>,
+}
+
+impl<T> Hashing<T> {
+    fn new(inner: T) -> Self {
+        Self { inner, hash: Blake2b::new() }
+    }
+}
+
+impl<T: Write> Hashing<T> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.inner.write_all(bytes)
+    }
+
+    fn put_sized(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.put(&length.to_le_bytes())?;
+        self.put(bytes)
+    }
+}
+
+impl<T: Read> Hashing<T> {
+    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.inner.read_exact(&mut bytes)?;
+        self.hash.update(bytes);
+        Ok(bytes)
+    }
+
+    fn take_sized(&mut self) -> io::Result<Vec<u8>> {
+        let length = u32::from_le_bytes(self.take()?);
+        if length > LONGEST {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut bytes = Vec::new();
+        (&mut self.inner).take(u64::from(length)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != u64::from(length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.hash.update(&bytes);
+        Ok(bytes)
+    }
+}
+
+/// Either side's failure, before the file has a name.
+enum Failure {
+    File(io::Error),
+    Store(StoreError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Store(error.into())
+            }
+        }
+    )+};
+}
+from_redb!(redb::CommitError, redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError);
+
+impl Store {
+    /// Writes the chain, as it is now, into a new file; the node goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`SnapshotError`].
+    pub(crate) fn save(&self, path: &Path) -> Result<(), SnapshotError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => SnapshotError::Exists(path.to_owned()),
+            _ => SnapshotError::File { path: path.to_owned(), source },
+        };
+        let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+        let written = self.dump(BufWriter::new(file));
+        written.map_err(|failure| {
+            // Half a snapshot helps nobody; the first failure is the one to report.
+            let _ = fs::remove_file(path);
+            match failure {
+                Failure::File(source) => SnapshotError::File { path: path.to_owned(), source },
+                Failure::Store(error) => error.into(),
+            }
+        })
+    }
+
+    fn dump(&self, out: BufWriter<File>) -> Result<(), Failure> {
+        let read = self.database.begin_read()?;
+        let mut out = Hashing::new(out);
+        out.put(&MAGIC)?;
+        out.put(&(FORMAT as u32).to_le_bytes())?;
+        dump_table(&read, META, &mut out)?;
+        dump_table(&read, HEADERS, &mut out)?;
+        dump_table(&read, BODIES, &mut out)?;
+        dump_table(&read, NUMBERS, &mut out)?;
+        dump_table(&read, DEATHS, &mut out)?;
+        dump_table(&read, NODES, &mut out)?;
+        let hash = out.hash.finalize();
+        out.inner.write_all(&hash)?;
+        out.inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(())
+    }
+}
+
+fn dump_table<K: Key, V: Value>(
+    read: &ReadTransaction,
+    table: TableDefinition<'static, K, V>,
+    out: &mut Hashing<BufWriter<File>>,
+) -> Result<(), Failure> {
+    let table = read.open_table(table)?;
+    out.put(&table.len()?.to_le_bytes())?;
+    for row in table.iter()? {
+        let (key, value) = row?;
+        out.put_sized(K::as_bytes(&key.value()).as_ref())?;
+        out.put_sized(V::as_bytes(&value.value()).as_ref())?;
+    }
+    Ok(())
+}
+
+/// Makes a chain in `directory` from a snapshot; nothing is left there when it fails.
+///
+/// # Errors
+/// [`SnapshotError`].
+pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError> {
+    let target = directory.join(FILE);
+    if target.exists() {
+        return Err(SnapshotError::ChainExists(directory.to_owned()));
+    }
+    let failed = |source| SnapshotError::File { path: file.to_owned(), source };
+    let input = File::open(file).map_err(failed)?;
+    fs::create_dir_all(directory).map_err(failed)?;
+    let partial = directory.join(format!("{FILE}.loading"));
+    let loaded = load_into(&partial, BufReader::new(input), file);
+    if loaded.is_err() {
+        // The first failure is the one to report.
+        let _ = fs::remove_file(&partial);
+    }
+    loaded?;
+    fs::rename(&partial, &target).map_err(failed)
+}
+
+fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), SnapshotError> {
+    let failed = |failure: Failure| match failure {
+        Failure::File(source) => match source.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => SnapshotError::Damaged(name.to_owned()),
+            _ => SnapshotError::File { path: name.to_owned(), source },
+        },
+        Failure::Store(error) => error.into(),
+    };
+    let mut input = Hashing::new(input);
+    let start = (|| Ok((input.take::<8>()?, input.take::<4>()?)))();
+    let (magic, format) = start.map_err(failed)?;
+    if magic != MAGIC || u64::from(u32::from_le_bytes(format)) != FORMAT {
+        return Err(SnapshotError::Format(name.to_owned()));
+    }
+    let read = (|| {
+        let database = builder().create(partial)?;
+        load_table(&database, META, &mut input)?;
+        load_table(&database, HEADERS, &mut input)?;
+        load_table(&database, BODIES, &mut input)?;
+        load_table(&database, NUMBERS, &mut input)?;
+        load_table(&database, DEATHS, &mut input)?;
+        load_table(&database, NODES, &mut input)?;
+        let mut stated = Vec::new();
+        (&mut input.inner).take(33).read_to_end(&mut stated)?;
+        Ok(stated)
+    })();
+    let stated = read.map_err(failed)?;
+    let hash = input.hash.finalize();
+    if stated.as_slice() == hash.as_slice() { Ok(()) } else { Err(SnapshotError::Damaged(name.to_owned())) }
+}
+
+fn load_table<K: Key, V: Value>(
+    database: &Database,
+    table: TableDefinition<'static, K, V>,
+    input: &mut Hashing<BufReader<File>>,
+) -> Result<(), Failure> {
+    let mut rows = u64::from_le_bytes(input.take()?);
+    loop {
+        let write = database.begin_write()?;
+        {
+            let mut table = write.open_table(table)?;
+            for _ in 0..rows.min(LOAD) {
+                let (key, value) = (input.take_sized()?, input.take_sized()?);
+                let fits = |bytes: &[u8], width: Option<usize>| width.is_none_or(|width| width == bytes.len());
+                if !fits(&key, K::fixed_width()) || !fits(&value, V::fixed_width()) {
+                    return Err(io::Error::from(io::ErrorKind::InvalidData).into());
+                }
+                table.insert(K::from_bytes(&key), V::from_bytes(&value))?;
+            }
+        }
+        write.commit()?;
+        rows = rows.saturating_sub(LOAD);
+        if rows == 0 {
+            return Ok(());
+        }
+    }
+}
