@@ -55,8 +55,11 @@ pub enum SubmitError {
         tempo: u16,
     },
     /// The chain is not the one that the ledger is about.
-    #[error("the chain no longer has block {0}, which was final when the ledger saw it: it was begun anew. Use another ledger directory, or remove this one")]
-    ChainBegunAnew(Block),
+    #[error(
+        "the node does not have block {0}, which was final when the ledger saw it: it is behind, or its chain was begun \
+         anew. Wait for it, or use another ledger directory"
+    )]
+    AnotherChain(Block),
     /// There is no intent for the epoch.
     #[error("no weights were submitted for epoch {0} from here; submit them first")]
     NothingToRetry(u64),
@@ -65,7 +68,7 @@ pub enum SubmitError {
     TooLate,
     /// What was signed before may still have its effect.
     #[error(
-        "nothing is signed again: the extrinsic before it is {state:?}, and may still be in a block up to {}; ask again after it",
+        "nothing is signed again: the extrinsic before it is {state} and may still be in a block up to {}; ask again after it",
         last_block.map_or_else(|| "the end of time".to_owned(), |block| block.to_string())
     )]
     Unsettled {

@@ -12,7 +12,7 @@ use taonet_chain::{Call, CommitReveal, WeightRules, calls};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
 use taonet_timelock::{Beacon, EpochSchedule, WeightsPayload, encrypt};
 
-use crate::{NewIntent, SubmitError};
+use crate::{Plan, SubmitError};
 
 /// The version of timelocked commits that this program makes.
 const TIMELOCKED: u16 = 4;
@@ -80,12 +80,12 @@ pub(crate) struct Moment<'a> {
 
 /// The call that submits the weights of an intent.
 pub(crate) fn submit_call(
-    intent: &NewIntent,
+    intent: &Plan,
     rules: &WeightRules,
     moment: &Moment<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<Call, SubmitError> {
-    let NewIntent { key, weights, version_key, .. } = intent;
+    let Plan { key, weights, version_key, .. } = intent;
     Ok(match &intent.form {
         Form::Plain => calls::set_mechanism_weights(key.netuid, key.mech, weights, *version_key),
         Form::Hash { salt, .. } => {
@@ -104,8 +104,8 @@ pub(crate) fn submit_call(
 }
 
 /// The call that reveals the weights of an intent; `None` where the form has none.
-pub(crate) fn reveal_call(intent: &NewIntent) -> Option<Call> {
-    let NewIntent { key, weights, version_key, .. } = intent;
+pub(crate) fn reveal_call(intent: &Plan) -> Option<Call> {
+    let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {
         Form::Hash { salt, .. } => {
             Some(calls::reveal_mechanism_weights(key.netuid, key.mech, weights, salt, *version_key))
@@ -168,10 +168,10 @@ mod tests {
         }
     }
 
-    fn intent(form: Form) -> NewIntent {
+    fn intent(form: Form) -> Plan {
         let genesis = BlockHash::from_bytes([1; 32]);
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
-        NewIntent {
+        Plan {
             key: IntentKey { genesis, hotkey, netuid: NetUid(59), mech: MechId(1), epoch: 7 },
             anchor: Block { number: BlockNumber::new(1100), hash: genesis },
             state_block: BlockNumber::new(1100),

@@ -82,5 +82,5 @@ mod submitter;
 pub use error::SubmitError;
 pub use form::{Form, commit_hash};
 pub use state::State;
-pub use store::{Intent, IntentKey, IntentState, Ledger, LedgerError, NewIntent, Signed};
+pub use store::{Intent, IntentKey, IntentState, Ledger, LedgerError, Plan, Signed};
 pub use submitter::{Clock, Moment, NewWeights, Observer, Step, Submission, Submitter};

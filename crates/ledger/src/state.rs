@@ -1,5 +1,6 @@
 //! How far an extrinsic has come, and what may be done next.
 
+use std::fmt;
 use std::str::FromStr;
 
 use taonet_chain::Outcome;
@@ -98,6 +99,12 @@ impl State {
             _ if self == Self::Included => Self::Included,
             _ => Self::Unknown,
         }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -17,7 +17,7 @@ mod extrinsics;
 mod intents;
 
 pub use extrinsics::Signed;
-pub use intents::{Intent, IntentKey, IntentState, NewIntent};
+pub use intents::{Intent, IntentKey, IntentState, Plan};
 
 /// Name of the file in its directory.
 const FILE: &str = "weights.sqlite";

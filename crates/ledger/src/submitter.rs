@@ -11,7 +11,7 @@ use taonet_timelock::Beacon;
 use taonet_wallet::Keypair;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::store::NewIntent;
+use crate::store::Plan;
 use crate::{Form, Intent, IntentKey, IntentState, Ledger, Signed, SubmitError};
 
 mod attempt;
@@ -213,7 +213,7 @@ impl Submitter {
     pub async fn advance(&self) -> Result<Vec<(IntentKey, Result<Submission, SubmitError>)>, SubmitError> {
         let mut results = Vec::new();
         for intent in self.ledger.intents(self.genesis, &self.signer.hotkey(), true).await? {
-            let key = intent.new.key;
+            let key = intent.plan.key;
             results.push((key, self.advance_one(key).await));
         }
         Ok(results)
@@ -244,20 +244,20 @@ impl Submitter {
         now.check_age(state_block, turn)?;
         let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
         let anchor = self.chain.finalized_head().await?;
-        let intent = self.ledger.intend(&NewIntent { key, anchor, state_block, form, weights, version_key }).await?;
+        let intent = self.ledger.intend(&Plan { key, anchor, state_block, form, weights, version_key }).await?;
         self.tell(&intent, Step::Submit, Moment::Intended);
         Ok(intent)
     }
 
-    /// Refuses a chain that is not the one of the intent, though its first block is.
+    /// Refuses a chain that is not the one of the intent, though its first block is: local chains are begun anew.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
-        let anchor = intent.new.anchor;
+        let anchor = intent.plan.anchor;
         let is_there = match self.chain.block_hash(anchor.number).await? {
             Some(hash) => hash == anchor.hash,
-            // A node that prunes may have forgotten it; one that lags behind comes to it.
+            // A node that prunes may have forgotten it.
             None => now.head.number >= anchor.number,
         };
-        if is_there { Ok(()) } else { Err(SubmitError::ChainBegunAnew(anchor)) }
+        if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
 
     async fn submission(&self, intent: Intent) -> Result<Submission, SubmitError> {
@@ -288,7 +288,7 @@ impl Submitter {
     }
 
     fn tell(&self, intent: &Intent, step: Step, moment: Moment) {
-        (self.observer)(&intent.new.key, step, moment);
+        (self.observer)(&intent.plan.key, step, moment);
     }
 
     /// Since the Unix epoch; a clock set to before it counts as the epoch.

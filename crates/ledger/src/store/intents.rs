@@ -42,9 +42,9 @@ impl IntentState {
     }
 }
 
-/// Weights to be submitted.
+/// What is to be submitted, and how.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NewIntent {
+pub struct Plan {
     /// For which epoch of what.
     pub key: IntentKey,
     /// A final block, by which the chain is known again.
@@ -63,8 +63,8 @@ pub struct NewIntent {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
     pub(crate) id: i64,
-    /// What it is about.
-    pub new: NewIntent,
+    /// What is to be submitted, and how.
+    pub plan: Plan,
     /// The epoch that the chain counts a commit by hash to, once it is in a block.
     pub commit_epoch: Option<u64>,
     /// How it stands.
@@ -74,7 +74,7 @@ pub struct Intent {
 impl Ledger {
     /// Enters an intent. Where there is one for its key already, it takes the place of that one as long as nothing was
     /// signed for it; else the old one stays as it is. Gives the one that counts.
-    pub(crate) async fn intend(&self, new: &NewIntent) -> Result<Intent, LedgerError> {
+    pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
                                  weights, version_key, state)
@@ -85,20 +85,20 @@ impl Ledger {
                  version_key = excluded.version_key
              WHERE NOT EXISTS (SELECT 1 FROM extrinsic WHERE intent_id = intent.id)",
         )
-        .bind(new.key.genesis.to_string())
-        .bind(new.key.hotkey.to_string())
-        .bind(new.key.netuid.0)
-        .bind(new.key.mech.0)
-        .bind(epoch_to_column(new.key.epoch)?)
-        .bind(new.anchor.number.get())
-        .bind(new.anchor.hash.to_string())
-        .bind(new.state_block.get())
-        .bind(to_json("intent.form", &new.form)?)
-        .bind(to_json("intent.weights", &new.weights)?)
-        .bind(new.version_key.to_string())
+        .bind(plan.key.genesis.to_string())
+        .bind(plan.key.hotkey.to_string())
+        .bind(plan.key.netuid.0)
+        .bind(plan.key.mech.0)
+        .bind(epoch_to_column(plan.key.epoch)?)
+        .bind(plan.anchor.number.get())
+        .bind(plan.anchor.hash.to_string())
+        .bind(plan.state_block.get())
+        .bind(to_json("intent.form", &plan.form)?)
+        .bind(to_json("intent.weights", &plan.weights)?)
+        .bind(plan.version_key.to_string())
         .execute(&mut *self.connection.lock().await)
         .await?;
-        self.intent(&new.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
+        self.intent(&plan.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
     }
 
     /// The intent for a key.
@@ -178,7 +178,7 @@ fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
     };
     let hash = from_column("intent.anchor_hash", row.try_get::<String, _>("anchor_hash")?, |text| text.parse().ok())?;
     let state = row.try_get::<String, _>("state")?;
-    let new = NewIntent {
+    let plan = Plan {
         key,
         anchor: Block { number: BlockNumber::new(row.try_get("anchor_number")?), hash },
         state_block: BlockNumber::new(row.try_get("state_block")?),
@@ -191,7 +191,7 @@ fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
     let states = [IntentState::Open, IntentState::Done, IntentState::Missed];
     Ok(Intent {
         id: row.try_get("id")?,
-        new,
+        plan,
         commit_epoch: row
             .try_get::<Option<i64>, _>("commit_epoch")?
             .map(|value| epoch("intent.commit_epoch", value))

@@ -20,16 +20,16 @@ impl Submitter {
     ) -> Result<Option<Signed>, SubmitError> {
         let call = match step {
             Step::Submit => {
-                now.check_age(intent.new.state_block, turn)?;
+                now.check_age(intent.plan.state_block, turn)?;
                 let moment = form::Moment {
                     beacon: &self.beacon,
                     head: now.head.number,
                     block_time: self.chain.block_time(),
                     time: self.time(),
                 };
-                submit_call(&intent.new, &now.rules, &moment, &mut rand::rng())?
+                submit_call(&intent.plan, &now.rules, &moment, &mut rand::rng())?
             }
-            Step::Reveal => match reveal_call(&intent.new) {
+            Step::Reveal => match reveal_call(&intent.plan) {
                 Some(call) => call,
                 None => return Ok(None),
             },
@@ -89,7 +89,7 @@ impl Submitter {
         if step == Step::Submit && intent.commit_epoch.is_some() && is_elsewhere {
             self.ledger.set_commit_epoch(intent, None).await?;
         }
-        let key = intent.new.key;
+        let key = intent.plan.key;
         self.ledger.record(signed, outcome).await?;
         tracing::info!(
             netuid = key.netuid.0,

@@ -15,7 +15,7 @@ impl Submitter {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let when = now.when(intent.new.key.epoch);
+        let when = now.when(intent.plan.key.epoch);
         let submit = self.take_step(intent, Step::Submit, when, now, turn).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
             self.take_step(intent, Step::Reveal, now.when(epoch), now, turn).await?;
@@ -28,7 +28,7 @@ impl Submitter {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
             Some(epoch) => (Step::Reveal, self.latest(intent, Step::Reveal).await?, epoch),
-            None => (Step::Submit, submit, intent.new.key.epoch),
+            None => (Step::Submit, submit, intent.plan.key.epoch),
         };
         let Some(refused) = refused else { return self.drive(intent, now, turn).await };
         if refused.state == State::Finalized {
@@ -53,7 +53,7 @@ impl Submitter {
     async fn conclude(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
-            None => conclusion(submit.as_ref(), now.when(intent.new.key.epoch)),
+            None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
             // A commit that is undone takes its reveal with it.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => IntentState::Open,
             Some(epoch) => conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch)),
@@ -127,11 +127,11 @@ impl Submitter {
     /// block, and for the other forms.
     async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
-        let (Some(period), Some(inclusion)) = (intent.new.form.reveal_after(), inclusion) else { return Ok(None) };
+        let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
         let commit_epoch = match intent.commit_epoch {
             Some(epoch) => epoch,
             None => {
-                let epoch = epoch_at(&*self.chain, intent.new.key.netuid, inclusion.block).await?;
+                let epoch = epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await?;
                 self.ledger.set_commit_epoch(intent, Some(epoch)).await?;
                 epoch
             }

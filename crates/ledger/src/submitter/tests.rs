@@ -2,7 +2,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 
 use taonet_chain::testing::{MockChain, Script};
-use taonet_chain::{CommitReveal, DispatchError, Outcome, RefusedBecause, Schedule, WeightRules};
+use taonet_chain::{CommitReveal, DispatchError, Follow, Outcome, RefusedBecause, Schedule, SignOptions, WeightRules};
 use tempfile::TempDir;
 
 use super::*;
@@ -158,7 +158,7 @@ async fn each_epoch_and_mechanism_has_its_own() {
     // The epoch that is due in the next block is the one that the weights land in.
     world.chain.mine(u32::from(TEMPO) - 2);
     let submission = submitter.submit(world.weights().await).await.unwrap();
-    assert_eq!(submission.intent.new.key.epoch, 9);
+    assert_eq!(submission.intent.plan.key.epoch, 9);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -246,7 +246,7 @@ async fn what_expired_is_signed_anew_in_its_epoch_only() {
     world.chain.mine(u32::from(TEMPO) - 12);
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
-    assert_eq!(lost.intent.new.key.epoch, 7);
+    assert_eq!(lost.intent.plan.key.epoch, 7);
     submitter.submit(world.weights().await).await.unwrap();
     world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
     world.chain.set_weight_rules(NETUID, world.rules.clone());
@@ -266,7 +266,8 @@ async fn another_extrinsic_with_the_nonce_is_overcome() {
     // Another program of the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
-    assert!(world.chain.send(&call, &alice, taonet_chain::Follow::default()).await.unwrap().is_success());
+    let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    assert!(world.chain.submit(&other, Follow::default()).await.is_success());
     let submitter = world.start().await;
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
     let done = advance(&submitter).await;
@@ -281,7 +282,7 @@ async fn a_refusal_is_final_until_a_retry() {
     let submitter = world.start().await;
     world.chain.script([Script::Refuse(rate_limit()), Script::Refuse(rate_limit())]);
     let refused = submitter.submit(world.weights().await).await.unwrap();
-    let key = refused.intent.new.key;
+    let key = refused.intent.plan.key;
     let unknown = IntentKey { epoch: 6, ..key };
     assert!(matches!(submitter.retry(&unknown).await, Err(SubmitError::NothingToRetry(6))));
     let outcome = |submission: &Submission| submission.submit.as_ref().and_then(|signed| signed.outcome.clone());
@@ -306,9 +307,9 @@ async fn refused_bytes_that_might_still_land_are_waited_for() {
     let submitter = world.start().await;
     world.chain.script([Script::Refuse(rate_limit())]);
     let submission = submitter.submit(world.weights().await).await.unwrap();
-    let (key, refused) = (submission.intent.new.key, submission.submit.unwrap());
+    let (key, refused) = (submission.intent.plan.key, submission.submit.unwrap());
     // A pool had taken them after all.
-    assert!(world.chain.submit(&refused.extrinsic, taonet_chain::Follow::default()).await.is_success());
+    assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
     assert!(error.to_string().contains("up to block"), "{error}");
@@ -325,7 +326,7 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     world.chain.script([Script::Fail(too_fast())]);
     let failed = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(submit_state(&failed), Some(State::Included));
-    let key = failed.intent.new.key;
+    let key = failed.intent.plan.key;
     assert!(matches!(submitter.retry(&key).await, Err(SubmitError::Unsettled { state: State::Included, .. })));
     world.chain.mine(2);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
@@ -350,7 +351,7 @@ async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
     let done = advance(&submitter).await;
     assert!(done.is_done());
     assert_eq!(world.calls(), ["commit_mechanism_weights", "reveal_mechanism_weights"]);
-    let expected = crate::form::reveal_call(&commit.intent.new);
+    let expected = crate::form::reveal_call(&commit.intent.plan);
     assert_eq!(world.chain.submitted().last().unwrap().call, expected, "with the stored salt and weights");
     assert!(submitter.advance().await.unwrap().is_empty());
 }
@@ -376,7 +377,7 @@ async fn a_refused_reveal_can_be_retried_in_its_epoch() {
     world.chain.script([Script::Refuse(RefusedBecause::custom(17))]);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
-    let done = submitter.retry(&commit.intent.new.key).await.unwrap();
+    let done = submitter.retry(&commit.intent.plan.key).await.unwrap();
     assert!(done.is_done());
     assert_eq!(world.calls().len(), 3);
 }
@@ -420,7 +421,7 @@ async fn a_chain_that_was_begun_anew_is_not_taken_for_the_old_one() {
     world.chain = MockChain::default();
     world.chain.set_weight_rules(NETUID, world.rules.clone());
     let error = world.start().await.submit(world.weights().await).await.unwrap_err();
-    assert!(matches!(error, SubmitError::ChainBegunAnew(_)), "{error}");
+    assert!(matches!(error, SubmitError::AnotherChain(_)), "{error}");
     assert!(world.calls().is_empty());
 }
 
@@ -471,7 +472,7 @@ async fn an_intent_without_a_signature_takes_newer_weights() {
     world.crash(Step::Submit, Moment::Intended, Some(world.weights().await)).await;
     let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
     let done = world.start().await.submit(newer.clone()).await.unwrap();
-    assert_eq!(done.intent.new.weights, newer.weights);
+    assert_eq!(done.intent.plan.weights, newer.weights);
     assert_eq!(done.intent.id, 1);
 }
 
