@@ -190,3 +190,6 @@ impl TryFrom<String> for HexBytes {
 fn hex_text(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
+
+#[cfg(test)]
+mod tests;

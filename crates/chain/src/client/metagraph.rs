@@ -15,7 +15,7 @@ const FIELDS: [u16; 27] =
 /// What the chain gives: the fields that were asked for.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Answer {
+pub(super) struct Answer {
     name: Option<Vec<u8>>,
     symbol: Option<Vec<u8>>,
     owner_hotkey: Option<Hotkey>,
@@ -129,7 +129,7 @@ impl Inner {
 }
 
 impl Answer {
-    fn metagraph(self, netuid: NetUid, mech: MechId, block: Block, trust: &[u16]) -> Metagraph {
+    pub(super) fn metagraph(self, netuid: NetUid, mech: MechId, block: Block, trust: &[u16]) -> Metagraph {
         let (hotkeys, coldkeys) = (self.hotkeys.unwrap_or_default(), self.coldkeys.unwrap_or_default());
         let neurons = hotkeys.iter().zip(&coldkeys).zip(0_u16..).map(|((hotkey, coldkey), uid)| {
             let place = usize::from(uid);

@@ -1,3 +1,4 @@
+use serde::de::IgnoredAny;
 use serde_json::{Value as Json, json};
 use taonet_primitives::{BlockHash, BlockNumber, Rao};
 use tokio::time::Instant;
@@ -62,17 +63,17 @@ struct Fate<'a> {
 }
 
 /// The states of a watched extrinsic.
-#[derive(Debug, serde::Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum Status {
     Future,
     Ready,
-    Broadcast(Json),
+    Broadcast(IgnoredAny),
     InBlock(BlockHash),
-    Retracted(BlockHash),
+    Retracted(IgnoredAny),
     FinalityTimeout(BlockHash),
     Finalized(BlockHash),
-    Usurped(Json),
+    Usurped(IgnoredAny),
     Dropped,
     Invalid,
 }

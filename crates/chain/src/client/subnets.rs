@@ -162,7 +162,7 @@ impl Inner {
 /// A subnet as the runtime API gives it.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
-struct Answer {
+pub(super) struct Answer {
     netuid: NetUid,
     owner_hotkey: Hotkey,
     owner_coldkey: Coldkey,
