@@ -9,12 +9,14 @@
 //! | structs | an object, or an array where the fields have no names; a wrapper is what it wraps |
 //! | enums | `"Name"`, or `{"Name": fields}` |
 //! | options | `null` or the value |
-//! | maps | an object |
+//! | maps | an object; read only |
+//! | numbers of 256 bits | decimal text; read only |
 
 mod read;
 mod write;
 
-pub(crate) use read::to_json;
-pub(crate) use write::{JsonError, to_value};
+pub(crate) use read::{fields_of, to_json};
+pub use write::JsonError;
+pub(crate) use write::to_value;
 
 use scale_info::PortableRegistry;

@@ -10,16 +10,19 @@ mod chain;
 mod error;
 mod event;
 mod extrinsic;
-#[cfg(any(test, feature = "testing"))]
 mod hash;
+mod json;
 pub mod metagraph;
 mod nonce;
 mod outcome;
 mod refusal;
+mod runtime;
 mod schedule;
 mod share;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(test)]
+mod vectors;
 
 pub use block::{At, Block};
 pub use call::Call;
@@ -27,6 +30,7 @@ pub use chain::{Chain, Follow, Until};
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
 pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Era, SignOptions, SignedExtrinsic};
+pub use json::JsonError;
 pub use metagraph::{Axon, Detail, Metagraph, Neuron, WeightRow};
 pub use nonce::NonceLease;
 pub use outcome::{DispatchError, Inclusion, Outcome, UnknownBecause};

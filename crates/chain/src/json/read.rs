@@ -13,7 +13,7 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
             let name = variant.name.clone();
             match (type_name(value.context, types), name.as_str()) {
                 (Some("Option"), "None") => Json::Null,
-                (Some("Option"), "Some") => fields_of(&variant.values, types),
+                (Some("Option"), "Some") | (Some("MultiAddress"), "Id") => fields_of(&variant.values, types),
                 _ if variant.values.is_empty() => Json::String(name),
                 _ => Json::Object(Map::from_iter([(name, fields_of(&variant.values, types))])),
             }

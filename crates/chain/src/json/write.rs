@@ -103,10 +103,16 @@ impl Writer<'_> {
 
     fn composite(&self, json: &Json, fields: &[Field<PortableForm>]) -> Result<Value, JsonError> {
         match (fields, json) {
-            ([only], json) if !json.as_object().is_some_and(|object| only.name.as_ref().is_some_and(|name| object.contains_key(name))) => {
+            ([only], json)
+                if !json
+                    .as_object()
+                    .is_some_and(|object| only.name.as_ref().is_some_and(|name| object.contains_key(name))) =>
+            {
                 self.value(json, only.ty.id)
             }
-            _ => self.fields(json, fields).map(|fields| Value { value: subxt::ext::scale_value::ValueDef::Composite(fields), context: () }),
+            _ => self
+                .fields(json, fields)
+                .map(|fields| Value { value: subxt::ext::scale_value::ValueDef::Composite(fields), context: () }),
         }
     }
 
@@ -146,14 +152,16 @@ impl Writer<'_> {
             other => return Err(self.kind(other, "\"Name\" or {\"Name\": …}")),
         };
         let variant = variants.iter().find(|variant| variant.name == *name);
-        let variant = variant.ok_or_else(|| self.unknown(name, variants.iter().map(|variant| variant.name.as_str())))?;
+        let variant =
+            variant.ok_or_else(|| self.unknown(name, variants.iter().map(|variant| variant.name.as_str())))?;
         Ok(Value::variant(name.clone(), self.within(name).fields(fields, &variant.fields)?))
     }
 
     fn items(&self, json: &Json, item: u32, len: Option<u32>) -> Result<Value, JsonError> {
-        let is_bytes = self.types.resolve(item).is_some_and(|item| {
-            matches!(item.type_def, TypeDef::Primitive(TypeDefPrimitive::U8))
-        });
+        let is_bytes = self
+            .types
+            .resolve(item)
+            .is_some_and(|item| matches!(item.type_def, TypeDef::Primitive(TypeDefPrimitive::U8)));
         let items = match json {
             Json::String(text) if is_bytes => {
                 let bytes = match text.strip_prefix("0x") {

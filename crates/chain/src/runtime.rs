@@ -1,0 +1,168 @@
+//! What a runtime version's metadata says: how calls, keys and values are written as bytes and read from them.
+//! Nothing here talks to a node.
+
+mod events;
+mod extrinsic;
+mod storage;
+
+use std::sync::Arc;
+
+use scale_info::PortableRegistry;
+use serde_json::Value as Json;
+use subxt::config::substrate::{H256, SpecVersionForRange, SubstrateConfig};
+use subxt::ext::frame_decode::constants::ConstantTypeInfo;
+use subxt::ext::frame_decode::runtime_apis::{RuntimeApiTypeInfo, encode_runtime_api_inputs};
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::Value;
+use subxt::ext::scale_value::scale::decode_as_type;
+use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
+use taonet_primitives::BlockHash;
+
+use crate::json::{JsonError, to_json, to_value};
+use crate::{Call, ChainError};
+
+pub(crate) use storage::StorageKeys;
+
+/// One version of a chain's runtime.
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    pub(crate) genesis: BlockHash,
+    pub(crate) spec_version: u32,
+    offline: OfflineClientAtBlock<SubstrateConfig>,
+}
+
+impl Runtime {
+    /// Reads metadata: the bytes that begin with `meta`.
+    pub(crate) fn new(
+        metadata: &[u8],
+        genesis: BlockHash,
+        spec_version: u32,
+        transaction_version: u32,
+    ) -> Result<Self, ChainError> {
+        let what = || format!("the metadata of runtime version {spec_version}");
+        let metadata = Metadata::decode_from(metadata).map_err(|error| ChainError::decode(what(), error))?;
+        let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
+        let config = SubstrateConfig::builder()
+            .set_genesis_hash(H256(*genesis.as_bytes()))
+            .set_metadata_for_spec_versions([(spec_version, Arc::new(metadata))])
+            .set_spec_version_for_block_ranges([all_blocks])
+            .build();
+        let offline = OfflineClient::new_with_config(config).at_block(0_u32);
+        let offline = offline.map_err(|error| ChainError::decode(what(), error))?;
+        Ok(Self { genesis, spec_version, offline })
+    }
+
+    pub(crate) fn metadata(&self) -> &Metadata {
+        self.offline.metadata_ref()
+    }
+
+    pub(crate) fn types(&self) -> &PortableRegistry {
+        self.metadata().types()
+    }
+
+    /// Makes any call from its arguments as a JSON object.
+    pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
+        let what = format!("call {pallet}.{name}");
+        let found = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
+        let fields = &found.ok_or_else(|| self.missing(&what))?.fields;
+        let unknown = |message: JsonError| ChainError::encode(&what, message);
+        let empty = serde_json::Map::new();
+        let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
+        let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
+        if let Some(name) = args.keys().find(|name| !names.contains(&name.as_str())) {
+            return Err(unknown(JsonError::Unknown { at: what.clone(), name: name.clone(), known: names.join(", ") }));
+        }
+        let mut values = Vec::with_capacity(fields.len());
+        for field in fields {
+            let field_name = field.name.as_deref().unwrap_or_default();
+            let json = args.get(field_name).unwrap_or(&Json::Null);
+            let value = to_value(json, field.ty.id, self.types(), field_name).map_err(unknown)?;
+            values.push((field_name.to_owned(), value));
+        }
+        Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
+    }
+
+    /// The arguments of a runtime API's method as bytes.
+    pub(crate) fn api_args(&self, api: &str, method: &str, args: &[Value]) -> Result<Vec<u8>, ChainError> {
+        let what = format!("runtime API {api}.{method}");
+        self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?;
+        encode_runtime_api_inputs(api, method, args.to_vec(), self.metadata(), self.types())
+            .map_err(|error| ChainError::encode(what, error))
+    }
+
+    /// The arguments of a runtime API's method from JSON, as bytes.
+    pub(crate) fn api_args_of_json(&self, api: &str, method: &str, args: &[Json]) -> Result<Vec<u8>, ChainError> {
+        let what = format!("runtime API {api}.{method}");
+        let inputs = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.inputs;
+        let values: Result<Vec<Value>, JsonError> = inputs
+            .iter()
+            .zip(args.iter().chain(std::iter::repeat(&Json::Null)))
+            .map(|(input, json)| to_value(json, input.id, self.types(), &input.name))
+            .collect();
+        self.api_args(api, method, &values.map_err(|error| ChainError::encode(what, error))?)
+    }
+
+    /// The answer of a runtime API's method as a Rust type, fields by name.
+    pub(crate) fn api_answer<T: DecodeAsType>(&self, api: &str, method: &str, bytes: &[u8]) -> Result<T, ChainError> {
+        let what = format!("runtime API {api}.{method}");
+        let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
+        self.decode(&what, bytes, output)
+    }
+
+    /// The answer of a runtime API's method as JSON.
+    pub(crate) fn api_answer_json(&self, api: &str, method: &str, bytes: &[u8]) -> Result<Json, ChainError> {
+        let what = format!("runtime API {api}.{method}");
+        let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
+        self.decode_json(&what, bytes, output)
+    }
+
+    /// A constant of a pallet as a Rust type.
+    pub(crate) fn constant<T: DecodeAsType>(&self, pallet: &str, name: &str) -> Result<T, ChainError> {
+        let what = format!("constant {pallet}.{name}");
+        let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
+        self.decode(&what, info.bytes, info.type_id)
+    }
+
+    /// A constant of a pallet as JSON.
+    pub(crate) fn constant_json(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
+        let what = format!("constant {pallet}.{name}");
+        let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
+        self.decode_json(&what, info.bytes, info.type_id)
+    }
+
+    fn decode<T: DecodeAsType>(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<T, ChainError> {
+        let value = T::decode_as_type(&mut bytes, type_id, self.types());
+        let value = value.map_err(|error| ChainError::decode(what, error))?;
+        all_read(what, bytes)?;
+        Ok(value)
+    }
+
+    fn decode_json(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<Json, ChainError> {
+        let value = decode_as_type(&mut bytes, type_id, self.types());
+        let value = value.map_err(|error| ChainError::decode(what, error))?;
+        all_read(what, bytes)?;
+        Ok(to_json(&value, self.types()))
+    }
+
+    fn missing(&self, what: &str) -> ChainError {
+        ChainError::NotInRuntime { what: what.to_owned(), spec_version: self.spec_version }
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Runtime({})", self.spec_version)
+    }
+}
+
+/// Bytes are left over after the value.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} bytes are left over")]
+struct LeftOver(usize);
+
+fn all_read(what: &str, rest: &[u8]) -> Result<(), ChainError> {
+    if rest.is_empty() { Ok(()) } else { Err(ChainError::decode(what, LeftOver(rest.len()))) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+use subxt::ext::frame_decode::storage::{
+    StorageInfo, StorageTypeInfo, decode_storage_key_with_info, encode_storage_key_prefix, encode_storage_key_with_info,
+};
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::Value;
+use subxt::ext::scale_value::scale::decode_as_type;
+
+use super::Runtime;
+use crate::ChainError;
+use crate::json::{JsonError, to_json, to_value};
+
+/// The length of the hashes of pallet and item that every key begins with.
+const PREFIX: usize = 32;
+
+impl Runtime {
+    /// The key of a value: with fewer keys than the map has, the prefix of all that begin so.
+    pub(crate) fn storage_key(&self, pallet: &str, item: &str, keys: &[Value]) -> Result<Vec<u8>, ChainError> {
+        let info = self.storage_info(pallet, item)?;
+        encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
+            .map_err(|error| ChainError::encode(storage(pallet, item), error))
+    }
+
+    /// As [`Self::storage_key`], from JSON.
+    pub(crate) fn storage_key_of_json(&self, pallet: &str, item: &str, keys: &[Json]) -> Result<Vec<u8>, ChainError> {
+        let info = self.storage_info(pallet, item)?;
+        let value = |(key, json)| {
+            let key: &subxt::ext::frame_decode::storage::StorageKeyInfo<u32> = key;
+            to_value(json, key.key_id, self.types(), "key")
+        };
+        let values: Result<Vec<Value>, JsonError> = info.keys.iter().zip(keys).map(value).collect();
+        self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
+    }
+
+    /// A value from its bytes; where there are none, the item's default. `None` where it has none.
+    pub(crate) fn storage_value<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        item: &str,
+        bytes: Option<&[u8]>,
+    ) -> Result<Option<T>, ChainError> {
+        let info = self.storage_info(pallet, item)?;
+        let bytes = bytes.or(info.default_value.as_deref());
+        bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
+    }
+
+    /// As [`Self::storage_value`], as JSON.
+    pub(crate) fn storage_value_json(
+        &self,
+        pallet: &str,
+        item: &str,
+        bytes: Option<&[u8]>,
+    ) -> Result<Option<Json>, ChainError> {
+        let info = self.storage_info(pallet, item)?;
+        let bytes = bytes.or(info.default_value.as_deref());
+        bytes.map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id)).transpose()
+    }
+
+    /// The keys of a map's entry, where its hashers keep them.
+    pub(crate) fn storage_keys<T: StorageKeys>(&self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
+        T::read(self, pallet, item, key)
+    }
+
+    pub(crate) fn storage_info(&self, pallet: &str, item: &str) -> Result<StorageInfo<'_, u32>, ChainError> {
+        self.metadata().storage_info(pallet, item).map_err(|_| self.missing(&storage(pallet, item)))
+    }
+
+    /// The parts of a key: their types and their bytes. Keys come from the node: any bytes.
+    fn key_parts<'a>(&self, pallet: &str, item: &str, key: &'a [u8]) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
+        let what = || format!("a key of {}", storage(pallet, item));
+        if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
+            return Err(ChainError::decode(what(), KeyError::Prefix));
+        }
+        let info = self.storage_info(pallet, item)?;
+        let found = decode_storage_key_with_info(&mut &*key, &info, self.types());
+        let found = found.map_err(|error| ChainError::decode(what(), error))?;
+        let part = |part: &subxt::ext::frame_decode::storage::StorageKeyPart<u32>| {
+            let value = part.value()?;
+            Some((*value.ty(), key.get(value.range())?))
+        };
+        let parts: Option<Vec<_>> = found.parts().map(part).collect();
+        parts.ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))
+    }
+}
+
+/// The keys of a map's entry as a Rust type.
+pub(crate) trait StorageKeys: Sized {
+    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError>;
+}
+
+/// As JSON, one value a key.
+impl StorageKeys for Vec<Json> {
+    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
+        let read = |(type_id, mut bytes): (u32, &[u8])| {
+            let value = decode_as_type(&mut bytes, type_id, runtime.types());
+            value
+                .map(|value| to_json(&value, runtime.types()))
+                .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))
+        };
+        runtime.key_parts(pallet, item, key)?.into_iter().map(read).collect()
+    }
+}
+
+/// The last of the keys.
+#[derive(Debug)]
+pub(crate) struct LastKey<T>(pub(crate) T);
+
+impl<T: DecodeAsType> StorageKeys for LastKey<T> {
+    fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
+        let what = || format!("a key of {}", storage(pallet, item));
+        let parts = runtime.key_parts(pallet, item, key)?;
+        let (type_id, bytes) = parts.last().ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))?;
+        runtime.decode(&what(), bytes, *type_id).map(Self)
+    }
+}
+
+/// What is wrong with a key.
+#[derive(Debug, thiserror::Error)]
+enum KeyError {
+    #[error("it is another item's")]
+    Prefix,
+    #[error("the chain keeps only its hash")]
+    Hashed,
+}
+
+fn storage(pallet: &str, item: &str) -> Cow<'static, str> {
+    format!("storage {pallet}.{item}").into()
+}

@@ -1,0 +1,67 @@
+//! The recorded chain that tests decode: metadata, codec goldens, type corpus.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::Value as Json;
+use taonet_primitives::BlockHash;
+
+use crate::runtime::Runtime;
+
+/// The folder of the vectors; `None` where it is absent, which is an error where everything must be tested.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/chain"));
+    let folder = std::env::var_os("TAONET_CHAIN_VECTORS").map_or_else(default, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "no chain vectors at {}", folder.display());
+    eprintln!("SKIPPED: no chain vectors at {}; set TAONET_CHAIN_VECTORS", folder.display());
+    None
+}
+
+pub(crate) fn gunzip(name: &str) -> Option<Vec<u8>> {
+    let file = std::fs::File::open(folder()?.join(name)).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
+    Some(bytes)
+}
+
+pub(crate) fn golden() -> Option<Json> {
+    Some(parse(&std::fs::read_to_string(folder()?.join("golden_spec461.json")).unwrap()))
+}
+
+/// Reads JSON with numbers beyond 64 bits, which become text, as we write them.
+pub(crate) fn parse(text: &str) -> Json {
+    let mut quoted = String::with_capacity(text.len());
+    let (mut number, mut in_text, mut escaped) = (String::new(), false, false);
+    for char in text.chars() {
+        if !in_text && (char.is_ascii_digit() || char == '-') {
+            number.push(char);
+            continue;
+        }
+        let is_small = number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() || char == '.';
+        quoted += &if number.is_empty() || is_small { std::mem::take(&mut number) } else { format!("\"{number}\"") };
+        number.clear();
+        in_text ^= char == '"' && !escaped;
+        escaped = char == '\\' && !escaped;
+        quoted.push(char);
+    }
+    serde_json::from_str(&quoted).unwrap()
+}
+
+/// The recorded runtime, read once.
+pub(crate) fn runtime() -> Option<&'static Runtime> {
+    static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        let metadata = gunzip("metadata_v15_spec461.scale.gz")?;
+        let genesis: BlockHash = golden()?["network"]["genesis_hash"].as_str()?.parse().unwrap();
+        Some(Runtime::new(&metadata, genesis, 461, 1).unwrap())
+    });
+    RUNTIME.get()?.as_ref()
+}
+
+pub(crate) fn bytes(json: &Json) -> Vec<u8> {
+    hex::decode(json.as_str().unwrap().trim_start_matches("0x")).unwrap()
+}
