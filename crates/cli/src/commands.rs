@@ -3,6 +3,7 @@
 pub(crate) mod axon;
 pub(crate) mod babelbit;
 pub(crate) mod demo;
+pub(crate) mod localnet;
 pub(crate) mod models;
 pub(crate) mod speech;
 pub(crate) mod wallet;

@@ -15,6 +15,7 @@ mod input;
 mod keys;
 mod leaderboard;
 mod memory;
+mod network;
 mod password;
 mod printable;
 mod prompt;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use commands::{axon, babelbit, demo, models, speech, wallet, yuma};
+use commands::{axon, babelbit, demo, localnet, models, speech, wallet, yuma};
 use context::Context;
 
 /// Runs Bittensor subnets, end to end. Without a command: the demonstration.
@@ -91,6 +92,8 @@ enum TaoCommand {
     /// Make, recover, list and protect keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Run a development chain on this machine, and steer it
+    Localnet(localnet::LocalnetArgs),
     /// Serve an echo neuron; call and measure other neurons
     #[command(subcommand)]
     Axon(axon::Command),
@@ -107,6 +110,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
+        TaoCommand::Localnet(args) => localnet::run(&args, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
     })
 }
