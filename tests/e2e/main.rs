@@ -12,6 +12,7 @@ mod axon_peers;
 mod cli;
 mod demo;
 mod kill;
+mod localnet_peers;
 mod peers;
 mod scoring_tools;
 #[cfg(unix)]

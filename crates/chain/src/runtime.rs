@@ -21,7 +21,8 @@ use taonet_primitives::BlockHash;
 use crate::json::{JsonError, to_json, to_value};
 use crate::{Call, ChainError};
 
-pub(crate) use storage::StorageKeys;
+pub(crate) use events::fee_of;
+pub(crate) use storage::{LastKey, StorageKeys};
 
 /// One version of a chain's runtime.
 #[derive(Clone)]

@@ -51,12 +51,13 @@ impl Runtime {
 
     /// What became of an extrinsic, from the events of its own phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
-        events.iter().rev().find_map(|event| match (event.pallet.as_str(), event.name.as_str()) {
-            ("System", "ExtrinsicSuccess") => Some(Ok(())),
-            ("System", "ExtrinsicFailed") => {
-                Some(Err(self.dispatch_error(event.fields.get("dispatch_error").unwrap_or(&serde_json::Value::Null))))
-            }
-            _ => None,
+        let last = events
+            .iter()
+            .rev()
+            .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
+        Some(match last.fields.get("dispatch_error") {
+            None => Ok(()),
+            Some(error) => Err(self.dispatch_error(error)),
         })
     }
 

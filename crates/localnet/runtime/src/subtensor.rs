@@ -14,6 +14,7 @@ mod epoch_schedule;
 mod genesis;
 mod keys;
 mod networks;
+pub(crate) mod rate_limits;
 mod registration;
 mod serving;
 mod shares;

@@ -1,30 +1,142 @@
-//! When the epochs of a subnet run.
+//! When the epochs of a subnet run, and what an owner may change about it.
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
-use sp_runtime::{AccountId32, PerU16};
+use sp_runtime::AccountId32;
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::rate_limits::OwnerAction;
+use super::types::Hyperparameter;
+use super::{
+    ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, CommitRevealWeightsEnabled, Config, Error,
+    Event, LastEpochBlock, NetworksAdded, Pallet, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
+};
+use crate::types::NetUid;
+
+/// The tempos that an owner may choose, in blocks.
+const TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
+/// After so many blocks without one, an epoch runs whatever the tempo says.
+const LONGEST_WAIT: u64 = 50_400;
+/// The activity cutoffs that an owner may choose, in thousandths of an epoch.
+const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_set_tempo(who: &AccountId32, _netuid: NetUid, _tempo: u16) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    /// Whether the subnet owes an epoch at this block: its tempo has passed, its owner asked for one, or it had none for
+    /// very long. A subnet whose tempo is 0 never does.
+    pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
+        let tempo = u64::from(Tempo::<T>::get(netuid));
+        let asked_for = PendingEpochAt::<T>::get(netuid);
+        tempo > 0
+            && (block.saturating_sub(LastEpochBlock::<T>::get(netuid)) >= tempo
+                || (asked_for != 0 && block >= asked_for)
+                || BlocksSinceLastStep::<T>::get(netuid) > LONGEST_WAIT)
     }
 
+    /// The block after this one at which the next epoch runs, if nothing changes; `None` when the tempo is 0.
+    pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
+        let next_block = Self::current_block().saturating_add(1);
+        let waited = BlocksSinceLastStep::<T>::get(netuid);
+        let asked_for = PendingEpochAt::<T>::get(netuid);
+        let earliest = Self::scheduled_epoch_block(netuid)?
+            .min(next_block.saturating_add((LONGEST_WAIT + 1).saturating_sub(waited)))
+            .min(if asked_for == 0 { u64::MAX } else { asked_for });
+        Some(earliest.max(next_block))
+    }
+
+    /// The block at which the tempo will have passed; `None` when it is 0.
+    fn scheduled_epoch_block(netuid: NetUid) -> Option<u64> {
+        let tempo = u64::from(Tempo::<T>::get(netuid));
+        (tempo > 0).then(|| LastEpochBlock::<T>::get(netuid).saturating_add(tempo))
+    }
+
+    /// How many epochs the subnet had, counting one that is due in this very block and has not run yet.
+    pub fn epoch_index_now(netuid: NetUid) -> u64 {
+        let due = Self::is_epoch_due(netuid, Self::current_block());
+        SubnetEpochIndex::<T>::get(netuid).saturating_add(due.into())
+    }
+
+    /// Whether the next epoch is so near that the owner may change nothing: fewer blocks remain than
+    /// `AdminFreezeWindow`, or the owner asked for an epoch.
+    pub fn in_freeze_window(netuid: NetUid) -> bool {
+        PendingEpochAt::<T>::get(netuid) != 0 || Self::epoch_is_near(netuid)
+    }
+
+    fn epoch_is_near(netuid: NetUid) -> bool {
+        let window = u64::from(AdminFreezeWindow::<T>::get());
+        Self::scheduled_epoch_block(netuid).is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
+    }
+
+    /// After how many blocks without new weights a validator is inactive: at least 1.
+    pub fn activity_cutoff(netuid: NetUid) -> u64 {
+        let thousandths = u64::from(ActivityCutoffFactorMilli::<T>::get(netuid));
+        (thousandths * u64::from(Tempo::<T>::get(netuid)) / 1_000).max(1)
+    }
+
+    /// Lets an owner change the tempo. The cycle begins anew at this block.
+    ///
+    /// # Errors
+    /// `SubnetNotExists`, `NotSubnetOwner`, `TempoOutOfBounds`, `AdminActionProhibitedDuringWeightsWindow`, and
+    /// `TxRateLimitExceeded` within 360 blocks of the last change.
+    pub(crate) fn do_set_tempo(who: &AccountId32, netuid: NetUid, tempo: u16) -> DispatchResult {
+        Self::ensure_owner(who, netuid)?;
+        ensure!(TEMPOS.contains(&tempo), Error::<T>::TempoOutOfBounds);
+        Self::ensure_owner_may(who, netuid, OwnerAction::Tempo)?;
+        Tempo::<T>::insert(netuid, tempo);
+        LastEpochBlock::<T>::insert(netuid, Self::current_block());
+        Self::record_owner_action(who, netuid, OwnerAction::Tempo);
+        Self::deposit_event(Event::TempoSet(netuid, tempo));
+        Ok(())
+    }
+
+    /// Lets an owner change the activity cutoff.
+    ///
+    /// # Errors
+    /// `SubnetNotExists`, `NotSubnetOwner`, those of [`Self::set_activity_cutoff_factor_within_bounds`] and those of
+    /// [`Self::ensure_owner_may`].
     pub(crate) fn do_set_activity_cutoff_factor(
         who: &AccountId32,
-        _netuid: NetUid,
-        _factor_milli: u32,
+        netuid: NetUid,
+        factor_milli: u32,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        let action = OwnerAction::Hyperparameter(Hyperparameter::ActivityCutoffFactorMilli);
+        Self::ensure_owner(who, netuid)?;
+        Self::ensure_owner_may(who, netuid, action)?;
+        Self::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
+        Self::record_owner_action(who, netuid, action);
+        Ok(())
     }
 
-    pub(crate) fn do_trigger_epoch(who: &AccountId32, _netuid: NetUid) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    /// Sets the activity cutoff, in thousandths of an epoch.
+    ///
+    /// # Errors
+    /// `ActivityCutoffFactorMilliOutOfBounds` outside 1 000..=50 000.
+    pub(crate) fn set_activity_cutoff_factor_within_bounds(netuid: NetUid, factor_milli: u32) -> DispatchResult {
+        ensure!(CUTOFF_FACTORS.contains(&factor_milli), Error::<T>::ActivityCutoffFactorMilliOutOfBounds);
+        ActivityCutoffFactorMilli::<T>::insert(netuid, factor_milli);
+        Self::deposit_event(Event::ActivityCutoffFactorMilliSet { netuid, factor_milli });
+        Ok(())
+    }
+
+    /// Lets an owner ask for an epoch, `AdminFreezeWindow` blocks from now.
+    ///
+    /// # Errors
+    /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,
+    /// `AutoEpochAlreadyImminent`, `TxRateLimitExceeded`.
+    pub(crate) fn do_trigger_epoch(who: &AccountId32, netuid: NetUid) -> DispatchResult {
+        let action = OwnerAction::Hyperparameter(Hyperparameter::TriggerEpoch);
+        Self::ensure_owner(who, netuid)?;
+        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::DynamicTempoBlockedByCommitReveal);
+        ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
+        ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
+        Self::ensure_within_rate(who, netuid, action)?;
+        let fires_at = Self::current_block().saturating_add(AdminFreezeWindow::<T>::get().into());
+        PendingEpochAt::<T>::insert(netuid, fires_at);
+        Self::record_owner_action(who, netuid, action);
+        Self::deposit_event(Event::EpochTriggered { netuid, by: who.clone(), fires_at });
+        Ok(())
+    }
+
+    fn ensure_owner(who: &AccountId32, netuid: NetUid) -> DispatchResult {
+        ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
+        ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
+        Ok(())
     }
 }

@@ -104,10 +104,10 @@ mod errors {
         /// No slot is free and none can be replaced.
         #[codec(index = 48)]
         NoNeuronIdAvailable,
-        /// The take is too low, or not higher than before.
+        /// The take is below the least, or not higher (when raised) or not lower (when lowered) than before.
         #[codec(index = 49)]
         DelegateTakeTooLow,
-        /// The take is too high, or not lower than before.
+        /// The take is above the largest.
         #[codec(index = 50)]
         DelegateTakeTooHigh,
         /// There is no commit to reveal.

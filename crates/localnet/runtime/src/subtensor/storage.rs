@@ -198,6 +198,14 @@ mod storage {
     /// When a rate-limited action last happened.
     #[pallet::storage]
     pub type LastRateLimitedBlock<T: Config> = StorageMap<_, Identity, RateLimitKey<T::AccountId>, u64, ValueQuery>;
+    /// When the owner of a subnet last did something of a kind.
+    #[pallet::storage]
+    pub type TransactionKeyLastBlock<T: Config> = StorageNMap<
+        _,
+        (NMapKey<Blake2_128Concat, T::AccountId>, NMapKey<Identity, NetUid>, NMapKey<Identity, u16>),
+        u64,
+        ValueQuery,
+    >;
     /// What becomes of emission withheld from the owner's own miners.
     #[pallet::storage]
     pub type RecycleOrBurn<T> = StorageMap<_, Identity, NetUid, RecycleOrBurnEnum, ValueQuery>;

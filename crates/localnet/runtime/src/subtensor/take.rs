@@ -1,21 +1,63 @@
 //! The part that a validator keeps of its stakers' dividends.
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
 use sp_runtime::{AccountId32, PerU16};
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::types::RateLimitKey;
+use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet, TxDelegateTakeRateLimit};
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_decrease_take(who: &AccountId32, _hotkey: AccountId32, _take: PerU16) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    /// Refuses a lower take that [`Self::do_decrease_take`] would refuse; reads only.
+    ///
+    /// # Errors
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not lower than before or
+    /// below the least.
+    pub fn check_decrease_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
+        Self::ensure_owns_hotkey(who, hotkey)?;
+        if let Ok(before) = Delegates::<T>::try_get(hotkey) {
+            ensure!(take < before, Error::<T>::DelegateTakeTooLow);
+        }
+        ensure!(take >= MinDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooLow);
+        Ok(())
     }
 
-    pub(crate) fn do_increase_take(who: &AccountId32, _hotkey: AccountId32, _take: PerU16) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    /// Refuses a higher take that [`Self::do_increase_take`] would refuse; reads only.
+    ///
+    /// # Errors
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not higher than before,
+    /// `DelegateTakeTooHigh` above the largest, `DelegateTxRateLimitExceeded` soon after the last raise.
+    pub fn check_increase_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
+        Self::ensure_owns_hotkey(who, hotkey)?;
+        if let Ok(before) = Delegates::<T>::try_get(hotkey) {
+            ensure!(take > before, Error::<T>::DelegateTakeTooLow);
+        }
+        ensure!(take <= MaxDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooHigh);
+        let key = RateLimitKey::LastTxBlockDelegateTake(hotkey.clone());
+        ensure!(
+            Self::key_rate_allows(&key, TxDelegateTakeRateLimit::<T>::get()),
+            Error::<T>::DelegateTxRateLimitExceeded
+        );
+        Ok(())
+    }
+
+    pub(crate) fn do_decrease_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+        Self::check_decrease_take(who, &hotkey, take)?;
+        Delegates::<T>::insert(&hotkey, take);
+        Self::deposit_event(Event::TakeDecreased(who.clone(), hotkey, take));
+        Ok(())
+    }
+
+    pub(crate) fn do_increase_take(who: &AccountId32, hotkey: AccountId32, take: PerU16) -> DispatchResult {
+        Self::check_increase_take(who, &hotkey, take)?;
+        Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
+        Delegates::<T>::insert(&hotkey, take);
+        Self::deposit_event(Event::TakeIncreased(who.clone(), hotkey, take));
+        Ok(())
+    }
+
+    fn ensure_owns_hotkey(who: &AccountId32, hotkey: &AccountId32) -> Result<(), Error<T>> {
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        ensure!(Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
+        Ok(())
     }
 }
