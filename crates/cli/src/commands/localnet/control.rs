@@ -11,7 +11,7 @@ use taonet_service::STOP_WITHIN;
 use super::place::{DataArgs, Running};
 use super::rpc::{self, Refusal, number, order};
 use crate::context::Context;
-use crate::network::{LOCAL_URL, endpoint};
+use crate::chain::{LOCAL, parse_network};
 use crate::table::plain;
 
 /// How often is looked whether the process has ended.
@@ -58,10 +58,15 @@ pub(super) struct SaveArgs {
 impl TargetArgs {
     /// The node's address: as given, else what the folder says, else the usual one.
     fn url(&self) -> anyhow::Result<String> {
-        if let Some(network) = &self.network {
-            return endpoint(network);
-        }
-        Ok(Running::read(&self.data.directory())?.map_or_else(|| LOCAL_URL.to_owned(), |running| running.url))
+        let named = match &self.network {
+            Some(network) => network,
+            None => match Running::read(&self.data.directory())? {
+                Some(running) => return Ok(running.url),
+                None => LOCAL,
+            },
+        };
+        let network = parse_network(named)?;
+        network.nodes().first().map(ToString::to_string).context("the network has no node")
     }
 }
 
