@@ -96,9 +96,10 @@ pub(crate) fn parse_at(text: &str) -> Result<At, String> {
         return Ok(At::Finalized);
     }
     let hash = || text.parse::<BlockHash>().map(At::Hash);
-    text.parse::<BlockNumber>().map(At::Number).or_else(|_| hash()).map_err(|_| {
-        "expected a block's number, its hash, or `finalized`".to_owned()
-    })
+    text.parse::<BlockNumber>()
+        .map(At::Number)
+        .or_else(|_| hash())
+        .map_err(|_| "expected a block's number, its hash, or `finalized`".to_owned())
 }
 
 /// An error of the chain, with the exit code that says what went wrong.
@@ -119,7 +120,8 @@ mod tests {
 
     #[test]
     fn options_come_before_variables_and_those_before_the_main_network() {
-        let all = [("BT_CHAIN_ENDPOINT", "ws://a:1"), ("BT_NETWORK", "test"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "local")];
+        let all =
+            [("BT_CHAIN_ENDPOINT", "ws://a:1"), ("BT_NETWORK", "test"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "local")];
         for (given, set, network) in [
             (Some("local"), &all[..], "local"),
             (None, &all, "ws://a:1"),
@@ -127,7 +129,8 @@ mod tests {
             (None, &all[2..], "local"),
             (None, &[("BT_NETWORK", " ")], "finney"),
         ] {
-            let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
             assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();

@@ -28,8 +28,8 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, register, serve_axon,
-    speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, register,
+    serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
 

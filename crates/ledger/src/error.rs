@@ -24,7 +24,9 @@ pub enum SubmitError {
     #[error("subnet {0} has no epochs (its tempo is 0): weights there count for nothing; wait until its tempo is set")]
     NoEpochs(NetUid),
     /// The chain hides weights in a way that this program does not know.
-    #[error("subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it")]
+    #[error(
+        "subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it"
+    )]
     UnknownCommitReveal {
         /// The subnet.
         netuid: NetUid,
@@ -55,7 +57,9 @@ pub enum SubmitError {
         tempo: u16,
     },
     /// The chain is not the one that the ledger is about.
-    #[error("the chain no longer has block {0}, which was final when the ledger saw it: it was begun anew. Use another ledger directory, or remove this one")]
+    #[error(
+        "the chain no longer has block {0}, which was final when the ledger saw it: it was begun anew. Use another ledger directory, or remove this one"
+    )]
     ChainBegunAnew(Block),
     /// There is no intent for the epoch.
     #[error("no weights were submitted for epoch {0} from here; submit them first")]

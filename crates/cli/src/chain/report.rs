@@ -117,9 +117,9 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> anyhow::R
         },
         Outcome::Invalid(because) => Err(refused(because)),
         Outcome::Dropped => Err(anyhow::anyhow!("the node's pool let go of {hash}: {}", wait())),
-        Outcome::Superseded => {
-            Err(anyhow::anyhow!("another call with the same nonce took the place of {hash}: nothing happened; try again"))
-        }
+        Outcome::Superseded => Err(anyhow::anyhow!(
+            "another call with the same nonce took the place of {hash}: nothing happened; try again"
+        )),
         Outcome::Expired { last_block } => {
             Err(anyhow::anyhow!("{hash} was in no block up to {last_block}, its last: nothing happened; try again"))
         }

@@ -95,7 +95,8 @@ impl SubmitArgs {
             dry.validity.map_err(|because| report::refused(&because))?;
             prompt::confirm(&format!("{}? The fee is {} TAO.", plan.what, dry.fee), false)?;
         }
-        let follow = Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
+        let follow =
+            Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
         let (extrinsic, outcome) = send(chain, signer, &plan.call, follow).await?;
         tell(&extrinsic, &outcome, plan, context)
     }

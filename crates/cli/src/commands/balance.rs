@@ -67,8 +67,8 @@ pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::A
 
 /// What a stake is worth in TAO: an alpha of the root network is one TAO.
 pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
-    let price = prices.iter().find(|price| price.netuid == stake.netuid).map_or(1_000_000_000, |price| price.price.get());
+    let price =
+        prices.iter().find(|price| price.netuid == stake.netuid).map_or(1_000_000_000, |price| price.price.get());
     let worth = u128::from(stake.stake.get()) * u128::from(price) / 1_000_000_000;
     Rao::new(u64::try_from(worth).unwrap_or(u64::MAX))
 }
-

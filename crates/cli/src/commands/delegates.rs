@@ -29,7 +29,8 @@ pub(crate) fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()>
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "delegates": delegates }));
         }
-        let mut rows = table(&["hotkey", "owner", "take", "nominators", "root stake", "subnets", "permits"], &[2, 3, 4]);
+        let mut rows =
+            table(&["hotkey", "owner", "take", "nominators", "root stake", "subnets", "permits"], &[2, 3, 4]);
         for delegate in &delegates {
             let root = delegate.stake.iter().find(|(netuid, _)| *netuid == NetUid(0)).map(|(_, alpha)| *alpha);
             rows.add_row([

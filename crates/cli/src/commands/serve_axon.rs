@@ -89,7 +89,9 @@ async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: S
         value => value.as_u64().map(u128::from),
     };
     let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
-    Ok(number("ip") == Some(ip) && number("ip_type") == Some(ip_type.into()) && number("port") == Some(address.port().into()))
+    Ok(number("ip") == Some(ip)
+        && number("ip_type") == Some(ip_type.into())
+        && number("port") == Some(address.port().into()))
 }
 
 /// This program's version as neurons state theirs: major × 1 000 000 + minor × 1 000 + patch.

@@ -57,9 +57,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
         let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
-        let mut plan = Plan::new(call, format!("Set {} to {}{place}", args.name, args.values.join(" ")), about);
-        plan.is_sudo = !args.owner;
-        args.submit.carry_out(&chain, &key, plan, context).await
+        let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));
+        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -74,7 +73,8 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
     let mut arguments = Map::new();
     let mut names = fields;
     if let Some((first, rest)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
-        let netuid = netuid.ok_or_else(|| Classified::error(Failure::Usage, "this is set on a subnet: give --netuid"))?;
+        let netuid =
+            netuid.ok_or_else(|| Classified::error(Failure::Usage, "this is set on a subnet: give --netuid"))?;
         arguments.insert(first.clone(), json!(netuid));
         names = rest;
     } else if netuid.is_some() {
@@ -93,9 +93,8 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
 /// A value as the chain's types take it from JSON.
 fn value(text: &str) -> anyhow::Result<Value> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
-        let amount: Rao = amount.trim_end().parse().map_err(|error| {
-            Classified::error(Failure::Usage, format!("{text}: {error}"))
-        })?;
+        let amount: Rao =
+            amount.trim_end().parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
         return Ok(json!(amount));
     }
     Ok(match serde_json::from_str(text) {

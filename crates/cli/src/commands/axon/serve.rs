@@ -8,8 +8,8 @@ use clap::Args;
 use taonet_reach::{ChainIp, HomeRouter, PortMapping};
 
 use super::SchemeName;
-use super::external::ExternalIp;
 use super::echo::{describe_metrics, router, signed_requests};
+use super::external::ExternalIp;
 use super::peer::seconds;
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};

@@ -29,9 +29,10 @@ impl Announcement<'_> {
     /// One document for scripts, which they read as the first line of standard output.
     pub(super) fn document(&self) -> Value {
         let url = self.node.url();
-        let accounts = self.accounts.iter().map(
-            |account| json!({ "name": account.name, "address": account.address, "free_rao": account.free.get() }),
-        );
+        let accounts = self
+            .accounts
+            .iter()
+            .map(|account| json!({ "name": account.name, "address": account.address, "free_rao": account.free.get() }));
         json!({
             "service": "localnet",
             "url": url,

@@ -10,8 +10,8 @@ use taonet_service::STOP_WITHIN;
 
 use super::place::{DataArgs, Running};
 use super::rpc::{self, Refusal, number, order};
-use crate::context::Context;
 use crate::chain::{LOCAL, parse_network};
+use crate::context::Context;
 use crate::table::plain;
 
 /// How often is looked whether the process has ended.

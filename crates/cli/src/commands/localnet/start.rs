@@ -5,14 +5,17 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_chain::{At, Client};
 use taonet_localnet::{History, Node, NodeConfig, NodeError, NodeHandle, StoreError};
-use taonet_localnet_runtime::genesis::{ACCOUNTS, development_account, genesis};
-use taonet_primitives::{Coldkey, Rao};
+use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
+use taonet_primitives::Coldkey;
 use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
 
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
 use super::place::{DataArgs, Running};
+use crate::chain::{failed, parse_network};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 use crate::exit::{Classified, Failure};
@@ -60,7 +63,7 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let node = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };
         let announced = directory.as_deref().map(|directory| running.announce(directory)).transpose()?;
-        let accounts = accounts(&endowed)?;
+        let accounts = accounts(&node, &endowed).await?;
         let announcement =
             Announcement { node: &node, clock: args.block_time.0, directory: directory.as_deref(), accounts };
         if context.json {
@@ -119,12 +122,20 @@ impl StartArgs {
     }
 }
 
-/// The accounts of the first block and what they have.
-fn accounts(endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
+/// The accounts of the first block and what they have now.
+async fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
+    let chain = Client::connect(&parse_network(&node.url())?).await.map_err(failed)?;
     let mut accounts = Vec::new();
-    for (name, rao) in ACCOUNTS {
-        let address = Coldkey::from_bytes(development_account(name).map_err(|error| anyhow::anyhow!("{error:?}"))?.into());
-        accounts.push(Account { name: Some(format!("//{name}")), address: address.to_string(), free: Rao::new(rao) });
+    for (name, _) in ACCOUNTS {
+        let uri = format!("//{name}");
+        let address = Keypair::from_uri(&uri).context("a development key")?.coldkey();
+        accounts.push((Some(uri), address));
     }
-    Ok(accounts)
+    accounts.extend(endowed.iter().map(|address| (None, *address)));
+    let mut known = Vec::new();
+    for (name, address) in accounts {
+        let free = chain.balance(address.into(), At::Head).await.map_err(failed)?.free;
+        known.push(Account { name, address: address.to_string(), free });
+    }
+    Ok(known)
 }

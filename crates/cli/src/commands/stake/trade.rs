@@ -85,7 +85,8 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "amount_rao": amount,
             "expected_alpha_rao": expected.alpha_amount,
         });
-        let what = format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
+        let what =
+            format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
         args.spend.carry_out(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -131,8 +132,7 @@ async fn remove_on(
         None => calls::remove_stake(hotkey, netuid, amount),
     };
     let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
-    let what =
-        format!("Take {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
+    let what = format!("Take {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
     let about = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,

@@ -42,7 +42,8 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
         let rich = development_key(RICH, &args.network, &chain)?;
         let amount = args.amount;
         let about = json!({ "from": rich.coldkey(), "to": to.id(), "amount_rao": amount });
-        let plan = Plan::new(calls::transfer_keep_alive(to.id(), amount), format!("Give {to} {amount} TAO of {RICH}"), about);
+        let plan =
+            Plan::new(calls::transfer_keep_alive(to.id(), amount), format!("Give {to} {amount} TAO of {RICH}"), about);
         args.submit.carry_out(&chain, &rich, plan, context).await
     })
 }
