@@ -230,13 +230,7 @@ impl Submitter {
     }
 
     /// Enters the intent, after everything was checked that would make it pointless.
-    async fn intend(
-        &self,
-        key: IntentKey,
-        weights: NewWeights,
-        now: &Now,
-        turn: &Turn,
-    ) -> Result<Intent, SubmitError> {
+    async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
             return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });

@@ -1,5 +1,5 @@
-use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 use taonet_chain::Block;
 use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
 

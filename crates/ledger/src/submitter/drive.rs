@@ -150,7 +150,8 @@ fn unsettled(signed: &Signed) -> SubmitError {
 
 /// Whether the extrinsic is in a block and did there what it was meant to.
 fn is_effective(signed: &Signed) -> bool {
-    matches!(signed.state, State::Included | State::Finalized) && signed.outcome.as_ref().is_some_and(Outcome::is_success)
+    matches!(signed.state, State::Included | State::Finalized)
+        && signed.outcome.as_ref().is_some_and(Outcome::is_success)
 }
 
 /// What an intent comes to whose last step has come so far.

@@ -21,8 +21,7 @@ struct World {
 
 impl World {
     fn new(commit_reveal: Option<CommitReveal>) -> Self {
-        let schedule =
-            Schedule { tempo: TEMPO, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
+        let schedule = Schedule { tempo: TEMPO, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
         let rules = WeightRules {
             neurons: 9,
             min_allowed_weights: 1,
@@ -114,7 +113,11 @@ fn rate_limit() -> RefusedBecause {
 }
 
 fn too_fast() -> DispatchError {
-    DispatchError::Module { pallet: "SubtensorModule".into(), name: "SettingWeightsTooFast".into(), docs: String::new() }
+    DispatchError::Module {
+        pallet: "SubtensorModule".into(),
+        name: "SettingWeightsTooFast".into(),
+        docs: String::new(),
+    }
 }
 
 #[tokio::test]
