@@ -5,10 +5,7 @@ use sp_core::H256;
 use sp_io::hashing::blake2_256;
 use sp_runtime::AccountId32;
 
-use super::super::{
-    CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, MechanismCountCurrent, Pallet,
-    TimelockedWeightCommits,
-};
+use super::super::{CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, Pallet, TimelockedWeightCommits};
 use super::commit::MOST_UNREVEALED;
 use crate::types::{MechId, NetUid};
 
@@ -68,8 +65,7 @@ impl<T: Config> Pallet<T> {
     /// too are forgotten in the end.
     pub fn reveal_timelocked() {
         for netuid in Self::all_netuids() {
-            for mecid in 0..MechanismCountCurrent::<T>::get(netuid).0 {
-                let index = netuid.mechanism(MechId(mecid));
+            for index in Self::mechanisms(netuid) {
                 let expired: Vec<u64> = TimelockedWeightCommits::<T>::iter_key_prefix(index)
                     .filter(|epoch| Self::is_expired(netuid, *epoch))
                     .collect();
