@@ -5,10 +5,10 @@ use crate::runtime::Runtime;
 use crate::subtensor::types::AxonInfo;
 use crate::subtensor::{
     Axons, BurnHalfLife, Call, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn, SubnetMovingPrice,
-    SubnetTAO, TotalHotkeyAlpha,
+    SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, balance, chain, chain_vectors, jump_to, key, last_event, outcome, send,
+    BABELBIT, Subtensor, account, balance, chain, chain_vectors, jump_to, key, last_event, outcome, run_to, send,
 };
 use crate::types::MechId;
 
@@ -193,6 +193,39 @@ fn nothing_of_a_dissolved_subnet_stays() {
         assert!(FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).is_none());
         assert!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT).is_none());
         assert_eq!(TokenSymbol::<Runtime>::get(BABELBIT), "د".as_bytes());
+    });
+}
+
+/// The keys under which the pallet stores something of a subnet: the subnet comes first, or is the only part.
+fn stored_for(netuid: NetUid) -> Vec<String> {
+    let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
+    let number = netuid.0.to_le_bytes();
+    let mut found = Vec::new();
+    let mut last = pallet.to_vec();
+    while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet)) {
+        let rest = key.get(32..).unwrap_or_default();
+        if rest.starts_with(&number) || (matches!(rest.len(), 10 | 18) && rest.ends_with(&number)) {
+            found.push(hex::encode(&key));
+        }
+        last = key;
+    }
+    found
+}
+
+#[test]
+fn no_key_of_a_dissolved_subnet_stays() {
+    chain(|| {
+        run_to(25);
+        assert_eq!(create("Bob", 1), "ok");
+        let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(2)));
+        assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
+        Subtensor::dissolve_network(BABELBIT);
+        let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+        assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the TAO of the pool is with its stakers, or gone");
+        assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
+        assert_eq!(stored_for(NetUid(2)), other);
+        assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
+        run_to(26);
     });
 }
 
