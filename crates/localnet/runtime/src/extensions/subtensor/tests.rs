@@ -41,7 +41,7 @@ fn endpoints_that_cannot_be_announced_are_refused() {
         ("Alice_hk", 0x0808_0808, 1, 4, None),
         ("Bob", 0x0808_0808, 1, 4, Some(10)),
         ("Alice_hk", 0x7f00_0001, 1, 4, Some(11)),
-        ("Alice_hk", 0x0808_0808, 1, 5, Some(11)),
+        ("Alice_hk", 0x0808_0808, 1, 5, Some(255)),
         ("Alice_hk", 0x0808_0808, 0, 4, Some(13)),
         ("Alice_hk", 0, 1, 4, None),
     ];
