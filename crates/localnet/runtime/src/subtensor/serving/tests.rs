@@ -5,8 +5,6 @@ use crate::runtime::Runtime;
 use crate::subtensor::Call;
 use crate::testing::{BABELBIT, account, chain, jump_to, key, last_event, outcome, send};
 
-const LOCAL_6: Ipv6Addr = Ipv6Addr::LOCALHOST;
-
 fn axon(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
     let (protocol, placeholder1, placeholder2) = (4, 5, 6);
     Call::serve_axon { netuid: BABELBIT, version: 10, ip, port, ip_type, protocol, placeholder1, placeholder2 }
@@ -18,6 +16,10 @@ fn prometheus(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
 
 fn v4(a: u8, b: u8, c: u8, d: u8) -> u128 {
     u128::from(u32::from(Ipv4Addr::new(a, b, c, d)))
+}
+
+fn v6(ip: Ipv6Addr) -> u128 {
+    u128::from(ip)
 }
 
 #[test]
@@ -40,7 +42,6 @@ fn an_endpoint_is_stored_as_it_was_announced() {
 
 #[test]
 fn addresses_that_nobody_reaches_are_refused() {
-    let v6 = |ip: Ipv6Addr| u128::from(ip);
     // Address, port, type, answer for an axon, answer for metrics.
     let cases = [
         (v4(8, 8, 8, 8), 1, 4, "ok", "ok"),
@@ -55,7 +56,7 @@ fn addresses_that_nobody_reaches_are_refused() {
         (v4(127, 0, 0, 1), 1, 4, "InvalidIpAddress", "InvalidIpAddress"),
         (v4(255, 255, 255, 255), 1, 4, "InvalidIpAddress", "InvalidIpAddress"),
         (u128::from(u32::MAX) + 1, 1, 4, "InvalidIpAddress", "InvalidIpAddress"),
-        (v6(LOCAL_6), 1, 6, "InvalidIpAddress", "InvalidIpAddress"),
+        (v6(Ipv6Addr::LOCALHOST), 1, 6, "InvalidIpAddress", "InvalidIpAddress"),
         (u128::MAX, 1, 6, "InvalidIpAddress", "InvalidIpAddress"),
         (v4(8, 8, 8, 8), 1, 0, "InvalidIpType", "InvalidIpType"),
         (v4(8, 8, 8, 8), 1, 5, "InvalidIpType", "InvalidIpType"),
