@@ -5,19 +5,25 @@
 
 mod bonds;
 mod calls;
+mod constants;
 pub(crate) mod defaults;
 mod errors;
 mod events;
 mod storage;
 pub mod types;
 
+mod block;
 mod burn;
+mod distribution;
+mod emission;
+mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
 mod mechanisms;
 mod networks;
 mod pool;
+mod prices;
 mod pruning;
 pub(crate) mod rate_limits;
 mod registration;
@@ -31,12 +37,14 @@ mod weights;
 
 use frame_support::pallet_macros::import_section;
 
+pub use constants::PALLET_ID;
 pub use pallet::*;
 
 /// The longest ciphertext of a time-locked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;
 
 #[allow(missing_docs, unreachable_pub)]
+#[import_section(constants::constants)]
 #[import_section(storage::storage)]
 #[import_section(events::events)]
 #[import_section(errors::errors)]
