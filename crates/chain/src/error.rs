@@ -29,14 +29,6 @@ pub enum ChainError {
         /// What the node says, its details included.
         message: String,
     },
-    /// The node's answer is not what the method gives.
-    #[error("the node's answer to {method} cannot be read: is it a Subtensor node?")]
-    Answer {
-        /// The JSON-RPC method.
-        method: String,
-        /// What is wrong with it.
-        source: Source,
-    },
     /// There is no such block, or the node no longer has it.
     #[error("the node does not have {0}: older blocks are with archive nodes")]
     NoSuchBlock(At),
@@ -102,6 +94,9 @@ pub enum TransportError {
     /// The connection could not be made, or broke.
     #[error("the connection failed: {0}")]
     Connection(#[source] Source),
+    /// What it answered is not what the method gives.
+    #[error("its answer cannot be read: {0}")]
+    Garbage(#[source] Source),
     /// It answers for another chain than the endpoints before it.
     #[error("it is a node of another chain: its genesis is {0}")]
     AnotherChain(taonet_primitives::BlockHash),

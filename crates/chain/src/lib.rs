@@ -1,4 +1,46 @@
 //! A typed client of a Subtensor node.
+//!
+//! ```no_run
+//! use taonet_chain::{At, Chain, Client, Follow, Network, calls};
+//! use taonet_primitives::{Hotkey, NetUid, Rao};
+//! use taonet_wallet::Keypair;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let network: Network = "local".parse()?;
+//! let chain = Client::connect(&network).await?;
+//!
+//! let coldkey = Keypair::from_uri("//Alice")?;
+//! println!("{} TAO", chain.balance(coldkey.coldkey().into(), At::Head).await?.free);
+//!
+//! let hotkey: Hotkey = Keypair::from_uri("//Alice//hot")?.hotkey();
+//! let call = calls::register_limit(NetUid(1), hotkey, "1.5".parse::<Rao>()?);
+//! let outcome = chain.send(&call, &coldkey, Follow::default()).await?;
+//! println!("{}", if outcome.is_success() { "registered" } else { "not registered" });
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to begin
+//!
+//! - [`Network`] says which nodes; [`Client::connect`] finds one that answers, and from then on leaves nodes that fail for
+//!   the next one, in the middle of a request where it must.
+//! - [`Chain`] is what daemons use: the newest blocks, a subnet's [`Metagraph`] and [`WeightRules`], and submissions.
+//!   Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
+//! - [`Client`] reads everything else: accounts, stake, subnets, prices; and anything by its name, as JSON.
+//! - [`calls`] makes calls; [`Chain::sign`] makes bytes of them that can be stored; [`Chain::submit`] sends them and says
+//!   what became of them: an [`Outcome`].
+//! - [`weights`] turns scores into what the chain takes.
+//!
+//! # What holds
+//!
+//! - **No wait without an end.** A read comes back within two block times, whatever the network does; half of that is
+//!   for the first node. A connection that does not answer is taken for dead and made anew.
+//! - **The same bytes, again and again.** A submission is never signed a second time: what is sent after a fault is the
+//!   same extrinsic, which is at most once in the chain. Before a submission is called anything but included, the blocks
+//!   since its birth have been searched for it.
+//! - **Nothing about the chain's types is compiled in** but names. Values are read by the runtime's own metadata, field
+//!   by field, which is read again when the runtime is upgraded; a field that is added changes nothing.
+//! - **Amounts are exact**: whole numbers of the smallest unit, read from decimal text.
 
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -7,33 +49,45 @@ mod block;
 mod call;
 pub mod calls;
 mod chain;
+mod client;
 mod error;
 mod event;
 mod extrinsic;
 mod hash;
+mod hyperparameters;
 mod json;
 pub mod metagraph;
+mod network;
 mod nonce;
 mod outcome;
 mod refusal;
+mod rpc;
 mod runtime;
 mod schedule;
 mod share;
+mod stake;
+mod subnet;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod vectors;
+pub mod weights;
 
 pub use block::{At, Block};
 pub use call::Call;
 pub use chain::{Chain, Follow, Until};
+pub use client::Client;
 pub use error::{ChainError, TransportError};
 pub use event::{Event, Phase};
 pub use extrinsic::{DEFAULT_ERA_BLOCKS, DryRun, Era, SignOptions, SignedExtrinsic};
+pub use hyperparameters::{Hyperparameter, Hyperparameters};
 pub use json::JsonError;
 pub use metagraph::{Axon, Detail, Metagraph, Neuron, WeightRow};
+pub use network::{Network, NetworkError, NodeUrl};
 pub use nonce::NonceLease;
 pub use outcome::{DispatchError, Inclusion, Outcome, UnknownBecause};
 pub use refusal::RefusedBecause;
 pub use schedule::{CommitReveal, Schedule, WeightRules};
 pub use share::{Share, ShareError};
+pub use stake::{Balance, Delegate, Stake};
+pub use subnet::{Price, SimulatedSwap, Subnet, SubnetIdentity};

@@ -1,10 +1,17 @@
 //! A subnet and its neurons at one block.
 
-use serde::{Deserialize, Serialize};
+mod columns;
+mod diff;
+mod file;
+
 use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
 use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 
 use crate::Block;
+
+pub use diff::{Difference, NeuronChange};
 
 /// How much of a metagraph is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,7 +48,7 @@ pub struct Metagraph {
     pub owner_hotkey: Hotkey,
     /// Whose subnet it is.
     pub owner_coldkey: Coldkey,
-    /// The price of its alpha's pool: TAO.
+    /// The TAO in its pool.
     pub tao_in: Rao,
     /// The alpha in the pool.
     pub alpha_in: Alpha,
@@ -112,3 +119,6 @@ pub struct Axon {
     /// When it said so.
     pub block: BlockNumber,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use crate::{Block, Event, RefusedBecause};
 
 /// What became of an extrinsic.
 ///
-/// Each variant says what may be done next. Only after [`Outcome::Unknown`] and [`Outcome::Dropped`] may the very same
-/// bytes still enter a block: send them again, or look them up, but sign nothing in their place before
-/// [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is final.
+/// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the very same bytes may still enter a block
+/// through another node: send them again, or look them up. Whoever must not do a thing twice signs nothing in their
+/// place before [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is final.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -18,7 +18,7 @@ pub enum Outcome {
     Finalized(Inclusion),
     /// The pool let go of it, for want of room. It may still come from another node's pool.
     Dropped,
-    /// Another extrinsic with the same nonce took its place: this one can never be in a block.
+    /// Another extrinsic with the same nonce is in a block: this one can never be in one.
     Superseded,
     /// No pool takes it, and it is in no block.
     Invalid(RefusedBecause),

@@ -21,7 +21,8 @@ use taonet_primitives::BlockHash;
 use crate::json::{JsonError, to_json, to_value};
 use crate::{Call, ChainError};
 
-pub(crate) use storage::StorageKeys;
+pub(crate) use events::fee_of;
+pub(crate) use storage::{LastKey, StorageKeys};
 
 /// One version of a chain's runtime.
 #[derive(Clone)]
@@ -80,6 +81,12 @@ impl Runtime {
             values.push((field_name.to_owned(), value));
         }
         Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
+    }
+
+    /// The names of a call's arguments; `None` where there is no such call.
+    pub(crate) fn call_fields(&self, pallet: &str, name: &str) -> Option<Vec<String>> {
+        let call = self.metadata().pallet_by_name(pallet)?.call_variant_by_name(name)?;
+        Some(call.fields.iter().filter_map(|field| field.name.clone()).collect())
     }
 
     /// The arguments of a runtime API's method as bytes.

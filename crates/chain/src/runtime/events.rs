@@ -51,12 +51,16 @@ impl Runtime {
 
     /// What became of an extrinsic, from the events of its own phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
-        events.iter().rev().find_map(|event| match (event.pallet.as_str(), event.name.as_str()) {
-            ("System", "ExtrinsicSuccess") => Some(Ok(())),
-            ("System", "ExtrinsicFailed") => {
-                Some(Err(self.dispatch_error(event.fields.get("dispatch_error").unwrap_or(&serde_json::Value::Null))))
-            }
-            _ => None,
+        let last = events
+            .iter()
+            .rev()
+            .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
+        // A call as root counts as made, whatever it came to.
+        let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
+        let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
+        Some(match last.fields.get("dispatch_error").or(as_root) {
+            None => Ok(()),
+            Some(error) => Err(self.dispatch_error(error)),
         })
     }
 

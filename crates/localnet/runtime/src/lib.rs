@@ -22,6 +22,8 @@ pub mod info;
 pub mod runtime;
 pub mod subtensor;
 pub mod swap;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use runtime::{

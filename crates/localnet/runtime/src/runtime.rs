@@ -9,8 +9,9 @@ use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
 use crate::extensions::{
-    CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+    CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
+use crate::subtensor::defaults::ConstTao;
 use crate::{admin_utils, commitments, fees, subtensor, swap};
 
 pub mod apis;
@@ -41,7 +42,7 @@ pub type TxExtension = (
     frame_system::CheckTxVersion<Runtime>,
     frame_system::CheckGenesis<Runtime>,
     frame_system::CheckEra<Runtime>,
-    frame_system::CheckNonce<Runtime>,
+    CheckNonce,
     frame_system::CheckWeight<Runtime>,
     pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
     (
@@ -236,6 +237,10 @@ impl subtensor::Config for Runtime {
     type Author = fees::Author;
 }
 
-impl commitments::Config for Runtime {}
+impl commitments::Config for Runtime {
+    type MaxFields = ConstU32<{ commitments::MAX_FIELDS }>;
+    type InitialDeposit = ConstTao<0>;
+    type FieldDeposit = ConstTao<0>;
+}
 
 impl admin_utils::Config for Runtime {}

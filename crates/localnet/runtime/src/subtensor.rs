@@ -3,20 +3,27 @@
 //! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
 //! does stands in one module for each subject.
 
+mod bonds;
 mod calls;
 mod constants;
-mod defaults;
+pub(crate) mod defaults;
 mod errors;
 mod events;
 mod storage;
 pub mod types;
 
+mod block;
 mod burn;
+mod distribution;
+mod emission;
+mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
+mod mechanisms;
 mod networks;
 mod pool;
+mod prices;
 mod pruning;
 pub(crate) mod rate_limits;
 mod registration;

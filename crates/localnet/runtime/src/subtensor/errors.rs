@@ -209,6 +209,9 @@ mod errors {
         /// Immune neurons would fill too much of the subnet.
         #[codec(index = 122)]
         TrimmingWouldExceedMaxImmunePercentage,
+        /// All mechanisms together have room for at most 256 neurons.
+        #[codec(index = 125)]
+        TooManyUIDsPerMechanism,
         /// The price is above the limit.
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,

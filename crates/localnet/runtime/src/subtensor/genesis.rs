@@ -9,7 +9,7 @@ use super::types::SubnetIdentityV3;
 use super::{
     Burn, CommitRevealWeightsEnabled, Config, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, MinBurn,
     NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
-    SubnetOwnerHotkey, SubnetworkN, TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks,
+    SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks,
     WeightsSetRateLimit,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
@@ -33,10 +33,6 @@ impl<T: Config> Pallet<T> {
         Self::count_issuance();
     }
 
-    pub(crate) fn begin_block() {
-        Self::begin_registrations();
-    }
-
     fn build_root(owner: &AccountId32, hotkey: &AccountId32) {
         let root = NetUid::ROOT;
         NetworksAdded::<T>::insert(root, true);
@@ -48,6 +44,7 @@ impl<T: Config> Pallet<T> {
         MinAllowedWeights::<T>::insert(root, 0);
         TargetRegistrationsPerInterval::<T>::insert(root, 1);
         TokenSymbol::<T>::insert(root, "τ".as_bytes());
+        SubtokenEnabled::<T>::insert(root, true);
         SubnetOwner::<T>::insert(root, owner);
         SubnetOwnerHotkey::<T>::insert(root, hotkey);
     }

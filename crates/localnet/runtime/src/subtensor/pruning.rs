@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `SubnetNotExists`; `InvalidValue` when the room is below `MinAllowedUids` or above what it was;
     /// `TrimmingWouldExceedMaxImmunePercentage` when immune neurons would fill 80 percent of it or more.
-    pub fn trim_to(netuid: NetUid, room: u16) -> DispatchResult {
+    pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
         ensure!(room <= MaxAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
@@ -50,10 +50,7 @@ impl<T: Config> Pallet<T> {
             let (kept, mut others): (Vec<u16>, Vec<u16>) =
                 (0..count).partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
             let immune_percent = kept.len().saturating_mul(100) / usize::from(room);
-            ensure!(
-                immune_percent < MAX_IMMUNE_PERCENT,
-                Error::<T>::TrimmingWouldExceedMaxImmunePercentage
-            );
+            ensure!(immune_percent < MAX_IMMUNE_PERCENT, Error::<T>::TrimmingWouldExceedMaxImmunePercentage);
             let emission = Emission::<T>::get(netuid);
             others.sort_by_key(|&uid| earned(&emission, uid));
             others.truncate(usize::from(count.saturating_sub(room)));

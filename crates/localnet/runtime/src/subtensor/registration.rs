@@ -55,7 +55,8 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyRegistrationsThisBlock
         );
         ensure!(
-            RegistrationsThisInterval::<T>::get(root) < TargetRegistrationsPerInterval::<T>::get(root).saturating_mul(3),
+            RegistrationsThisInterval::<T>::get(root)
+                < TargetRegistrationsPerInterval::<T>::get(root).saturating_mul(3),
             Error::<T>::TooManyRegistrationsThisInterval
         );
         ensure!(Self::uid_of(root, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);

@@ -52,12 +52,15 @@ impl<T: Config> Pallet<T> {
         };
         TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total.saturating_add(amount));
         TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole.plus(bought, Round::Up));
-        AlphaV2::<T>::mutate((hotkey, coldkey, netuid), |share| *share = share.plus(bought, Round::Down));
-        StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
-            if !hotkeys.contains(hotkey) {
-                hotkeys.push(hotkey.clone());
-            }
-        });
+        let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
+        AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
+        if share.is_zero() {
+            StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
+                if !hotkeys.contains(hotkey) {
+                    hotkeys.push(hotkey.clone());
+                }
+            });
+        }
     }
 
     /// Takes alpha from what a coldkey holds on a hotkey, at most all of it.

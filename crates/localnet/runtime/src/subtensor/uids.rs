@@ -79,12 +79,8 @@ impl<T: Config> Pallet<T> {
         ValidatorTrust::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
         ValidatorPermit::<T>::mutate(netuid, |row| row.push(false));
         for index in Self::mechanisms(netuid) {
-            // The rows of a mechanism that was added later begin empty.
-            Incentive::<T>::mutate(index, |row| extend(row, uid, PerU16::zero()));
-            LastUpdate::<T>::mutate(index, |row| {
-                extend(row, uid, 0);
-                put(row, uid, Self::current_block());
-            });
+            Incentive::<T>::mutate(index, |row| row.push(PerU16::zero()));
+            LastUpdate::<T>::mutate(index, |row| row.push(Self::current_block()));
         }
         Self::seat(netuid, uid, hotkey);
         uid
@@ -149,11 +145,6 @@ fn put<V>(row: &mut [V], uid: u16, value: V) {
     if let Some(entry) = row.get_mut(usize::from(uid)) {
         *entry = value;
     }
-}
-
-/// Makes a row long enough for a slot.
-fn extend<V: Clone>(row: &mut Vec<V>, uid: u16, value: V) {
-    row.resize(usize::from(uid).saturating_add(1), value);
 }
 
 #[cfg(test)]

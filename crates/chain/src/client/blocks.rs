@@ -1,0 +1,127 @@
+use codec::{Compact, Encode};
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+use taonet_primitives::{BlockHash, BlockNumber};
+
+use super::{HexBytes, Inner};
+use crate::hash::blake2_256;
+use crate::{At, Block, ChainError, Event};
+
+/// A block's header as JSON-RPC has it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Header {
+    pub(super) parent_hash: BlockHash,
+    #[serde(deserialize_with = "number")]
+    pub(super) number: BlockNumber,
+    state_root: BlockHash,
+    extrinsics_root: BlockHash,
+    digest: Digest,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Digest {
+    logs: Vec<HexBytes>,
+}
+
+impl Header {
+    /// The block that this is the header of: its hash is that of its bytes.
+    pub(super) fn block(&self) -> Block {
+        let mut bytes = self.parent_hash.as_bytes().to_vec();
+        Compact(self.number.get()).encode_to(&mut bytes);
+        bytes.extend_from_slice(self.state_root.as_bytes());
+        bytes.extend_from_slice(self.extrinsics_root.as_bytes());
+        Compact(u32::try_from(self.digest.logs.len()).unwrap_or(u32::MAX)).encode_to(&mut bytes);
+        for log in &self.digest.logs {
+            bytes.extend_from_slice(&log.0);
+        }
+        Block { number: self.number, hash: BlockHash::from_bytes(blake2_256(&bytes)) }
+    }
+}
+
+impl Inner {
+    pub(super) async fn head(&self) -> Result<Block, ChainError> {
+        let header: Header = self.rpc.request("chain_getHeader", json!([])).await?;
+        Ok(header.block())
+    }
+
+    pub(super) async fn finalized(&self) -> Result<Block, ChainError> {
+        let hash: BlockHash = self.rpc.request("chain_getFinalizedHead", json!([])).await?;
+        let header = self.header(hash).await?;
+        Ok(Block { number: header.number, hash })
+    }
+
+    pub(super) async fn header(&self, hash: BlockHash) -> Result<Header, ChainError> {
+        let header: Option<Header> = self.at_block("chain_getHeader", json!([hash]), hash).await?;
+        header.ok_or(ChainError::NoSuchBlock(At::Hash(hash)))
+    }
+
+    pub(super) async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        self.rpc.request("chain_getBlockHash", json!([number])).await
+    }
+
+    /// The block that is meant, with its height.
+    pub(super) async fn block(&self, at: At) -> Result<Block, ChainError> {
+        match at {
+            At::Head => self.head().await,
+            At::Finalized => self.finalized().await,
+            At::Number(number) => {
+                let hash = self.block_hash(number).await?.ok_or(ChainError::NoSuchBlock(at))?;
+                Ok(Block { number, hash })
+            }
+            At::Hash(hash) => Ok(Block { number: self.header(hash).await?.number, hash }),
+        }
+    }
+
+    /// The block that is meant.
+    pub(super) async fn hash(&self, at: At) -> Result<BlockHash, ChainError> {
+        match at {
+            At::Hash(hash) => Ok(hash),
+            At::Finalized => self.rpc.request("chain_getFinalizedHead", json!([])).await,
+            at => Ok(self.block(at).await?.hash),
+        }
+    }
+
+    /// A request about a block, which the node may not have.
+    pub(super) async fn at_block<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Json,
+        block: BlockHash,
+    ) -> Result<T, ChainError> {
+        self.rpc.request(method, params).await.map_err(|error| match error {
+            ChainError::Refused { message, .. } if is_unknown_block(&message) => {
+                ChainError::NoSuchBlock(At::Hash(block))
+            }
+            error => error,
+        })
+    }
+
+    /// What a block recorded. It was written by the runtime that the block began with: its parent's.
+    pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
+        let parent = self.header(block).await?.parent_hash;
+        self.events_after(parent, block).await
+    }
+
+    pub(super) async fn events_after(&self, parent: BlockHash, block: BlockHash) -> Result<Vec<Event>, ChainError> {
+        let is_genesis = *parent.as_bytes() == [0; 32];
+        let runtime = self.runtime(if is_genesis { block } else { parent }).await?;
+        let key = runtime.storage_key("System", "Events", &[])?;
+        let bytes = self.storage_bytes(&key, block).await?.unwrap_or_default();
+        if bytes.is_empty() { Ok(Vec::new()) } else { runtime.events(&bytes) }
+    }
+}
+
+/// Nodes say it in words.
+fn is_unknown_block(message: &str) -> bool {
+    ["UnknownBlock", "Unknown block", "State already discarded", "not found in the database"]
+        .iter()
+        .any(|words| message.contains(words))
+}
+
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BlockNumber, D::Error> {
+    use serde::de::Error;
+    let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+    let number = u32::from_str_radix(text.strip_prefix("0x").unwrap_or(&text), 16).map_err(D::Error::custom)?;
+    Ok(BlockNumber::new(number))
+}

@@ -1,0 +1,191 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
+
+use super::{Inner, subnets::number};
+use crate::runtime::LastKey;
+use crate::{Axon, Block, ChainError, Detail, Metagraph, Neuron, WeightRow};
+
+/// The fields of a metagraph by their number: all but the names of owners and what is not shown.
+const FIELDS: [u16; 27] =
+    [1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69];
+
+/// What the chain gives: the fields that were asked for.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(super) struct Answer {
+    name: Option<Vec<u8>>,
+    symbol: Option<Vec<u8>>,
+    owner_hotkey: Option<Hotkey>,
+    owner_coldkey: Option<Coldkey>,
+    tempo: Option<u16>,
+    alpha_in: Option<Alpha>,
+    alpha_out: Option<Alpha>,
+    tao_in: Option<Rao>,
+    max_uids: Option<u16>,
+    burn: Option<Rao>,
+    hotkeys: Option<Vec<Hotkey>>,
+    coldkeys: Option<Vec<Coldkey>>,
+    axons: Option<Vec<AxonAnswer>>,
+    active: Option<Vec<bool>>,
+    validator_permit: Option<Vec<bool>>,
+    pruning_score: Option<Vec<u16>>,
+    last_update: Option<Vec<BlockNumber>>,
+    emission: Option<Vec<Alpha>>,
+    dividends: Option<Vec<u16>>,
+    incentives: Option<Vec<u16>>,
+    consensus: Option<Vec<u16>>,
+    trust: Option<Vec<u16>>,
+    rank: Option<Vec<u16>>,
+    block_at_registration: Option<Vec<BlockNumber>>,
+    alpha_stake: Option<Vec<Alpha>>,
+    tao_stake: Option<Vec<Rao>>,
+    total_stake: Option<Vec<Rao>>,
+}
+
+#[derive(Debug, Clone, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct AxonAnswer {
+    block: BlockNumber,
+    version: u32,
+    ip: u128,
+    port: u16,
+    ip_type: u8,
+    protocol: u8,
+}
+
+impl AxonAnswer {
+    /// `None` where the neuron serves nowhere.
+    fn axon(&self) -> Option<Axon> {
+        let ip = match self.ip_type {
+            4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(self.ip).ok()?)),
+            6 => IpAddr::V6(Ipv6Addr::from(self.ip)),
+            _ => return None,
+        };
+        let is_somewhere = self.ip != 0 && self.port != 0;
+        let address = SocketAddr::new(ip, self.port);
+        is_somewhere.then_some(Axon { address, protocol: self.protocol, version: self.version, block: self.block })
+    }
+}
+
+impl Inner {
+    pub(super) async fn metagraph(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        detail: Detail,
+        block: Block,
+    ) -> Result<Metagraph, ChainError> {
+        let fields = Value::unnamed_composite(FIELDS.map(number));
+        let args = [number(netuid.0), number(mech.0), fields];
+        let answer = self.api::<Option<Answer>>("SubnetInfoRuntimeApi", "get_selective_mechagraph", &args, block.hash);
+        let netuid_key = [number(netuid.0)];
+        let trust = self.value::<Vec<u16>>("SubtensorModule", "ValidatorTrust", &netuid_key, block.hash);
+        let (answer, trust) = tokio::try_join!(answer, trust)?;
+        let answer = answer.ok_or(ChainError::NoSuchSubnet(netuid))?;
+        let mut metagraph = answer.metagraph(netuid, mech, block, &trust.unwrap_or_default());
+        if detail == Detail::Full {
+            let rows = metagraph.neurons.len();
+            let weights = self.rows("Weights", netuid, mech, rows, block.hash);
+            let bonds = self.rows("Bonds", netuid, mech, rows, block.hash);
+            let (weights, bonds) = tokio::try_join!(weights, bonds)?;
+            (metagraph.weights, metagraph.bonds) = (Some(weights), Some(bonds));
+        }
+        Ok(metagraph)
+    }
+
+    /// A matrix between neurons, by uid.
+    async fn rows(
+        &self,
+        item: &str,
+        netuid: NetUid,
+        mech: MechId,
+        neurons: usize,
+        block: BlockHash,
+    ) -> Result<Vec<WeightRow>, ChainError> {
+        let key = [number(storage_index(netuid, mech))];
+        let entries: Vec<(LastKey<Uid>, WeightRow)> = self.map("SubtensorModule", item, &key, block).await?;
+        let mut rows = vec![WeightRow::new(); neurons];
+        for (LastKey(uid), row) in entries {
+            if let Some(place) = rows.get_mut(usize::from(uid.0)) {
+                *place = row;
+            }
+        }
+        Ok(rows)
+    }
+
+    pub(super) async fn weights_of(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+        uid: Uid,
+        block: BlockHash,
+    ) -> Result<WeightRow, ChainError> {
+        let keys = [number(storage_index(netuid, mech)), number(uid.0)];
+        Ok(self.value("SubtensorModule", "Weights", &keys, block).await?.unwrap_or_default())
+    }
+}
+
+impl Answer {
+    pub(super) fn metagraph(self, netuid: NetUid, mech: MechId, block: Block, trust: &[u16]) -> Metagraph {
+        let (hotkeys, coldkeys) = (self.hotkeys.unwrap_or_default(), self.coldkeys.unwrap_or_default());
+        let neurons = hotkeys.iter().zip(&coldkeys).zip(0_u16..).map(|((hotkey, coldkey), uid)| {
+            let place = usize::from(uid);
+            Neuron {
+                uid: Uid(uid),
+                hotkey: *hotkey,
+                coldkey: *coldkey,
+                active: of(&self.active, place),
+                validator_permit: of(&self.validator_permit, place),
+                axon: self.axons.as_ref().and_then(|axons| axons.get(place)?.axon()),
+                total_stake: of(&self.total_stake, place),
+                alpha_stake: of(&self.alpha_stake, place),
+                tao_stake: of(&self.tao_stake, place),
+                rank: of(&self.rank, place),
+                trust: of(&self.trust, place),
+                consensus: of(&self.consensus, place),
+                incentive: of(&self.incentives, place),
+                dividends: of(&self.dividends, place),
+                validator_trust: trust.get(place).copied().unwrap_or_default(),
+                emission: of(&self.emission, place),
+                pruning_score: of(&self.pruning_score, place),
+                last_update: of(&self.last_update, place),
+                registered_at: of(&self.block_at_registration, place),
+            }
+        });
+        Metagraph {
+            netuid,
+            mech,
+            block,
+            name: text(self.name),
+            symbol: text(self.symbol),
+            tempo: self.tempo.unwrap_or_default(),
+            max_uids: self.max_uids.unwrap_or_default(),
+            owner_hotkey: self.owner_hotkey.unwrap_or(Hotkey::from_bytes([0; 32])),
+            owner_coldkey: self.owner_coldkey.unwrap_or(Coldkey::from_bytes([0; 32])),
+            tao_in: self.tao_in.unwrap_or_default(),
+            alpha_in: self.alpha_in.unwrap_or_default(),
+            alpha_out: self.alpha_out.unwrap_or_default(),
+            burn: self.burn.unwrap_or_default(),
+            neurons: neurons.collect(),
+            weights: None,
+            bonds: None,
+        }
+    }
+}
+
+/// One entry of a column; columns that the chain no longer fills are empty.
+fn of<T: Copy + Default>(column: &Option<Vec<T>>, place: usize) -> T {
+    column.as_ref().and_then(|column| column.get(place)).copied().unwrap_or_default()
+}
+
+pub(super) fn text(bytes: Option<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// Where the values of a mechanism are stored.
+fn storage_index(netuid: NetUid, mech: MechId) -> u16 {
+    u16::from(mech.0).saturating_mul(4096).saturating_add(netuid.0)
+}

@@ -1,0 +1,230 @@
+use std::collections::HashMap;
+
+use serde_json::{Value as Json, json};
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::Value;
+use taonet_primitives::BlockHash;
+
+use super::{Client, HexBytes, Inner, hex_text};
+use crate::runtime::{Runtime, StorageKeys};
+use crate::{At, ChainError};
+
+/// How many keys of a map are asked for at a time.
+const PAGE: usize = 512;
+
+/// Anything by its name, as JSON.
+impl Client {
+    /// A storage value; where the chain has none, the item's default, or `null`.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] where there is no such item, [`ChainError::Encode`] where the keys do not fit;
+    /// [`ChainError`] as for any read.
+    pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let runtime = self.inner.runtime(block).await?;
+        let key = runtime.storage_key_of_json(pallet, item, keys)?;
+        let bytes = self.inner.storage_bytes(&key, block).await?;
+        Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
+    }
+
+    /// The entries of a map that begin with these keys: all keys of each, and the value.
+    ///
+    /// # Errors
+    /// As [`Client::storage`]; [`ChainError::Decode`] where the chain keeps only hashes of the keys.
+    pub async fn storage_map(
+        &self,
+        pallet: &str,
+        item: &str,
+        first_keys: &[Json],
+        at: At,
+    ) -> Result<Vec<(Vec<Json>, Json)>, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let runtime = self.inner.runtime(block).await?;
+        let prefix = runtime.storage_key_of_json(pallet, item, first_keys)?;
+        let mut entries = Vec::new();
+        for (key, bytes) in self.inner.storage_entries(&prefix, block).await? {
+            let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, &key)?;
+            let value = runtime.storage_value_json(pallet, item, Some(&bytes))?;
+            entries.push((keys, value.unwrap_or_default()));
+        }
+        Ok(entries)
+    }
+
+    /// The answer of a runtime API's method.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] where there is no such method, [`ChainError::Encode`] where the arguments do not
+    /// fit; [`ChainError`] as for any read.
+    pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let runtime = self.inner.runtime(block).await?;
+        let args = runtime.api_args_of_json(api, method, args)?;
+        let answer = self.inner.api_bytes(api, method, &args, block).await?;
+        runtime.api_answer_json(api, method, &answer)
+    }
+
+    /// A constant of the newest runtime.
+    ///
+    /// # Errors
+    /// [`ChainError::NotInRuntime`] where there is none; [`ChainError`] as for any read.
+    pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
+        let head = self.inner.head().await?;
+        self.inner.runtime(head.hash).await?.constant_json(pallet, name)
+    }
+}
+
+impl Inner {
+    /// The answer of a runtime API's method, fields by name.
+    pub(super) async fn api<T: DecodeAsType>(
+        &self,
+        api: &str,
+        method: &str,
+        args: &[Value],
+        block: BlockHash,
+    ) -> Result<T, ChainError> {
+        let runtime = self.runtime(block).await?;
+        let args = runtime.api_args(api, method, args)?;
+        let answer = self.api_bytes(api, method, &args, block).await?;
+        runtime.api_answer(api, method, &answer)
+    }
+
+    pub(super) async fn api_bytes(
+        &self,
+        api: &str,
+        method: &str,
+        args: &[u8],
+        block: BlockHash,
+    ) -> Result<Vec<u8>, ChainError> {
+        let params = json!([format!("{api}_{method}"), hex_text(args), block]);
+        let answer: HexBytes = self.at_block("state_call", params, block).await?;
+        Ok(answer.0)
+    }
+
+    /// A storage value, or its default; `None` where it has none.
+    pub(super) async fn value<T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        item: &str,
+        keys: &[Value],
+        block: BlockHash,
+    ) -> Result<Option<T>, ChainError> {
+        let runtime = self.runtime(block).await?;
+        let key = runtime.storage_key(pallet, item, keys)?;
+        let bytes = self.storage_bytes(&key, block).await?;
+        runtime.storage_value(pallet, item, bytes.as_deref())
+    }
+
+    /// The entries of a map that begin with these keys.
+    pub(super) async fn map<K: StorageKeys, T: DecodeAsType>(
+        &self,
+        pallet: &str,
+        item: &str,
+        first_keys: &[Value],
+        block: BlockHash,
+    ) -> Result<Vec<(K, T)>, ChainError> {
+        let runtime = self.runtime(block).await?;
+        let prefix = runtime.storage_key(pallet, item, first_keys)?;
+        let mut entries = Vec::new();
+        for (key, bytes) in self.storage_entries(&prefix, block).await? {
+            let keys = runtime.storage_keys(pallet, item, &key)?;
+            if let Some(value) = runtime.storage_value(pallet, item, Some(&bytes))? {
+                entries.push((keys, value));
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) async fn storage_bytes(&self, key: &[u8], block: BlockHash) -> Result<Option<Vec<u8>>, ChainError> {
+        let bytes: Option<HexBytes> = self.at_block("state_getStorage", json!([hex_text(key), block]), block).await?;
+        Ok(bytes.map(|bytes| bytes.0))
+    }
+
+    /// Many values of one block, by one request.
+    pub(super) async fn storage_batch(&self, keys: &[Vec<u8>], block: BlockHash) -> Result<Batch, ChainError> {
+        let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
+        let sets: Vec<ChangeSet> = self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
+        let changes = sets.into_iter().flat_map(|set| set.changes);
+        Ok(Batch(changes.filter_map(|(key, value)| Some((key.0, value?.0))).collect()))
+    }
+
+    async fn storage_entries(&self, prefix: &[u8], block: BlockHash) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
+        let mut entries = Vec::new();
+        let mut start: Option<String> = None;
+        loop {
+            let params = json!([hex_text(prefix), PAGE, start, block]);
+            let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
+            let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
+            // A node that gives the same keys again and again would never come to an end.
+            if keys.first().is_some_and(|key| start.as_ref().is_some_and(|start| hex_text(key) <= *start)) {
+                return Err(ChainError::decode("the keys of a map", Unordered));
+            }
+            let mut values = self.storage_batch(&keys, block).await?;
+            let is_last = keys.len() < PAGE;
+            start = keys.last().map(|key| hex_text(key));
+            entries.extend(keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))));
+            if is_last {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+/// Values by their keys.
+#[derive(Debug)]
+pub(super) struct Batch(HashMap<Vec<u8>, Vec<u8>>);
+
+impl Batch {
+    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get(key).map(Vec::as_slice)
+    }
+}
+
+/// Storage items whose values are read together.
+pub(super) struct Items<'a> {
+    runtime: &'a Runtime,
+    keys: Vec<(&'static str, &'static str, Vec<u8>)>,
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn new(runtime: &'a Runtime) -> Self {
+        Self { runtime, keys: Vec::new() }
+    }
+
+    /// Adds an item of the Subtensor pallet.
+    pub(super) fn and(mut self, item: &'static str, keys: &[Value]) -> Result<Self, ChainError> {
+        let pallet = "SubtensorModule";
+        self.keys.push((pallet, item, self.runtime.storage_key(pallet, item, keys)?));
+        Ok(self)
+    }
+
+    pub(super) async fn read(self, inner: &Inner, block: BlockHash) -> Result<Values<'a>, ChainError> {
+        let keys: Vec<Vec<u8>> = self.keys.iter().map(|(.., key)| key.clone()).collect();
+        Ok(Values { batch: inner.storage_batch(&keys, block).await?, items: self })
+    }
+}
+
+/// The values of [`Items`].
+pub(super) struct Values<'a> {
+    items: Items<'a>,
+    batch: Batch,
+}
+
+impl Values<'_> {
+    /// The value of an item that always has one.
+    pub(super) fn get<T: DecodeAsType + Default>(&self, item: &str) -> Result<T, ChainError> {
+        let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item) else {
+            return Ok(T::default());
+        };
+        Ok(self.items.runtime.storage_value(pallet, item, self.batch.get(key))?.unwrap_or_default())
+    }
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct ChangeSet {
+    changes: Vec<(HexBytes, Option<HexBytes>)>,
+}
+
+/// Keys come in their order.
+#[derive(Debug, thiserror::Error)]
+#[error("the node gives keys twice")]
+struct Unordered;

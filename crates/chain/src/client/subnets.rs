@@ -1,0 +1,244 @@
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, NetUid, Rao, Uid};
+
+use super::metagraph::text;
+use super::state::Items;
+use super::{Client, Inner};
+use crate::hyperparameters::fixed_text;
+use crate::{
+    At, ChainError, CommitReveal, Hyperparameters, Price, Schedule, SimulatedSwap, Subnet, SubnetIdentity, WeightRules,
+};
+
+const SUBNETS: &str = "SubnetInfoRuntimeApi";
+const SWAP: &str = "SwapRuntimeApi";
+
+/// Subnets.
+impl Client {
+    /// All subnets.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let answers: Vec<Option<Answer>> = self.inner.api(SUBNETS, "get_all_dynamic_info", &[], block).await?;
+        Ok(answers.into_iter().flatten().map(Subnet::from).collect())
+    }
+
+    /// One subnet.
+    ///
+    /// # Errors
+    /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
+    pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
+        let block = self.inner.hash(at).await?;
+        let answer: Option<Answer> = self.inner.api(SUBNETS, "get_dynamic_info", &[number(netuid.0)], block).await?;
+        answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
+    }
+
+    /// What can be set on a subnet.
+    ///
+    /// # Errors
+    /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
+    pub async fn hyperparameters(&self, netuid: NetUid, at: At) -> Result<Hyperparameters, ChainError> {
+        let method = "get_subnet_hyperparams_v3";
+        let entries = self.runtime_api(SUBNETS, method, &[netuid.0.into()], at).await?;
+        if entries.is_null() { Err(ChainError::NoSuchSubnet(netuid)) } else { Ok(Hyperparameters::of_json(&entries)) }
+    }
+
+    /// What registering on a subnet costs now.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
+        let block = self.inner.hash(at).await?;
+        Ok(self.inner.value("SubtensorModule", "Burn", &[number(netuid.0)], block).await?.unwrap_or_default())
+    }
+
+    /// What creating a subnet costs now.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn subnet_cost(&self, at: At) -> Result<Rao, ChainError> {
+        let block = self.inner.hash(at).await?;
+        self.inner.api("SubnetRegistrationRuntimeApi", "get_network_registration_cost", &[], block).await
+    }
+
+    /// The prices of all alphas.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn prices(&self, at: At) -> Result<Vec<Price>, ChainError> {
+        let block = self.inner.hash(at).await?;
+        self.inner.api(SWAP, "current_alpha_price_all", &[], block).await
+    }
+
+    /// The price of a subnet's alpha: TAO for one.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn price(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
+        let block = self.inner.hash(at).await?;
+        self.inner.api(SWAP, "current_alpha_price", &[number(netuid.0)], block).await
+    }
+
+    /// What so much TAO would buy.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
+        let block = self.inner.hash(at).await?;
+        self.inner.api(SWAP, "sim_swap_tao_for_alpha", &[number(netuid.0), number(tao.get())], block).await
+    }
+
+    /// What so much alpha would bring.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
+        let block = self.inner.hash(at).await?;
+        self.inner.api(SWAP, "sim_swap_alpha_for_tao", &[number(netuid.0), number(alpha.get())], block).await
+    }
+}
+
+impl Inner {
+    pub(super) async fn weight_rules(&self, netuid: NetUid, block: BlockHash) -> Result<WeightRules, ChainError> {
+        let runtime = self.runtime(block).await?;
+        let subnet = [number(netuid.0)];
+        let mut items = Items::new(&runtime).and("CommitRevealWeightsVersion", &[])?;
+        for item in [
+            "NetworksAdded",
+            "SubnetworkN",
+            "MinAllowedWeights",
+            "MaxWeightsLimit",
+            "WeightsVersionKey",
+            "WeightsSetRateLimit",
+            "CommitRevealWeightsEnabled",
+            "RevealPeriodEpochs",
+            "MechanismCountCurrent",
+            "Tempo",
+            "LastEpochBlock",
+            "PendingEpochAt",
+            "SubnetEpochIndex",
+        ] {
+            items = items.and(item, &subnet)?;
+        }
+        let values = items.read(self, block).await?;
+        if !values.get::<bool>("NetworksAdded")? {
+            return Err(ChainError::NoSuchSubnet(netuid));
+        }
+        let commit_reveal = CommitReveal {
+            period_epochs: values.get("RevealPeriodEpochs")?,
+            version: values.get("CommitRevealWeightsVersion")?,
+        };
+        let pending: BlockNumber = values.get("PendingEpochAt")?;
+        Ok(WeightRules {
+            neurons: values.get("SubnetworkN")?,
+            min_allowed_weights: values.get("MinAllowedWeights")?,
+            max_weights_limit: values.get("MaxWeightsLimit")?,
+            version_key: values.get("WeightsVersionKey")?,
+            rate_limit_blocks: values.get("WeightsSetRateLimit")?,
+            commit_reveal: values.get::<bool>("CommitRevealWeightsEnabled")?.then_some(commit_reveal),
+            mechanisms: values.get("MechanismCountCurrent")?,
+            schedule: Schedule {
+                tempo: values.get("Tempo")?,
+                last_epoch: values.get("LastEpochBlock")?,
+                pending_epoch: (pending != BlockNumber::default()).then_some(pending),
+                epoch_index: values.get("SubnetEpochIndex")?,
+            },
+        })
+    }
+
+    pub(super) async fn uid(
+        &self,
+        netuid: NetUid,
+        hotkey: &Hotkey,
+        block: BlockHash,
+    ) -> Result<Option<Uid>, ChainError> {
+        let keys = [number(netuid.0), Value::from_bytes(hotkey.as_bytes())];
+        self.value("SubtensorModule", "Uids", &keys, block).await
+    }
+}
+
+/// A subnet as the runtime API gives it.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+pub(super) struct Answer {
+    netuid: NetUid,
+    owner_hotkey: Hotkey,
+    owner_coldkey: Coldkey,
+    subnet_name: Vec<u8>,
+    token_symbol: Vec<u8>,
+    tempo: u16,
+    last_step: BlockNumber,
+    alpha_in: Alpha,
+    alpha_out: Alpha,
+    tao_in: Rao,
+    alpha_out_emission: Alpha,
+    alpha_in_emission: Alpha,
+    tao_in_emission: Rao,
+    network_registered_at: BlockNumber,
+    subnet_identity: Option<IdentityAnswer>,
+    moving_price: Fixed,
+}
+
+/// I96F32.
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct Fixed {
+    bits: i128,
+}
+
+#[derive(Debug, DecodeAsType)]
+#[decode_as_type(crate_path = "subxt::ext::scale_decode")]
+struct IdentityAnswer {
+    subnet_name: Vec<u8>,
+    github_repo: Vec<u8>,
+    subnet_contact: Vec<u8>,
+    subnet_url: Vec<u8>,
+    discord: Vec<u8>,
+    description: Vec<u8>,
+    logo_url: Vec<u8>,
+    additional: Vec<u8>,
+}
+
+impl From<Answer> for Subnet {
+    fn from(answer: Answer) -> Self {
+        Self {
+            netuid: answer.netuid,
+            name: text(Some(answer.subnet_name)),
+            symbol: text(Some(answer.token_symbol)),
+            owner_hotkey: answer.owner_hotkey,
+            owner_coldkey: answer.owner_coldkey,
+            tempo: answer.tempo,
+            last_step: answer.last_step,
+            tao_in: answer.tao_in,
+            alpha_in: answer.alpha_in,
+            alpha_out: answer.alpha_out,
+            tao_in_emission: answer.tao_in_emission,
+            alpha_in_emission: answer.alpha_in_emission,
+            alpha_out_emission: answer.alpha_out_emission,
+            registered_at: answer.network_registered_at,
+            moving_price: fixed_text(answer.moving_price.bits, 32),
+            identity: answer.subnet_identity.map(SubnetIdentity::from),
+        }
+    }
+}
+
+impl From<IdentityAnswer> for SubnetIdentity {
+    fn from(answer: IdentityAnswer) -> Self {
+        Self {
+            subnet_name: text(Some(answer.subnet_name)),
+            github_repo: text(Some(answer.github_repo)),
+            subnet_contact: text(Some(answer.subnet_contact)),
+            subnet_url: text(Some(answer.subnet_url)),
+            discord: text(Some(answer.discord)),
+            description: text(Some(answer.description)),
+            logo_url: text(Some(answer.logo_url)),
+            additional: text(Some(answer.additional)),
+        }
+    }
+}
+
+pub(super) fn number(value: impl Into<u128>) -> Value {
+    Value::u128(value.into())
+}

@@ -1,0 +1,135 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use taonet_primitives::Rao;
+
+/// What can be set on a subnet, by name, in the chain's order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Hyperparameters(Vec<(String, Hyperparameter)>);
+
+/// The value of a hyper-parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Hyperparameter {
+    /// On or off.
+    Switch(bool),
+    /// A whole number.
+    Number(u64),
+    /// An amount of TAO.
+    Amount {
+        /// In rao.
+        rao: Rao,
+    },
+    /// A number with a fraction, as decimal text.
+    Fraction(String),
+}
+
+impl Hyperparameters {
+    /// The value with this name; `None` where the chain has none.
+    pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Hyperparameter)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Reads what the runtime API gives: a list of names and values. Values of a kind that is not known are left out.
+    pub(crate) fn of_json(entries: &Json) -> Self {
+        let read = |entry: &Json| {
+            let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
+            Some((entry.get("name")?.as_str()?.to_owned(), Hyperparameter::of_json(kind, value)?))
+        };
+        Self(entries.as_array().into_iter().flatten().filter_map(read).collect())
+    }
+}
+
+impl Hyperparameter {
+    fn of_json(kind: &str, value: &Json) -> Option<Self> {
+        Some(match kind {
+            "Bool" => Self::Switch(value.as_bool()?),
+            "TaoBalance" => Self::Amount { rao: Rao::new(value.as_u64()?) },
+            "I32F32" => Self::Fraction(fixed_text(bits(value)?, 32)),
+            "U64F64" => Self::Fraction(fixed_text(bits(value)?, 64)),
+            _ => Self::Number(value.as_u64()?),
+        })
+    }
+}
+
+impl fmt::Display for Hyperparameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switch(value) => value.fmt(f),
+            Self::Number(value) => value.fmt(f),
+            Self::Amount { rao } => rao.fmt(f),
+            Self::Fraction(value) => value.fmt(f),
+        }
+    }
+}
+
+fn bits(value: &Json) -> Option<i128> {
+    match value.get("bits").unwrap_or(value) {
+        Json::String(text) => text.parse().ok(),
+        Json::Number(number) => number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)),
+        _ => None,
+    }
+}
+
+/// A fixed-point number as decimal text: nine decimals, rounded down, without zeros at the end.
+pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
+    let magnitude = bits.unsigned_abs();
+    let whole = magnitude >> fraction_bits;
+    let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
+    // At most 64 bits of fraction times 10⁹ (30 bits) fit 128.
+    let decimals = (magnitude & mask).saturating_mul(1_000_000_000) >> fraction_bits;
+    let sign = if bits < 0 { "-" } else { "" };
+    let text = format!("{sign}{whole}.{decimals:09}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_of_each_kind() {
+        let entries = json!([
+            { "name": "kappa", "value": { "U16": 32767 } },
+            { "name": "min_burn", "value": { "TaoBalance": 500_000 } },
+            { "name": "commit_reveal_weights_enabled", "value": { "Bool": true } },
+            { "name": "alpha_sigmoid_steepness", "value": { "I32F32": { "bits": 4_294_967_296_000_u64 } } },
+            { "name": "burn_increase_mult", "value": { "U64F64": { "bits": "23242002407371386880" } } },
+            { "name": "new", "value": { "Kind": "?" } },
+        ]);
+        let read = Hyperparameters::of_json(&entries);
+        let texts: Vec<String> = read.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let expected = [
+            "kappa=32767",
+            "min_burn=0.0005",
+            "commit_reveal_weights_enabled=true",
+            "alpha_sigmoid_steepness=1000",
+            "burn_increase_mult=1.259951018",
+        ];
+        assert_eq!(texts, expected);
+        assert_eq!(read.get("kappa"), Some(&Hyperparameter::Number(32767)));
+        let text = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<Hyperparameters>(&text).unwrap(), read);
+    }
+
+    #[test]
+    fn fixed_point_numbers_as_text() {
+        for (bits, fraction_bits, text) in [
+            (0, 32, "0"),
+            (-(1_i128 << 31), 32, "-0.5"),
+            (i128::MAX, 64, "9223372036854775807.999999999"),
+            (3, 1, "1.5"),
+        ] {
+            assert_eq!(fixed_text(bits, fraction_bits), text);
+        }
+    }
+}

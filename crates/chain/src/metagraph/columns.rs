@@ -1,0 +1,121 @@
+//! The columns of a metagraph under the names that the field uses.
+
+use taonet_primitives::{Coldkey, Hotkey, Uid};
+
+use super::{Axon, Metagraph, Neuron, WeightRow};
+use crate::Share;
+
+/// Vectors by uid; shares from 0 to 1.
+#[expect(non_snake_case, reason = "the names of the vectors in the field's papers and programs")]
+impl Metagraph {
+    /// Stake: alpha and the TAO that counts, in TAO.
+    pub fn S(&self) -> Vec<f64> {
+        self.column(|neuron| whole(neuron.total_stake.get()))
+    }
+
+    /// Rank, which today's chains no longer keep.
+    pub fn R(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.rank).fraction())
+    }
+
+    /// Incentive.
+    pub fn I(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.incentive).fraction())
+    }
+
+    /// Emission of the last epoch, in alpha.
+    pub fn E(&self) -> Vec<f64> {
+        self.column(|neuron| whole(neuron.emission.get()))
+    }
+
+    /// Consensus.
+    pub fn C(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.consensus).fraction())
+    }
+
+    /// Trust, which today's chains no longer keep.
+    pub fn T(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.trust).fraction())
+    }
+
+    /// Validator trust.
+    pub fn Tv(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.validator_trust).fraction())
+    }
+
+    /// Dividends.
+    pub fn D(&self) -> Vec<f64> {
+        self.column(|neuron| Share::new(neuron.dividends).fraction())
+    }
+
+    /// Bonds: from row to column, parts of 65535; `None` where they were not read.
+    pub fn B(&self) -> Option<Vec<Vec<f64>>> {
+        Some(self.matrix(self.bonds.as_ref()?))
+    }
+
+    /// Weights: from row to column, each row with the sum 1; `None` where they were not read.
+    pub fn W(&self) -> Option<Vec<Vec<f64>>> {
+        let mut rows = self.matrix(self.weights.as_ref()?);
+        for row in &mut rows {
+            let sum: f64 = row.iter().sum();
+            if sum > 0.0 {
+                row.iter_mut().for_each(|weight| *weight /= sum);
+            }
+        }
+        Some(rows)
+    }
+}
+
+/// Columns by uid.
+impl Metagraph {
+    /// How many neurons there are.
+    pub fn n(&self) -> usize {
+        self.neurons.len()
+    }
+
+    /// The uids: 0, 1, 2 …
+    pub fn uids(&self) -> Vec<Uid> {
+        self.column(|neuron| neuron.uid)
+    }
+
+    /// The neurons' keys.
+    pub fn hotkeys(&self) -> Vec<Hotkey> {
+        self.column(|neuron| neuron.hotkey)
+    }
+
+    /// The neurons' owners.
+    pub fn coldkeys(&self) -> Vec<Coldkey> {
+        self.column(|neuron| neuron.coldkey)
+    }
+
+    /// Where the neurons serve.
+    pub fn axons(&self) -> Vec<Option<Axon>> {
+        self.column(|neuron| neuron.axon)
+    }
+
+    /// The neuron with a hotkey.
+    pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
+        self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
+    }
+
+    fn column<T>(&self, of: impl Fn(&Neuron) -> T) -> Vec<T> {
+        self.neurons.iter().map(of).collect()
+    }
+
+    fn matrix(&self, rows: &[WeightRow]) -> Vec<Vec<f64>> {
+        let dense = |row: &WeightRow| {
+            let mut dense = vec![0.0; self.n()];
+            for (uid, share) in row {
+                if let Some(place) = dense.get_mut(usize::from(uid.0)) {
+                    *place = Share::new(*share).fraction();
+                }
+            }
+            dense
+        };
+        rows.iter().map(dense).collect()
+    }
+}
+
+fn whole(smallest: u64) -> f64 {
+    smallest as f64 / 1e9
+}

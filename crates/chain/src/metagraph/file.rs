@@ -1,0 +1,74 @@
+use std::io::{Error, ErrorKind, Write};
+use std::path::Path;
+
+use super::Metagraph;
+
+/// The form of the file, raised when a field changes its meaning.
+const FORM: u32 = 1;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct File<T> {
+    form: u32,
+    metagraph: T,
+}
+
+impl Metagraph {
+    /// Writes the metagraph as JSON, by replacing the file as a whole.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] where the folder cannot be written to.
+    pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer(&mut file, &File { form: FORM, metagraph: self })?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    /// Reads what [`Metagraph::save`] wrote.
+    ///
+    /// # Errors
+    /// [`std::io::Error`]: of the kind `InvalidData` where the file is of another form.
+    pub fn load(path: &Path) -> std::io::Result<Self> {
+        let file: File<Self> = serde_json::from_slice(&std::fs::read(path)?)?;
+        if file.form == FORM {
+            Ok(file.metagraph)
+        } else {
+            Err(Error::new(ErrorKind::InvalidData, format!("form {} is not known; this is form {FORM}", file.form)))
+        }
+    }
+
+    /// The neurons as CSV with a head, one a line: amounts as decimal text, shares as parts of 65535.
+    pub fn to_csv(&self) -> String {
+        let mut csv = String::from(
+            "uid,hotkey,coldkey,active,validator_permit,axon,total_stake,alpha_stake,tao_stake,consensus,incentive,\
+             dividends,validator_trust,emission,last_update,registered_at\n",
+        );
+        for neuron in &self.neurons {
+            let axon = neuron.axon.map(|axon| axon.address.to_string()).unwrap_or_default();
+            let fields = [
+                neuron.uid.to_string(),
+                neuron.hotkey.to_string(),
+                neuron.coldkey.to_string(),
+                neuron.active.to_string(),
+                neuron.validator_permit.to_string(),
+                axon,
+                neuron.total_stake.to_string(),
+                neuron.alpha_stake.to_string(),
+                neuron.tao_stake.to_string(),
+                neuron.consensus.to_string(),
+                neuron.incentive.to_string(),
+                neuron.dividends.to_string(),
+                neuron.validator_trust.to_string(),
+                neuron.emission.to_string(),
+                neuron.last_update.to_string(),
+                neuron.registered_at.to_string(),
+            ];
+            csv.push_str(&fields.join(","));
+            csv.push('\n');
+        }
+        csv
+    }
+}

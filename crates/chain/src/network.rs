@@ -1,0 +1,153 @@
+use std::fmt;
+use std::str::FromStr;
+
+use taonet_primitives::BlockHash;
+use url::Url;
+
+/// Which chain to talk to: one or more nodes, in the order in which they are tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    nodes: Vec<NodeUrl>,
+    genesis: Option<BlockHash>,
+}
+
+/// Why a text names no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// It is neither a known name nor an address.
+    #[error("{0} is no network: write finney, test, archive, local, or ws:// and the address of a node")]
+    Unknown(String),
+    /// The address is none, or not a WebSocket's.
+    #[error("a node's address must be ws://HOST:PORT or wss://HOST:PORT")]
+    Address,
+}
+
+/// The genesis of the main network.
+const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
+
+/// The networks that have names: name, address, whether its chain is the main one.
+const NAMES: [(&str, &str, bool); 4] = [
+    ("finney", "wss://entrypoint-finney.opentensor.ai:443", true),
+    ("test", "wss://test.finney.opentensor.ai:443", false),
+    ("archive", "wss://archive.chain.opentensor.ai:443", true),
+    ("local", "ws://127.0.0.1:9944", false),
+];
+
+impl Network {
+    /// The nodes, in the order in which they are tried.
+    pub fn nodes(&self) -> &[NodeUrl] {
+        &self.nodes
+    }
+
+    /// The genesis that the nodes must have, where it is known before.
+    pub fn genesis(&self) -> Option<BlockHash> {
+        self.genesis
+    }
+}
+
+impl FromStr for Network {
+    type Err = NetworkError;
+
+    /// Reads names and addresses, with commas between them: `finney`, `ws://127.0.0.1:9944`,
+    /// `ws://10.0.0.5:9944,finney`.
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let (mut nodes, mut genesis) = (Vec::new(), None);
+        for part in text.split(',').map(str::trim) {
+            match NAMES.iter().find(|(name, ..)| *name == part) {
+                Some((_, address, is_main)) => {
+                    nodes.push(address.parse()?);
+                    if *is_main {
+                        genesis = FINNEY_GENESIS.parse().ok();
+                    }
+                }
+                None if part.contains("://") => nodes.push(part.parse()?),
+                None => return Err(NetworkError::Unknown(part.to_owned())),
+            }
+        }
+        Ok(Self { nodes, genesis })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            node.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The address of a node. Written without what may be secret in it: user, password, path and query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeUrl(Url);
+
+impl NodeUrl {
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for NodeUrl {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let url = Url::parse(text).map_err(|_| NetworkError::Address)?;
+        let is_socket = matches!(url.scheme(), "ws" | "wss") && url.host_str().is_some_and(|host| !host.is_empty());
+        if is_socket { Ok(Self(url)) } else { Err(NetworkError::Address) }
+    }
+}
+
+impl fmt::Display for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())?;
+        if let Some(port) = self.0.port() {
+            write!(f, ":{port}")?;
+        }
+        // Providers put the key of an account into path or query.
+        if self.0.path() != "/" || self.0.query().is_some() {
+            f.write_str("/…")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for NodeUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses() {
+        for (text, written) in [
+            ("local", "ws://127.0.0.1:9944"),
+            ("finney", "wss://entrypoint-finney.opentensor.ai"),
+            ("ws://[::1]:9944, test", "ws://[::1]:9944,wss://test.finney.opentensor.ai"),
+            ("wss://user:secret@host:1/v1/KEY?key=SECRET", "wss://host:1/…"),
+        ] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(network.to_string(), written, "{text}");
+            assert!(!format!("{network:?}").to_lowercase().contains("secret"));
+        }
+        assert!("archive".parse::<Network>().unwrap().genesis().is_some());
+        assert_eq!("local".parse::<Network>().unwrap().genesis(), None);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for text in ["", "main", "127.0.0.1:9944", "local,", "Finney"] {
+            assert!(matches!(text.parse::<Network>(), Err(NetworkError::Unknown(_))), "{text:?}");
+        }
+        for text in ["http://x", "ws://", "://x", "ws://:99999"] {
+            assert_eq!(text.parse::<Network>(), Err(NetworkError::Address), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A TCP proxy that breaks as networks do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does to its connections, those that stand included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Hands everything on.
+    Pass,
+    /// Closes the connections, and every new one at once.
+    Kill,
+    /// Takes connections and hands nothing on.
+    Stall,
+    /// Hands on what the client says, and nothing back.
+    Deaf,
+    /// Puts bytes of its own between those of the node.
+    Garbage,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    mode: Arc<watch::Sender<Mode>>,
+}
+
+impl Proxy {
+    pub async fn start(node: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mode = Arc::new(watch::channel(Mode::Pass).0);
+        let modes = Arc::clone(&mode);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(carry(client, node, modes.subscribe()));
+            }
+        });
+        Self { address, mode }
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.address)
+    }
+}
+
+async fn carry(client: TcpStream, node: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    if *mode.borrow() == Mode::Kill {
+        return;
+    }
+    let Ok(node) = TcpStream::connect(node).await else { return };
+    let (client_in, client_out) = client.into_split();
+    let (node_in, node_out) = node.into_split();
+    let up = pump(client_in, node_out, mode.clone(), |mode| matches!(mode, Mode::Stall), false);
+    let down = pump(node_in, client_out, mode.clone(), |mode| matches!(mode, Mode::Stall | Mode::Deaf), true);
+    let killed = mode.wait_for(|mode| *mode == Mode::Kill);
+    tokio::select! {
+        () = up => {}
+        () = down => {}
+        _ = killed => {}
+    }
+}
+
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    holds: impl Fn(Mode) -> bool,
+    spoils: bool,
+) {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let Ok(read) = from.read(&mut buffer).await else { return };
+        if read == 0 || mode.wait_for(|mode| !holds(*mode)).await.is_err() {
+            return;
+        }
+        let is_garbage = spoils && *mode.borrow() == Mode::Garbage;
+        if is_garbage && to.write_all(b"\x81\x05{]\xffgarbage").await.is_err() {
+            return;
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The client behind networks that break.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::proxy::{Mode, Proxy};
+use common::{BLOCK, client, key, localnet};
+use taonet_chain::{At, Chain, Follow, Outcome, SignOptions, SignedExtrinsic, calls};
+use taonet_localnet::Clock;
+use taonet_primitives::Rao;
+
+/// What the scheduler of a busy machine may add.
+const SLACK: Duration = Duration::from_millis(250);
+const AMOUNT: Rao = Rao::new(1_000_000);
+
+/// The next number of a sequence that is the same in every run.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
+    let node = localnet(Clock::FAST).await;
+    let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
+    let chain = client(&[first.url(), second.url()]).await;
+    let begin = chain.head().await.unwrap().number;
+
+    let breaking = tokio::spawn(async move {
+        let mut state = 1;
+        loop {
+            let modes = [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage, Mode::Pass];
+            let mode = |state: &mut u64| modes[(next(state) % 5) as usize];
+            first.set(mode(&mut state));
+            // Mostly there is a way; at times there is none.
+            second.set(if next(&mut state) % 4 == 0 { mode(&mut state) } else { Mode::Pass });
+            tokio::time::sleep(BLOCK * (1 + next(&mut state) % 6) as u32).await;
+            if next(&mut state) % 3 == 0 {
+                (first.set(Mode::Pass), second.set(Mode::Pass));
+                tokio::time::sleep(BLOCK * 4).await;
+            }
+        }
+    });
+
+    let reader = {
+        let chain = chain.clone();
+        tokio::spawn(async move {
+            let (mut longest, mut answers, mut failures) = (Duration::ZERO, 0, 0);
+            loop {
+                let start = Instant::now();
+                match chain.head().await {
+                    Ok(head) if head.number.since(begin) >= 200 => return (longest, answers, failures),
+                    Ok(_) => answers += 1,
+                    Err(_) => failures += 1,
+                }
+                longest = longest.max(start.elapsed());
+                tokio::time::sleep(BLOCK / 10).await;
+            }
+        })
+    };
+
+    let sender = {
+        let chain = chain.clone();
+        tokio::spawn(async move {
+            let alice = key("Alice");
+            let mut sent: Vec<(SignedExtrinsic, Outcome)> = Vec::new();
+            while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < 200) {
+                let to = key(&format!("to/{}", sent.len())).coldkey();
+                let Ok(lease) = chain.lease_nonce(alice.coldkey().into()).await else { continue };
+                let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
+                let call = calls::transfer_keep_alive(to.into(), AMOUNT);
+                let Ok(extrinsic) = chain.sign(&call, &alice, options).await else { continue };
+                lease.used();
+                let mut outcome = chain.submit(&extrinsic, Follow::default()).await;
+                while matches!(outcome, Outcome::Unknown(_)) {
+                    outcome = chain.submit(&extrinsic, Follow::default()).await;
+                }
+                sent.push((extrinsic, outcome));
+            }
+            sent
+        })
+    };
+
+    let (longest, answers, failures) = reader.await.unwrap();
+    breaking.abort();
+    let sent = sender.await.unwrap();
+    let succeeded = sent.iter().filter(|(_, outcome)| outcome.is_success()).count();
+    eprintln!(
+        "longest wait {longest:?}; {answers} answers, {failures} failures; {succeeded} of {} transfers",
+        sent.len()
+    );
+    assert!(longest <= BLOCK * 2 + SLACK, "waited {longest:?}");
+    assert!(answers > 100 && succeeded > 20, "the chain was hardly reached");
+
+    let direct = client(&[node.url()]).await;
+    let mut nonces: Vec<u32> = Vec::new();
+    for (index, (extrinsic, outcome)) in sent.iter().enumerate() {
+        let to = key(&format!("to/{index}")).coldkey();
+        let got = direct.balance(to.into(), At::Head).await.unwrap().free;
+        let expected = if outcome.is_success() { AMOUNT } else { Rao::ZERO };
+        assert_eq!(got, expected, "transfer {index}: {outcome:?}");
+        if outcome.inclusion().is_some() {
+            nonces.push(extrinsic.nonce);
+        }
+    }
+    let unique: std::collections::BTreeSet<u32> = nonces.iter().copied().collect();
+    assert_eq!(unique.len(), nonces.len());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_connection_is_noticed_and_left() {
+    let node = localnet(Clock::FAST).await;
+    for mode in [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage] {
+        let (first, second) = (Proxy::start(node.address()).await, Proxy::start(node.address()).await);
+        let chain = client(&[first.url(), second.url()]).await;
+        let mut heads = chain.heads();
+        heads.borrow_and_update();
+        first.set(mode);
+        let start = Instant::now();
+        chain.head().await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
+        assert!(start.elapsed() <= BLOCK * 2 + SLACK, "{mode:?}: {:?}", start.elapsed());
+        // What came before the fault does not count.
+        tokio::time::sleep(BLOCK).await;
+        heads.borrow_and_update();
+        tokio::time::timeout(BLOCK * 8, heads.changed()).await.unwrap_or_else(|_| panic!("{mode:?}")).unwrap();
+    }
+    node.stop().await;
+}

@@ -1,0 +1,177 @@
+//! The client against the development chain.
+
+mod common;
+
+use common::{client, key, localnet};
+use serde_json::json;
+use taonet_chain::{
+    At, Chain, ChainError, DispatchError, Era, Follow, Outcome, RefusedBecause, SignOptions, UnknownBecause, Until,
+    calls,
+};
+use taonet_localnet::Clock;
+use taonet_primitives::{BlockNumber, NetUid, Rao};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_what_the_chain_has() {
+    let node = localnet(Clock::Manual).await;
+    let chain = client(&[node.url()]).await;
+    node.mine(3).await.unwrap();
+    let head = chain.head().await.unwrap();
+    assert_eq!(head.number, BlockNumber::new(3));
+    assert_eq!(head.hash.as_bytes(), &node.head().hash.0, "the hash that we compute is the node's");
+    assert_eq!(chain.finalized_head().await.unwrap(), head);
+    assert_eq!(chain.block_hash(BlockNumber::new(0)).await.unwrap(), Some(chain.genesis()));
+    assert_eq!(chain.block_hash(BlockNumber::new(4)).await.unwrap(), None);
+
+    let bob = key("Bob").coldkey();
+    let balance = chain.balance(bob.into(), At::Head).await.unwrap();
+    assert_eq!(balance.free, "1000000".parse().unwrap());
+    assert_eq!(chain.storage("System", "Number", &[], At::Head).await.unwrap(), json!(3));
+    assert_eq!(chain.storage("System", "Number", &[], At::Number(BlockNumber::new(2))).await.unwrap(), json!(2));
+    assert_eq!(chain.constant("Balances", "ExistentialDeposit").await.unwrap(), json!(500));
+    let accounts = chain.storage_map("System", "Account", &[], At::Head).await.unwrap();
+    assert!(accounts.iter().any(|(keys, _)| keys == &[json!(bob.to_string())]), "{accounts:?}");
+    let nonce = chain.runtime_api("AccountNonceApi", "account_nonce", &[json!(bob.to_string())], At::Head).await;
+    assert_eq!(nonce.unwrap(), json!(0));
+    let rules = chain.weight_rules(NetUid(1), At::Head).await.unwrap();
+    assert_eq!((rules.schedule.tempo, rules.mechanisms), (100, 1), "{rules:?}");
+
+    let missing = chain.weight_rules(NetUid(700), At::Head).await;
+    assert!(matches!(missing, Err(ChainError::NoSuchSubnet(NetUid(700)))), "{missing:?}");
+    let missing = chain.storage("System", "Nothing", &[], At::Head).await;
+    assert!(matches!(missing, Err(ChainError::NotInRuntime { .. })), "{missing:?}");
+    let missing = chain.events(At::Number(BlockNumber::new(99))).await;
+    assert!(matches!(missing, Err(ChainError::NoSuchBlock(_))), "{missing:?}");
+    let missing = chain.balance(
+        bob.into(),
+        At::Hash("0x".to_owned().as_str().parse().unwrap_or(taonet_primitives::BlockHash::from_bytes([7; 32]))),
+    );
+    assert!(matches!(missing.await, Err(ChainError::NoSuchBlock(_))));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_is_followed_into_its_block() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let (alice, carol) = (key("Alice"), key("Carol").coldkey());
+    let amount: Rao = "1.000000001".parse().unwrap();
+    let call = calls::transfer_keep_alive(carol.into(), amount);
+
+    let lease = chain.lease_nonce(alice.coldkey().into()).await.unwrap();
+    let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
+    let extrinsic = chain.sign(&call, &alice, options).await.unwrap();
+    let dry = chain.dry_run(&extrinsic).await.unwrap();
+    assert_eq!(dry.validity, Ok(()));
+    let outcome = chain.submit(&extrinsic, Follow::default()).await;
+    lease.used();
+    let inclusion = outcome.inclusion().unwrap_or_else(|| panic!("{outcome:?}")).clone();
+    assert!(matches!(outcome, Outcome::Finalized(_)), "every block of the localnet is final");
+    assert_eq!(inclusion.result, Ok(()));
+    assert_eq!(inclusion.fee, Some(dry.fee));
+    assert!(inclusion.events.iter().any(|event| event.is("Balances", "Transfer")
+        && event.fields["to"] == json!(carol.to_string())
+        && event.fields["amount"] == json!(amount.get())));
+    assert_eq!(chain.balance(carol.into(), At::Head).await.unwrap().free, amount);
+    let before = inclusion.block.number.minus(1);
+    assert_eq!(chain.balance(carol.into(), At::Number(before)).await.unwrap().free, Rao::ZERO);
+
+    let found = chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
+    assert_eq!(found, Some(outcome.clone()));
+    assert_eq!(chain.lookup(extrinsic.hash, extrinsic.birth.number, before).await.unwrap(), None);
+    assert_eq!(chain.submit(&extrinsic, Follow::default()).await, outcome, "the same bytes are sent again");
+    let again = chain.sign(&call, &alice, options).await.unwrap();
+    assert_eq!(chain.submit(&again, Follow::default()).await, Outcome::Superseded, "another one has the nonce");
+    assert_eq!(chain.balance(carol.into(), At::Head).await.unwrap().free, amount);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_why() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let (alice, poor) = (key("Alice"), key("Poor"));
+    let transfer = calls::transfer_keep_alive(poor.coldkey().into(), Rao::new(1));
+
+    let outcome = chain.send(&transfer, &poor, Follow::default()).await.unwrap();
+    assert_eq!(outcome, Outcome::Invalid(RefusedBecause::Payment));
+    let outcome = chain.send(&transfer, &alice, Follow::default()).await.unwrap();
+    let error = outcome.inclusion().unwrap().result.clone().unwrap_err();
+    assert!(matches!(&error, DispatchError::Other(text) if text.contains("BelowMinimum")), "{error}");
+    let sudo = calls::sudo(transfer.clone());
+    let outcome = chain.send(&sudo, &key("Bob"), Follow::default()).await.unwrap();
+    let refused = match &outcome {
+        Outcome::Invalid(_) => true,
+        outcome => outcome.inclusion().is_some_and(|inclusion| inclusion.result.is_err()),
+    };
+    assert!(refused, "{outcome:?}");
+
+    let options = SignOptions { nonce: 100, ..SignOptions::default() };
+    let early = chain.sign(&transfer, &alice, options).await.unwrap();
+    let follow = Follow { patience_blocks: 1, ..Follow::default() };
+    let outcome = chain.submit(&early, follow).await;
+    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+    let mut broken = early.clone();
+    let last = broken.bytes.len() - 1;
+    broken.bytes[last] ^= 1;
+    let outcome = chain.submit(&broken, follow).await;
+    assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_era_ends() {
+    let node = localnet(Clock::Manual).await;
+    let chain = client(&[node.url()]).await;
+    let options = SignOptions { era: Era::Blocks(4), ..SignOptions::default() };
+    let call = calls::transfer_keep_alive(key("Carol").coldkey().into(), Rao::new(1_000));
+    let extrinsic = chain.sign(&call, &key("Alice"), options).await.unwrap();
+    let last_block = extrinsic.last_block.unwrap();
+    node.mine(last_block.get()).await.unwrap();
+    assert_eq!(chain.submit(&extrinsic, Follow::default()).await, Outcome::Expired { last_block });
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_of_one_account_do_not_collide() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let mut callers = tokio::task::JoinSet::new();
+    for index in 0..24 {
+        let chain = chain.clone();
+        callers.spawn(async move {
+            let to = key(&format!("to/{index}")).coldkey();
+            let call = calls::transfer_keep_alive(to.into(), Rao::new(1_000));
+            let alice = key("Alice");
+            let lease = chain.lease_nonce(alice.coldkey().into()).await.unwrap();
+            let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
+            let extrinsic = chain.sign(&call, &alice, options).await.unwrap();
+            lease.used();
+            chain.submit(&extrinsic, Follow::default()).await
+        });
+    }
+    while let Some(outcome) = callers.join_next().await {
+        let outcome = outcome.unwrap();
+        assert!(outcome.is_success(), "{outcome:?}");
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_made_from_json_and_the_heads_are_watched() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let mut heads = chain.heads();
+    let first = heads.borrow_and_update().unwrap();
+    let args = json!({ "call": { "AdminUtils": { "sudo_set_tempo": { "netuid": 1, "tempo": 7 } } } });
+    let call = chain.call("Sudo", "sudo", &args).await.unwrap();
+    let follow = Follow { until: Until::Finalized, ..Follow::default() };
+    let outcome = chain.send(&call, &key("Alice"), follow).await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
+    assert_eq!(chain.weight_rules(NetUid(1), At::Head).await.unwrap().schedule.tempo, 7);
+    heads.changed().await.unwrap();
+    assert!(heads.borrow_and_update().unwrap().number > first.number);
+    let unknown = chain.call("Sudo", "sudo", &json!({ "calls": {} })).await.unwrap_err();
+    assert!(matches!(unknown, ChainError::Encode { .. }), "{unknown}");
+    node.stop().await;
+}
