@@ -1,3 +1,4 @@
+use taonet_chain::weights::RowError;
 use taonet_chain::{Block, ChainError};
 use taonet_primitives::{BlockNumber, NetUid};
 use taonet_timelock::{EncryptError, ScheduleError};
@@ -40,6 +41,14 @@ pub enum SubmitError {
         wanted: u64,
         /// The one that was given.
         given: u64,
+    },
+    /// The chain would refuse the weights.
+    #[error("subnet {netuid} does not take these weights; bring the scores within its limits first")]
+    Limits {
+        /// The subnet.
+        netuid: NetUid,
+        /// What it has against them.
+        source: RowError,
     },
     /// The first weights after a start follow from a state of too long ago.
     #[error(

@@ -1,7 +1,7 @@
 use sqlx::sqlite::SqliteRow;
 use sqlx::Row as _;
-use taonet_chain::Block;
-use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
+use taonet_chain::{Block, WeightRow};
+use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid};
 
 use super::{Ledger, LedgerError, from_column, from_json, to_json};
 use crate::Form;
@@ -54,7 +54,7 @@ pub struct Plan {
     /// How they are submitted.
     pub form: Form,
     /// To whom, how much.
-    pub weights: Vec<(Uid, u16)>,
+    pub weights: WeightRow,
     /// Version of the validator's code.
     pub version_key: u64,
 }

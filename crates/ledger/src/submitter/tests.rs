@@ -312,7 +312,7 @@ async fn refused_bytes_that_might_still_land_are_waited_for() {
     assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
-    assert!(error.to_string().contains("up to block"), "{error}");
+    assert!(error.to_string().contains("in a block up to "), "{error}");
     world.chain.mine(128);
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 1);
@@ -407,6 +407,9 @@ async fn weights_that_cannot_be_meant_are_refused() {
     assert!(matches!(submitter.submit(old).await, Err(SubmitError::VersionKey { wanted: 3, given: 2, .. })));
     let unknown = NewWeights { netuid: NetUid(60), ..world.weights().await };
     assert!(matches!(submitter.submit(unknown).await, Err(SubmitError::Chain(ChainError::NoSuchSubnet(NetUid(60))))));
+    world.rules.min_allowed_weights = 3;
+    world.chain.set_weight_rules(NETUID, world.rules.clone());
+    assert!(matches!(submitter.submit(world.weights().await).await, Err(SubmitError::Limits { .. })));
     world.rules.schedule.tempo = 0;
     world.chain.set_weight_rules(NETUID, world.rules.clone());
     assert!(matches!(submitter.submit(world.weights().await).await, Err(SubmitError::NoEpochs(NETUID))));
