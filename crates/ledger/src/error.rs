@@ -25,7 +25,9 @@ pub enum SubmitError {
     #[error("subnet {0} has no epochs (its tempo is 0): weights there count for nothing; wait until its tempo is set")]
     NoEpochs(NetUid),
     /// The chain hides weights in a way that this program does not know.
-    #[error("subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it")]
+    #[error(
+        "subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it"
+    )]
     UnknownCommitReveal {
         /// The subnet.
         netuid: NetUid,

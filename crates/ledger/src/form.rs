@@ -192,7 +192,9 @@ mod tests {
         let Form::Hash { salt, period_epochs: 2 } = of(2).unwrap() else { panic!("not by hash") };
         assert_eq!(salt.len(), SALT);
         for version in [3, 5] {
-            assert!(matches!(of(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version));
+            assert!(
+                matches!(of(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version)
+            );
         }
     }
 
@@ -214,18 +216,20 @@ mod tests {
     /// At the time chosen here the weights are encrypted to quicknet's round 1000, whose signature is known.
     #[test]
     fn timelocked_weights_open_with_their_round() {
-        let signature = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+        let signature =
+            "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
         let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         // The epoch at 1360 and 3 blocks more.
-        let time = beacon.time_of(Round(1001)).unwrap() - Duration::from_secs(263);
+        let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
         let moment = Moment { beacon, head, block_time: Duration::from_secs(1), time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });
         let call = submit_call(&intent, &rules(None), &moment, &mut StdRng::seed_from_u64(9)).unwrap();
 
         let uids = vec![Uid(3), Uid(7)];
         let payload = WeightsPayload { hotkey: intent.key.hotkey, uids, values: vec![65_535, 9], version_key: 5 };
-        let commit = encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9)).unwrap().to_bytes();
+        let commit =
+            encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9)).unwrap().to_bytes();
         assert_eq!(call, calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4));
         let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
         assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));

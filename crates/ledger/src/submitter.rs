@@ -99,8 +99,10 @@ pub struct Submitter {
     beacon: Beacon,
     clock: Clock,
     observer: Observer,
-    turns: SyncMutex<HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>>,
+    turns: SyncMutex<Turns>,
 }
+
+type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
 
 /// What a mechanism's turn knows.
 #[derive(Debug, Default)]
@@ -232,13 +234,7 @@ impl Submitter {
     }
 
     /// Enters the intent, after everything was checked that would make it pointless.
-    async fn intend(
-        &self,
-        key: IntentKey,
-        weights: NewWeights,
-        now: &Now,
-        turn: &Turn,
-    ) -> Result<Intent, SubmitError> {
+    async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
             return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });

@@ -1,4 +1,5 @@
 //! A [`MockChain`] that other processes use, by lines of JSON over TCP.
+#![allow(clippy::unimplemented, reason = "a submitter asks for nothing of this")]
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_chain::testing::MockChain;
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Era, Event, Follow, Metagraph, NonceLease, Outcome, SignOptions,
-    SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Era, Event, Follow, Metagraph, NonceLease, Outcome,
+    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
 };
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
@@ -173,7 +174,12 @@ impl Chain for RemoteChain {
         self.ask(&Question::Submit(extrinsic.clone())).await
     }
 
-    async fn lookup(&self, hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber) -> Result<Option<Outcome>, ChainError> {
+    async fn lookup(
+        &self,
+        hash: ExtrinsicHash,
+        from: BlockNumber,
+        to: BlockNumber,
+    ) -> Result<Option<Outcome>, ChainError> {
         Ok(self.ask(&Question::Lookup { hash, from, to }).await)
     }
 }
