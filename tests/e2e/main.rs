@@ -9,6 +9,7 @@
 
 mod axon;
 mod axon_peers;
+mod chain;
 mod cli;
 mod demo;
 mod kill;

@@ -116,6 +116,15 @@ impl Client {
         self.inner.runtime(head.hash).await?.call(pallet, name, args)
     }
 
+    /// The names of a call's arguments, in their order; `None` where the newest runtime has no such call.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    pub async fn call_fields(&self, pallet: &str, name: &str) -> Result<Option<Vec<String>>, ChainError> {
+        let head = self.inner.head().await?;
+        Ok(self.inner.runtime(head.hash).await?.call_fields(pallet, name))
+    }
+
     /// The bytes of a call, as the newest runtime has it.
     ///
     /// # Errors

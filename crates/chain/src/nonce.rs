@@ -51,6 +51,17 @@ pub struct NonceLease {
 }
 
 impl NonceLease {
+    /// A lease that keeps nobody waiting, for implementations of [`Chain`](crate::Chain) that give out nonces in another
+    /// way.
+    pub fn alone(nonce: u32) -> Self {
+        let used = Arc::new(Mutex::new(None)).try_lock_owned();
+        // A new mutex is free.
+        match used {
+            Ok(used) => Self { nonce, used },
+            Err(_) => unreachable!(),
+        }
+    }
+
     /// The nonce to sign with.
     pub fn nonce(&self) -> u32 {
         self.nonce

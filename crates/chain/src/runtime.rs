@@ -83,6 +83,12 @@ impl Runtime {
         Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
     }
 
+    /// The names of a call's arguments; `None` where there is no such call.
+    pub(crate) fn call_fields(&self, pallet: &str, name: &str) -> Option<Vec<String>> {
+        let call = self.metadata().pallet_by_name(pallet)?.call_variant_by_name(name)?;
+        Some(call.fields.iter().filter_map(|field| field.name.clone()).collect())
+    }
+
     /// The arguments of a runtime API's method as bytes.
     pub(crate) fn api_args(&self, api: &str, method: &str, args: &[Value]) -> Result<Vec<u8>, ChainError> {
         let what = format!("runtime API {api}.{method}");

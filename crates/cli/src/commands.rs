@@ -2,8 +2,24 @@
 
 pub(crate) mod axon;
 pub(crate) mod babelbit;
+pub(crate) mod balance;
+pub(crate) mod block;
+pub(crate) mod commitment;
+pub(crate) mod delegates;
 pub(crate) mod demo;
+pub(crate) mod events;
+pub(crate) mod localnet;
+pub(crate) mod metagraph;
 pub(crate) mod models;
+pub(crate) mod register;
+pub(crate) mod serve_axon;
 pub(crate) mod speech;
+pub(crate) mod stake;
+pub(crate) mod subnets;
+pub(crate) mod sudo;
+pub(crate) mod take;
+pub(crate) mod transfer;
 pub(crate) mod wallet;
+pub(crate) mod watch;
+pub(crate) mod weights;
 pub(crate) mod yuma;

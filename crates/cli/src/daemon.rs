@@ -96,8 +96,7 @@ impl Daemon {
         let routes = readiness_routes(readiness.clone(), Some(self.metrics));
         let router = match self.metrics_listener {
             Some(listener) => {
-                let stop = shutdown.clone();
-                shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
+                spawn_metrics(listener, routes, &shutdown);
                 router
             }
             None if self.address.ip().is_loopback() => router.merge(routes),
@@ -114,6 +113,22 @@ impl Daemon {
         shutdown.spawn("http", async move { serve(self.listener, router, &stop, ServeLimits::default()).await });
         shutdown.finished().await.context("the service did not stop in time")
     }
+}
+
+/// Serves `/metrics` and `/readyz` for a daemon whose own port speaks another protocol.
+pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
+    let readiness = Readiness::starting();
+    let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
+    if let Some(address) = address {
+        let listener = bind(address).await?;
+        spawn_metrics(listener, readiness_routes(readiness.clone(), Some(metrics)), shutdown);
+    }
+    Ok(readiness)
+}
+
+fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
+    let stop = shutdown.clone();
+    shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -50,6 +50,16 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
         }
         above = cause;
     }
+    exit_code_of(&error).into()
+}
+
+fn exit_code_of(error: &anyhow::Error) -> u8 {
     let failure = error.chain().find_map(|cause| cause.downcast_ref::<Classified>());
-    ExitCode::from(failure.map_or(1, |classified| classified.failure.code()))
+    failure.map_or(1, |classified| classified.failure.code())
+}
+
+/// The code that a command with this result ends with.
+#[cfg(test)]
+pub(crate) fn exit_code(result: &anyhow::Result<()>) -> u8 {
+    result.as_ref().err().map_or(0, exit_code_of)
 }

@@ -37,7 +37,7 @@ struct SourceArgs {
 /// Takes paths below the phrase that everybody knows, and nothing else: arguments are seen by all who list processes. Unlike
 /// clap's own parsers it does not repeat what it refuses, which may be a secret in the wrong place.
 #[derive(Debug, Clone)]
-struct DevelopmentUri;
+pub(crate) struct DevelopmentUri;
 
 impl TypedValueParser for DevelopmentUri {
     type Value = String;

@@ -6,6 +6,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod chain;
 mod commands;
 mod context;
 mod daemon;
@@ -26,7 +27,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use commands::{axon, babelbit, demo, models, speech, wallet, yuma};
+use commands::{
+    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, register,
+    serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+};
 use context::Context;
 
 /// Runs Bittensor subnets, end to end. Without a command: the demonstration.
@@ -91,6 +95,43 @@ enum TaoCommand {
     /// Make, recover, list and protect keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
+    /// Run a development chain on this machine, and steer it
+    Localnet(localnet::LocalnetArgs),
+    /// List, create and start subnets; show their settings
+    #[command(subcommand)]
+    Subnets(subnets::Command),
+    /// Show a subnet's neurons: stake, incentive, consensus, endpoints
+    Metagraph(metagraph::MetagraphArgs),
+    /// Register a hotkey on a subnet
+    Register(register::RegisterArgs),
+    /// Publish where a neuron serves
+    ServeAxon(serve_axon::ServeAxonArgs),
+    /// Set, commit to, reveal and show weights
+    #[command(subcommand)]
+    Weights(weights::Command),
+    /// Stake TAO on hotkeys, take it back, show it
+    #[command(subcommand)]
+    Stake(stake::Command),
+    /// Send TAO to another account
+    Transfer(transfer::TransferArgs),
+    /// Show what accounts have
+    Balance(balance::BalanceArgs),
+    /// List the hotkeys that others stake on, and what they keep
+    Delegates(delegates::DelegatesArgs),
+    /// Show what a hotkey keeps of its nominators' earnings, or change it
+    Take(take::TakeArgs),
+    /// Publish texts on the chain, and show them
+    #[command(subcommand)]
+    Commitment(commitment::Command),
+    /// Show the newest block, or another one
+    Block(block::BlockArgs),
+    /// Show what a block recorded
+    Events(events::EventsArgs),
+    /// Follow the chain, block by block
+    Watch(watch::WatchArgs),
+    /// Set hyper-parameters, as root or as a subnet's owner
+    #[command(subcommand)]
+    Sudo(sudo::Command),
     /// Serve an echo neuron; call and measure other neurons
     #[command(subcommand)]
     Axon(axon::Command),
@@ -107,6 +148,22 @@ pub fn tao() -> ExitCode {
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
+        TaoCommand::Localnet(args) => localnet::run(&args, &context),
+        TaoCommand::Subnets(command) => subnets::run(&command, &context),
+        TaoCommand::Metagraph(args) => metagraph::run(&args, &context),
+        TaoCommand::Register(args) => register::run(&args, &context),
+        TaoCommand::ServeAxon(args) => serve_axon::run(&args, &context),
+        TaoCommand::Weights(command) => weights::run(&command, &context),
+        TaoCommand::Stake(command) => stake::run(&command, &context),
+        TaoCommand::Transfer(args) => transfer::run(&args, &context),
+        TaoCommand::Balance(args) => balance::run(&args, &context),
+        TaoCommand::Delegates(args) => delegates::run(&args, &context),
+        TaoCommand::Take(args) => take::run(&args, &context),
+        TaoCommand::Commitment(command) => commitment::run(&command, &context),
+        TaoCommand::Block(args) => block::run(&args, &context),
+        TaoCommand::Events(args) => events::run(&args, &context),
+        TaoCommand::Watch(args) => watch::run(&args, &context),
+        TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
     })
 }

@@ -55,7 +55,10 @@ impl Runtime {
             .iter()
             .rev()
             .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        Some(match last.fields.get("dispatch_error") {
+        // A call as root counts as made, whatever it came to.
+        let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
+        let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
+        Some(match last.fields.get("dispatch_error").or(as_root) {
             None => Ok(()),
             Some(error) => Err(self.dispatch_error(error)),
         })

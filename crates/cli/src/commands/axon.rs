@@ -3,6 +3,7 @@
 mod call;
 mod data;
 mod echo;
+pub(crate) mod external;
 mod peer;
 mod ping;
 mod serve;

@@ -5,6 +5,7 @@ mod compute_weights;
 mod config;
 mod engine;
 pub(crate) mod miner;
+mod register_axon;
 pub(crate) mod runner;
 mod score;
 
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Engine(engine::EngineArgs),
     /// Serve a miner: interpreter, patient, parrot, mumbler or silent
     Miner(miner::MinerArgs),
+    /// Publish where a miner serves, so that validators find it
+    RegisterAxon(register_axon::RegisterAxonArgs),
     /// Score one reply
     Score(score::ScoreArgs),
     /// Score several miners' replies to one utterance, with the duplication penalty
@@ -38,6 +41,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Runner(args) => runner::run(args, context),
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
+        Command::RegisterAxon(args) => register_axon::run(args, context),
         Command::Score(args) => score::run(args, context),
         Command::ScoreBatch(args) => score::run_batch(args, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),

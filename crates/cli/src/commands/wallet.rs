@@ -3,12 +3,14 @@
 mod change;
 mod create;
 mod export;
+mod faucet;
 mod inspect;
 mod list;
 mod made;
 mod message;
 mod mnemonic;
-mod place;
+mod overview;
+pub(crate) mod place;
 mod regen;
 mod sign;
 mod ss58;
@@ -40,6 +42,10 @@ pub(crate) enum Command {
     List(list::ListArgs),
     /// Show one wallet's keys: addresses, files, how they are protected
     Inspect(inspect::InspectArgs),
+    /// Show a wallet's funds, and its hotkeys' neurons on all subnets
+    Overview(overview::OverviewArgs),
+    /// Get TAO for a wallet on a development chain
+    Faucet(faucet::FaucetArgs),
     /// Sign a message, or a validator's information about itself
     Sign(sign::SignArgs),
     /// Check who signed a message; exit code 1 when the signature does not hold
@@ -69,6 +75,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::RegenHotkeypub(args) => regen::run_hotkeypub(args, context),
         Command::List(args) => list::run(args, context),
         Command::Inspect(args) => inspect::run(args, context),
+        Command::Overview(args) => overview::run(args, context),
+        Command::Faucet(args) => faucet::run(args, context),
         Command::Sign(args) => sign::run(args, context),
         Command::Verify(args) => verify::run(args, context),
         Command::Encrypt(args) => change::encrypt(args, context),

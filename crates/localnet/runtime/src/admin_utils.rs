@@ -1,18 +1,15 @@
 //! What the sudo key and owners of subnets may change.
+//!
+//! [`calls`] is the table of all calls, [`authority`] who may make them, [`bounds`] the rules of those that have some,
+//! [`pallet!`](pallet_of_calls) makes a pallet of the table.
 
-pub use pallet::*;
+#[macro_use]
+mod pallet_of_calls;
 
-#[allow(missing_docs, unreachable_pub)]
-#[frame_support::pallet]
-pub mod pallet {
-    use crate::subtensor;
+mod authority;
+mod bounds;
+mod calls;
+#[cfg(test)]
+mod tests;
 
-    /// The pallet.
-    #[pallet::pallet]
-    #[pallet::without_storage_info]
-    pub struct Pallet<T>(_);
-
-    /// What the pallet needs of the chain.
-    #[pallet::config]
-    pub trait Config: frame_system::Config + subtensor::Config {}
-}
+pub use calls::pallet::*;

@@ -1,6 +1,7 @@
 //! What a signed call carries, beside what every chain of this framework has.
 //!
-//! The real chain has four more extensions. None of them adds a byte; they are here so that clients see the same list.
+//! The real chain has four more extensions. None of them adds a byte; those without effect are here so that clients see
+//! the same list.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
@@ -9,6 +10,12 @@ use frame_support::weights::Weight;
 use scale_info::TypeInfo;
 use sp_runtime::traits::{Dispatchable, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{TransactionValidityError, ValidTransaction};
+
+mod check_nonce;
+mod subtensor;
+
+pub use check_nonce::CheckNonce;
+pub use subtensor::SubtensorTransactionExtension;
 
 macro_rules! without_effect {
     ($(#[$doc:meta])* $name:ident) => {
@@ -60,10 +67,6 @@ without_effect! {
 without_effect! {
     /// Where the real chain checks encrypted calls.
     CheckShieldedTxValidity
-}
-without_effect! {
-    /// Where the real chain refuses calls of its own pallet early.
-    SubtensorTransactionExtension
 }
 without_effect! {
     /// Where the real chain orders beacon pulses first.

@@ -1,5 +1,6 @@
 //! What a call costs: one rao a byte, and 0.0005 rao for each unit of computing time; the author of the block earns it.
 
+use frame_support::traits::Get;
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
 use frame_support::weights::{Weight, WeightToFee};
@@ -17,13 +18,22 @@ impl WeightToFee for ComputingTime {
     }
 }
 
-/// Gives fees to the one author of blocks.
+/// The one author of all blocks.
+pub struct Author;
+
+impl Get<Option<AccountId>> for Author {
+    fn get() -> Option<AccountId> {
+        let authorities = pallet_aura::Authorities::<Runtime>::get();
+        authorities.first().map(|author| AccountId::new(sp_core::sr25519::Public::from(author.clone()).0))
+    }
+}
+
+/// Gives fees to the author.
 pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
-        if let Some(author) = pallet_aura::Authorities::<Runtime>::get().first() {
-            let author = AccountId::new(sp_core::sr25519::Public::from(author.clone()).0);
+        if let Some(author) = Author::get() {
             // An author without an account leaves the fee to nobody, as a burn.
             let _ = <Balances as Balanced<AccountId>>::resolve(&author, fees);
         }

@@ -52,6 +52,7 @@ pub enum GenesisError {
 /// [`GenesisError`]; it does not happen with the pallets of this crate.
 pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     let alice = development_account("Alice").map_err(GenesisError::Key)?;
+    let alice_hk = development_account("Alice_hk").map_err(GenesisError::Key)?;
     let mut balances = Vec::new();
     for (name, rao) in ACCOUNTS {
         balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
@@ -68,7 +69,7 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
         balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
         aura: pallet_aura::GenesisConfig { authorities: vec![author.into()] },
         sudo: pallet_sudo::GenesisConfig { key: Some(alice.clone()) },
-        subtensor_module: crate::subtensor::GenesisConfig { owner: Some(alice), ..Default::default() },
+        subtensor_module: crate::subtensor::GenesisConfig { owner: Some((alice, alice_hk)), ..Default::default() },
         ..Default::default()
     }
     .build_storage()

@@ -7,6 +7,7 @@
 //! - [`runtime`] puts the pallets together, [`extensions`] are what a signed call carries, [`runtime::apis`] what clients ask.
 //! - [`subtensor`] is the pallet of subnets, [`swap`] their pools, [`admin_utils`] the knobs, [`commitments`] neurons'
 //!   statements.
+//! - [`info`] answers clients' questions.
 //! - [`genesis`] is the first block's state.
 
 // The framework's macros index, and name things, as they like.
@@ -17,9 +18,12 @@ pub mod commitments;
 pub mod extensions;
 mod fees;
 pub mod genesis;
+pub mod info;
 pub mod runtime;
 pub mod subtensor;
 pub mod swap;
+#[cfg(test)]
+mod testing;
 pub mod types;
 
 pub use runtime::{

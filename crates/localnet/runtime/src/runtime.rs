@@ -1,6 +1,6 @@
 //! The pallets put together.
 
-use frame_support::traits::{ConstBool, ConstU8, ConstU32, ConstU64, Contains};
+use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Contains};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use frame_support::{derive_impl, parameter_types};
@@ -9,8 +9,9 @@ use sp_runtime::{MultiAddress, MultiSignature, Perbill, generic};
 use sp_version::{RuntimeVersion, runtime_version};
 
 use crate::extensions::{
-    CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+    CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
+use crate::subtensor::defaults::ConstTao;
 use crate::{admin_utils, commitments, fees, subtensor, swap};
 
 pub mod apis;
@@ -41,7 +42,7 @@ pub type TxExtension = (
     frame_system::CheckTxVersion<Runtime>,
     frame_system::CheckGenesis<Runtime>,
     frame_system::CheckEra<Runtime>,
-    frame_system::CheckNonce<Runtime>,
+    CheckNonce,
     frame_system::CheckWeight<Runtime>,
     pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
     (
@@ -226,12 +227,20 @@ impl pallet_sudo::Config for Runtime {
     type WeightInfo = ();
 }
 
-impl swap::Config for Runtime {}
+impl swap::Config for Runtime {
+    type Subnets = SubtensorModule;
+    type MaxFeeRate = ConstU16<10_000>;
+}
 
 impl subtensor::Config for Runtime {
     type Currency = Balances;
+    type Author = fees::Author;
 }
 
-impl commitments::Config for Runtime {}
+impl commitments::Config for Runtime {
+    type MaxFields = ConstU32<{ commitments::MAX_FIELDS }>;
+    type InitialDeposit = ConstTao<0>;
+    type FieldDeposit = ConstTao<0>;
+}
 
 impl admin_utils::Config for Runtime {}

@@ -3,33 +3,48 @@
 //! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
 //! does stands in one module for each subject.
 
+mod bonds;
 mod calls;
-mod defaults;
+mod constants;
+pub(crate) mod defaults;
 mod errors;
 mod events;
 mod storage;
 pub mod types;
 
+mod block;
+mod burn;
+mod distribution;
+mod emission;
+mod epoch;
 mod epoch_schedule;
 mod genesis;
 mod keys;
+mod mechanisms;
 mod networks;
+mod pool;
+mod prices;
+mod pruning;
 pub(crate) mod rate_limits;
 mod registration;
+mod safe_float;
 mod serving;
 mod shares;
 mod staking;
 mod take;
+mod uids;
 mod weights;
 
 use frame_support::pallet_macros::import_section;
 
+pub use constants::PALLET_ID;
 pub use pallet::*;
 
 /// The longest ciphertext of a time-locked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;
 
 #[allow(missing_docs, unreachable_pub)]
+#[import_section(constants::constants)]
 #[import_section(storage::storage)]
 #[import_section(events::events)]
 #[import_section(errors::errors)]
@@ -65,14 +80,16 @@ pub mod pallet {
     pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
         /// TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
+        /// Who makes the block.
+        type Author: Get<Option<AccountId32>>;
     }
 
     /// The subnets that exist from the first block.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// They belong to this coldkey.
-        pub owner: Option<T::AccountId>,
+        /// Root and Babelbit belong to this coldkey, with this hotkey.
+        pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
     }
@@ -80,8 +97,8 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
-            if let Some(owner) = &self.owner {
-                Pallet::<T>::build_genesis(owner);
+            if let Some((coldkey, hotkey)) = &self.owner {
+                Pallet::<T>::build_genesis(coldkey, hotkey);
             }
         }
     }

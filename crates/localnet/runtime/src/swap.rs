@@ -1,13 +1,34 @@
-//! The pool in which a subnet's alpha is traded for TAO.
+//! The pool in which a subnet's alpha is traded for TAO: its fee, its weights, and the arithmetic of trades.
+//!
+//! What a pool holds is stored with the subnet, in [`crate::subtensor`].
+
+mod pool;
+mod power;
 
 pub use pallet::*;
+pub use pool::{MAX_WEIGHT, MIN_WEIGHT, Pool, UNIT};
+
+use crate::types::NetUid;
+
+/// What this pallet asks about subnets.
+pub trait Subnets<AccountId> {
+    /// Whether a subnet exists.
+    fn exists(netuid: NetUid) -> bool;
+    /// Whether an account owns a subnet.
+    fn is_owner(netuid: NetUid, account: &AccountId) -> bool;
+}
 
 #[allow(missing_docs, unreachable_pub)]
 #[frame_support::pallet]
 pub mod pallet {
+    use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+    use frame_support::dispatch::DispatchClass;
     use frame_support::pallet_prelude::*;
-    use frame_support::traits::ConstU16;
+    use frame_support::traits::{ConstBool, ConstU16};
+    use frame_system::pallet_prelude::*;
+    use sp_runtime::Perquintill;
 
+    use super::Subnets;
     use crate::types::NetUid;
 
     /// The pallet.
@@ -16,9 +37,92 @@ pub mod pallet {
 
     /// What the pallet needs of the chain.
     #[pallet::config]
-    pub trait Config: frame_system::Config {}
+    pub trait Config: frame_system::Config {
+        /// The subnets whose alpha is traded.
+        type Subnets: Subnets<Self::AccountId>;
+        /// The largest fee, in parts of 65 535.
+        #[pallet::constant]
+        type MaxFeeRate: Get<u16>;
+    }
+
+    /// The weights of a pool.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+    pub struct Balancer {
+        /// The weight of TAO; that of alpha is the rest.
+        pub quote: Perquintill,
+    }
+
+    impl Default for Balancer {
+        fn default() -> Self {
+            Self { quote: Perquintill::from_percent(50) }
+        }
+    }
 
     /// The fee of a trade, in parts of 65 535.
     #[pallet::storage]
     pub type FeeRate<T> = StorageMap<_, Twox64Concat, NetUid, u16, ValueQuery, ConstU16<33>>;
+    /// The weights of a pool.
+    #[pallet::storage]
+    pub type SwapBalancer<T> = StorageMap<_, Twox64Concat, NetUid, Balancer, ValueQuery>;
+    /// Whether a pool has its weights.
+    #[pallet::storage]
+    pub type PalSwapInitialized<T> = StorageMap<_, Twox64Concat, NetUid, bool, ValueQuery, ConstBool<false>>;
+
+    /// What happened in a block.
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// The fee of a subnet's pool changed.
+        #[codec(index = 0)]
+        FeeRateSet {
+            /// The subnet.
+            netuid: NetUid,
+            /// The new fee, in parts of 65 535.
+            rate: u16,
+        },
+    }
+
+    /// Why a call was refused.
+    #[pallet::error]
+    pub enum Error<T> {
+        /// The fee is above the largest.
+        #[codec(index = 0)]
+        FeeRateTooHigh,
+        /// There is no such subnet.
+        #[codec(index = 8)]
+        MechanismDoesNotExist,
+    }
+
+    #[pallet::call]
+    impl<T: Config> Pallet<T> {
+        /// Sets the fee of a subnet's pool, in parts of 65 535; for root and the subnet's owner.
+        #[pallet::call_index(0)]
+        #[pallet::weight((Weight::from_parts(10_000_000, 0), DispatchClass::Normal, Pays::Yes))]
+        pub fn set_fee_rate(origin: OriginFor<T>, netuid: NetUid, rate: u16) -> DispatchResult {
+            if let Some(account) = ensure_signed_or_root(origin)? {
+                ensure!(T::Subnets::is_owner(netuid, &account), DispatchError::BadOrigin);
+            }
+            ensure!(T::Subnets::exists(netuid), Error::<T>::MechanismDoesNotExist);
+            ensure!(rate <= T::MaxFeeRate::get(), Error::<T>::FeeRateTooHigh);
+            FeeRate::<T>::insert(netuid, rate);
+            Self::deposit_event(Event::FeeRateSet { netuid, rate });
+            Ok(())
+        }
+    }
+
+    impl<T: Config> Pallet<T> {
+        /// The fee on `amount` of the input of a trade, rounded down.
+        pub fn fee(netuid: NetUid, amount: u64) -> u64 {
+            let fee = u128::from(amount) * u128::from(FeeRate::<T>::get(netuid)) / u128::from(u16::MAX);
+            // The rate is at most one.
+            fee as u64
+        }
+
+        /// The largest input of which `traded` is left without the fee; everything where the fee is everything.
+        pub fn with_fee(netuid: NetUid, traded: u64) -> u64 {
+            let rest = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
+            let amount = (u128::from(traded) * u128::from(u16::MAX)).checked_div(rest.into()).unwrap_or(u128::MAX);
+            u64::try_from(amount).unwrap_or(u64::MAX)
+        }
+    }
 }

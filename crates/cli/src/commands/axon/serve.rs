@@ -1,14 +1,15 @@
 //! `tao axon serve`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_reach::{ChainIp, HomeRouter, PortMapping, SOURCES, external_ip};
+use taonet_reach::{ChainIp, HomeRouter, PortMapping};
 
 use super::SchemeName;
 use super::echo::{describe_metrics, router, signed_requests};
+use super::external::ExternalIp;
 use super::peer::seconds;
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
@@ -61,23 +62,6 @@ struct ReachArgs {
     upnp: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum ExternalIp {
-    Auto,
-    Given(IpAddr),
-}
-
-impl std::str::FromStr for ExternalIp {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        text.parse().map(Self::Given).map_err(|_| "neither an IP address nor `auto`".to_owned())
-    }
-}
-
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
     if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
@@ -104,9 +88,7 @@ impl ReachArgs {
     async fn open(&self, listens: SocketAddr, context: &Context) -> anyhow::Result<Option<PortMapping>> {
         let port = self.external_port.unwrap_or(listens.port());
         let told = match self.external_ip {
-            Some(ExternalIp::Given(ip)) => Some(ip),
-            Some(ExternalIp::Auto) if self.ip_source.is_empty() => Some(external_ip(&SOURCES, self.ip_timeout).await?),
-            Some(ExternalIp::Auto) => Some(external_ip(&self.ip_source, self.ip_timeout).await?),
+            Some(ip) => Some(ip.resolve(&self.ip_source, self.ip_timeout).await?),
             None => None,
         };
         let (ip, mapping) = if self.upnp {

@@ -112,7 +112,7 @@ impl KeyArgs {
     }
 }
 
-fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Result<Keypair> {
+pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Result<Keypair> {
     let keyfile = password.open(stored)?;
     keyfile.into_keypair().with_context(|| format!("{} cannot sign", stored.path().display()))
 }

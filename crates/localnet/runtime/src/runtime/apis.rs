@@ -1,16 +1,41 @@
 //! What clients ask of the chain's state.
 
+#![allow(missing_docs, reason = "the macro makes items without")]
+
+use std::collections::BTreeMap;
+
+use codec::Compact;
 use frame_support::weights::Weight;
 use sp_api::impl_runtime_apis;
+use sp_consensus_aura::SlotDuration;
+use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_core::OpaqueMetadata;
 use sp_runtime::traits::Block as BlockT;
 use sp_runtime::transaction_validity::{TransactionSource, TransactionValidity};
 use sp_runtime::{ApplyExtrinsicResult, ExtrinsicInclusionMode};
 use sp_version::RuntimeVersion;
 
+use substrate_fixed::types::U64F64;
+
 use super::{
-    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, System, TransactionPayment, VERSION,
+    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall, SLOT_DURATION, SubtensorModule,
+    System, TransactionPayment, VERSION,
 };
+use crate::info::apis as asked;
+use crate::info::basket::{
+    BasketPosition, BasketSummary, BasketTradingStatus, BetaPosition, BetaPricing, BetaPricingPage,
+};
+use crate::info::delegate::DelegateInfo;
+use crate::info::dynamic::DynamicInfo;
+use crate::info::hyperparams::{self, HyperparamEntry, SubnetHyperparams, SubnetHyperparamsV2};
+use crate::info::metagraph::{self, Metagraph, SelectiveMetagraph};
+use crate::info::neuron::{NeuronInfo, NeuronInfoLite};
+use crate::info::stake::{self, LockState, StakeAvailability, StakeInfo};
+use crate::info::state::SubnetState;
+use crate::info::subnet::{self, SubnetInfo, SubnetInfov2};
+use crate::info::swap::{self, SimSwapResult, SubnetPrice};
+use crate::subtensor;
+use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
 impl_runtime_apis! {
     impl sp_api::Core<Block> for Runtime {
@@ -99,6 +124,300 @@ impl_runtime_apis! {
 
         fn query_length_to_fee(length: u32) -> Balance {
             TransactionPayment::length_to_fee(length)
+        }
+    }
+
+    impl pallet_transaction_payment_rpc_runtime_api::TransactionPaymentCallApi<Block, Balance, RuntimeCall> for Runtime {
+        fn query_call_info(
+            call: RuntimeCall,
+            length: u32,
+        ) -> pallet_transaction_payment_rpc_runtime_api::RuntimeDispatchInfo<Balance> {
+            TransactionPayment::query_call_info(call, length)
+        }
+
+        fn query_call_fee_details(call: RuntimeCall, length: u32) -> pallet_transaction_payment::FeeDetails<Balance> {
+            TransactionPayment::query_call_fee_details(call, length)
+        }
+
+        fn query_weight_to_fee(weight: Weight) -> Balance {
+            TransactionPayment::weight_to_fee(weight)
+        }
+
+        fn query_length_to_fee(length: u32) -> Balance {
+            TransactionPayment::length_to_fee(length)
+        }
+    }
+
+    impl sp_consensus_aura::AuraApi<Block, AuraId> for Runtime {
+        fn slot_duration() -> SlotDuration {
+            SlotDuration::from_millis(SLOT_DURATION)
+        }
+
+        fn authorities() -> Vec<AuraId> {
+            pallet_aura::Authorities::<Runtime>::get().into_inner()
+        }
+    }
+
+    impl asked::NeuronInfoRuntimeApi<Block> for Runtime {
+        fn get_neurons(netuid: NetUid) -> Vec<NeuronInfo> {
+            NeuronInfo::all::<Runtime>(netuid)
+        }
+
+        fn get_neuron(netuid: NetUid, uid: u16) -> Option<NeuronInfo> {
+            NeuronInfo::one::<Runtime>(netuid, uid)
+        }
+
+        fn get_neurons_lite(netuid: NetUid) -> Vec<NeuronInfoLite> {
+            NeuronInfoLite::all::<Runtime>(netuid)
+        }
+
+        fn get_neuron_lite(netuid: NetUid, uid: u16) -> Option<NeuronInfoLite> {
+            NeuronInfoLite::one::<Runtime>(netuid, uid)
+        }
+    }
+
+    impl asked::SubnetInfoRuntimeApi<Block> for Runtime {
+        fn get_subnet_info(netuid: NetUid) -> Option<SubnetInfo> {
+            SubnetInfo::read::<Runtime>(netuid)
+        }
+
+        fn get_subnets_info() -> Vec<Option<SubnetInfo>> {
+            subnet::up_to_the_last::<Runtime, _>(SubnetInfo::read::<Runtime>)
+        }
+
+        fn get_subnet_info_v2(netuid: NetUid) -> Option<SubnetInfov2> {
+            SubnetInfov2::read::<Runtime>(netuid)
+        }
+
+        fn get_subnets_info_v2() -> Vec<Option<SubnetInfov2>> {
+            subnet::up_to_the_last::<Runtime, _>(SubnetInfov2::read::<Runtime>)
+        }
+
+        fn get_subnet_hyperparams(netuid: NetUid) -> Option<SubnetHyperparams> {
+            SubnetHyperparams::read::<Runtime>(netuid)
+        }
+
+        fn get_subnet_hyperparams_v2(netuid: NetUid) -> Option<SubnetHyperparamsV2> {
+            SubnetHyperparamsV2::read::<Runtime>(netuid)
+        }
+
+        fn get_all_dynamic_info() -> Vec<Option<DynamicInfo>> {
+            SubtensorModule::all_netuids().into_iter().map(DynamicInfo::read::<Runtime>).collect()
+        }
+
+        fn get_all_metagraphs() -> Vec<Option<Metagraph>> {
+            let subnets = SubtensorModule::all_netuids().into_iter();
+            subnets.map(|netuid| Metagraph::read::<Runtime>(netuid, MechId(0))).collect()
+        }
+
+        fn get_metagraph(netuid: NetUid) -> Option<Metagraph> {
+            Metagraph::read::<Runtime>(netuid, MechId(0))
+        }
+
+        fn get_all_mechagraphs() -> Vec<Option<Metagraph>> {
+            let subnets = SubtensorModule::all_netuids().into_iter();
+            subnets.flat_map(metagraph::of_all_mechanisms::<Runtime>).map(Some).collect()
+        }
+
+        fn get_mechagraph(netuid: NetUid, mecid: MechId) -> Option<Metagraph> {
+            Metagraph::read::<Runtime>(netuid, mecid)
+        }
+
+        fn get_dynamic_info(netuid: NetUid) -> Option<DynamicInfo> {
+            DynamicInfo::read::<Runtime>(netuid)
+        }
+
+        fn get_subnet_state(netuid: NetUid) -> Option<SubnetState> {
+            SubnetState::read::<Runtime>(netuid)
+        }
+
+        fn get_selective_metagraph(netuid: NetUid, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph> {
+            SelectiveMetagraph::read::<Runtime>(netuid, MechId(0), &metagraph_indexes)
+        }
+
+        fn get_coldkey_auto_stake_hotkey(_coldkey: AccountId, _netuid: NetUid) -> Option<AccountId> {
+            None
+        }
+
+        fn get_selective_mechagraph(
+            netuid: NetUid,
+            subid: MechId,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph> {
+            SelectiveMetagraph::read::<Runtime>(netuid, subid, &metagraph_indexes)
+        }
+
+        fn get_subnet_to_prune() -> Option<NetUid> {
+            SubtensorModule::network_to_dissolve()
+        }
+
+        fn get_subnet_account_id(netuid: NetUid) -> Option<AccountId> {
+            subnet::account::<Runtime>(netuid)
+        }
+
+        fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64> {
+            SubtensorModule::next_epoch_block(netuid)
+        }
+
+        fn get_block_emission() -> TaoBalance {
+            TaoBalance(subtensor::BlockEmission::<Runtime>::get())
+        }
+
+        fn get_subnet_hyperparams_v3(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
+            hyperparams::entries::<Runtime>(netuid)
+        }
+    }
+
+    impl asked::DelegateInfoRuntimeApi<Block> for Runtime {
+        fn get_delegates() -> Vec<DelegateInfo> {
+            DelegateInfo::all::<Runtime>()
+        }
+
+        fn get_delegate(delegate_account: AccountId) -> Option<DelegateInfo> {
+            DelegateInfo::one::<Runtime>(delegate_account)
+        }
+
+        fn get_delegated(delegatee_account: AccountId) -> Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))> {
+            DelegateInfo::of_staker::<Runtime>(&delegatee_account)
+        }
+    }
+
+    impl asked::StakeInfoRuntimeApi<Block> for Runtime {
+        fn get_stake_info_for_coldkey(coldkey_account: AccountId) -> Vec<StakeInfo> {
+            StakeInfo::of_coldkey::<Runtime>(&coldkey_account)
+        }
+
+        fn get_stake_info_for_coldkeys(coldkey_accounts: Vec<AccountId>) -> Vec<(AccountId, Vec<StakeInfo>)> {
+            StakeInfo::of_coldkeys::<Runtime>(coldkey_accounts)
+        }
+
+        fn get_stake_info_for_hotkey_coldkey_netuid(
+            hotkey_account: AccountId,
+            coldkey_account: AccountId,
+            netuid: NetUid,
+        ) -> Option<StakeInfo> {
+            Some(StakeInfo::one::<Runtime>(hotkey_account, coldkey_account, netuid))
+        }
+
+        fn get_stake_availability_for_coldkeys(
+            coldkey_accounts: Vec<AccountId>,
+            netuids: Option<Vec<NetUid>>,
+        ) -> BTreeMap<AccountId, BTreeMap<NetUid, StakeAvailability>> {
+            stake::availability::<Runtime>(coldkey_accounts, netuids)
+        }
+
+        fn get_stake_fee(
+            origin: Option<(AccountId, NetUid)>,
+            _origin_coldkey_account: AccountId,
+            destination: Option<(AccountId, NetUid)>,
+            _destination_coldkey_account: AccountId,
+            amount: u64,
+        ) -> u64 {
+            destination.or(origin).map_or(0, |(_, netuid)| swap::fee::<Runtime>(netuid, amount))
+        }
+
+        fn get_coldkey_lock(_coldkey: AccountId, _netuid: NetUid) -> Option<LockState> {
+            None
+        }
+
+        fn get_hotkey_conviction(_hotkey: AccountId, _netuid: NetUid) -> U64F64 {
+            U64F64::default()
+        }
+
+        fn get_most_convicted_hotkey_on_subnet(_netuid: NetUid) -> Option<AccountId> {
+            None
+        }
+    }
+
+    impl asked::SubnetRegistrationRuntimeApi<Block> for Runtime {
+        fn get_network_registration_cost() -> TaoBalance {
+            SubtensorModule::network_lock_cost()
+        }
+    }
+
+    impl asked::SwapRuntimeApi<Block> for Runtime {
+        fn current_alpha_price(netuid: NetUid) -> u64 {
+            swap::price::<Runtime>(netuid)
+        }
+
+        fn current_alpha_price_all() -> Vec<SubnetPrice> {
+            let subnets = SubtensorModule::all_netuids().into_iter();
+            subnets.map(|netuid| SubnetPrice { netuid, price: swap::price::<Runtime>(netuid) }).collect()
+        }
+
+        fn sim_swap_tao_for_alpha(netuid: NetUid, tao: TaoBalance) -> SimSwapResult {
+            SimSwapResult::buying::<Runtime>(netuid, tao)
+        }
+
+        fn sim_swap_alpha_for_tao(netuid: NetUid, alpha: AlphaBalance) -> SimSwapResult {
+            SimSwapResult::selling::<Runtime>(netuid, alpha)
+        }
+    }
+
+    // This chain has no baskets.
+    impl asked::BetaBasketRuntimeApi<Block> for Runtime {
+        fn get_root_basket_owed(_coldkey: AccountId) -> TaoBalance {
+            TaoBalance::ZERO
+        }
+
+        fn get_basket_payout(_hotkey: AccountId, _coldkey: AccountId) -> TaoBalance {
+            TaoBalance::ZERO
+        }
+
+        fn get_validator_basket_nav(_hotkey: AccountId) -> TaoBalance {
+            TaoBalance::ZERO
+        }
+
+        fn get_validator_basket(_hotkey: AccountId) -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
+            Vec::new()
+        }
+
+        fn get_root_basket_total_nav() -> TaoBalance {
+            TaoBalance::ZERO
+        }
+
+        fn get_validator_basket_summary(hotkey: AccountId) -> BasketSummary {
+            BasketSummary::empty(hotkey)
+        }
+
+        fn get_all_validator_baskets() -> Vec<BasketSummary> {
+            Vec::new()
+        }
+
+        fn get_root_basket_positions(_coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)> {
+            Vec::new()
+        }
+
+        fn get_basket_position(_hotkey: AccountId, _coldkey: AccountId) -> Option<BasketPosition> {
+            None
+        }
+
+        fn get_root_basket_portfolio(_coldkey: AccountId) -> Vec<BasketPosition> {
+            Vec::new()
+        }
+
+        fn get_beta_pricing(_hotkey: AccountId) -> Option<BetaPricing> {
+            None
+        }
+
+        fn get_all_beta_pricing(_start_after: Option<AccountId>, _limit: u32) -> BetaPricingPage {
+            BetaPricingPage::default()
+        }
+
+        fn get_beta_index() -> (U64F64, U64F64) {
+            Default::default()
+        }
+
+        fn get_beta_position(_hotkey: AccountId, _coldkey: AccountId) -> Option<BetaPosition> {
+            None
+        }
+
+        fn get_beta_portfolio(_coldkey: AccountId) -> Vec<BetaPosition> {
+            Vec::new()
+        }
+
+        fn get_basket_trading_status(_hotkey: AccountId) -> BasketTradingStatus {
+            BasketTradingStatus::default()
         }
     }
 }

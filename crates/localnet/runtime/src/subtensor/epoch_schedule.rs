@@ -7,7 +7,7 @@ use super::rate_limits::OwnerAction;
 use super::types::Hyperparameter;
 use super::{
     ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, CommitRevealWeightsEnabled, Config, Error,
-    Event, LastEpochBlock, NetworksAdded, Pallet, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
+    Event, LastEpochBlock, Pallet, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
 };
 use crate::types::NetUid;
 
@@ -135,7 +135,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn ensure_owner(who: &AccountId32, netuid: NetUid) -> DispatchResult {
-        ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
         Ok(())
     }

@@ -206,6 +206,12 @@ mod errors {
         /// The balance is below the price of a subnet.
         #[codec(index = 117)]
         CannotAffordLockCost,
+        /// Immune neurons would fill too much of the subnet.
+        #[codec(index = 122)]
+        TrimmingWouldExceedMaxImmunePercentage,
+        /// All mechanisms together have room for at most 256 neurons.
+        #[codec(index = 125)]
+        TooManyUIDsPerMechanism,
         /// The price is above the limit.
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,

@@ -30,6 +30,12 @@ mod events {
         /// The room for neurons changed.
         #[codec(index = 10)]
         MaxAllowedUidsSet(NetUid, u16),
+        /// The difficulty changed.
+        #[codec(index = 12)]
+        DifficultySet(NetUid, u64),
+        /// The blocks between adjustments of registration changed.
+        #[codec(index = 13)]
+        AdjustmentIntervalSet(NetUid, u16),
         /// The number of validator permits changed.
         #[codec(index = 28)]
         MaxAllowedValidatorsSet(NetUid, u16),
@@ -83,6 +89,12 @@ mod events {
         /// The version of weights changed.
         #[codec(index = 33)]
         WeightsVersionKeySet(NetUid, u64),
+        /// The least difficulty changed.
+        #[codec(index = 34)]
+        MinDifficultySet(NetUid, u64),
+        /// The largest difficulty changed.
+        #[codec(index = 35)]
+        MaxDifficultySet(NetUid, u64),
         /// The rate limit of endpoints changed.
         #[codec(index = 36)]
         ServingRateLimitSet(NetUid, u64),
@@ -107,6 +119,12 @@ mod events {
         /// The owner's rate limit changed.
         #[codec(index = 45)]
         OwnerHyperparamRateLimitSet(u16),
+        /// The smallest take of a child key changed.
+        #[codec(index = 47)]
+        MinChildKeyTakePerSubnetSet(NetUid, PerU16),
+        /// The largest take changed.
+        #[codec(index = 68)]
+        MaxDelegateTakeSet(PerU16),
         /// The smallest take changed.
         #[codec(index = 69)]
         MinDelegateTakeSet(PerU16),
@@ -116,9 +134,15 @@ mod events {
         /// The tempo changed.
         #[codec(index = 53)]
         TempoSet(NetUid, u16),
+        /// The TAO spent on registrations was set.
+        #[codec(index = 54)]
+        RAORecycledForRegistrationSet(NetUid, TaoBalance),
         /// The stake needed for weights changed.
         #[codec(index = 55)]
         StakeThresholdSet(u64),
+        /// The smoothing of adjustments changed.
+        #[codec(index = 56)]
+        AdjustmentAlphaSet(NetUid, u64),
         /// The owner's cut changed.
         #[codec(index = 58)]
         SubnetOwnerCutSet(u16),
@@ -234,5 +258,8 @@ mod events {
             /// The block.
             block: u64,
         },
+        /// The consensus that liquid alpha looks at changed.
+        #[codec(index = 146)]
+        LiquidAlphaConsensusModeSet(NetUid, ConsensusMode),
     }
 }

@@ -1,16 +1,77 @@
 //! The subnets that exist from the first block.
 
+use frame_support::traits::Get;
 use sp_runtime::AccountId32;
+use substrate_fixed::types::I96F32;
 
-use super::{Config, NetworksAdded, Pallet, TotalNetworks};
-use crate::types::NetUid;
+use super::defaults::DefaultAccount;
+use super::types::SubnetIdentityV3;
+use super::{
+    Burn, CommitRevealWeightsEnabled, Config, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, MinBurn,
+    NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
+    SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks,
+    WeightsSetRateLimit,
+};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+/// The subnet that exists and waits to be started.
+const FIRST: NetUid = NetUid(1);
+/// The subnet of the speech contest.
+const BABELBIT: NetUid = NetUid(59);
+/// Blocks between the epochs of root and of the first subnet.
+const TEMPO: u16 = 100;
+/// Blocks between the epochs of Babelbit.
+const FAST_TEMPO: u16 = 10;
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn build_genesis(owner: &AccountId32) {
-        let _ = owner;
-        NetworksAdded::<T>::insert(NetUid::ROOT, true);
-        TotalNetworks::<T>::put(1);
+    /// Makes root, a subnet of nobody that is not started, and Babelbit, which is; `owner` owns root and Babelbit
+    /// with `hotkey`.
+    pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
+        Self::build_root(owner, hotkey);
+        Self::build_first();
+        Self::build_babelbit(owner, hotkey);
+        Self::count_issuance();
     }
 
-    pub(crate) fn begin_block() {}
+    fn build_root(owner: &AccountId32, hotkey: &AccountId32) {
+        let root = NetUid::ROOT;
+        NetworksAdded::<T>::insert(root, true);
+        TotalNetworks::<T>::put(1);
+        SubnetworkN::<T>::insert(root, 0);
+        Tempo::<T>::insert(root, TEMPO);
+        MaxAllowedUids::<T>::insert(root, 64);
+        MaxAllowedValidators::<T>::insert(root, 64);
+        MinAllowedWeights::<T>::insert(root, 0);
+        TargetRegistrationsPerInterval::<T>::insert(root, 1);
+        TokenSymbol::<T>::insert(root, "τ".as_bytes());
+        SubtokenEnabled::<T>::insert(root, true);
+        SubnetOwner::<T>::insert(root, owner);
+        SubnetOwnerHotkey::<T>::insert(root, hotkey);
+    }
+
+    fn build_first() {
+        let nobody = DefaultAccount::<T>::get();
+        Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
+        Self::init_network(FIRST, &nobody, &nobody, TEMPO);
+        MinAllowedWeights::<T>::insert(FIRST, 0);
+        Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
+        let stake = AlphaBalance(1_000_000_000);
+        SubnetAlphaOut::<T>::insert(FIRST, stake);
+        Self::increase_stake(&nobody, &nobody, FIRST, stake);
+    }
+
+    fn build_babelbit(owner: &AccountId32, hotkey: &AccountId32) {
+        Self::own_hotkey(owner, hotkey).unwrap_or_default();
+        Self::init_network(BABELBIT, owner, hotkey, FAST_TEMPO);
+        CommitRevealWeightsEnabled::<T>::insert(BABELBIT, false);
+        WeightsSetRateLimit::<T>::insert(BABELBIT, 0);
+        Burn::<T>::insert(BABELBIT, MinBurn::<T>::get(BABELBIT));
+        SubnetEmissionEnabled::<T>::insert(BABELBIT, true);
+        // 0.1 TAO for an alpha, now and on average: emission follows the average.
+        Self::init_pool(BABELBIT, TaoBalance(1_000_000_000_000), AlphaBalance(10_000_000_000_000));
+        SubnetMovingPrice::<T>::insert(BABELBIT, I96F32::from_num(1) / 10);
+        Self::start(BABELBIT);
+        let identity = SubnetIdentityV3 { subnet_name: b"Babelbit".to_vec(), ..Default::default() };
+        SubnetIdentitiesV3::<T>::insert(BABELBIT, identity);
+    }
 }

@@ -1,47 +1,229 @@
-//! Creating and starting subnets.
+//! Creating, describing and starting subnets.
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
-use sp_runtime::{AccountId32, PerU16};
+use frame_support::traits::fungible::Inspect;
+use frame_support::traits::tokens::{Fortitude, Preservation};
+use sp_runtime::AccountId32;
+use substrate_fixed::types::U64F64;
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::types::{RateLimitKey, SubnetIdentityV3};
+use super::{
+    Burn, CommitRevealWeightsEnabled, Config, Error, Event, FirstEmissionBlockNumber, ImmunityPeriod, LastEpochBlock,
+    LastRateLimitedBlock, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, NetworkLastLockCost,
+    NetworkLockReductionInterval, NetworkMinLockCost, NetworkRateLimit, NetworkRegisteredAt,
+    NetworkRegistrationAllowed, NetworksAdded, Pallet, StartCallDelay, SubnetEmissionEnabled, SubnetIdentitiesV3,
+    SubnetLimit, SubnetLocked, SubnetMechanism, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, Tempo,
+    TokenSymbol, TotalNetworks, Yuma3On,
+};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+mod dissolve;
+mod symbols;
+
+/// The mechanism whose price follows the pool.
+const DYNAMIC: u16 = 1;
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_register_network(who: &AccountId32, _hotkey: AccountId32) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    /// All subnets that exist, root included, by number.
+    pub fn all_netuids() -> Vec<NetUid> {
+        let mut netuids: Vec<NetUid> =
+            NetworksAdded::<T>::iter().filter_map(|(netuid, added)| added.then_some(netuid)).collect();
+        netuids.sort_unstable();
+        netuids
+    }
+
+    /// Whether a subnet exists.
+    pub fn subnet_exists(netuid: NetUid) -> bool {
+        NetworksAdded::<T>::get(netuid)
+    }
+
+    /// What creating a subnet costs now: twice the last price (once before the first subnet), falling by that price
+    /// over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
+    pub fn network_lock_cost() -> TaoBalance {
+        let last = NetworkLastLockCost::<T>::get().0;
+        let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
+        let factor = if last_block == 0 { 1 } else { 2 };
+        let fall_per_block = last.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
+        let fallen = fall_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
+        TaoBalance(last.saturating_mul(factor).saturating_sub(fallen)).max(NetworkMinLockCost::<T>::get())
+    }
+
+    /// Whether the last subnet was created long enough ago for another one.
+    pub fn may_create_network() -> bool {
+        Self::key_rate_allows(&RateLimitKey::NetworkLastRegistered, NetworkRateLimit::<T>::get())
+    }
+
+    /// Whether a coldkey can pay an amount and keep its account.
+    pub(crate) fn can_pay(coldkey: &AccountId32, amount: TaoBalance) -> bool {
+        T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
+    }
+
+    /// Makes a subnet with the values that the chain writes at creation; the owner's hotkey becomes neuron 0. Its pool
+    /// is empty and it is not started.
+    pub fn init_network(netuid: NetUid, owner_coldkey: &AccountId32, owner_hotkey: &AccountId32, tempo: u16) {
+        let block = Self::current_block();
+        NetworksAdded::<T>::insert(netuid, true);
+        TotalNetworks::<T>::mutate(|count| *count = count.saturating_add(1));
+        NetworkRegisteredAt::<T>::insert(netuid, block);
+        SubnetworkN::<T>::insert(netuid, 0);
+        Tempo::<T>::insert(netuid, tempo);
+        let into_cycle = u64::from(netuid.0).checked_rem(u64::from(tempo)).unwrap_or_default();
+        LastEpochBlock::<T>::insert(netuid, block.saturating_sub(into_cycle));
+        NetworkRegistrationAllowed::<T>::insert(netuid, true);
+        MaxAllowedUids::<T>::insert(netuid, 256);
+        MaxAllowedValidators::<T>::insert(netuid, 64);
+        MinAllowedWeights::<T>::insert(netuid, 1);
+        ImmunityPeriod::<T>::insert(netuid, 5_000);
+        CommitRevealWeightsEnabled::<T>::insert(netuid, true);
+        Yuma3On::<T>::insert(netuid, true);
+        SubnetEmissionEnabled::<T>::insert(netuid, false);
+        Burn::<T>::insert(netuid, TaoBalance(1_000_000_000));
+        SubnetMechanism::<T>::insert(netuid, DYNAMIC);
+        TokenSymbol::<T>::insert(netuid, symbols::symbol(netuid).into_bytes());
+        SubnetOwner::<T>::insert(netuid, owner_coldkey);
+        SubnetOwnerHotkey::<T>::insert(netuid, owner_hotkey);
+        Self::append_neuron(netuid, owner_hotkey);
+    }
+
+    /// Starts a subnet at the next block: emission begins and its alpha can be bought.
+    pub(crate) fn start(netuid: NetUid) -> u64 {
+        let first = Self::current_block().saturating_add(1);
+        FirstEmissionBlockNumber::<T>::insert(netuid, first);
+        SubtokenEnabled::<T>::insert(netuid, true);
+        first
+    }
+
+    pub(crate) fn do_register_network(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
+        Self::do_register_network_with_identity(who, hotkey, None)
+    }
+
+    pub(crate) fn do_register_network_with_identity(
+        who: &AccountId32,
+        hotkey: AccountId32,
+        identity: Option<SubnetIdentityV3>,
+    ) -> DispatchResult {
+        ensure!(!Self::hotkey_exists(&hotkey) || Self::owns(who, &hotkey), Error::<T>::NonAssociatedColdKey);
+        ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
+        let dissolved = if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
+            >= usize::from(SubnetLimit::<T>::get())
+        {
+            Some(Self::network_to_dissolve().ok_or(Error::<T>::SubnetLimitReached)?)
+        } else {
+            None
+        };
+        let lock = Self::network_lock_cost();
+        ensure!(Self::can_pay(who, lock), Error::<T>::CannotAffordLockCost);
+        ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
+
+        // Read before the dissolution: the subnet that gives way counts too.
+        let price = Self::median_alpha_price();
+        Self::charge(who, lock.0)?;
+        NetworkLastLockCost::<T>::put(lock);
+        Self::record_rate_limited(&RateLimitKey::NetworkLastRegistered);
+        let netuid = match dissolved {
+            Some(netuid) => {
+                Self::dissolve_network(netuid);
+                netuid
+            }
+            None => Self::free_netuid(),
+        };
+        Self::own_hotkey(who, &hotkey)?;
+        // Where a subnet has no tempo of its own, it has the default one.
+        Self::init_network(netuid, who, &hotkey, Tempo::<T>::get(netuid));
+        let alpha = U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
+        Self::init_pool(netuid, lock, AlphaBalance(alpha));
+        SubnetLocked::<T>::insert(netuid, lock);
+        Self::deposit_event(Event::NetworkAdded(netuid, DYNAMIC));
+        if let Some(identity) = identity {
+            SubnetIdentitiesV3::<T>::insert(netuid, identity);
+            Self::deposit_event(Event::SubnetIdentitySet(netuid));
+        }
+        Ok(())
+    }
+
+    /// The lowest number that no subnet has.
+    fn free_netuid() -> NetUid {
+        (1..u16::MAX).map(NetUid).find(|&netuid| !Self::subnet_exists(netuid)).unwrap_or(NetUid(u16::MAX))
+    }
+
+    /// The middle of the alpha prices of all subnets that have one, the mean of the two middle ones when their number
+    /// is even, 1 when there are none.
+    fn median_alpha_price() -> U64F64 {
+        let mut prices: Vec<U64F64> = Self::all_netuids()
+            .into_iter()
+            .filter(|netuid| *netuid != NetUid::ROOT)
+            .map(Self::alpha_price)
+            .filter(|price| *price > 0)
+            .collect();
+        prices.sort_unstable();
+        let middle = prices.len() / 2;
+        match (prices.get(middle.wrapping_sub(1)), prices.get(middle)) {
+            (Some(lower), Some(upper)) if prices.len().is_multiple_of(2) => lower.saturating_add(*upper) / 2,
+            (_, Some(price)) => *price,
+            (_, None) => U64F64::from_num(1),
+        }
     }
 
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn do_set_subnet_identity(
         who: &AccountId32,
-        _netuid: NetUid,
-        _subnet_name: Vec<u8>,
-        _github_repo: Vec<u8>,
-        _subnet_contact: Vec<u8>,
-        _subnet_url: Vec<u8>,
-        _discord: Vec<u8>,
-        _description: Vec<u8>,
-        _logo_url: Vec<u8>,
-        _additional: Vec<u8>,
+        netuid: NetUid,
+        subnet_name: Vec<u8>,
+        github_repo: Vec<u8>,
+        subnet_contact: Vec<u8>,
+        subnet_url: Vec<u8>,
+        discord: Vec<u8>,
+        description: Vec<u8>,
+        logo_url: Vec<u8>,
+        additional: Vec<u8>,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        ensure!(SubnetOwner::<T>::get(netuid) == *who, Error::<T>::NotSubnetOwner);
+        let identity = SubnetIdentityV3 {
+            subnet_name,
+            github_repo,
+            subnet_contact,
+            subnet_url,
+            discord,
+            description,
+            logo_url,
+            additional,
+        };
+        ensure!(is_valid_identity(&identity), Error::<T>::InvalidIdentity);
+        SubnetIdentitiesV3::<T>::insert(netuid, identity);
+        Self::deposit_event(Event::SubnetIdentitySet(netuid));
+        Ok(())
     }
 
-    pub(crate) fn do_register_network_with_identity(
-        who: &AccountId32,
-        _hotkey: AccountId32,
-        _identity: Option<SubnetIdentityV3>,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_start_call(who: &AccountId32, _netuid: NetUid) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    pub(crate) fn do_start_call(who: &AccountId32, netuid: NetUid) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(SubnetOwner::<T>::get(netuid) == *who, DispatchError::BadOrigin);
+        ensure!(FirstEmissionBlockNumber::<T>::get(netuid).is_none(), Error::<T>::FirstEmissionBlockNumberAlreadySet);
+        let earliest = NetworkRegisteredAt::<T>::get(netuid).saturating_add(StartCallDelay::<T>::get());
+        ensure!(Self::current_block() >= earliest, Error::<T>::NeedWaitingMoreBlocksToStarCall);
+        let first = Self::start(netuid);
+        Self::deposit_event(Event::FirstEmissionBlockNumberSet(netuid, first));
+        Ok(())
     }
 }
+
+/// Whether no part of an identity is longer than the chain takes: 256 bytes of name and Discord channel, 1 024 of
+/// everything else.
+fn is_valid_identity(identity: &SubnetIdentityV3) -> bool {
+    let SubnetIdentityV3 {
+        subnet_name,
+        github_repo,
+        subnet_contact,
+        subnet_url,
+        discord,
+        description,
+        logo_url,
+        additional,
+    } = identity;
+    [subnet_name, discord].iter().all(|text| text.len() <= 256)
+        && [github_repo, subnet_contact, subnet_url, description, logo_url, additional]
+            .iter()
+            .all(|text| text.len() <= 1_024)
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,8 +23,16 @@ pub enum OwnerAction {
     MechanismCount,
     /// Change how mechanisms share emission: once a block, as on a chain of fast blocks.
     MechanismSplit,
+    /// Remove neurons: once a block.
+    Trimming,
     /// Name another hotkey: once every 50 400 blocks.
     OwnerHotkey,
+}
+
+impl From<Hyperparameter> for OwnerAction {
+    fn from(which: Hyperparameter) -> Self {
+        Self::Hyperparameter(which)
+    }
 }
 
 /// Where the last block of an action is remembered.
@@ -41,7 +49,7 @@ impl OwnerAction {
             Self::Hyperparameter(_) => tempo.saturating_mul(OwnerHyperparamRateLimit::<T>::get().into()),
             Self::WeightsVersion => tempo.saturating_mul(WeightsVersionKeyRateLimit::<T>::get()),
             Self::Tempo => 360,
-            Self::MechanismCount | Self::MechanismSplit => 1,
+            Self::MechanismCount | Self::MechanismSplit | Self::Trimming => 1,
             Self::OwnerHotkey => 50_400,
         }
     }
@@ -54,6 +62,7 @@ impl OwnerAction {
             Self::WeightsVersion => Memory::Transaction(4),
             Self::MechanismCount => Memory::Transaction(7),
             Self::MechanismSplit => Memory::Transaction(8),
+            Self::Trimming => Memory::Transaction(9),
             Self::Tempo => Memory::Transaction(100),
         }
     }

@@ -1,31 +1,107 @@
 //! Registering neurons.
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
-use sp_runtime::{AccountId32, PerU16};
+use sp_runtime::AccountId32;
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::{
+    BlockAtRegistration, Burn, Config, Delegates, Error, Event, MaxAllowedUids, MaxRegistrationsPerBlock,
+    NetworkRegistrationAllowed, Pallet, RAORecycledForRegistration, RegistrationsThisBlock, RegistrationsThisInterval,
+    TargetRegistrationsPerInterval,
+};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_burned_register(who: &AccountId32, _netuid: NetUid, _hotkey: AccountId32) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+    pub(crate) fn do_burned_register(who: &AccountId32, netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
+        ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(NetworkRegistrationAllowed::<T>::get(netuid), Error::<T>::SubNetRegistrationDisabled);
+        ensure!(Self::uid_of(netuid, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
+        let cost = Burn::<T>::get(netuid);
+        ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToStake);
+        Self::own_hotkey(who, &hotkey)?;
+        let replaced = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
+            None
+        } else {
+            Some(Self::neuron_to_prune(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?)
+        };
+
+        Self::charge(who, cost.0)?;
+        Self::buy_and_burn(netuid, cost);
+        let uid = Self::take_slot(netuid, replaced, &hotkey);
+        Self::raise_burn(netuid);
+        RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
+        RAORecycledForRegistration::<T>::mutate(netuid, |sum| *sum = sum.saturating_add(cost));
+        Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
+        Ok(())
     }
 
-    pub(crate) fn do_root_register(who: &AccountId32, _hotkey: AccountId32) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
+    // The limit is looked at before whatever else could be wrong with the registration, as on the real chain.
     pub(crate) fn do_register_limit(
         who: &AccountId32,
-        _netuid: NetUid,
-        _hotkey: AccountId32,
-        _limit_price: u64,
+        netuid: NetUid,
+        hotkey: AccountId32,
+        limit_price: u64,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(Burn::<T>::get(netuid) <= TaoBalance(limit_price), Error::<T>::RegistrationPriceLimitExceeded);
+        Self::do_burned_register(who, netuid, hotkey)
+    }
+
+    pub(crate) fn do_root_register(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
+        let root = NetUid::ROOT;
+        ensure!(
+            RegistrationsThisBlock::<T>::get(root) < MaxRegistrationsPerBlock::<T>::get(root),
+            Error::<T>::TooManyRegistrationsThisBlock
+        );
+        ensure!(
+            RegistrationsThisInterval::<T>::get(root)
+                < TargetRegistrationsPerInterval::<T>::get(root).saturating_mul(3),
+            Error::<T>::TooManyRegistrationsThisInterval
+        );
+        ensure!(Self::uid_of(root, &hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
+        Self::own_hotkey(who, &hotkey)?;
+        let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
+            None
+        } else {
+            let (stake, uid) = Self::weakest_of_root().ok_or(Error::<T>::NoNeuronIdAvailable)?;
+            ensure!(stake < Self::total_alpha(&hotkey, root), Error::<T>::StakeTooLowForRoot);
+            Some(uid)
+        };
+
+        let uid = Self::take_slot(root, replaced, &hotkey);
+        // Whoever joins root is a delegate from then on.
+        if !Delegates::<T>::contains_key(&hotkey) {
+            Delegates::<T>::insert(&hotkey, Delegates::<T>::get(&hotkey));
+        }
+        RegistrationsThisBlock::<T>::mutate(root, |count| *count = count.saturating_add(1));
+        RegistrationsThisInterval::<T>::mutate(root, |count| *count = count.saturating_add(1));
+        Self::deposit_event(Event::NeuronRegistered(root, uid, hotkey));
+        Ok(())
+    }
+
+    /// The member of root with the least stake there, of these the one that registered first.
+    fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
+        let root = NetUid::ROOT;
+        (0..Self::neuron_count(root))
+            .map(|uid| {
+                let stake = Self::total_alpha(&Self::hotkey_at(root, uid), root);
+                (stake, BlockAtRegistration::<T>::get(root, uid), uid)
+            })
+            .min()
+            .map(|(stake, _, uid)| (stake, uid))
+    }
+
+    fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
+        match replaced {
+            Some(uid) => {
+                Self::replace_neuron(netuid, uid, hotkey);
+                uid
+            }
+            None => Self::append_neuron(netuid, hotkey),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,56 +1,125 @@
 //! Announcing endpoints.
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
-use sp_runtime::{AccountId32, PerU16};
+use sp_runtime::AccountId32;
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::types::{AxonInfo, NeuronCertificate, PrometheusInfo};
+use super::{Axons, Config, Error, Event, NeuronCertificates, Pallet, Prometheus, ServingRateLimit};
+use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
+    /// Whether a hotkey may announce this axon now. The address 0 takes an endpoint back.
+    ///
+    /// # Errors
+    /// `HotKeyNotRegisteredInNetwork`, `InvalidIpType`, `InvalidIpAddress`, `InvalidPort`, `ServingRateLimitExceeded`.
+    pub fn check_axon(hotkey: &AccountId32, netuid: NetUid, ip: u128, port: u16, ip_type: u8) -> Result<(), Error<T>> {
+        Self::check_endpoint(hotkey, ip == 0 || is_reachable(ip, ip_type), port, ip_type)?;
+        let last = Axons::<T>::get(netuid, hotkey).map_or(0, |axon| axon.block);
+        Self::check_serving_rate(netuid, last)
+    }
+
+    /// Whether a hotkey may announce this metrics endpoint now.
+    ///
+    /// # Errors
+    /// As [`Self::check_axon`]; the address must not be 0.
+    pub fn check_prometheus(
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        ip: u128,
+        port: u16,
+        ip_type: u8,
+    ) -> Result<(), Error<T>> {
+        Self::check_endpoint(hotkey, ip != 0 && is_reachable(ip, ip_type), port, ip_type)?;
+        let last = Prometheus::<T>::get(netuid, hotkey).map_or(0, |endpoint| endpoint.block);
+        Self::check_serving_rate(netuid, last)
+    }
+
+    fn check_endpoint(hotkey: &AccountId32, valid_address: bool, port: u16, ip_type: u8) -> Result<(), Error<T>> {
+        ensure!(Self::is_registered_anywhere(hotkey), Error::<T>::HotKeyNotRegisteredInNetwork);
+        ensure!(matches!(ip_type, 4 | 6), Error::<T>::InvalidIpType);
+        ensure!(valid_address, Error::<T>::InvalidIpAddress);
+        ensure!(port != 0, Error::<T>::InvalidPort);
+        Ok(())
+    }
+
+    fn check_serving_rate(netuid: NetUid, last: u64) -> Result<(), Error<T>> {
+        let limit = ServingRateLimit::<T>::get(netuid);
+        ensure!(Self::rate_allows(last, limit), Error::<T>::ServingRateLimitExceeded);
+        Ok(())
+    }
+
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn do_serve_axon(
         who: &AccountId32,
-        _netuid: NetUid,
-        _version: u32,
-        _ip: u128,
-        _port: u16,
-        _ip_type: u8,
-        _protocol: u8,
-        _placeholder1: u8,
-        _placeholder2: u8,
+        netuid: NetUid,
+        version: u32,
+        ip: u128,
+        port: u16,
+        ip_type: u8,
+        protocol: u8,
+        placeholder1: u8,
+        placeholder2: u8,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_serve_prometheus(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _version: u32,
-        _ip: u128,
-        _port: u16,
-        _ip_type: u8,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        Self::check_axon(who, netuid, ip, port, ip_type)?;
+        let block = Self::current_block();
+        let axon = AxonInfo { block, version, ip, port, ip_type, protocol, placeholder1, placeholder2 };
+        Axons::<T>::insert(netuid, who, axon);
+        Self::deposit_event(Event::AxonServed(netuid, who.clone()));
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn do_serve_axon_tls(
         who: &AccountId32,
-        _netuid: NetUid,
-        _version: u32,
-        _ip: u128,
-        _port: u16,
-        _ip_type: u8,
-        _protocol: u8,
-        _placeholder1: u8,
-        _placeholder2: u8,
-        _certificate: Vec<u8>,
+        netuid: NetUid,
+        version: u32,
+        ip: u128,
+        port: u16,
+        ip_type: u8,
+        protocol: u8,
+        placeholder1: u8,
+        placeholder2: u8,
+        certificate: Vec<u8>,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        Self::do_serve_axon(who, netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2)?;
+        // The chain takes the endpoint without a certificate that it cannot read.
+        if let Some(certificate) = read_certificate(&certificate) {
+            NeuronCertificates::<T>::insert(netuid, who, certificate);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn do_serve_prometheus(
+        who: &AccountId32,
+        netuid: NetUid,
+        version: u32,
+        ip: u128,
+        port: u16,
+        ip_type: u8,
+    ) -> DispatchResult {
+        Self::check_prometheus(who, netuid, ip, port, ip_type)?;
+        let block = Self::current_block();
+        Prometheus::<T>::insert(netuid, who, PrometheusInfo { block, version, ip, port, ip_type });
+        Self::deposit_event(Event::PrometheusServed(netuid, who.clone()));
+        Ok(())
     }
 }
+
+/// Whether others could reach an address: it is neither loopback nor broadcast, nor too large for its type.
+fn is_reachable(ip: u128, ip_type: u8) -> bool {
+    const LOOPBACK_V4: u128 = 0x7f00_0001;
+    const LOOPBACK_V6: u128 = 1;
+    match ip_type {
+        4 => ip < u128::from(u32::MAX) && ip != LOOPBACK_V4,
+        _ => ip != u128::MAX && ip != LOOPBACK_V6,
+    }
+}
+
+/// Reads a certificate: one byte of algorithm, then a public key of at most 64 bytes.
+fn read_certificate(bytes: &[u8]) -> Option<NeuronCertificate> {
+    let (algorithm, key) = bytes.split_first()?;
+    Some(NeuronCertificate { public_key: key.to_vec().try_into().ok()?, algorithm: *algorithm })
+}
+
+#[cfg(test)]
+mod tests;

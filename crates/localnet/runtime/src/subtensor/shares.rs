@@ -1,1 +1,120 @@
 //! Shares in the alpha of a hotkey.
+//!
+//! All who stake on a hotkey in a subnet hold shares in one amount of alpha. A reward raises the amount, and with it
+//! what every share is worth; staking buys shares at their present worth. A stake is amount · share / all shares,
+//! rounded down. Rounding of shares favours the whole: what all stakers hold never exceeds the amount.
+
+use sp_runtime::AccountId32;
+
+use super::safe_float::Round;
+use super::types::SafeFloat;
+use super::{AlphaV2, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotkeyAlpha, TotalHotkeySharesV2};
+use crate::types::{AlphaBalance, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// What a coldkey holds on a hotkey in a subnet.
+    pub fn stake_of(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
+        if share.is_zero() {
+            return AlphaBalance::ZERO;
+        }
+        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        AlphaBalance(share.part_of(whole, Self::total_alpha(hotkey, netuid).0))
+    }
+
+    /// What all coldkeys hold on a hotkey in a subnet.
+    pub fn total_alpha(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        TotalHotkeyAlpha::<T>::get(hotkey, netuid)
+    }
+
+    /// What a hotkey's word counts in a subnet: its alpha, and its TAO on root by the TAO weight. Children and parents
+    /// are not served; they would change both amounts here.
+    pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        let alpha = Self::total_alpha(hotkey, netuid);
+        if netuid == NetUid::ROOT {
+            return alpha;
+        }
+        alpha.saturating_add(weighted_root(Self::total_alpha(hotkey, NetUid::ROOT), TaoWeight::<T>::get()))
+    }
+
+    /// Adds alpha to what a coldkey holds on a hotkey.
+    pub fn increase_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+        if amount == AlphaBalance::ZERO {
+            return;
+        }
+        let total = Self::total_alpha(hotkey, netuid);
+        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        // Shares without any alpha behind them are less than a rao: they are passed over.
+        let bought = if whole.is_zero() || total == AlphaBalance::ZERO {
+            SafeFloat::from_integer(amount.0)
+        } else {
+            whole.scaled(amount.0, total.0, Round::Down)
+        };
+        TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total.saturating_add(amount));
+        TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole.plus(bought, Round::Up));
+        let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
+        AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
+        if share.is_zero() {
+            StakingHotkeys::<T>::mutate(coldkey, |hotkeys| {
+                if !hotkeys.contains(hotkey) {
+                    hotkeys.push(hotkey.clone());
+                }
+            });
+        }
+    }
+
+    /// Takes alpha from what a coldkey holds on a hotkey, at most all of it.
+    pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+        let stake = Self::stake_of(hotkey, coldkey, netuid);
+        let amount = amount.min(stake);
+        let total = Self::total_alpha(hotkey, netuid);
+        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
+        let sold = if amount == stake { share } else { whole.scaled(amount.0, total.0, Round::Up) };
+        let (share, whole) = (share.minus(sold, Round::Down), whole.minus(sold, Round::Up));
+        let total = total.saturating_sub(amount);
+        if whole.is_zero() {
+            TotalHotkeySharesV2::<T>::remove(hotkey, netuid);
+        } else {
+            TotalHotkeySharesV2::<T>::insert(hotkey, netuid, whole);
+        }
+        if total == AlphaBalance::ZERO {
+            TotalHotkeyAlpha::<T>::remove(hotkey, netuid);
+        } else {
+            TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total);
+        }
+        if share.is_zero() {
+            AlphaV2::<T>::remove((hotkey, coldkey, netuid));
+            Self::forget_hotkey_without_stake(hotkey, coldkey);
+        } else {
+            AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
+        }
+    }
+
+    /// Shares out alpha among all who stake on a hotkey; where nobody does, its owner receives it.
+    pub fn increase_pool_of(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+        if TotalHotkeySharesV2::<T>::get(hotkey, netuid).is_zero() {
+            Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
+        } else if amount != AlphaBalance::ZERO {
+            TotalHotkeyAlpha::<T>::mutate(hotkey, netuid, |total| *total = total.saturating_add(amount));
+        }
+    }
+
+    fn forget_hotkey_without_stake(hotkey: &AccountId32, coldkey: &AccountId32) {
+        if AlphaV2::<T>::iter_prefix_values((hotkey, coldkey)).next().is_some() {
+            return;
+        }
+        let mut hotkeys = StakingHotkeys::<T>::get(coldkey);
+        hotkeys.retain(|staked| staked != hotkey);
+        if hotkeys.is_empty() {
+            StakingHotkeys::<T>::remove(coldkey);
+        } else {
+            StakingHotkeys::<T>::insert(coldkey, hotkeys);
+        }
+    }
+}
+
+/// TAO on root in terms of alpha: ⌊`root` · `tao_weight` / 2⁶⁴⌋.
+pub(super) fn weighted_root(root: AlphaBalance, tao_weight: u64) -> AlphaBalance {
+    AlphaBalance(((u128::from(root.0) * u128::from(tao_weight)) >> 64) as u64)
+}

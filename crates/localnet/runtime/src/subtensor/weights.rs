@@ -1,97 +1,148 @@
-//! Setting, committing and revealing weights.
+//! Setting weights. [`commit`] and [`timelock`] commit to them first, [`window`] says when they are revealed, and
+//! [`precheck`] is what is refused before a call reaches a block.
+
+mod commit;
+mod precheck;
+#[cfg(test)]
+mod tests;
+mod timelock;
+mod window;
 
 use frame_support::pallet_prelude::*;
-use sp_core::H256;
-use sp_runtime::{AccountId32, PerU16};
+use sp_runtime::AccountId32;
+use taonet_consensus::vector::{is_max_limited, max_upscale_weights};
 
-use super::types::SubnetIdentityV3;
-use super::{Config, Error, MAX_COMMIT_LEN, Pallet};
-use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+use super::{
+    CommitRevealWeightsEnabled, Config, Error, Event, LastUpdate, MaxWeightsLimit, MechanismCountCurrent,
+    MinAllowedWeights, NetworksAdded, Pallet, StakeThreshold, SubnetOwnerHotkey, ValidatorPermit, Weights,
+    WeightsSetRateLimit, WeightsVersionKey,
+};
+use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_set_weights(
         who: &AccountId32,
-        _netuid: NetUid,
-        _dests: Vec<u16>,
-        _weights: Vec<u16>,
-        _version_key: u64,
+        netuid: NetUid,
+        dests: Vec<u16>,
+        weights: Vec<u16>,
+        version_key: u64,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_commit_weights(who: &AccountId32, _netuid: NetUid, _commit_hash: H256) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_reveal_weights(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _uids: Vec<u16>,
-        _values: Vec<u16>,
-        _salt: Vec<u16>,
-        _version_key: u64,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_commit_timelocked_weights(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>>,
-        _reveal_round: u64,
-        _commit_reveal_version: u16,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_commit_mechanism_weights(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _mecid: MechId,
-        _commit_hash: H256,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_reveal_mechanism_weights(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _mecid: MechId,
-        _uids: Vec<u16>,
-        _values: Vec<u16>,
-        _salt: Vec<u16>,
-        _version_key: u64,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
-    }
-
-    pub(crate) fn do_commit_timelocked_mechanism_weights(
-        who: &AccountId32,
-        _netuid: NetUid,
-        _mecid: MechId,
-        _commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>>,
-        _reveal_round: u64,
-        _commit_reveal_version: u16,
-    ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        Self::do_set_mechanism_weights(who, netuid, MechId(0), dests, weights, version_key)
     }
 
     pub(crate) fn do_set_mechanism_weights(
         who: &AccountId32,
-        _netuid: NetUid,
-        _mecid: MechId,
-        _dests: Vec<u16>,
-        _weights: Vec<u16>,
-        _version_key: u64,
+        netuid: NetUid,
+        mecid: MechId,
+        dests: Vec<u16>,
+        weights: Vec<u16>,
+        version_key: u64,
     ) -> DispatchResult {
-        let _ = who;
-        Err(DispatchError::Other("unfinished"))
+        ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
+        Self::put_weights(who, netuid, mecid, &dests, &weights, version_key)
     }
+
+    /// Checks and stores weights, set or revealed. A reveal leaves `LastUpdate` at the block of its commit.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_weights`].
+    fn put_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        uids: &[u16],
+        values: &[u16],
+        version_key: u64,
+    ) -> DispatchResult {
+        let uid = Self::check_weights(who, netuid, mecid, uids, values, version_key)?;
+        let index = netuid.mechanism(mecid);
+        let row: Vec<_> = uids.iter().copied().zip(max_upscale_weights(values)).collect();
+        Weights::<T>::insert(index, uid, row);
+        if !CommitRevealWeightsEnabled::<T>::get(netuid) {
+            Self::update_now(index, uid);
+        }
+        Self::deposit_event(Event::WeightsSet(index, uid));
+        Ok(())
+    }
+
+    /// Refuses weights that must not be stored; gives the uid of who may store them. Reads only.
+    ///
+    /// # Errors
+    /// In this order: `CanNotSetRootNetworkWeights`, `WeightVecNotEqualSize`, `MechanismDoesNotExist`,
+    /// `UidsLengthExceedUidsInSubNet`, `HotKeyNotRegisteredInSubNet`, `NotEnoughStakeToSetWeights`,
+    /// `IncorrectWeightVersionKey`, `SettingWeightsTooFast` (without commit-reveal), `NeuronNoValidatorPermit`,
+    /// `DuplicateUids`, `UidVecContainInvalidOne`, `WeightVecLengthIsLow`, `MaxWeightExceeded`.
+    fn check_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        uids: &[u16],
+        values: &[u16],
+        version_key: u64,
+    ) -> Result<u16, Error<T>> {
+        ensure!(netuid != NetUid::ROOT, Error::<T>::CanNotSetRootNetworkWeights);
+        ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
+        Self::ensure_mechanism_exists(netuid, mecid)?;
+        let neurons = Self::neuron_count(netuid);
+        ensure!(uids.len() <= usize::from(neurons), Error::<T>::UidsLengthExceedUidsInSubNet);
+        let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
+        Self::ensure_stake_for_weights(who, netuid)?;
+        let least_version = WeightsVersionKey::<T>::get(netuid);
+        ensure!(least_version == 0 || version_key >= least_version, Error::<T>::IncorrectWeightVersionKey);
+        ensure!(
+            CommitRevealWeightsEnabled::<T>::get(netuid)
+                || Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
+            Error::<T>::SettingWeightsTooFast
+        );
+        let only_itself = uids == [uid];
+        ensure!(only_itself || Self::may_validate(netuid, uid, who), Error::<T>::NeuronNoValidatorPermit);
+        ensure!(all_differ(uids), Error::<T>::DuplicateUids);
+        ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
+        let least_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
+        ensure!(only_itself || uids.len() >= usize::from(least_length), Error::<T>::WeightVecLengthIsLow);
+        let limit = MaxWeightsLimit::<T>::get(netuid);
+        ensure!(
+            only_itself || limit == u16::MAX || is_max_limited(&max_upscale_weights(values), limit),
+            Error::<T>::MaxWeightExceeded
+        );
+        Ok(uid)
+    }
+
+    fn ensure_mechanism_exists(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+        let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
+        ensure!(exists, Error::<T>::MechanismDoesNotExist);
+        Ok(())
+    }
+
+    fn ensure_stake_for_weights(who: &AccountId32, netuid: NetUid) -> Result<(), Error<T>> {
+        let stake = Self::weighted_stake(who, netuid);
+        ensure!(stake.0 >= StakeThreshold::<T>::get(), Error::<T>::NotEnoughStakeToSetWeights);
+        Ok(())
+    }
+
+    /// Whether enough blocks passed since this neuron last set or committed weights.
+    fn weights_rate_allows(netuid: NetUid, index: NetUidStorageIndex, uid: u16) -> bool {
+        let last = LastUpdate::<T>::get(index).get(usize::from(uid)).copied().unwrap_or_default();
+        Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
+    }
+
+    /// Whether a neuron holds a validator permit; the owner's always may set weights.
+    fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
+        SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
+            || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()
+    }
+
+    fn update_now(index: NetUidStorageIndex, uid: u16) {
+        LastUpdate::<T>::mutate(index, |updates| {
+            if let Some(update) = updates.get_mut(usize::from(uid)) {
+                *update = Self::current_block();
+            }
+        });
+    }
+}
+
+fn all_differ(uids: &[u16]) -> bool {
+    let mut sorted = uids.to_vec();
+    sorted.sort_unstable();
+    sorted.is_sorted_by(|a, b| a < b)
 }

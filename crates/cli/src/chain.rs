@@ -1,0 +1,150 @@
+//! Talking to a chain: which one, who signs, and what becomes of a call.
+
+mod account;
+mod report;
+mod signer;
+mod submit;
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Block, Chain as _, ChainError, Client, Network};
+use taonet_primitives::{BlockHash, BlockNumber};
+
+use crate::exit::{Classified, Failure};
+
+pub(crate) use account::Account;
+pub(crate) use signer::{ColdkeyArgs, HotkeyArgs, PairArgs, development_key};
+pub(crate) use submit::{Plan, SpendArgs, SubmitArgs};
+
+/// The word for the node of `tao localnet`.
+pub(crate) const LOCAL: &str = "local";
+const DEFAULT: &str = "finney";
+/// The variables that name a network; the first that is set counts.
+const VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
+
+/// Which chain
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network options")]
+pub(crate) struct NetworkArgs {
+    /// finney, test, archive, local, or the URL of a node; with commas between several, the next replaces one that fails.
+    /// BT_CHAIN_ENDPOINT, BT_NETWORK or BITTENSOR_SUBTENSOR_ENDPOINT set it, too [default: finney]
+    #[arg(long, short = 'n', aliases = ["subtensor.network", "subtensor.chain_endpoint", "chain"], value_name = "NETWORK")]
+    network: Option<String>,
+}
+
+/// Which state is read
+#[derive(Debug, Args)]
+pub(crate) struct AtArgs {
+    /// The state after this block: its number, its hash, or `finalized` [default: the newest]
+    #[arg(long, short = 'b', value_name = "BLOCK", value_parser = parse_at)]
+    block: Option<At>,
+}
+
+impl NetworkArgs {
+    /// The network that was asked for.
+    pub(crate) fn network(&self) -> anyhow::Result<Network> {
+        parse_network(&chosen(self.network.as_deref(), |name| std::env::var(name).ok()))
+    }
+
+    /// A connection to it.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
+        let network = self.network()?;
+        tracing::info!(%network, "connecting");
+        Client::connect(&network).await.map_err(failed)
+    }
+}
+
+impl AtArgs {
+    /// The block that is read, so that all reads of a command see the same state.
+    pub(crate) async fn block(&self, chain: &Client) -> anyhow::Result<Block> {
+        find_block(chain, self.block.unwrap_or_default()).await
+    }
+}
+
+/// A block by what names it.
+pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
+    match at {
+        At::Head => chain.head().await.map_err(failed),
+        At::Finalized => chain.finalized_head().await.map_err(failed),
+        At::Number(number) => {
+            let hash = chain.block_hash(number).await.map_err(failed)?;
+            Ok(Block { number, hash: hash.ok_or_else(|| failed(ChainError::NoSuchBlock(at)))? })
+        }
+        At::Hash(_) => {
+            let number = chain.storage("System", "Number", &[], at).await.map_err(failed)?;
+            let number = serde_json::from_value(number).map_err(|error| anyhow::anyhow!("the block's number: {error}"));
+            let At::Hash(hash) = at else { return Err(failed(ChainError::NoSuchBlock(at))) };
+            Ok(Block { number: number?, hash })
+        }
+    }
+}
+
+/// The text that names the network: as given, else from the environment, else the main network.
+fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
+    let set = || VARIABLES.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
+    given.map(str::to_owned).or_else(set).unwrap_or_else(|| DEFAULT.to_owned())
+}
+
+/// A network by its name or its nodes.
+pub(crate) fn parse_network(text: &str) -> anyhow::Result<Network> {
+    text.parse().map_err(|error| Classified::error(Failure::Usage, format!("--network: {error}")))
+}
+
+/// Reads the name of a block.
+pub(crate) fn parse_at(text: &str) -> Result<At, String> {
+    if text == "finalized" {
+        return Ok(At::Finalized);
+    }
+    let hash = || text.parse::<BlockHash>().map(At::Hash);
+    text.parse::<BlockNumber>()
+        .map(At::Number)
+        .or_else(|_| hash())
+        .map_err(|_| "expected a block's number, its hash, or `finalized`".to_owned())
+}
+
+/// An error of the chain, with the exit code that says what went wrong.
+pub(crate) fn failed(error: ChainError) -> anyhow::Error {
+    let is_network = matches!(error, ChainError::Unreachable { .. } | ChainError::Answer { .. });
+    let error = anyhow::Error::new(error);
+    if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
+}
+
+/// A block in a JSON document.
+pub(crate) fn block_json(block: Block) -> Value {
+    json!({ "number": block.number, "hash": block.hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_before_variables_and_those_before_the_main_network() {
+        let all =
+            [("BT_CHAIN_ENDPOINT", "ws://a:1"), ("BT_NETWORK", "test"), ("BITTENSOR_SUBTENSOR_ENDPOINT", "local")];
+        for (given, set, network) in [
+            (Some("local"), &all[..], "local"),
+            (None, &all, "ws://a:1"),
+            (None, &all[1..], "test"),
+            (None, &all[2..], "local"),
+            (None, &[("BT_NETWORK", " ")], "finney"),
+        ] {
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+            assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
+        }
+        let error = parse_network("Finney").unwrap_err().to_string();
+        assert!(error.contains("Finney is no network"), "{error}");
+    }
+
+    #[test]
+    fn blocks_have_names() {
+        let hash = format!("0x{}", "ab".repeat(32));
+        assert_eq!(parse_at("17"), Ok(At::Number(BlockNumber::new(17))));
+        assert_eq!(parse_at("finalized"), Ok(At::Finalized));
+        assert_eq!(parse_at(&hash), Ok(At::Hash(hash.parse().unwrap())));
+        for text in ["", "-1", "latest", "0x12", "99999999999"] {
+            assert!(parse_at(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Who signs a call.
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_chain::{Client, Network};
+use taonet_primitives::{BlockHash, Coldkey, Hotkey};
+use taonet_wallet::Keypair;
+
+use super::{Account, NetworkArgs};
+use crate::commands::wallet::place::{self, WalletArgs};
+use crate::exit::{Classified, Failure};
+use crate::keys::DevelopmentUri;
+use crate::memory;
+use crate::password::PasswordArgs;
+
+/// A key that everybody knows
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Wallet options")]
+struct DevelopmentArgs {
+    /// Sign with a development key such as //Alice instead of the wallet's; for development chains on this machine
+    #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
+    key_uri: Option<String>,
+}
+
+/// A coldkey that signs
+#[derive(Debug, Args)]
+pub(crate) struct ColdkeyArgs {
+    #[command(flatten)]
+    wallet: WalletArgs,
+    #[command(flatten)]
+    development: DevelopmentArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// A hotkey that signs
+#[derive(Debug, Args)]
+pub(crate) struct HotkeyArgs {
+    #[command(flatten)]
+    hotkey: place::HotkeyArgs,
+    #[command(flatten)]
+    development: DevelopmentArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// A coldkey that signs a call about a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct PairArgs {
+    #[command(flatten)]
+    hotkey: place::HotkeyArgs,
+    /// The hotkey by its address, instead of one of the wallet's
+    #[arg(long, alias = "hotkey-ss58-address", value_name = "ADDRESS", help_heading = "Wallet options")]
+    hotkey_ss58: Option<Account>,
+    #[command(flatten)]
+    development: DevelopmentArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+impl DevelopmentArgs {
+    /// The development key, where one is asked for.
+    fn key(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Option<Keypair>> {
+        memory::protect();
+        let Some(uri) = &self.key_uri else { return Ok(None) };
+        development_key(uri, network, chain).map(Some)
+    }
+
+    fn public(&self) -> anyhow::Result<Option<Keypair>> {
+        self.key_uri.as_deref().map(|uri| Keypair::from_uri(uri).context("--key-uri names no key")).transpose()
+    }
+}
+
+impl ColdkeyArgs {
+    /// Opens the key.
+    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+        match self.development.key(network, chain)? {
+            Some(key) => Ok(key),
+            None => place::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
+        }
+    }
+
+    /// Its address, for which no password is needed.
+    pub(crate) fn address(&self) -> anyhow::Result<Coldkey> {
+        match self.development.public()? {
+            Some(key) => Ok(key.coldkey()),
+            None => Ok(self.wallet.wallet()?.coldkeypub()?.coldkey()),
+        }
+    }
+}
+
+impl HotkeyArgs {
+    /// Opens the key.
+    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+        match self.development.key(network, chain)? {
+            Some(key) => Ok(key),
+            None => self.hotkey.unlock(&self.password),
+        }
+    }
+}
+
+impl PairArgs {
+    /// Opens the coldkey.
+    pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+        match self.development.key(network, chain)? {
+            Some(key) => Ok(key),
+            None => place::unlock(&self.hotkey.wallet()?.coldkey()?, &self.password),
+        }
+    }
+
+    /// The hotkey's address.
+    pub(crate) fn hotkey(&self) -> anyhow::Result<Hotkey> {
+        match self.hotkey_ss58 {
+            Some(account) => Ok(account.hotkey()),
+            None => Ok(self.hotkey.wallet()?.hotkeypub(&self.hotkey.name()?)?.hotkey()),
+        }
+    }
+}
+
+/// A development key, on the chains that it is for.
+pub(crate) fn development_key(uri: &str, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
+    check_development(&network.network()?, chain.genesis())?;
+    Keypair::from_uri(uri).context("the URI names no key")
+}
+
+/// Everybody has the development keys: what they sign elsewhere, anybody can undo.
+fn check_development(network: &Network, genesis: BlockHash) -> anyhow::Result<()> {
+    let is_main = super::parse_network("finney")?.genesis() == Some(genesis);
+    if network.nodes().iter().all(|node| is_on_this_machine(&node.to_string())) && !is_main {
+        return Ok(());
+    }
+    let text = format!(
+        "development keys, which everybody knows, sign on development chains on this machine only; on {network} sign \
+         with a wallet's key"
+    );
+    Err(Classified::error(Failure::Usage, text))
+}
+
+fn is_on_this_machine(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn development_keys_sign_on_development_chains_of_this_machine() {
+        let main = super::super::parse_network("finney").unwrap().genesis().unwrap();
+        let other = BlockHash::from_bytes([7; 32]);
+        for (network, genesis, signs) in [
+            ("local", other, true),
+            ("ws://localhost:1,ws://[::1]:2", other, true),
+            // Many run a node of the main network on their machine.
+            ("local", main, false),
+            ("ws://127.0.0.1:9944,wss://node.example", other, false),
+            ("ws://localhost.example:1", other, false),
+            ("test", other, false),
+        ] {
+            let result = check_development(&network.parse().unwrap(), genesis);
+            assert_eq!(result.is_ok(), signs, "{network} {genesis}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use taonet_chain::testing::{MockChain, Script};
+use taonet_chain::{DispatchError, RefusedBecause, calls};
+use taonet_primitives::Rao;
+
+use super::*;
+use crate::exit::exit_code;
+
+const QUIET: SubmitArgs = SubmitArgs { dry_run: false, finalized: false };
+
+fn alice() -> Keypair {
+    Keypair::from_uri("//Alice").unwrap()
+}
+
+fn plan() -> Plan {
+    let call = calls::transfer_keep_alive(alice().coldkey().into(), Rao::new(5));
+    Plan::new(call, "Transfer".to_owned(), json!({ "amount_rao": 5 }))
+}
+
+async fn outcome_of(chain: &MockChain, args: &SubmitArgs) -> anyhow::Result<()> {
+    args.carry_out(chain, &alice(), plan(), &Context { json: true }).await
+}
+
+#[tokio::test]
+async fn each_outcome_has_its_words_and_its_exit_code() {
+    let module = |name: &str| {
+        Script::Fail(DispatchError::Module { pallet: "P".into(), name: name.into(), docs: "No.\u{1b}[2J".into() })
+    };
+    for (script, code, words) in [
+        (Script::Include, 0, &[][..]),
+        (module("Odd"), 1, &["the chain refused the call, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
+        (module("SubtokenDisabled"), 1, &["tao subnets start"]),
+        (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is not over yet"]),
+        (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
+        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature is not of this call"]),
+        (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
+        (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
+        (Script::LoseRequest, 3, &["is not known"]),
+    ] {
+        let chain = MockChain::default();
+        chain.script([script.clone()]);
+        let result = outcome_of(&chain, &QUIET).await;
+        assert_eq!(exit_code(&result), code, "{script:?}: {result:?}");
+        let text = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        for word in words {
+            assert!(text.contains(word), "{script:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chain_out_of_reach_is_a_failure_of_the_network() {
+    let chain = MockChain::default();
+    chain.set_unreachable(true);
+    assert_eq!(exit_code(&outcome_of(&chain, &QUIET).await), 3);
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing() {
+    let chain = MockChain::default();
+    outcome_of(&chain, &SubmitArgs { dry_run: true, finalized: false }).await.unwrap();
+    assert_eq!(chain.submitted(), []);
+    // The nonce is free again.
+    outcome_of(&chain, &QUIET).await.unwrap();
+    assert_eq!(chain.included().iter().map(|extrinsic| extrinsic.nonce).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test]
+async fn who_spends_is_asked_first() {
+    let chain = MockChain::default();
+    let spend = |yes| SpendArgs { yes, submit: QUIET };
+    let context = Context { json: true };
+    // Nobody is at the terminal of a test.
+    let error = spend(false).carry_out(&chain, &alice(), plan(), &context).await;
+    assert_eq!(exit_code(&error), 2);
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("Transfer? The fee is 0 TAO.") && text.contains("give --yes"), "{text}");
+    assert_eq!(chain.submitted(), []);
+    spend(true).carry_out(&chain, &alice(), plan(), &context).await.unwrap();
+    assert_eq!(chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn the_document_has_the_same_keys_whatever_happened() {
+    let chain = MockChain::default();
+    let scripts = [Script::Include, Script::Drop, Script::Fail(DispatchError::Other("x".into()))];
+    chain.script(scripts.clone());
+    let mut keys = Vec::new();
+    for _ in scripts {
+        let (extrinsic, outcome) = send(&chain, &alice(), &plan().call, Follow::default()).await.unwrap();
+        let document = report::document(&extrinsic, &outcome);
+        keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
+    }
+    let expected =
+        ["success", "outcome", "error", "extrinsic", "signer", "nonce", "block", "index", "fee_rao", "events"];
+    assert!(keys.iter().all(|keys| keys == &expected), "{keys:?}");
+}

@@ -1,0 +1,58 @@
+//! Under which address others reach this machine.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::Args;
+use taonet_reach::{SOURCES, external_ip};
+
+use super::peer::seconds;
+
+/// An address, or the wish to find it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ExternalIp {
+    Auto,
+    Given(IpAddr),
+}
+
+impl std::str::FromStr for ExternalIp {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        text.parse().map(Self::Given).map_err(|_| "neither an IP address nor `auto`".to_owned())
+    }
+}
+
+impl ExternalIp {
+    /// The address; `auto` asks these services, or five public ones.
+    pub(crate) async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
+        Ok(match self {
+            Self::Given(ip) => ip,
+            Self::Auto if sources.is_empty() => external_ip(&SOURCES, within).await?,
+            Self::Auto => external_ip(sources, within).await?,
+        })
+    }
+}
+
+/// The address that is published
+#[derive(Debug, Args)]
+pub(crate) struct ExternalIpArgs {
+    /// Address under which others reach this machine; `auto` asks services on the internet
+    #[arg(long, alias = "ip", value_name = "ADDRESS", default_value = "auto")]
+    external_ip: ExternalIp,
+    /// Services that `auto` asks, in this order [default: five public ones]
+    #[arg(long, value_name = "URL")]
+    ip_source: Vec<String>,
+    /// Seconds that each of the services may take
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    ip_timeout: Duration,
+}
+
+impl ExternalIpArgs {
+    pub(crate) async fn resolve(&self) -> anyhow::Result<IpAddr> {
+        self.external_ip.resolve(&self.ip_source, self.ip_timeout).await
+    }
+}

@@ -1,0 +1,74 @@
+//! `tao balance`.
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::Client;
+use taonet_primitives::Rao;
+
+use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
+use crate::commands::wallet::place::WalletArgs;
+use crate::context::Context;
+use crate::table::table;
+
+/// Show what accounts have: TAO that is free, and TAO worth of stake
+#[derive(Debug, Args)]
+pub(crate) struct BalanceArgs {
+    /// Addresses, or development accounts such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    accounts: Vec<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
+    let accounts = match args.accounts.as_slice() {
+        [] => vec![args.wallet.wallet()?.coldkeypub()?.coldkey().into()],
+        given => given.to_vec(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let mut documents = Vec::new();
+        let mut rows = table(&["account", "free TAO", "reserved", "frozen", "stake"], &[1, 2, 3, 4]);
+        for account in accounts {
+            let balance = chain.balance(account.id(), block.into()).await.map_err(failed)?;
+            let staked = staked(&chain, account, block.into()).await?;
+            documents.push(json!({
+                "address": account.id(),
+                "free_rao": balance.free,
+                "reserved_rao": balance.reserved,
+                "frozen_rao": balance.frozen,
+                "stake_rao": staked,
+            }));
+            let amounts = [balance.free, balance.reserved, balance.frozen, staked].map(|amount| amount.to_string());
+            rows.add_row(std::iter::once(account.to_string()).chain(amounts));
+        }
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "accounts": documents }));
+        }
+        context.print(&rows.to_string())
+    })
+}
+
+/// What a coldkey's stake is worth in TAO at the prices of the moment.
+pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::At) -> anyhow::Result<Rao> {
+    let stakes = chain.stakes(account.coldkey(), at).await.map_err(failed)?;
+    if stakes.is_empty() {
+        return Ok(Rao::ZERO);
+    }
+    let prices = chain.prices(at).await.map_err(failed)?;
+    let worth = stakes.iter().map(|stake| value(&prices, stake));
+    Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
+}
+
+/// What a stake is worth in TAO: an alpha of the root network is one TAO.
+pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
+    let price =
+        prices.iter().find(|price| price.netuid == stake.netuid).map_or(1_000_000_000, |price| price.price.get());
+    let worth = u128::from(stake.stake.get()) * u128::from(price) / 1_000_000_000;
+    Rao::new(u64::try_from(worth).unwrap_or(u64::MAX))
+}

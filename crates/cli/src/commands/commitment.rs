@@ -1,0 +1,97 @@
+//! `tao commitment …`: texts that neurons publish on the chain.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_chain::calls::{self, CommitmentText};
+use taonet_primitives::NetUid;
+
+use crate::chain::{Account, AtArgs, HotkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::table;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish a text under a hotkey
+    Set(SetArgs),
+    /// Show what neurons have published
+    Get(GetArgs),
+}
+
+/// Publish a text under a hotkey
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// The text: at most 512 bytes
+    #[arg(value_parser = |text: &str| CommitmentText::new(text))]
+    text: CommitmentText,
+    /// The subnet's number
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: HotkeyArgs,
+}
+
+/// Show what neurons have published
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// A hotkey's address [default: all neurons of the subnet]
+    #[arg(value_name = "HOTKEY")]
+    hotkey: Option<Account>,
+    /// The subnet's number
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Set(args) => set(args, context),
+        Command::Get(args) => get(args, context),
+    }
+}
+
+fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let call = calls::set_commitment(args.netuid, &args.text);
+        let about = json!({ "netuid": args.netuid, "hotkey": key.hotkey(), "text": args.text.as_str() });
+        let what = format!("Publish a text of {} bytes on subnet {}", args.text.as_str().len(), args.netuid);
+        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let commitments = match args.hotkey {
+            None => chain.commitments(args.netuid, block.into()).await.map_err(failed)?,
+            Some(account) => {
+                let text = chain.commitment(args.netuid, account.hotkey(), block.into()).await.map_err(failed)?;
+                text.map(|text| (account.hotkey(), text)).into_iter().collect()
+            }
+        };
+        if context.json {
+            let list: Vec<_> =
+                commitments.iter().map(|(hotkey, text)| json!({ "hotkey": hotkey, "text": text })).collect();
+            return context
+                .print_json(&json!({ "block": block_json(block), "netuid": args.netuid, "commitments": list }));
+        }
+        if commitments.is_empty() {
+            context.say("nothing is published there");
+            return Ok(());
+        }
+        let mut rows = table(&["hotkey", "text"], &[]);
+        for (hotkey, text) in &commitments {
+            rows.add_row([hotkey.to_string(), text.clone()]);
+        }
+        context.print(&rows.to_string())
+    })
+}

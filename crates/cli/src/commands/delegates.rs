@@ -1,0 +1,52 @@
+//! `tao delegates`.
+
+use clap::Args;
+use serde_json::json;
+use taonet_primitives::{Alpha, NetUid};
+
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::table;
+
+/// List the hotkeys that others stake on, and what they keep
+#[derive(Debug, Args)]
+pub(crate) struct DelegatesArgs {
+    /// Only those registered on this subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: Option<NetUid>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let mut delegates = chain.delegates(block.into()).await.map_err(failed)?;
+        delegates.retain(|delegate| args.netuid.is_none_or(|netuid| delegate.registrations.contains(&netuid)));
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "delegates": delegates }));
+        }
+        let mut rows =
+            table(&["hotkey", "owner", "take", "nominators", "root stake", "subnets", "permits"], &[2, 3, 4]);
+        for delegate in &delegates {
+            let root = delegate.stake.iter().find(|(netuid, _)| *netuid == NetUid(0)).map(|(_, alpha)| *alpha);
+            rows.add_row([
+                delegate.hotkey.to_string(),
+                delegate.owner.to_string(),
+                delegate.take.to_string(),
+                delegate.nominators.to_string(),
+                root.unwrap_or(Alpha::ZERO).to_string(),
+                numbers(&delegate.registrations),
+                numbers(&delegate.validator_permits),
+            ]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+fn numbers(netuids: &[NetUid]) -> String {
+    netuids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,61 @@
+//! `tao events`.
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{Chain as _, Event, Phase};
+
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::table;
+
+/// Which events
+#[derive(Debug, Args)]
+pub(crate) struct FilterArgs {
+    /// Only those of this pallet, e.g. SubtensorModule
+    #[arg(long, value_name = "PALLET")]
+    pallet: Option<String>,
+    /// Only those of this name, e.g. WeightsSet
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// Show what a block recorded
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+impl FilterArgs {
+    pub(crate) fn keeps(&self, event: &Event) -> bool {
+        let matches = |wanted: &Option<String>, found: &str| wanted.as_ref().is_none_or(|wanted| wanted == found);
+        matches(&self.pallet, &event.pallet) && matches(&self.name, &event.name)
+    }
+}
+
+pub(crate) fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let mut events = chain.events(block.into()).await.map_err(failed)?;
+        events.retain(|event| args.filter.keeps(event));
+        if context.json {
+            return context.print_json(&json!({ "block": block_json(block), "events": events }));
+        }
+        let mut rows = table(&["#", "during", "event", "values"], &[0]);
+        for event in &events {
+            let during = match event.phase {
+                Phase::Initialization => "start".to_owned(),
+                Phase::ApplyExtrinsic(index) => format!("call {index}"),
+                Phase::Finalization => "end".to_owned(),
+            };
+            let name = format!("{}.{}", event.pallet, event.name);
+            rows.add_row([event.index.to_string(), during, name, event.fields.to_string()]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}

@@ -1,0 +1,69 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use taonet_localnet::Clock;
+
+/// How the chain's time goes on, as an option says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BlockTime(pub(super) Clock);
+
+impl FromStr for BlockTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self(match text {
+            "fast" => Clock::Fastest,
+            "manual" => Clock::Manual,
+            text => {
+                let (digits, unit): (_, fn(u64) -> Duration) = match text.strip_suffix("ms") {
+                    Some(digits) => (digits, Duration::from_millis),
+                    None => (text.strip_suffix('s').unwrap_or(text), Duration::from_secs),
+                };
+                let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
+                let number = plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
+                let number = number.filter(|_| text.ends_with('s'));
+                Clock::Every(number.map(unit).ok_or("expected a time such as 12s or 250ms, `fast` or `manual`")?)
+            }
+        }))
+    }
+}
+
+/// What a person reads.
+pub(super) fn describe(clock: Clock) -> String {
+    match clock {
+        Clock::Every(pause) => format!("a block every {pause:?}"),
+        Clock::Fastest => "block after block, as fast as possible".to_owned(),
+        Clock::Manual => "no block by itself: tao localnet mine N makes them".to_owned(),
+    }
+}
+
+/// What a program reads: the name as the option takes it.
+pub(super) fn name(clock: Clock) -> String {
+    match clock {
+        Clock::Every(pause) => format!("{}ms", pause.as_millis()),
+        Clock::Fastest => "fast".to_owned(),
+        Clock::Manual => "manual".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_times_have_units() {
+        for (text, clock) in [
+            ("12s", Clock::PRODUCTION),
+            ("250ms", Clock::FAST),
+            ("1s", Clock::Every(Duration::from_secs(1))),
+            ("fast", Clock::Fastest),
+            ("manual", Clock::Manual),
+        ] {
+            assert_eq!(text.parse(), Ok(BlockTime(clock)), "{text}");
+            assert_eq!(name(clock).parse(), Ok(BlockTime(clock)), "{text}");
+        }
+        for text in ["", "12", "0s", "s", "ms", "-1s", "1.5s", "1m", "9999999s", "Fast", "١s"] {
+            assert!(text.parse::<BlockTime>().is_err(), "{text}");
+        }
+    }
+}

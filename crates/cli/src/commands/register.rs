@@ -1,0 +1,53 @@
+//! `tao register`.
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Inclusion, calls};
+use taonet_primitives::{NetUid, Rao};
+
+use crate::chain::{NetworkArgs, PairArgs, Plan, SpendArgs, failed};
+use crate::context::Context;
+
+/// Register a hotkey on a subnet, which gives it a uid. The coldkey pays
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// The subnet's number; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    /// Pay at most so much TAO [default: the price at the time of asking, and half as much again]
+    #[arg(long, value_name = "TAO")]
+    limit: Option<Rao>,
+    #[command(flatten)]
+    spend: SpendArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid) = (args.pair.hotkey()?, args.netuid);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let (call, price, cost) = if netuid == NetUid(0) {
+            (calls::root_register(hotkey), None, String::new())
+        } else {
+            // Without such a subnet there is a price all the same.
+            chain.subnet(netuid, At::Head).await.map_err(failed)?;
+            let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
+            let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
+            (calls::register_limit(netuid, hotkey, limit), Some(price), format!(" for {price} TAO, at most {limit}"))
+        };
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": key.coldkey(), "cost_rao": price });
+        let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
+        plan.found = registered;
+        args.spend.carry_out(&chain, &key, plan, context).await
+    })
+}
+
+/// The uid that a hotkey got.
+fn registered(inclusion: &Inclusion) -> Value {
+    let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
+    json!({ "uid": event.map(|event| &event.fields[1]) })
+}

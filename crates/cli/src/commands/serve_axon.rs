@@ -1,0 +1,101 @@
+//! `tao serve-axon`, and `bb register-axon`: publishing where a neuron serves.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Chain as _, Client, calls};
+use taonet_primitives::{Hotkey, NetUid};
+use taonet_reach::ChainIp;
+
+use super::axon::external::ExternalIpArgs;
+use crate::chain::{HotkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+
+/// Publish where a neuron serves
+#[derive(Debug, Args)]
+pub(crate) struct ServeAxonArgs {
+    /// The subnet's number
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
+}
+
+/// Where a neuron serves, and who says so
+#[derive(Debug, Args)]
+pub(crate) struct EndpointArgs {
+    /// The port under which others reach the neuron
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    #[command(flatten)]
+    external: ExternalIpArgs,
+    /// Publish it even where the chain says the same already
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: HotkeyArgs,
+}
+
+pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {
+    publish(args.netuid, &args.endpoint, context)
+}
+
+/// Publishes the endpoint, unless the chain knows it.
+pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let ip = args.external.resolve().await?;
+        let address = SocketAddr::new(ip, args.port);
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let hotkey = key.hotkey();
+        if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
+            bail!("{hotkey} is not registered on subnet {netuid}: tao register --netuid {netuid} does that");
+        }
+        if ip.is_loopback() {
+            bail!("{ip} reaches nobody, and the chain refuses it: give the address that others see, or `auto`");
+        }
+        let about = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
+        if !args.force && is_published(&chain, netuid, hotkey, address).await? {
+            return unchanged(about, address, context);
+        }
+        let call = calls::serve_axon(netuid, version(), address);
+        let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
+        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        about["success"] = json!(true);
+        about["outcome"] = json!("unchanged");
+        return context.print_json(&about);
+    }
+    context.print(&format!("the chain says {address} already: nothing to do"))
+}
+
+/// Whether the chain has this endpoint.
+async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: SocketAddr) -> anyhow::Result<bool> {
+    let keys = [json!(netuid), json!(hotkey)];
+    let axon = chain.storage("SubtensorModule", "Axons", &keys, At::Head).await.map_err(failed)?;
+    // Large numbers are text.
+    let number = |field: &str| match &axon[field] {
+        Value::String(text) => text.parse().ok(),
+        value => value.as_u64().map(u128::from),
+    };
+    let ChainIp { ip, ip_type } = IpAddr::into(address.ip());
+    Ok(number("ip") == Some(ip)
+        && number("ip_type") == Some(ip_type.into())
+        && number("port") == Some(address.port().into()))
+}
+
+/// This program's version as neurons state theirs: major × 1 000 000 + minor × 1 000 + patch.
+fn version() -> u32 {
+    let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    parts.fold(0, |version, part| version * 1_000 + part)
+}

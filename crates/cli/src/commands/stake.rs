@@ -1,0 +1,26 @@
+//! `tao stake …`.
+
+mod list;
+mod trade;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stake TAO on a hotkey: it buys the subnet's alpha
+    Add(trade::AddArgs),
+    /// Take stake back: it sells the subnet's alpha
+    Remove(trade::RemoveArgs),
+    /// Show what a coldkey has staked, and what it is worth
+    List(list::ListArgs),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Add(args) => trade::add(args, context),
+        Command::Remove(args) => trade::remove(args, context),
+        Command::List(args) => list::run(args, context),
+    }
+}

@@ -1,0 +1,63 @@
+use clap::Args;
+use serde_json::json;
+
+use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
+use crate::commands::balance::value;
+use crate::commands::wallet::place::WalletArgs;
+use crate::context::Context;
+use crate::table::table;
+
+/// Show what a coldkey has staked, and what it is worth
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// An address, or a development account such as //Alice [default: the wallet's coldkey]
+    #[arg(value_name = "ACCOUNT")]
+    account: Option<Account>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+pub(super) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
+    let coldkey = match args.account {
+        Some(account) => account.coldkey(),
+        None => args.wallet.wallet()?.coldkeypub()?.coldkey(),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
+        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        if context.json {
+            let stakes = stakes.iter().map(|stake| {
+                json!({
+                    "hotkey": stake.hotkey,
+                    "netuid": stake.netuid,
+                    "stake_rao": stake.stake,
+                    "locked_rao": stake.locked,
+                    "emission_rao": stake.emission,
+                    "value_rao": value(&prices, stake),
+                    "is_registered": stake.is_registered,
+                })
+            });
+            let stakes: Vec<_> = stakes.collect();
+            return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "stakes": stakes }));
+        }
+        let mut rows =
+            table(&["netuid", "hotkey", "alpha", "worth TAO", "last epoch's alpha", "registered"], &[0, 2, 3, 4]);
+        for stake in &stakes {
+            rows.add_row([
+                stake.netuid.to_string(),
+                stake.hotkey.to_string(),
+                stake.stake.to_string(),
+                value(&prices, stake).to_string(),
+                stake.emission.to_string(),
+                if stake.is_registered { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}

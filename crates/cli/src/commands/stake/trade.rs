@@ -1,0 +1,144 @@
+use anyhow::{Context as _, bail};
+use clap::{ArgGroup, Args};
+use serde_json::json;
+use taonet_chain::calls::{self, PriceLimit};
+use taonet_chain::{At, Client};
+use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
+
+use crate::chain::{NetworkArgs, PairArgs, Plan, SpendArgs, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// At which price
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// The worst price that is accepted, in TAO for one alpha [default: any]
+    #[arg(long, value_name = "TAO")]
+    limit: Option<Rao>,
+    /// Where --limit does not allow all, trade as much as it does instead of nothing
+    #[arg(long, requires = "limit")]
+    partial: bool,
+}
+
+impl LimitArgs {
+    fn limit(&self) -> Option<PriceLimit> {
+        self.limit.map(|price| PriceLimit { price, allow_partial: self.partial })
+    }
+}
+
+/// Stake TAO on a hotkey
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// How much TAO, e.g. 1.5: at most nine decimals
+    #[arg(value_name = "TAO")]
+    amount: Rao,
+    /// The subnet's number; 0 is the root network
+    #[arg(long, value_name = "NETUID")]
+    netuid: NetUid,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    spend: SpendArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Take stake back
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("how much").required(true).args(["amount", "all"]))]
+pub(super) struct RemoveArgs {
+    /// How much alpha, e.g. 1.5: at most nine decimals
+    #[arg(value_name = "ALPHA")]
+    amount: Option<Alpha>,
+    /// Take all that the coldkey has on the hotkey: on the subnet, or without --netuid on every subnet
+    #[arg(long)]
+    all: bool,
+    /// The subnet's number; 0 is the root network
+    #[arg(long, value_name = "NETUID", required_unless_present = "all")]
+    netuid: Option<NetUid>,
+    #[command(flatten)]
+    limit: LimitArgs,
+    #[command(flatten)]
+    spend: SpendArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
+    let (hotkey, netuid, amount) = (args.pair.hotkey()?, args.netuid, args.amount);
+    let call = match args.limit.limit() {
+        Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
+        None => calls::add_stake(hotkey, netuid, amount),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({
+            "coldkey": key.coldkey(),
+            "hotkey": hotkey,
+            "netuid": netuid,
+            "amount_rao": amount,
+            "expected_alpha_rao": expected.alpha_amount,
+        });
+        let what =
+            format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
+        args.spend.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    if args.netuid.is_none() && args.limit.limit.is_some() {
+        return Err(Classified::error(Failure::Usage, "--limit is the price on one subnet: name it with --netuid"));
+    }
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let coldkey = key.coldkey();
+        let plan = match args.netuid {
+            Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
+            None => Plan::new(
+                calls::unstake_all(hotkey),
+                format!("Take all stake from {hotkey} on every subnet"),
+                json!({ "coldkey": coldkey, "hotkey": hotkey, "netuid": null }),
+            ),
+        };
+        args.spend.carry_out(&chain, &key, plan, context).await
+    })
+}
+
+async fn remove_on(
+    args: &RemoveArgs,
+    chain: &Client,
+    (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
+) -> anyhow::Result<Plan> {
+    let amount = if args.all {
+        let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
+        let staked = stake.map(|stake| stake.stake).unwrap_or_default();
+        if staked == Alpha::ZERO {
+            bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}: tao stake list shows what there is");
+        }
+        staked
+    } else {
+        args.amount.context("say how much alpha, or --all")?
+    };
+    let call = match args.limit.limit() {
+        Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
+        None => calls::remove_stake(hotkey, netuid, amount),
+    };
+    let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
+    let what = format!("Take {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
+    let about = json!({
+        "coldkey": coldkey,
+        "hotkey": hotkey,
+        "netuid": netuid,
+        "amount_rao": amount,
+        "expected_tao_rao": expected.tao_amount,
+    });
+    Ok(Plan::new(call, what, about))
+}

@@ -1,0 +1,61 @@
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{At, Inclusion, calls};
+use taonet_primitives::NetUid;
+
+use crate::chain::{ColdkeyArgs, NetworkArgs, PairArgs, Plan, SpendArgs, SubmitArgs, failed};
+use crate::context::Context;
+
+/// Create a subnet
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    #[command(flatten)]
+    spend: SpendArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+/// Start a subnet's emission, as its owner
+#[derive(Debug, Args)]
+pub(super) struct StartArgs {
+    /// The subnet's number
+    netuid: NetUid,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let about = json!({ "coldkey": key.coldkey(), "hotkey": hotkey, "cost_rao": cost });
+        let what = format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", key.coldkey());
+        let mut plan = Plan::new(calls::register_network(hotkey), what, about);
+        plan.found = created;
+        args.spend.carry_out(&chain, &key, plan, context).await
+    })
+}
+
+/// The number of a subnet that was created.
+fn created(inclusion: &Inclusion) -> Value {
+    let added = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
+    json!({ "netuid": added.map(|event| &event.fields[0]) })
+}
+
+pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "netuid": args.netuid, "coldkey": key.coldkey() });
+        let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
+        args.submit.carry_out(&chain, &key, plan, context).await
+    })
+}

@@ -1,0 +1,143 @@
+use clap::Args;
+use serde_json::{Map, json};
+use taonet_chain::{Chain as _, Detail, Hyperparameter, Price, Subnet};
+use taonet_primitives::{MechId, NetUid, Rao};
+
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::{plain, table};
+
+/// List all subnets
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// One subnet
+#[derive(Debug, Args)]
+pub(super) struct SubnetArgs {
+    /// The subnet's number
+    netuid: NetUid,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let subnets = chain.subnets(block.into()).await.map_err(failed)?;
+        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        let price = |subnet: &Subnet| price_of(&prices, subnet.netuid);
+        if context.json {
+            let subnets: anyhow::Result<Vec<_>> = subnets
+                .iter()
+                .map(|subnet| {
+                    let mut document = serde_json::to_value(subnet)?;
+                    document["price_rao"] = json!(price(subnet));
+                    Ok(document)
+                })
+                .collect();
+            return context.print_json(&json!({ "block": block_json(block), "subnets": subnets? }));
+        }
+        let header = ["netuid", "name", "symbol", "price τ", "τ in pool", "α in pool", "α outside", "tempo", "owner"];
+        let mut rows = table(&header, &[0, 3, 4, 5, 6, 7]);
+        for subnet in &subnets {
+            rows.add_row([
+                subnet.netuid.to_string(),
+                subnet.name.clone(),
+                subnet.symbol.clone(),
+                price(subnet).map_or_else(|| "–".to_owned(), |price| price.to_string()),
+                whole(subnet.tao_in.get()),
+                whole(subnet.alpha_in.get()),
+                whole(subnet.alpha_out.get()),
+                subnet.tempo.to_string(),
+                subnet.owner_coldkey.to_string(),
+            ]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+/// The price of a subnet's alpha.
+fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
+    prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
+}
+
+/// An amount with two decimals: a table has no room for nine.
+fn whole(smallest: u64) -> String {
+    format!("{}.{:02}", smallest / 1_000_000_000, smallest / 10_000_000 % 100)
+}
+
+pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let (netuid, at) = (args.netuid, block.into());
+        let subnet = chain.subnet(netuid, at).await.map_err(failed)?;
+        let price = chain.price(netuid, at).await.map_err(failed)?;
+        let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
+        let rules = chain.weight_rules(netuid, at).await.map_err(failed)?;
+        let next_epoch = rules.schedule.next_epoch(block.number);
+        if context.json {
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "subnet": subnet,
+                "price_rao": price,
+                "registration_cost_rao": metagraph.burn,
+                "neurons": metagraph.neurons.len(),
+                "max_neurons": metagraph.max_uids,
+                "next_epoch": next_epoch,
+                "epoch_index": rules.schedule.epoch_index,
+            }));
+        }
+        let validators = metagraph.neurons.iter().filter(|neuron| neuron.validator_permit).count();
+        let mut rows = plain();
+        for (name, value) in [
+            ("netuid", subnet.netuid.to_string()),
+            ("name", format!("{} {}", subnet.name, subnet.symbol)),
+            ("owner", subnet.owner_coldkey.to_string()),
+            ("owner's hotkey", subnet.owner_hotkey.to_string()),
+            ("neurons", format!("{} of {}, {validators} with permit", metagraph.neurons.len(), metagraph.max_uids)),
+            ("registration", format!("{} TAO", metagraph.burn)),
+            ("price", format!("{price} TAO for one alpha, smoothed {}", subnet.moving_price)),
+            ("pool", format!("{} TAO, {} alpha; {} alpha outside", subnet.tao_in, subnet.alpha_in, subnet.alpha_out)),
+            ("tempo", format!("{} blocks, the last epoch at {}", subnet.tempo, subnet.last_step)),
+            ("next epoch", next_epoch.map_or_else(|| "none".to_owned(), |block| block.to_string())),
+            ("weights", rules.commit_reveal.map_or("in clear", |_| "hidden until later (commit-reveal)").to_owned()),
+            ("created", format!("block {}", subnet.registered_at)),
+        ] {
+            rows.add_row([name, &value]);
+        }
+        if let Some(identity) = &subnet.identity {
+            rows.add_row(["about", &identity.description]);
+            rows.add_row(["web", &identity.subnet_url]);
+            rows.add_row(["source", &identity.github_repo]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}
+
+pub(super) fn hyperparameters(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let parameters = chain.hyperparameters(args.netuid, block.into()).await.map_err(failed)?;
+        if context.json {
+            let values: Map<_, _> = parameters.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            let document = json!({ "block": block_json(block), "netuid": args.netuid, "hyperparameters": values });
+            return context.print_json(&document);
+        }
+        let mut rows = table(&["name", "value", ""], &[1]);
+        for (name, value) in parameters.iter() {
+            let unit = if matches!(value, Hyperparameter::Amount { .. }) { "TAO" } else { "" };
+            rows.add_row([name, &value.to_string(), unit]);
+        }
+        context.print(&format!("{rows}\n\nblock {block}"))
+    })
+}

@@ -1,0 +1,153 @@
+//! `tao sudo …`: what a chain's root, or a subnet's owner, may set.
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use taonet_chain::calls;
+use taonet_primitives::{NetUid, Rao};
+
+use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+const ADMIN: &str = "AdminUtils";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Set a hyper-parameter, as root or as a subnet's owner
+    Set(SetArgs),
+}
+
+/// Set a hyper-parameter, as root or as a subnet's owner.
+///
+/// The name is that of the chain's call without `sudo_set_`: `tempo` is AdminUtils.sudo_set_tempo.
+/// `tao subnets hyperparameters` shows the values.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// What, e.g. tempo or commit_reveal_weights_enabled
+    name: String,
+    /// Its value, or values: a whole number, true, false, or an amount such as 0.5tao
+    #[arg(required = true, allow_negative_numbers = true)]
+    values: Vec<String>,
+    /// The subnet's number, for what is set on subnets
+    #[arg(long, value_name = "NETUID")]
+    netuid: Option<NetUid>,
+    /// Sign as the subnet's owner instead of as root
+    #[arg(long)]
+    owner: bool,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    let Command::Set(args) = command;
+    let name = call_name(&args.name);
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(failed)? else {
+            bail!("the chain has no {ADMIN}.{name}: tao subnets hyperparameters shows names");
+        };
+        let arguments = arguments(&fields, args.netuid, &args.values)?;
+        let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
+        let call = if args.owner { call } else { calls::sudo(call) };
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
+        let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
+        let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));
+        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}
+
+/// The call that sets it.
+fn call_name(name: &str) -> String {
+    let name = name.replace('-', "_");
+    if name.starts_with("sudo_") { name } else { format!("sudo_set_{name}") }
+}
+
+/// The call's arguments by name: the subnet comes first where the call is about one.
+fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut arguments = Map::new();
+    let mut names = fields;
+    if let Some((first, rest)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
+        let netuid =
+            netuid.ok_or_else(|| Classified::error(Failure::Usage, "this is set on a subnet: give --netuid"))?;
+        arguments.insert(first.clone(), json!(netuid));
+        names = rest;
+    } else if netuid.is_some() {
+        return Err(Classified::error(Failure::Usage, "this is set for the whole chain: leave --netuid out"));
+    }
+    if names.len() != values.len() {
+        let text = format!("expected {} values ({}), not {}", names.len(), names.join(", "), values.len());
+        return Err(Classified::error(Failure::Usage, text));
+    }
+    for (name, text) in names.iter().zip(values) {
+        arguments.insert(name.clone(), value(text).with_context(|| format!("the value of {name}"))?);
+    }
+    Ok(arguments)
+}
+
+/// A value as the chain's types take it from JSON.
+fn value(text: &str) -> anyhow::Result<Value> {
+    if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
+        let amount: Rao =
+            amount.trim_end().parse().map_err(|error| Classified::error(Failure::Usage, format!("{text}: {error}")))?;
+        return Ok(json!(amount));
+    }
+    Ok(match serde_json::from_str(text) {
+        Ok(value @ (Value::Bool(_) | Value::Number(_) | Value::Null | Value::Array(_) | Value::Object(_))) => value,
+        _ => Value::String(text.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn names_are_those_of_the_calls() {
+        for (name, call) in [
+            ("tempo", "sudo_set_tempo"),
+            ("commit-reveal-weights-enabled", "sudo_set_commit_reveal_weights_enabled"),
+            ("sudo_trim_to_max_allowed_uids", "sudo_trim_to_max_allowed_uids"),
+        ] {
+            assert_eq!(call_name(name), call);
+        }
+    }
+
+    #[test]
+    fn values_become_what_the_chain_takes() {
+        let subnet = Some(NetUid(2));
+        for (names, netuid, values, expected) in [
+            (&["netuid", "tempo"][..], subnet, &["20"][..], json!({ "netuid": 2, "tempo": 20 })),
+            (&["netuid", "on"], subnet, &["true"], json!({ "netuid": 2, "on": true })),
+            (&["netuid", "min_burn"], subnet, &["0.0005TAO"], json!({ "netuid": 2, "min_burn": 500_000 })),
+            (&["netuid", "steepness"], subnet, &["-5"], json!({ "netuid": 2, "steepness": -5 })),
+            (&["netuid", "low", "high"], subnet, &["1", "2"], json!({ "netuid": 2, "low": 1, "high": 2 })),
+            (&["rate_limit"], None, &["0"], json!({ "rate_limit": 0 })),
+        ] {
+            let values = fields(values);
+            assert_eq!(Value::Object(arguments(&fields(names), netuid, &values).unwrap()), expected);
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (names, netuid, values, words) in [
+            (&["netuid", "tempo"][..], None, &["20"][..], "give --netuid"),
+            (&["rate_limit"], Some(NetUid(2)), &["0"], "leave --netuid out"),
+            (&["netuid", "low", "high"], Some(NetUid(2)), &["1"], "expected 2 values (low, high), not 1"),
+            (&["rate_limit"], None, &["1.0000000001tao"], "the value of rate_limit"),
+        ] {
+            let error = arguments(&fields(names), netuid, &fields(values)).unwrap_err();
+            assert!(format!("{error:#}").contains(words), "{error:#}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `tao take`.
+
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{At, Share, calls};
+
+use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
+use crate::context::Context;
+
+/// Show what a hotkey keeps of its nominators' earnings, or change it
+#[derive(Debug, Args)]
+pub(crate) struct TakeArgs {
+    /// The new take in percent, from 0 to 18; it rises at most once a month
+    #[arg(value_name = "PERCENT")]
+    take: Option<Share>,
+    #[command(flatten)]
+    submit: SubmitArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    pair: PairArgs,
+}
+
+pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
+    let hotkey = args.pair.hotkey()?;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let now = chain.take(hotkey, At::Head).await.map_err(failed)?;
+        let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
+        let Some(new) = args.take else {
+            return if context.json {
+                context.print_json(&document)
+            } else {
+                context.print(&format!("{hotkey} keeps {now}"))
+            };
+        };
+        let key = args.pair.unlock(&args.network, &chain)?;
+        let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
+        let about = json!({ "hotkey": hotkey, "coldkey": key.coldkey(), "take_before_parts": now, "take_parts": new });
+        let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), about);
+        args.submit.carry_out(&chain, &key, plan, context).await
+    })
+}

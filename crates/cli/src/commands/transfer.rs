@@ -1,0 +1,51 @@
+//! `tao transfer`.
+
+use anyhow::bail;
+use clap::{ArgGroup, Args};
+use serde_json::json;
+use taonet_chain::calls;
+use taonet_primitives::Rao;
+
+use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SpendArgs};
+use crate::context::Context;
+
+/// Send TAO to another account
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("how much").required(true).args(["amount", "all"]))]
+pub(crate) struct TransferArgs {
+    /// The account that gets it: an address, or a development account such as //Bob
+    #[arg(value_name = "TO")]
+    to: Account,
+    /// How much TAO, e.g. 1.5: at most nine decimals
+    #[arg(value_name = "TAO")]
+    amount: Option<Rao>,
+    /// Send all that is free, and close the account
+    #[arg(long)]
+    all: bool,
+    /// Send it even where what stays is too little to keep the account open
+    #[arg(long)]
+    allow_death: bool,
+    #[command(flatten)]
+    spend: SpendArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    key: ColdkeyArgs,
+}
+
+pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> {
+    let to = args.to;
+    let (call, amount) = match args.amount {
+        _ if args.all => (calls::transfer_all(to.id(), false), "all TAO".to_owned()),
+        Some(amount) if args.allow_death => (calls::transfer_allow_death(to.id(), amount), format!("{amount} TAO")),
+        Some(amount) => (calls::transfer_keep_alive(to.id(), amount), format!("{amount} TAO")),
+        None => bail!("say how much TAO, or --all"),
+    };
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let key = args.key.unlock(&args.network, &chain)?;
+        let about = json!({ "from": key.coldkey(), "to": to.id(), "amount_rao": args.amount });
+        let what = format!("Transfer {amount} from {} to {to}", key.coldkey());
+        args.spend.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+    })
+}

@@ -1,0 +1,109 @@
+//! `tao wallet overview`.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::{Value, json};
+use taonet_chain::{Chain as _, Client, Detail, Metagraph, Neuron, Share};
+use taonet_primitives::{BlockHash, Hotkey, MechId, NetUid};
+
+use super::place::WalletArgs;
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::commands::balance::staked;
+use crate::context::Context;
+use crate::table::table;
+
+/// Show a wallet's funds, and its hotkeys' neurons on all subnets
+#[derive(Debug, Args)]
+pub(crate) struct OverviewArgs {
+    /// Only this subnet
+    #[arg(long, value_name = "NETUID")]
+    netuid: Option<NetUid>,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
+    wallet: WalletArgs,
+}
+
+/// A hotkey of the wallet.
+struct Named {
+    name: String,
+    hotkey: Hotkey,
+}
+
+pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> {
+    let wallet = args.wallet.wallet()?;
+    let coldkey = wallet.coldkeypub()?.coldkey();
+    let listed = wallet.list().into_iter().flat_map(|listed| listed.hotkeys);
+    let named =
+        |key: &taonet_wallet::ListedHotkey| Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() });
+    let hotkeys: Vec<Named> = listed.filter_map(|key| named(&key)).collect();
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let balance = chain.balance(coldkey.into(), block.into()).await.map_err(failed)?;
+        let worth = staked(&chain, coldkey.into(), block.into()).await?;
+        let mut netuids = BTreeSet::new();
+        for key in &hotkeys {
+            netuids.extend(memberships(&chain, key.hotkey, block.hash).await?);
+        }
+        netuids.retain(|netuid| args.netuid.is_none_or(|wanted| wanted == *netuid));
+        let mut metagraphs = Vec::new();
+        for netuid in netuids {
+            metagraphs.push(chain.metagraph(netuid, MechId(0), Detail::Lite, block.into()).await.map_err(failed)?);
+        }
+        let neurons: Vec<_> = metagraphs.iter().flat_map(|metagraph| ours(metagraph, &hotkeys)).collect();
+        if context.json {
+            let neurons: Vec<_> = neurons.iter().map(document).collect();
+            return context.print_json(&json!({
+                "block": block_json(block),
+                "wallet": wallet.name().as_str(),
+                "coldkey": coldkey,
+                "free_rao": balance.free,
+                "stake_rao": worth,
+                "neurons": neurons,
+            }));
+        }
+        let header = ["netuid", "uid", "hotkey", "stake", "I", "D", "emission α", "permit", "updated", "axon"];
+        let mut rows = table(&header, &[0, 1, 3, 4, 5, 6, 8]);
+        for (metagraph, name, neuron) in &neurons {
+            rows.add_row([
+                metagraph.netuid.to_string(),
+                neuron.uid.to_string(),
+                (*name).to_owned(),
+                neuron.total_stake.to_string(),
+                format!("{:.4}", Share::new(neuron.incentive).fraction()),
+                format!("{:.4}", Share::new(neuron.dividends).fraction()),
+                neuron.emission.to_string(),
+                if neuron.validator_permit { "yes" } else { "" }.to_owned(),
+                block.number.since(neuron.last_update).to_string(),
+                neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),
+            ]);
+        }
+        let funds = format!("{} {coldkey}: {} TAO free, stake worth {worth} TAO", wallet.name(), balance.free);
+        context.print(&format!("{funds}\n\n{rows}\n\nblock {block}"))
+    })
+}
+
+/// The subnets that a hotkey is registered on.
+async fn memberships(chain: &Client, hotkey: Hotkey, block: BlockHash) -> anyhow::Result<Vec<NetUid>> {
+    let entries = chain.storage_map("SubtensorModule", "IsNetworkMember", &[json!(hotkey)], block.into()).await;
+    let entries = entries.map_err(failed)?.into_iter().filter(|(_, is_member)| is_member == &Value::Bool(true));
+    Ok(entries.filter_map(|(keys, _)| serde_json::from_value(keys.last()?.clone()).ok()).collect())
+}
+
+fn ours<'a>(
+    metagraph: &'a Metagraph,
+    hotkeys: &'a [Named],
+) -> impl Iterator<Item = (&'a Metagraph, &'a str, &'a Neuron)> {
+    metagraph.neurons.iter().filter_map(move |neuron| {
+        let key = hotkeys.iter().find(|key| key.hotkey == neuron.hotkey)?;
+        Some((metagraph, key.name.as_str(), neuron))
+    })
+}
+
+fn document((metagraph, name, neuron): &(&Metagraph, &str, &Neuron)) -> Value {
+    json!({ "netuid": metagraph.netuid, "hotkey_name": name, "neuron": neuron })
+}

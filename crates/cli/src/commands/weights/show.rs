@@ -1,0 +1,49 @@
+use clap::Args;
+use serde_json::json;
+use taonet_chain::{Chain as _, Detail, Share, WeightRow};
+use taonet_primitives::Uid;
+
+use super::MechanismArgs;
+use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
+use crate::context::Context;
+use crate::table::table;
+
+/// Show the weights that validators have set
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Only those of this neuron
+    #[arg(long, value_name = "UID")]
+    uid: Option<Uid>,
+    #[command(flatten)]
+    mechanism: MechanismArgs,
+    #[command(flatten)]
+    at: AtArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
+    let MechanismArgs { netuid, mech } = args.mechanism;
+    context.block_on(async {
+        let chain = args.network.connect().await?;
+        let block = args.at.block(&chain).await?;
+        let metagraph = chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(failed)?;
+        let rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
+        let rows: Vec<(Uid, WeightRow)> =
+            rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |wanted| wanted == *uid)).collect();
+        if context.json {
+            let rows: Vec<_> = rows.iter().map(|(uid, row)| json!({ "uid": uid, "weights": row })).collect();
+            return context
+                .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
+        }
+        let mut shown = table(&["from", "to", "weight", "share"], &[0, 1, 2, 3]);
+        for (from, row) in &rows {
+            let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
+            for (to, weight) in row {
+                let share = Share::new((f64::from(*weight) / sum * f64::from(u16::MAX)).round() as u16);
+                shown.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
+            }
+        }
+        context.print(&format!("{shown}\n\nblock {block}"))
+    })
+}

@@ -1,0 +1,248 @@
+//! How a subnet wants its weights: in clear, committed to by hash, or timelocked.
+
+use std::time::Duration;
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest as _};
+use codec::Encode as _;
+use rand::CryptoRng;
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use taonet_chain::{Call, CommitReveal, WeightRules, calls};
+use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
+use taonet_timelock::{Beacon, EpochSchedule, WeightsPayload, encrypt};
+
+use crate::{Plan, SubmitError};
+
+/// The version of timelocked commits that this program makes.
+const TIMELOCKED: u16 = 4;
+
+/// The last version with commits by hash.
+const LAST_BY_HASH: u16 = 2;
+
+/// So many numbers of a salt as the SDK takes.
+const SALT: usize = 8;
+
+/// Storage index of a mechanism: mechanism × 4096 + subnet (spec §2.1).
+const MECHANISM_STRIDE: u16 = 4096;
+
+/// How weights are submitted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Form {
+    /// In clear, at once.
+    Plain,
+    /// By their hash first; the weights and the salt are revealed so many epochs later.
+    Hash {
+        /// What keeps others from guessing the weights.
+        salt: Vec<u16>,
+        /// How many epochs later.
+        period_epochs: u64,
+    },
+    /// Encrypted to a round of the beacon; the chain reveals them by itself.
+    Timelocked {
+        /// After how many epochs.
+        period_epochs: u64,
+    },
+}
+
+impl Form {
+    /// The form that a subnet's setting asks for.
+    pub(crate) fn of(netuid: NetUid, rules: &WeightRules, rng: &mut impl CryptoRng) -> Result<Self, SubmitError> {
+        match rules.commit_reveal {
+            None => Ok(Self::Plain),
+            Some(CommitReveal { version: TIMELOCKED, period_epochs }) => Ok(Self::Timelocked { period_epochs }),
+            Some(CommitReveal { version, period_epochs }) if version <= LAST_BY_HASH => {
+                Ok(Self::Hash { salt: (0..SALT).map(|_| rng.random()).collect(), period_epochs })
+            }
+            Some(CommitReveal { version, .. }) => Err(SubmitError::UnknownCommitReveal { netuid, version }),
+        }
+    }
+
+    /// After how many epochs the weights are to be revealed by a call of ours.
+    pub(crate) const fn reveal_after(&self) -> Option<u64> {
+        match self {
+            Self::Hash { period_epochs, .. } => Some(*period_epochs),
+            Self::Plain | Self::Timelocked { .. } => None,
+        }
+    }
+}
+
+/// What a timelocked commit needs to know of the moment at which it is made.
+pub(crate) struct Moment<'a> {
+    pub(crate) beacon: &'a Beacon,
+    pub(crate) head: BlockNumber,
+    pub(crate) block_time: Duration,
+    /// Since the Unix epoch.
+    pub(crate) time: Duration,
+}
+
+/// The call that submits the weights of an intent.
+pub(crate) fn submit_call(
+    intent: &Plan,
+    rules: &WeightRules,
+    moment: &Moment<'_>,
+    rng: &mut impl CryptoRng,
+) -> Result<Call, SubmitError> {
+    let Plan { key, weights, version_key, .. } = intent;
+    Ok(match &intent.form {
+        Form::Plain => calls::set_mechanism_weights(key.netuid, key.mech, weights, *version_key),
+        Form::Hash { salt, .. } => {
+            let hash = commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key);
+            calls::commit_mechanism_weights(key.netuid, key.mech, hash)
+        }
+        Form::Timelocked { period_epochs } => {
+            let schedule = schedule(rules, moment.head, *period_epochs);
+            let round = schedule.reveal_round(moment.beacon, moment.block_time, moment.time)?;
+            let (uids, values) = weights.iter().copied().unzip();
+            let payload = WeightsPayload { hotkey: key.hotkey, uids, values, version_key: *version_key };
+            let commit = encrypt(&payload.to_bytes(), moment.beacon, round, rng)?.to_bytes();
+            calls::commit_timelocked_mechanism_weights(key.netuid, key.mech, &commit, round.0, TIMELOCKED)
+        }
+    })
+}
+
+/// The call that reveals the weights of an intent; `None` where the form has none.
+pub(crate) fn reveal_call(intent: &Plan) -> Option<Call> {
+    let Plan { key, weights, version_key, .. } = intent;
+    match &intent.form {
+        Form::Hash { salt, .. } => {
+            Some(calls::reveal_mechanism_weights(key.netuid, key.mech, weights, salt, *version_key))
+        }
+        Form::Plain | Form::Timelocked { .. } => None,
+    }
+}
+
+fn schedule(rules: &WeightRules, head: BlockNumber, reveal_period_epochs: u64) -> EpochSchedule {
+    let schedule = rules.schedule;
+    EpochSchedule {
+        current_block: head.get().into(),
+        last_epoch_block: schedule.last_epoch.get().into(),
+        pending_epoch_at: schedule.pending_epoch.map(|block| block.get().into()),
+        // The chain counts this apart; with a tempo of at most 50 400 it makes no difference.
+        blocks_since_last_step: head.since(schedule.last_epoch).into(),
+        tempo: schedule.tempo,
+        reveal_period_epochs,
+    }
+}
+
+/// What a commit by hash commits to: BLAKE2b-256 of hotkey, mechanism index, uids, values, salt and version key in SCALE
+/// (spec §3.6).
+pub fn commit_hash(
+    hotkey: &Hotkey,
+    netuid: NetUid,
+    mech: MechId,
+    weights: &[(Uid, u16)],
+    salt: &[u16],
+    version_key: u64,
+) -> [u8; 32] {
+    let index = u16::from(mech.0).wrapping_mul(MECHANISM_STRIDE).wrapping_add(netuid.0);
+    let uids: Vec<u16> = weights.iter().map(|(uid, _)| uid.0).collect();
+    let values: Vec<u16> = weights.iter().map(|(_, value)| *value).collect();
+    Blake2b::<U32>::digest((hotkey.as_bytes(), index, uids, values, salt, version_key).encode()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+    use taonet_chain::{Block, Schedule};
+    use taonet_primitives::BlockHash;
+    use taonet_timelock::{Ciphertext, Pulse, Round};
+    use taonet_wallet::Keypair;
+
+    use super::*;
+    use crate::IntentKey;
+
+    fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
+        WeightRules {
+            neurons: 9,
+            min_allowed_weights: 1,
+            max_weights_limit: u16::MAX,
+            version_key: 0,
+            rate_limit_blocks: 100,
+            commit_reveal,
+            mechanisms: 1,
+            schedule: Schedule { tempo: 360, last_epoch: BlockNumber::new(1000), pending_epoch: None, epoch_index: 7 },
+        }
+    }
+
+    fn intent(form: Form) -> Plan {
+        let genesis = BlockHash::from_bytes([1; 32]);
+        let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
+        Plan {
+            key: IntentKey { genesis, hotkey, netuid: NetUid(59), mech: MechId(1), epoch: 7 },
+            anchor: Block { number: BlockNumber::new(1100), hash: genesis },
+            state_block: BlockNumber::new(1100),
+            form,
+            weights: vec![(Uid(3), 65_535), (Uid(7), 9)],
+            version_key: 5,
+        }
+    }
+
+    #[test]
+    fn the_setting_chooses_the_form() {
+        let of = |version| {
+            let setting = CommitReveal { version, period_epochs: 2 };
+            Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
+        };
+        assert_eq!(Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(), Form::Plain);
+        assert_eq!(of(4).unwrap(), Form::Timelocked { period_epochs: 2 });
+        let Form::Hash { salt, period_epochs: 2 } = of(2).unwrap() else { panic!("not by hash") };
+        assert_eq!(salt.len(), SALT);
+        for version in [3, 5] {
+            assert!(
+                matches!(of(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version)
+            );
+        }
+    }
+
+    /// The first as `generate_weight_hash` of bittensor 10.5.0 has it; it takes the index where ours makes it.
+    #[test]
+    fn commits_are_hashed_as_by_the_sdk() {
+        let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
+        let weights = [(Uid(1), 65_535), (Uid(2), 7), (Uid(300), 1)];
+        for (mech, expected) in [
+            (0, "ef5f3de7549ad12c3337597f272beff19e2fd90430fd43ec5d11dcda6bb6afe8"),
+            (1, "2fe3ffbab15e56892e15db8b0ad1d337f8aa3a408bde71706f495471f2e24e21"),
+        ] {
+            let salt = [1, 2, 3, 4, 5, 6, 7, 65_535];
+            let hash = commit_hash(&hotkey, NetUid(59), MechId(mech), &weights, &salt, 10_005_000);
+            assert_eq!(hex::encode(hash), expected);
+        }
+    }
+
+    /// At the time chosen here the weights are encrypted to quicknet's round 1000, whose signature is known.
+    #[test]
+    fn timelocked_weights_open_with_their_round() {
+        let signature =
+            "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
+        let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
+        let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
+        // The epoch at 1360 and 3 blocks more.
+        let time = beacon.time_of(Round(1001)).unwrap() - Duration::from_secs(263);
+        let moment = Moment { beacon, head, block_time: Duration::from_secs(1), time };
+        let intent = intent(Form::Timelocked { period_epochs: 1 });
+        let call = submit_call(&intent, &rules(None), &moment, &mut StdRng::seed_from_u64(9)).unwrap();
+
+        let uids = vec![Uid(3), Uid(7)];
+        let payload = WeightsPayload { hotkey: intent.key.hotkey, uids, values: vec![65_535, 9], version_key: 5 };
+        let commit =
+            encrypt(&payload.to_bytes(), beacon, Round(1000), &mut StdRng::seed_from_u64(9)).unwrap().to_bytes();
+        assert_eq!(call, calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4));
+        let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
+        assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));
+    }
+
+    #[test]
+    fn only_commits_by_hash_are_revealed() {
+        let salt = vec![1, 2];
+        let hashed = intent(Form::Hash { salt: salt.clone(), period_epochs: 3 });
+        let expected = calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hashed.weights, &salt, 5);
+        assert_eq!((reveal_call(&hashed), hashed.form.reveal_after()), (Some(expected), Some(3)));
+        for form in [Form::Plain, Form::Timelocked { period_epochs: 3 }] {
+            assert_eq!((reveal_call(&intent(form.clone())), form.reveal_after()), (None, None));
+        }
+    }
+}

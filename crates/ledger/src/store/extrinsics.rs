@@ -1,0 +1,91 @@
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use taonet_chain::{Outcome, SignedExtrinsic};
+
+use super::{Intent, Ledger, LedgerError, from_json, to_json};
+use crate::{State, Step};
+
+/// A signed extrinsic in the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signed {
+    pub(crate) id: i64,
+    /// Its bytes, nonce and era.
+    pub extrinsic: SignedExtrinsic,
+    /// How far it has come.
+    pub state: State,
+    /// What the chain said last.
+    pub outcome: Option<Outcome>,
+}
+
+impl Ledger {
+    /// Stores signed bytes, which were not sent yet.
+    pub(crate) async fn store(
+        &self,
+        intent: &Intent,
+        step: Step,
+        extrinsic: SignedExtrinsic,
+    ) -> Result<Signed, LedgerError> {
+        let id = sqlx::query_scalar(
+            "INSERT INTO extrinsic (intent_id, step, state, hash, signed) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        )
+        .bind(intent.id)
+        .bind(step.as_str())
+        .bind(State::Signed.as_str())
+        .bind(extrinsic.hash.to_string())
+        .bind(to_json("extrinsic.signed", &extrinsic)?)
+        .fetch_one(&mut *self.connection.lock().await)
+        .await?;
+        Ok(Signed { id, extrinsic, state: State::Signed, outcome: None })
+    }
+
+    /// Notes a state of which the chain has said nothing.
+    pub(crate) async fn mark(&self, signed: &mut Signed, state: State) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE extrinsic SET state = ? WHERE id = ?")
+            .bind(state.as_str())
+            .bind(signed.id)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        signed.state = state;
+        Ok(())
+    }
+
+    /// Notes what the chain said.
+    pub(crate) async fn record(&self, signed: &mut Signed, outcome: Outcome) -> Result<(), LedgerError> {
+        let state = signed.state.after(&outcome);
+        if state == State::Included && outcome.inclusion().is_none() {
+            // Keeps the block that it was seen in.
+            return Ok(());
+        }
+        sqlx::query("UPDATE extrinsic SET state = ?, outcome = ? WHERE id = ?")
+            .bind(state.as_str())
+            .bind(to_json("extrinsic.outcome", &outcome)?)
+            .bind(signed.id)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        (signed.state, signed.outcome) = (state, Some(outcome));
+        Ok(())
+    }
+
+    /// All that was signed for a step of an intent, the latest last.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn extrinsics(&self, intent: &Intent, step: Step) -> Result<Vec<Signed>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM extrinsic WHERE intent_id = ? AND step = ? ORDER BY id")
+            .bind(intent.id)
+            .bind(step.as_str())
+            .fetch_all(&mut *self.connection.lock().await)
+            .await?;
+        rows.iter().map(read_signed).collect()
+    }
+}
+
+fn read_signed(row: &SqliteRow) -> Result<Signed, LedgerError> {
+    let outcome: Option<String> = row.try_get("outcome")?;
+    Ok(Signed {
+        id: row.try_get("id")?,
+        extrinsic: from_json("extrinsic.signed", row.try_get("signed")?)?,
+        state: row.try_get::<String, _>("state")?.parse()?,
+        outcome: outcome.map(|text| from_json("extrinsic.outcome", &text)).transpose()?,
+    })
+}

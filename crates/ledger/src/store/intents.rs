@@ -1,0 +1,201 @@
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use taonet_chain::Block;
+use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
+
+use super::{Ledger, LedgerError, from_column, from_json, to_json};
+use crate::Form;
+
+/// What there is at most one intent for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IntentKey {
+    /// The chain, by the hash of its block 0.
+    pub genesis: BlockHash,
+    /// Who submits.
+    pub hotkey: Hotkey,
+    /// The subnet.
+    pub netuid: NetUid,
+    /// Its mechanism.
+    pub mech: MechId,
+    /// The subnet's epoch, as the chain counts them.
+    pub epoch: u64,
+}
+
+/// How an intent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentState {
+    /// Something is still to be done or to be learnt.
+    Open,
+    /// The chain has the weights for good; those of a commit by hash are revealed.
+    Done,
+    /// The time to submit, or to reveal, passed without success.
+    Missed,
+}
+
+impl IntentState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// What is to be submitted, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// For which epoch of what.
+    pub key: IntentKey,
+    /// A final block, by which the chain is known again.
+    pub anchor: Block,
+    /// The block whose state the weights follow from.
+    pub state_block: BlockNumber,
+    /// How they are submitted.
+    pub form: Form,
+    /// To whom, how much.
+    pub weights: Vec<(Uid, u16)>,
+    /// Version of the validator's code.
+    pub version_key: u64,
+}
+
+/// An intent in the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Intent {
+    pub(crate) id: i64,
+    /// What is to be submitted, and how.
+    pub plan: Plan,
+    /// The epoch that the chain counts a commit by hash to, once it is in a block.
+    pub commit_epoch: Option<u64>,
+    /// How it stands.
+    pub state: IntentState,
+}
+
+impl Ledger {
+    /// Enters an intent. Where there is one for its key already, it takes the place of that one as long as nothing was
+    /// signed for it; else the old one stays as it is. Gives the one that counts.
+    pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
+        sqlx::query(
+            "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
+                                 weights, version_key, state)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')
+             ON CONFLICT (genesis, hotkey, netuid, mech, epoch) DO UPDATE SET
+                 anchor_number = excluded.anchor_number, anchor_hash = excluded.anchor_hash,
+                 state_block = excluded.state_block, form = excluded.form, weights = excluded.weights,
+                 version_key = excluded.version_key
+             WHERE NOT EXISTS (SELECT 1 FROM extrinsic WHERE intent_id = intent.id)",
+        )
+        .bind(plan.key.genesis.to_string())
+        .bind(plan.key.hotkey.to_string())
+        .bind(plan.key.netuid.0)
+        .bind(plan.key.mech.0)
+        .bind(epoch_to_column(plan.key.epoch)?)
+        .bind(plan.anchor.number.get())
+        .bind(plan.anchor.hash.to_string())
+        .bind(plan.state_block.get())
+        .bind(to_json("intent.form", &plan.form)?)
+        .bind(to_json("intent.weights", &plan.weights)?)
+        .bind(plan.version_key.to_string())
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        self.intent(&plan.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
+    }
+
+    /// The intent for a key.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn intent(&self, key: &IntentKey) -> Result<Option<Intent>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT * FROM intent WHERE genesis = ? AND hotkey = ? AND netuid = ? AND mech = ? AND epoch = ?",
+        )
+        .bind(key.genesis.to_string())
+        .bind(key.hotkey.to_string())
+        .bind(key.netuid.0)
+        .bind(key.mech.0)
+        .bind(epoch_to_column(key.epoch)?)
+        .fetch_optional(&mut *self.connection.lock().await)
+        .await?;
+        row.as_ref().map(read_intent).transpose()
+    }
+
+    /// The intents of a hotkey on a chain, the oldest first: the open ones, or all.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn intents(
+        &self,
+        genesis: BlockHash,
+        hotkey: &Hotkey,
+        only_open: bool,
+    ) -> Result<Vec<Intent>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM intent WHERE genesis = ? AND hotkey = ? AND (state = 'open' OR NOT ?) ORDER BY id",
+        )
+        .bind(genesis.to_string())
+        .bind(hotkey.to_string())
+        .bind(only_open)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
+        rows.iter().map(read_intent).collect()
+    }
+
+    /// Notes how an intent stands.
+    pub(crate) async fn set_state(&self, intent: &mut Intent, state: IntentState) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE intent SET state = ? WHERE id = ?")
+            .bind(state.as_str())
+            .bind(intent.id)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        intent.state = state;
+        Ok(())
+    }
+
+    /// Notes which epoch the chain counts a commit to; `None` when it is in no block after all.
+    pub(crate) async fn set_commit_epoch(&self, intent: &mut Intent, epoch: Option<u64>) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE intent SET commit_epoch = ? WHERE id = ?")
+            .bind(epoch.map(epoch_to_column).transpose()?)
+            .bind(intent.id)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        intent.commit_epoch = epoch;
+        Ok(())
+    }
+}
+
+fn epoch_to_column(epoch: u64) -> Result<i64, LedgerError> {
+    from_column("intent.epoch", epoch, |epoch| i64::try_from(epoch).ok())
+}
+
+fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
+    let epoch = |column: &'static str, value: i64| from_column(column, value, |value| u64::try_from(value).ok());
+    let key = IntentKey {
+        genesis: from_column("intent.genesis", row.try_get::<String, _>("genesis")?, |text| text.parse().ok())?,
+        hotkey: from_column("intent.hotkey", row.try_get::<String, _>("hotkey")?, |text| text.parse().ok())?,
+        netuid: NetUid(row.try_get("netuid")?),
+        mech: MechId(row.try_get("mech")?),
+        epoch: epoch("intent.epoch", row.try_get("epoch")?)?,
+    };
+    let hash = from_column("intent.anchor_hash", row.try_get::<String, _>("anchor_hash")?, |text| text.parse().ok())?;
+    let state = row.try_get::<String, _>("state")?;
+    let plan = Plan {
+        key,
+        anchor: Block { number: BlockNumber::new(row.try_get("anchor_number")?), hash },
+        state_block: BlockNumber::new(row.try_get("state_block")?),
+        form: from_json("intent.form", row.try_get("form")?)?,
+        weights: from_json("intent.weights", row.try_get("weights")?)?,
+        version_key: from_column("intent.version_key", row.try_get::<String, _>("version_key")?, |text| {
+            text.parse().ok()
+        })?,
+    };
+    let states = [IntentState::Open, IntentState::Done, IntentState::Missed];
+    Ok(Intent {
+        id: row.try_get("id")?,
+        plan,
+        commit_epoch: row
+            .try_get::<Option<i64>, _>("commit_epoch")?
+            .map(|value| epoch("intent.commit_epoch", value))
+            .transpose()?,
+        state: from_column("intent.state", state, |text| states.into_iter().find(|state| state.as_str() == text))?,
+    })
+}

@@ -1,0 +1,307 @@
+//! Carries intents out.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use taonet_chain::{Chain, ChainError};
+use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
+use taonet_timelock::Beacon;
+use taonet_wallet::Keypair;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::store::Plan;
+use crate::{Form, Intent, IntentKey, IntentState, Ledger, Signed, SubmitError};
+
+mod attempt;
+mod drive;
+mod now;
+
+use now::Now;
+
+/// Tells the time, for the rounds that weights are encrypted to.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Is told how far a submission has come, from the task that carries it out.
+pub type Observer = Arc<dyn Fn(&IntentKey, Step, Moment) + Send + Sync>;
+
+/// The part of an intent that an extrinsic carries out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The weights, or the commit to them.
+    Submit,
+    /// What a commit by hash committed to.
+    Reveal,
+}
+
+impl Step {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Reveal => "reveal",
+        }
+    }
+}
+
+/// What has just happened to a step, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// The intent is in the ledger.
+    Intended,
+    /// The call is signed; the bytes are nowhere but in memory.
+    Signed,
+    /// The bytes are in the ledger.
+    Stored,
+    /// The ledger says that they are sent; they will be in an instant.
+    Sending,
+    /// The chain has answered.
+    Answered,
+    /// The answer is in the ledger.
+    Recorded,
+}
+
+/// Weights that a validator wants to have on the chain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewWeights {
+    /// The subnet.
+    pub netuid: NetUid,
+    /// Its mechanism.
+    pub mech: MechId,
+    /// To whom, how much, within the subnet's limits.
+    pub weights: Vec<(Uid, u16)>,
+    /// Version of the validator's code.
+    pub version_key: u64,
+    /// The block whose state they follow from.
+    pub state_block: BlockNumber,
+}
+
+/// How a submission stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    /// What was to be submitted: where an extrinsic was signed for the epoch before, that one's weights.
+    pub intent: Intent,
+    /// The latest extrinsic with the weights, or with the commit to them.
+    pub submit: Option<Signed>,
+    /// The latest extrinsic with what was committed to by hash.
+    pub reveal: Option<Signed>,
+}
+
+/// Submits weights of one hotkey on one chain, each epoch's once. See the crate's head.
+pub struct Submitter {
+    ledger: Ledger,
+    chain: Arc<dyn Chain>,
+    signer: Keypair,
+    genesis: BlockHash,
+    beacon: Beacon,
+    clock: Clock,
+    observer: Observer,
+    turns: SyncMutex<HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>>,
+}
+
+/// What a mechanism's turn knows.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Whether weights were signed since the start.
+    has_signed: bool,
+}
+
+impl fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { genesis, signer, .. } = self;
+        f.debug_struct("Submitter").field("genesis", genesis).field("hotkey", &signer.hotkey()).finish_non_exhaustive()
+    }
+}
+
+impl Submitter {
+    /// Submits for the hotkey `signer`. Asks the chain which one it is.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain cannot be asked.
+    pub async fn new(ledger: Ledger, chain: Arc<dyn Chain>, signer: Keypair) -> Result<Self, ChainError> {
+        let zero = BlockNumber::new(0);
+        let genesis = chain.block_hash(zero).await?.ok_or(ChainError::NoSuchBlock(zero.into()))?;
+        Ok(Self {
+            ledger,
+            chain,
+            signer,
+            genesis,
+            beacon: Beacon::quicknet().clone(),
+            clock: Arc::new(SystemTime::now),
+            observer: Arc::new(|_, _, _| {}),
+            turns: SyncMutex::default(),
+        })
+    }
+
+    /// Takes another beacon than quicknet, as a local chain may.
+    #[must_use]
+    pub fn with_beacon(self, beacon: Beacon) -> Self {
+        Self { beacon, ..self }
+    }
+
+    /// Asks this clock instead of the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Tells how far submissions have come.
+    #[must_use]
+    pub fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
+    }
+
+    /// The ledger, to look things up.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Closes the ledger, so that another process may have it.
+    ///
+    /// # Errors
+    /// [`LedgerError`](crate::LedgerError) when SQLite fails.
+    pub async fn close(self) -> Result<(), crate::LedgerError> {
+        self.ledger.close().await
+    }
+
+    /// Submits weights for the epoch of the next block, and follows them into a block. Once anything was signed for the
+    /// epoch, from here or before a restart, nothing else is: calling again only follows what was signed.
+    ///
+    /// # Errors
+    /// [`SubmitError`] when the ledger or the chain fails, or when the weights cannot be meant for the chain as it is.
+    pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
+        let mut turn = self.turn(weights.netuid, weights.mech).await;
+        let now = Now::read(&*self.chain, weights.netuid).await?;
+        let key = self.key(weights.netuid, weights.mech, now.epoch);
+        let known = self.ledger.intent(&key).await?;
+        if let Some(known) = &known {
+            self.check_chain(known, &now).await?;
+        }
+        let signed = match &known {
+            Some(known) => self.latest(known, Step::Submit).await?,
+            None => None,
+        };
+        let mut intent = match (known, signed) {
+            (Some(known), Some(_)) => known,
+            _ => self.intend(key, weights, &now, &turn).await?,
+        };
+        self.drive(&mut intent, &now, &mut turn).await?;
+        self.submission(intent).await
+    }
+
+    /// Signs again what the chain refused, after a rate limit, say: the weights in their epoch, or a reveal in its. Without
+    /// certainty that what was signed before has no effect any more, nothing is signed.
+    ///
+    /// # Errors
+    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::TooLate`] after the epoch, else as
+    /// [`Submitter::submit`].
+    pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
+        let mut turn = self.turn(key.netuid, key.mech).await;
+        let now = Now::read(&*self.chain, key.netuid).await?;
+        let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
+        self.check_chain(&intent, &now).await?;
+        self.sign_again(&mut intent, &now, &mut turn).await?;
+        self.submission(intent).await
+    }
+
+    /// Does what is due: follows what was sent, sends again what may have been lost, reveals. To be called after a start
+    /// and after every block. Gives what happened to each intent that is not done.
+    ///
+    /// # Errors
+    /// [`SubmitError::Ledger`] when the ledger fails; what else goes wrong stands with its intent.
+    pub async fn advance(&self) -> Result<Vec<(IntentKey, Result<Submission, SubmitError>)>, SubmitError> {
+        let mut results = Vec::new();
+        for intent in self.ledger.intents(self.genesis, &self.signer.hotkey(), true).await? {
+            let key = intent.plan.key;
+            results.push((key, self.advance_one(key).await));
+        }
+        Ok(results)
+    }
+
+    async fn advance_one(&self, key: IntentKey) -> Result<Submission, SubmitError> {
+        let mut turn = self.turn(key.netuid, key.mech).await;
+        let now = Now::read(&*self.chain, key.netuid).await?;
+        // Somebody else may have had the turn in between.
+        let mut intent = self.ledger.intent(&key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
+        self.check_chain(&intent, &now).await?;
+        self.drive(&mut intent, &now, &mut turn).await?;
+        self.submission(intent).await
+    }
+
+    /// Enters the intent, after everything was checked that would make it pointless.
+    async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
+        let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
+        if version_key < now.rules.version_key {
+            return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });
+        }
+        now.check_age(state_block, turn)?;
+        let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
+        let anchor = self.chain.finalized_head().await?;
+        let intent = self.ledger.intend(&Plan { key, anchor, state_block, form, weights, version_key }).await?;
+        self.tell(&intent, Step::Submit, Moment::Intended);
+        Ok(intent)
+    }
+
+    /// Refuses a chain that is not the one of the intent, though its first block is: local chains are begun anew.
+    async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
+        let anchor = intent.plan.anchor;
+        let is_there = match self.chain.block_hash(anchor.number).await? {
+            Some(hash) => hash == anchor.hash,
+            // A node that prunes may have forgotten it.
+            None => now.head.number >= anchor.number,
+        };
+        if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
+    }
+
+    async fn submission(&self, intent: Intent) -> Result<Submission, SubmitError> {
+        let submit = self.latest(&intent, Step::Submit).await?;
+        let reveal = self.latest(&intent, Step::Reveal).await?;
+        Ok(Submission { intent, submit, reveal })
+    }
+
+    async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
+        Ok(self.ledger.extrinsics(intent, step).await?.pop())
+    }
+
+    fn key(&self, netuid: NetUid, mech: MechId, epoch: u64) -> IntentKey {
+        IntentKey { genesis: self.genesis, hotkey: self.hotkey(), netuid, mech, epoch }
+    }
+
+    fn hotkey(&self) -> Hotkey {
+        self.signer.hotkey()
+    }
+
+    /// Waits until nobody else works for the mechanism.
+    async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<Turn> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry((netuid, mech)).or_default())
+        };
+        turn.lock_owned().await
+    }
+
+    fn tell(&self, intent: &Intent, step: Step, moment: Moment) {
+        (self.observer)(&intent.plan.key, step, moment);
+    }
+
+    /// Since the Unix epoch; a clock set to before it counts as the epoch.
+    fn time(&self) -> Duration {
+        (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
+impl Submission {
+    /// Whether the chain has all of it for good.
+    pub fn is_done(&self) -> bool {
+        self.intent.state == IntentState::Done
+    }
+
+    /// The latest extrinsic of all.
+    pub fn latest(&self) -> Option<&Signed> {
+        self.reveal.as_ref().or(self.submit.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Any order of submissions, retries, ends of the process, answers of the chain and passing blocks: nothing is doubled, and
+//! in the end everything is known.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use taonet_chain::testing::{MockChain, Script};
+use taonet_chain::{Chain as _, CommitReveal, DispatchError, Outcome, RefusedBecause, Schedule, WeightRules};
+use taonet_ledger::{IntentKey, IntentState, Ledger, Moment, NewWeights, State, Step, Submitter};
+use taonet_primitives::{BlockNumber, ExtrinsicHash, MechId, NetUid, Uid};
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+
+const NETUID: NetUid = NetUid(59);
+const TEMPO: u16 = 40;
+
+#[derive(Debug, Clone)]
+enum Event {
+    Submit,
+    Advance,
+    Retry,
+    /// The process ends at that moment of the next event, or after it.
+    EndAt(Step, Moment),
+    Answer(Script),
+    Blocks(u32),
+    Epoch,
+    Unreachable(bool),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let moment = prop::sample::select(vec![
+        Moment::Intended,
+        Moment::Signed,
+        Moment::Stored,
+        Moment::Sending,
+        Moment::Answered,
+        Moment::Recorded,
+    ]);
+    let step = prop::sample::select(vec![Step::Submit, Step::Reveal]);
+    let error = DispatchError::Other("no".into());
+    let answer = prop::sample::select(vec![
+        Script::Include,
+        Script::Fail(error),
+        Script::Refuse(RefusedBecause::custom(6)),
+        Script::Drop,
+        Script::LoseAnswer,
+        Script::LoseRequest,
+    ]);
+    prop_oneof![
+        4 => Just(Event::Submit),
+        4 => Just(Event::Advance),
+        2 => Just(Event::Retry),
+        3 => (step, moment).prop_map(|(step, moment)| Event::EndAt(step, moment)),
+        4 => answer.prop_map(Event::Answer),
+        3 => (1..12_u32).prop_map(Event::Blocks),
+        2 => Just(Event::Epoch),
+        1 => any::<bool>().prop_map(Event::Unreachable),
+    ]
+}
+
+struct Machine {
+    directory: TempDir,
+    chain: MockChain,
+    rules: WeightRules,
+    submitter: Option<Arc<Submitter>>,
+    /// When the observer ends the process.
+    end: Arc<Mutex<Option<(Step, Moment)>>>,
+    last: Option<IntentKey>,
+    unreachable: bool,
+}
+
+impl Machine {
+    fn new(commit_reveal: Option<CommitReveal>, finality_lag: u32) -> Self {
+        let rules = WeightRules {
+            neurons: 9,
+            min_allowed_weights: 1,
+            max_weights_limit: u16::MAX,
+            version_key: 0,
+            rate_limit_blocks: 100,
+            commit_reveal,
+            mechanisms: 1,
+            schedule: Schedule { tempo: TEMPO, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 },
+        };
+        let chain = MockChain::default();
+        chain.set_weight_rules(NETUID, rules.clone());
+        chain.mine(5);
+        chain.set_finality_lag(finality_lag);
+        let directory = tempfile::tempdir().unwrap();
+        Self { directory, chain, rules, submitter: None, end: Arc::default(), last: None, unreachable: false }
+    }
+
+    fn head(&self) -> BlockNumber {
+        self.chain.heads().borrow().unwrap().number
+    }
+
+    fn next_epoch(&mut self) {
+        self.rules.schedule.last_epoch = self.head();
+        self.rules.schedule.epoch_index += 1;
+        self.chain.set_weight_rules(NETUID, self.rules.clone());
+    }
+
+    /// The running process; starts it where none runs and a node answers.
+    async fn submitter(&mut self) -> Option<Arc<Submitter>> {
+        if self.submitter.is_none() {
+            let end = Arc::clone(&self.end);
+            let observer = move |_: &IntentKey, step, moment| {
+                if end.lock().unwrap().take_if(|end| *end == (step, moment)).is_some() {
+                    resume_unwind(Box::new("ended"));
+                }
+            };
+            let ledger = Ledger::open(self.directory.path()).await.unwrap();
+            let alice = Keypair::from_uri("//Alice").unwrap();
+            let started = Submitter::new(ledger, Arc::new(self.chain.clone()), alice).await.ok()?;
+            self.submitter = Some(Arc::new(started.with_observer(Arc::new(observer))));
+        }
+        self.submitter.clone()
+    }
+
+    fn set_unreachable(&mut self, unreachable: bool) {
+        self.unreachable = unreachable;
+        self.chain.set_unreachable(unreachable);
+    }
+
+    async fn happen(&mut self, event: Event) {
+        match event {
+            Event::EndAt(step, moment) => *self.end.lock().unwrap() = Some((step, moment)),
+            Event::Answer(script) => self.chain.script([script]),
+            Event::Blocks(blocks) => {
+                self.chain.mine(blocks);
+                // Epochs come by themselves, too.
+                if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
+                    self.next_epoch();
+                }
+            }
+            Event::Epoch => self.next_epoch(),
+            Event::Unreachable(unreachable) => self.set_unreachable(unreachable),
+            Event::Submit | Event::Advance | Event::Retry => {
+                let Some(submitter) = self.submitter().await else { return };
+                let (last, state_block) = (self.last, self.head());
+                let done = tokio::spawn(async move {
+                    let submission = match event {
+                        Event::Retry => submitter.retry(&last?).await,
+                        Event::Submit => submitter.submit(weights(state_block)).await,
+                        _ => return submitter.advance().await.map(|_| None).unwrap(),
+                    };
+                    submission.ok().map(|submission| submission.intent.plan.key)
+                })
+                .await;
+                match done {
+                    Ok(key) => self.last = key.or(self.last),
+                    // The process is no more.
+                    Err(_) => self.submitter = None,
+                }
+            }
+        }
+    }
+
+    /// What must be so at any time.
+    async fn check(&mut self) -> Result<(), TestCaseError> {
+        self.chain.set_unreachable(false);
+        let result = self.compare().await;
+        self.chain.set_unreachable(self.unreachable);
+        result
+    }
+
+    /// Compares the ledger with the chain.
+    async fn compare(&mut self) -> Result<(), TestCaseError> {
+        let (chain, head) = (self.chain.clone(), self.head());
+        let submitter = self.submitter().await.unwrap();
+        let genesis = chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
+        let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
+        let mut known = BTreeMap::<ExtrinsicHash, State>::new();
+        for intent in submitter.ledger().intents(genesis, &hotkey, false).await.unwrap() {
+            let mut effects = Vec::new();
+            for step in [Step::Submit, Step::Reveal] {
+                let extrinsics = submitter.ledger().extrinsics(&intent, step).await.unwrap();
+                let mut effective = 0;
+                for signed in &extrinsics {
+                    let hash = signed.extrinsic.hash;
+                    let found = chain.lookup(hash, BlockNumber::new(0), head).await.unwrap();
+                    let succeeded = found.as_ref().is_some_and(Outcome::is_success);
+                    effective += usize::from(succeeded);
+                    if signed.state == State::Finalized {
+                        prop_assert!(succeeded, "{} is not in the chain", hash);
+                    }
+                    if signed.state.is_void() {
+                        prop_assert!(!succeeded, "{} counts as void", hash);
+                    }
+                    known.insert(hash, signed.state);
+                }
+                prop_assert!(effective <= 1, "{:?} of epoch {} happened {} times", step, intent.plan.key.epoch, effective);
+                effects.push(effective);
+            }
+            let is_by_hash = self.rules.commit_reveal.is_some();
+            if intent.state == IntentState::Done {
+                prop_assert_eq!(effects, [1, usize::from(is_by_hash)]);
+            }
+        }
+        for submitted in chain.submitted() {
+            prop_assert!(known.contains_key(&submitted.extrinsic.hash), "sent, but not in the ledger");
+        }
+        Ok(())
+    }
+
+    /// Once the chain answers and time goes on, nothing stays open.
+    async fn settle(&mut self) -> Result<(), TestCaseError> {
+        self.set_unreachable(false);
+        *self.end.lock().unwrap() = None;
+        for _ in 0..4 {
+            self.happen(Event::Blocks(64)).await;
+            self.next_epoch();
+            self.happen(Event::Advance).await;
+            self.check().await?;
+        }
+        self.happen(Event::Blocks(200)).await;
+        self.happen(Event::Advance).await;
+        let open = self.submitter().await.unwrap().advance().await.unwrap();
+        prop_assert!(open.is_empty(), "{:?}", open);
+        self.check().await
+    }
+}
+
+fn weights(state_block: BlockNumber) -> NewWeights {
+    NewWeights { netuid: NETUID, mech: MechId(0), weights: vec![(Uid(1), 65_535)], version_key: 0, state_block }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn nothing_is_doubled_and_everything_is_known(
+        events in prop::collection::vec(event(), 1..40),
+        is_by_hash: bool,
+        finality_lag in 0..4_u32,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let commit_reveal = is_by_hash.then_some(CommitReveal { version: 2, period_epochs: 1 });
+            let mut machine = Machine::new(commit_reveal, finality_lag);
+            for event in events {
+                machine.happen(event).await;
+                machine.check().await?;
+            }
+            machine.settle().await
+        })?;
+    }
+}

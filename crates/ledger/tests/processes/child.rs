@@ -1,0 +1,116 @@
+//! The process that submits.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Signal, getpid, kill_process};
+use serde::{Deserialize, Serialize};
+use taonet_chain::Chain as _;
+use taonet_ledger::{Ledger, LedgerError, Moment, NewWeights, Step, Submitter};
+use taonet_primitives::{MechId, Uid};
+use taonet_wallet::Keypair;
+
+use crate::NETUID;
+use crate::remote::RemoteChain;
+
+/// Names the variable that has a [`Task`], and marks the line with the [`End`].
+const TASK: &str = "TAONET_LEDGER_TEST_TASK";
+
+/// What a process is to do: whatever is due, then submit from so many threads at once.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) port: u16,
+    pub(crate) directory: PathBuf,
+    pub(crate) tasks: usize,
+    /// The moment at which it kills itself.
+    pub(crate) kill: Option<(Step, Moment)>,
+}
+
+/// What its threads were told.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct End {
+    /// The hashes of the extrinsics with the weights.
+    pub(crate) extrinsics: BTreeSet<String>,
+}
+
+/// A task as text: enums go by the names that `Debug` gives them.
+#[derive(Serialize, Deserialize)]
+struct Text {
+    port: u16,
+    directory: PathBuf,
+    tasks: usize,
+    kill: Option<String>,
+}
+
+pub(crate) fn hotkey() -> Keypair {
+    Keypair::from_uri("//Alice").unwrap()
+}
+
+/// Runs this program once more with a task. Without an end it ended before.
+pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
+    let Task { port, directory, tasks, kill } = task;
+    let kill = kill.map(|moment| format!("{moment:?}"));
+    let text = Text { port: *port, directory: directory.clone(), tasks: *tasks, kill };
+    let child = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child::child", "--nocapture"])
+        .env(TASK, serde_json::to_string(&text).unwrap())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let end = text.lines().find_map(|line| line.split_once(TASK)).map(|(_, end)| serde_json::from_str(end).unwrap());
+    (output.status, end)
+}
+
+/// What [`run`] starts; without a task, nothing.
+#[test]
+fn child() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let task: Text = serde_json::from_str(&task).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(task.tasks.max(1)).enable_all().build();
+    let end = runtime.unwrap().block_on(carry_out(task));
+    println!("{TASK}{}", serde_json::to_string(&end).unwrap());
+}
+
+async fn carry_out(task: Text) -> End {
+    let ledger = loop {
+        match Ledger::open(&task.directory).await {
+            // Another process has it, and lets go when it ends.
+            Err(LedgerError::Locked(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            opened => break opened.unwrap(),
+        }
+    };
+    let chain = Arc::new(RemoteChain::connect(task.port).await);
+    let kill = task.kill;
+    let submitter = Submitter::new(ledger, chain.clone(), hotkey()).await.unwrap();
+    let submitter = Arc::new(submitter.with_observer(Arc::new(move |_, step, moment| {
+        if kill.as_deref() == Some(&format!("{:?}", (step, moment))) {
+            kill_process(getpid(), Signal::KILL).unwrap();
+        }
+    })));
+    for (_, submission) in submitter.advance().await.unwrap() {
+        submission.unwrap();
+    }
+    let weights = NewWeights {
+        netuid: NETUID,
+        mech: MechId(0),
+        weights: vec![(Uid(1), 65_535), (Uid(2), 7)],
+        version_key: 0,
+        state_block: chain.head().await.unwrap().number,
+    };
+    let threads: Vec<_> = (0..task.tasks)
+        .map(|_| {
+            let (submitter, weights) = (Arc::clone(&submitter), weights.clone());
+            tokio::spawn(async move { submitter.submit(weights).await.unwrap().submit.unwrap().extrinsic.hash })
+        })
+        .collect();
+    let mut extrinsics = BTreeSet::new();
+    for thread in threads {
+        extrinsics.insert(thread.await.unwrap().to_string());
+    }
+    End { extrinsics }
+}

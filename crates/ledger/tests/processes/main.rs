@@ -1,0 +1,145 @@
+//! Processes that end at any moment, and many that want the same: the chain stays in the test, the ledger in a file, and
+//! each process is this very program once more.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod child;
+mod remote;
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+
+use child::{End, Task};
+use remote::Server;
+use taonet_chain::testing::MockChain;
+use taonet_chain::{Chain as _, CommitReveal, Schedule, WeightRules};
+use taonet_ledger::{IntentState, Ledger, Moment, Step};
+use taonet_primitives::{BlockNumber, NetUid};
+use tempfile::TempDir;
+
+const NETUID: NetUid = NetUid(59);
+const KILL: i32 = 9;
+
+/// A chain that outlives processes, and the place of their ledger.
+struct World {
+    chain: MockChain,
+    rules: WeightRules,
+    server: Server,
+    directory: TempDir,
+}
+
+impl World {
+    async fn new(commit_reveal: Option<CommitReveal>) -> Self {
+        let schedule = Schedule { tempo: 100, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
+        let rules = WeightRules {
+            neurons: 9,
+            min_allowed_weights: 1,
+            max_weights_limit: u16::MAX,
+            version_key: 0,
+            rate_limit_blocks: 100,
+            commit_reveal,
+            mechanisms: 1,
+            schedule,
+        };
+        let chain = MockChain::default();
+        chain.set_weight_rules(NETUID, rules.clone());
+        chain.mine(10);
+        let server = Server::start(chain.clone()).await;
+        Self { chain, rules, server, directory: tempfile::tempdir().unwrap() }
+    }
+
+    async fn next_epoch(&mut self) {
+        self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
+        self.rules.schedule.epoch_index += 1;
+        self.chain.set_weight_rules(NETUID, self.rules.clone());
+    }
+
+    fn task(&self, tasks: usize, kill: Option<(Step, Moment)>) -> Task {
+        Task { port: self.server.port(), directory: self.path().to_owned(), tasks, kill }
+    }
+
+    /// Runs a process to its own end.
+    async fn run(&self, tasks: usize) -> End {
+        let (status, end) = child::run(&self.task(tasks, None)).await;
+        assert!(status.success(), "{status}");
+        end.unwrap()
+    }
+
+    /// Runs a process until it is killed.
+    async fn run_until(&self, step: Step, moment: Moment) {
+        let (status, end) = child::run(&self.task(1, Some((step, moment)))).await;
+        assert_eq!((status.signal(), end), (Some(KILL), None), "at {step:?} {moment:?}");
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What stands in the ledger when no process has it: the only intent's state, and how many extrinsics each step has.
+    async fn ledger(&self) -> (IntentState, usize, usize) {
+        let ledger = Ledger::open(self.path()).await.unwrap();
+        let genesis = self.chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
+        let intents = ledger.intents(genesis, &child::hotkey().hotkey(), false).await.unwrap();
+        let [intent] = intents.as_slice() else { panic!("{} intents", intents.len()) };
+        let submits = ledger.extrinsics(intent, Step::Submit).await.unwrap().len();
+        let reveals = ledger.extrinsics(intent, Step::Reveal).await.unwrap().len();
+        (intent.state, submits, reveals)
+    }
+}
+
+/// Killed at each moment, then started again.
+async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
+    use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
+        let world = World::new(commit_reveal).await;
+        world.run_until(Step::Submit, moment).await;
+        let sent = usize::from(matches!(moment, Answered | Recorded));
+        assert_eq!(world.chain.included().len(), sent, "{moment:?}");
+        let end = world.run(1).await;
+        assert_eq!((world.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
+        assert_eq!(world.chain.included().first().map(|one| one.hash.to_string()), end.extrinsics.into_iter().next());
+        assert_eq!(world.ledger().await, (expected, 1, 0), "{moment:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_survive_a_kill_at_every_moment() {
+    survives_kills(None, IntentState::Done).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn timelocked_weights_survive_a_kill_at_every_moment() {
+    survives_kills(Some(CommitReveal { version: 4, period_epochs: 1 }), IntentState::Done).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_survive_a_kill_at_every_moment() {
+    survives_kills(Some(CommitReveal { version: 2, period_epochs: 1 }), IntentState::Open).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reveals_survive_a_kill_at_every_moment() {
+    use Moment::{Answered, Recorded, Sending, Signed, Stored};
+    for moment in [Signed, Stored, Sending, Answered, Recorded] {
+        let mut world = World::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+        world.run(1).await;
+        world.next_epoch().await;
+        world.run_until(Step::Reveal, moment).await;
+        let end = world.run(0).await;
+        assert_eq!(end.extrinsics.len(), 0, "nothing new was submitted");
+        assert_eq!(world.chain.included().len(), 2, "{moment:?}");
+        assert_eq!(world.ledger().await, (IntentState::Done, 1, 1), "{moment:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_64_threads_each_one_thread_submits() {
+    let world = World::new(None).await;
+    let task = world.task(64, None);
+    let (first, second) = tokio::join!(child::run(&task), child::run(&task));
+    for (status, end) in [first, second] {
+        assert!(status.success(), "{status}");
+        assert_eq!(end.unwrap().extrinsics.len(), 1, "all threads were told of the same extrinsic");
+    }
+    assert_eq!((world.chain.submitted().len(), world.chain.included().len()), (1, 1));
+    assert_eq!(world.ledger().await, (IntentState::Done, 1, 0));
+}

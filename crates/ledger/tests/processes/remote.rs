@@ -1,0 +1,184 @@
+//! A [`MockChain`] that other processes use, by lines of JSON over TCP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_chain::testing::MockChain;
+use taonet_chain::{
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Era, Event, Follow, Metagraph, NonceLease, Outcome,
+    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+};
+use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
+use taonet_wallet::Keypair;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, watch};
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Question {
+    Head,
+    FinalizedHead,
+    BlockHash(BlockNumber),
+    WeightRules(NetUid),
+    Nonce(AccountId),
+    Submit(SignedExtrinsic),
+    Lookup { hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber },
+}
+
+/// Serves a chain until it is dropped.
+pub(crate) struct Server {
+    port: u16,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(chain: MockChain) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, chain.clone()));
+            }
+        });
+        Self { port, task }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Ends when the other side does, killed or not.
+async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
+    let mut stream = BufStream::new(stream);
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        let answer = answer(&chain, serde_json::from_str(&line).unwrap()).await;
+        stream.write_all(format!("{answer}\n").as_bytes()).await.ok()?;
+        stream.flush().await.ok()?;
+    }
+}
+
+async fn answer(chain: &MockChain, question: Question) -> Value {
+    let json = match question {
+        Question::Head => serde_json::to_value(chain.head().await.unwrap()),
+        Question::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
+        Question::BlockHash(number) => serde_json::to_value(chain.block_hash(number).await.unwrap()),
+        Question::WeightRules(netuid) => serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap()),
+        Question::Nonce(account) => serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce()),
+        Question::Submit(extrinsic) => serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await),
+        Question::Lookup { hash, from, to } => serde_json::to_value(chain.lookup(hash, from, to).await.unwrap()),
+    };
+    json.unwrap()
+}
+
+/// The chain of a [`Server`].
+pub(crate) struct RemoteChain {
+    stream: Mutex<BufStream<TcpStream>>,
+}
+
+impl RemoteChain {
+    pub(crate) async fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        Self { stream: Mutex::new(BufStream::new(stream)) }
+    }
+
+    async fn ask<T: for<'de> Deserialize<'de>>(&self, question: &Question) -> T {
+        let mut stream = self.stream.lock().await;
+        let mut line = serde_json::to_string(question).unwrap();
+        line.push('\n');
+        stream.write_all(line.as_bytes()).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = String::new();
+        stream.read_line(&mut answer).await.unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+}
+
+#[async_trait]
+impl Chain for RemoteChain {
+    fn block_time(&self) -> Duration {
+        Duration::from_secs(12)
+    }
+
+    async fn head(&self) -> Result<Block, ChainError> {
+        Ok(self.ask(&Question::Head).await)
+    }
+
+    async fn finalized_head(&self) -> Result<Block, ChainError> {
+        Ok(self.ask(&Question::FinalizedHead).await)
+    }
+
+    fn heads(&self) -> watch::Receiver<Option<Block>> {
+        unimplemented!()
+    }
+
+    async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
+        Ok(self.ask(&Question::BlockHash(number)).await)
+    }
+
+    async fn weight_rules(&self, netuid: NetUid, _: At) -> Result<WeightRules, ChainError> {
+        Ok(self.ask(&Question::WeightRules(netuid)).await)
+    }
+
+    async fn uid(&self, _: NetUid, _: &Hotkey, _: At) -> Result<Option<Uid>, ChainError> {
+        unimplemented!()
+    }
+
+    async fn metagraph(&self, _: NetUid, _: MechId, _: Detail, _: At) -> Result<Metagraph, ChainError> {
+        unimplemented!()
+    }
+
+    async fn weights_of(&self, _: NetUid, _: MechId, _: Uid, _: At) -> Result<WeightRow, ChainError> {
+        unimplemented!()
+    }
+
+    async fn events(&self, _: At) -> Result<Vec<Event>, ChainError> {
+        unimplemented!()
+    }
+
+    async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
+        Ok(NonceLease::alone(self.ask(&Question::Nonce(account)).await))
+    }
+
+    async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
+        let birth = self.head().await?;
+        let Era::Blocks(blocks) = options.era else { panic!("an era without end") };
+        let mut bytes = format!("{call:?} {options:?}").into_bytes();
+        // Randomised: what is signed twice gives two extrinsics.
+        bytes.extend(signer.sign(&bytes).as_bytes());
+        let hash = ExtrinsicHash::from_bytes(Blake2b::<U32>::digest(&bytes).into());
+        let (signer, last_block) = (signer.hotkey().into(), Some(birth.number.plus(blocks)));
+        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block })
+    }
+
+    async fn dry_run(&self, _: &SignedExtrinsic) -> Result<DryRun, ChainError> {
+        unimplemented!()
+    }
+
+    async fn submit(&self, extrinsic: &SignedExtrinsic, _: Follow) -> Outcome {
+        self.ask(&Question::Submit(extrinsic.clone())).await
+    }
+
+    async fn lookup(
+        &self,
+        hash: ExtrinsicHash,
+        from: BlockNumber,
+        to: BlockNumber,
+    ) -> Result<Option<Outcome>, ChainError> {
+        Ok(self.ask(&Question::Lookup { hash, from, to }).await)
+    }
+}

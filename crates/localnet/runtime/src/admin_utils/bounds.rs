@@ -1,0 +1,87 @@
+//! Settings that must agree with others.
+
+use frame_support::pallet_prelude::*;
+
+use super::{Config, Error, Pallet};
+use crate::subtensor::{
+    self, AlphaValues, LiquidAlphaOn, MaxAllowedUids, MaxBurn, MaxMechanismCount, MechanismCountCurrent,
+    MechanismEmissionSplit, MinAllowedUids, MinBurn, SubnetworkN,
+};
+use crate::types::{MechId, NetUid, TaoBalance};
+
+/// The most neurons that a subnet has room for, counted in each of its mechanisms.
+const MOST_UIDS: u16 = 256;
+/// The least price of registration stays below this: 1 TAO.
+const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
+/// The largest price of registration stays above this: 0.1 TAO.
+const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
+/// The least bound of liquid alpha, in parts of 65 535: 0.025.
+const LEAST_ALPHA: u16 = 1_638;
+
+impl<T: Config> Pallet<T> {
+    pub(super) fn check_min_burn(netuid: NetUid, min: TaoBalance) -> DispatchResult {
+        ensure!(min < MIN_BURN_BELOW && min < MaxBurn::<T>::get(netuid), Error::<T>::ValueNotInBounds);
+        Ok(())
+    }
+
+    pub(super) fn check_max_burn(netuid: NetUid, max: TaoBalance) -> DispatchResult {
+        ensure!(max > MAX_BURN_ABOVE && max > MinBurn::<T>::get(netuid), Error::<T>::ValueNotInBounds);
+        Ok(())
+    }
+
+    pub(super) fn check_max_allowed_uids(netuid: NetUid, max: u16) -> DispatchResult {
+        ensure!(max >= MinAllowedUids::<T>::get(netuid), Error::<T>::MaxAllowedUidsLessThanMinAllowedUids);
+        ensure!(max >= SubnetworkN::<T>::get(netuid), Error::<T>::MaxAllowedUIdsLessThanCurrentUIds);
+        ensure!(max <= MOST_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
+        Self::check_uids_of_mechanisms(max, MechanismCountCurrent::<T>::get(netuid))
+    }
+
+    pub(super) fn check_min_allowed_uids(netuid: NetUid, min: u16) -> DispatchResult {
+        ensure!(min <= MaxAllowedUids::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanMaxAllowedUids);
+        ensure!(min <= SubnetworkN::<T>::get(netuid), Error::<T>::MinAllowedUidsGreaterThanCurrentUids);
+        Ok(())
+    }
+
+    pub(super) fn check_mechanism_count(netuid: NetUid, count: MechId) -> DispatchResult {
+        let allowed = count.0 > 0 && count <= MaxMechanismCount::<T>::get();
+        ensure!(allowed, subtensor::Error::<T>::InvalidValue);
+        Self::check_uids_of_mechanisms(MaxAllowedUids::<T>::get(netuid), count)
+    }
+
+    fn check_uids_of_mechanisms(uids: u16, mechanisms: MechId) -> DispatchResult {
+        let total = uids.saturating_mul(mechanisms.0.into());
+        ensure!(total <= MOST_UIDS, subtensor::Error::<T>::TooManyUIDsPerMechanism);
+        Ok(())
+    }
+
+    /// Shares emission by the given parts, which add up to 65 535; equally when there are none.
+    pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
+        let Some(split) = split else {
+            MechanismEmissionSplit::<T>::remove(netuid);
+            return Ok(());
+        };
+        let fits = split.len() <= usize::from(MechanismCountCurrent::<T>::get(netuid).0);
+        let sum: u64 = split.iter().copied().map(u64::from).sum();
+        ensure!(fits && sum == u64::from(u16::MAX), subtensor::Error::<T>::InvalidValue);
+        MechanismEmissionSplit::<T>::insert(netuid, split);
+        Ok(())
+    }
+
+    pub(super) fn set_alpha_values(netuid: NetUid, low: u16, high: u16) -> DispatchResult {
+        ensure!(LiquidAlphaOn::<T>::get(netuid), subtensor::Error::<T>::LiquidAlphaDisabled);
+        ensure!(high >= LEAST_ALPHA, subtensor::Error::<T>::AlphaHighTooLow);
+        ensure!((LEAST_ALPHA..=high).contains(&low), subtensor::Error::<T>::AlphaLowOutOfRange);
+        AlphaValues::<T>::insert(netuid, (low, high));
+        Ok(())
+    }
+
+    /// Refuses a setting that no longer has an effect, whatever its value.
+    pub(super) fn refuse<V>(_value: V, error: Error<T>) -> DispatchResult {
+        Err(error.into())
+    }
+
+    pub(super) fn ensure_not_root(netuid: NetUid) -> DispatchResult {
+        ensure!(netuid != NetUid::ROOT, Error::<T>::NotPermittedOnRootSubnet);
+        Ok(())
+    }
+}

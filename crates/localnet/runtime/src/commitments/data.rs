@@ -1,0 +1,175 @@
+//! One field of a statement, in the encoding of the real chain.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Error, Input, Output};
+use frame_support::BoundedVec;
+use frame_support::traits::ConstU32;
+use scale_info::build::{Fields, Variants};
+use scale_info::{Path, Type, TypeInfo};
+
+/// A ciphertext.
+type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
+
+/// The index of `Raw0`; `RawN` has the index N more, and N bytes follow it without their length.
+const RAW: u8 = 1;
+/// The longest raw text, in bytes.
+const MOST_RAW: u8 = 128;
+
+/// One field of a statement. Metadata shows the raw text as 129 variants, one for each length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// Nothing.
+    None,
+    /// A short text.
+    Raw(BoundedVec<u8, ConstU32<{ MOST_RAW as u32 }>>),
+    /// A BLAKE2b-256 hash.
+    BlakeTwo256([u8; 32]),
+    /// A SHA-256 hash.
+    Sha256([u8; 32]),
+    /// A Keccak-256 hash.
+    Keccak256([u8; 32]),
+    /// A SHA3-256 hash.
+    ShaThree256([u8; 32]),
+    /// A statement that can be opened from a round of a randomness beacon on.
+    TimelockEncrypted {
+        /// The ciphertext.
+        encrypted: Encrypted,
+        /// The round.
+        reveal_round: u64,
+    },
+    /// Asks for the bonds to this neuron to be forgotten.
+    ResetBondsFlag,
+    /// A longer text.
+    BigRaw(BoundedVec<u8, ConstU32<512>>),
+    /// A statement that could not be opened.
+    TimelockRevealFailed {
+        /// The ciphertext.
+        encrypted: Encrypted,
+        /// The round.
+        reveal_round: u64,
+    },
+}
+
+/// The indices after the raw texts.
+mod index {
+    pub(super) const BLAKE_TWO_256: u8 = 130;
+    pub(super) const SHA_256: u8 = 131;
+    pub(super) const KECCAK_256: u8 = 132;
+    pub(super) const SHA_THREE_256: u8 = 133;
+    pub(super) const TIMELOCK_ENCRYPTED: u8 = 134;
+    pub(super) const RESET_BONDS_FLAG: u8 = 135;
+    pub(super) const BIG_RAW: u8 = 136;
+    pub(super) const TIMELOCK_REVEAL_FAILED: u8 = 137;
+}
+
+impl Data {
+    /// What the field counts against its neuron's space, in bytes.
+    pub fn space(&self) -> usize {
+        match self {
+            Self::None | Self::ResetBondsFlag => 0,
+            Self::Raw(text) => text.len(),
+            Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => 32,
+            Self::TimelockEncrypted { encrypted, .. } | Self::TimelockRevealFailed { encrypted, .. } => encrypted.len(),
+            Self::BigRaw(text) => text.len(),
+        }
+    }
+}
+
+impl Encode for Data {
+    fn encode_to<W: Output + ?Sized>(&self, to: &mut W) {
+        match self {
+            Self::None => to.push_byte(0),
+            Self::Raw(text) => {
+                to.push_byte(RAW.saturating_add(text.len() as u8));
+                to.write(text);
+            }
+            Self::BlakeTwo256(hash) => (index::BLAKE_TWO_256, hash).encode_to(to),
+            Self::Sha256(hash) => (index::SHA_256, hash).encode_to(to),
+            Self::Keccak256(hash) => (index::KECCAK_256, hash).encode_to(to),
+            Self::ShaThree256(hash) => (index::SHA_THREE_256, hash).encode_to(to),
+            Self::TimelockEncrypted { encrypted, reveal_round } => {
+                (index::TIMELOCK_ENCRYPTED, encrypted, reveal_round).encode_to(to);
+            }
+            Self::ResetBondsFlag => to.push_byte(index::RESET_BONDS_FLAG),
+            Self::BigRaw(text) => (index::BIG_RAW, text).encode_to(to),
+            Self::TimelockRevealFailed { encrypted, reveal_round } => {
+                (index::TIMELOCK_REVEAL_FAILED, encrypted, reveal_round).encode_to(to);
+            }
+        }
+    }
+}
+
+impl EncodeLike for Data {}
+
+impl Decode for Data {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        Ok(match input.read_byte()? {
+            0 => Self::None,
+            raw if raw <= RAW + MOST_RAW => {
+                let mut text = vec![0; usize::from(raw - RAW)];
+                input.read(&mut text)?;
+                Self::Raw(BoundedVec::truncate_from(text))
+            }
+            index::BLAKE_TWO_256 => Self::BlakeTwo256(Decode::decode(input)?),
+            index::SHA_256 => Self::Sha256(Decode::decode(input)?),
+            index::KECCAK_256 => Self::Keccak256(Decode::decode(input)?),
+            index::SHA_THREE_256 => Self::ShaThree256(Decode::decode(input)?),
+            index::TIMELOCK_ENCRYPTED => {
+                Self::TimelockEncrypted { encrypted: Decode::decode(input)?, reveal_round: Decode::decode(input)? }
+            }
+            index::RESET_BONDS_FLAG => Self::ResetBondsFlag,
+            index::BIG_RAW => Self::BigRaw(Decode::decode(input)?),
+            index::TIMELOCK_REVEAL_FAILED => {
+                Self::TimelockRevealFailed { encrypted: Decode::decode(input)?, reveal_round: Decode::decode(input)? }
+            }
+            _ => return Err("no such kind of field".into()),
+        })
+    }
+}
+
+impl DecodeWithMemTracking for Data {}
+
+impl TypeInfo for Data {
+    type Identity = Self;
+
+    fn type_info() -> Type {
+        let timelocked = || {
+            Fields::named()
+                .field(|field| field.name("encrypted").ty::<Encrypted>())
+                .field(|field| field.name("reveal_round").ty::<u64>())
+        };
+        let hash = || Fields::unnamed().field(|field| field.ty::<[u8; 32]>());
+        let variants = raw_variants(Variants::new().variant("None", |variant| variant.index(0)))
+            .variant("BlakeTwo256", |variant| variant.index(index::BLAKE_TWO_256).fields(hash()))
+            .variant("Sha256", |variant| variant.index(index::SHA_256).fields(hash()))
+            .variant("Keccak256", |variant| variant.index(index::KECCAK_256).fields(hash()))
+            .variant("ShaThree256", |variant| variant.index(index::SHA_THREE_256).fields(hash()))
+            .variant("TimelockEncrypted", |variant| variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked()))
+            .variant("ResetBondsFlag", |variant| variant.index(index::RESET_BONDS_FLAG))
+            .variant("BigRaw", |variant| {
+                let text = Fields::unnamed().field(|field| field.ty::<BoundedVec<u8, ConstU32<512>>>());
+                variant.index(index::BIG_RAW).fields(text)
+            })
+            .variant("TimelockRevealFailed", |variant| {
+                variant.index(index::TIMELOCK_REVEAL_FAILED).fields(timelocked())
+            });
+        Type::builder().path(Path::new("Data", module_path!())).variant(variants)
+    }
+}
+
+/// Adds `Raw0` to `Raw128`, each with an array of its length.
+macro_rules! raw_variants {
+    ($($length:literal)*) => {
+        fn raw_variants(variants: Variants) -> Variants {
+            variants$(.variant(concat!("Raw", $length), |variant| {
+                let text = Fields::unnamed().field(|field| field.ty::<[u8; $length]>());
+                variant.index(RAW + $length).fields(text)
+            }))*
+        }
+    };
+}
+raw_variants! {
+    0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39 40
+    41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56 57 58 59 60 61 62 63 64 65 66 67 68 69 70 71 72 73 74 75 76 77 78
+    79 80 81 82 83 84 85 86 87 88 89 90 91 92 93 94 95 96 97 98 99 100 101 102 103 104 105 106 107 108 109 110 111 112
+    113 114 115 116 117 118 119 120 121 122 123 124 125 126 127 128
+}

@@ -1,0 +1,80 @@
+//! The order of an account's calls.
+
+use codec::{Decode, DecodeWithMemTracking, Encode};
+use frame_support::dispatch::DispatchInfo;
+use frame_support::pallet_prelude::TransactionSource;
+use frame_support::weights::Weight;
+use frame_system::Account;
+use frame_system::pallet_prelude::RuntimeCallFor;
+use scale_info::TypeInfo;
+use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
+use sp_runtime::transaction_validity::{
+    InvalidTransaction, TransactionLongevity, TransactionValidityError, ValidTransaction,
+};
+
+use crate::runtime::{AccountId, Nonce, Runtime, RuntimeOrigin};
+
+/// Takes each account's calls in their order.
+///
+/// The framework's extension of this name refuses accounts that hold nothing. Hotkeys hold nothing, and what they send
+/// is free, so the real chain, like this one, takes their calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct CheckNonce(
+    /// How many calls the account sent before.
+    #[codec(compact)]
+    pub Nonce,
+);
+
+impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
+    const IDENTIFIER: &'static str = "CheckNonce";
+    type Implicit = ();
+    type Val = Option<AccountId>;
+    type Pre = ();
+
+    fn weight(&self, _: &RuntimeCallFor<Runtime>) -> Weight {
+        Weight::zero()
+    }
+
+    fn validate(
+        &self,
+        origin: RuntimeOrigin,
+        _: &RuntimeCallFor<Runtime>,
+        _: &DispatchInfo,
+        _: usize,
+        (): (),
+        _: &impl Implication,
+        _: TransactionSource,
+    ) -> Result<(ValidTransaction, Self::Val, RuntimeOrigin), TransactionValidityError> {
+        let Some(who) = origin.as_system_origin_signer().cloned() else {
+            return Ok((ValidTransaction::default(), None, origin));
+        };
+        let next = Account::<Runtime>::get(&who).nonce;
+        if self.0 < next {
+            return Err(InvalidTransaction::Stale.into());
+        }
+        let tag = |nonce: Nonce| (&who, nonce).encode();
+        let requires = if self.0 > next { vec![tag(self.0.saturating_sub(1))] } else { Vec::new() };
+        let provides = vec![tag(self.0)];
+        let longevity = TransactionLongevity::MAX;
+        let validity = ValidTransaction { priority: 0, requires, provides, longevity, propagate: true };
+        Ok((validity, Some(who), origin))
+    }
+
+    fn prepare(
+        self,
+        who: Self::Val,
+        _: &RuntimeOrigin,
+        _: &RuntimeCallFor<Runtime>,
+        _: &DispatchInfo,
+        _: usize,
+    ) -> Result<(), TransactionValidityError> {
+        let Some(who) = who else { return Ok(()) };
+        Account::<Runtime>::try_mutate(who, |account| {
+            if self.0 > account.nonce {
+                return Err(TransactionValidityError::from(InvalidTransaction::Future));
+            }
+            account.nonce = self.0.wrapping_add(1);
+            Ok(())
+        })
+    }
+}

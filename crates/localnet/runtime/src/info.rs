@@ -1,0 +1,36 @@
+//! What clients ask of subnets, neurons and stake in one call: the answers' layouts and how they are read from storage.
+//!
+//! Layouts are those of the real chain, field by field; [`apis`] lists the questions. Features that this chain lacks
+//! (baskets, locks, collateral) answer with nothing.
+
+// Every struct is a record for clients that read it by position; no field is meant to be set from outside.
+#![allow(clippy::struct_excessive_bools)]
+
+pub mod apis;
+pub mod basket;
+pub mod delegate;
+pub mod dynamic;
+pub mod hyperparams;
+pub mod metagraph;
+pub mod neuron;
+pub mod stake;
+pub mod state;
+pub mod subnet;
+pub mod swap;
+
+mod columns;
+
+use codec::Compact;
+
+/// What the chain still sends where it no longer computes a pruning score.
+const NO_PRUNING_SCORE: Compact<u16> = Compact(u16::MAX);
+
+/// Text as clients receive it: each byte in the compact form.
+fn text(bytes: &[u8]) -> Vec<Compact<u8>> {
+    bytes.iter().copied().map(Compact).collect()
+}
+
+/// A list of numbers in the compact form.
+fn compact<Number>(numbers: impl IntoIterator<Item = Number>) -> Vec<Compact<Number>> {
+    numbers.into_iter().map(Compact).collect()
+}

@@ -1,0 +1,97 @@
+//! The vectors in which a subnet keeps one value for each neuron, read once for all of them.
+
+use std::cell::OnceCell;
+
+use sp_runtime::{AccountId32, PerU16};
+
+use crate::subtensor::{
+    Active, Config, Consensus, Dividends, Emission, Incentive, Keys, LastUpdate, Owner, Pallet, SubnetworkN,
+    ValidatorPermit, ValidatorTrust,
+};
+use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+
+/// One value for each neuron of a subnet; its place is the neuron's uid.
+pub(super) struct Columns {
+    pub(super) active: Vec<bool>,
+    pub(super) validator_permit: Vec<bool>,
+    pub(super) last_update: Vec<u64>,
+    pub(super) emission: Vec<AlphaBalance>,
+    pub(super) incentive: Vec<PerU16>,
+    pub(super) consensus: Vec<PerU16>,
+    pub(super) validator_trust: Vec<PerU16>,
+    pub(super) dividends: Vec<PerU16>,
+}
+
+impl Columns {
+    /// Reads them; what each mechanism has of its own is that of `mecid`.
+    pub(super) fn read<T: Config>(netuid: NetUid, mecid: MechId) -> Self {
+        let index = netuid.mechanism(mecid);
+        Self {
+            active: Active::<T>::get(netuid),
+            validator_permit: ValidatorPermit::<T>::get(netuid),
+            last_update: LastUpdate::<T>::get(index),
+            emission: Emission::<T>::get(netuid),
+            incentive: Incentive::<T>::get(index),
+            consensus: Consensus::<T>::get(netuid),
+            validator_trust: ValidatorTrust::<T>::get(netuid),
+            dividends: Dividends::<T>::get(netuid),
+        }
+    }
+}
+
+/// A neuron's value in a column; nothing when the column ends before it.
+pub(super) fn at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
+    column.get(usize::from(uid)).copied().unwrap_or_default()
+}
+
+/// What neurons have staked, by uid.
+#[derive(Default)]
+pub(super) struct Stakes {
+    /// Alpha of the subnet.
+    pub(super) alpha: Vec<AlphaBalance>,
+    /// TAO on root.
+    pub(super) tao: Vec<TaoBalance>,
+    /// Alpha and the weighted TAO: what counts.
+    pub(super) total: Vec<TaoBalance>,
+}
+
+/// Who the neurons of a subnet are and what they have staked; read when first asked for.
+pub(super) struct Neurons {
+    netuid: NetUid,
+    hotkeys: OnceCell<Vec<AccountId32>>,
+    coldkeys: OnceCell<Vec<AccountId32>>,
+    stakes: OnceCell<Stakes>,
+}
+
+impl Neurons {
+    pub(super) const fn of(netuid: NetUid) -> Self {
+        Self { netuid, hotkeys: OnceCell::new(), coldkeys: OnceCell::new(), stakes: OnceCell::new() }
+    }
+
+    /// Hotkeys by uid.
+    pub(super) fn hotkeys<T: Config>(&self) -> &[AccountId32] {
+        self.hotkeys.get_or_init(|| {
+            (0..SubnetworkN::<T>::get(self.netuid)).map(|uid| Keys::<T>::get(self.netuid, uid)).collect()
+        })
+    }
+
+    /// The hotkeys' owners by uid.
+    pub(super) fn coldkeys<T: Config>(&self) -> &[AccountId32] {
+        self.coldkeys.get_or_init(|| self.hotkeys::<T>().iter().map(Owner::<T>::get).collect())
+    }
+
+    /// Stakes by uid.
+    pub(super) fn stakes<T: Config>(&self) -> &Stakes {
+        self.stakes.get_or_init(|| {
+            let mut stakes = Stakes::default();
+            for hotkey in self.hotkeys::<T>() {
+                let alpha = Pallet::<T>::total_alpha(hotkey, self.netuid);
+                let root = Pallet::<T>::total_alpha(hotkey, NetUid::ROOT);
+                stakes.alpha.push(alpha);
+                stakes.tao.push(TaoBalance(root.0));
+                stakes.total.push(TaoBalance(Pallet::<T>::weighted_stake(hotkey, self.netuid).0));
+            }
+            stakes
+        })
+    }
+}

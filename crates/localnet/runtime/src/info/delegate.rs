@@ -1,0 +1,144 @@
+//! Hotkeys that take stake of others.
+
+use std::collections::BTreeMap;
+
+use codec::{Compact, Decode, Encode};
+use scale_info::TypeInfo;
+use sp_runtime::{AccountId32, PerU16};
+
+use super::columns::at;
+use crate::subtensor::{
+    AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo, Uids, ValidatorPermit,
+};
+use crate::types::{AlphaBalance, NetUid};
+
+/// Blocks of a day at the chain's twelve seconds.
+const BLOCKS_PER_DAY: u128 = 7_200;
+/// 1 000 TAO, in rao.
+const THOUSAND_TAO: u128 = 1_000_000_000_000;
+
+/// Stake by subnet.
+type Stakes = Vec<(Compact<NetUid>, Compact<u64>)>;
+
+/// A hotkey that takes stake of others.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct DelegateInfo {
+    /// The hotkey.
+    pub delegate_ss58: AccountId32,
+    /// The part of dividends that it keeps.
+    pub take: Compact<PerU16>,
+    /// Who staked on it.
+    pub nominators: Vec<(AccountId32, Stakes)>,
+    /// Its owner.
+    pub owner_ss58: AccountId32,
+    /// Where it is registered.
+    pub registrations: Vec<Compact<NetUid>>,
+    /// Where it may set weights.
+    pub validator_permits: Vec<Compact<NetUid>>,
+    /// What 1 000 TAO on root earn a day, after the take.
+    pub return_per_1000: Compact<u64>,
+    /// What it earns a day.
+    pub total_daily_return: Compact<u64>,
+}
+
+impl DelegateInfo {
+    /// All delegates.
+    pub fn all<T: Config>() -> Vec<Self> {
+        Delegates::<T>::iter_keys().map(|hotkey| Self::read::<T>(hotkey, true)).collect()
+    }
+
+    /// One delegate; none when the hotkey is none.
+    pub fn one<T: Config>(hotkey: AccountId32) -> Option<Self> {
+        Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
+    }
+
+    /// The delegates on which a coldkey has stake, once for each subnet, with that stake; other stakers are left out.
+    pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
+        let mut found = Vec::new();
+        for hotkey in StakingHotkeys::<T>::get(coldkey) {
+            if !Delegates::<T>::contains_key(&hotkey) {
+                continue;
+            }
+            let mut info = None;
+            for (netuid, _) in AlphaV2::<T>::iter_prefix((&hotkey, coldkey)) {
+                let stake = Pallet::<T>::stake_of(&hotkey, coldkey, netuid);
+                if stake > AlphaBalance::ZERO {
+                    let info = info.get_or_insert_with(|| Self::read::<T>(hotkey.clone(), false));
+                    found.push((info.clone(), (Compact(netuid), Compact(stake))));
+                }
+            }
+        }
+        found
+    }
+
+    fn read<T: Config>(hotkey: AccountId32, with_nominators: bool) -> Self {
+        let mut registrations: Vec<NetUid> = IsNetworkMember::<T>::iter_prefix(&hotkey)
+            .filter(|(_, member)| *member)
+            .map(|(netuid, _)| netuid)
+            .collect();
+        registrations.sort();
+        let mut validator_permits = Vec::new();
+        let mut daily: u128 = 0;
+        for netuid in registrations.iter().copied() {
+            let Some(uid) = Uids::<T>::get(netuid, &hotkey) else { continue };
+            if at(&ValidatorPermit::<T>::get(netuid), uid) {
+                validator_permits.push(Compact(netuid));
+            }
+            let emission = u128::from(at(&Emission::<T>::get(netuid), uid).0);
+            let a_day = (emission * BLOCKS_PER_DAY).checked_div(u128::from(Tempo::<T>::get(netuid)));
+            daily = daily.saturating_add(a_day.unwrap_or(0));
+        }
+        let take = Delegates::<T>::get(&hotkey);
+        let root = Pallet::<T>::total_alpha(&hotkey, NetUid::ROOT);
+        Self {
+            take: Compact(take),
+            nominators: if with_nominators { nominators::<T>(&hotkey) } else { Vec::new() },
+            owner_ss58: Owner::<T>::get(&hotkey),
+            registrations: registrations.into_iter().map(Compact).collect(),
+            validator_permits,
+            return_per_1000: Compact(return_per_1000(take, root, daily)),
+            total_daily_return: Compact(saturated(daily)),
+            delegate_ss58: hotkey,
+        }
+    }
+}
+
+/// Who has stake on a hotkey, and where.
+fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
+    let mut nominators: BTreeMap<AccountId32, Stakes> = BTreeMap::new();
+    for ((coldkey, netuid), _) in AlphaV2::<T>::iter_prefix((hotkey,)) {
+        let stake = Pallet::<T>::stake_of(hotkey, &coldkey, netuid);
+        if stake > AlphaBalance::ZERO {
+            nominators.entry(coldkey).or_default().push((Compact(netuid), Compact(stake.0)));
+        }
+    }
+    nominators.into_iter().collect()
+}
+
+/// What 1 000 TAO of a stake that earns `daily` rao earn a day after the take.
+fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
+    let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
+    let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);
+    saturated(per_thousand.checked_div(u128::from(stake.0) * u128::from(u16::MAX)).unwrap_or(0))
+}
+
+fn saturated(rao: u128) -> u64 {
+    u64::try_from(rao).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_the_stake_earns_a_tenth_of_the_day_less_the_take() {
+        const TAO: u64 = 1_000_000_000;
+        let take = PerU16::from_percent(18);
+        let day = u128::from(1_000 * TAO);
+        let earned = return_per_1000(take, AlphaBalance(10_000 * TAO), day);
+        assert!(earned.abs_diff(82 * TAO) < TAO / 1_000, "{earned}");
+        assert_eq!(return_per_1000(take, AlphaBalance::ZERO, day), 0);
+        assert_eq!(return_per_1000(PerU16::one(), AlphaBalance(TAO), day), 0);
+        assert_eq!(return_per_1000(take, AlphaBalance(1), u128::MAX), u64::MAX);
+    }
+}

@@ -1,0 +1,76 @@
+//! What the fields of a metagraph are read from.
+
+use codec::Compact;
+use sp_runtime::AccountId32;
+
+use crate::commitments;
+use crate::info::columns::Neurons;
+use crate::info::compact;
+use crate::subtensor::types::{AxonInfo, ChainIdentityV2};
+use crate::subtensor::{
+    AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, NetworksAdded, StakeThreshold,
+    ValidatorPermit,
+};
+use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
+
+/// A mechanism of a subnet. What several fields need is read once, when the first of them asks.
+pub(super) struct Source {
+    pub(super) netuid: NetUid,
+    pub(super) index: NetUidStorageIndex,
+    pub(super) neurons: Neurons,
+}
+
+impl Source {
+    /// None where there is no such subnet or mechanism.
+    pub(super) fn of<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
+        let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
+        exists.then(|| Self { netuid, index: netuid.mechanism(mecid), neurons: Neurons::of(netuid) })
+    }
+
+    pub(super) fn identities<T: Config>(&self) -> Vec<Option<ChainIdentityV2>> {
+        self.neurons.coldkeys::<T>().iter().map(IdentitiesV2::<T>::get).collect()
+    }
+
+    pub(super) fn axons<T: Config>(&self) -> Vec<AxonInfo> {
+        let hotkeys = self.neurons.hotkeys::<T>().iter();
+        hotkeys.map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default()).collect()
+    }
+
+    /// Alpha that each hotkey earned as dividends at the last epoch.
+    pub(super) fn alpha_dividends<T: Config>(&self) -> Vec<(AccountId32, Compact<AlphaBalance>)> {
+        let hotkeys = self.neurons.hotkeys::<T>().iter();
+        hotkeys
+            .map(|hotkey| (hotkey.clone(), Compact(AlphaDividendsPerSubnet::<T>::get(self.netuid, hotkey))))
+            .collect()
+    }
+
+    /// Nothing for each hotkey: root stake earns alpha, never TAO.
+    pub(super) fn tao_dividends<T: Config>(&self) -> Vec<(AccountId32, Compact<TaoBalance>)> {
+        let hotkeys = self.neurons.hotkeys::<T>().iter();
+        hotkeys.map(|hotkey| (hotkey.clone(), Compact(TaoBalance::ZERO))).collect()
+    }
+
+    /// Nothing for each neuron: this chain has no collateral.
+    pub(super) fn collateral<T: Config>(&self) -> Vec<Compact<AlphaBalance>> {
+        compact(self.neurons.hotkeys::<T>().iter().map(|_| AlphaBalance::ZERO))
+    }
+
+    /// Neurons with a permit and enough stake, the one with the largest stake first.
+    pub(super) fn validators<T: Config>(&self) -> Vec<Compact<u16>> {
+        let threshold = StakeThreshold::<T>::get();
+        let stakes = self.neurons.stakes::<T>().total.iter();
+        let mut validators: Vec<_> = (0_u16..)
+            .zip(ValidatorPermit::<T>::get(self.netuid))
+            .zip(stakes)
+            .filter(|((_, permit), stake)| *permit && stake.0 >= threshold)
+            .map(|((uid, _), stake)| (uid, *stake))
+            .collect();
+        validators.sort_by(|(_, left), (_, right)| right.cmp(left));
+        compact(validators.into_iter().map(|(uid, _)| uid))
+    }
+
+    /// What neurons stated, encoded as it is stored.
+    pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
+        Vec::new()
+    }
+}

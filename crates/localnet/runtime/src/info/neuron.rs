@@ -1,0 +1,122 @@
+//! Neurons as `NeuronInfoRuntimeApi` answers them.
+
+use codec::{Compact, Decode, Encode};
+use scale_info::TypeInfo;
+use sp_runtime::{AccountId32, PerU16};
+
+use super::NO_PRUNING_SCORE;
+use super::columns::{Columns, at};
+use crate::subtensor::types::{AxonInfo, PrometheusInfo};
+use crate::subtensor::{Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights};
+use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
+
+/// A row of weights or bonds: uid and value.
+type Row = Vec<(Compact<u16>, Compact<u16>)>;
+
+macro_rules! neuron_info {
+    ($(#[$doc:meta])* $name:ident { $($(#[$row_doc:meta])* $row:ident: $storage:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+        pub struct $name {
+            /// Its hotkey.
+            pub hotkey: AccountId32,
+            /// The hotkey's owner.
+            pub coldkey: AccountId32,
+            /// Its slot.
+            pub uid: Compact<u16>,
+            /// Its subnet.
+            pub netuid: Compact<NetUid>,
+            /// Whether it was active at the last epoch.
+            pub active: bool,
+            /// Where it serves.
+            pub axon_info: AxonInfo,
+            /// Where it shows metrics.
+            pub prometheus_info: PrometheusInfo,
+            /// All alpha staked on it, under its owner.
+            pub stake: Vec<(AccountId32, Compact<AlphaBalance>)>,
+            /// 0: no longer computed.
+            pub rank: Compact<u16>,
+            /// Alpha earned at the last epoch.
+            pub emission: Compact<AlphaBalance>,
+            /// Its part of what miners earned.
+            pub incentive: Compact<PerU16>,
+            /// The weight that validators agree on.
+            pub consensus: Compact<PerU16>,
+            /// 0: no longer computed.
+            pub trust: Compact<PerU16>,
+            /// How much of its weights agreed with consensus.
+            pub validator_trust: Compact<PerU16>,
+            /// Its part of what validators earned.
+            pub dividends: Compact<PerU16>,
+            /// The block of its last weights.
+            pub last_update: Compact<u64>,
+            /// Whether it may set weights.
+            pub validator_permit: bool,
+            $($(#[$row_doc])* pub $row: Row,)*
+            /// 65 535: no longer computed.
+            pub pruning_score: Compact<u16>,
+        }
+
+        impl $name {
+            fn read<T: Config>(netuid: NetUid, columns: &Columns, uid: u16) -> Option<Self> {
+                let hotkey = Keys::<T>::try_get(netuid, uid).ok()?;
+                let coldkey = Owner::<T>::get(&hotkey);
+                Some(Self {
+                    uid: Compact(uid),
+                    netuid: Compact(netuid),
+                    active: at(&columns.active, uid),
+                    axon_info: Axons::<T>::get(netuid, &hotkey).unwrap_or_default(),
+                    prometheus_info: Prometheus::<T>::get(netuid, &hotkey).unwrap_or_default(),
+                    stake: vec![(coldkey.clone(), Compact(Pallet::<T>::total_alpha(&hotkey, netuid)))],
+                    rank: Compact(0),
+                    emission: Compact(at(&columns.emission, uid)),
+                    incentive: Compact(at(&columns.incentive, uid)),
+                    consensus: Compact(at(&columns.consensus, uid)),
+                    trust: Compact(PerU16::default()),
+                    validator_trust: Compact(at(&columns.validator_trust, uid)),
+                    dividends: Compact(at(&columns.dividends, uid)),
+                    last_update: Compact(at(&columns.last_update, uid)),
+                    validator_permit: at(&columns.validator_permit, uid),
+                    $($row: row($storage::<T>::get(NetUidStorageIndex(netuid.0), uid)),)*
+                    pruning_score: NO_PRUNING_SCORE,
+                    hotkey,
+                    coldkey,
+                })
+            }
+
+            /// The neuron in one slot; none where there is no such subnet or slot.
+            pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
+                let columns = NetworksAdded::<T>::get(netuid).then(|| Columns::read::<T>(netuid, MechId(0)))?;
+                Self::read::<T>(netuid, &columns, uid)
+            }
+
+            /// All neurons of a subnet, by uid; none where there is no such subnet.
+            pub fn all<T: Config>(netuid: NetUid) -> Vec<Self> {
+                if !NetworksAdded::<T>::get(netuid) {
+                    return Vec::new();
+                }
+                let columns = Columns::read::<T>(netuid, MechId(0));
+                (0..SubnetworkN::<T>::get(netuid)).map_while(|uid| Self::read::<T>(netuid, &columns, uid)).collect()
+            }
+        }
+    };
+}
+
+neuron_info! {
+    /// A neuron with its weights and bonds.
+    NeuronInfo {
+        /// The weights that it set, without zeros.
+        weights: Weights,
+        /// The bonds that it holds, without zeros.
+        bonds: Bonds,
+    }
+}
+
+neuron_info! {
+    /// A neuron without its weights and bonds.
+    NeuronInfoLite {}
+}
+
+fn row(stored: Vec<(u16, u16)>) -> Row {
+    stored.into_iter().filter(|(_, value)| *value > 0).map(|(uid, value)| (Compact(uid), Compact(value))).collect()
+}

@@ -1,0 +1,88 @@
+//! The neurons of a subnet as columns, without endpoints.
+
+use codec::{Compact, Decode, Encode};
+use scale_info::TypeInfo;
+use sp_runtime::{AccountId32, PerU16};
+
+use super::columns::{Columns, Neurons};
+use super::compact;
+use crate::subtensor::{BlockAtRegistration, Config, NetworksAdded, SubnetworkN};
+use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
+
+/// The neurons of a subnet; each list is by uid.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct SubnetState {
+    /// The subnet.
+    pub netuid: Compact<NetUid>,
+    /// Hotkeys.
+    pub hotkeys: Vec<AccountId32>,
+    /// Their owners.
+    pub coldkeys: Vec<AccountId32>,
+    /// Whether each was active at the last epoch.
+    pub active: Vec<bool>,
+    /// Whether each may set weights.
+    pub validator_permit: Vec<bool>,
+    /// Empty: no longer computed.
+    pub pruning_score: Vec<Compact<u16>>,
+    /// The block of each one's last weights.
+    pub last_update: Vec<Compact<u64>>,
+    /// Alpha earned at the last epoch.
+    pub emission: Vec<Compact<AlphaBalance>>,
+    /// Parts of what validators earned.
+    pub dividends: Vec<Compact<PerU16>>,
+    /// Parts of what miners earned.
+    pub incentives: Vec<Compact<PerU16>>,
+    /// The weights that validators agree on.
+    pub consensus: Vec<Compact<PerU16>>,
+    /// Empty: no longer computed.
+    pub trust: Vec<Compact<PerU16>>,
+    /// Empty: no longer computed.
+    pub rank: Vec<Compact<u16>>,
+    /// When each registered.
+    pub block_at_registration: Vec<Compact<u64>>,
+    /// Alpha staked on each.
+    pub alpha_stake: Vec<Compact<AlphaBalance>>,
+    /// TAO on root staked on each.
+    pub tao_stake: Vec<Compact<TaoBalance>>,
+    /// Both, weighted.
+    pub total_stake: Vec<Compact<TaoBalance>>,
+    /// Empty: this chain keeps no history of emission by hotkey.
+    pub emission_history: Vec<Vec<Compact<AlphaBalance>>>,
+}
+
+impl SubnetState {
+    /// Reads it; none where there is no such subnet.
+    pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
+        if !NetworksAdded::<T>::get(netuid) {
+            return None;
+        }
+        let columns = Columns::read::<T>(netuid, MechId(0));
+        let neurons = Neurons::of(netuid);
+        let stakes = neurons.stakes::<T>();
+        Some(Self {
+            netuid: Compact(netuid),
+            hotkeys: neurons.hotkeys::<T>().to_vec(),
+            coldkeys: neurons.coldkeys::<T>().to_vec(),
+            active: columns.active,
+            validator_permit: columns.validator_permit,
+            pruning_score: Vec::new(),
+            last_update: compact(columns.last_update),
+            emission: compact(columns.emission),
+            dividends: compact(columns.dividends),
+            incentives: compact(columns.incentive),
+            consensus: compact(columns.consensus),
+            trust: Vec::new(),
+            rank: Vec::new(),
+            block_at_registration: compact(registrations::<T>(netuid)),
+            alpha_stake: compact(stakes.alpha.iter().copied()),
+            tao_stake: compact(stakes.tao.iter().copied()),
+            total_stake: compact(stakes.total.iter().copied()),
+            emission_history: Vec::new(),
+        })
+    }
+}
+
+/// When the neurons of a subnet registered, by uid.
+pub(super) fn registrations<T: Config>(netuid: NetUid) -> Vec<u64> {
+    (0..SubnetworkN::<T>::get(netuid)).map(|uid| BlockAtRegistration::<T>::get(netuid, uid)).collect()
+}

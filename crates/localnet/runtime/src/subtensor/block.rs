@@ -1,0 +1,48 @@
+//! What happens at the start of every block, before its calls.
+
+use super::{
+    BlockEmission, BlocksSinceLastStep, Config, Event, LastEpochBlock, MaxEpochsPerBlock, Pallet, PendingEpochAt,
+    SubnetEpochIndex, TotalIssuance,
+};
+use crate::types::NetUid;
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn begin_block() {
+        let netuids = Self::all_netuids();
+        let subnets: Vec<NetUid> = netuids.into_iter().filter(|netuid| *netuid != NetUid::ROOT).collect();
+        Self::begin_registrations();
+        let emission = super::emission::block_emission(TotalIssuance::<T>::get().0);
+        BlockEmission::<T>::put(emission);
+        Self::reveal_timelocked();
+        Self::emit(&subnets, emission);
+        Self::run_due_epochs(&subnets);
+        Self::move_prices(&subnets);
+        Self::store_root_proportions(&subnets);
+    }
+
+    /// Runs the epochs that are due, as many as a block may; the others stay due.
+    fn run_due_epochs(subnets: &[NetUid]) {
+        let block = Self::current_block();
+        let mut room = MaxEpochsPerBlock::<T>::get();
+        for &netuid in subnets {
+            if !Self::is_epoch_due(netuid, block) {
+                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = blocks.saturating_add(1));
+                continue;
+            }
+            let Some(rest) = room.checked_sub(1) else {
+                BlocksSinceLastStep::<T>::mutate(netuid, |blocks| *blocks = blocks.saturating_add(1));
+                let to_block = block.saturating_add(1);
+                Self::deposit_event(Event::EpochDeferred { netuid, from_block: block, to_block });
+                continue;
+            };
+            room = rest;
+            BlocksSinceLastStep::<T>::insert(netuid, 0);
+            LastEpochBlock::<T>::insert(netuid, block);
+            PendingEpochAt::<T>::remove(netuid);
+            SubnetEpochIndex::<T>::mutate(netuid, |index| *index = index.saturating_add(1));
+            if Self::run_epoch(netuid, block).is_err() {
+                Self::deposit_event(Event::EpochSkipped { netuid, block });
+            }
+        }
+    }
+}

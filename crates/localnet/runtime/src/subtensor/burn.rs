@@ -1,0 +1,89 @@
+//! What a registration costs: every registration raises the price, every block lets it fall.
+
+use substrate_fixed::types::U64F64;
+
+use super::{
+    Burn, BurnHalfLife, BurnIncreaseMult, Config, MaxBurn, MinBurn, Pallet, RegistrationsThisBlock,
+    RegistrationsThisInterval, Tempo,
+};
+use crate::types::{NetUid, TaoBalance};
+
+/// 1 in numbers with 32 fraction bits.
+const ONE: u64 = 1 << 32;
+
+impl<T: Config> Pallet<T> {
+    /// Begins the count of registrations of a block, and lets their price fall, in every subnet.
+    pub fn begin_registrations() {
+        for netuid in Self::all_netuids() {
+            Self::decay_burn(netuid);
+            RegistrationsThisBlock::<T>::remove(netuid);
+        }
+        // Only root limits the registrations of an interval, which is its tempo.
+        let tempo = u64::from(Tempo::<T>::get(NetUid::ROOT));
+        if Self::current_block().checked_rem(tempo).is_none_or(|rest| rest == 0) {
+            RegistrationsThisInterval::<T>::remove(NetUid::ROOT);
+        }
+    }
+
+    /// Lets the price of a registration fall by the part of its half-life that is one block. The first block changes
+    /// nothing but the bounds.
+    pub fn decay_burn(netuid: NetUid) {
+        let burn = Burn::<T>::get(netuid);
+        let half_life = BurnHalfLife::<T>::get(netuid);
+        let decayed = if half_life > 0 && Self::current_block() > 1 {
+            TaoBalance(multiply(burn.0, decay_factor(half_life)))
+        } else {
+            burn
+        };
+        let decayed = Self::bound_burn(netuid, decayed);
+        if decayed != burn {
+            Burn::<T>::insert(netuid, decayed);
+        }
+    }
+
+    /// Raises the price after a registration.
+    pub(crate) fn raise_burn(netuid: NetUid) {
+        let factor = BurnIncreaseMult::<T>::get(netuid).max(U64F64::from_num(1));
+        let raised = U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
+        Burn::<T>::insert(netuid, Self::bound_burn(netuid, TaoBalance(raised)));
+    }
+
+    fn bound_burn(netuid: NetUid, burn: TaoBalance) -> TaoBalance {
+        burn.max(MinBurn::<T>::get(netuid)).min(MaxBurn::<T>::get(netuid))
+    }
+}
+
+/// The largest factor with 32 fraction bits that, multiplied `half_life` times, gives at most one half.
+fn decay_factor(half_life: u16) -> u64 {
+    let (mut low, mut high) = (0, ONE);
+    while high.saturating_sub(low) > 1 {
+        let middle = low.midpoint(high);
+        if power(middle, half_life) > ONE / 2 {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    low
+}
+
+/// A number with 32 fraction bits to a power, by squaring; each product is cut to 32 fraction bits.
+fn power(mut base: u64, mut exponent: u16) -> u64 {
+    let mut result = ONE;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = multiply(result, base);
+        }
+        base = multiply(base, base);
+        exponent >>= 1;
+    }
+    result
+}
+
+/// The product of a number and one with 32 fraction bits, cut to whole numbers.
+fn multiply(number: u64, factor: u64) -> u64 {
+    u64::try_from((u128::from(number) * u128::from(factor)) >> 32).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

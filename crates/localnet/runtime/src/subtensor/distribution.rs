@@ -1,0 +1,123 @@
+//! Paying what an epoch shares out.
+
+use sp_runtime::{AccountId32, PerThing, PerU16};
+use substrate_fixed::types::{I96F32, U64F64};
+
+use super::epoch::{Earned, Neurons, Pending};
+use super::types::RecycleOrBurnEnum;
+use super::{
+    AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn, RootAlphaDividendsPerSubnet,
+    RootClaimable, SubnetAlphaOut, SubnetOwner, SubnetOwnerHotkey, TotalHotkeyAlphaLastEpoch,
+};
+use crate::types::{AlphaBalance, NetUid};
+
+/// What a validator receives, in alpha.
+struct Dividend {
+    hotkey: AccountId32,
+    /// For alpha staked on it.
+    alpha: u64,
+    /// For TAO staked on it on root.
+    root: u64,
+}
+
+impl<T: Config> Pallet<T> {
+    /// Pays the owner, the miners and the validators of a subnet.
+    pub(super) fn distribute(netuid: NetUid, neurons: &Neurons, earned: &Earned, pending: &Pending) {
+        let owner = SubnetOwner::<T>::get(netuid);
+        let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid);
+        // Dividends follow the stake at the epoch, which the payments below change.
+        let dividends = shared_dividends(neurons, earned, pending);
+        Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
+        Self::pay_miners(netuid, neurons, earned, (&owner, &owner_hotkey));
+        Self::pay_validators(netuid, &dividends);
+    }
+
+    /// Stakes what each miner earned on its own hotkey. Miners of the subnet's owner receive nothing.
+    fn pay_miners(netuid: NetUid, neurons: &Neurons, earned: &Earned, owner: (&AccountId32, &AccountId32)) {
+        let mut withheld = 0_u64;
+        for (hotkey, &amount) in neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0) {
+            let coldkey = Owner::<T>::get(hotkey);
+            if coldkey == *owner.0 || hotkey == owner.1 {
+                withheld = withheld.saturating_add(amount);
+            } else {
+                Self::increase_stake(hotkey, &coldkey, netuid, AlphaBalance(amount));
+            }
+        }
+        let whole: u128 = earned.server.iter().copied().map(u128::from).sum();
+        let burned = (u128::from(withheld) << 64).checked_div(whole).unwrap_or_default();
+        MinerBurned::<T>::insert(netuid, U64F64::from_bits(burned));
+        if RecycleOrBurn::<T>::get(netuid) == RecycleOrBurnEnum::Recycle {
+            SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(AlphaBalance(withheld)));
+        }
+    }
+
+    /// Pays each validator's take to its owner, and the rest to those who stake on it.
+    fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
+        let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
+        let _ = RootAlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
+        for Dividend { hotkey, alpha, root } in dividends {
+            TotalHotkeyAlphaLastEpoch::<T>::insert(hotkey, netuid, Self::total_alpha(hotkey, netuid));
+            let coldkey = Owner::<T>::get(hotkey);
+            let take = Delegates::<T>::get(hotkey);
+            let (alpha_take, root_take) = (taken(take, *alpha), taken(take, *root));
+            let (alpha_rest, root_rest) = (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
+            let taken = AlphaBalance(alpha_take.saturating_add(root_take));
+            Self::increase_stake(hotkey, &coldkey, netuid, taken);
+            Self::increase_pool_of(hotkey, netuid, AlphaBalance(alpha_rest));
+            AlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(*alpha));
+            if *root > 0 {
+                Self::make_claimable(hotkey, netuid, root_rest);
+                RootAlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(root_rest));
+            }
+        }
+    }
+
+    /// Lets all who stake TAO on a hotkey on root claim `alpha`, each by the part of the stake.
+    fn make_claimable(hotkey: &AccountId32, netuid: NetUid, alpha: u64) {
+        let stake = I96F32::saturating_from_num(Self::total_alpha(hotkey, NetUid::ROOT).0);
+        let Some(rate) = I96F32::saturating_from_num(alpha).checked_div(stake) else { return };
+        RootClaimable::<T>::mutate(hotkey, |rates| {
+            let claimable = rates.entry(netuid).or_default();
+            *claimable = claimable.saturating_add(rate);
+        });
+    }
+}
+
+/// ⌊`amount` · `take`⌋.
+fn taken(take: PerU16, amount: u64) -> u64 {
+    (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
+}
+
+/// Shares out what is pending for validators: that for alpha by the alpha part of what consensus gave each, that for
+/// root by the root part. Children and parents are not served: a validator's dividends would be told apart by whose
+/// stake earned them before this.
+fn shared_dividends(neurons: &Neurons, earned: &Earned, pending: &Pending) -> Vec<Dividend> {
+    let stakes = neurons.alpha.iter().zip(&neurons.root);
+    let parts: Vec<(usize, u64, u64)> = earned
+        .validator
+        .iter()
+        .zip(stakes)
+        .enumerate()
+        .filter(|(_, (earned, _))| **earned > 0)
+        .map(|(uid, (&earned, (&alpha, &root)))| {
+            let stake = u128::from(alpha) + u128::from(root);
+            let by_root = (u128::from(earned) * u128::from(root)).checked_div(stake).unwrap_or_default() as u64;
+            (uid, earned.saturating_sub(by_root), by_root)
+        })
+        .collect();
+    let alpha_whole: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
+    let root_whole: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
+    let share = |pending: u64, part: u64, whole: u128| {
+        (u128::from(pending) * u128::from(part)).checked_div(whole).unwrap_or_default() as u64
+    };
+    parts
+        .into_iter()
+        .filter_map(|(uid, alpha, root)| {
+            Some(Dividend {
+                hotkey: neurons.hotkeys.get(uid)?.clone(),
+                alpha: share(pending.validator, alpha, alpha_whole),
+                root: share(pending.root, root, root_whole),
+            })
+        })
+        .collect()
+}

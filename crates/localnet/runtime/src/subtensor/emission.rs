@@ -1,0 +1,155 @@
+//! What a block creates: TAO and alpha for the pools, and alpha for the participants of each subnet.
+
+use substrate_fixed::types::U64F64;
+
+use super::{
+    Config, FirstEmissionBlockNumber, MinerBurned, NetworkRegistrationAllowed, OwnerCutEnabled, Pallet,
+    PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, SubnetAlphaIn,
+    SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetEmissionEnabled, SubnetMovingPrice,
+    SubnetOwnerCut, SubnetTaoInEmission, SubtokenEnabled, TotalIssuance,
+};
+use crate::swap::{self, Balancer, UNIT};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+/// The most TAO that will ever be, in rao; the same for the alpha of a subnet.
+const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
+
+/// What a block issues of TAO, or of a subnet's alpha, when `issuance` of it exists: one, halved whenever half of what
+/// was left has been issued.
+pub(super) fn block_emission(issuance: u64) -> u64 {
+    let left = MAX_SUPPLY.saturating_sub(issuance);
+    let halvings = MAX_SUPPLY.checked_div(left).and_then(u64::checked_ilog2);
+    halvings.map_or(0, |halvings| UNIT >> halvings)
+}
+
+/// How the alpha that a block gives to the participants of a subnet is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Split {
+    owner: AlphaBalance,
+    server: AlphaBalance,
+    validator: AlphaBalance,
+    root: AlphaBalance,
+}
+
+impl Split {
+    /// The owner's cut, in parts of 65 535; half of the rest to miners, half to validators, of which the part that
+    /// root stake has goes to root.
+    fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
+        let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
+        let rest = alpha.saturating_sub(owner);
+        let server = rest / 2;
+        let validators = rest.saturating_sub(server);
+        let root = part(validators, root_proportion);
+        Self {
+            owner: AlphaBalance(owner),
+            server: AlphaBalance(server),
+            validator: AlphaBalance(validators.saturating_sub(root)),
+            root: AlphaBalance(root),
+        }
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// Issues what this block issues. `emission` TAO go into the pools of the subnets that have emission enabled; every
+    /// subnet that emits gives its own alpha to its participants.
+    pub(super) fn emit(subnets: &[NetUid], emission: u64) {
+        let weights: Vec<(NetUid, u128)> = subnets
+            .iter()
+            .filter(|netuid| Self::emits(**netuid))
+            .map(|&netuid| (netuid, Self::claim(netuid)))
+            .collect();
+        let whole: u128 = weights.iter().map(|(_, weight)| weight).sum();
+        let prices = subnets.iter().filter(|netuid| Self::emits(**netuid)).map(|n| SubnetMovingPrice::<T>::get(n));
+        let root_is_paid = prices.fold(0, |sum: i128, price| sum.saturating_add(price.to_bits())) > 1 << 32;
+
+        for &netuid in subnets {
+            let Some((_, weight)) = weights.iter().find(|(emitting, _)| *emitting == netuid) else {
+                SubnetTaoInEmission::<T>::remove(netuid);
+                SubnetAlphaInEmission::<T>::remove(netuid);
+                SubnetAlphaOutEmission::<T>::remove(netuid);
+                continue;
+            };
+            // A claim has at most 96 bits, the emission 30.
+            let tao = (u128::from(emission) * weight).checked_div(whole).unwrap_or_default() as u64;
+            let alpha = block_emission(Self::alpha_issuance(netuid).0);
+            let root_proportion = Self::root_proportion(netuid);
+            Self::inject(netuid, tao, part(alpha, root_proportion));
+            Self::accumulate(netuid, alpha, root_proportion, root_is_paid);
+        }
+    }
+
+    /// Alpha that exists, in the pool and outside.
+    pub fn alpha_issuance(netuid: NetUid) -> AlphaBalance {
+        SubnetAlphaIn::<T>::get(netuid).saturating_add(SubnetAlphaOut::<T>::get(netuid))
+    }
+
+    /// Whether a subnet gives alpha to its participants: it was started and neurons can register.
+    fn emits(netuid: NetUid) -> bool {
+        FirstEmissionBlockNumber::<T>::contains_key(netuid)
+            && SubtokenEnabled::<T>::get(netuid)
+            && NetworkRegistrationAllowed::<T>::get(netuid)
+    }
+
+    /// What a subnet's part of the TAO is proportional to: its moving price, times the part of its miners' emission that
+    /// was not withheld.
+    fn claim(netuid: NetUid) -> u128 {
+        if !SubnetEmissionEnabled::<T>::get(netuid) {
+            return 0;
+        }
+        let price = u64::try_from(SubnetMovingPrice::<T>::get(netuid).to_bits().max(0)).unwrap_or(u64::MAX);
+        let kept = U64F64::from_num(1).saturating_sub(MinerBurned::<T>::get(netuid));
+        u128::from(price) * (kept.to_bits() >> 32)
+    }
+
+    /// Puts TAO into a pool, with as much alpha as keeps the price, at most `most_alpha`; what TAO is left then buys
+    /// alpha that is destroyed.
+    fn inject(netuid: NetUid, tao: u64, most_alpha: u64) {
+        let price = Self::alpha_price(netuid);
+        // Less than a TAO by the price: 30 + 64 bits.
+        let fair = (u128::from(tao) << 64).checked_div(price.to_bits()).unwrap_or(u128::MAX);
+        let fair = u64::try_from(fair).unwrap_or(u64::MAX);
+        let (tao_in, alpha_in) =
+            if fair <= most_alpha { (tao, fair) } else { (part(most_alpha, price).min(tao), most_alpha) };
+        let (tao_in, alpha_in) = (TaoBalance(tao_in), AlphaBalance(alpha_in));
+        SubnetTaoInEmission::<T>::insert(netuid, tao_in);
+        SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
+        if tao == 0 {
+            return;
+        }
+        if Self::has_pool(netuid) {
+            let pool = Self::pool_of(netuid);
+            let quote = pool.grown(tao_in, alpha_in).quote;
+            if quote != pool.quote {
+                swap::SwapBalancer::<T>::insert(netuid, Balancer { quote });
+            }
+        }
+        SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(alpha_in));
+        Self::grow_tao(netuid, tao_in);
+        let excess = TaoBalance(tao).saturating_sub(tao_in);
+        if excess != TaoBalance::ZERO {
+            Self::buy_and_burn(netuid, excess);
+        }
+        TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
+    }
+
+    /// Adds the alpha of a block to what the next epoch shares out. While root is not paid, its part is not issued.
+    fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
+        let owner_cut = if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
+        let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
+        SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
+        let kept = if root_is_paid { AlphaBalance(alpha) } else { AlphaBalance(alpha).saturating_sub(root) };
+        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(kept));
+        PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
+        PendingServerEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(server));
+        PendingValidatorEmission::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(validator));
+        if root_is_paid {
+            PendingRootAlphaDivs::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(root));
+        }
+    }
+}
+
+/// ⌊`amount` · `factor`⌋, at most the largest amount.
+fn part(amount: u64, factor: U64F64) -> u64 {
+    let product = sp_core::U256::from(amount) * sp_core::U256::from(factor.to_bits()) >> 64;
+    u64::try_from(product).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,182 @@
+//! The epoch of a subnet: from storage through consensus to storage.
+
+mod inputs;
+
+use codec::{Decode, Encode};
+use sp_runtime::PerU16;
+use taonet_consensus::{EpochOutput, run};
+
+use super::{
+    Active, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission, Event, Incentive,
+    LastMechansimStepBlock, MechanismCountCurrent, MechanismEmissionSplit, Pallet, PendingOwnerCut,
+    PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission, StakeWeight, ValidatorPermit,
+    ValidatorTrust,
+};
+use crate::types::{AlphaBalance, MechId, NetUid};
+
+pub use inputs::Neurons;
+
+/// A subnet whose maps contradict each other: no epoch can be computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inconsistent;
+
+/// What an epoch has to share out, in alpha.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Pending {
+    /// For miners.
+    pub(super) server: u64,
+    /// For validators by their alpha.
+    pub(super) validator: u64,
+    /// For validators by their TAO on root.
+    pub(super) root: u64,
+    /// For the owner.
+    pub(super) owner: u64,
+}
+
+impl Pending {
+    /// What consensus shares out: all but the owner's cut.
+    fn emission(&self) -> u64 {
+        self.server.saturating_add(self.validator).saturating_add(self.root)
+    }
+}
+
+/// What each neuron earns in an epoch, by uid, over all mechanisms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Earned {
+    /// As a miner.
+    pub(super) server: Vec<u64>,
+    /// As a validator, before root's part is told apart.
+    pub(super) validator: Vec<u64>,
+}
+
+impl<T: Config> Pallet<T> {
+    /// Runs the epoch of a subnet and pays what is pending.
+    ///
+    /// # Errors
+    /// [`Inconsistent`]; nothing has changed then, and what is pending waits for the next epoch.
+    pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), Inconsistent> {
+        let neurons = Self::neurons(netuid)?;
+        let mut pending = Pending {
+            server: PendingServerEmission::<T>::get(netuid).0,
+            validator: PendingValidatorEmission::<T>::get(netuid).0,
+            root: PendingRootAlphaDivs::<T>::get(netuid).0,
+            owner: PendingOwnerCut::<T>::get(netuid).0,
+        };
+        let emissions = Self::emission_by_mechanism(netuid, pending.emission());
+        let mut outputs = Vec::with_capacity(emissions.len());
+        for (mecid, emission) in (0..).map(MechId).zip(emissions) {
+            let input = Self::epoch_input(netuid, mecid, &neurons, block, emission);
+            outputs.push(run(&input).map_err(|_| Inconsistent)?);
+        }
+        PendingServerEmission::<T>::remove(netuid);
+        PendingValidatorEmission::<T>::remove(netuid);
+        PendingRootAlphaDivs::<T>::remove(netuid);
+        PendingOwnerCut::<T>::remove(netuid);
+        LastMechansimStepBlock::<T>::insert(netuid, block);
+        let earned = Self::store_epoch(netuid, outputs);
+        if earned.server.iter().all(|&rao| rao == 0) {
+            pending.validator = pending.validator.saturating_add(core::mem::take(&mut pending.server));
+        }
+        Self::distribute(netuid, &neurons, &earned, &pending);
+        Ok(())
+    }
+
+    /// How much each mechanism shares out: as the owner chose, equally without a choice; what division leaves goes to
+    /// the first one.
+    fn emission_by_mechanism(netuid: NetUid, emission: u64) -> Vec<u64> {
+        let mut emissions: Vec<u64> = Self::mechanism_split(netuid)
+            .into_iter()
+            .map(|part| (u128::from(emission) * u128::from(part) / u128::from(u16::MAX)) as u64)
+            .collect();
+        let shared: u64 = emissions.iter().sum();
+        if let Some(first) = emissions.first_mut() {
+            *first = first.saturating_add(emission.saturating_sub(shared));
+        }
+        emissions
+    }
+
+    /// The part of each mechanism, in parts of 65 535.
+    fn mechanism_split(netuid: NetUid) -> Vec<u16> {
+        let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
+        match MechanismEmissionSplit::<T>::get(netuid) {
+            Some(split) if split.len() == usize::from(count) => split,
+            _ => vec![u16::MAX / u16::from(count); count.into()],
+        }
+    }
+
+    fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {
+        let held = ValidatorPermit::<T>::get(netuid);
+        for (mecid, output) in (0..).map(MechId).zip(&outputs) {
+            let index = netuid.mechanism(mecid);
+            Incentive::<T>::insert(index, proportions(&output.incentive));
+            ConsensusByMechanism::<T>::insert(index, proportions(&output.consensus));
+            let had_permit = held.iter().copied().chain(core::iter::repeat(false));
+            for (uid, (had, bonds)) in (0_u16..).zip(had_permit.zip(&output.bonds)) {
+                let has = output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
+                if has {
+                    let row: Vec<(u16, u16)> = bonds.iter().map(|(to, bond)| (to.0, *bond)).collect();
+                    Bonds::<T>::insert(index, uid, row);
+                } else if had {
+                    Bonds::<T>::remove(index, uid);
+                }
+            }
+            let emissions = output.server_emission.iter().copied().map(AlphaBalance).collect();
+            Self::deposit_event(Event::IncentiveAlphaEmittedToMiners { netuid: index, emissions });
+        }
+        let total = combine(outputs, &Self::mechanism_split(netuid));
+        Active::<T>::insert(netuid, total.active);
+        Consensus::<T>::insert(netuid, proportions(&total.consensus));
+        Dividends::<T>::insert(netuid, proportions(&total.dividends));
+        ValidatorTrust::<T>::insert(netuid, proportions(&total.validator_trust));
+        ValidatorPermit::<T>::insert(netuid, total.new_validator_permit);
+        StakeWeight::<T>::insert(netuid, total.stake_weight);
+        let emission: Vec<AlphaBalance> = total.emission.into_iter().map(AlphaBalance).collect();
+        Emission::<T>::insert(netuid, emission);
+        Earned { server: total.server_emission, validator: total.validator_emission }
+    }
+}
+
+fn proportions(parts: &[u16]) -> Vec<PerU16> {
+    parts.iter().copied().map(PerU16::from_parts).collect()
+}
+
+/// One result for all mechanisms: what was earned is added up; the rest is averaged by the split. Who is active or
+/// permitted follows from stake, which is the same in all of them.
+fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
+    if outputs.len() == 1
+        && let Some(only) = outputs.pop()
+    {
+        return only;
+    }
+    let whole = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
+    let average = |of: fn(&EpochOutput) -> &Vec<u16>| -> Vec<u16> {
+        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
+        let at = |uid: usize| {
+            let parts = outputs.iter().zip(split);
+            let sum: u64 = parts.map(|(output, &part)| u64::from(of(output)[uid]) * u64::from(part)).sum();
+            (sum / whole) as u16
+        };
+        (0..n).map(at).collect()
+    };
+    let sum = |of: fn(&EpochOutput) -> &Vec<u64>| -> Vec<u64> {
+        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
+        (0..n).map(|uid| outputs.iter().map(|output| of(output)[uid]).fold(0, u64::saturating_add)).collect()
+    };
+    let any = |of: fn(&EpochOutput) -> &Vec<bool>| -> Vec<bool> {
+        let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
+        (0..n).map(|uid| outputs.iter().any(|output| of(output)[uid])).collect()
+    };
+    EpochOutput {
+        active: any(|output| &output.active),
+        new_validator_permit: any(|output| &output.new_validator_permit),
+        stake_weight: average(|output| &output.stake_weight),
+        consensus: average(|output| &output.consensus),
+        validator_trust: average(|output| &output.validator_trust),
+        incentive: average(|output| &output.incentive),
+        dividends: average(|output| &output.dividends),
+        server_emission: sum(|output| &output.server_emission),
+        validator_emission: sum(|output| &output.validator_emission),
+        emission: sum(|output| &output.emission),
+        bonds: Vec::new(),
+    }
+}

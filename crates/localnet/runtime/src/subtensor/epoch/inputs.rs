@@ -1,0 +1,106 @@
+use sp_runtime::AccountId32;
+use taonet_consensus::{EpochInput, Row};
+use taonet_primitives::Uid;
+
+use super::Inconsistent;
+use crate::subtensor::shares::weighted_root;
+use crate::subtensor::{
+    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, Bonds, BondsMovingAverage, BondsPenalty, Config, Kappa,
+    Keys, LastMechansimStepBlock, LastUpdate, LiquidAlphaOn, MaxAllowedValidators, Pallet, StakeThreshold,
+    SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, Uids, ValidatorPermit, Weights, Yuma3On,
+};
+use crate::types::{MechId, NetUid};
+
+/// The neurons of a subnet, read once for all mechanisms and for what they earn. Lists are by uid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neurons {
+    /// Their keys.
+    pub hotkeys: Vec<AccountId32>,
+    /// Alpha staked on each.
+    pub alpha: Vec<u64>,
+    /// TAO staked on each on root, by the TAO weight.
+    pub root: Vec<u64>,
+    /// The block at which each registered.
+    pub registered: Vec<u64>,
+}
+
+impl Neurons {
+    /// What the word of each neuron counts: alpha and TAO together.
+    fn stake(&self) -> Vec<u64> {
+        self.alpha.iter().zip(&self.root).map(|(alpha, root)| alpha.saturating_add(*root)).collect()
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// Reads the neurons of a subnet.
+    ///
+    /// # Errors
+    /// [`Inconsistent`] when keys and uids do not belong to each other.
+    pub fn neurons(netuid: NetUid) -> Result<Neurons, Inconsistent> {
+        let n = SubnetworkN::<T>::get(netuid);
+        let tao_weight = TaoWeight::<T>::get();
+        let capacity = usize::from(n);
+        let mut neurons = Neurons {
+            hotkeys: Vec::with_capacity(capacity),
+            alpha: Vec::with_capacity(capacity),
+            root: Vec::with_capacity(capacity),
+            registered: Vec::with_capacity(capacity),
+        };
+        for uid in 0..n {
+            let hotkey = Keys::<T>::get(netuid, uid);
+            if Uids::<T>::get(netuid, &hotkey) != Some(uid) {
+                return Err(Inconsistent);
+            }
+            neurons.alpha.push(Self::total_alpha(&hotkey, netuid).0);
+            neurons.root.push(weighted_root(Self::total_alpha(&hotkey, NetUid::ROOT), tao_weight).0);
+            neurons.registered.push(BlockAtRegistration::<T>::get(netuid, uid));
+            neurons.hotkeys.push(hotkey);
+        }
+        Ok(neurons)
+    }
+
+    /// What an epoch of a mechanism is computed from at `block`, when it shares out `emission`.
+    pub fn epoch_input(netuid: NetUid, mecid: MechId, neurons: &Neurons, block: u64, emission: u64) -> EpochInput {
+        let index = netuid.mechanism(mecid);
+        let n = SubnetworkN::<T>::get(netuid);
+        let owner = SubnetOwnerHotkey::<T>::get(netuid);
+        let owner_uid = (0..).map(Uid).zip(&neurons.hotkeys).find(|(_, hotkey)| **hotkey == owner).map(|(uid, _)| uid);
+        let (alpha_low, alpha_high) = AlphaValues::<T>::get(netuid);
+        EpochInput {
+            n,
+            block,
+            tempo: Tempo::<T>::get(netuid).into(),
+            activity_cutoff: Self::activity_cutoff(netuid),
+            last_mechanism_step: LastMechansimStepBlock::<T>::get(netuid),
+            emission,
+            stake: neurons.stake(),
+            stake_threshold: StakeThreshold::<T>::get(),
+            owner_uid,
+            max_validators: MaxAllowedValidators::<T>::get(netuid),
+            validator_permit: of_length(ValidatorPermit::<T>::get(netuid), n),
+            last_update: of_length(LastUpdate::<T>::get(index), n),
+            block_at_registration: neurons.registered.clone(),
+            commit_blocks: Self::commit_blocks(netuid, mecid),
+            weights: (0..n).map(|uid| row(Weights::<T>::get(index, uid))).collect(),
+            bonds: (0..n).map(|uid| row(Bonds::<T>::get(index, uid))).collect(),
+            kappa: Kappa::<T>::get(netuid),
+            bonds_penalty: BondsPenalty::<T>::get(netuid),
+            bonds_moving_average: BondsMovingAverage::<T>::get(netuid),
+            yuma3: Yuma3On::<T>::get(netuid),
+            liquid_alpha: LiquidAlphaOn::<T>::get(netuid),
+            alpha_low,
+            alpha_high,
+            alpha_sigmoid_steepness: AlphaSigmoidSteepness::<T>::get(netuid),
+        }
+    }
+}
+
+/// A list that is stored as a whole can be shorter than the subnet until its next epoch.
+fn of_length<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
+    list.resize(n.into(), V::default());
+    list
+}
+
+fn row(entries: Vec<(u16, u16)>) -> Row {
+    entries.into_iter().map(|(uid, value)| (Uid(uid), value)).collect()
+}

@@ -1,0 +1,36 @@
+//! How many incentive mechanisms a subnet has.
+
+use super::{
+    Bonds, Config, ConsensusByMechanism, Incentive, LastUpdate, MechanismCountCurrent, MechanismEmissionSplit, Pallet,
+    TimelockedWeightCommits, WeightCommits, Weights,
+};
+use crate::types::{MechId, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// Adds empty mechanisms, or removes the last ones with all that is stored of them; emission is shared equally then.
+    pub fn set_mechanism_count(netuid: NetUid, count: MechId) {
+        let before = MechanismCountCurrent::<T>::get(netuid);
+        if before == count {
+            return;
+        }
+        let neurons = usize::from(Self::neuron_count(netuid));
+        for added in before.0..count.0 {
+            let index = netuid.mechanism(MechId(added));
+            LastUpdate::<T>::insert(index, vec![0; neurons]);
+            Incentive::<T>::insert(index, vec![sp_runtime::PerU16::default(); neurons]);
+        }
+        for removed in count.0..before.0 {
+            let index = netuid.mechanism(MechId(removed));
+            LastUpdate::<T>::remove(index);
+            Incentive::<T>::remove(index);
+            ConsensusByMechanism::<T>::remove(index);
+            // The storage holds at most a row for each neuron; nothing is left for a second round.
+            let _ = Weights::<T>::clear_prefix(index, u32::MAX, None);
+            let _ = Bonds::<T>::clear_prefix(index, u32::MAX, None);
+            let _ = WeightCommits::<T>::clear_prefix(index, u32::MAX, None);
+            let _ = TimelockedWeightCommits::<T>::clear_prefix(index, u32::MAX, None);
+        }
+        MechanismCountCurrent::<T>::insert(netuid, count);
+        MechanismEmissionSplit::<T>::remove(netuid);
+    }
+}

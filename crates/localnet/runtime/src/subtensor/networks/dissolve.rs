@@ -1,0 +1,88 @@
+//! Which subnet gives way to a new one, and what becomes of it.
+
+use sp_runtime::AccountId32;
+
+use crate::subtensor::*;
+use crate::types::{AlphaBalance, NetUid};
+
+/// Removes what is stored under a key of several maps.
+macro_rules! remove {
+    ($key:expr; $($map:ident)*) => {
+        $($map::<T>::remove($key);)*
+    };
+}
+
+/// Removes what is stored under the first key of several maps of two keys.
+macro_rules! clear {
+    ($key:expr; $($map:ident)*) => {
+        $(let _ = $map::<T>::clear_prefix($key, u32::MAX, None);)*
+    };
+}
+
+impl<T: Config> Pallet<T> {
+    /// The subnet that a new one replaces when there are as many as there may be: the one whose alpha costs least by
+    /// the moving price, of these the oldest; none while all are too young.
+    pub fn network_to_dissolve() -> Option<NetUid> {
+        let immunity = NetworkImmunityPeriod::<T>::get();
+        Self::all_netuids()
+            .into_iter()
+            .filter(|netuid| *netuid != NetUid::ROOT)
+            .map(|netuid| (SubnetMovingPrice::<T>::get(netuid), NetworkRegisteredAt::<T>::get(netuid), netuid))
+            .filter(|(_, since, _)| Self::current_block() >= since.saturating_add(immunity))
+            .min()
+            .map(|(_, _, netuid)| netuid)
+    }
+
+    /// Ends a subnet: the TAO of its pool goes to those who stake in it, in proportion, and nothing of it stays.
+    pub(super) fn dissolve_network(netuid: NetUid) {
+        Self::share_out_pool(netuid);
+        for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
+            IsNetworkMember::<T>::remove(hotkey, netuid);
+        }
+        for index in Self::mechanisms(netuid) {
+            remove!(index; LastUpdate Incentive ConsensusByMechanism);
+            clear!(index; Weights Bonds WeightCommits TimelockedWeightCommits);
+        }
+        clear!(netuid; Uids Keys BlockAtRegistration Axons NeuronCertificates Prometheus AlphaDividendsPerSubnet
+            RootAlphaDividendsPerSubnet);
+        // Every value of a subnet, in the order of their declarations.
+        remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
+            SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetEmaTaoFlow SubnetEmissionEnabled
+            RootProp NetworksAdded NetworkRegisteredAt OwnerCutEnabled SubnetLocked SubnetOwner SubnetOwnerHotkey
+            SubnetMechanism SubtokenEnabled FirstEmissionBlockNumber TokenSymbol SubnetIdentitiesV3 RecycleOrBurn Tempo
+            LastEpochBlock PendingEpochAt SubnetEpochIndex BlocksSinceLastStep LastMechansimStepBlock Rho Kappa
+            ActivityCutoffFactorMilli ImmunityPeriod MinAllowedUids MaxAllowedUids MaxAllowedValidators
+            MinAllowedWeights MaxWeightsLimit WeightsVersionKey WeightsSetRateLimit BondsMovingAverage BondsPenalty
+            BondsResetOn LiquidAlphaOn AlphaValues AlphaSigmoidSteepness LiquidAlphaConsensusMode Yuma3On
+            ServingRateLimit AdjustmentInterval AdjustmentAlpha TargetRegistrationsPerInterval MaxRegistrationsPerBlock
+            NetworkRegistrationAllowed NetworkPowRegistrationAllowed TransferToggle ImmuneOwnerUidsLimit
+            MinNonImmuneUids MinChildkeyTakePerSubnet ScalingLawPower MechanismCountCurrent MechanismEmissionSplit
+            CommitRevealWeightsEnabled RevealPeriodEpochs Burn MinBurn MaxBurn BurnHalfLife BurnIncreaseMult Difficulty
+            MinDifficulty MaxDifficulty RegistrationsThisBlock RegistrationsThisInterval BurnRegistrationsThisInterval
+            POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
+            ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
+            PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
+        TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
+        Self::deposit_event(Event::NetworkRemoved(netuid));
+    }
+
+    /// Ends all stakes in a subnet and pays the TAO of its pool for them.
+    fn share_out_pool(netuid: NetUid) {
+        let stakes: Vec<(AccountId32, AccountId32, AlphaBalance)> = AlphaV2::<T>::iter_keys()
+            .filter(|(_, _, of)| *of == netuid)
+            .map(|(hotkey, coldkey, _)| {
+                let stake = Self::stake_of(&hotkey, &coldkey, netuid);
+                (hotkey, coldkey, stake)
+            })
+            .collect();
+        let pool = SubnetTAO::<T>::get(netuid);
+        let all: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
+        for (hotkey, coldkey, stake) in stakes {
+            let part = u128::from(pool.0).saturating_mul(u128::from(stake.0)).checked_div(all).unwrap_or_default();
+            Self::credit(&coldkey, u64::try_from(part).unwrap_or(pool.0));
+            Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
+            TotalHotkeyAlphaLastEpoch::<T>::remove(hotkey, netuid);
+        }
+        TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
+    }
+}

@@ -1,0 +1,175 @@
+//! The pool of a subnet: what it holds, what its alpha costs, and the TAO that goes in and out.
+
+use frame_support::ensure;
+use frame_support::traits::fungible::{Inspect, Mutate};
+use frame_support::traits::tokens::{Fortitude, Precision, Preservation};
+use sp_runtime::{AccountId32, DispatchResult};
+use substrate_fixed::types::U64F64;
+
+use super::{
+    Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner, SubnetTAO,
+    SubnetVolume, TotalIssuance, TotalStake,
+};
+use crate::swap::{self, Pool};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+/// How many times what a pool holds may be traded at once.
+const MAX_TRADE: u64 = 1_000;
+
+/// A trade of TAO for alpha or of alpha for TAO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trade {
+    /// What goes in, the fee included.
+    pub paid: u64,
+    /// The fee, in what goes in.
+    pub fee: u64,
+    /// What comes out.
+    pub received: u64,
+}
+
+impl Trade {
+    /// What reaches the pool.
+    pub const fn traded(&self) -> u64 {
+        self.paid.saturating_sub(self.fee)
+    }
+
+    fn at_par(amount: u64) -> Option<Self> {
+        (amount > 0).then_some(Self { paid: amount, fee: 0, received: amount })
+    }
+
+    fn checked(self, reserve: u64) -> Option<Self> {
+        (self.received > 0 && self.paid <= reserve.saturating_mul(MAX_TRADE)).then_some(self)
+    }
+}
+
+impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
+    fn exists(netuid: NetUid) -> bool {
+        NetworksAdded::<T>::get(netuid)
+    }
+
+    fn is_owner(netuid: NetUid, account: &AccountId32) -> bool {
+        Self::exists(netuid) && SubnetOwner::<T>::get(netuid) == *account
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// TAO that one alpha costs: 1 on root and in subnets without a pool, 0 where the pool is empty.
+    pub fn alpha_price(netuid: NetUid) -> U64F64 {
+        if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
+    }
+
+    /// Fills the pool of a new subnet. The TAO must have been taken from somewhere, see [`Self::charge`].
+    pub fn init_pool(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) {
+        SubnetTAO::<T>::insert(netuid, tao);
+        SubnetAlphaIn::<T>::insert(netuid, alpha);
+        SubnetAlphaOut::<T>::insert(netuid, AlphaBalance::ZERO);
+        swap::SwapBalancer::<T>::remove(netuid);
+        swap::PalSwapInitialized::<T>::insert(netuid, true);
+        TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
+    }
+
+    /// What `tao` buys: alpha, without the fee on the TAO. None when the pool cannot serve that much, or so little.
+    pub fn quote_buy(netuid: NetUid, tao: TaoBalance) -> Option<Trade> {
+        if !Self::has_pool(netuid) {
+            return Trade::at_par(tao.0);
+        }
+        let pool = Self::pool_of(netuid);
+        let fee = swap::Pallet::<T>::fee(netuid, tao.0);
+        let traded = tao.saturating_sub(TaoBalance(fee));
+        let received = pool.buy(traded).0;
+        Trade { paid: tao.0, fee, received }.checked(pool.tao.0)
+    }
+
+    /// What `alpha` sells for: TAO, without the fee on the alpha. None when the pool cannot serve that much, or so
+    /// little.
+    pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance) -> Option<Trade> {
+        if !Self::has_pool(netuid) {
+            return Trade::at_par(alpha.0);
+        }
+        let pool = Self::pool_of(netuid);
+        let fee = swap::Pallet::<T>::fee(netuid, alpha.0);
+        let traded = alpha.saturating_sub(AlphaBalance(fee));
+        let received = pool.sell(traded).0;
+        Trade { paid: alpha.0, fee, received }.checked(pool.alpha.0)
+    }
+
+    /// Puts TAO into the pool of a subnet, without a fee, and destroys the alpha that it buys. Returns that alpha.
+    pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
+        let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
+        Self::grow_tao(netuid, tao);
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(tao.0.into()));
+        SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
+        bought
+    }
+
+    /// Moves TAO in and alpha out of the pool; the fee does not enter it.
+    pub(super) fn settle_buy(netuid: NetUid, trade: &Trade) {
+        Self::grow_tao(netuid, TaoBalance(trade.traded()));
+        let bought = AlphaBalance(trade.received);
+        if Self::has_pool(netuid) {
+            SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
+        }
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.traded().into()));
+    }
+
+    /// Moves alpha in and TAO out of the pool; the fee does not enter it.
+    pub(super) fn settle_sell(netuid: NetUid, trade: &Trade) {
+        let sold = AlphaBalance(trade.traded());
+        if Self::has_pool(netuid) {
+            SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(sold));
+        }
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(sold));
+        Self::shrink_tao(netuid, TaoBalance(trade.received));
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.received.into()));
+    }
+
+    /// Takes TAO from an account, which stays above the existential deposit.
+    ///
+    /// # Errors
+    /// `NotEnoughBalanceToStake` when it would not.
+    pub fn charge(coldkey: &AccountId32, rao: u64) -> DispatchResult {
+        let available = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        ensure!(rao <= available, Error::<T>::NotEnoughBalanceToStake);
+        T::Currency::burn_from(coldkey, rao, Preservation::Preserve, Precision::Exact, Fortitude::Polite)
+            .map_err(|_| Error::<T>::NotEnoughBalanceToStake)?;
+        Ok(())
+    }
+
+    /// Gives TAO to an account. What is too little to open an account with is lost.
+    pub fn credit(coldkey: &AccountId32, rao: u64) {
+        if T::Currency::mint_into(coldkey, rao).is_err() {
+            TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao)));
+        }
+    }
+
+    /// Counts the TAO that exists: that of accounts and that in pools. For the end of genesis.
+    pub fn count_issuance() {
+        let free = TaoBalance(T::Currency::total_issuance());
+        TotalIssuance::<T>::put(free.saturating_add(TotalStake::<T>::get()));
+    }
+
+    /// Whether alpha is traded on a pool. Otherwise one alpha is one TAO.
+    pub fn has_pool(netuid: NetUid) -> bool {
+        netuid != NetUid::ROOT && SubnetMechanism::<T>::get(netuid) == 1
+    }
+
+    /// The pool as it stands.
+    pub fn pool_of(netuid: NetUid) -> Pool {
+        Pool {
+            tao: SubnetTAO::<T>::get(netuid),
+            alpha: SubnetAlphaIn::<T>::get(netuid),
+            quote: swap::SwapBalancer::<T>::get(netuid).quote,
+        }
+    }
+
+    pub(super) fn grow_tao(netuid: NetUid, tao: TaoBalance) {
+        SubnetTAO::<T>::mutate(netuid, |held| *held = held.saturating_add(tao));
+        TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
+    }
+
+    pub(super) fn shrink_tao(netuid: NetUid, tao: TaoBalance) {
+        SubnetTAO::<T>::mutate(netuid, |held| *held = held.saturating_sub(tao));
+        TotalStake::<T>::mutate(|total| *total = total.saturating_sub(tao));
+    }
+}

@@ -1,0 +1,47 @@
+//! Averages that follow a subnet's price, and root's part in its dividends.
+
+use substrate_fixed::types::{I96F32, U64F64};
+
+use super::shares::weighted_root;
+use super::{
+    Config, EMAPriceHalvingBlocks, FirstEmissionBlockNumber, Pallet, RootProp, SubnetMovingAlpha, SubnetMovingPrice,
+    SubnetTAO, TaoWeight,
+};
+use crate::types::{AlphaBalance, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// Moves the average price of each subnet that was started towards its price, which counts as at most one TAO. The
+    /// average follows faster the longer ago the start is: α' = α t / (t + `EMAPriceHalvingBlocks`).
+    pub(super) fn move_prices(subnets: &[NetUid]) {
+        let block = Self::current_block();
+        for &netuid in subnets {
+            let Some(start) = FirstEmissionBlockNumber::<T>::get(netuid) else { continue };
+            let price: I96F32 = Self::alpha_price(netuid).min(U64F64::from_num(1)).saturating_to_num();
+            let age = I96F32::saturating_from_num(block.saturating_sub(start));
+            let full = age.saturating_add(I96F32::saturating_from_num(EMAPriceHalvingBlocks::<T>::get(netuid)));
+            let alpha = SubnetMovingAlpha::<T>::get().saturating_mul(age.checked_div(full).unwrap_or_default());
+            let old = SubnetMovingPrice::<T>::get(netuid);
+            let rest = I96F32::from_num(1).saturating_sub(alpha);
+            let new = alpha.saturating_mul(price).saturating_add(rest.saturating_mul(old));
+            if new != old {
+                SubnetMovingPrice::<T>::insert(netuid, new);
+            }
+        }
+    }
+
+    /// The part of a subnet's dividends that goes to root: TAO on root by the TAO weight, beside all alpha that exists.
+    pub fn root_proportion(netuid: NetUid) -> U64F64 {
+        let root = weighted_root(AlphaBalance(SubnetTAO::<T>::get(NetUid::ROOT).0), TaoWeight::<T>::get());
+        let whole = u128::from(root.0) + u128::from(Self::alpha_issuance(netuid).0);
+        U64F64::from_bits((u128::from(root.0) << 64).checked_div(whole).unwrap_or_default())
+    }
+
+    pub(super) fn store_root_proportions(subnets: &[NetUid]) {
+        for &netuid in subnets {
+            let proportion = Self::root_proportion(netuid);
+            if RootProp::<T>::get(netuid) != proportion {
+                RootProp::<T>::insert(netuid, proportion);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Which neuron gives way to a new one in a full subnet, and how a subnet is made smaller.
+
+use std::collections::BTreeMap;
+
+use frame_support::pallet_prelude::*;
+
+use super::{
+    Active, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission, Error,
+    ImmunityPeriod, Incentive, Keys, LastUpdate, MaxAllowedUids, MinAllowedUids, MinNonImmuneUids, Pallet, StakeWeight,
+    SubnetworkN, Uids, ValidatorPermit, ValidatorTrust, Weights,
+};
+use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex};
+
+/// The largest part of a subnet's slots, in percent, that neurons may hold which cannot be removed from it.
+const MAX_IMMUNE_PERCENT: usize = 80;
+
+impl<T: Config> Pallet<T> {
+    /// Whether a neuron registered too recently to be replaced.
+    pub fn is_immune(netuid: NetUid, uid: u16) -> bool {
+        let age = Self::current_block().saturating_sub(BlockAtRegistration::<T>::get(netuid, uid));
+        age < u64::from(ImmunityPeriod::<T>::get(netuid))
+    }
+
+    /// The neuron that a new one replaces: the one that earned least, of these the one that registered first. Immune
+    /// ones give way only when too few others are left; protected hotkeys of the owner never do.
+    pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
+        let emission = Emission::<T>::get(netuid);
+        let protected = Self::immune_owner_uids(netuid);
+        let (immune, others): (Vec<_>, Vec<_>) = (0..Self::neuron_count(netuid))
+            .filter(|uid| !protected.contains(uid))
+            .map(|uid| (earned(&emission, uid), BlockAtRegistration::<T>::get(netuid, uid), uid))
+            .partition(|&(_, _, uid)| Self::is_immune(netuid, uid));
+        let candidates = if others.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) { others } else { immune };
+        candidates.into_iter().min().map(|(_, _, uid)| uid)
+    }
+
+    /// Lowers the room of a subnet; neurons that find no place in it, those that earn least, go, and the others move
+    /// together.
+    ///
+    /// # Errors
+    /// `SubnetNotExists`; `InvalidValue` when the room is below `MinAllowedUids` or above what it was;
+    /// `TrimmingWouldExceedMaxImmunePercentage` when immune neurons would fill 80 percent of it or more.
+    pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
+        ensure!(room <= MaxAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
+        let count = Self::neuron_count(netuid);
+        if count > room {
+            let protected = Self::immune_owner_uids(netuid);
+            let (kept, mut others): (Vec<u16>, Vec<u16>) =
+                (0..count).partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
+            let immune_percent = kept.len().saturating_mul(100) / usize::from(room);
+            ensure!(immune_percent < MAX_IMMUNE_PERCENT, Error::<T>::TrimmingWouldExceedMaxImmunePercentage);
+            let emission = Emission::<T>::get(netuid);
+            others.sort_by_key(|&uid| earned(&emission, uid));
+            others.truncate(usize::from(count.saturating_sub(room)));
+            Self::remove_neurons(netuid, &others);
+        }
+        MaxAllowedUids::<T>::insert(netuid, room);
+        Ok(())
+    }
+
+    /// Removes neurons and gives the slots that follow lower numbers.
+    fn remove_neurons(netuid: NetUid, removed: &[u16]) {
+        let kept: Vec<u16> = (0..Self::neuron_count(netuid)).filter(|uid| !removed.contains(uid)).collect();
+        for &uid in removed {
+            Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
+            Keys::<T>::remove(netuid, uid);
+            BlockAtRegistration::<T>::remove(netuid, uid);
+        }
+        for (&old, new) in kept.iter().zip(0_u16..) {
+            if old != new {
+                let hotkey = Keys::<T>::take(netuid, old);
+                Uids::<T>::insert(netuid, &hotkey, new);
+                Keys::<T>::insert(netuid, new, hotkey);
+                BlockAtRegistration::<T>::insert(netuid, new, BlockAtRegistration::<T>::take(netuid, old));
+            }
+        }
+        SubnetworkN::<T>::insert(netuid, u16::try_from(kept.len()).unwrap_or(u16::MAX));
+        Active::<T>::mutate(netuid, |row| keep(row, &kept));
+        Emission::<T>::mutate(netuid, |row| keep(row, &kept));
+        Consensus::<T>::mutate(netuid, |row| keep(row, &kept));
+        Dividends::<T>::mutate(netuid, |row| keep(row, &kept));
+        StakeWeight::<T>::mutate(netuid, |row| keep(row, &kept));
+        ValidatorTrust::<T>::mutate(netuid, |row| keep(row, &kept));
+        ValidatorPermit::<T>::mutate(netuid, |row| keep(row, &kept));
+        for index in Self::mechanisms(netuid) {
+            Incentive::<T>::mutate(index, |row| keep(row, &kept));
+            LastUpdate::<T>::mutate(index, |row| keep(row, &kept));
+            if ConsensusByMechanism::<T>::contains_key(index) {
+                ConsensusByMechanism::<T>::mutate(index, |row| keep(row, &kept));
+            }
+            Self::renumber_rows(index, &kept);
+        }
+    }
+
+    /// Gives the rows and columns of weights and bonds their new numbers; those of removed neurons go.
+    fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
+        let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
+        let renumber = |(from, row): (u16, Vec<(u16, u16)>)| {
+            let row = row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
+            Some((*numbers.get(&from)?, row))
+        };
+        let weights: Vec<(u16, Vec<(u16, u16)>)> = Weights::<T>::drain_prefix(index).filter_map(renumber).collect();
+        let bonds: Vec<(u16, Vec<(u16, u16)>)> = Bonds::<T>::drain_prefix(index).filter_map(renumber).collect();
+        weights.into_iter().for_each(|(uid, row)| Weights::<T>::insert(index, uid, row));
+        bonds.into_iter().for_each(|(uid, row)| Bonds::<T>::insert(index, uid, row));
+    }
+}
+
+/// What a neuron earned at the last epoch.
+fn earned(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
+    emission.get(usize::from(uid)).copied().unwrap_or_default()
+}
+
+/// Leaves the entries of some slots, in their order.
+fn keep<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
+    *row = kept.iter().filter_map(|&uid| row.get(usize::from(uid)).copied()).collect();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Arithmetic on shares: decimal floating point of 36 digits, with the direction of rounding stated.
+//!
+//! A stake is at most 2⁶⁴ rao, fewer than 20 digits. The 16 digits beyond make rounding of shares invisible in it.
+
+use sp_core::U256;
+
+use super::types::SafeFloat;
+
+/// Every mantissa but that of zero has this many digits.
+const DIGITS: u32 = 36;
+
+/// Which neighbour a result becomes that has more digits than fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Round {
+    /// The smaller one.
+    Down,
+    /// The larger one.
+    Up,
+}
+
+impl SafeFloat {
+    /// Nothing.
+    pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
+
+    /// Whether this is nothing.
+    pub const fn is_zero(&self) -> bool {
+        self.mantissa == 0
+    }
+
+    /// The number with exactly this value.
+    pub(super) fn from_integer(value: u64) -> Self {
+        Self::rounded(value.into(), 0, Round::Down)
+    }
+
+    /// `self` + `other`.
+    pub(super) fn plus(self, other: Self, round: Round) -> Self {
+        self.combined(other, round, |large, small| large + small)
+    }
+
+    /// `self` − `other`, at least zero.
+    pub(super) fn minus(self, other: Self, round: Round) -> Self {
+        if self.digits_above(other).is_none() {
+            return Self::ZERO;
+        }
+        self.combined(other, round, |large, small| large.saturating_sub(small))
+    }
+
+    /// `self` · `factor` / `divisor`; zero when the divisor is.
+    pub(super) fn scaled(self, factor: u64, divisor: u64, round: Round) -> Self {
+        if divisor == 0 {
+            return Self::ZERO;
+        }
+        // 36 + 20 + 20 digits fit in 256 bits; the 20 zeros keep 36 digits after the division.
+        let numerator = U256::from(self.mantissa) * U256::from(factor) * power_of_ten(20);
+        Self::rounded(divided(numerator, divisor.into(), round), self.exponent.saturating_sub(20), round)
+    }
+
+    /// ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero when the whole is.
+    pub(super) fn part_of(self, whole: Self, amount: u64) -> u64 {
+        if whole.is_zero() || self.is_zero() {
+            return 0;
+        }
+        let numerator = U256::from(self.mantissa) * U256::from(amount);
+        let denominator = U256::from(whole.mantissa);
+        let shift = self.exponent.saturating_sub(whole.exponent);
+        let part = match u32::try_from(shift.unsigned_abs()) {
+            // The part is larger than the whole, or cannot be told from nothing.
+            Ok(digits) if digits > 20 && shift > 0 => return amount,
+            Ok(digits) if digits <= 20 && shift >= 0 => numerator * power_of_ten(digits) / denominator,
+            Ok(digits) if digits <= 20 => numerator / (denominator * power_of_ten(digits)),
+            _ => return 0,
+        };
+        u64::try_from(part).unwrap_or(u64::MAX).min(amount)
+    }
+
+    /// By how many digits the larger one's last digit stands above the smaller one's; none when `self` < `other`.
+    fn digits_above(self, other: Self) -> Option<i64> {
+        if other.is_zero() {
+            return Some(0);
+        }
+        let above = self.exponent.saturating_sub(other.exponent);
+        let larger = !self.is_zero() && (above > 0 || (above == 0 && self.mantissa >= other.mantissa));
+        larger.then_some(above)
+    }
+
+    /// Aligns two numbers, the larger one first, and rounds what an operation makes of them.
+    fn combined(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
+        let (large, small) = if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
+        if small.is_zero() {
+            return large;
+        }
+        let above = large.exponent.saturating_sub(small.exponent);
+        match u32::try_from(above) {
+            Ok(digits) if digits <= DIGITS + 2 => {
+                let aligned = U256::from(large.mantissa) * power_of_ten(digits);
+                Self::rounded(operation(aligned, small.mantissa.into()), small.exponent, round)
+            }
+            // The smaller one lies wholly beyond the last digit: it counts as the least that is more than nothing.
+            _ => {
+                let aligned = U256::from(large.mantissa) * power_of_ten(DIGITS + 2);
+                let exponent = large.exponent.saturating_sub(i64::from(DIGITS + 2));
+                Self::rounded(operation(aligned, U256::one()), exponent, round)
+            }
+        }
+    }
+
+    /// `mantissa` · 10^`exponent` with 36 digits.
+    fn rounded(mantissa: U256, exponent: i64, round: Round) -> Self {
+        if mantissa.is_zero() {
+            return Self::ZERO;
+        }
+        let digits = count_digits(mantissa);
+        let (mantissa, exponent) = if digits > DIGITS {
+            let surplus = digits - DIGITS;
+            let cut = divided(mantissa, power_of_ten(surplus), round);
+            (cut, exponent.saturating_add(surplus.into()))
+        } else {
+            let missing = DIGITS - digits;
+            (mantissa * power_of_ten(missing), exponent.saturating_sub(missing.into()))
+        };
+        if mantissa == power_of_ten(DIGITS) {
+            // Rounding up carried into a new digit.
+            return Self { mantissa: power_of_ten(DIGITS - 1).as_u128(), exponent: exponent.saturating_add(1) };
+        }
+        Self { mantissa: mantissa.as_u128(), exponent }
+    }
+}
+
+fn power_of_ten(exponent: u32) -> U256 {
+    U256::from(10).pow(exponent.into())
+}
+
+fn count_digits(number: U256) -> u32 {
+    // log10(2) is 1233 / 4096 to five digits: the estimate is right or one too small.
+    let bits = u32::try_from(number.bits()).unwrap_or(256);
+    let estimate = bits * 1_233 / 4_096;
+    if number >= power_of_ten(estimate) { estimate + 1 } else { estimate }
+}
+
+fn divided(numerator: U256, denominator: U256, round: Round) -> U256 {
+    let (quotient, remainder) = numerator.div_mod(denominator);
+    if round == Round::Up && !remainder.is_zero() { quotient + 1 } else { quotient }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn whole_numbers_keep_their_value() {
+        let five = SafeFloat::from_integer(5);
+        assert_eq!(five, SafeFloat { mantissa: 5 * 10_u128.pow(35), exponent: -35 });
+        assert_eq!(SafeFloat::from_integer(0), SafeFloat::ZERO);
+    }
+
+    #[test]
+    fn rounding_goes_the_stated_way() {
+        let one = SafeFloat::from_integer(1);
+        let third = one.scaled(1, 3, Round::Down);
+        assert_eq!(third, SafeFloat { mantissa: 333_333_333_333_333_333_333_333_333_333_333_333, exponent: -36 });
+        let more = one.scaled(1, 3, Round::Up);
+        assert_eq!(more.mantissa, third.mantissa + 1);
+        let almost = SafeFloat { mantissa: 10_u128.pow(36) - 1, exponent: 0 };
+        let tiny = SafeFloat { mantissa: 10_u128.pow(35), exponent: -500 };
+        assert_eq!(almost.plus(tiny, Round::Up), SafeFloat { mantissa: 10_u128.pow(35), exponent: 1 });
+        assert_eq!(almost.plus(tiny, Round::Down), almost);
+        assert_eq!(tiny.minus(almost, Round::Up), SafeFloat::ZERO);
+        assert_eq!(almost.minus(tiny, Round::Up), almost);
+    }
+
+    proptest! {
+        #[test]
+        fn sums_and_differences_of_whole_numbers_are_exact(a in 0..=u64::MAX / 2, b in 0..=u64::MAX / 2) {
+            let (left, right) = (SafeFloat::from_integer(a), SafeFloat::from_integer(b));
+            for round in [Round::Down, Round::Up] {
+                prop_assert_eq!(left.plus(right, round), SafeFloat::from_integer(a + b));
+                prop_assert_eq!(left.minus(right, round), SafeFloat::from_integer(a.saturating_sub(b)));
+            }
+        }
+
+        #[test]
+        fn a_part_of_an_amount_is_rounded_down(a in 0..=u64::MAX, b in 1..=u64::MAX, amount: u64) {
+            let exact = u128::from(a.min(b)) * u128::from(amount) / u128::from(b);
+            let part = SafeFloat::from_integer(a.min(b)).part_of(SafeFloat::from_integer(b), amount);
+            prop_assert_eq!(u128::from(part), exact);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The slots of neurons.
+
+use sp_runtime::{AccountId32, PerU16};
+
+use super::{
+    Active, Axons, BlockAtRegistration, Bonds, Config, Consensus, ConsensusByMechanism, Dividends, Emission,
+    ImmuneOwnerUidsLimit, Incentive, IsNetworkMember, Keys, LastUpdate, MechanismCountCurrent, NeuronCertificates,
+    OwnedHotkeys, Pallet, Prometheus, StakeWeight, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, Uids, ValidatorPermit,
+    ValidatorTrust, Weights,
+};
+use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
+
+impl<T: Config> Pallet<T> {
+    /// The slot of a hotkey in a subnet.
+    pub fn uid_of(netuid: NetUid, hotkey: &AccountId32) -> Option<u16> {
+        Uids::<T>::get(netuid, hotkey)
+    }
+
+    /// The hotkey in a slot; the zero account where there is none.
+    pub fn hotkey_at(netuid: NetUid, uid: u16) -> AccountId32 {
+        Keys::<T>::get(netuid, uid)
+    }
+
+    /// How many neurons a subnet has.
+    pub fn neuron_count(netuid: NetUid) -> u16 {
+        SubnetworkN::<T>::get(netuid)
+    }
+
+    /// Whether a hotkey is registered in any subnet, root included.
+    pub fn is_registered_anywhere(hotkey: &AccountId32) -> bool {
+        IsNetworkMember::<T>::iter_prefix(hotkey).any(|(_, member)| member)
+    }
+
+    /// Where the values of each mechanism of a subnet are stored.
+    pub fn mechanisms(netuid: NetUid) -> impl Iterator<Item = NetUidStorageIndex> {
+        (0..MechanismCountCurrent::<T>::get(netuid).0).map(move |mecid| netuid.mechanism(MechId(mecid)))
+    }
+
+    /// The slot of the hotkey that stands for the owner of a subnet.
+    pub fn owner_uid(netuid: NetUid) -> Option<u16> {
+        Self::uid_of(netuid, &SubnetOwnerHotkey::<T>::try_get(netuid).ok()?)
+    }
+
+    /// The slots of all hotkeys of a subnet's owner, in no order.
+    pub fn owner_uids(netuid: NetUid) -> Vec<u16> {
+        let mut uids: Vec<u16> = OwnedHotkeys::<T>::get(SubnetOwner::<T>::get(netuid))
+            .iter()
+            .filter_map(|hotkey| Self::uid_of(netuid, hotkey))
+            .collect();
+        uids.extend(Self::owner_uid(netuid).filter(|uid| !uids.contains(uid)));
+        uids
+    }
+
+    /// The slots of the owner's hotkeys that are never replaced: the hotkey that stands for the owner, then those that
+    /// registered first, as many as `ImmuneOwnerUidsLimit` allows.
+    pub fn immune_owner_uids(netuid: NetUid) -> Vec<u16> {
+        let limit = usize::from(ImmuneOwnerUidsLimit::<T>::get(netuid));
+        let mut uids = Self::owner_uids(netuid);
+        uids.sort_unstable_by_key(|&uid| (BlockAtRegistration::<T>::get(netuid, uid), uid));
+        uids.truncate(limit);
+        if let Some(owner) = Self::owner_uid(netuid)
+            && !uids.contains(&owner)
+        {
+            uids.insert(0, owner);
+            uids.truncate(limit);
+        }
+        uids
+    }
+
+    /// Gives a hotkey the next slot of a subnet.
+    pub(crate) fn append_neuron(netuid: NetUid, hotkey: &AccountId32) -> u16 {
+        let uid = Self::neuron_count(netuid);
+        SubnetworkN::<T>::insert(netuid, uid.saturating_add(1));
+        Active::<T>::mutate(netuid, |row| row.push(true));
+        Emission::<T>::mutate(netuid, |row| row.push(AlphaBalance::ZERO));
+        Consensus::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
+        Dividends::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
+        StakeWeight::<T>::mutate(netuid, |row| row.push(0));
+        ValidatorTrust::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
+        ValidatorPermit::<T>::mutate(netuid, |row| row.push(false));
+        for index in Self::mechanisms(netuid) {
+            Incentive::<T>::mutate(index, |row| row.push(PerU16::zero()));
+            LastUpdate::<T>::mutate(index, |row| row.push(Self::current_block()));
+        }
+        Self::seat(netuid, uid, hotkey);
+        uid
+    }
+
+    /// Gives the slot of a neuron to another hotkey; what the old one earned, said and was told goes.
+    pub(crate) fn replace_neuron(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
+        Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
+        Self::clear_neuron(netuid, uid);
+        Active::<T>::mutate(netuid, |row| put(row, uid, true));
+        Self::seat(netuid, uid, hotkey);
+    }
+
+    /// Makes a hotkey the one in a slot, from this block on.
+    fn seat(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
+        Keys::<T>::insert(netuid, uid, hotkey);
+        Uids::<T>::insert(netuid, hotkey, uid);
+        BlockAtRegistration::<T>::insert(netuid, uid, Self::current_block());
+        IsNetworkMember::<T>::insert(hotkey, netuid, true);
+    }
+
+    /// Removes what a subnet knows of a hotkey apart from its slot.
+    pub(crate) fn forget_hotkey(netuid: NetUid, hotkey: &AccountId32) {
+        Uids::<T>::remove(netuid, hotkey);
+        IsNetworkMember::<T>::remove(hotkey, netuid);
+        Axons::<T>::remove(netuid, hotkey);
+        Prometheus::<T>::remove(netuid, hotkey);
+        NeuronCertificates::<T>::remove(netuid, hotkey);
+    }
+
+    /// Empties the results, weights and bonds of a slot, and the weights of others towards it. Bonds of others towards
+    /// it stay: the next epoch drops them because they are older than the new neuron.
+    fn clear_neuron(netuid: NetUid, uid: u16) {
+        Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
+        Consensus::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
+        Dividends::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
+        StakeWeight::<T>::mutate(netuid, |row| put(row, uid, 0));
+        ValidatorTrust::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
+        ValidatorPermit::<T>::mutate(netuid, |row| put(row, uid, false));
+        for index in Self::mechanisms(netuid) {
+            Incentive::<T>::mutate(index, |row| put(row, uid, PerU16::zero()));
+            if ConsensusByMechanism::<T>::contains_key(index) {
+                ConsensusByMechanism::<T>::mutate(index, |row| put(row, uid, PerU16::zero()));
+            }
+            Weights::<T>::remove(index, uid);
+            Bonds::<T>::remove(index, uid);
+            let towards: Vec<u16> = Weights::<T>::iter_prefix(index)
+                .filter(|(_, row)| row.iter().any(|&(to, weight)| to == uid && weight != 0))
+                .map(|(from, _)| from)
+                .collect();
+            for from in towards {
+                Weights::<T>::mutate(index, from, |row| {
+                    row.iter_mut().filter(|(to, _)| *to == uid).for_each(|(_, weight)| *weight = 0);
+                });
+            }
+        }
+    }
+}
+
+/// Sets the entry of a slot, where the row has it.
+fn put<V>(row: &mut [V], uid: u16, value: V) {
+    if let Some(entry) = row.get_mut(usize::from(uid)) {
+        *entry = value;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! Committing to weights by their hash, and revealing them.
+
+use codec::Encode;
+use frame_support::pallet_prelude::*;
+use sp_core::H256;
+use sp_io::hashing::blake2_256;
+use sp_runtime::AccountId32;
+
+use super::super::{CommitRevealWeightsEnabled, Config, Error, Event, Pallet, WeightCommits};
+use crate::types::{MechId, NetUid, NetUidStorageIndex};
+
+/// How many commits of a hotkey may wait for their reveal.
+pub(super) const MOST_UNREVEALED: usize = 10;
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_commit_weights(who: &AccountId32, netuid: NetUid, commit_hash: H256) -> DispatchResult {
+        Self::do_commit_mechanism_weights(who, netuid, MechId(0), commit_hash)
+    }
+
+    pub(crate) fn do_commit_mechanism_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        commit_hash: H256,
+    ) -> DispatchResult {
+        let uid = Self::check_commit(who, netuid, mecid)?;
+        let index = netuid.mechanism(mecid);
+        let mut commits = WeightCommits::<T>::get(index, who).unwrap_or_default();
+        commits.retain(|(_, epoch, ..)| !Self::is_expired(netuid, *epoch));
+        ensure!(commits.len() < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+        commits.push((
+            commit_hash,
+            Self::epoch_index_now(netuid),
+            Self::current_block(),
+            Self::expected_reveal_block(netuid),
+        ));
+        WeightCommits::<T>::insert(index, who, commits);
+        Self::update_now(index, uid);
+        Self::deposit_event(Event::WeightsCommitted(who.clone(), index, commit_hash));
+        Ok(())
+    }
+
+    pub(crate) fn do_reveal_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        uids: Vec<u16>,
+        values: Vec<u16>,
+        salt: Vec<u16>,
+        version_key: u64,
+    ) -> DispatchResult {
+        Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
+    }
+
+    /// A reveal also forgets the hotkey's older commits.
+    pub(crate) fn do_reveal_mechanism_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        uids: Vec<u16>,
+        values: Vec<u16>,
+        salt: Vec<u16>,
+        version_key: u64,
+    ) -> DispatchResult {
+        Self::ensure_commits_are_taken(netuid, mecid)?;
+        let index = netuid.mechanism(mecid);
+        let hash = commit_hash(who, index, &uids, &values, &salt, version_key);
+        let position = Self::check_reveal(who, netuid, mecid, hash)?;
+        let later = WeightCommits::<T>::get(index, who).into_iter().flatten().skip(position + 1).collect::<Vec<_>>();
+        if later.is_empty() {
+            WeightCommits::<T>::remove(index, who);
+        } else {
+            WeightCommits::<T>::insert(index, who, later);
+        }
+        Self::put_weights(who, netuid, mecid, &uids, &values, version_key)?;
+        Self::deposit_event(Event::WeightsRevealed(who.clone(), index, hash));
+        Ok(())
+    }
+
+    /// Refuses a commit, of either form, that must not be stored; gives the uid of who may store it. Reads only.
+    ///
+    /// # Errors
+    /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,
+    /// `CommittingWeightsTooFast`.
+    pub(super) fn check_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<u16, Error<T>> {
+        Self::ensure_commits_are_taken(netuid, mecid)?;
+        let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
+        ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), Error::<T>::CommittingWeightsTooFast);
+        Ok(uid)
+    }
+
+    pub(super) fn ensure_commits_are_taken(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+        Self::ensure_mechanism_exists(netuid, mecid)?;
+        ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
+        Ok(())
+    }
+
+    /// Finds the commit that a reveal belongs to: its position among the hotkey's commits. Reads only.
+    ///
+    /// # Errors
+    /// `NoWeightsCommitFound` when nothing is left to reveal, `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch`
+    /// when no commit has this hash, `RevealTooEarly`.
+    pub(super) fn check_reveal(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        hash: H256,
+    ) -> Result<usize, Error<T>> {
+        let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who).ok_or(Error::<T>::NoWeightsCommitFound)?;
+        let is_expired = |epoch: u64| Self::is_expired(netuid, epoch);
+        let open = commits.iter().position(|(known, epoch, ..)| *known == hash && !is_expired(*epoch));
+        let Some((position, (_, epoch, ..))) = open.and_then(|position| Some((position, commits.get(position)?)))
+        else {
+            return Err(if commits.iter().any(|(known, ..)| *known == hash) {
+                Error::<T>::ExpiredWeightCommit
+            } else if commits.iter().all(|(_, epoch, ..)| is_expired(*epoch)) {
+                Error::<T>::NoWeightsCommitFound
+            } else {
+                Error::<T>::InvalidRevealCommitHashNotMatch
+            });
+        };
+        ensure!(Self::is_revealable(netuid, *epoch), Error::<T>::RevealTooEarly);
+        Ok(position)
+    }
+}
+
+/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of all that is revealed later.
+pub(super) fn commit_hash(
+    who: &AccountId32,
+    index: NetUidStorageIndex,
+    uids: &[u16],
+    values: &[u16],
+    salt: &[u16],
+    version_key: u64,
+) -> H256 {
+    H256(blake2_256(&(who, index, uids, values, salt, version_key).encode()))
+}

@@ -1,0 +1,79 @@
+//! What is refused when a call enters the pool, so that it never costs a place in a block.
+
+use frame_support::pallet_prelude::*;
+use sp_runtime::AccountId32;
+
+use super::super::{Call, CommitRevealWeightsEnabled, Config, Error, Pallet};
+use super::commit::commit_hash;
+use crate::types::{MechId, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// Refuses weight calls that the pool does not take. Calls of other kinds pass; so do weight calls that fail for other
+    /// reasons, which then fail inside their block. Reads only.
+    ///
+    /// # Errors
+    /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; where a rate is limited, `HotKeyNotRegisteredInSubNet`,
+    /// `SettingWeightsTooFast`, `CommittingWeightsTooFast`; of reveals, those of [`Self::check_reveal`].
+    pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
+        let main = MechId(0);
+        match call {
+            Call::set_weights { netuid, dests, weights, .. } => Self::precheck_set(who, *netuid, main, dests, weights),
+            Call::set_mechanism_weights { netuid, mecid, dests, weights, .. } => {
+                Self::precheck_set(who, *netuid, *mecid, dests, weights)
+            }
+            Call::commit_weights { netuid, .. } | Call::commit_timelocked_weights { netuid, .. } => {
+                Self::precheck_commit(who, *netuid, main)
+            }
+            Call::commit_mechanism_weights { netuid, mecid, .. }
+            | Call::commit_timelocked_mechanism_weights { netuid, mecid, .. } => {
+                Self::precheck_commit(who, *netuid, *mecid)
+            }
+            Call::reveal_weights { netuid, uids, values, salt, version_key } => {
+                Self::precheck_reveal(who, *netuid, main, (uids, values, salt, *version_key))
+            }
+            Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
+                Self::precheck_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn precheck_set(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        uids: &[u16],
+        values: &[u16],
+    ) -> Result<(), Error<T>> {
+        ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
+        Self::ensure_stake_for_weights(who, netuid)?;
+        if CommitRevealWeightsEnabled::<T>::get(netuid) {
+            return Ok(());
+        }
+        Self::precheck_rate(who, netuid, mecid, Error::<T>::SettingWeightsTooFast)
+    }
+
+    fn precheck_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+        Self::ensure_stake_for_weights(who, netuid)?;
+        Self::precheck_rate(who, netuid, mecid, Error::<T>::CommittingWeightsTooFast)
+    }
+
+    fn precheck_rate(who: &AccountId32, netuid: NetUid, mecid: MechId, too_fast: Error<T>) -> Result<(), Error<T>> {
+        let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
+        ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), too_fast);
+        Ok(())
+    }
+
+    fn precheck_reveal(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        (uids, values, salt, version_key): (&[u16], &[u16], &[u16], u64),
+    ) -> Result<(), Error<T>> {
+        ensure!(uids.len() == values.len(), Error::<T>::WeightVecNotEqualSize);
+        Self::ensure_stake_for_weights(who, netuid)?;
+        let hash = commit_hash(who, netuid.mechanism(mecid), uids, values, salt, version_key);
+        Self::check_reveal(who, netuid, mecid, hash)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Committing to weights by encrypting them for a later round of a randomness beacon.
+
+use frame_support::pallet_prelude::*;
+use sp_core::H256;
+use sp_io::hashing::blake2_256;
+use sp_runtime::AccountId32;
+
+use super::super::{CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, Pallet, TimelockedWeightCommits};
+use super::commit::MOST_UNREVEALED;
+use crate::types::{MechId, NetUid};
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_commit_timelocked_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>>,
+        reveal_round: u64,
+        commit_reveal_version: u16,
+    ) -> DispatchResult {
+        let mecid = MechId(0);
+        Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
+    }
+
+    /// Every round is accepted: without a beacon on this chain none has passed yet.
+    pub(crate) fn do_commit_timelocked_mechanism_weights(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>>,
+        reveal_round: u64,
+        commit_reveal_version: u16,
+    ) -> DispatchResult {
+        let uid = Self::check_timelocked_commit(who, netuid, mecid, commit_reveal_version)?;
+        let index = netuid.mechanism(mecid);
+        let hash = H256(blake2_256(&commit));
+        TimelockedWeightCommits::<T>::try_mutate(index, Self::epoch_index_now(netuid), |commits| {
+            let unrevealed = commits.iter().filter(|(committer, ..)| committer == who).count();
+            ensure!(unrevealed < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+            commits.push((who.clone(), Self::current_block(), commit, reveal_round));
+            Ok::<_, Error<T>>(())
+        })?;
+        Self::update_now(index, uid);
+        Self::deposit_event(Event::TimelockedWeightsCommitted(who.clone(), index, hash, reveal_round));
+        Ok(())
+    }
+
+    /// As [`Self::check_commit`], with the version checked after commit-reveal.
+    ///
+    /// # Errors
+    /// Those of [`Self::check_commit`] and `IncorrectCommitRevealVersion`.
+    fn check_timelocked_commit(
+        who: &AccountId32,
+        netuid: NetUid,
+        mecid: MechId,
+        version: u16,
+    ) -> Result<u16, Error<T>> {
+        Self::ensure_commits_are_taken(netuid, mecid)?;
+        ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
+        Self::check_commit(who, netuid, mecid)
+    }
+
+    /// Forgets commits whose time to be revealed has passed. Called at the start of a block, before its epochs.
+    ///
+    /// Opening the commits that are due needs the pulses of a randomness beacon, which this chain does not have yet: they
+    /// too are forgotten in the end.
+    pub fn reveal_timelocked() {
+        for netuid in Self::all_netuids() {
+            for index in Self::mechanisms(netuid) {
+                let expired: Vec<u64> = TimelockedWeightCommits::<T>::iter_key_prefix(index)
+                    .filter(|epoch| Self::is_expired(netuid, *epoch))
+                    .collect();
+                for epoch in expired {
+                    TimelockedWeightCommits::<T>::remove(index, epoch);
+                }
+            }
+        }
+    }
+}

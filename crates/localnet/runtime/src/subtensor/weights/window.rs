@@ -1,0 +1,54 @@
+//! When a commit can be revealed: in the one epoch that comes `RevealPeriodEpochs` after the epoch of the commit.
+
+use super::super::{
+    CommitRevealWeightsEnabled, Config, Pallet, RevealPeriodEpochs, Tempo, TimelockedWeightCommits, WeightCommits,
+};
+use crate::types::{MechId, NetUid};
+
+impl<T: Config> Pallet<T> {
+    /// The epoch in which a commit of `commit_epoch` can be revealed.
+    fn reveal_epoch(netuid: NetUid, commit_epoch: u64) -> u64 {
+        commit_epoch.saturating_add(RevealPeriodEpochs::<T>::get(netuid))
+    }
+
+    /// Whether a commit of this epoch can be revealed now.
+    pub(super) fn is_revealable(netuid: NetUid, commit_epoch: u64) -> bool {
+        Self::epoch_index_now(netuid) == Self::reveal_epoch(netuid, commit_epoch)
+    }
+
+    /// Whether a commit of this epoch can no longer be revealed.
+    pub(super) fn is_expired(netuid: NetUid, commit_epoch: u64) -> bool {
+        Self::epoch_index_now(netuid) > Self::reveal_epoch(netuid, commit_epoch)
+    }
+
+    /// The block from which a commit made now can be revealed, if epochs keep to the tempo; never when the tempo is 0.
+    pub(super) fn expected_reveal_block(netuid: NetUid) -> u64 {
+        let later_epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_sub(1);
+        let later_blocks = later_epochs.saturating_mul(Tempo::<T>::get(netuid).into());
+        Self::next_epoch_block(netuid).map_or(u64::MAX, |next| next.saturating_add(later_blocks))
+    }
+
+    /// With commit-reveal on: for each neuron the block of its oldest commit that can still be revealed. Weights older
+    /// than the registration of the neuron that they speak of do not count in an epoch.
+    pub fn commit_blocks(netuid: NetUid, mecid: MechId) -> Option<Vec<Option<u64>>> {
+        if !CommitRevealWeightsEnabled::<T>::get(netuid) {
+            return None;
+        }
+        let index = netuid.mechanism(mecid);
+        let hashed = WeightCommits::<T>::iter_prefix(index).flat_map(|(who, commits)| {
+            commits.into_iter().map(move |(_, epoch, block, _)| (who.clone(), epoch, block))
+        });
+        let timelocked = TimelockedWeightCommits::<T>::iter_prefix(index)
+            .flat_map(|(epoch, commits)| commits.into_iter().map(move |(who, block, ..)| (who, epoch, block)));
+        let mut oldest = vec![None; Self::neuron_count(netuid).into()];
+        for (who, epoch, block) in hashed.chain(timelocked) {
+            if Self::is_expired(netuid, epoch) {
+                continue;
+            }
+            if let Some(known) = Self::uid_of(netuid, &who).and_then(|uid| oldest.get_mut(usize::from(uid))) {
+                *known = Some(known.map_or(block, |known: u64| known.min(block)));
+            }
+        }
+        Some(oldest)
+    }
+}

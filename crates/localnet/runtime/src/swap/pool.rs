@@ -1,0 +1,97 @@
+//! A weighted pool of two amounts, and the amounts that trades give.
+
+use sp_core::U256;
+use sp_runtime::{PerThing, Perquintill};
+use substrate_fixed::types::U64F64;
+
+use super::power::{Ratio, fall, rise};
+use crate::types::{AlphaBalance, TaoBalance};
+
+/// The least weight of either side.
+pub const MIN_WEIGHT: Perquintill = Perquintill::from_parts(10_000_000_000_000_000);
+/// The largest weight of either side.
+pub const MAX_WEIGHT: Perquintill = Perquintill::from_parts(990_000_000_000_000_000);
+/// One TAO per alpha as a limit price.
+pub const UNIT: u64 = 1_000_000_000;
+
+/// What a pool holds. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1, trades keep
+/// x^w₁ · y^w₂, and one alpha costs w₁ y / (w₂ x).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// y.
+    pub tao: TaoBalance,
+    /// x.
+    pub alpha: AlphaBalance,
+    /// w₂.
+    pub quote: Perquintill,
+}
+
+impl Pool {
+    /// TAO per alpha; 0 when there is no alpha.
+    pub fn price(&self) -> U64F64 {
+        let value = U256::from(self.tao.0) * U256::from(self.base()) << 64;
+        let amount = U256::from(self.alpha.0) * U256::from(self.quote.deconstruct());
+        let price = value.checked_div(amount).unwrap_or_default();
+        U64F64::from_bits(u128::try_from(price).unwrap_or(u128::MAX))
+    }
+
+    /// Alpha that `tao` buys: x (1 − (y / (y + `tao`))^(w₂ / w₁)), rounded down.
+    pub fn buy(&self, tao: TaoBalance) -> AlphaBalance {
+        let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: self.base() };
+        AlphaBalance(fall(self.alpha.0, self.tao.0, tao.0, exponent))
+    }
+
+    /// TAO that `alpha` sells for: y (1 − (x / (x + `alpha`))^(w₁ / w₂)), rounded down.
+    pub fn sell(&self, alpha: AlphaBalance) -> TaoBalance {
+        let exponent = Ratio { numerator: self.base(), denominator: self.quote.deconstruct() };
+        TaoBalance(fall(self.tao.0, self.alpha.0, alpha.0, exponent))
+    }
+
+    /// TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0 when the
+    /// price is there already.
+    pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
+        let (price, unit) = self.price_fraction();
+        let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
+        TaoBalance(rise(self.tao.0, U256::from(limit.0) * unit, price, exponent))
+    }
+
+    /// Alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down; 0 when the
+    /// price is there already.
+    pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
+        let (price, unit) = self.price_fraction();
+        let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
+        AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
+    }
+
+    /// The pool after both sides grew, with the weights that keep its price. Where these would leave their bounds, the
+    /// bound counts and the price gives way.
+    #[must_use]
+    pub fn grown(&self, tao: TaoBalance, alpha: AlphaBalance) -> Self {
+        let (old_tao, old_alpha) = (U256::from(self.tao.0), U256::from(self.alpha.0));
+        let grown = Self { tao: self.tao.saturating_add(tao), alpha: self.alpha.saturating_add(alpha), ..*self };
+        // w₂' / w₁' = (w₂ x y') / (w₁ y x')
+        let quote_side = U256::from(self.quote.deconstruct()) * old_alpha * U256::from(grown.tao.0);
+        let base_side = U256::from(self.base()) * old_tao * U256::from(grown.alpha.0);
+        // Both sides have at most 188 bits, their sum 189: with the 60 bits of a weight it fits.
+        let sum = quote_side + base_side;
+        let Some(weight) = (quote_side * U256::from(Perquintill::ACCURACY) + sum / 2).checked_div(sum) else {
+            return grown;
+        };
+        let quote = Perquintill::from_parts(weight.low_u64()).clamp(MIN_WEIGHT, MAX_WEIGHT);
+        Self { quote, ..grown }
+    }
+
+    /// w₁, in parts of 10¹⁸.
+    fn base(&self) -> u64 {
+        Perquintill::ACCURACY.saturating_sub(self.quote.deconstruct())
+    }
+
+    /// Numerator of the price in rao for one alpha, and its denominator.
+    fn price_fraction(&self) -> (U256, U256) {
+        let value = U256::from(self.tao.0) * U256::from(self.base()) * U256::from(UNIT);
+        (value, U256::from(self.alpha.0) * U256::from(self.quote.deconstruct()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! A chain for tests.
+
+use frame_support::traits::OnInitialize;
+use sp_runtime::traits::Dispatchable;
+use sp_runtime::{DispatchError, DispatchResult};
+
+use crate::genesis::{development_account, genesis};
+use crate::runtime::{AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
+use crate::subtensor;
+
+/// The subnet of the tests: started, without commit-reveal.
+pub(crate) const BABELBIT: crate::types::NetUid = crate::types::NetUid(59);
+
+/// The pallet.
+pub(crate) type Subtensor = subtensor::Pallet<Runtime>;
+
+/// Runs a test at the first block after genesis.
+pub(crate) fn chain<R>(test: impl FnOnce() -> R) -> R {
+    let mut chain = sp_io::TestExternalities::new(genesis(&[]).unwrap());
+    chain.execute_with(|| {
+        System::set_block_number(1);
+        test()
+    })
+}
+
+/// The account of a development name.
+pub(crate) fn account(name: &str) -> AccountId {
+    development_account(name).unwrap()
+}
+
+/// An account that nobody knows, and that holds nothing.
+pub(crate) fn key(number: u32) -> AccountId {
+    let mut bytes = [0xaa; 32];
+    bytes[..4].copy_from_slice(&number.to_le_bytes());
+    AccountId::new(bytes)
+}
+
+/// Moves to a block without running those between.
+pub(crate) fn jump_to(block: BlockNumber) {
+    System::set_block_number(block);
+}
+
+/// Runs the beginning of the next blocks up to this one.
+pub(crate) fn run_to(block: BlockNumber) {
+    while System::block_number() < block {
+        let next = System::block_number() + 1;
+        System::set_block_number(next);
+        Subtensor::on_initialize(next);
+    }
+}
+
+/// Sends a call as a block does: what it did is rolled back when it fails.
+pub(crate) fn send(who: &AccountId, call: impl Into<RuntimeCall>) -> DispatchResult {
+    let call: RuntimeCall = call.into();
+    call.dispatch(RuntimeOrigin::signed(who.clone())).map(|_| ()).map_err(|failure| failure.error)
+}
+
+/// The name of the error that a call ended with, or "ok".
+pub(crate) fn outcome(result: DispatchResult) -> String {
+    match result {
+        Ok(()) => "ok".to_owned(),
+        Err(DispatchError::Module(module)) => module.message.unwrap_or("unknown").to_owned(),
+        Err(other) => format!("{other:?}"),
+    }
+}
+
+/// The last event of the pallet.
+pub(crate) fn last_event() -> subtensor::Event<Runtime> {
+    System::events()
+        .into_iter()
+        .rev()
+        .find_map(|record| match record.event {
+            RuntimeEvent::SubtensorModule(event) => Some(event),
+            _ => None,
+        })
+        .unwrap()
+}
+
+/// What an account has, in rao.
+pub(crate) fn balance(who: &AccountId) -> u64 {
+    Balances::free_balance(who)
+}

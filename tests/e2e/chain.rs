@@ -1,0 +1,111 @@
+//! The chain's commands through the binaries, on a development chain in a process of its own.
+
+mod localnet;
+mod money;
+mod neurons;
+mod refusals;
+mod subnets;
+mod watching;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Daemon, bb, document, tao};
+
+pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+/// A started subnet of the first block, with an epoch every ten blocks.
+pub(crate) const BABELBIT: &str = "59";
+/// Signs as who has most of the TAO, and as root.
+pub(crate) const AS_ALICE: [&str; 3] = ["--key-uri", "//Alice", "--json"];
+
+/// A development chain in memory, and a folder for wallets.
+pub(crate) struct Chain {
+    daemon: Daemon,
+    folder: TempDir,
+}
+
+impl Chain {
+    pub(crate) fn start() -> Self {
+        let daemon = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "50ms"]));
+        Self { daemon, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.daemon.url()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn prepared(&self, mut command: Command, arguments: &[&str], further: &[&str]) -> Output {
+        command.args(arguments).args(further);
+        command.env("BT_CHAIN_ENDPOINT", self.url()).env("BT_WALLET_PATH", self.path("wallets"));
+        command.output().unwrap()
+    }
+
+    /// `tao …` on this chain.
+    pub(crate) fn tao(&self, arguments: &[&str], further: &[&str]) -> Output {
+        self.prepared(tao(), arguments, further)
+    }
+
+    /// `bb …` on this chain.
+    pub(crate) fn bb(&self, arguments: &[&str], further: &[&str]) -> Output {
+        self.prepared(bb(), arguments, further)
+    }
+
+    /// The document of a command that does its work.
+    #[track_caller]
+    pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
+        document(&self.tao(arguments, &["--json"]))
+    }
+
+    /// The document of a call that //Alice makes.
+    #[track_caller]
+    pub(crate) fn alice(&self, arguments: &[&str]) -> Value {
+        let told = document(&self.tao(arguments, &AS_ALICE));
+        assert_eq!(told["success"], true, "{told}");
+        told
+    }
+
+    /// A wallet `default` with unencrypted keys and 5000 TAO; gives the addresses of coldkey and hotkey.
+    #[track_caller]
+    pub(crate) fn wallet(&self) -> (String, String) {
+        let mnemonics = self.path("mnemonics");
+        let mnemonics = mnemonics.to_str().unwrap();
+        let arguments = ["wallet", "create", "--no-use-password", "--mnemonic-out", mnemonics];
+        let made = self.ask(&arguments);
+        self.alice_gives(5000);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&made["coldkey"]["address"]), text(&made["hotkey"]["address"]))
+    }
+
+    fn alice_gives(&self, amount: u32) {
+        let told = self.ask(&["wallet", "faucet", "--amount", &amount.to_string()]);
+        assert_eq!(told["success"], true, "{told}");
+    }
+
+    /// What an account has free, in rao.
+    #[track_caller]
+    pub(crate) fn free(&self, account: &str) -> u64 {
+        self.ask(&["balance", account])["accounts"][0]["free_rao"].as_u64().unwrap()
+    }
+
+    /// Makes blocks up to and with a subnet's next epoch.
+    pub(crate) fn epoch(&self, netuid: &str) {
+        document(&tao().args(["localnet", "to-epoch", netuid, "--network", self.url(), "--json"]).output().unwrap());
+    }
+}
+
+/// The document of a call that the chain did not do, and the exit code.
+#[track_caller]
+pub(crate) fn failure(output: &Output) -> (i32, Value) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!text.contains("panicked"), "{text}");
+    let told = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
+    (output.status.code().unwrap(), told)
+}

@@ -1,0 +1,131 @@
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use super::{ALICE, BOB};
+use crate::support::{Daemon, document, refusal, tao};
+
+/// A chain that is kept in a folder.
+fn kept(folder: &Path, further: &[&str]) -> Daemon {
+    Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
+}
+
+fn localnet(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = tao();
+    command.arg("localnet").args(arguments).arg("--data").arg(folder);
+    command
+}
+
+fn ask(folder: &Path, arguments: &[&str]) -> Value {
+    document(&localnet(folder, arguments).arg("--json").output().unwrap())
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    localnet(folder, arguments).output().unwrap()
+}
+
+fn height(folder: &Path) -> u64 {
+    ask(folder, &["status"])["block"]["number"].as_u64().unwrap()
+}
+
+#[test]
+fn a_chain_is_started_steered_and_stopped_by_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let daemon = kept(folder, &[]);
+    let status = ask(folder, &["status"]);
+    assert_eq!((&status["url"], &status["block"]["number"]), (&json!(daemon.url()), &json!(0)));
+    assert_eq!(ask(folder, &["mine", "12"])["block"]["number"], 12);
+    let epoch = ask(folder, &["to-epoch", "59"])["block"]["number"].as_u64().unwrap();
+    assert!((13..=24).contains(&epoch), "{epoch}");
+    // One process at a time.
+    let error = refusal(&run(folder, &["start", "--port", "0"]), 1);
+    assert!(error.contains("in use by another process"), "{error}");
+
+    assert_eq!(ask(folder, &["stop"])["stopped"], true);
+    assert!(daemon.terminate().success());
+    let error = refusal(&run(folder, &["mine", "1", "--network", "ws://127.0.0.1:9"]), 2);
+    assert!(error.contains("cannot be used with"), "{error}");
+    // It goes on where it was.
+    let daemon = kept(folder, &[]);
+    assert_eq!(height(folder), epoch);
+    assert!(daemon.terminate().success());
+}
+
+#[test]
+fn a_saved_chain_is_loaded_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    let file = folder.path().join("chain.snapshot");
+    let file = file.to_str().unwrap();
+    let daemon = kept(&first, &[]);
+    ask(&first, &["mine", "7"]);
+    ask(&first, &["snapshot", "save", file]);
+    let error = refusal(&run(&first, &["snapshot", "save", file]), 1);
+    assert!(error.contains("exists"), "{error}");
+    let error = refusal(&run(&first, &["snapshot", "load", file]), 1);
+    assert!(error.contains("stop it first"), "{error}");
+    ask(&second, &["snapshot", "load", file]);
+    let other = kept(&second, &[]);
+    assert_eq!((height(&first), height(&second)), (7, 7));
+    drop((daemon, other));
+}
+
+#[test]
+fn a_reset_chain_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert_eq!(ask(folder, &["reset", "--yes"])["removed"], false);
+    let daemon = kept(folder, &[]);
+    ask(folder, &["mine", "5"]);
+    let error = refusal(&run(folder, &["reset"]), 2);
+    assert!(error.contains("give --yes"), "{error}");
+    // It stops the chain by itself.
+    assert_eq!(ask(folder, &["reset", "--yes"])["removed"], true);
+    assert!(daemon.terminate().success());
+    let daemon = kept(folder, &["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
+    assert_eq!(height(folder), 0);
+    drop(daemon);
+    // Killed, it left its description behind; that hinders nobody.
+    ask(folder, &["reset", "--yes"]);
+}
+
+#[test]
+fn a_chain_says_what_scripts_need() {
+    let mut command = tao();
+    command.args(["localnet", "--memory", "--port", "0", "--json", "--block-time", "manual"]);
+    command.args(["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let told = serde_json::Deserializer::from_reader(stdout).into_iter::<Value>().next().unwrap().unwrap();
+    let url = told["url"].as_str().unwrap();
+    assert_eq!(url, format!("ws://127.0.0.1:{}", told["port"]));
+    assert_eq!(told["http"], url.replace("ws", "http"));
+    assert_eq!((&told["block_time"], &told["data"]), (&json!("manual"), &Value::Null));
+    let accounts = told["accounts"].as_array().unwrap();
+    assert_eq!((&accounts[0]["name"], &accounts[0]["address"]), (&json!("//Alice"), &json!(ALICE)));
+    assert_eq!((accounts[1]["address"].as_str(), accounts.len()), (Some(BOB), 10));
+    assert_eq!(accounts[9]["free_rao"], 1_000_000_000_000_000_u64);
+    let stopped = tao().args(["localnet", "stop", "--network", url, "--json"]).output().unwrap();
+    assert_eq!(document(&stopped)["stopped"], true);
+    assert!(child.wait().unwrap().success());
+    // Nobody is left to take orders.
+    let error = refusal(&tao().args(["localnet", "status", "--network", url]).output().unwrap(), 3);
+    assert!(error.contains("start one with tao localnet"), "{error}");
+}
+
+#[test]
+fn wrong_options_are_wrong_usage() {
+    for arguments in [
+        &["--block-time", "12"][..],
+        &["--keep-blocks", "100"],
+        &["--keep-blocks", "3000", "--archive"],
+        &["--endow", "//Alice"],
+        &["mine", "0"],
+        &["mine"],
+        &["--memory", "--data", "x"],
+    ] {
+        refusal(&tao().arg("localnet").args(arguments).output().unwrap(), 2);
+    }
+}

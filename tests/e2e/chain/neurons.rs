@@ -1,0 +1,115 @@
+use serde_json::{Value, json};
+
+use super::{AS_ALICE, BABELBIT, Chain, failure};
+use crate::support::{document, refusal};
+
+/// The neuron of a hotkey in the subnet's metagraph.
+fn neuron(chain: &Chain, hotkey: &str) -> Value {
+    let metagraph = chain.ask(&["metagraph", BABELBIT]);
+    let neurons = metagraph["neurons"].as_array().unwrap();
+    neurons.iter().find(|neuron| neuron["hotkey"] == hotkey).unwrap().clone()
+}
+
+#[test]
+fn a_neuron_registers_serves_and_publishes() {
+    let chain = Chain::start();
+    let (coldkey, hotkey) = chain.wallet();
+    let registered = chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!((&registered["success"], &registered["coldkey"]), (&json!(true), &json!(coldkey)));
+    let uid = registered["uid"].as_u64().unwrap();
+    assert_eq!(neuron(&chain, &hotkey)["uid"], uid);
+    let (code, told) = failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")), "{told}");
+
+    let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
+    let served = chain.ask(&serve);
+    assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
+    assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
+    assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
+    // The same, as Babelbit's operators call it.
+    let register = ["register-axon", "--external-ip", "8.8.4.4", "--port", "8091", "--json"];
+    assert_eq!(document(&chain.bb(&register, &[]))["outcome"], "unchanged");
+    let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
+    assert!(error.contains("reaches nobody"), "{error}");
+
+    let set = chain.ask(&["commitment", "set", "my model is at example.org", "--netuid", BABELBIT]);
+    assert_eq!(set["success"], true);
+    let one = chain.ask(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);
+    let all = chain.ask(&["commitment", "get", "--netuid", BABELBIT]);
+    let expected = json!([{ "hotkey": hotkey, "text": "my model is at example.org" }]);
+    assert_eq!((&one["commitments"], &all["commitments"]), (&expected, &expected));
+
+    let overview = chain.ask(&["wallet", "overview"]);
+    assert_eq!((&overview["coldkey"], &overview["neurons"][0]["netuid"]), (&json!(coldkey), &json!(59)));
+    assert_eq!(overview["neurons"][0]["neuron"]["uid"], uid);
+}
+
+#[test]
+fn who_is_not_registered_is_told_how_to() {
+    let chain = Chain::start();
+    chain.wallet();
+    for arguments in [
+        &["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"][..],
+        &["weights", "set", "--netuid", BABELBIT, "0:1"],
+    ] {
+        let error = refusal(&chain.tao(arguments, &[]), 1);
+        assert!(error.contains("tao register --netuid 59"), "{error}");
+    }
+}
+
+#[test]
+fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
+    let chain = Chain::start();
+    chain.wallet();
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
+    chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
+    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.epoch(BABELBIT);
+    let own = format!("{uid}:1");
+    let hidden = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    assert_eq!((&hidden["success"], &hidden["form"]), (&json!(true), &json!("timelocked")), "{hidden}");
+
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
+    let clear = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    assert_eq!((&clear["success"], &clear["form"]), (&json!(true), &json!("plain")), "{clear}");
+    assert_eq!(clear["values"], json!([32_768, 65_535]));
+    let shown = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
+    let uid: u64 = uid.parse().unwrap();
+    assert_eq!(shown["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
+}
+
+#[test]
+fn a_commit_by_hash_is_revealed_from_its_file() {
+    let chain = Chain::start();
+    chain.wallet();
+    chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
+    chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+    chain.epoch(BABELBIT);
+    let file = chain.path("commit.json");
+    let file = file.to_str().unwrap();
+    let committed = chain.ask(&["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file]);
+    assert_eq!(committed["success"], true, "{committed}");
+    let error = refusal(&chain.tao(&["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file], &[]), 2);
+    assert!(error.contains("name a new file"), "{error}");
+    chain.epoch(BABELBIT);
+    let revealed = chain.ask(&["weights", "reveal", file]);
+    assert_eq!((&revealed["success"], &revealed["values"]), (&json!(true), &json!([65_535])), "{revealed}");
+}
+
+#[test]
+fn a_take_falls_at_once() {
+    let chain = Chain::start();
+    let (_, hotkey) = chain.wallet();
+    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!(chain.ask(&["take"])["take_parts"], 11_796);
+    let lowered = chain.ask(&["take", "9"]);
+    assert_eq!((&lowered["success"], &lowered["take_parts"]), (&json!(true), &json!(5898)), "{lowered}");
+    assert_eq!(chain.ask(&["take"])["take_parts"], 5898);
+    let delegates = chain.ask(&["delegates"]);
+    let delegate = delegates["delegates"].as_array().unwrap().iter().find(|delegate| delegate["hotkey"] == hotkey);
+    assert_eq!(delegate.unwrap()["take"], 5898);
+    refusal(&chain.tao(&["take", "101"], &AS_ALICE), 2);
+}

@@ -1,0 +1,37 @@
+use std::net::TcpListener;
+
+use super::{BOB, Chain};
+use crate::support::{refusal, tao};
+
+#[test]
+fn a_chain_out_of_reach_is_a_failure_of_the_network() {
+    // A port that nobody listens on any more.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let network = format!("ws://{address}");
+    for arguments in [&["block"][..], &["balance", BOB], &["subnets", "list"], &["transfer", BOB, "1", "--yes"]] {
+        let error = refusal(&tao().args(arguments).args(["--network", &network]).output().unwrap(), 3);
+        assert!(error.contains(&network), "{error}");
+    }
+}
+
+#[test]
+fn a_network_that_is_none_is_wrong_usage() {
+    for network in ["Finney", "127.0.0.1:9944", "http://127.0.0.1:1"] {
+        refusal(&tao().args(["block", "--network", network]).output().unwrap(), 2);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let chain = Chain::start();
+    for (arguments, words) in [
+        (&["metagraph", "7"][..], "there is no subnet 7"),
+        (&["subnets", "show", "7"], "there is no subnet 7"),
+        (&["subnets", "hyperparameters", "7"], "there is no subnet 7"),
+        (&["register", "--netuid", "7", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "there is no subnet 7"),
+        (&["block", "4000000000"], "the node does not have block 4000000000"),
+    ] {
+        let error = refusal(&chain.tao(arguments, &[]), 1);
+        assert!(error.contains(words), "{arguments:?}: {error}");
+    }
+}

@@ -1,0 +1,59 @@
+use serde_json::json;
+
+use super::{ALICE, AS_ALICE, Chain, failure};
+use crate::support::refusal;
+
+#[test]
+fn subnets_are_created_started_and_shown() {
+    let chain = Chain::start();
+    let listed = |chain: &Chain| {
+        let list = chain.ask(&["subnets", "list"]);
+        let numbers = list["subnets"].as_array().unwrap().iter().map(|subnet| subnet["netuid"].as_u64().unwrap());
+        numbers.collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&chain), [0, 1, 59]);
+    let (coldkey, hotkey) = chain.wallet();
+    let created = chain.ask(&["subnets", "create", "--yes"]);
+    assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(2)), "{created}");
+    assert_eq!(listed(&chain), [0, 1, 2, 59]);
+    let shown = chain.ask(&["subnets", "show", "2"]);
+    assert_eq!(
+        (&shown["subnet"]["owner_coldkey"], &shown["subnet"]["owner_hotkey"], &shown["neurons"]),
+        (&json!(coldkey), &json!(hotkey), &json!(1))
+    );
+    // The owner starts it, and nobody else.
+    let (code, told) = failure(&chain.tao(&["subnets", "start", "2"], &AS_ALICE));
+    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!(chain.ask(&["subnets", "start", "2"])["success"], true);
+    let parameters = chain.ask(&["subnets", "hyperparameters", "2"]);
+    assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true, "{parameters}");
+
+    let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
+    assert!(text(&["subnets", "list"]).contains("netuid"));
+    assert!(text(&["subnets", "show", "2"]).contains(&coldkey));
+    assert!(text(&["subnets", "hyperparameters", "2"]).contains("min_burn"));
+    assert!(text(&["metagraph", "2", "--full"]).contains("weights W"));
+}
+
+#[test]
+fn root_sets_what_it_wants() {
+    let chain = Chain::start();
+    let tempo = || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
+    let told = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
+    assert_eq!((&told["call"], &told["arguments"]), (&json!("AdminUtils.sudo_set_tempo"), &json!({ "netuid": 59, "tempo": 20 })));
+    assert_eq!(tempo(), 20);
+    // Others may ask.
+    let bob = ["sudo", "set", "tempo", "30", "--netuid", "59", "--key-uri", "//Bob", "--json"];
+    let (code, told) = failure(&chain.tao(&bob, &[]));
+    assert_eq!((code, &told["error"]["name"]), (1, &json!("Sudo.RequireSudo")), "{told}");
+    // What root may not do either is a failure, although the call as root was made.
+    let (code, told) = failure(&chain.tao(&["sudo", "set", "tempo", "20", "--netuid", "77"], &AS_ALICE));
+    assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
+    assert_eq!(tempo(), 20);
+    let error = refusal(&chain.tao(&["sudo", "set", "colour", "1"], &AS_ALICE), 1);
+    assert!(error.contains("no AdminUtils.sudo_set_colour"), "{error}");
+    let error = refusal(&chain.tao(&["sudo", "set", "tempo", "1"], &AS_ALICE), 2);
+    assert!(error.contains("give --netuid"), "{error}");
+    let sudo_key = chain.ask(&["balance", ALICE]);
+    assert_eq!(sudo_key["accounts"][0]["address"], ALICE);
+}
