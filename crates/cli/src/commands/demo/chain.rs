@@ -9,11 +9,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use taonet_babelbit_core::weights::Weights;
-use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Metagraph, Outcome, WeightRow, calls, weights};
+use taonet_chain::weights::{quantise, within_limits};
+use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Metagraph, Outcome, WeightRow, calls};
 use taonet_ledger::{Ledger, NewWeights, Submitter};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
-use taonet_primitives::{Alpha, Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_primitives::{Hotkey, MechId, NetUid, Rao, Uid};
 use taonet_wallet::Keypair;
+
+use crate::commands::serve_axon::version;
 
 /// Babelbit's number, on the development chain as on the real one.
 const NETUID: NetUid = NetUid(59);
@@ -73,7 +76,7 @@ impl DemoChain {
     pub(super) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
-        self.send(calls::serve_axon(NETUID, VERSION, address), miner).await
+        self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
     /// The miners that the chain knows, by uid.
@@ -91,7 +94,10 @@ impl DemoChain {
     pub(super) async fn settle(&self, weights: &Weights, directory: &Path) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         // A permit comes with the first epoch after the stake.
         self.node.mine_to_epoch(NETUID.0).await?;
-        let submitted = quantised(weights)?;
+        let head = self.client.head().await?;
+        let rules = self.client.weight_rules(NETUID, head.into()).await?;
+        let scores: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
+        let submitted = quantise(&within_limits(&scores, &rules)?)?;
         let ledger = Ledger::open(directory).await?;
         let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await?;
         let new = NewWeights {
@@ -99,7 +105,7 @@ impl DemoChain {
             mech: MechId(0),
             weights: submitted.clone(),
             version_key: 0,
-            state_block: self.client.head().await?.number,
+            state_block: head.number,
         };
         let submission = submitter.submit(new).await.context("the weights could not be set")?;
         submitter.close().await?;
@@ -115,7 +121,7 @@ impl DemoChain {
             weight_submitted: of(&submitted, neuron.uid),
             weight_on_chain: of(&on_chain, neuron.uid),
             incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
-            emission: Alpha::get(neuron.emission),
+            emission: neuron.emission.get(),
         };
         Ok(metagraph.neurons.iter().map(|neuron| (neuron.uid, row(neuron))).collect())
     }
@@ -131,7 +137,7 @@ impl DemoChain {
 
     async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {
         let outcome = self.client.send(&call, signer, Follow::default()).await?;
-        anyhow::ensure!(outcome.is_success(), "the demonstration's chain refused {call}: {outcome:?}");
+        anyhow::ensure!(outcome.is_success(), "the demonstration's chain refused {}: {outcome:?}", call.name());
         Ok(())
     }
 }
