@@ -56,7 +56,8 @@ fn weights_are_encrypted_to_the_same_rounds() {
     let mut rng = StdRng::seed_from_u64(5);
     for peer in PEERS.into_iter().filter_map(Peer::find) {
         let schedules: Vec<_> = (0..SCHEDULES).map(|_| schedule(&mut rng)).collect();
-        let arguments: Vec<_> = schedules.iter().map(|(schedule, block_time)| arguments(schedule, *block_time)).collect();
+        let arguments: Vec<_> =
+            schedules.iter().map(|(schedule, block_time)| arguments(schedule, *block_time)).collect();
         let question = json!({ "open": [], "seal": [], "schedules": arguments });
         let answer = peer.ask(&mut peer.script("timelock.py"), &question);
         let answers = answer["schedules"].as_array().unwrap();
