@@ -13,7 +13,7 @@ use taonet_wallet::Keypair;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::store::Plan;
-use crate::{Form, Intent, IntentKey, IntentState, Ledger, Signed, SubmitError};
+use crate::{Form, Intent, IntentKey, IntentState, Ledger, Signed, State, SubmitError};
 
 mod attempt;
 mod drive;
@@ -304,6 +304,11 @@ impl Submission {
     /// Whether the chain has all of it for good.
     pub fn is_done(&self) -> bool {
         self.intent.state == IntentState::Done
+    }
+
+    /// Whether the chain refused the latest extrinsic, so that only [`Submitter::retry`] signs again.
+    pub fn is_refused(&self) -> bool {
+        self.latest().is_some_and(|signed| matches!(signed.state, State::Invalid | State::Failed))
     }
 
     /// The latest extrinsic of all.

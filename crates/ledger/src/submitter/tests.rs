@@ -6,7 +6,6 @@ use taonet_chain::{CommitReveal, DispatchError, Follow, Outcome, RefusedBecause,
 use tempfile::TempDir;
 
 use super::*;
-use crate::State;
 
 mod outcomes;
 mod restarts;

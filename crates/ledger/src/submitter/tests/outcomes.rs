@@ -109,6 +109,7 @@ async fn a_refusal_is_final_until_a_retry() {
     assert!(matches!(submitter.retry(&unknown).await, Err(SubmitError::NothingToRetry(6))));
     let outcome = |submission: &Submission| submission.submit.as_ref().and_then(|signed| signed.outcome.clone());
     assert_eq!(outcome(&refused), Some(Outcome::Invalid(rate_limit())));
+    assert!(refused.is_refused());
     // Neither of these signs or sends anything.
     assert_eq!(outcome(&submitter.submit(world.weights().await).await.unwrap()), outcome(&refused));
     assert_eq!(outcome(&advance(&submitter).await), outcome(&refused));
