@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::float_cmp, clippy::approx_constant))]
 
 pub mod engine_api;
+mod number;
 pub mod protocol;
 pub mod records;
 pub mod reference;

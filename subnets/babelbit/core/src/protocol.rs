@@ -42,6 +42,7 @@ pub struct InitRequest {
     /// Always [`SAMPLE_RATE_HZ`].
     pub sample_rate_hz: u32,
     /// Always [`FRAME_RATE_HZ`].
+    #[serde(deserialize_with = "crate::number::float")]
     pub frame_rate_hz: f64,
     /// Always [`FRAME_SAMPLES`].
     pub frame_samples: u32,

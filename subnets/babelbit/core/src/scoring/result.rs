@@ -62,12 +62,16 @@ pub enum SpeechRate {
     /// The reply was heard, or recognition was left out (then only the reference's rate is known).
     Measured {
         /// 1 passes, 0 fails; null where it was not computed.
+        #[serde(deserialize_with = "crate::number::optional_float")]
         penalty: Option<f64>,
         /// Words per second of the reply, 3 decimals.
+        #[serde(deserialize_with = "crate::number::optional_float")]
         miner_wps: Option<f64>,
         /// Words per second of the reference, 3 decimals.
+        #[serde(deserialize_with = "crate::number::optional_float")]
         reference_wps: Option<f64>,
         /// The one over the other, 3 decimals.
+        #[serde(deserialize_with = "crate::number::optional_float")]
         ratio: Option<f64>,
         /// Why nothing could be measured; only in error results under strict rules.
         #[serde(default, skip_serializing_if = "Option::is_none")]
