@@ -32,7 +32,9 @@ async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
             Ok(Some(raw)) => {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };
                 let Some(chain) = inner.upgrade() else { return };
-                chain.heads.send_replace(Some(header.block()));
+                let head = header.block();
+                chain.cache().named(head.hash);
+                chain.heads.send_replace(Some(head));
             }
             Ok(None) => return,
             Err(_) => {
