@@ -325,7 +325,7 @@ pallet_of_calls! {
     }
     /// Removes the neurons that earn least until a number is left, and leaves room for no more.
     78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner(netuid, OwnerAction::Trimming) {
-        subtensor::Pallet::<T>::trim_to(netuid, max_n)?;
+        subtensor::Pallet::<T>::trim_to_max_allowed_uids(netuid, max_n)?;
     }
     /// Sets the least number that the room for neurons may be limited to.
     79: sudo_set_min_allowed_uids(netuid: NetUid, min_allowed_uids: u16) by root_of(netuid) {

@@ -61,3 +61,6 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
