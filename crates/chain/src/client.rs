@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::nonce::Nonces;
-use crate::rpc::{Pace, Rpc};
+use crate::rpc::{Pace, Rpc, part};
 use crate::runtime::Runtime;
 use crate::{Block, Call, ChainError, Network, TransportError};
 
@@ -87,7 +87,7 @@ impl Client {
     /// [`ChainError::Unreachable`] where none does within 24 seconds, or all are of another chain;
     /// [`ChainError::Decode`] where the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, Pace::new(CONNECTING / 2));
+        let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
         let genesis: BlockHash = rpc.request("chain_getBlockHash", json!([0])).await?;
         if let Some(wanted) = network.genesis().filter(|wanted| *wanted != genesis) {
             tracing::error!(%wanted, %genesis, "the node is of another chain");

@@ -27,7 +27,6 @@ pub(crate) use storage::{LastKey, StorageKeys};
 /// One version of a chain's runtime.
 #[derive(Clone)]
 pub(crate) struct Runtime {
-    pub(crate) genesis: BlockHash,
     pub(crate) spec_version: u32,
     offline: OfflineClientAtBlock<SubstrateConfig>,
 }
@@ -50,7 +49,7 @@ impl Runtime {
             .build();
         let offline = OfflineClient::new_with_config(config).at_block(0_u32);
         let offline = offline.map_err(|error| ChainError::decode(what(), error))?;
-        Ok(Self { genesis, spec_version, offline })
+        Ok(Self { spec_version, offline })
     }
 
     pub(crate) fn metadata(&self) -> &Metadata {

@@ -15,7 +15,7 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
                 (Some("Option"), "None") => Json::Null,
                 (Some("Option"), "Some") | (Some("MultiAddress"), "Id") => fields_of(&variant.values, types),
                 _ if variant.values.is_empty() => Json::String(name),
-                _ => Json::Object(Map::from_iter([(name, fields_of(&variant.values, types))])),
+                _ => Json::Object([(name, fields_of(&variant.values, types))].into_iter().collect()),
             }
         }
         ValueDef::BitSequence(bits) => bit_text(bits),

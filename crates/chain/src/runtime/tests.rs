@@ -6,7 +6,7 @@ use taonet_primitives::{AccountId, Alpha, BlockNumber, Hotkey, NetUid, Rao};
 
 use super::*;
 use crate::runtime::events::fee_of;
-use crate::vectors::{bytes, golden, gunzip, parse, runtime};
+use crate::vectors::{bytes, genesis, golden, gunzip, parse, runtime};
 use crate::{Block, Era, Phase, SignOptions, calls};
 
 fn items<'a>(golden: &'a Json, name: &str, count: usize) -> &'a [Json] {
@@ -87,7 +87,7 @@ fn what_is_signed_and_what_is_sent_are_as_recorded() {
     let call = calls::transfer_keep_alive(bob(), Rao::new(12345));
     let sign = |case: &Json, signature: MultiSignature| {
         let (era, number) = era(case);
-        let hash = case["era_birth_block_hash"].as_str().map_or(runtime.genesis, |hash| hash.parse().unwrap());
+        let hash = case["era_birth_block_hash"].as_str().map_or(genesis().unwrap(), |hash| hash.parse().unwrap());
         let nonce = case["nonce"].as_u64().unwrap() as u32;
         let options = SignOptions { nonce, era, tip: Rao::new(case["tip"].as_u64().unwrap()) };
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
@@ -252,7 +252,7 @@ proptest! {
         let _ = runtime.storage_keys::<Vec<Json>>("SubtensorModule", "Uids", &key);
         let _ = runtime.storage_keys::<LastKey<AccountId>>("SubtensorModule", "Uids", &key);
         let _ = runtime.api_answer_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &raw);
-        let _ = Runtime::new(&raw, runtime.genesis, 1, 1);
+        let _ = Runtime::new(&raw, BlockHash::from_bytes([0; 32]), 1, 1);
     }
 
     #[test]
