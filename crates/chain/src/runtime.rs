@@ -14,11 +14,10 @@ use subxt::ext::frame_decode::constants::ConstantTypeInfo;
 use subxt::ext::frame_decode::runtime_apis::{RuntimeApiTypeInfo, encode_runtime_api_inputs};
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
-use subxt::ext::scale_value::scale::decode_as_type;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::BlockHash;
 
-use crate::json::{JsonError, to_json, to_value};
+use crate::json::{self, JsonError, to_json, to_value};
 use crate::{Call, ChainError};
 
 pub(crate) use events::fee_of;
@@ -144,7 +143,7 @@ impl Runtime {
     }
 
     fn decode_json(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<Json, ChainError> {
-        let value = decode_as_type(&mut bytes, type_id, self.types());
+        let value = json::read(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;
         Ok(to_json(&value, self.types()))

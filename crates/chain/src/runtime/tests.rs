@@ -268,3 +268,14 @@ proptest! {
         let _ = runtime.api_args_of_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &[json.clone(), json]);
     }
 }
+
+#[test]
+fn a_length_that_the_bytes_do_not_bear_out_is_refused() {
+    let Some(runtime) = runtime() else { return };
+    // A list of 2³⁰ − 1 items, and one of 2³² − 1.
+    for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {
+        assert!(runtime.storage_value_json("System", "Events", Some(raw)).is_err());
+        assert!(runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
+        assert!(runtime.api_answer::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
+    }
+}
