@@ -129,7 +129,8 @@ pub trait Chain: Send + Sync {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError>;
 
-    /// Signs with the next nonce, sends, and follows: what a caller does who need not remember the bytes.
+    /// Signs with the next nonce, sends, and follows: what a caller does who need not remember the bytes. Callers of one
+    /// account come one after the other; whoever sends many calls at once gives up the lease before following them.
     ///
     /// # Errors
     /// As [`Chain::lease_nonce`] and [`Chain::sign`]; from then on everything is an [`Outcome`].

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::nonce::Nonces;
-use crate::rpc::{Pace, Rpc};
+use crate::rpc::{Pace, Rpc, part};
 use crate::runtime::Runtime;
 use crate::{Block, Call, ChainError, Network, TransportError};
 
@@ -55,6 +55,19 @@ struct Cache {
     runtimes: HashMap<u32, Arc<Runtime>>,
     /// Which runtime a block has, the newest last.
     versions: VecDeque<(BlockHash, u32)>,
+    /// The newest blocks that nodes have named: one that does not have them yet lags behind.
+    named: VecDeque<BlockHash>,
+}
+
+impl Cache {
+    fn named(&mut self, block: BlockHash) {
+        if self.named.back() != Some(&block) {
+            self.named.push_back(block);
+        }
+        if self.named.len() > REMEMBERED_BLOCKS {
+            self.named.pop_front();
+        }
+    }
 }
 
 /// Ends the task that follows the chain with the last clone of the client.
@@ -74,7 +87,7 @@ impl Client {
     /// [`ChainError::Unreachable`] where none does within 24 seconds, or all are of another chain;
     /// [`ChainError::Decode`] where the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        let rpc = Rpc::new(network, Pace::new(CONNECTING / 2));
+        let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
         let genesis: BlockHash = rpc.request("chain_getBlockHash", json!([0])).await?;
         if let Some(wanted) = network.genesis().filter(|wanted| *wanted != genesis) {
             tracing::error!(%wanted, %genesis, "the node is of another chain");
@@ -169,6 +182,11 @@ impl Inner {
             spec_version: version.spec_version,
         })?;
         Runtime::new(&metadata, self.genesis, version.spec_version, version.transaction_version)
+    }
+
+    /// Whether a node has named the block as the newest one lately.
+    fn knows(&self, block: BlockHash) -> bool {
+        self.cache().named.contains(&block)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

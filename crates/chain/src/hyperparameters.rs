@@ -81,10 +81,11 @@ fn bits(value: &Json) -> Option<i128> {
 /// A fixed-point number as decimal text: nine decimals, rounded down, without zeros at the end.
 pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
-    let whole = magnitude >> fraction_bits;
+    let above = |bits: u128| bits.checked_shr(fraction_bits).unwrap_or_default();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
+    let whole = above(magnitude);
     // At most 64 bits of fraction times 10⁹ (30 bits) fit 128.
-    let decimals = (magnitude & mask).saturating_mul(1_000_000_000) >> fraction_bits;
+    let decimals = above((magnitude & mask).saturating_mul(1_000_000_000));
     let sign = if bits < 0 { "-" } else { "" };
     let text = format!("{sign}{whole}.{decimals:09}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -15,7 +15,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{fields_of, to_json};
+pub(crate) use read::{fields_of, read, to_json};
 pub use write::JsonError;
 pub(crate) use write::to_value;
 

@@ -67,7 +67,7 @@ mod schedule;
 mod share;
 mod stake;
 mod subnet;
-#[cfg(any(test, feature = "testing"))]
+#[cfg(any(test, doc, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
 mod vectors;

@@ -18,7 +18,7 @@ use crate::error::Source;
 use crate::{ChainError, Network, TransportError};
 
 pub(crate) use node::{RpcError, Subscription};
-pub(crate) use pace::Pace;
+pub(crate) use pace::{Pace, part};
 
 use node::{Answer, Node, Question};
 
@@ -93,7 +93,7 @@ impl Rpc {
                 if left().is_zero() {
                     break;
                 }
-                let limit = self.pace.attempt(self.nodes.len()).max(total / 4).min(left());
+                let limit = self.pace.attempt(self.nodes.len()).max(part(total, 4)).min(left());
                 let error = match timeout(limit, node.ask(question)).await {
                     Ok(Ok(answer)) => match read(answer) {
                         Ok(answer) => {

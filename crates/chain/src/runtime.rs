@@ -14,11 +14,10 @@ use subxt::ext::frame_decode::constants::ConstantTypeInfo;
 use subxt::ext::frame_decode::runtime_apis::{RuntimeApiTypeInfo, encode_runtime_api_inputs};
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
-use subxt::ext::scale_value::scale::decode_as_type;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::BlockHash;
 
-use crate::json::{JsonError, to_json, to_value};
+use crate::json::{self, JsonError, to_json, to_value};
 use crate::{Call, ChainError};
 
 pub(crate) use events::fee_of;
@@ -27,7 +26,6 @@ pub(crate) use storage::{LastKey, StorageKeys};
 /// One version of a chain's runtime.
 #[derive(Clone)]
 pub(crate) struct Runtime {
-    pub(crate) genesis: BlockHash,
     pub(crate) spec_version: u32,
     offline: OfflineClientAtBlock<SubstrateConfig>,
 }
@@ -50,7 +48,7 @@ impl Runtime {
             .build();
         let offline = OfflineClient::new_with_config(config).at_block(0_u32);
         let offline = offline.map_err(|error| ChainError::decode(what(), error))?;
-        Ok(Self { genesis, spec_version, offline })
+        Ok(Self { spec_version, offline })
     }
 
     pub(crate) fn metadata(&self) -> &Metadata {
@@ -145,7 +143,7 @@ impl Runtime {
     }
 
     fn decode_json(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<Json, ChainError> {
-        let value = decode_as_type(&mut bytes, type_id, self.types());
+        let value = json::read(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;
         Ok(to_json(&value, self.types()))

@@ -56,10 +56,13 @@ pub(crate) fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let metadata = gunzip("metadata_v15_spec461.scale.gz")?;
-        let genesis: BlockHash = golden()?["network"]["genesis_hash"].as_str()?.parse().unwrap();
-        Some(Runtime::new(&metadata, genesis, 461, 1).unwrap())
+        Some(Runtime::new(&metadata, genesis()?, 461, 1).unwrap())
     });
     RUNTIME.get()?.as_ref()
+}
+
+pub(crate) fn genesis() -> Option<BlockHash> {
+    Some(golden()?["network"]["genesis_hash"].as_str()?.parse().unwrap())
 }
 
 pub(crate) fn bytes(json: &Json) -> Vec<u8> {

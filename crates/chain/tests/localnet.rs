@@ -4,12 +4,14 @@ mod common;
 
 use common::{client, key, localnet};
 use serde_json::json;
+use taonet_chain::calls::CommitmentText;
 use taonet_chain::{
-    At, Chain, ChainError, DispatchError, Era, Follow, Outcome, RefusedBecause, SignOptions, UnknownBecause, Until,
-    calls,
+    At, Call, Chain, ChainError, Detail, DispatchError, Era, Follow, Hyperparameter, Outcome, RefusedBecause, Share,
+    SignOptions, UnknownBecause, Until, calls,
 };
 use taonet_localnet::Clock;
-use taonet_primitives::{BlockHash, BlockNumber, NetUid, Rao};
+use taonet_primitives::{Alpha, BlockHash, BlockNumber, MechId, NetUid, Rao};
+use taonet_wallet::Keypair;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_what_the_chain_has() {
@@ -173,5 +175,57 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
     assert!(heads.borrow_and_update().unwrap().number > first.number);
     let unknown = chain.call("Sudo", "sudo", &json!({ "calls": {} })).await.unwrap_err();
     assert!(matches!(unknown, ChainError::Encode { .. }), "{unknown}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_and_its_neurons() {
+    let node = localnet(Clock::FAST).await;
+    let chain = client(&[node.url()]).await;
+    let (alice, hot) = (key("Alice"), key("Alice//hot"));
+    let netuid = NetUid(59);
+    let send = async |call: Call, signer: &Keypair| {
+        let outcome = chain.send(&call, signer, Follow::default()).await.unwrap();
+        assert!(outcome.is_success(), "{call:?}: {outcome:?}");
+    };
+    let cost = chain.registration_cost(netuid, At::Head).await.unwrap();
+    send(calls::register_limit(netuid, hot.hotkey(), cost.checked_add(cost).unwrap()), &alice).await;
+    let uid = chain.uid(netuid, &hot.hotkey(), At::Head).await.unwrap().unwrap();
+    send(calls::serve_axon(netuid, 7, "203.0.113.9:8091".parse().unwrap()), &hot).await;
+    let text = CommitmentText::new("model: sha256 of something").unwrap();
+    send(calls::set_commitment(netuid, &text), &hot).await;
+    send(calls::add_stake(hot.hotkey(), netuid, "5".parse().unwrap()), &alice).await;
+
+    let metagraph = chain.metagraph(netuid, MechId(0), Detail::Full, At::Head).await.unwrap();
+    let neuron = metagraph.neuron(&hot.hotkey()).unwrap();
+    assert_eq!((neuron.uid, neuron.coldkey), (uid, alice.coldkey()));
+    assert_eq!(neuron.axon.unwrap().address, "203.0.113.9:8091".parse().unwrap());
+    assert!(neuron.alpha_stake > Alpha::ZERO, "{neuron:?}");
+    assert_eq!(metagraph.weights.as_ref().map(Vec::len), Some(metagraph.n()));
+    assert_eq!(chain.commitment(netuid, hot.hotkey(), At::Head).await.unwrap().as_deref(), Some(text.as_str()));
+    assert_eq!(chain.commitments(netuid, At::Head).await.unwrap(), [(hot.hotkey(), text.as_str().to_owned())]);
+
+    let stakes = chain.stakes(alice.coldkey(), At::Head).await.unwrap();
+    let ours = stakes.iter().find(|stake| stake.hotkey == hot.hotkey()).unwrap();
+    assert_eq!(ours.netuid, netuid);
+    let one = chain.stake(hot.hotkey(), alice.coldkey(), netuid, At::Head).await.unwrap().unwrap();
+    assert_eq!(one.stake, ours.stake);
+    assert_eq!(chain.take(hot.hotkey(), At::Head).await.unwrap(), Share::MAX_TAKE);
+    chain.delegates(At::Head).await.unwrap();
+
+    let subnets = chain.subnets(At::Head).await.unwrap();
+    let subnet = chain.subnet(netuid, At::Head).await.unwrap();
+    assert!(subnets.iter().any(|other| other.netuid == netuid && other.name == subnet.name));
+    let hyperparameters = chain.hyperparameters(netuid, At::Head).await.unwrap();
+    let rules = chain.weight_rules(netuid, At::Head).await.unwrap();
+    let number = |name: &str| hyperparameters.get(name).cloned();
+    assert_eq!(number("tempo"), Some(Hyperparameter::Number(rules.schedule.tempo.into())));
+    assert_eq!(number("weights_rate_limit"), Some(Hyperparameter::Number(rules.rate_limit_blocks)));
+    assert!(chain.subnet_cost(At::Head).await.unwrap() > Rao::ZERO);
+    let price = chain.price(netuid, At::Head).await.unwrap();
+    assert!(chain.prices(At::Head).await.unwrap().iter().any(|other| other.netuid == netuid && other.price == price));
+    let bought = chain.simulate_buying(netuid, Rao::new(1_000_000_000), At::Head).await.unwrap();
+    let sold = chain.simulate_selling(netuid, bought.alpha_amount, At::Head).await.unwrap();
+    assert!(bought.alpha_amount > Alpha::ZERO && sold.tao_amount > Rao::ZERO);
     node.stop().await;
 }

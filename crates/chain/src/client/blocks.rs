@@ -2,6 +2,7 @@ use codec::{Compact, Encode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use taonet_primitives::{BlockHash, BlockNumber};
+use tokio::time::Instant;
 
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
@@ -42,7 +43,9 @@ impl Header {
 impl Inner {
     pub(super) async fn head(&self) -> Result<Block, ChainError> {
         let header: Header = self.rpc.request("chain_getHeader", json!([])).await?;
-        Ok(header.block())
+        let head = header.block();
+        self.cache().named(head.hash);
+        Ok(head)
     }
 
     pub(super) async fn finalized(&self) -> Result<Block, ChainError> {
@@ -82,19 +85,26 @@ impl Inner {
         }
     }
 
-    /// A request about a block, which the node may not have.
+    /// A request about a block, which the node may not have. A block that another node has named before is waited for.
     pub(super) async fn at_block<T: DeserializeOwned>(
         &self,
         method: &str,
         params: Json,
         block: BlockHash,
     ) -> Result<T, ChainError> {
-        self.rpc.request(method, params).await.map_err(|error| match error {
-            ChainError::Refused { message, .. } if is_unknown_block(&message) => {
-                ChainError::NoSuchBlock(At::Hash(block))
+        let started = Instant::now();
+        loop {
+            match self.rpc.request(method, params.clone()).await {
+                Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
+                    let is_late = started.elapsed().saturating_add(self.rpc.pace.pause()) >= self.rpc.pace.total();
+                    if is_late || !self.knows(block) {
+                        return Err(ChainError::NoSuchBlock(At::Hash(block)));
+                    }
+                    tokio::time::sleep(self.rpc.pace.pause()).await;
+                }
+                answer => return answer,
             }
-            error => error,
-        })
+        }
     }
 
     /// What a block recorded. It was written by the runtime that the block began with: its parent's.

@@ -11,14 +11,24 @@ use crate::rpc::Subscription;
 /// Nothing heard for some block times is either a chain that stands still or a connection that is dead without knowing:
 /// the node is asked, and where it knows a newer block or does not answer, there is a new subscription.
 pub(super) async fn follow(inner: Weak<Inner>) {
+    let mut is_well = true;
     while let Some(chain) = inner.upgrade() {
         let pause = chain.rpc.pace.pause();
         let subscribed = chain.rpc.subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads").await;
         drop(chain);
         match subscribed {
-            Ok(Ok(subscription)) => listen(&inner, subscription).await,
-            Ok(Err(error)) => tracing::warn!(code = error.code, message = error.message, "no subscription to blocks"),
-            Err(error) => tracing::warn!(%error, "no node to follow the chain with"),
+            Ok(Ok(subscription)) => {
+                if !std::mem::replace(&mut is_well, true) {
+                    tracing::info!("following the chain again");
+                }
+                listen(&inner, subscription).await;
+            }
+            // Said once, however long it lasts.
+            failure => {
+                if std::mem::replace(&mut is_well, false) {
+                    tracing::warn!(?failure, "no node to follow the chain with");
+                }
+            }
         }
         tokio::time::sleep(pause).await;
     }
@@ -32,7 +42,9 @@ async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
             Ok(Some(raw)) => {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };
                 let Some(chain) = inner.upgrade() else { return };
-                chain.heads.send_replace(Some(header.block()));
+                let head = header.block();
+                chain.cache().named(head.hash);
+                chain.heads.send_replace(Some(head));
             }
             Ok(None) => return,
             Err(_) => {

@@ -137,22 +137,22 @@ impl Answer {
                 uid: Uid(uid),
                 hotkey: *hotkey,
                 coldkey: *coldkey,
-                active: of(&self.active, place),
-                validator_permit: of(&self.validator_permit, place),
+                active: of(self.active.as_deref(), place),
+                validator_permit: of(self.validator_permit.as_deref(), place),
                 axon: self.axons.as_ref().and_then(|axons| axons.get(place)?.axon()),
-                total_stake: of(&self.total_stake, place),
-                alpha_stake: of(&self.alpha_stake, place),
-                tao_stake: of(&self.tao_stake, place),
-                rank: of(&self.rank, place),
-                trust: of(&self.trust, place),
-                consensus: of(&self.consensus, place),
-                incentive: of(&self.incentives, place),
-                dividends: of(&self.dividends, place),
+                total_stake: of(self.total_stake.as_deref(), place),
+                alpha_stake: of(self.alpha_stake.as_deref(), place),
+                tao_stake: of(self.tao_stake.as_deref(), place),
+                rank: of(self.rank.as_deref(), place),
+                trust: of(self.trust.as_deref(), place),
+                consensus: of(self.consensus.as_deref(), place),
+                incentive: of(self.incentives.as_deref(), place),
+                dividends: of(self.dividends.as_deref(), place),
                 validator_trust: trust.get(place).copied().unwrap_or_default(),
-                emission: of(&self.emission, place),
-                pruning_score: of(&self.pruning_score, place),
-                last_update: of(&self.last_update, place),
-                registered_at: of(&self.block_at_registration, place),
+                emission: of(self.emission.as_deref(), place),
+                pruning_score: of(self.pruning_score.as_deref(), place),
+                last_update: of(self.last_update.as_deref(), place),
+                registered_at: of(self.block_at_registration.as_deref(), place),
             }
         });
         Metagraph {
@@ -177,8 +177,8 @@ impl Answer {
 }
 
 /// One entry of a column; columns that the chain no longer fills are empty.
-fn of<T: Copy + Default>(column: &Option<Vec<T>>, place: usize) -> T {
-    column.as_ref().and_then(|column| column.get(place)).copied().unwrap_or_default()
+fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
+    column.and_then(|column| column.get(place)).copied().unwrap_or_default()
 }
 
 pub(super) fn text(bytes: Option<Vec<u8>>) -> String {

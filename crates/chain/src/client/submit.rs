@@ -4,7 +4,7 @@ use taonet_primitives::{BlockHash, BlockNumber, Rao};
 use tokio::time::Instant;
 
 use super::{Inner, hex_text};
-use crate::rpc::{RpcError, Subscription};
+use crate::rpc::{RpcError, Subscription, part};
 use crate::{ChainError, DryRun, Follow, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
 
 /// The pool has it already.
@@ -16,8 +16,8 @@ impl Inner {
     /// Whatever breaks on the way, the same bytes are sent again, so that nothing can happen twice; and before anything
     /// is said about them, the blocks are searched, so that what is in one is never called lost.
     pub(super) async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let patience = self.rpc.pace.total() / 2;
-        let patience = patience.saturating_mul(follow.patience_blocks.saturating_add(1));
+        let block_time = part(self.rpc.pace.total(), 2);
+        let patience = block_time.saturating_mul(follow.patience_blocks.saturating_add(1));
         let mut fate = Fate { inner: self, extrinsic, follow, searched: extrinsic.birth.number, refusal: None };
         let end = Instant::now().checked_add(patience);
         loop {

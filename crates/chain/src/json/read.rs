@@ -1,9 +1,20 @@
 use serde_json::{Map, Value as Json};
 use subxt::config::substrate::U256;
+use subxt::ext::scale_decode::visitor::{IgnoreVisitor, decode_with_visitor};
+use subxt::ext::scale_value::scale::{DecodeError, decode_as_type};
 use subxt::ext::scale_value::{BitSequence, Composite, Primitive, Value, ValueDef};
 use taonet_primitives::AccountId;
 
 use super::PortableRegistry;
+
+/// Reads a value by its type; what is left of the bytes stays in `bytes`.
+///
+/// A list says its length first, and the reader makes room for as many. So the bytes are walked through once before,
+/// which takes no room: a length that the bytes do not bear out is an error there.
+pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
+    decode_with_visitor(&mut &**bytes, type_id, types, IgnoreVisitor::new())?;
+    decode_as_type(bytes, type_id, types)
+}
 
 /// A value that was read by its type, as JSON. The context of each value is its type.
 pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
@@ -15,7 +26,7 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
                 (Some("Option"), "None") => Json::Null,
                 (Some("Option"), "Some") | (Some("MultiAddress"), "Id") => fields_of(&variant.values, types),
                 _ if variant.values.is_empty() => Json::String(name),
-                _ => Json::Object(Map::from_iter([(name, fields_of(&variant.values, types))])),
+                _ => Json::Object([(name, fields_of(&variant.values, types))].into_iter().collect()),
             }
         }
         ValueDef::BitSequence(bits) => bit_text(bits),

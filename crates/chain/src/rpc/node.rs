@@ -62,6 +62,12 @@ pub(crate) struct Subscription {
     _connection: Arc<Client>,
 }
 
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Subscription")
+    }
+}
+
 impl Subscription {
     /// The next notification; `None` once the connection is lost or what came is no JSON.
     pub(crate) async fn next(&mut self) -> Option<Box<RawValue>> {

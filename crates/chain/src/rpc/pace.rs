@@ -38,12 +38,12 @@ impl Pace {
     /// One try of one node: half of the whole, or less where there are more than two.
     pub(crate) fn attempt(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
-        self.total().checked_div(parts).unwrap_or_else(|| self.unit())
+        part(self.total(), parts)
     }
 
     /// Between two rounds of tries.
     pub(crate) fn pause(&self) -> Duration {
-        self.unit() / 16
+        part(self.unit(), 16)
     }
 
     /// How long a node that failed is left alone.
@@ -55,4 +55,9 @@ impl Pace {
     pub(crate) fn silence(&self) -> Duration {
         self.unit().saturating_mul(3)
     }
+}
+
+/// One of so many equal parts.
+pub(crate) fn part(whole: Duration, parts: u32) -> Duration {
+    whole.checked_div(parts).unwrap_or(whole)
 }

@@ -6,11 +6,10 @@ use subxt::ext::frame_decode::storage::{
 };
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
-use subxt::ext::scale_value::scale::decode_as_type;
 
 use super::Runtime;
 use crate::ChainError;
-use crate::json::{JsonError, to_json, to_value};
+use crate::json::{self, JsonError, to_json, to_value};
 
 /// The length of the hashes of pallet and item that every key begins with.
 const PREFIX: usize = 32;
@@ -94,7 +93,7 @@ pub(crate) trait StorageKeys: Sized {
 impl StorageKeys for Vec<Json> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
         let read = |(type_id, mut bytes): (u32, &[u8])| {
-            let value = decode_as_type(&mut bytes, type_id, runtime.types());
+            let value = json::read(&mut bytes, type_id, runtime.types());
             value
                 .map(|value| to_json(&value, runtime.types()))
                 .map_err(|error| ChainError::decode(format!("a key of {}", storage(pallet, item)), error))

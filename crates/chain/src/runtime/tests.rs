@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 use subxt::config::substrate::MultiSignature;
 use subxt::ext::scale_value::scale::encode_as_type;
@@ -5,7 +6,7 @@ use taonet_primitives::{AccountId, Alpha, BlockNumber, Hotkey, NetUid, Rao};
 
 use super::*;
 use crate::runtime::events::fee_of;
-use crate::vectors::{bytes, golden, gunzip, parse, runtime};
+use crate::vectors::{bytes, genesis, golden, gunzip, parse, runtime};
 use crate::{Block, Era, Phase, SignOptions, calls};
 
 fn items<'a>(golden: &'a Json, name: &str, count: usize) -> &'a [Json] {
@@ -86,7 +87,7 @@ fn what_is_signed_and_what_is_sent_are_as_recorded() {
     let call = calls::transfer_keep_alive(bob(), Rao::new(12345));
     let sign = |case: &Json, signature: MultiSignature| {
         let (era, number) = era(case);
-        let hash = case["era_birth_block_hash"].as_str().map_or(runtime.genesis, |hash| hash.parse().unwrap());
+        let hash = case["era_birth_block_hash"].as_str().map_or(genesis().unwrap(), |hash| hash.parse().unwrap());
         let nonce = case["nonce"].as_u64().unwrap() as u32;
         let options = SignOptions { nonce, era, tip: Rao::new(case["tip"].as_u64().unwrap()) };
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
@@ -213,4 +214,68 @@ fn every_type_is_read_as_recorded_and_written_back() {
         }
     }
     assert_eq!((refused, read, equal, written), (143, 2756, 2647, 2643));
+}
+
+fn any_json() -> impl Strategy<Value = Json> {
+    let plain = prop_oneof![
+        Just(Json::Null),
+        any::<bool>().prop_map(Json::from),
+        any::<i64>().prop_map(Json::from),
+        any::<f64>().prop_map(Json::from),
+        "(0x)?[0-9a-f]{0,70}|5[A-Za-z0-9]{40,50}|[A-Z][a-z]{0,9}".prop_map(Json::from),
+    ];
+    plain.prop_recursive(4, 32, 6, |inner| {
+        let names = "Id|Some|System|remark|call|calls|fields|bits|[a-z]{1,4}";
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Json::from),
+            proptest::collection::vec((names, inner), 0..4)
+                .prop_map(|fields| Json::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
+        let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
+        let _ = runtime.events(&raw);
+        let mut events = bytes(&golden["events"]["raw_hex"]);
+        let place = flip % events.len();
+        events[place] = to;
+        let _ = runtime.events(&events);
+        for item in ["Account", "Events", "Number"] {
+            let _ = runtime.storage_value_json("System", item, Some(&raw));
+            let _ = runtime.storage_keys::<Vec<Json>>("System", item, &raw);
+        }
+        let mut key = runtime.storage_key("SubtensorModule", "Uids", &[]).unwrap();
+        key.extend_from_slice(&raw);
+        let _ = runtime.storage_keys::<Vec<Json>>("SubtensorModule", "Uids", &key);
+        let _ = runtime.storage_keys::<LastKey<AccountId>>("SubtensorModule", "Uids", &key);
+        let _ = runtime.api_answer_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &raw);
+        let _ = Runtime::new(&raw, BlockHash::from_bytes([0; 32]), 1, 1);
+    }
+
+    #[test]
+    fn no_json_panics(json in any_json()) {
+        let Some(runtime) = runtime() else { return Ok(()) };
+        for (pallet, name) in [("Balances", "transfer_all"), ("Sudo", "sudo"), ("Commitments", "set_commitment")] {
+            let _ = runtime.call(pallet, name, &json);
+            if let Ok(call) = runtime.call(pallet, name, &json!({ "call": json, "info": json, "netuid": 1, "dest": json, "keep_alive": true })) {
+                let _ = runtime.call_data(&call);
+            }
+        }
+        let _ = runtime.storage_key_of_json("System", "Account", std::slice::from_ref(&json));
+        let _ = runtime.api_args_of_json("SubnetInfoRuntimeApi", "get_selective_metagraph", &[json.clone(), json]);
+    }
+}
+
+#[test]
+fn a_length_that_the_bytes_do_not_bear_out_is_refused() {
+    let Some(runtime) = runtime() else { return };
+    // A list of 2³⁰ − 1 items, and one of 2³² − 1.
+    for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {
+        assert!(runtime.storage_value_json("System", "Events", Some(raw)).is_err());
+        assert!(runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
+        assert!(runtime.api_answer::<Vec<u16>>("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());
+    }
 }

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
-pub mod proxy;
+pub(crate) mod proxy;
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_wallet::Keypair;
 
 /// A fresh chain in memory.
-pub async fn localnet(clock: Clock) -> NodeHandle {
+pub(crate) async fn localnet(clock: Clock) -> NodeHandle {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.clock = clock;
     Node::start(config).await.unwrap()
 }
 
 /// A client of nodes at these addresses.
-pub async fn client(addresses: &[String]) -> Client {
+pub(crate) async fn client(addresses: &[String]) -> Client {
     let network: Network = addresses.join(",").parse().unwrap();
     Client::connect(&network).await.unwrap()
 }
 
-pub fn key(name: &str) -> Keypair {
+pub(crate) fn key(name: &str) -> Keypair {
     Keypair::from_uri(&format!("//{name}")).unwrap()
 }
 
-pub const BLOCK: Duration = Duration::from_millis(250);
+pub(crate) const BLOCK: Duration = Duration::from_millis(250);

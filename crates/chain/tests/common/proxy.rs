@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 /// What the proxy does to its connections, those that stand included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// Hands everything on.
     Pass,
     /// Closes the connections, and every new one at once.
@@ -22,13 +22,13 @@ pub enum Mode {
     Garbage,
 }
 
-pub struct Proxy {
-    pub address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
 }
 
 impl Proxy {
-    pub async fn start(node: SocketAddr) -> Self {
+    pub(crate) async fn start(node: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mode = Arc::new(watch::channel(Mode::Pass).0);
@@ -41,11 +41,11 @@ impl Proxy {
         Self { address, mode }
     }
 
-    pub fn set(&self, mode: Mode) {
+    pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("ws://{}", self.address)
     }
 }
