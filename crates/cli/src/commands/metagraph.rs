@@ -70,7 +70,8 @@ fn text(metagraph: &Metagraph) -> String {
             let entries: Vec<_> = row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);
         }
-        text.push_str(&format!("\n\n{rows}"));
+        text.push_str("\n\n");
+        text.push_str(&rows.to_string());
     }
     text
 }
