@@ -1,7 +1,7 @@
 //! What the sudo key and owners of subnets may change.
 //!
-//! [`calls`] is the table of all calls, [`authority`] who may make them, [`bounds`] the rules of those that have some,
-//! [`pallet!`](pallet_of_calls) makes a pallet of the table.
+//! `calls` is the table of all calls, `authority` says who may make them, `bounds` what values some of them take, and
+//! `pallet_of_calls` makes a pallet of the table.
 
 #[macro_use]
 mod pallet_of_calls;

@@ -325,7 +325,7 @@ pallet_of_calls! {
     }
     /// Removes the neurons that earn least until a number is left, and leaves room for no more.
     78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner(netuid, OwnerAction::Trimming) {
-        subtensor::Pallet::<T>::trim_to(netuid, max_n)?;
+        subtensor::Pallet::<T>::trim_to_max_allowed_uids(netuid, max_n)?;
     }
     /// Sets the least number that the room for neurons may be limited to.
     79: sudo_set_min_allowed_uids(netuid: NetUid, min_allowed_uids: u16) by root_of(netuid) {
@@ -362,7 +362,7 @@ pallet_of_calls! {
     /// Sets by how much a registration raises the price: by 1 to 3 times.
     90: sudo_set_burn_increase_mult(netuid: NetUid, burn_increase_mult: U64F64)
         by owner(netuid, Hyperparameter::BurnIncreaseMult) {
-        ensure!((1..=3).contains(&burn_increase_mult.ceil().to_num::<u64>()), Error::<T>::InvalidValue);
+        ensure!(burn_increase_mult >= 1 && burn_increase_mult <= 3, Error::<T>::InvalidValue);
         subtensor::BurnIncreaseMult::<T>::insert(netuid, burn_increase_mult);
         tell::<T>(Told::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });

@@ -7,7 +7,13 @@ macro_rules! pallet_of_calls {
         $(#[$doc:meta])*
         $index:literal: $name:ident($($argument:ident: $type:ty),*) by $authority:ident($($of:tt)*) { $($change:tt)* }
     )*) => {
-        #[allow(missing_docs, unreachable_pub)]
+        #[allow(
+            missing_docs,
+            unreachable_pub,
+            clippy::expect_used,
+            clippy::missing_errors_doc, // `authority` and `bounds` say what is refused.
+            clippy::wildcard_imports
+        )]
         #[frame_support::pallet]
         pub mod pallet {
             use super::*;

@@ -3,7 +3,8 @@
 use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Error, Input, Output};
 use frame_support::BoundedVec;
 use frame_support::traits::ConstU32;
-use scale_info::build::{Fields, Variants};
+use scale_info::build::{FieldBuilder, Fields, Variants};
+use scale_info::form::MetaForm;
 use scale_info::{Path, Type, TypeInfo};
 
 /// A ciphertext.
@@ -137,7 +138,7 @@ impl TypeInfo for Data {
                 .field(|field| field.name("encrypted").ty::<Encrypted>())
                 .field(|field| field.name("reveal_round").ty::<u64>())
         };
-        let hash = || Fields::unnamed().field(|field| field.ty::<[u8; 32]>());
+        let hash = || Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; 32]>);
         let variants = raw_variants(Variants::new().variant("None", |variant| variant.index(0)))
             .variant("BlakeTwo256", |variant| variant.index(index::BLAKE_TWO_256).fields(hash()))
             .variant("Sha256", |variant| variant.index(index::SHA_256).fields(hash()))
@@ -146,7 +147,7 @@ impl TypeInfo for Data {
             .variant("TimelockEncrypted", |variant| variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked()))
             .variant("ResetBondsFlag", |variant| variant.index(index::RESET_BONDS_FLAG))
             .variant("BigRaw", |variant| {
-                let text = Fields::unnamed().field(|field| field.ty::<BoundedVec<u8, ConstU32<512>>>());
+                let text = Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<BoundedVec<u8, ConstU32<512>>>);
                 variant.index(index::BIG_RAW).fields(text)
             })
             .variant("TimelockRevealFailed", |variant| {
@@ -161,7 +162,7 @@ macro_rules! raw_variants {
     ($($length:literal)*) => {
         fn raw_variants(variants: Variants) -> Variants {
             variants$(.variant(concat!("Raw", $length), |variant| {
-                let text = Fields::unnamed().field(|field| field.ty::<[u8; $length]>());
+                let text = Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; $length]>);
                 variant.index(RAW + $length).fields(text)
             }))*
         }

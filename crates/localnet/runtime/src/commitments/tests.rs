@@ -1,1 +1,238 @@
+use codec::{Decode, Encode};
+use frame_support::BoundedVec;
+use proptest::prelude::*;
+use scale_info::{TypeDef, TypeInfo};
 
+use super::{
+    Call, CommitmentInfo, CommitmentOf, Data, Event, LastBondsReset, LastCommitment, MaxSpace, Registration,
+    TimelockedIndex, UsageTracker, UsedSpaceOf,
+};
+use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
+use crate::subtensor::{Bonds, BondsResetOn, SubnetEpochIndex};
+use crate::testing::{BABELBIT, Subtensor, chain, key, outcome, send};
+use crate::types::{NetUidStorageIndex, TaoBalance};
+
+fn raw(text: &[u8]) -> Data {
+    Data::Raw(text.to_vec().try_into().unwrap())
+}
+
+fn info(fields: &[Data]) -> CommitmentInfo {
+    CommitmentInfo { fields: fields.to_vec().try_into().unwrap() }
+}
+
+fn state(who: &AccountId, fields: &[Data]) -> String {
+    outcome(send(who, Call::set_commitment { netuid: BABELBIT, info: Box::new(info(fields)) }))
+}
+
+fn said(event: &Event<Runtime>) -> bool {
+    System::events().iter().any(|record| record.event == RuntimeEvent::Commitments(event.clone()))
+}
+
+#[test]
+fn a_neuron_makes_a_statement() {
+    chain(|| {
+        System::set_block_number(7);
+        let who = key(1);
+        assert_eq!(state(&who, &[raw(b"hello")]), "AccountNotAllowedCommit");
+        Subtensor::append_neuron(BABELBIT, &who);
+        let failed = Data::TimelockRevealFailed { encrypted: BoundedVec::new(), reveal_round: 1 };
+        assert_eq!(state(&who, &[raw(b"hello"), failed]), "TimelockRevealFailedNotAllowed");
+        assert_eq!(state(&who, &[raw(b"hello")]), "ok");
+        let stored = Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
+        assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
+        assert_eq!(LastCommitment::<Runtime>::get(BABELBIT, &who), Some(7));
+        assert!(said(&Event::Commitment { netuid: BABELBIT, who }));
+    });
+}
+
+#[test]
+fn a_timelocked_statement_waits_until_another_takes_its_place() {
+    chain(|| {
+        let who = key(1);
+        Subtensor::append_neuron(BABELBIT, &who);
+        let timelocked = Data::TimelockEncrypted { encrypted: vec![1; 1_024].try_into().unwrap(), reveal_round: 9 };
+        assert_eq!(state(&who, &[raw(b"soon"), timelocked]), "ok");
+        assert!(TimelockedIndex::<Runtime>::get().contains(&(BABELBIT, who.clone())));
+        assert!(said(&Event::TimelockCommitment { netuid: BABELBIT, who: who.clone(), reveal_round: 9 }));
+        assert_eq!(state(&who, &[raw(b"now")]), "ok");
+        assert!(TimelockedIndex::<Runtime>::get().is_empty());
+    });
+}
+
+#[test]
+fn statements_of_an_epoch_share_a_space() {
+    chain(|| {
+        let who = key(1);
+        Subtensor::append_neuron(BABELBIT, &who);
+        let big = Data::BigRaw(vec![7; 512].try_into().unwrap());
+        // A statement and how much space is used after it.
+        let steps = [
+            (vec![Data::None], 100),
+            (vec![raw(&[1; 128]), Data::Sha256([0; 32])], 260),
+            (vec![big.clone(), big.clone(), big.clone()], 1_796),
+            (vec![big.clone(), big.clone()], 2_820),
+            (vec![raw(&[1; 128]), raw(&[1; 128])], 3_076),
+        ];
+        for (fields, used) in steps {
+            assert_eq!(state(&who, &fields), "ok");
+            assert_eq!(UsedSpaceOf::<Runtime>::get(BABELBIT, &who).unwrap().used_space, used);
+        }
+        assert_eq!(state(&who, &[raw(b"x")]), "SpaceLimitExceeded");
+
+        let limit = |origin| {
+            use sp_runtime::traits::Dispatchable;
+            let call = RuntimeCall::from(Call::set_max_space { new_limit: 3_176 });
+            outcome(call.dispatch(origin).map(|_| ()).map_err(|failure| failure.error))
+        };
+        assert_eq!(limit(RuntimeOrigin::signed(who.clone())), "BadOrigin");
+        assert_eq!(limit(RuntimeOrigin::root()), "ok");
+        assert_eq!(MaxSpace::<Runtime>::get(), 3_176);
+        assert_eq!(state(&who, &[raw(b"x")]), "ok");
+        assert_eq!(state(&who, &[raw(b"x")]), "SpaceLimitExceeded");
+
+        SubnetEpochIndex::<Runtime>::mutate(BABELBIT, |index| *index += 1);
+        assert_eq!(state(&who, &[raw(b"x")]), "ok");
+        let epoch = Subtensor::epoch_index_now(BABELBIT);
+        let usage = UsageTracker { last_epoch: epoch, used_space: 100 };
+        assert_eq!(UsedSpaceOf::<Runtime>::get(BABELBIT, &who), Some(usage));
+    });
+}
+
+#[test]
+fn a_flag_makes_validators_forget_their_bonds_where_that_is_allowed() {
+    chain(|| {
+        let who = key(1);
+        let uid = Subtensor::append_neuron(BABELBIT, &who);
+        let index = NetUidStorageIndex(BABELBIT.0);
+        let bonds = || Bonds::<Runtime>::get(index, 0);
+        Bonds::<Runtime>::insert(index, 0, vec![(0, 5), (uid, 6), (9, 7)]);
+        assert_eq!(state(&who, &[Data::ResetBondsFlag]), "ok");
+        assert_eq!(bonds().len(), 3);
+        BondsResetOn::<Runtime>::insert(BABELBIT, true);
+        assert_eq!(state(&who, &[raw(b"x")]), "ok");
+        assert_eq!(bonds().len(), 3);
+        assert_eq!(state(&who, &[raw(b"x"), Data::ResetBondsFlag]), "ok");
+        assert_eq!(bonds(), [(0, 5), (9, 7)]);
+        assert_eq!(LastBondsReset::<Runtime>::get(BABELBIT, &who), Some(1));
+    });
+}
+
+#[test]
+fn fields_have_the_recorded_encodings() {
+    let encrypted: BoundedVec<u8, _> = vec![1, 2].try_into().unwrap();
+    // A field and the head of its encoding.
+    let cases = [
+        (Data::None, "00"),
+        (raw(b""), "01"),
+        (raw(b"abc"), "04616263"),
+        (raw(&[9; 128]), "8109090909"),
+        (Data::BlakeTwo256([1; 32]), "820101"),
+        (Data::Sha256([1; 32]), "830101"),
+        (Data::Keccak256([1; 32]), "840101"),
+        (Data::ShaThree256([1; 32]), "850101"),
+        (Data::TimelockEncrypted { encrypted: encrypted.clone(), reveal_round: 3 }, "860801020300000000000000"),
+        (Data::ResetBondsFlag, "87"),
+        (Data::BigRaw(vec![5].try_into().unwrap()), "880405"),
+        (Data::TimelockRevealFailed { encrypted, reveal_round: 3 }, "890801020300000000000000"),
+    ];
+    for (field, head) in cases {
+        let encoded = field.encode();
+        assert!(hex::encode(&encoded).starts_with(head), "{field:?}");
+        assert_eq!(Data::decode(&mut &encoded[..]).unwrap(), field);
+    }
+}
+
+#[test]
+fn metadata_names_a_variant_for_each_length() {
+    let TypeDef::Variant(data) = Data::type_info().type_def else { panic!("no enum") };
+    let variants: Vec<(u8, String)> =
+        data.variants.iter().map(|variant| (variant.index, variant.name.to_owned())).collect();
+    let mut expected = vec!["None".to_owned()];
+    expected.extend((0..=128).map(|length| format!("Raw{length}")));
+    let last = [
+        "BlakeTwo256",
+        "Sha256",
+        "Keccak256",
+        "ShaThree256",
+        "TimelockEncrypted",
+        "ResetBondsFlag",
+        "BigRaw",
+        "TimelockRevealFailed",
+    ];
+    expected.extend(last.map(str::to_owned));
+    assert_eq!(variants, (0..138).zip(expected).collect::<Vec<_>>());
+    let lengths: Vec<u32> = data.variants[1..130]
+        .iter()
+        .map(|variant| match variant.fields[0].ty.type_info().type_def {
+            TypeDef::Array(array) => array.len,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lengths, (0..=128).collect::<Vec<u32>>());
+}
+
+#[test]
+fn malformed_statements_do_not_decode() {
+    let cases = [
+        ("", "no index"),
+        ("8a", "an unknown index"),
+        ("ff", "an unknown index"),
+        ("046162", "a text cut short"),
+        ("82ff", "a hash cut short"),
+        ("88", "a length cut short"),
+        ("88050800", "a longer text than allowed"),
+        ("86051000", "a longer ciphertext than allowed"),
+    ];
+    for (bytes, why) in cases {
+        assert!(Data::decode(&mut &hex::decode(bytes).unwrap()[..]).is_err(), "{why}");
+    }
+    let four_fields = [&[16][..], &[0; 4]].concat();
+    assert!(CommitmentInfo::decode(&mut &four_fields[..]).is_err());
+    let huge = [&[136][..], &codec::Compact(513_u32).encode(), &[0; 513]].concat();
+    assert!(Data::decode(&mut &huge[..]).is_err());
+}
+
+fn field() -> impl Strategy<Value = Data> {
+    let bytes = |most| proptest::collection::vec(any::<u8>(), 0..=most);
+    let timelocked = (bytes(1_024), any::<u64>());
+    prop_oneof![
+        Just(Data::None),
+        Just(Data::ResetBondsFlag),
+        bytes(128).prop_map(|text| Data::Raw(text.try_into().unwrap())),
+        bytes(512).prop_map(|text| Data::BigRaw(text.try_into().unwrap())),
+        any::<[u8; 32]>().prop_map(Data::BlakeTwo256),
+        any::<[u8; 32]>().prop_map(Data::Sha256),
+        any::<[u8; 32]>().prop_map(Data::Keccak256),
+        any::<[u8; 32]>().prop_map(Data::ShaThree256),
+        (timelocked, any::<bool>()).prop_map(|((bytes, reveal_round), failed)| {
+            let encrypted = bytes.try_into().unwrap();
+            if failed {
+                Data::TimelockRevealFailed { encrypted, reveal_round }
+            } else {
+                Data::TimelockEncrypted { encrypted, reveal_round }
+            }
+        }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(fields in proptest::collection::vec(field(), 0..=3)) {
+        let written = info(&fields);
+        let encoded = written.encode();
+        prop_assert_eq!(encoded.len(), written.encoded_size());
+        prop_assert_eq!(CommitmentInfo::decode(&mut &encoded[..]).unwrap(), written);
+        for cut in 0..encoded.len() {
+            prop_assert!(CommitmentInfo::decode(&mut &encoded[..cut]).is_err());
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_as_what_they_are_written_as_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut rest = &bytes[..];
+        if let Ok(field) = Data::decode(&mut rest) {
+            let read = bytes.len() - rest.len();
+            prop_assert_eq!(field.encode(), &bytes[..read]);
+        }
+    }
+}

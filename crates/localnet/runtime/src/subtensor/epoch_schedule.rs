@@ -140,3 +140,6 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

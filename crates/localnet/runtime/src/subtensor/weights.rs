@@ -1,5 +1,5 @@
-//! Setting weights. [`commit`] and [`timelock`] commit to them first, [`window`] says when they are revealed, and
-//! [`precheck`] is what is refused before a call reaches a block.
+//! Setting weights. `commit` and `timelock` commit to them first, `window` says when they are revealed, and `precheck`
+//! is what is refused before a call reaches a block.
 
 mod commit;
 mod precheck;

@@ -1,11 +1,11 @@
 //! What the fields of a metagraph are read from.
 
-use codec::Compact;
+use codec::{Compact, Encode};
 use sp_runtime::AccountId32;
 
 use crate::commitments;
 use crate::info::columns::Neurons;
-use crate::info::compact;
+use crate::info::{compact, text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2};
 use crate::subtensor::{
     AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, NetworksAdded, StakeThreshold,
@@ -71,6 +71,7 @@ impl Source {
 
     /// What neurons stated, encoded as it is stored.
     pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
-        Vec::new()
+        let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
+        statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()
     }
 }

@@ -1,1 +1,396 @@
+use codec::{Decode, Encode};
+use frame_support::BoundedVec;
+use frame_support::traits::ConstU32;
+use sp_core::H256;
 
+use super::commit::commit_hash;
+use crate::runtime::{AccountId, Runtime, RuntimeCall};
+use crate::subtensor::{
+    Call, CommitRevealWeightsEnabled, Event, LastEpochBlock, LastUpdate, MAX_COMMIT_LEN, MaxWeightsLimit,
+    MinAllowedWeights, RevealPeriodEpochs, StakeThreshold, SubnetEpochIndex, SubnetOwnerHotkey, Tempo,
+    TimelockedWeightCommits, ValidatorPermit, WeightCommits, Weights, WeightsSetRateLimit, WeightsVersionKey,
+};
+use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send};
+use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
+
+const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
+
+/// A neuron of the subnet beside its owner, and its uid.
+fn neuron(number: u32) -> (AccountId, u16) {
+    let uid = Subtensor::append_neuron(BABELBIT, &key(number));
+    (key(number), uid)
+}
+
+fn permit(uid: u16) {
+    ValidatorPermit::<Runtime>::mutate(BABELBIT, |permits| permits[usize::from(uid)] = true);
+}
+
+/// A submission of weights that is mended step by step.
+struct Submission {
+    who: AccountId,
+    netuid: NetUid,
+    mecid: u8,
+    uids: Vec<u16>,
+    weights: Vec<u16>,
+    version_key: u64,
+}
+
+impl Submission {
+    fn call(&self) -> Call<Runtime> {
+        Call::set_mechanism_weights {
+            netuid: self.netuid,
+            mecid: MechId(self.mecid),
+            dests: self.uids.clone(),
+            weights: self.weights.clone(),
+            version_key: self.version_key,
+        }
+    }
+
+    fn send(&self) -> String {
+        outcome(send(&self.who, self.call()))
+    }
+}
+
+#[test]
+fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
+    type Mend = fn(&mut Submission);
+    // What is refused, and what mends it.
+    let steps: [(&str, Mend); 14] = [
+        ("CommitRevealEnabled", |_| CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false)),
+        ("CanNotSetRootNetworkWeights", |submission| submission.netuid = BABELBIT),
+        ("WeightVecNotEqualSize", |submission| submission.weights = vec![1, 2, 3, 4, 0]),
+        ("MechanismDoesNotExist", |submission| submission.mecid = 0),
+        ("UidsLengthExceedUidsInSubNet", |submission| {
+            submission.uids = vec![9, 9];
+            submission.weights = vec![7, 3];
+        }),
+        ("HotKeyNotRegisteredInSubNet", |submission| {
+            submission.who = key(1);
+            StakeThreshold::<Runtime>::put(1_000);
+        }),
+        ("NotEnoughStakeToSetWeights", |_| Subtensor::increase_stake(&key(1), &key(1), BABELBIT, AlphaBalance(1_000))),
+        ("IncorrectWeightVersionKey", |submission| submission.version_key = 5),
+        ("SettingWeightsTooFast", |_| jump_to(102)),
+        ("NeuronNoValidatorPermit", |_| permit(Subtensor::uid_of(BABELBIT, &key(1)).unwrap())),
+        ("DuplicateUids", |submission| submission.uids = vec![9, 0]),
+        ("UidVecContainInvalidOne", |submission| submission.uids = vec![2, 0]),
+        ("WeightVecLengthIsLow", |_| MinAllowedWeights::<Runtime>::insert(BABELBIT, 2)),
+        ("MaxWeightExceeded", |_| MaxWeightsLimit::<Runtime>::insert(BABELBIT, 45_875)),
+    ];
+    chain(|| {
+        jump_to(2);
+        let (_, uid) = neuron(1);
+        neuron(2);
+        neuron(3);
+        WeightsVersionKey::<Runtime>::insert(BABELBIT, 5);
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 100);
+        MinAllowedWeights::<Runtime>::insert(BABELBIT, 4);
+        MaxWeightsLimit::<Runtime>::insert(BABELBIT, 45_874);
+        let mut submission = Submission {
+            who: key(8),
+            netuid: NetUid::ROOT,
+            mecid: 1,
+            uids: vec![9; 5],
+            weights: vec![1],
+            version_key: 4,
+        };
+        for (refused, mend) in steps {
+            assert_eq!(submission.send(), refused);
+            mend(&mut submission);
+        }
+        assert_eq!(submission.send(), "ok");
+        assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(2, 65_535), (0, 28_086)]);
+        assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 102);
+        assert_eq!(last_event(), Event::WeightsSet(MAIN, uid));
+    });
+}
+
+#[test]
+fn a_weight_for_oneself_needs_no_permit_and_the_owner_needs_none_either() {
+    chain(|| {
+        let (who, uid) = neuron(1);
+        neuron(2);
+        MinAllowedWeights::<Runtime>::insert(BABELBIT, 3);
+        MaxWeightsLimit::<Runtime>::insert(BABELBIT, 40_000);
+        let own = |who, uid| Submission {
+            who,
+            netuid: BABELBIT,
+            mecid: 0,
+            uids: vec![uid],
+            weights: vec![1],
+            version_key: 0,
+        };
+        assert_eq!(own(who.clone(), uid).send(), "ok");
+        assert_eq!(own(who, uid + 1).send(), "NeuronNoValidatorPermit");
+        let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        let mut of_owner = own(owner, uid);
+        assert_eq!(of_owner.send(), "WeightVecLengthIsLow");
+        of_owner.uids = vec![0, 1, 2];
+        of_owner.weights = vec![1, 1, 1];
+        assert_eq!(of_owner.send(), "ok");
+    });
+}
+
+#[test]
+fn the_recorded_call_is_read_and_written_as_recorded() {
+    let call = RuntimeCall::from(Call::set_weights {
+        netuid: NetUid(1),
+        dests: vec![0, 1],
+        weights: vec![100, 200],
+        version_key: 0,
+    });
+    let recorded = hex::decode("070001000800000100086400c8000000000000000000").unwrap();
+    assert_eq!(call.encode(), recorded);
+    assert_eq!(RuntimeCall::decode(&mut &recorded[..]).unwrap(), call);
+}
+
+/// A validator in a subnet with commit-reveal, in epoch 7.
+fn committing_validator() -> (AccountId, u16) {
+    let (who, uid) = neuron(1);
+    permit(uid);
+    CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+    enter_epoch(7);
+    (who, uid)
+}
+
+/// Goes on to the middle of an epoch.
+fn enter_epoch(index: u64) {
+    let block = 100 * index;
+    jump_to(block as u32);
+    Tempo::<Runtime>::insert(BABELBIT, 20);
+    LastEpochBlock::<Runtime>::insert(BABELBIT, block - 10);
+    SubnetEpochIndex::<Runtime>::insert(BABELBIT, index);
+}
+
+fn hash_of(who: &AccountId, salt: u16) -> H256 {
+    commit_hash(who, MAIN, &[0, 1], &[1, 2], &[salt], 3)
+}
+
+fn commit(who: &AccountId, salt: u16) -> String {
+    outcome(send(who, Call::commit_weights { netuid: BABELBIT, commit_hash: hash_of(who, salt) }))
+}
+
+fn reveal(who: &AccountId, salt: u16) -> String {
+    let call = Call::reveal_weights {
+        netuid: BABELBIT,
+        uids: vec![0, 1],
+        values: vec![1, 2],
+        salt: vec![salt],
+        version_key: 3,
+    };
+    let early = Subtensor::precheck_weights(who, &call);
+    let result = outcome(send(who, call));
+    assert_eq!(early.is_ok(), result == "ok" || result == "CommitRevealDisabled", "{result}");
+    result
+}
+
+#[test]
+fn the_hash_of_a_commit_covers_the_plain_encoding_of_all_that_is_revealed() {
+    let mut plain = key(1).encode();
+    plain.extend(hex::decode("3b00").unwrap()); // the mechanism's index
+    plain.extend(hex::decode("0800000100").unwrap());
+    plain.extend(hex::decode("0801000200").unwrap());
+    plain.extend(hex::decode("040900").unwrap());
+    plain.extend(hex::decode("0300000000000000").unwrap());
+    assert_eq!(hash_of(&key(1), 9).0, sp_io::hashing::blake2_256(&plain));
+}
+
+#[test]
+fn each_mended_fault_of_a_commit_shows_the_next_one() {
+    chain(|| {
+        let (who, uid) = committing_validator();
+        let commit_to = |mecid| {
+            let call = Call::commit_mechanism_weights {
+                netuid: BABELBIT,
+                mecid: MechId(mecid),
+                commit_hash: H256::repeat_byte(1),
+            };
+            move |who: &AccountId| outcome(send(who, call.clone()))
+        };
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(commit_to(1)(&key(8)), "MechanismDoesNotExist");
+        assert_eq!(commit_to(0)(&key(8)), "CommitRevealDisabled");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        assert_eq!(commit_to(0)(&key(8)), "HotKeyNotRegisteredInSubNet");
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 700);
+        assert_eq!(commit_to(0)(&who), "CommittingWeightsTooFast");
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 0);
+        for _ in 0..10 {
+            assert_eq!(commit_to(0)(&who), "ok");
+        }
+        assert_eq!(commit_to(0)(&who), "TooManyUnrevealedCommits");
+        let next_epoch = 700 + 10;
+        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap()[9], (H256::repeat_byte(1), 7, 700, next_epoch));
+        assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700);
+        assert_eq!(last_event(), Event::WeightsCommitted(who.clone(), MAIN, H256::repeat_byte(1)));
+
+        enter_epoch(9);
+        assert_eq!(commit_to(0)(&who), "ok");
+        assert_eq!(WeightCommits::<Runtime>::get(MAIN, &who).unwrap().len(), 1, "expired ones make room");
+    });
+}
+
+#[test]
+fn weights_are_revealed_in_one_epoch_only() {
+    // The reveal period, the epoch of the reveal after a commit in epoch 7, what comes of it.
+    let cases = [
+        (1, 7, "RevealTooEarly"),
+        (1, 8, "ok"),
+        (1, 9, "ExpiredWeightCommit"),
+        (3, 9, "RevealTooEarly"),
+        (3, 10, "ok"),
+        (3, 11, "ExpiredWeightCommit"),
+    ];
+    for (period, epoch, expected) in cases {
+        chain(|| {
+            let (who, uid) = committing_validator();
+            RevealPeriodEpochs::<Runtime>::insert(BABELBIT, period);
+            assert_eq!(commit(&who, 1), "ok");
+            enter_epoch(epoch);
+            assert_eq!(reveal(&who, 1), expected, "{period} {epoch}");
+            if expected == "ok" {
+                assert_eq!(Weights::<Runtime>::get(MAIN, uid), [(0, 32_768), (1, 65_535)]);
+                assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700, "as of the commit");
+                assert_eq!(last_event(), Event::WeightsRevealed(who.clone(), MAIN, hash_of(&who, 1)));
+                assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_epoch_that_is_due_in_this_block_has_begun() {
+    chain(|| {
+        let (who, _) = committing_validator();
+        assert_eq!(commit(&who, 1), "ok");
+        jump_to(709);
+        assert_eq!(reveal(&who, 1), "RevealTooEarly");
+        jump_to(710);
+        assert_eq!(reveal(&who, 1), "ok");
+    });
+}
+
+#[test]
+fn a_reveal_is_held_against_its_own_commit() {
+    chain(|| {
+        let (who, _) = committing_validator();
+        assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
+        for salt in 1..=3 {
+            assert_eq!(commit(&who, salt), "ok");
+        }
+        enter_epoch(8);
+        assert_eq!(reveal(&who, 4), "InvalidRevealCommitHashNotMatch");
+        assert_eq!(reveal(&who, 2), "ok");
+        assert_eq!(reveal(&who, 1), "InvalidRevealCommitHashNotMatch", "older commits are forgotten");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(reveal(&who, 3), "CommitRevealDisabled");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        enter_epoch(9);
+        assert_eq!(reveal(&who, 4), "NoWeightsCommitFound", "only an expired commit is left");
+        assert_eq!(reveal(&who, 3), "ExpiredWeightCommit");
+    });
+}
+
+fn commit_timelocked(who: &AccountId, mecid: u8, version: u16) -> String {
+    let commit: BoundedVec<u8, ConstU32<MAX_COMMIT_LEN>> = vec![1, 2, 3].try_into().unwrap();
+    let call = Call::commit_timelocked_mechanism_weights {
+        netuid: BABELBIT,
+        mecid: MechId(mecid),
+        commit,
+        reveal_round: 99,
+        commit_reveal_version: version,
+    };
+    outcome(send(who, call))
+}
+
+#[test]
+fn each_mended_fault_of_a_timelocked_commit_shows_the_next_one() {
+    chain(|| {
+        let (who, uid) = committing_validator();
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(commit_timelocked(&key(8), 1, 3), "MechanismDoesNotExist");
+        assert_eq!(commit_timelocked(&key(8), 0, 3), "CommitRevealDisabled");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        assert_eq!(commit_timelocked(&key(8), 0, 3), "IncorrectCommitRevealVersion");
+        assert_eq!(commit_timelocked(&key(8), 0, 4), "HotKeyNotRegisteredInSubNet");
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 700);
+        assert_eq!(commit_timelocked(&who, 0, 4), "CommittingWeightsTooFast");
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 0);
+        for _ in 0..10 {
+            assert_eq!(commit_timelocked(&who, 0, 4), "ok");
+        }
+        assert_eq!(commit_timelocked(&who, 0, 4), "TooManyUnrevealedCommits");
+
+        let hash = H256(sp_io::hashing::blake2_256(&[1, 2, 3]));
+        assert_eq!(last_event(), Event::TimelockedWeightsCommitted(who.clone(), MAIN, hash, 99));
+        assert_eq!(LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)], 700);
+        let stored = TimelockedWeightCommits::<Runtime>::get(MAIN, 7);
+        assert_eq!(
+            (stored.len(), &stored[0].0, stored[0].1, &stored[0].2[..], stored[0].3),
+            (10, &who, 700, &[1, 2, 3][..], 99)
+        );
+    });
+}
+
+#[test]
+fn timelocked_commits_are_forgotten_once_they_have_expired() {
+    chain(|| {
+        let (who, _) = committing_validator();
+        assert_eq!(commit_timelocked(&who, 0, 4), "ok");
+        for (epoch, left) in [(7, 1), (8, 1), (9, 0)] {
+            enter_epoch(epoch);
+            Subtensor::reveal_timelocked();
+            assert_eq!(TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).count(), left, "{epoch}");
+        }
+    });
+}
+
+#[test]
+fn an_epoch_hears_of_the_oldest_commit_that_waits() {
+    chain(|| {
+        let (who, uid) = committing_validator();
+        let waiting = |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
+        assert_eq!(waiting(uid), None);
+        assert_eq!(commit_timelocked(&who, 0, 4), "ok");
+        jump_to(705);
+        assert_eq!(commit(&who, 1), "ok");
+        assert_eq!((waiting(uid), waiting(0)), (Some(700), None));
+        enter_epoch(9);
+        assert_eq!(waiting(uid), None, "expired");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(Subtensor::commit_blocks(BABELBIT, MechId(0)), None);
+    });
+}
+
+#[test]
+fn the_pool_refuses_what_cannot_succeed_and_leaves_the_rest_to_the_block() {
+    chain(|| {
+        let (who, _) = neuron(1);
+        let submission = |who: &AccountId, weights: &[u16]| Submission {
+            who: who.clone(),
+            netuid: BABELBIT,
+            mecid: 0,
+            uids: vec![0],
+            weights: weights.to_vec(),
+            version_key: 0,
+        };
+        let refused = |submission: &Submission| {
+            Subtensor::precheck_weights(&submission.who, &submission.call())
+                .map_or_else(|error| outcome(Err(error.into())), |()| "ok".to_owned())
+        };
+        assert_eq!(refused(&submission(&who, &[1, 2])), "WeightVecNotEqualSize");
+        assert_eq!(refused(&submission(&key(8), &[1])), "HotKeyNotRegisteredInSubNet");
+        assert_eq!(refused(&submission(&who, &[1])), "ok", "that it has no permit, it hears in the block");
+        StakeThreshold::<Runtime>::put(1);
+        assert_eq!(refused(&submission(&who, &[1])), "NotEnoughStakeToSetWeights");
+        StakeThreshold::<Runtime>::put(0);
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 100);
+        jump_to(50);
+        assert_eq!(refused(&submission(&who, &[1])), "SettingWeightsTooFast");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        assert_eq!(refused(&submission(&who, &[1])), "ok", "that commit-reveal is on, too");
+        let commit = Call::commit_weights { netuid: BABELBIT, commit_hash: H256::zero() };
+        let error = Subtensor::precheck_weights(&who, &commit).unwrap_err();
+        assert_eq!(outcome(Err(error.into())), "CommittingWeightsTooFast");
+    });
+}

@@ -1,0 +1,155 @@
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::{
+    ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, Call, CommitRevealWeightsEnabled, Event,
+    LastEpochBlock, OwnerHyperparamRateLimit, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
+};
+use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send};
+use crate::types::NetUid;
+
+/// Tempo, last epoch, epoch asked for, blocks since the last step.
+fn schedule(tempo: u16, last: u64, asked_for: u64, waited: u64) {
+    Tempo::<Runtime>::insert(BABELBIT, tempo);
+    LastEpochBlock::<Runtime>::insert(BABELBIT, last);
+    PendingEpochAt::<Runtime>::insert(BABELBIT, asked_for);
+    BlocksSinceLastStep::<Runtime>::insert(BABELBIT, waited);
+}
+
+#[test]
+fn an_epoch_is_due_when_its_tempo_has_passed_or_somebody_asked_or_it_waited_too_long() {
+    // The schedule, whether an epoch is due at block 1 000, and the block of the next one after it.
+    let cases = [
+        ((0, 0, 0, 60_000), false, None),
+        ((0, 0, 900, 0), false, None),
+        ((100, 901, 0, 99), false, Some(1_001)),
+        ((100, 900, 0, 100), true, Some(1_001)),
+        ((100, 850, 0, 150), true, Some(1_001)),
+        ((360, 990, 0, 10), false, Some(1_350)),
+        ((360, 990, 1_020, 10), false, Some(1_020)),
+        ((360, 990, 1_400, 10), false, Some(1_350)),
+        ((360, 990, 1_000, 10), true, Some(1_001)),
+        ((60_000, 990, 0, 50_400), false, Some(1_002)),
+        ((60_000, 990, 0, 50_401), true, Some(1_001)),
+    ];
+    for ((tempo, last, asked_for, waited), due, next) in cases {
+        chain(|| {
+            jump_to(1_000);
+            schedule(tempo, last, asked_for, waited);
+            SubnetEpochIndex::<Runtime>::insert(BABELBIT, 5);
+            let case = format!("{tempo} {last} {asked_for} {waited}");
+            assert_eq!(Subtensor::is_epoch_due(BABELBIT, 1_000), due, "{case}");
+            assert_eq!(Subtensor::next_epoch_block(BABELBIT), next, "{case}");
+            assert_eq!(Subtensor::epoch_index_now(BABELBIT), 5 + u64::from(due), "{case}");
+        });
+    }
+}
+
+#[test]
+fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
+    chain(|| {
+        jump_to(1_000);
+        AdminFreezeWindow::<Runtime>::put(10);
+        // The schedule and whether settings are frozen.
+        let cases = [
+            ((100, 910, 0, 0), false),
+            ((100, 909, 0, 0), true),
+            ((100, 800, 0, 0), true),
+            ((0, 800, 0, 0), false),
+            ((360, 990, 1_300, 0), true),
+        ];
+        for ((tempo, last, asked_for, waited), frozen) in cases {
+            schedule(tempo, last, asked_for, waited);
+            assert_eq!(Subtensor::in_freeze_window(BABELBIT), frozen, "{tempo} {last} {asked_for}");
+        }
+        AdminFreezeWindow::<Runtime>::put(0);
+        schedule(100, 800, 0, 0);
+        assert!(!Subtensor::in_freeze_window(BABELBIT));
+    });
+}
+
+#[test]
+fn the_activity_cutoff_is_a_part_of_epochs_of_at_least_a_block() {
+    chain(|| {
+        for (factor, tempo, blocks) in [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)] {
+            ActivityCutoffFactorMilli::<Runtime>::insert(BABELBIT, factor);
+            Tempo::<Runtime>::insert(BABELBIT, tempo);
+            assert_eq!(Subtensor::activity_cutoff(BABELBIT), blocks);
+        }
+    });
+}
+
+/// An owner at block 1 000, far from an epoch.
+fn owner() -> AccountId {
+    jump_to(1_000);
+    schedule(360, 900, 0, 0);
+    SubnetOwner::<Runtime>::get(BABELBIT)
+}
+
+fn set_tempo(who: &AccountId, netuid: NetUid, tempo: u16) -> String {
+    outcome(send(who, Call::set_tempo { netuid, tempo }))
+}
+
+#[test]
+fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
+    chain(|| {
+        let owner = owner();
+        assert_eq!(set_tempo(&key(1), NetUid(7), 359), "SubnetNotExists");
+        assert_eq!(set_tempo(&key(1), BABELBIT, 359), "NotSubnetOwner");
+        assert_eq!(set_tempo(&owner, BABELBIT, 359), "TempoOutOfBounds");
+        assert_eq!(set_tempo(&owner, BABELBIT, 50_401), "TempoOutOfBounds");
+        LastEpochBlock::<Runtime>::insert(BABELBIT, 649);
+        assert_eq!(set_tempo(&owner, BABELBIT, 360), "AdminActionProhibitedDuringWeightsWindow");
+        LastEpochBlock::<Runtime>::insert(BABELBIT, 650);
+        assert_eq!(set_tempo(&owner, BABELBIT, 50_400), "ok");
+        assert_eq!(last_event(), Event::TempoSet(BABELBIT, 50_400));
+        assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(51_400));
+        jump_to(1_359);
+        assert_eq!(set_tempo(&owner, BABELBIT, 360), "TxRateLimitExceeded");
+        jump_to(1_360);
+        assert_eq!(set_tempo(&owner, BABELBIT, 360), "ok");
+        assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_720));
+    });
+}
+
+#[test]
+fn an_owner_changes_the_activity_cutoff_once_in_some_epochs() {
+    chain(|| {
+        let owner = owner();
+        let set = |who: &AccountId, factor_milli| {
+            outcome(send(who, Call::set_activity_cutoff_factor { netuid: BABELBIT, factor_milli }))
+        };
+        assert_eq!(set(&key(1), 2_000), "NotSubnetOwner");
+        assert_eq!(set(&owner, 999), "ActivityCutoffFactorMilliOutOfBounds");
+        assert_eq!(set(&owner, 50_001), "ActivityCutoffFactorMilliOutOfBounds");
+        assert_eq!(set(&owner, 2_000), "ok");
+        assert_eq!(last_event(), Event::ActivityCutoffFactorMilliSet { netuid: BABELBIT, factor_milli: 2_000 });
+        let wait = 360 * u32::from(OwnerHyperparamRateLimit::<Runtime>::get());
+        for (block, expected) in [(1_000 + wait - 1, "TxRateLimitExceeded"), (1_000 + wait, "ok")] {
+            jump_to(block);
+            LastEpochBlock::<Runtime>::insert(BABELBIT, u64::from(block));
+            assert_eq!(set(&owner, 3_000), expected);
+        }
+    });
+}
+
+#[test]
+fn each_mended_fault_of_a_trigger_shows_the_next_one() {
+    chain(|| {
+        let owner = owner();
+        let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        schedule(360, 640, 1_001, 0);
+        assert_eq!(trigger(&key(1), NetUid(7)), "SubnetNotExists");
+        assert_eq!(trigger(&key(1), BABELBIT), "NotSubnetOwner");
+        assert_eq!(trigger(&owner, BABELBIT), "DynamicTempoBlockedByCommitReveal");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(trigger(&owner, BABELBIT), "EpochTriggerAlreadyPending");
+        PendingEpochAt::<Runtime>::insert(BABELBIT, 0);
+        assert_eq!(trigger(&owner, BABELBIT), "AutoEpochAlreadyImminent");
+        LastEpochBlock::<Runtime>::insert(BABELBIT, 900);
+        assert_eq!(trigger(&owner, BABELBIT), "ok");
+        assert_eq!(last_event(), Event::EpochTriggered { netuid: BABELBIT, by: owner.clone(), fires_at: 1_010 });
+        assert_eq!(Subtensor::next_epoch_block(BABELBIT), Some(1_010));
+        PendingEpochAt::<Runtime>::insert(BABELBIT, 0);
+        assert_eq!(trigger(&owner, BABELBIT), "TxRateLimitExceeded");
+    });
+}

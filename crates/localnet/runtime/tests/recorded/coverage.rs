@@ -1,0 +1,147 @@
+//! What is served, missing and different, item by item.
+
+mod document;
+
+use std::path::Path;
+
+use scale_info::PortableRegistry;
+
+use crate::explanations::{EXPLANATIONS, Explanation};
+use crate::items::{self, Item, Kind};
+use crate::structure::Pairs;
+use crate::vectors;
+
+const UPDATE: &str = "TAONET_UPDATE_DOCS";
+
+/// How an item of the recorded runtime is served, or that it is ours alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Served,
+    Missing,
+    /// Served or ours, with a difference that has a reason.
+    Different(&'static str),
+    Unexplained(String),
+}
+
+/// An item and how it is served.
+pub(crate) struct Row {
+    pub(crate) item: Item,
+    pub(crate) status: Status,
+}
+
+/// Compares everything of both runtimes.
+pub(crate) fn rows(
+    ours: &[Item],
+    theirs: &[Item],
+    pairs: &mut Pairs<'_>,
+) -> (Vec<Row>, Vec<&'static Explanation>) {
+    let mut used = Vec::new();
+    let mut explain = |item: &Item, difference: String| {
+        let explanation = EXPLANATIONS.iter().find(|explanation| explanation.fits(item));
+        used.extend(explanation);
+        explanation.map_or(Status::Unexplained(difference), |explanation| Status::Different(explanation.reason))
+    };
+    let find = |items: &[Item], item: &Item| items.iter().position(|other| same_name(other, item));
+    let mut rows = Vec::new();
+    for their in theirs {
+        let status = match find(ours, their).map(|at| &ours[at]) {
+            None => Status::Missing,
+            Some(our) => match difference(our, their, pairs) {
+                None => Status::Served,
+                Some(difference) => explain(our, difference),
+            },
+        };
+        rows.push(Row { item: their.clone(), status });
+    }
+    for our in ours.iter().filter(|our| find(theirs, our).is_none()) {
+        rows.push(Row { item: our.clone(), status: explain(our, "is not theirs".into()) });
+    }
+    (rows, used)
+}
+
+fn same_name(one: &Item, other: &Item) -> bool {
+    (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
+}
+
+fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
+    let written = (our.text != their.text).then(|| format!("{} is not {}", our.text, their.text));
+    // All types are compared, so that the corpus knows of all of them.
+    let types: Vec<_> = our.types.iter().zip(&their.types).filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)).collect();
+    written.or_else(|| types.into_iter().next())
+}
+
+/// Whether what both have stands in the same order.
+fn assert_same_order(ours: &[Item], theirs: &[Item]) {
+    let common = |items: &[Item], others: &[Item]| -> Vec<_> {
+        let items = items.iter().filter(|item| others.iter().any(|other| same_name(other, item)));
+        items.map(|item| format!("{} {} {}", item.place, item.kind, item.name)).collect()
+    };
+    let grouped = |items: &[Item]| -> Vec<Item> {
+        let mut items = items.to_vec();
+        items.sort_by(|one, other| (&one.place, one.kind).cmp(&(&other.place, other.kind)));
+        items
+    };
+    for (our, their) in common(&grouped(ours), theirs).iter().zip(&common(&grouped(theirs), ours)) {
+        assert_eq!(our, their, "the order differs");
+    }
+}
+
+#[test]
+fn everything_served_is_the_real_chains() {
+    let Some(recorded) = vectors::theirs() else { return };
+    let metadata = vectors::ours();
+    let (ours, theirs) = (items::of(metadata), items::of(recorded));
+    let (our_types, their_types): (&PortableRegistry, &PortableRegistry) = (&metadata.types, &recorded.types);
+
+    for pallet in &metadata.pallets {
+        let their = recorded.pallets.iter().find(|their| their.name == pallet.name).unwrap();
+        assert_eq!(pallet.index, their.index, "index of {}", pallet.name);
+        let prefix = |storage: &Option<frame_metadata::v15::PalletStorageMetadata<scale_info::form::PortableForm>>| {
+            storage.as_ref().map(|storage| storage.prefix.clone())
+        };
+        if pallet.storage.is_some() {
+            assert_eq!(prefix(&pallet.storage), prefix(&their.storage), "storage prefix of {}", pallet.name);
+        }
+    }
+    assert_eq!(metadata.extrinsic.version, recorded.extrinsic.version);
+
+    let mut pairs = Pairs::new(our_types, their_types);
+    let (rows, used) = rows(&ours, &theirs, &mut pairs);
+    let unexplained: Vec<_> = rows
+        .iter()
+        .filter_map(|row| match &row.status {
+            Status::Unexplained(difference) => {
+                Some(format!("{} {} {}: {difference}", row.item.place, row.item.kind, row.item.name))
+            }
+            _ => None,
+        })
+        .collect();
+    assert!(unexplained.is_empty(), "{} unexplained:\n{}", unexplained.len(), unexplained.join("\n"));
+    for explanation in EXPLANATIONS {
+        assert!(used.iter().any(|used| std::ptr::eq(*used, explanation)), "nothing differs as in {explanation:?}");
+    }
+    assert_same_order(&ours, &theirs);
+
+    let document = document::document(&rows);
+    println!("{document}");
+    let path = Path::new(vectors::REPOSITORY).join("docs/localnet-coverage.md");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&path, &document).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 writes it anew");
+}
+
+/// Their types that we have, by number: ours.
+pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
+    let recorded = vectors::theirs()?;
+    let metadata = vectors::ours();
+    let mut pairs = Pairs::new(&metadata.types, &recorded.types);
+    rows(&items::of(metadata), &items::of(recorded), &mut pairs);
+    Some(pairs.equal())
+}
+
+/// Counts of a place and kind: served, different, missing, ours alone.
+pub(crate) fn count(rows: &[Row], place: &str, kind: Kind, status: fn(&Status) -> bool) -> usize {
+    rows.iter().filter(|row| row.item.place == place && row.item.kind == kind && status(&row.status)).count()
+}

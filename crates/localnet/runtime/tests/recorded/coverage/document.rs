@@ -1,0 +1,94 @@
+//! The page that says what is served.
+
+use super::{Row, Status, count};
+use crate::items::Kind;
+
+const INTRODUCTION: &str = "\
+# What the embedded chain serves of the real one
+
+Written by `cargo test -p taonet-localnet-runtime --test recorded` from the metadata of both; with `TAONET_UPDATE_DOCS=1`
+it is written anew. The real chain is node-subtensor of spec version 461.
+
+Served means: the same name, index, order, arguments, hashers, defaults, and types of the same names and bytes. What
+differs on purpose has its reason below; anything else that differs fails the test.
+";
+
+/// The page.
+pub(crate) fn document(rows: &[Row]) -> String {
+    let mut page = INTRODUCTION.to_owned();
+    page += "\n## Pallets\n\nServed of all; in brackets those among them that differ.\n\n";
+    page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
+    let served = places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true);
+    for place in &served {
+        let cells = Kind::OF_PALLETS.map(|kind| cell(rows, place, kind));
+        page += &format!("| {place} | {} |\n", cells.join(" | "));
+    }
+    page += &format!("\nNot served: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
+    page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
+    for place in places(rows, |kind| kind == Kind::Method, true) {
+        page += &format!("| {place} | {} |\n", cell(rows, &place, Kind::Method));
+    }
+    page += &format!("\nNot served: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
+    page += "\n## What a signed call carries\n\n";
+    page += &format!("{} extensions.\n", cell(rows, "Extrinsic", Kind::Extension));
+    page += "\n## Different on purpose\n\n| Where | What | Why |\n|---|---|---|\n";
+    page += &differences(rows);
+    page += "\n## Missing from what is served\n";
+    for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
+        page += &missing(rows, place);
+    }
+    page
+}
+
+/// Pallets or APIs of which something, or nothing, is served, in the real chain's order.
+fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
+    let mut places: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
+        if !places.contains(&row.item.place.as_str()) {
+            places.push(&row.item.place);
+        }
+    }
+    let is_served = |place: &str| {
+        rows.iter().any(|row| row.item.place == place && of_kind(row.item.kind) && row.status != Status::Missing)
+    };
+    places.into_iter().filter(|place| is_served(place) == served).map(Into::into).collect()
+}
+
+fn cell(rows: &[Row], place: &str, kind: Kind) -> String {
+    let all = count(rows, place, kind, |_| true);
+    let served = count(rows, place, kind, |status| *status != Status::Missing);
+    let different = count(rows, place, kind, |status| matches!(status, Status::Different(_)));
+    match (all, different) {
+        (0, _) => "–".into(),
+        (_, 0) => format!("{served} of {all}"),
+        _ => format!("{served} of {all} ({different})"),
+    }
+}
+
+/// A line for each reason in each place.
+fn differences(rows: &[Row]) -> String {
+    let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Status::Different(reason) = row.status else { continue };
+        let place = format!("{} {}", row.item.place, row.item.kind);
+        match lines.iter_mut().find(|line| line.0 == place && line.1 == reason) {
+            Some(line) => line.2.push(&row.item.name),
+            None => lines.push((place, reason, vec![&row.item.name])),
+        }
+    }
+    lines.iter().map(|(place, reason, names)| format!("| {place} | {} | {reason} |\n", names.join(", "))).collect()
+}
+
+fn missing(rows: &[Row], place: &str) -> String {
+    let mut text = String::new();
+    let kinds = [Kind::Call, Kind::Storage, Kind::Event, Kind::Error, Kind::Constant, Kind::Method];
+    for kind in kinds {
+        let missing = rows.iter().filter(|row| row.item.place == place && row.item.kind == kind);
+        let missing: Vec<_> =
+            missing.filter(|row| row.status == Status::Missing).map(|row| row.item.name.as_str()).collect();
+        if !missing.is_empty() {
+            text += &format!("\n**{place}, {kind}**: {}.\n", missing.join(", "));
+        }
+    }
+    text
+}

@@ -1,0 +1,173 @@
+//! Everything that a runtime has under a name, in one list.
+
+use std::fmt;
+
+use frame_metadata::v15::{RuntimeMetadataV15, StorageEntryModifier, StorageEntryType, StorageHasher};
+use scale_info::{PortableRegistry, TypeDef};
+use serde_json::{Value as Json, json};
+
+use crate::{notation, vectors};
+
+/// What an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Call,
+    Storage,
+    Constant,
+    Event,
+    Error,
+    Method,
+    Extension,
+}
+
+impl Kind {
+    pub(crate) const OF_PALLETS: [Self; 5] = [Self::Call, Self::Storage, Self::Event, Self::Error, Self::Constant];
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Call => "calls",
+            Self::Storage => "storage",
+            Self::Constant => "constants",
+            Self::Event => "events",
+            Self::Error => "errors",
+            Self::Method => "methods",
+            Self::Extension => "extensions",
+        })
+    }
+}
+
+/// Something with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// The pallet or the runtime API.
+    pub(crate) place: String,
+    pub(crate) kind: Kind,
+    pub(crate) name: String,
+    /// Everything about it but the name, as the recorded runtime writes it.
+    pub(crate) text: Json,
+    /// The types in it, in a fixed order.
+    pub(crate) types: Vec<u32>,
+}
+
+/// All items of a runtime.
+pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
+    let types = &metadata.types;
+    let name = |id| notation::name(types, id);
+    let mut items = Vec::new();
+    let mut add = |place: &str, kind, name: &str, text, types| {
+        items.push(Item { place: place.into(), kind, name: name.into(), text, types });
+    };
+    for pallet in &metadata.pallets {
+        let parts = [
+            (Kind::Call, pallet.calls.as_ref().map(|calls| calls.ty.id)),
+            (Kind::Event, pallet.event.as_ref().map(|event| event.ty.id)),
+            (Kind::Error, pallet.error.as_ref().map(|error| error.ty.id)),
+        ];
+        for (kind, id) in parts {
+            for (index, variant, text, ids) in id.map_or_else(Vec::new, |id| variants(types, id)) {
+                let text = if kind == Kind::Error { json!([index]) } else { json!([index, text]) };
+                add(&pallet.name, kind, &variant, text, ids);
+            }
+        }
+        for entry in pallet.storage.iter().flat_map(|storage| &storage.entries) {
+            let modifier = match entry.modifier {
+                StorageEntryModifier::Optional => "Optional",
+                StorageEntryModifier::Default => "Default",
+            };
+            let default = format!("0x{}", hex::encode(&entry.default));
+            let (text, ids) = match &entry.ty {
+                StorageEntryType::Plain(value) => {
+                    (json!(["plain", [], null, name(value.id), modifier, default]), vec![value.id])
+                }
+                StorageEntryType::Map { hashers, key, value } => {
+                    let hashers: Vec<_> = hashers.iter().map(hasher).collect();
+                    let text = json!(["map", hashers, name(key.id), name(value.id), modifier, default]);
+                    (text, vec![key.id, value.id])
+                }
+            };
+            add(&pallet.name, Kind::Storage, &entry.name, text, ids);
+        }
+        for constant in &pallet.constants {
+            let value = format!("0x{}", hex::encode(&constant.value));
+            let text = json!([name(constant.ty.id), value]);
+            add(&pallet.name, Kind::Constant, &constant.name, text, vec![constant.ty.id]);
+        }
+    }
+    for api in &metadata.apis {
+        for method in &api.methods {
+            let arguments: Json = method.inputs.iter().map(|input| json!([input.name, name(input.ty.id)])).collect();
+            let text = json!([arguments, name(method.output.id)]);
+            let ids = method.inputs.iter().map(|input| input.ty.id).chain([method.output.id]).collect();
+            add(&api.name, Kind::Method, &method.name, text, ids);
+        }
+    }
+    for extension in &metadata.extrinsic.signed_extensions {
+        let text = json!([name(extension.ty.id), name(extension.additional_signed.id)]);
+        let ids = vec![extension.ty.id, extension.additional_signed.id];
+        add("Extrinsic", Kind::Extension, &extension.identifier, text, ids);
+    }
+    items
+}
+
+fn variants(types: &PortableRegistry, id: u32) -> Vec<(u8, String, Json, Vec<u32>)> {
+    let TypeDef::Variant(variant) = &types.resolve(id).unwrap().type_def else { panic!("type {id} is no enum") };
+    let variants = variant.variants.iter().map(|variant| {
+        let ids = variant.fields.iter().map(|field| field.ty.id).collect();
+        (variant.index, variant.name.clone(), notation::fields(types, &variant.fields), ids)
+    });
+    variants.collect()
+}
+
+fn hasher(hasher: &StorageHasher) -> String {
+    format!("{hasher:?}")
+}
+
+/// The items of `runtime_spec461.json`, in the order of [`of`], without their types' numbers.
+fn written(runtime: &Json) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut add = |place: &Json, kind, name: &Json, text| {
+        let text = |json: &Json| json.as_str().unwrap().to_owned();
+        items.push(Item { place: text(place), kind, name: text(name), text: Json::Null, types: Vec::new() });
+        items.last_mut().unwrap()
+    };
+    let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
+    for pallet in list(&runtime["pallets"]) {
+        for (kind, key) in [(Kind::Call, "calls"), (Kind::Event, "events"), (Kind::Error, "errors")] {
+            for item in list(&pallet[key]) {
+                let text = if kind == Kind::Error { json!([item[0]]) } else { json!([item[0], item[2]]) };
+                add(&pallet["name"], kind, &item[1], ()).text = text;
+            }
+        }
+        for (kind, key) in [(Kind::Storage, "storage"), (Kind::Constant, "constants")] {
+            for item in list(&pallet[key]) {
+                add(&pallet["name"], kind, &item[0], ()).text = Json::Array(list(&item).split_off(1));
+            }
+        }
+    }
+    for api in list(&runtime["runtime_apis"]) {
+        for method in list(&api["methods"]) {
+            add(&api["name"], Kind::Method, &method[0], ()).text = json!([method[1], method[2]]);
+        }
+    }
+    for extension in list(&runtime["extrinsic"]["signed_extensions"]) {
+        add(&json!("Extrinsic"), Kind::Extension, &extension["id"], ()).text =
+            json!([extension["extra"], extension["additional_signed"]]);
+    }
+    items
+}
+
+/// The readable form of the recorded runtime says what its metadata says; from here on the metadata is compared.
+#[test]
+fn items_are_written_as_in_the_recorded_runtime() {
+    let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs()) else { return };
+    let (written, mut read) = (written(&json), of(theirs));
+    for item in &mut read {
+        item.types.clear();
+    }
+    assert_eq!(read.len(), written.len());
+    for (read, written) in read.iter().zip(&written) {
+        assert_eq!(read, written);
+    }
+}

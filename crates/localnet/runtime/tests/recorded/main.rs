@@ -1,0 +1,24 @@
+//! What the runtime serves, beside the recorded runtime of the real chain: names, layouts, bytes.
+//!
+//! The comparison is also `docs/localnet-coverage.md`: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
+//! --test recorded` writes it anew.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
+mod answers;
+mod corpus;
+mod coverage;
+mod explanations;
+mod golden;
+mod items;
+mod notation;
+mod structure;
+mod values;
+mod vectors;

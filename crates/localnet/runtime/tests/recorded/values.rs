@@ -1,0 +1,149 @@
+//! Values of our types beside JSON as the recorded client wrote it.
+
+use frame_metadata::v15::{StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher};
+use scale_info::TypeDef;
+use scale_info::form::PortableForm;
+use scale_value::{Composite, Primitive, Value, ValueDef};
+use serde_json::Value as Json;
+use sp_core::crypto::{AccountId32, Ss58Codec};
+use sp_core::hashing::{blake2_128, twox_64, twox_128};
+
+use crate::vectors;
+
+/// Reads bytes as one of our types, all of them, and checks that the value has these bytes again.
+pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
+    let types = &vectors::ours().types;
+    let mut rest = bytes;
+    let value = scale_value::scale::decode_as_type(&mut rest, id, types).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err(format!("{} bytes too many", rest.len()));
+    }
+    let mut again = Vec::new();
+    scale_value::scale::encode_as_type(&value, id, types, &mut again).map_err(|error| error.to_string())?;
+    if again != bytes {
+        return Err(format!("{} became {}", hex::encode(bytes), hex::encode(again)));
+    }
+    Ok(value)
+}
+
+/// Checks that a value says what the recorded client made of it.
+pub(crate) fn assert_agrees(value: &Value<u32>, json: &Json) {
+    assert!(agrees(value, json), "{value} is not {json}");
+}
+
+fn agrees(value: &Value<u32>, json: &Json) -> bool {
+    match (&value.value, json) {
+        (ValueDef::Primitive(primitive), json) => primitive_agrees(primitive, json),
+        (ValueDef::Variant(variant), Json::Null) => variant.name == "None",
+        (ValueDef::Variant(variant), Json::String(name)) if variant.values.is_empty() => variant.name == *name,
+        (ValueDef::Variant(variant), Json::Object(object)) if object.contains_key(&variant.name) => {
+            composite_agrees(&variant.values, &object[&variant.name])
+        }
+        // Accounts are written without the kind of address, and values without the option around them.
+        (ValueDef::Variant(variant), json) if ["Id", "Some"].contains(&variant.name.as_str()) => {
+            composite_agrees(&variant.values, json)
+        }
+        (ValueDef::Composite(composite), json) => composite_agrees(composite, json),
+        _ => false,
+    }
+}
+
+fn primitive_agrees(primitive: &Primitive, json: &Json) -> bool {
+    match primitive {
+        Primitive::Bool(value) => json.as_bool() == Some(*value),
+        Primitive::String(text) => json.as_str() == Some(text),
+        // Larger numbers are floats in this JSON; their bytes were compared.
+        Primitive::U128(number) => u64::try_from(*number).map_or(json.is_f64(), |number| json.as_u64() == Some(number)),
+        Primitive::I128(number) => i64::try_from(*number).map_or(json.is_f64(), |number| json.as_i64() == Some(number)),
+        other => panic!("{other:?} is not in the recorded values"),
+    }
+}
+
+pub(crate) fn composite_agrees(composite: &Composite<u32>, json: &Json) -> bool {
+    match (composite, json) {
+        (Composite::Named(fields), Json::Object(object)) => {
+            fields.len() == object.len()
+                && fields.iter().all(|(name, value)| object.get(name).is_some_and(|json| agrees(value, json)))
+        }
+        (Composite::Unnamed(values), Json::Array(list)) if values.len() == list.len() => {
+            values.iter().zip(list).all(|(value, json)| agrees(value, json)) || wrapped_agrees(values, json)
+        }
+        (Composite::Unnamed(values), Json::String(text)) => {
+            bytes_of(values).is_some_and(|bytes| written_bytes(text) == Some(bytes)) || wrapped_agrees(values, json)
+        }
+        (Composite::Unnamed(values), json) => wrapped_agrees(values, json),
+        _ => false,
+    }
+}
+
+fn wrapped_agrees(values: &[Value<u32>], json: &Json) -> bool {
+    matches!(values, [value] if agrees(value, json))
+}
+
+fn bytes_of(values: &[Value<u32>]) -> Option<Vec<u8>> {
+    values.iter().map(|value| value.as_u128().and_then(|byte| u8::try_from(byte).ok())).collect()
+}
+
+fn written_bytes(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix("0x") {
+        Some(digits) => hex::decode(digits).ok(),
+        None => Some(account(text)?.into()),
+    }
+}
+
+/// An account from its address.
+pub(crate) fn account(address: &str) -> Option<[u8; 32]> {
+    Some(AccountId32::from_ss58check(address).ok()?.into())
+}
+
+/// An entry of our storage, with the prefix of its pallet.
+pub(crate) fn storage(pallet: &str, item: &str) -> Option<(&'static str, &'static StorageEntryMetadata<PortableForm>)> {
+    let pallet = vectors::ours().pallets.iter().find(|ours| ours.name == pallet)?;
+    let storage = pallet.storage.as_ref()?;
+    Some((&storage.prefix, storage.entries.iter().find(|entry| entry.name == item)?))
+}
+
+/// The type of what an entry holds.
+pub(crate) fn held(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
+    match &entry.ty {
+        StorageEntryType::Plain(value) | StorageEntryType::Map { value, .. } => value.id,
+    }
+}
+
+/// What is read where nothing is stored.
+pub(crate) fn default(entry: &StorageEntryMetadata<PortableForm>) -> Option<&[u8]> {
+    matches!(entry.modifier, StorageEntryModifier::Default).then_some(entry.default.as_slice())
+}
+
+/// The key of an entry under these parameters, by our metadata; fewer parameters make a prefix.
+pub(crate) fn storage_key(prefix: &str, entry: &StorageEntryMetadata<PortableForm>, parameters: &[&Json]) -> Vec<u8> {
+    let mut bytes = [twox_128(prefix.as_bytes()), twox_128(entry.name.as_bytes())].concat();
+    if let StorageEntryType::Map { hashers, key, .. } = &entry.ty {
+        let ids = match &vectors::ours().types.resolve(key.id).unwrap().type_def {
+            TypeDef::Tuple(tuple) if hashers.len() > 1 => tuple.fields.iter().map(|field| field.id).collect(),
+            _ => vec![key.id],
+        };
+        for ((hasher, id), parameter) in hashers.iter().zip(ids).zip(parameters) {
+            let parameter = encoded(id, parameter);
+            match hasher {
+                StorageHasher::Identity => {}
+                StorageHasher::Blake2_128Concat => bytes.extend(blake2_128(&parameter)),
+                StorageHasher::Twox64Concat => bytes.extend(twox_64(&parameter)),
+                other => panic!("{other:?} is not in the recorded keys"),
+            }
+            bytes.extend(parameter);
+        }
+    }
+    bytes
+}
+
+/// A number, an account or bytes, as a parameter of a key or a runtime API.
+pub(crate) fn encoded(id: u32, json: &Json) -> Vec<u8> {
+    if let Some(text) = json.as_str() {
+        return written_bytes(text).unwrap();
+    }
+    let value = Value::u128(json.as_u64().unwrap().into());
+    let mut bytes = Vec::new();
+    scale_value::scale::encode_as_type(&value, id, &vectors::ours().types, &mut bytes).unwrap();
+    bytes
+}
