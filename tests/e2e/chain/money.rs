@@ -9,7 +9,10 @@ fn tao_goes_from_one_account_to_another_exactly() {
     let (alice, bob) = (chain.free(ALICE), chain.free("//Bob"));
 
     let dry = document(&chain.tao(&["transfer", BOB, "1.000000001", "--dry-run"], &AS_ALICE));
-    assert_eq!((&dry["dry_run"], &dry["valid"], &dry["amount_rao"]), (&json!(true), &json!(true), &json!(1_000_000_001)));
+    assert_eq!(
+        (&dry["dry_run"], &dry["valid"], &dry["amount_rao"]),
+        (&json!(true), &json!(true), &json!(1_000_000_001))
+    );
     assert!(dry["fee_rao"].as_u64().unwrap() > 0, "{dry}");
     assert_eq!(chain.free(BOB), bob);
 
@@ -33,7 +36,10 @@ fn people_read_what_happened() {
     let output = chain.tao(&["transfer", BOB, "2", "--yes", "--key-uri", "//Alice"], &[]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(text.starts_with(&format!("Transfer 2 TAO from {ALICE} to {BOB}: ")) && text.contains("in block"), "{text}");
+    assert!(
+        text.starts_with(&format!("Transfer 2 TAO from {ALICE} to {BOB}: ")) && text.contains("in block"),
+        "{text}"
+    );
     let balance = chain.tao(&["balance", "//Alice", "//Bob"], &[]);
     let text = String::from_utf8(balance.stdout).unwrap();
     assert!(text.contains("free TAO") && text.contains(BOB), "{text}");

@@ -19,7 +19,11 @@ fn a_neuron_registers_serves_and_publishes() {
     let uid = registered["uid"].as_u64().unwrap();
     assert_eq!(neuron(&chain, &hotkey)["uid"], uid);
     let (code, told) = failure(&chain.tao(&["register", "--netuid", BABELBIT, "--yes", "--json"], &[]));
-    assert_eq!((code, &told["error"]["name"]), (1, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")), "{told}");
+    assert_eq!(
+        (code, &told["error"]["name"]),
+        (1, &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet")),
+        "{told}"
+    );
 
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
     let served = chain.ask(&serve);

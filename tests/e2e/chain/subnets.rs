@@ -40,7 +40,10 @@ fn root_sets_what_it_wants() {
     let chain = Chain::start();
     let tempo = || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
     let told = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
-    assert_eq!((&told["call"], &told["arguments"]), (&json!("AdminUtils.sudo_set_tempo"), &json!({ "netuid": 59, "tempo": 20 })));
+    assert_eq!(
+        (&told["call"], &told["arguments"]),
+        (&json!("AdminUtils.sudo_set_tempo"), &json!({ "netuid": 59, "tempo": 20 }))
+    );
     assert_eq!(tempo(), 20);
     // Others may ask.
     let bob = ["sudo", "set", "tempo", "30", "--netuid", "59", "--key-uri", "//Bob", "--json"];

@@ -110,7 +110,10 @@ impl DemoChain {
         let submission = submitter.submit(new).await.context("the weights could not be set")?;
         submitter.close().await?;
         let outcome = submission.latest().and_then(|signed| signed.outcome.clone());
-        anyhow::ensure!(outcome.as_ref().is_some_and(Outcome::is_success), "the weights are not on the chain: {outcome:?}");
+        anyhow::ensure!(
+            outcome.as_ref().is_some_and(Outcome::is_success),
+            "the weights are not on the chain: {outcome:?}"
+        );
         self.node.mine_to_epoch(NETUID.0).await?;
         let metagraph = self.metagraph().await?;
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;

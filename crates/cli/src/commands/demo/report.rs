@@ -179,7 +179,8 @@ impl fmt::Display for DemoReport {
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
-        let header = ["miner", "uid", "score", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
+        let header =
+            ["miner", "uid", "score", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
         let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8]);
         for standing in &self.standings {
             rows.add_row([

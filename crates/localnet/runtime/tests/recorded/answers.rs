@@ -59,7 +59,10 @@ fn fill(netuid: NetUid, count: u16) {
     subtensor::SubnetworkN::<Runtime>::insert(netuid, count);
     subtensor::Active::<Runtime>::insert(netuid, vec![true; count.into()]);
     subtensor::ValidatorPermit::<Runtime>::insert(netuid, column.clone().map(|uid| uid % 2 == 1).collect::<Vec<_>>());
-    subtensor::Emission::<Runtime>::insert(netuid, column.clone().map(|uid| AlphaBalance(uid.into())).collect::<Vec<_>>());
+    subtensor::Emission::<Runtime>::insert(
+        netuid,
+        column.clone().map(|uid| AlphaBalance(uid.into())).collect::<Vec<_>>(),
+    );
     subtensor::Incentive::<Runtime>::insert(index, column.clone().map(PerU16::from_parts).collect::<Vec<_>>());
     subtensor::LastUpdate::<Runtime>::insert(index, column.map(u64::from).collect::<Vec<_>>());
 }
@@ -136,7 +139,10 @@ fn fields_of_a_metagraph_can_be_chosen() {
         let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
         assert_eq!((some.tempo, some.hotkeys), (Some(whole.tempo), Some(whole.hotkeys.clone())));
         assert_eq!(some.validators, Some([5, 3, 1].map(Compact).to_vec()), "the largest stake first");
-        assert_eq!((some.commitments, some.collateral_earned), (Some(Vec::new()), Some(whole.collateral_earned.clone())));
+        assert_eq!(
+            (some.commitments, some.collateral_earned),
+            (Some(Vec::new()), Some(whole.collateral_earned.clone()))
+        );
         assert_eq!((some.name, some.axons, some.collateral_locked), (None, None, None));
 
         // Each number chooses one field, in the order of the struct; field 0 is always there.
@@ -180,7 +186,8 @@ fn subnets_are_answered_by_each_question() {
         let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0).collect();
         assert_eq!((all.len(), present), (60, vec![NetUid::ROOT, FIRST, BABELBIT]));
         let dynamic: Vec<Option<DynamicInfo>> = ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
-        let names: Vec<String> = dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
+        let names: Vec<String> =
+            dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
         assert_eq!(names, ["root", "unknown", "Babelbit"]);
         let state: SubnetState = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
         assert_eq!((state.hotkeys.len(), state.last_update), (3, [0, 1, 2].map(Compact).to_vec()));
@@ -203,7 +210,13 @@ fn subnets_are_answered_by_each_question() {
         assert_eq!(ask::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()), TaoBalance(TAO));
         let cost: TaoBalance = ask("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
         assert_eq!(cost, TaoBalance(1_000 * TAO));
-        for method in ["get_subnet_info", "get_subnet_hyperparams_v3", "get_dynamic_info", "get_subnet_state", "get_subnet_account_id"] {
+        for method in [
+            "get_subnet_info",
+            "get_subnet_hyperparams_v3",
+            "get_dynamic_info",
+            "get_subnet_state",
+            "get_subnet_account_id",
+        ] {
             let answer = api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &NOWHERE.encode()).unwrap();
             assert_eq!(answer, [0], "{method}");
         }
@@ -217,7 +230,8 @@ fn stakes_are_answered_by_coldkey() {
         let (hotkey, coldkey) = (account(2), account(1_002));
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
         let stakes: Vec<StakeInfo> = ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
-        let held: BTreeMap<_, _> = stakes.iter().map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered))).collect();
+        let held: BTreeMap<_, _> =
+            stakes.iter().map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered))).collect();
         let expected = [(NetUid::ROOT, (AlphaBalance(4 * TAO), false)), (FIRST, (AlphaBalance(2 * TAO), true))];
         assert_eq!(held, BTreeMap::from(expected));
         let of_many: Vec<(AccountId32, Vec<StakeInfo>)> =
@@ -229,10 +243,12 @@ fn stakes_are_answered_by_coldkey() {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";
             let mut all: Availability = ask(method, (vec![coldkey.clone()], netuids));
             let subnets = all.remove(&coldkey).unwrap().into_iter();
-            subnets.map(|(netuid, stake)| {
-                assert_eq!((stake.total, stake.locked.0), (stake.available, AlphaBalance::ZERO));
-                (netuid, stake.total.0.0)
-            }).collect()
+            subnets
+                .map(|(netuid, stake)| {
+                    assert_eq!((stake.total, stake.locked.0), (stake.available, AlphaBalance::ZERO));
+                    (netuid, stake.total.0.0)
+                })
+                .collect()
         };
         assert_eq!(available(None), BTreeMap::from([(NetUid::ROOT, 4 * TAO), (FIRST, 2 * TAO)]));
         assert_eq!(available(Some(vec![FIRST, NOWHERE])), BTreeMap::from([(FIRST, 2 * TAO), (NOWHERE, 0)]));
@@ -257,7 +273,10 @@ fn delegates_are_answered_with_their_stakers() {
         Pallet::<Runtime>::increase_stake(&hotkey, &staker, NetUid::ROOT, AlphaBalance(TAO));
         let delegate: DelegateInfo = ask::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
         assert_eq!((&delegate.owner_ss58, delegate.take), (&coldkey, Compact(PerU16::from_percent(10))));
-        assert_eq!((&delegate.registrations, &delegate.validator_permits), (&vec![Compact(FIRST)], &vec![Compact(FIRST)]));
+        assert_eq!(
+            (&delegate.registrations, &delegate.validator_permits),
+            (&vec![Compact(FIRST)], &vec![Compact(FIRST)])
+        );
         let stakers: BTreeMap<_, _> = delegate.nominators.iter().cloned().collect();
         assert_eq!(stakers[&staker], [(Compact(NetUid::ROOT), Compact(TAO))]);
         assert_eq!(stakers[&coldkey], [(Compact(FIRST), Compact(TAO))]);

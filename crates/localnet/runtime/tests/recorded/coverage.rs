@@ -30,11 +30,7 @@ pub(crate) struct Row {
 }
 
 /// Compares everything of both runtimes.
-pub(crate) fn rows(
-    ours: &[Item],
-    theirs: &[Item],
-    pairs: &mut Pairs<'_>,
-) -> (Vec<Row>, Vec<&'static Explanation>) {
+pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<&'static Explanation>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
         let explanation = EXPLANATIONS.iter().find(|explanation| explanation.fits(item));
@@ -66,7 +62,8 @@ fn same_name(one: &Item, other: &Item) -> bool {
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let written = (our.text != their.text).then(|| format!("{} is not {}", our.text, their.text));
     // All types are compared, so that the corpus knows of all of them.
-    let types: Vec<_> = our.types.iter().zip(&their.types).filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)).collect();
+    let types: Vec<_> =
+        our.types.iter().zip(&their.types).filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)).collect();
     written.or_else(|| types.into_iter().next())
 }
 

@@ -13,9 +13,7 @@ use taonet_localnet_runtime::extensions::{
     CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
-use taonet_localnet_runtime::{
-    AccountId, Runtime, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, subtensor,
-};
+use taonet_localnet_runtime::{AccountId, Runtime, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, subtensor};
 
 use super::{list, part, text};
 use crate::values;
@@ -143,8 +141,11 @@ fn signatures_cover_the_recorded_bytes() {
         let birth = recorded.get("era_birth_block_hash").map_or(genesis, hash);
         let implicit = ((), spec, transaction, genesis, birth, (), (), (), ((), (), (), (), None));
         let call = recorded_call(recorded);
-        let payload =
-            sp_runtime::generic::SignedPayload::<RuntimeCall, TxExtension>::from_raw(call, extension(recorded), implicit);
+        let payload = sp_runtime::generic::SignedPayload::<RuntimeCall, TxExtension>::from_raw(
+            call,
+            extension(recorded),
+            implicit,
+        );
         let bytes = bytes(&recorded["payload_hex"]);
         assert!(bytes.len() <= 256, "longer payloads are hashed");
         payload.using_encoded(|signed| assert_eq!(signed, bytes, "{recorded}"));
