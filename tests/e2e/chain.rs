@@ -75,10 +75,9 @@ impl Chain {
     /// A wallet `default` with unencrypted keys and 5000 TAO; gives the addresses of coldkey and hotkey.
     #[track_caller]
     pub(crate) fn wallet(&self) -> (String, String) {
-        let mnemonics = self.path("mnemonics");
-        let mnemonics = mnemonics.to_str().unwrap();
-        let arguments = ["wallet", "create", "--no-use-password", "--mnemonic-out", mnemonics];
-        let made = self.ask(&arguments);
+        let [cold, hot] = ["coldkey.words", "hotkey.words"].map(|name| self.path(name).display().to_string());
+        let files = ["--coldkey-mnemonic-file", &cold, "--hotkey-mnemonic-file", &hot];
+        let made = self.ask(&[&["wallet", "create", "--no-use-password"], &files[..]].concat());
         self.alice_gives(5000);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         (text(&made["coldkey"]["address"]), text(&made["hotkey"]["address"]))

@@ -13,7 +13,7 @@ use taonet_primitives::{BlockHash, BlockNumber};
 use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
-pub(crate) use signer::{ColdkeyArgs, HotkeyArgs, PairArgs, development_key};
+pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use submit::{Plan, SpendArgs, SubmitArgs};
 
 /// The word for the node of `tao localnet`.

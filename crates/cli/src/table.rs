@@ -60,6 +60,16 @@ pub(crate) fn decimals(value: Option<f64>, places: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.places$}"))
 }
 
+/// An amount in its smallest unit as whole ones with four decimals, rounded down: a table has no room for nine.
+pub(crate) fn whole(smallest: u64) -> String {
+    format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
+}
+
+/// The beginning of an address: enough to recognise one's own.
+pub(crate) fn short(address: impl fmt::Display) -> String {
+    address.to_string().chars().take(8).chain(std::iter::once('…')).collect()
+}
+
 /// A cell that stands out as good or bad; plain where there are no colours.
 pub(crate) fn judged(text: String, good: bool) -> Cell {
     Cell::new(text).fg(if good { Color::Green } else { Color::Red })
@@ -68,6 +78,15 @@ pub(crate) fn judged(text: String, good: bool) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_rounded_down() {
+        for (smallest, shown) in
+            [(0, "0.0000"), (99_999, "0.0000"), (1_999_999_999, "1.9999"), (u64::MAX, "18446744073.7095")]
+        {
+            assert_eq!(whole(smallest), shown);
+        }
+    }
 
     #[test]
     fn text_of_others_does_not_steer_the_terminal() {

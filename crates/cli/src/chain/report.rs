@@ -8,11 +8,12 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// What to do after errors that people meet.
-const REMEDIES: [(&str, &str); 16] = [
+const REMEDIES: [(&str, &str); 17] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey: tao register --netuid N"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey: tao register --netuid N"),
     ("HotKeyAlreadyRegisteredInSubNet", "it has its uid already: tao metagraph N shows it"),
     ("NotEnoughBalanceToStake", "tao balance shows what the coldkey has"),
+    ("CannotAffordLockCost", "tao balance shows what the coldkey has"),
     ("NotEnoughStakeToWithdraw", "tao stake list shows what there is"),
     ("SubtokenDisabled", "the subnet's owner starts it: tao subnets start N"),
     ("CommitRevealEnabled", "this subnet hides weights until later: tao weights set chooses that by itself"),

@@ -35,7 +35,7 @@ pub(crate) struct ColdkeyArgs {
 
 /// A hotkey that signs
 #[derive(Debug, Args)]
-pub(crate) struct HotkeyArgs {
+pub(crate) struct SigningHotkeyArgs {
     #[command(flatten)]
     hotkey: place::HotkeyArgs,
     #[command(flatten)]
@@ -89,7 +89,7 @@ impl ColdkeyArgs {
     }
 }
 
-impl HotkeyArgs {
+impl SigningHotkeyArgs {
     /// Opens the key.
     pub(crate) fn unlock(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
         match self.development.key(network, chain)? {

@@ -5,7 +5,7 @@ use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_primitives::NetUid;
 
-use crate::chain::{Account, AtArgs, HotkeyArgs, NetworkArgs, Plan, SubmitArgs, block_json, failed};
+use crate::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
 
@@ -31,7 +31,7 @@ pub(crate) struct SetArgs {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
-    key: HotkeyArgs,
+    key: SigningHotkeyArgs,
 }
 
 /// Show what neurons have published

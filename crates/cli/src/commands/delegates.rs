@@ -6,7 +6,7 @@ use taonet_primitives::{Alpha, NetUid};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
-use crate::table::table;
+use crate::table::{short, table, whole};
 
 /// List the hotkeys that others stake on, and what they keep
 #[derive(Debug, Args)]
@@ -35,10 +35,10 @@ pub(crate) fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()>
             let root = delegate.stake.iter().find(|(netuid, _)| *netuid == NetUid(0)).map(|(_, alpha)| *alpha);
             rows.add_row([
                 delegate.hotkey.to_string(),
-                delegate.owner.to_string(),
+                short(delegate.owner),
                 delegate.take.to_string(),
                 delegate.nominators.to_string(),
-                root.unwrap_or(Alpha::ZERO).to_string(),
+                whole(root.unwrap_or(Alpha::ZERO).get()),
                 numbers(&delegate.registrations),
                 numbers(&delegate.validator_permits),
             ]);

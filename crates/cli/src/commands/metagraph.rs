@@ -6,7 +6,7 @@ use taonet_primitives::{MechId, NetUid};
 
 use crate::chain::{AtArgs, NetworkArgs, failed};
 use crate::context::Context;
-use crate::table::table;
+use crate::table::{short, table, whole};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
 ///
@@ -45,17 +45,17 @@ fn text(metagraph: &Metagraph) -> String {
     for neuron in &metagraph.neurons {
         rows.add_row([
             neuron.uid.to_string(),
-            neuron.total_stake.to_string(),
+            whole(neuron.total_stake.get()),
             share(neuron.incentive),
-            neuron.emission.to_string(),
+            whole(neuron.emission.get()),
             share(neuron.consensus),
             share(neuron.validator_trust),
             share(neuron.dividends),
             if neuron.validator_permit { "yes" } else { "" }.to_owned(),
             metagraph.block.number.since(neuron.last_update).to_string(),
             neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),
-            short(&neuron.hotkey.to_string()),
-            short(&neuron.coldkey.to_string()),
+            short(neuron.hotkey),
+            short(neuron.coldkey),
         ]);
     }
     let Metagraph { netuid, name, neurons, max_uids, tempo, burn, block, .. } = metagraph;
@@ -70,12 +70,8 @@ fn text(metagraph: &Metagraph) -> String {
             let entries: Vec<_> = row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);
         }
-        text.push_str(&format!("\n\n{rows}"));
+        text.push_str("\n\n");
+        text.push_str(&rows.to_string());
     }
     text
-}
-
-/// The beginning of an address: enough to recognise one's own.
-fn short(address: &str) -> String {
-    address.chars().take(8).chain(std::iter::once('…')).collect()
 }

@@ -10,7 +10,7 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_reach::ChainIp;
 
 use super::axon::external::ExternalIpArgs;
-use crate::chain::{HotkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 
 /// Publish where a neuron serves
@@ -39,7 +39,7 @@ pub(crate) struct EndpointArgs {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
-    key: HotkeyArgs,
+    key: SigningHotkeyArgs,
 }
 
 pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `tao transfer`.
 
 use anyhow::bail;
-use clap::{ArgGroup, Args};
+use clap::Args;
 use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::Rao;
@@ -11,13 +11,12 @@ use crate::context::Context;
 
 /// Send TAO to another account
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("how much").required(true).args(["amount", "all"]))]
 pub(crate) struct TransferArgs {
     /// The account that gets it: an address, or a development account such as //Bob
     #[arg(value_name = "TO")]
     to: Account,
     /// How much TAO, e.g. 1.5: at most nine decimals
-    #[arg(value_name = "TAO")]
+    #[arg(value_name = "TAO", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Rao>,
     /// Send all that is free, and close the account
     #[arg(long)]

@@ -46,8 +46,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             let stakes: Vec<_> = stakes.collect();
             return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "stakes": stakes }));
         }
-        let mut rows =
-            table(&["netuid", "hotkey", "alpha", "worth TAO", "last epoch's alpha", "registered"], &[0, 2, 3, 4]);
+        let mut rows = table(&["netuid", "hotkey", "alpha", "worth TAO", "emission", "registered"], &[0, 2, 3, 4]);
         for stake in &stakes {
             rows.add_row([
                 stake.netuid.to_string(),

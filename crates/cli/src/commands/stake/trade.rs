@@ -1,5 +1,5 @@
 use anyhow::{Context as _, bail};
-use clap::{ArgGroup, Args};
+use clap::Args;
 use serde_json::json;
 use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
@@ -47,10 +47,9 @@ pub(super) struct AddArgs {
 
 /// Take stake back
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("how much").required(true).args(["amount", "all"]))]
 pub(super) struct RemoveArgs {
     /// How much alpha, e.g. 1.5: at most nine decimals
-    #[arg(value_name = "ALPHA")]
+    #[arg(value_name = "ALPHA", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Alpha>,
     /// Take all that the coldkey has on the hotkey: on the subnet, or without --netuid on every subnet
     #[arg(long)]

@@ -5,7 +5,7 @@ use taonet_primitives::{MechId, NetUid, Rao};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
-use crate::table::{plain, table};
+use crate::table::{plain, short, table, whole};
 
 /// List all subnets
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 whole(subnet.alpha_in.get()),
                 whole(subnet.alpha_out.get()),
                 subnet.tempo.to_string(),
-                subnet.owner_coldkey.to_string(),
+                short(subnet.owner_coldkey),
             ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
@@ -67,11 +67,6 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
 /// The price of a subnet's alpha.
 fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
     prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
-}
-
-/// An amount with two decimals: a table has no room for nine.
-fn whole(smallest: u64) -> String {
-    format!("{}.{:02}", smallest / 1_000_000_000, smallest / 10_000_000 % 100)
 }
 
 pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {

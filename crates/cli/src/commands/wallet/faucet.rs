@@ -19,7 +19,7 @@ const RICH: &str = "//Alice";
 #[derive(Debug, Args)]
 pub(crate) struct FaucetArgs {
     /// How much TAO
-    #[arg(long, value_name = "TAO", default_value = "1000")]
+    #[arg(long, value_name = "TAO", default_value = "10000")]
     amount: Rao,
     /// The account that gets it [default: the wallet's coldkey]
     #[arg(long, value_name = "ACCOUNT")]

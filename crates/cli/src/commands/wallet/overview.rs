@@ -11,7 +11,7 @@ use super::place::WalletArgs;
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::commands::balance::staked;
 use crate::context::Context;
-use crate::table::table;
+use crate::table::{table, whole};
 
 /// Show a wallet's funds, and its hotkeys' neurons on all subnets
 #[derive(Debug, Args)]
@@ -73,10 +73,10 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
                 metagraph.netuid.to_string(),
                 neuron.uid.to_string(),
                 (*name).to_owned(),
-                neuron.total_stake.to_string(),
+                whole(neuron.total_stake.get()),
                 format!("{:.4}", Share::new(neuron.incentive).fraction()),
                 format!("{:.4}", Share::new(neuron.dividends).fraction()),
-                neuron.emission.to_string(),
+                whole(neuron.emission.get()),
                 if neuron.validator_permit { "yes" } else { "" }.to_owned(),
                 block.number.since(neuron.last_update).to_string(),
                 neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),

@@ -13,7 +13,7 @@ use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, quantised};
-use crate::chain::{HotkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
@@ -40,7 +40,7 @@ pub(super) struct CommitArgs {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
-    key: HotkeyArgs,
+    key: SigningHotkeyArgs,
 }
 
 /// Reveal weights that were committed to
@@ -53,7 +53,7 @@ pub(super) struct RevealArgs {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
-    key: HotkeyArgs,
+    key: SigningHotkeyArgs,
 }
 
 /// What reveals a commit.

@@ -9,7 +9,7 @@ use taonet_timelock::{Beacon, EpochSchedule, WeightsPayload, encrypt};
 
 use super::MechanismArgs;
 use super::pairs::{Pair, quantised};
-use crate::chain::{HotkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
+use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 
 /// The version of commits that are encrypted until a round of the drand beacon.
@@ -31,7 +31,7 @@ pub(super) struct SetArgs {
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
-    key: HotkeyArgs,
+    key: SigningHotkeyArgs,
 }
 
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
