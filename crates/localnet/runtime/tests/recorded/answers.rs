@@ -27,6 +27,9 @@ const BABELBIT: NetUid = NetUid(59);
 const NOWHERE: NetUid = NetUid(7);
 const TAO: u64 = 1_000_000_000;
 
+type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
+type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
+
 fn ask<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
     let answer = api::dispatch(method, &arguments.encode()).unwrap();
     Answer::decode_all(&mut &answer[..]).unwrap()
@@ -59,7 +62,10 @@ fn fill(netuid: NetUid, count: u16) {
     subtensor::SubnetworkN::<Runtime>::insert(netuid, count);
     subtensor::Active::<Runtime>::insert(netuid, vec![true; count.into()]);
     subtensor::ValidatorPermit::<Runtime>::insert(netuid, column.clone().map(|uid| uid % 2 == 1).collect::<Vec<_>>());
-    subtensor::Emission::<Runtime>::insert(netuid, column.clone().map(|uid| AlphaBalance(uid.into())).collect::<Vec<_>>());
+    subtensor::Emission::<Runtime>::insert(
+        netuid,
+        column.clone().map(|uid| AlphaBalance(uid.into())).collect::<Vec<_>>(),
+    );
     subtensor::Incentive::<Runtime>::insert(index, column.clone().map(PerU16::from_parts).collect::<Vec<_>>());
     subtensor::LastUpdate::<Runtime>::insert(index, column.map(u64::from).collect::<Vec<_>>());
 }
@@ -136,14 +142,15 @@ fn fields_of_a_metagraph_can_be_chosen() {
         let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
         assert_eq!((some.tempo, some.hotkeys), (Some(whole.tempo), Some(whole.hotkeys.clone())));
         assert_eq!(some.validators, Some([5, 3, 1].map(Compact).to_vec()), "the largest stake first");
-        assert_eq!((some.commitments, some.collateral_earned), (Some(Vec::new()), Some(whole.collateral_earned.clone())));
+        assert_eq!(
+            (some.commitments, some.collateral_earned),
+            (Some(Vec::new()), Some(whole.collateral_earned.clone()))
+        );
         assert_eq!((some.name, some.axons, some.collateral_locked), (None, None, None));
 
         // Each number chooses one field, in the order of the struct; field 0 is always there.
         for number in 1..77 {
-            assert_eq!(select(&[number]).encode().iter().filter(|byte| **byte == 0).count().min(1), 1);
-            let chosen = select(&[number]);
-            assert_ne!(chosen, select(&[]), "field {number}");
+            assert_ne!(select(&[number]), select(&[]), "field {number}");
         }
         assert_eq!(select(&[0]), select(&[]));
         let everything = select(&(0..77).collect::<Vec<_>>());
@@ -180,7 +187,8 @@ fn subnets_are_answered_by_each_question() {
         let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0).collect();
         assert_eq!((all.len(), present), (60, vec![NetUid::ROOT, FIRST, BABELBIT]));
         let dynamic: Vec<Option<DynamicInfo>> = ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
-        let names: Vec<String> = dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
+        let names: Vec<String> =
+            dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
         assert_eq!(names, ["root", "unknown", "Babelbit"]);
         let state: SubnetState = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
         assert_eq!((state.hotkeys.len(), state.last_update), (3, [0, 1, 2].map(Compact).to_vec()));
@@ -203,7 +211,13 @@ fn subnets_are_answered_by_each_question() {
         assert_eq!(ask::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()), TaoBalance(TAO));
         let cost: TaoBalance = ask("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
         assert_eq!(cost, TaoBalance(1_000 * TAO));
-        for method in ["get_subnet_info", "get_subnet_hyperparams_v3", "get_dynamic_info", "get_subnet_state", "get_subnet_account_id"] {
+        for method in [
+            "get_subnet_info",
+            "get_subnet_hyperparams_v3",
+            "get_dynamic_info",
+            "get_subnet_state",
+            "get_subnet_account_id",
+        ] {
             let answer = api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &NOWHERE.encode()).unwrap();
             assert_eq!(answer, [0], "{method}");
         }
@@ -217,22 +231,24 @@ fn stakes_are_answered_by_coldkey() {
         let (hotkey, coldkey) = (account(2), account(1_002));
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
         let stakes: Vec<StakeInfo> = ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
-        let held: BTreeMap<_, _> = stakes.iter().map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered))).collect();
+        let held: BTreeMap<_, _> =
+            stakes.iter().map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered))).collect();
         let expected = [(NetUid::ROOT, (AlphaBalance(4 * TAO), false)), (FIRST, (AlphaBalance(2 * TAO), true))];
         assert_eq!(held, BTreeMap::from(expected));
         let of_many: Vec<(AccountId32, Vec<StakeInfo>)> =
             ask("StakeInfoRuntimeApi_get_stake_info_for_coldkeys", vec![coldkey.clone(), account(9)]);
         assert_eq!(of_many, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
 
-        type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";
             let mut all: Availability = ask(method, (vec![coldkey.clone()], netuids));
             let subnets = all.remove(&coldkey).unwrap().into_iter();
-            subnets.map(|(netuid, stake)| {
-                assert_eq!((stake.total, stake.locked.0), (stake.available, AlphaBalance::ZERO));
-                (netuid, stake.total.0.0)
-            }).collect()
+            subnets
+                .map(|(netuid, stake)| {
+                    assert_eq!((stake.total, stake.locked.0), (stake.available, AlphaBalance::ZERO));
+                    (netuid, stake.total.0.0)
+                })
+                .collect()
         };
         assert_eq!(available(None), BTreeMap::from([(NetUid::ROOT, 4 * TAO), (FIRST, 2 * TAO)]));
         assert_eq!(available(Some(vec![FIRST, NOWHERE])), BTreeMap::from([(FIRST, 2 * TAO), (NOWHERE, 0)]));
@@ -257,14 +273,16 @@ fn delegates_are_answered_with_their_stakers() {
         Pallet::<Runtime>::increase_stake(&hotkey, &staker, NetUid::ROOT, AlphaBalance(TAO));
         let delegate: DelegateInfo = ask::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
         assert_eq!((&delegate.owner_ss58, delegate.take), (&coldkey, Compact(PerU16::from_percent(10))));
-        assert_eq!((&delegate.registrations, &delegate.validator_permits), (&vec![Compact(FIRST)], &vec![Compact(FIRST)]));
+        assert_eq!(
+            (&delegate.registrations, &delegate.validator_permits),
+            (&vec![Compact(FIRST)], &vec![Compact(FIRST)])
+        );
         let stakers: BTreeMap<_, _> = delegate.nominators.iter().cloned().collect();
         assert_eq!(stakers[&staker], [(Compact(NetUid::ROOT), Compact(TAO))]);
         assert_eq!(stakers[&coldkey], [(Compact(FIRST), Compact(TAO))]);
         assert_eq!(delegate.total_daily_return, Compact(72), "one a hundred blocks");
         let all: Vec<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegates", ());
         assert!(all.contains(&delegate));
-        type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
         let delegated: Delegated = ask("DelegateInfoRuntimeApi_get_delegated", &staker);
         let without_stakers = DelegateInfo { nominators: Vec::new(), ..delegate };
         assert_eq!(delegated, [(without_stakers, (Compact(NetUid::ROOT), Compact(AlphaBalance(TAO))))]);
@@ -276,8 +294,9 @@ fn trades_are_quoted_as_they_would_happen() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
-        assert_eq!(prices, [(0, TAO), (1, TAO), (59, TAO / 10)]);
-        assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10);
+        // A tenth has no end in binary; what is left of it is rounded down, as the chain does.
+        assert_eq!(prices, [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
+        assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 
         let bought: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
         assert_eq!((bought.tao_fee, bought.tao_amount), (TaoBalance(33_000), TaoBalance(65_502_000)));
@@ -286,7 +305,7 @@ fn trades_are_quoted_as_they_would_happen() {
         assert!(bought.alpha_amount.0 < 655_020_000);
         let sold: SimSwapResult = ask("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
         assert_eq!((sold.alpha_fee, sold.alpha_amount), (AlphaBalance(33_000), AlphaBalance(65_502_000)));
-        assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_500);
+        assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_499);
         let root: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
         assert_eq!((root.alpha_amount, root.tao_fee), (AlphaBalance(TAO), TaoBalance::ZERO));
         let too_much: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));

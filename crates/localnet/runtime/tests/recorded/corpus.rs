@@ -1,7 +1,7 @@
 //! Sample values of every type of the recorded runtime, read and written by ours.
 
-use crate::{coverage, notation, values, vectors};
 use crate::vectors::bytes;
+use crate::{coverage, notation, values, vectors};
 
 /// Types that have a variant for each pallet: samples of pallets that we lack cannot be read.
 const OF_ALL_PALLETS: [&str; 6] =

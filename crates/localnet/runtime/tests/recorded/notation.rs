@@ -69,8 +69,9 @@ fn definition(registry: &PortableRegistry, id: u32) -> Json {
         TypeDef::Composite(composite) => json!({ "struct": fields(registry, &composite.fields) }),
         TypeDef::Variant(variant) => {
             let variants = variant.variants.iter();
-            let variants: Json =
-                variants.map(|variant| json!([variant.index, variant.name, fields(registry, &variant.fields)])).collect();
+            let variants: Json = variants
+                .map(|variant| json!([variant.index, variant.name, fields(registry, &variant.fields)]))
+                .collect();
             json!({ "enum": variants })
         }
         other => panic!("{other:?} is neither a struct nor an enum"),

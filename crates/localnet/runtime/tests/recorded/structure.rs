@@ -86,7 +86,11 @@ impl<'a> Pairs<'a> {
         ours.iter().zip(theirs).find_map(|(ours, theirs)| self.difference(ours.ty.id, theirs.ty.id))
     }
 
-    fn variants(&mut self, ours: &TypeDefVariant<PortableForm>, theirs: &TypeDefVariant<PortableForm>) -> Option<String> {
+    fn variants(
+        &mut self,
+        ours: &TypeDefVariant<PortableForm>,
+        theirs: &TypeDefVariant<PortableForm>,
+    ) -> Option<String> {
         for our in &ours.variants {
             let Some(their) = theirs.variants.iter().find(|their| their.index == our.index) else {
                 return Some(format!("variant {} is not theirs", our.name));

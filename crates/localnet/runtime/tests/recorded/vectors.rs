@@ -20,7 +20,8 @@ fn folder() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    let message = format!("NOT TESTED: no chain vectors at {}; TAONET_CHAIN_VECTORS says where they are", folder.display());
+    let message =
+        format!("NOT TESTED: no chain vectors at {}; TAONET_CHAIN_VECTORS says where they are", folder.display());
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
     eprintln!("{message}");
     None

@@ -23,8 +23,7 @@ fn the_block_has_the_recorded_hash_and_calls() {
     let number = u32::from_str_radix(text(&header["number"]).trim_start_matches("0x"), 16).unwrap();
     let logs = list(&header["digest"]["logs"]).iter();
     let logs = logs.map(|log| DecodeAll::decode_all(&mut &bytes(log)[..]).unwrap()).collect();
-    let header =
-        Header::new(number, hash("extrinsicsRoot"), hash("stateRoot"), hash("parentHash"), Digest { logs });
+    let header = Header::new(number, hash("extrinsicsRoot"), hash("stateRoot"), hash("parentHash"), Digest { logs });
     assert_eq!(header.hash(), H256::from_slice(&bytes(&block["block_hash"])));
 
     let (mut compared, mut skipped) = (0, Vec::new());
@@ -65,7 +64,8 @@ fn the_receipt_has_the_events_of_its_call() {
     let raw = bytes(&events["raw_hex"]);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode(&mut &raw[..]).unwrap();
     let index = u32::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
-    let of_call = |record: &&EventRecord<RuntimeEvent, H256>| record.phase == frame_system::Phase::ApplyExtrinsic(index);
+    let of_call =
+        |record: &&EventRecord<RuntimeEvent, H256>| record.phase == frame_system::Phase::ApplyExtrinsic(index);
     let triggered: Vec<_> = records.iter().filter(of_call).collect();
     let recorded = list(&receipt["triggered_events"]);
     assert_eq!(triggered.len(), recorded.len());
