@@ -103,7 +103,7 @@ mod tests {
             { "name": "min_burn", "value": { "TaoBalance": 500_000 } },
             { "name": "commit_reveal_weights_enabled", "value": { "Bool": true } },
             { "name": "alpha_sigmoid_steepness", "value": { "I32F32": { "bits": 4_294_967_296_000_u64 } } },
-            { "name": "burn_increase_mult", "value": { "U64F64": { "bits": "23242002407371386880" } } },
+            { "name": "burn_increase_mult", "value": { "U64F64": { "bits": "27670116110564327424" } } },
             { "name": "new", "value": { "Kind": "?" } },
         ]);
         let read = Hyperparameters::of_json(&entries);
@@ -113,7 +113,7 @@ mod tests {
             "min_burn=0.0005",
             "commit_reveal_weights_enabled=true",
             "alpha_sigmoid_steepness=1000",
-            "burn_increase_mult=1.259951018",
+            "burn_increase_mult=1.5",
         ];
         assert_eq!(texts, expected);
         assert_eq!(read.get("kappa"), Some(&Hyperparameter::Number(32767)));

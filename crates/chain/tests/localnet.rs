@@ -9,7 +9,7 @@ use taonet_chain::{
     calls,
 };
 use taonet_localnet::Clock;
-use taonet_primitives::{BlockNumber, NetUid, Rao};
+use taonet_primitives::{BlockHash, BlockNumber, NetUid, Rao};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reads_what_the_chain_has() {
@@ -112,8 +112,8 @@ async fn refusals_say_why() {
     let outcome = chain.submit(&early, follow).await;
     assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
     let mut broken = early.clone();
-    let last = broken.bytes.len() - 1;
-    broken.bytes[last] ^= 1;
+    // Length, version, kind of address, 32 bytes of address, kind of signature; then the signature.
+    broken.bytes[45] ^= 1;
     let outcome = chain.submit(&broken, follow).await;
     assert_eq!(outcome, Outcome::Invalid(RefusedBecause::BadSignature));
     node.stop().await;

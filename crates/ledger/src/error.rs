@@ -1,3 +1,4 @@
+use taonet_chain::weights::RowError;
 use taonet_chain::{Block, ChainError};
 use taonet_primitives::{BlockNumber, NetUid};
 use taonet_timelock::{EncryptError, ScheduleError};
@@ -24,7 +25,9 @@ pub enum SubmitError {
     #[error("subnet {0} has no epochs (its tempo is 0): weights there count for nothing; wait until its tempo is set")]
     NoEpochs(NetUid),
     /// The chain hides weights in a way that this program does not know.
-    #[error("subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it")]
+    #[error(
+        "subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it"
+    )]
     UnknownCommitReveal {
         /// The subnet.
         netuid: NetUid,
@@ -40,6 +43,14 @@ pub enum SubmitError {
         wanted: u64,
         /// The one that was given.
         given: u64,
+    },
+    /// The chain would refuse the weights.
+    #[error("subnet {netuid} does not take these weights; bring the scores within its limits first")]
+    Limits {
+        /// The subnet.
+        netuid: NetUid,
+        /// What it has against them.
+        source: RowError,
     },
     /// The first weights after a start follow from a state of too long ago.
     #[error(

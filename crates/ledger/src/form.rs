@@ -221,7 +221,7 @@ mod tests {
         let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         // The epoch at 1360 and 3 blocks more.
-        let time = beacon.time_of(Round(1001)).unwrap() - Duration::from_secs(263);
+        let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
         let moment = Moment { beacon, head, block_time: Duration::from_secs(1), time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });
         let call = submit_call(&intent, &rules(None), &moment, &mut StdRng::seed_from_u64(9)).unwrap();

@@ -16,6 +16,8 @@
 //! # use taonet_chain::{Schedule, WeightRules, testing::MockChain};
 //! # use taonet_primitives::{BlockNumber, MechId, NetUid, Uid};
 //! # use taonet_wallet::Keypair;
+//! use taonet_chain::weights::{quantise, within_limits};
+//! use taonet_chain::{At, Chain as _};
 //! use taonet_ledger::{Ledger, NewWeights, Submitter};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,17 +28,16 @@
 //! #     commit_reveal: None, mechanisms: 1, schedule,
 //! # });
 //! # let (directory, chain, hotkey) = (directory.path(), Arc::new(chain), Keypair::from_uri("//Alice")?);
-//! let submitter = Submitter::new(Ledger::open(directory).await?, chain, hotkey).await?;
+//! let submitter = Submitter::new(Ledger::open(directory).await?, chain.clone(), hotkey).await?;
 //! // Whatever a process before this one left unfinished.
 //! submitter.advance().await?;
 //!
-//! let weights = NewWeights {
-//!     netuid: NetUid(59),
-//!     mech: MechId(0),
-//!     weights: vec![(Uid(3), 65_535), (Uid(7), 9_000)],
-//!     version_key: 0,
-//!     state_block: BlockNumber::new(0),
-//! };
+//! let (netuid, mech, version_key) = (NetUid(59), MechId(0), 0);
+//! // The scores, and the block at which they were found.
+//! let (scores, state_block) = ([(Uid(3), 0.8), (Uid(7), 0.15)], BlockNumber::new(0));
+//! let rules = chain.weight_rules(netuid, At::Head).await?;
+//! let weights = quantise(&within_limits(&scores, &rules)?)?;
+//! let weights = NewWeights { netuid, mech, weights, version_key, state_block };
 //! let submission = submitter.submit(weights.clone()).await?;
 //! assert!(submission.submit.is_some_and(|extrinsic| extrinsic.outcome.is_some_and(|outcome| outcome.is_success())));
 //!

@@ -115,6 +115,6 @@ impl FromStr for State {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
-            .ok_or_else(|| LedgerError::Value { column: "extrinsic.state", value: text.to_owned() })
+            .ok_or_else(|| LedgerError::Value { column: "state", value: text.to_owned() })
     }
 }

@@ -132,11 +132,7 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T,
     serde_json::from_str(text).map_err(|source| LedgerError::Column { column, source })
 }
 
-/// A value from its text or number in a column.
-fn from_column<T, V: ToString + Clone>(
-    column: &'static str,
-    value: V,
-    read: impl FnOnce(V) -> Option<T>,
-) -> Result<T, LedgerError> {
-    read(value.clone()).ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
+/// What was read from a column's value, if anything.
+fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) -> Result<T, LedgerError> {
+    read.ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
 }

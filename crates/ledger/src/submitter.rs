@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use taonet_chain::{Chain, ChainError};
+use taonet_chain::weights::refusal;
+use taonet_chain::{Chain, ChainError, WeightRow};
 use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
 use taonet_timelock::Beacon;
 use taonet_wallet::Keypair;
@@ -69,8 +70,9 @@ pub struct NewWeights {
     pub netuid: NetUid,
     /// Its mechanism.
     pub mech: MechId,
-    /// To whom, how much, within the subnet's limits.
-    pub weights: Vec<(Uid, u16)>,
+    /// To whom, how much: scores that went through [`within_limits`](taonet_chain::weights::within_limits) and
+    /// [`quantise`](taonet_chain::weights::quantise).
+    pub weights: WeightRow,
     /// Version of the validator's code.
     pub version_key: u64,
     /// The block whose state they follow from.
@@ -97,8 +99,10 @@ pub struct Submitter {
     beacon: Beacon,
     clock: Clock,
     observer: Observer,
-    turns: SyncMutex<HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>>,
+    turns: SyncMutex<Turns>,
 }
+
+type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
 
 /// What a mechanism's turn knows.
 #[derive(Debug, Default)]
@@ -234,6 +238,11 @@ impl Submitter {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
             return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });
+        }
+        // A weight for itself alone is always taken; whether this is one, the chain knows.
+        let own = weights.first().map_or(Uid(0), |(uid, _)| *uid);
+        if let Some(source) = refusal(&weights, own, &now.rules) {
+            return Err(SubmitError::Limits { netuid, source });
         }
         now.check_age(state_block, turn)?;
         let form = Form::of(netuid, &now.rules, &mut rand::rng())?;

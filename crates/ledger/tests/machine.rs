@@ -191,7 +191,13 @@ impl Machine {
                     }
                     known.insert(hash, signed.state);
                 }
-                prop_assert!(effective <= 1, "{:?} of epoch {} happened {} times", step, intent.plan.key.epoch, effective);
+                prop_assert!(
+                    effective <= 1,
+                    "{:?} of epoch {} happened {} times",
+                    step,
+                    intent.plan.key.epoch,
+                    effective
+                );
                 effects.push(effective);
             }
             let is_by_hash = self.rules.commit_reveal.is_some();

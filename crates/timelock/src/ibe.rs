@@ -4,6 +4,8 @@
 //! r = SHA-256(σ ‖ m) mod group order, U = r·g₂, V = σ ⊕ SHA-256(e(r·Q, P)), W = m ⊕ SHA-256(σ).
 //! The signature s is such that e(s, U) = e(r·Q, P); whoever has it finds σ, then m, and checks U.
 
+#![expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
+
 use ark_bls12_381::{Bls12_381, Fr, G1Affine, G2Affine};
 use ark_ec::pairing::Pairing as _;
 use ark_ec::{AffineRepr as _, CurveGroup as _};

@@ -69,6 +69,7 @@ impl Pulse {
     ///
     /// # Errors
     /// [`PulseError::Unverified`] when it did not.
+    #[expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
     pub fn verify(&self, beacon: &Beacon) -> Result<(), PulseError> {
         let product = Bls12_381::multi_pairing(
             [-self.signature, self.round.point()],

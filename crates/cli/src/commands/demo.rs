@@ -1,5 +1,6 @@
-//! `tao demo`: a whole contest on this machine.
+//! `tao demo`: a whole contest on this machine, its chain included.
 
+mod chain;
 mod contest;
 mod report;
 
@@ -15,7 +16,7 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use contest::Contest;
 
-/// Play a whole contest on this machine: an utterance engine, five miners, a validator that scores them
+/// Play a whole contest on this machine: a chain, an utterance engine, five miners, a validator that scores them
 #[derive(Debug, Default, Args)]
 pub(crate) struct DemoArgs {
     /// Play one challenge instead of all

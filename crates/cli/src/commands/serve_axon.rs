@@ -95,7 +95,7 @@ async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: S
 }
 
 /// This program's version as neurons state theirs: major × 1 000 000 + minor × 1 000 + patch.
-fn version() -> u32 {
+pub(crate) fn version() -> u32 {
     let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     parts.fold(0, |version, part| version * 1_000 + part)
 }

@@ -32,7 +32,7 @@ impl Ledger {
         .bind(step.as_str())
         .bind(State::Signed.as_str())
         .bind(extrinsic.hash.to_string())
-        .bind(to_json("extrinsic.signed", &extrinsic)?)
+        .bind(to_json("signed", &extrinsic)?)
         .fetch_one(&mut *self.connection.lock().await)
         .await?;
         Ok(Signed { id, extrinsic, state: State::Signed, outcome: None })
@@ -58,7 +58,7 @@ impl Ledger {
         }
         sqlx::query("UPDATE extrinsic SET state = ?, outcome = ? WHERE id = ?")
             .bind(state.as_str())
-            .bind(to_json("extrinsic.outcome", &outcome)?)
+            .bind(to_json("outcome", &outcome)?)
             .bind(signed.id)
             .execute(&mut *self.connection.lock().await)
             .await?;
@@ -84,8 +84,8 @@ fn read_signed(row: &SqliteRow) -> Result<Signed, LedgerError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     Ok(Signed {
         id: row.try_get("id")?,
-        extrinsic: from_json("extrinsic.signed", row.try_get("signed")?)?,
+        extrinsic: from_json("signed", row.try_get("signed")?)?,
         state: row.try_get::<String, _>("state")?.parse()?,
-        outcome: outcome.map(|text| from_json("extrinsic.outcome", &text)).transpose()?,
+        outcome: outcome.map(|text| from_json("outcome", &text)).transpose()?,
     })
 }

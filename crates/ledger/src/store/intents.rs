@@ -1,7 +1,9 @@
+use std::str::FromStr;
+
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
-use taonet_chain::Block;
-use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid, Uid};
+use taonet_chain::{Block, WeightRow};
+use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid};
 
 use super::{Ledger, LedgerError, from_column, from_json, to_json};
 use crate::Form;
@@ -54,7 +56,7 @@ pub struct Plan {
     /// How they are submitted.
     pub form: Form,
     /// To whom, how much.
-    pub weights: Vec<(Uid, u16)>,
+    pub weights: WeightRow,
     /// Version of the validator's code.
     pub version_key: u64,
 }
@@ -93,8 +95,8 @@ impl Ledger {
         .bind(plan.anchor.number.get())
         .bind(plan.anchor.hash.to_string())
         .bind(plan.state_block.get())
-        .bind(to_json("intent.form", &plan.form)?)
-        .bind(to_json("intent.weights", &plan.weights)?)
+        .bind(to_json("form", &plan.form)?)
+        .bind(to_json("weights", &plan.weights)?)
         .bind(plan.version_key.to_string())
         .execute(&mut *self.connection.lock().await)
         .await?;
@@ -164,38 +166,44 @@ impl Ledger {
 }
 
 fn epoch_to_column(epoch: u64) -> Result<i64, LedgerError> {
-    from_column("intent.epoch", epoch, |epoch| i64::try_from(epoch).ok())
+    from_column("epoch", &epoch, i64::try_from(epoch).ok())
 }
 
 fn read_intent(row: &SqliteRow) -> Result<Intent, LedgerError> {
-    let epoch = |column: &'static str, value: i64| from_column(column, value, |value| u64::try_from(value).ok());
+    let commit_epoch: Option<i64> = row.try_get("commit_epoch")?;
+    let epoch: i64 = row.try_get("epoch")?;
+    let state: String = row.try_get("state")?;
+    let states = [IntentState::Open, IntentState::Done, IntentState::Missed];
     let key = IntentKey {
-        genesis: from_column("intent.genesis", row.try_get::<String, _>("genesis")?, |text| text.parse().ok())?,
-        hotkey: from_column("intent.hotkey", row.try_get::<String, _>("hotkey")?, |text| text.parse().ok())?,
+        genesis: read_text(row, "genesis")?,
+        hotkey: read_text(row, "hotkey")?,
         netuid: NetUid(row.try_get("netuid")?),
         mech: MechId(row.try_get("mech")?),
-        epoch: epoch("intent.epoch", row.try_get("epoch")?)?,
+        epoch: epoch_from_column(epoch)?,
     };
-    let hash = from_column("intent.anchor_hash", row.try_get::<String, _>("anchor_hash")?, |text| text.parse().ok())?;
-    let state = row.try_get::<String, _>("state")?;
+    let anchor =
+        Block { number: BlockNumber::new(row.try_get("anchor_number")?), hash: read_text(row, "anchor_hash")? };
     let plan = Plan {
         key,
-        anchor: Block { number: BlockNumber::new(row.try_get("anchor_number")?), hash },
+        anchor,
         state_block: BlockNumber::new(row.try_get("state_block")?),
-        form: from_json("intent.form", row.try_get("form")?)?,
-        weights: from_json("intent.weights", row.try_get("weights")?)?,
-        version_key: from_column("intent.version_key", row.try_get::<String, _>("version_key")?, |text| {
-            text.parse().ok()
-        })?,
+        form: from_json("form", row.try_get("form")?)?,
+        weights: from_json("weights", row.try_get("weights")?)?,
+        version_key: read_text(row, "version_key")?,
     };
-    let states = [IntentState::Open, IntentState::Done, IntentState::Missed];
     Ok(Intent {
         id: row.try_get("id")?,
         plan,
-        commit_epoch: row
-            .try_get::<Option<i64>, _>("commit_epoch")?
-            .map(|value| epoch("intent.commit_epoch", value))
-            .transpose()?,
-        state: from_column("intent.state", state, |text| states.into_iter().find(|state| state.as_str() == text))?,
+        commit_epoch: commit_epoch.map(epoch_from_column).transpose()?,
+        state: from_column("state", &state, states.into_iter().find(|known| known.as_str() == state))?,
     })
+}
+
+fn epoch_from_column(epoch: i64) -> Result<u64, LedgerError> {
+    from_column("epoch", &epoch, u64::try_from(epoch).ok())
+}
+
+fn read_text<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, LedgerError> {
+    let text: String = row.try_get(column)?;
+    from_column(column, &text, text.parse().ok())
 }

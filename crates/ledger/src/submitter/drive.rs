@@ -128,13 +128,12 @@ impl Submitter {
     async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
         let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
-        let commit_epoch = match intent.commit_epoch {
-            Some(epoch) => epoch,
-            None => {
-                let epoch = epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await?;
-                self.ledger.set_commit_epoch(intent, Some(epoch)).await?;
-                epoch
-            }
+        let commit_epoch = if let Some(epoch) = intent.commit_epoch {
+            epoch
+        } else {
+            let epoch = epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await?;
+            self.ledger.set_commit_epoch(intent, Some(epoch)).await?;
+            epoch
         };
         Ok(Some(commit_epoch.saturating_add(period)))
     }

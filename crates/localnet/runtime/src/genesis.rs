@@ -77,16 +77,4 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_block_has_its_accounts_and_its_subnets() {
-        let mut chain = sp_io::TestExternalities::new(genesis(&[]).unwrap());
-        chain.execute_with(|| {
-            let alice = development_account("Alice").unwrap();
-            assert_eq!(pallet_balances::Pallet::<crate::Runtime>::free_balance(&alice), RICH);
-            assert!(crate::subtensor::NetworksAdded::<crate::Runtime>::get(crate::types::NetUid::ROOT));
-        });
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use taonet_babelbit_node::miner::profile::{Profile, ProfileName};
 use taonet_babelbit_node::miner::server::{Miner as MinerServer, router, signed_requests};
 use taonet_babelbit_node::runner::{AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_node::scorer::BatchScorer;
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::Uid;
 use taonet_service::{ServeLimits, Shutdown, serve};
 use taonet_speech::{CtcRecognizer, Espeak};
 use taonet_wallet::Keypair;
@@ -25,6 +26,7 @@ use taonet_wire::Policy;
 use tokio::net::TcpListener;
 use url::Url;
 
+use super::chain::DemoChain;
 use super::report::{DemoReport, PlayedChallenge};
 use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
@@ -42,6 +44,8 @@ pub(super) struct Contest {
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
     paths: RunPaths,
+    /// Where the validator's ledger of weights is.
+    ledger: PathBuf,
 }
 
 impl Contest {
@@ -61,6 +65,8 @@ impl Contest {
         config.transcript_cache = directory.join("transcripts.jsonl");
         // It has no arena, so all weight goes by the main scores.
         config.arena_share = ArenaShare::NONE;
+        // The owner of the subnet, who has the first slot.
+        config.burn_uid = Uid(0);
         if let Some(rules) = rules {
             (config.rules, config.scoring.rules) = (rules, rules);
         }
@@ -72,7 +78,8 @@ impl Contest {
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
         let paths = RunPaths::below(directory);
-        Ok(Self { config, synthesizer, profiles, scorer, validator, paths })
+        let ledger = directory.join("ledger");
+        Ok(Self { config, synthesizer, profiles, scorer, validator, paths, ledger })
     }
 
     /// Plays the challenges one after the other.
@@ -94,7 +101,8 @@ impl Contest {
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        let entries = self.start_miners(shutdown).await?;
+        let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
+        let entries = self.start_miners(&chain, shutdown).await?;
         let settings = RunnerSettings {
             challenge_type: ChallengeType::Main,
             play: self.config.play.clone(),
@@ -122,25 +130,35 @@ impl Contest {
             progress.finish();
             played.push(PlayedChallenge { challenge: challenge.clone(), report, wall: began.elapsed() });
         }
-        Ok(DemoReport::new(played, self.config.rules, self.config.burn_uid))
+        let mut report = DemoReport::new(played, self.config.rules, self.config.burn_uid);
+        report.record(&chain.settle(report.weights(), &self.ledger).await?);
+        chain.stop().await;
+        Ok(report)
     }
 
-    /// Serves one miner of each profile, each with a key of its own.
-    async fn start_miners(&self, shutdown: &Shutdown) -> anyhow::Result<Vec<MinerEntry>> {
-        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
-        let mut entries = Vec::new();
-        for (uid, profile) in (1..).zip(&self.profiles) {
+    /// Serves one miner of each profile, each with a key of its own, and finds them again on the chain.
+    async fn start_miners(&self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<Vec<MinerEntry>> {
+        let mut names = BTreeMap::new();
+        for profile in &self.profiles {
             let name = profile.name();
-            let hotkey: Hotkey = Keypair::from_uri(&format!("//miner//{name}"))?.hotkey();
+            let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
             let config = MinerConfig {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()
             };
-            let signed = signed_requests(hotkey, &config).policy(Policy::only([self.validator.hotkey()])).build();
+            let signed =
+                signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
             let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
             let address = start("miner", router(server, signed), shutdown).await?;
-            let address = policy.resolve(&address)?;
-            entries.push(MinerEntry { uid: Uid(uid), hotkey, address, name: Some(name.to_string()) });
+            chain.register(&keypair, address.port()).await?;
+            names.insert(keypair.hotkey(), name.to_string());
+        }
+        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+        let mut entries = Vec::new();
+        for miner in chain.miners().await? {
+            let address = policy.resolve(&miner.address.to_string())?;
+            let name = names.get(&miner.hotkey).cloned();
+            entries.push(MinerEntry { uid: miner.uid, hotkey: miner.hotkey, address, name });
         }
         Ok(entries)
     }
@@ -151,17 +169,18 @@ impl Contest {
             ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer) as _)
         })?;
         engine.prepare().await?;
-        Ok(Url::parse(&start("engine", engine.router(), shutdown).await?)?)
+        let address = start("engine", engine.router(), shutdown).await?;
+        Ok(Url::parse(&format!("http://{address}"))?)
     }
 }
 
-/// Serves on a free port of this machine; gives the URL.
-async fn start(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<String> {
+/// Serves on a free port of this machine; gives the address.
+async fn start(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
     let stop = shutdown.clone();
     shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
-    Ok(url)
+    Ok(address)
 }
 
 /// A line for each miner, while a challenge is played; nothing where standard error is no terminal.

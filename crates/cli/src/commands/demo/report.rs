@@ -11,10 +11,11 @@ use taonet_babelbit_node::challenge::{Challenge, Source};
 use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_primitives::{Hotkey, Uid};
 
+use super::chain::OnChain;
 use crate::leaderboard::{explain, late_by, losses, name_of};
 use crate::table::{Rows, decimals, judged, plain, table};
 
-const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. They are only shown, not set on a chain.";
+const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. The chain is one of its own, in memory.";
 
 /// A challenge and what came of it.
 pub(super) struct PlayedChallenge {
@@ -36,12 +37,14 @@ struct Standing {
     failed_gates: BTreeMap<Gate, usize>,
     utterances: usize,
     weight: f64,
+    chain: OnChain,
 }
 
 /// What the demonstration came to.
 pub(super) struct DemoReport {
     played: Vec<PlayedChallenge>,
     rules: Rules,
+    weights: Weights,
     /// Best first.
     standings: Vec<Standing>,
 }
@@ -59,7 +62,19 @@ impl DemoReport {
             standing.weight = weights.of(standing.uid);
         }
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-        Self { played, rules, standings }
+        Self { played, rules, weights, standings }
+    }
+
+    /// What the validator sets.
+    pub(super) fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Takes over what the chain says of each miner.
+    pub(super) fn record(&mut self, chain: &BTreeMap<Uid, OnChain>) {
+        for standing in &mut self.standings {
+            standing.chain = chain.get(&standing.uid).copied().unwrap_or_default();
+        }
     }
 
     /// The document that `--json` prints.
@@ -120,6 +135,7 @@ impl Standing {
             failed_gates,
             utterances: reports.iter().map(|report| report.utterances.len()).sum(),
             weight: 0.0,
+            chain: OnChain::default(),
         })
     }
 
@@ -134,6 +150,10 @@ impl Standing {
             "hotkey": self.hotkey,
             "score": self.score,
             "weight": self.weight,
+            "weight_submitted": self.chain.weight_submitted,
+            "weight_on_chain": self.chain.weight_on_chain,
+            "incentive": self.chain.incentive,
+            "emission": self.chain.emission,
             "accuracy": self.accuracy,
             "rate_ratio": self.rate_ratio,
             "latency": {
@@ -159,17 +179,19 @@ impl fmt::Display for DemoReport {
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
-        let header = ["miner", "score", "weight", "accuracy", "rate", "late by", "wall", "lost to"];
-        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6]);
+        let header = ["miner", "uid", "score", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
+        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8]);
         for standing in &self.standings {
             rows.add_row([
                 judged(standing.name.clone(), standing.score > 0.0),
+                standing.uid.to_string().into(),
                 decimals(Some(standing.score), 3).into(),
                 decimals(Some(standing.weight), 3).into(),
+                decimals(Some(standing.chain.incentive), 3).into(),
+                format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
                 decimals(standing.accuracy, 2).into(),
                 decimals(standing.rate_ratio, 2).into(),
                 late_by(standing.overshoot_sec).into(),
-                standing.wall_after_source_sec.map_or_else(|| "–".to_owned(), |wall| format!("{wall:.2} s")).into(),
                 Cell::from(standing.reason()),
             ]);
         }

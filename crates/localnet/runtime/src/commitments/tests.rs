@@ -163,7 +163,7 @@ fn metadata_names_a_variant_for_each_length() {
     assert_eq!(variants, (0..138).zip(expected).collect::<Vec<_>>());
     let lengths: Vec<u32> = data.variants[1..130]
         .iter()
-        .map(|variant| match (variant.fields[0].ty.type_info)().type_def {
+        .map(|variant| match variant.fields[0].ty.type_info().type_def {
             TypeDef::Array(array) => array.len,
             other => panic!("{other:?}"),
         })

@@ -78,3 +78,53 @@ impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use frame_support::dispatch::GetDispatchInfo;
+    use sp_runtime::traits::TxBaseImplication;
+
+    use super::*;
+    use crate::runtime::RuntimeCall;
+    use crate::testing::{chain, key};
+
+    fn call() -> RuntimeCall {
+        frame_system::Call::remark { remark: Vec::new() }.into()
+    }
+
+    fn validate(nonce: Nonce) -> Result<ValidTransaction, TransactionValidityError> {
+        let (call, origin) = (call(), RuntimeOrigin::signed(key(1)));
+        let (info, source) = (call.get_dispatch_info(), TransactionSource::External);
+        let implication = TxBaseImplication(());
+        CheckNonce(nonce).validate(origin, &call, &info, 0, (), &implication, source).map(|(validity, ..)| validity)
+    }
+
+    fn prepare(nonce: Nonce) -> Result<(), TransactionValidityError> {
+        let (call, origin) = (call(), RuntimeOrigin::signed(key(1)));
+        CheckNonce(nonce).prepare(Some(key(1)), &origin, &call, &call.get_dispatch_info(), 0)
+    }
+
+    #[test]
+    fn calls_of_an_account_that_holds_nothing_come_in_their_order() {
+        chain(|| {
+            assert_eq!(Account::<Runtime>::get(key(1)).providers, 0);
+            let first = validate(0).unwrap();
+            assert_eq!((first.provides, first.requires), (vec![(key(1), 0_u32).encode()], vec![]));
+            let third = validate(2).unwrap();
+            assert_eq!(third.requires, vec![(key(1), 1_u32).encode()]);
+            assert_eq!(prepare(1), Err(InvalidTransaction::Future.into()));
+            assert!(!Account::<Runtime>::contains_key(key(1)));
+            assert_eq!(prepare(0), Ok(()));
+            assert_eq!(Account::<Runtime>::get(key(1)).nonce, 1);
+            assert_eq!(validate(0).unwrap_err(), InvalidTransaction::Stale.into());
+            assert_eq!(prepare(1), Ok(()));
+        });
+    }
+
+    #[test]
+    fn the_nonce_is_one_compact_number() {
+        assert_eq!(CheckNonce(0).encode(), [0]);
+        assert_eq!(CheckNonce(64).encode(), [1, 1]);
+        assert_eq!(CheckNonce::decode(&mut &[0xfc][..]), Ok(CheckNonce(63)));
+    }
+}

@@ -90,7 +90,7 @@ fn code(error: &Error<Runtime>) -> u8 {
         Error::SlippageTooHigh => 8,
         Error::TransferDisallowed => 9,
         Error::HotKeyNotRegisteredInNetwork => 10,
-        Error::InvalidIpType | Error::InvalidIpAddress => 11,
+        Error::InvalidIpAddress => 11,
         Error::ServingRateLimitExceeded => 12,
         Error::InvalidPort => 13,
         Error::InvalidRevealRound => 15,

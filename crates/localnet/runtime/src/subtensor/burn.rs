@@ -16,7 +16,9 @@ impl<T: Config> Pallet<T> {
     pub fn begin_registrations() {
         for netuid in Self::all_netuids() {
             Self::decay_burn(netuid);
-            RegistrationsThisBlock::<T>::remove(netuid);
+            if RegistrationsThisBlock::<T>::get(netuid) != 0 {
+                RegistrationsThisBlock::<T>::remove(netuid);
+            }
         }
         // Only root limits the registrations of an interval, which is its tempo.
         let tempo = u64::from(Tempo::<T>::get(NetUid::ROOT));

@@ -7,7 +7,7 @@ use super::types::RateLimitKey;
 use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet, TxDelegateTakeRateLimit};
 
 impl<T: Config> Pallet<T> {
-    /// Refuses a lower take that [`Self::do_decrease_take`] would refuse; reads only.
+    /// Refuses a lower take that must not be stored; reads only.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not lower than before or
@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a higher take that [`Self::do_increase_take`] would refuse; reads only.
+    /// Refuses a higher take that must not be stored; reads only.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not higher than before,

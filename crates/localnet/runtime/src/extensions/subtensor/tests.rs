@@ -1,1 +1,187 @@
+use frame_support::dispatch::GetDispatchInfo;
+use sp_core::H256;
+use sp_runtime::PerU16;
+use sp_runtime::traits::TxBaseImplication;
 
+use super::*;
+use crate::subtensor::types::RateLimitKey;
+use crate::subtensor::{
+    CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake, StakeThreshold, WeightsSetRateLimit,
+};
+use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
+use crate::types::{MechId, NetUid};
+
+/// What the pool says to a call: `None` when it takes it.
+fn refusal(who: &AccountId, call: impl Into<RuntimeCall>) -> Option<u8> {
+    let call = call.into();
+    let origin = RuntimeOrigin::signed(who.clone());
+    let info = call.get_dispatch_info();
+    let source = TransactionSource::External;
+    match SubtensorTransactionExtension.validate(origin, &call, &info, 0, (), &TxBaseImplication(()), source) {
+        Ok(_) => None,
+        Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(number))) => Some(number),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn axon(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
+    let (protocol, placeholder1, placeholder2) = (4, 0, 0);
+    Call::serve_axon { netuid: BABELBIT, version: 1, ip, port, ip_type, protocol, placeholder1, placeholder2 }
+}
+
+fn weights(dests: &[u16], weights: &[u16]) -> Call<Runtime> {
+    let (dests, weights) = (dests.to_vec(), weights.to_vec());
+    Call::set_mechanism_weights { netuid: BABELBIT, mecid: MechId(0), dests, weights, version_key: 0 }
+}
+
+#[test]
+fn endpoints_that_cannot_be_announced_are_refused() {
+    let hotkey = account("Alice_hk");
+    let cases: [(&str, u128, u16, u8, Option<u8>); 6] = [
+        ("Alice_hk", 0x0808_0808, 1, 4, None),
+        ("Bob", 0x0808_0808, 1, 4, Some(10)),
+        ("Alice_hk", 0x7f00_0001, 1, 4, Some(11)),
+        ("Alice_hk", 0x0808_0808, 1, 5, Some(255)),
+        ("Alice_hk", 0x0808_0808, 0, 4, Some(13)),
+        ("Alice_hk", 0, 1, 4, None),
+    ];
+    chain(|| {
+        for (who, ip, port, ip_type, expected) in cases {
+            assert_eq!(refusal(&account(who), axon(ip, port, ip_type)), expected, "{who} {ip} {port} {ip_type}");
+        }
+        let metrics = |ip| Call::serve_prometheus { netuid: BABELBIT, version: 1, ip, port: 1, ip_type: 4 };
+        let tls = || Call::serve_axon_tls {
+            netuid: BABELBIT,
+            version: 1,
+            ip: 1,
+            port: 1,
+            ip_type: 4,
+            protocol: 4,
+            placeholder1: 0,
+            placeholder2: 0,
+            certificate: Vec::new(),
+        };
+        assert_eq!(refusal(&hotkey, metrics(0)), Some(11));
+        assert_eq!(refusal(&hotkey, metrics(1)), None);
+        assert_eq!(refusal(&hotkey, tls()), None);
+        assert_eq!(outcome(send(&hotkey, axon(1, 1, 4))), "ok");
+        assert_eq!(refusal(&hotkey, axon(1, 1, 4)), Some(12));
+        assert_eq!(refusal(&hotkey, tls()), Some(12));
+        assert_eq!(refusal(&hotkey, metrics(1)), None);
+        jump_to(51);
+        assert_eq!(refusal(&hotkey, axon(1, 1, 4)), None);
+    });
+}
+
+#[test]
+fn subnets_that_come_too_soon_are_refused() {
+    let create = || Call::<Runtime>::register_network { hotkey: key(1) };
+    let described = || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
+    chain(|| {
+        let bob = account("Bob");
+        assert_eq!(refusal(&bob, create()), None);
+        LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
+        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (Some(6), Some(6)));
+        jump_to(7_201);
+        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (None, None));
+    });
+}
+
+#[test]
+fn takes_that_cannot_be_set_are_refused() {
+    let raise = |hotkey: AccountId, take| Call::<Runtime>::increase_take { hotkey, take: PerU16::from_parts(take) };
+    let lower = |hotkey: AccountId, take| Call::<Runtime>::decrease_take { hotkey, take: PerU16::from_parts(take) };
+    chain(|| {
+        let (alice, bob, hotkey) = (account("Alice"), account("Bob"), account("Alice_hk"));
+        MinDelegateTake::<Runtime>::put(PerU16::from_parts(10));
+        assert_eq!(refusal(&bob, raise(key(1), 20)), Some(4));
+        assert_eq!(refusal(&bob, raise(hotkey.clone(), 20)), Some(25));
+        assert_eq!(refusal(&bob, lower(hotkey.clone(), 20)), Some(25));
+        assert_eq!(refusal(&alice, lower(hotkey.clone(), 9)), Some(26));
+        assert_eq!(refusal(&alice, raise(hotkey.clone(), 11_797)), Some(27));
+        assert_eq!(outcome(send(&alice, lower(hotkey.clone(), 20))), "ok");
+        assert_eq!(refusal(&alice, raise(hotkey.clone(), 20)), Some(26));
+        assert_eq!(outcome(send(&alice, raise(hotkey.clone(), 21))), "ok");
+        assert_eq!(refusal(&alice, raise(hotkey, 22)), Some(6));
+    });
+}
+
+#[test]
+fn weights_that_cannot_be_set_are_refused() {
+    chain(|| {
+        let hotkey = account("Alice_hk");
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1, 2])), Some(18));
+        assert_eq!(refusal(&key(1), weights(&[0], &[1])), Some(19));
+        StakeThreshold::<Runtime>::put(1);
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), Some(1));
+        StakeThreshold::<Runtime>::put(0);
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 9);
+        jump_to(2);
+        assert_eq!(outcome(send(&hotkey, weights(&[0], &[1]))), "ok");
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), Some(6));
+        jump_to(11);
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
+    });
+}
+
+#[test]
+fn commits_and_reveals_that_cannot_succeed_are_refused() {
+    let commit = || Call::<Runtime>::commit_weights { netuid: BABELBIT, commit_hash: H256::zero() };
+    let reveal = || Call::<Runtime>::reveal_weights {
+        netuid: BABELBIT,
+        uids: vec![0],
+        values: vec![1],
+        salt: vec![],
+        version_key: 0,
+    };
+    chain(|| {
+        let hotkey = account("Alice_hk");
+        CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
+        WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 9);
+        assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None, "with commit-reveal the block answers");
+        assert_eq!(refusal(&hotkey, reveal()), Some(16));
+        assert_eq!(refusal(&hotkey, commit()), None);
+        assert_eq!(outcome(send(&hotkey, commit())), "ok");
+        assert_eq!(refusal(&hotkey, commit()), Some(6));
+        assert_eq!(refusal(&hotkey, reveal()), Some(16), "of other weights");
+    });
+}
+
+#[test]
+fn what_the_pool_does_not_look_at_passes() {
+    chain(|| {
+        let bob = account("Bob");
+        let register = Call::<Runtime>::burned_register { netuid: NetUid(7), hotkey: key(1) };
+        assert_eq!(refusal(&bob, register), None);
+        assert_eq!(refusal(&bob, frame_system::Call::remark { remark: Vec::new() }), None);
+        // A call inside another one is looked at when it runs.
+        let inner = RuntimeCall::from(axon(0x7f00_0001, 1, 4));
+        assert_eq!(refusal(&bob, pallet_utility::Call::batch { calls: vec![inner] }), None);
+    });
+}
+
+#[test]
+fn every_reason_has_the_real_chains_number() {
+    let numbers = [
+        (Error::<Runtime>::AmountTooLow, 1),
+        (Error::NotEnoughBalanceToStake, 2),
+        (Error::SubnetNotExists, 3),
+        (Error::HotKeyAccountNotExists, 4),
+        (Error::NotEnoughStakeToWithdraw, 5),
+        (Error::CommittingWeightsTooFast, 6),
+        (Error::DelegateTxRateLimitExceeded, 6),
+        (Error::InsufficientLiquidity, 7),
+        (Error::SlippageTooHigh, 8),
+        (Error::TransferDisallowed, 9),
+        (Error::InvalidRevealRound, 15),
+        (Error::InvalidRevealCommitHashNotMatch, 16),
+        (Error::RevealTooEarly, 17),
+        (Error::ExpiredWeightCommit, 17),
+        (Error::InputLengthsUnequal, 18),
+        (Error::NotSubnetOwner, 255),
+    ];
+    for (error, number) in numbers {
+        assert_eq!(code(&error), number, "{error:?}");
+    }
+}

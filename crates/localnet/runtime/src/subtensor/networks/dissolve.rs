@@ -3,7 +3,7 @@
 use sp_runtime::AccountId32;
 
 use crate::subtensor::*;
-use crate::types::{AlphaBalance, NetUid};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Removes what is stored under a key of several maps.
 macro_rules! remove {
@@ -62,6 +62,9 @@ impl<T: Config> Pallet<T> {
             POWRegistrationsThisInterval LastAdjustmentBlock RAORecycledForRegistration SubnetworkN Active
             ValidatorPermit ValidatorTrust StakeWeight Consensus Dividends Emission PendingServerEmission
             PendingValidatorEmission PendingRootAlphaDivs PendingOwnerCut MinerBurned);
+        crate::swap::FeeRate::<T>::remove(netuid);
+        crate::swap::SwapBalancer::<T>::remove(netuid);
+        crate::swap::PalSwapInitialized::<T>::remove(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
         Self::deposit_event(Event::NetworkRemoved(netuid));
     }
@@ -77,12 +80,17 @@ impl<T: Config> Pallet<T> {
             .collect();
         let pool = SubnetTAO::<T>::get(netuid);
         let all: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
+        let mut rest = pool;
         for (hotkey, coldkey, stake) in stakes {
             let part = u128::from(pool.0).saturating_mul(u128::from(stake.0)).checked_div(all).unwrap_or_default();
-            Self::credit(&coldkey, u64::try_from(part).unwrap_or(pool.0));
+            let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
+            rest = rest.saturating_sub(part);
+            Self::credit(&coldkey, part.0);
             Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
             TotalHotkeyAlphaLastEpoch::<T>::remove(hotkey, netuid);
         }
+        // What rounding leaves, or a pool that nobody has a stake in, is no longer issued.
+        TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(rest));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
     }
 }

@@ -1,1 +1,322 @@
+use substrate_fixed::types::I96F32;
 
+use super::*;
+use crate::runtime::Runtime;
+use crate::subtensor::types::AxonInfo;
+use crate::subtensor::{
+    Axons, BurnHalfLife, Call, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn, SubnetMovingPrice,
+    SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
+};
+use crate::testing::{
+    BABELBIT, Subtensor, account, balance, chain, chain_vectors, jump_to, key, last_event, outcome, run_to, send,
+};
+use crate::types::MechId;
+
+/// 1 000 TAO.
+const LEAST: u64 = 1_000_000_000_000;
+
+fn create(who: &str, hotkey: u32) -> String {
+    outcome(send(&account(who), Call::register_network { hotkey: key(hotkey) }))
+}
+
+#[test]
+fn a_subnet_costs_what_it_costs_on_the_real_chain() {
+    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let cases = vectors["network_lock_cost"].as_array().unwrap();
+    assert_eq!(cases.len(), 9);
+    chain(|| {
+        for case in cases {
+            let number = |name: &str| case[name].as_u64().unwrap();
+            NetworkLastLockCost::<Runtime>::put(TaoBalance(number("last_lock")));
+            NetworkMinLockCost::<Runtime>::put(TaoBalance(number("min_lock")));
+            NetworkLockReductionInterval::<Runtime>::put(number("interval"));
+            LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, number("last_lock_block"));
+            jump_to(number("block").try_into().unwrap());
+            assert_eq!(Subtensor::network_lock_cost().0, number("cost"), "{case}");
+        }
+        NetworkLockReductionInterval::<Runtime>::put(0);
+        assert_eq!(Subtensor::network_lock_cost().0, 6_666_000_000_000, "without an interval it does not fall");
+    });
+}
+
+#[test]
+fn a_new_subnet_has_the_values_that_creation_writes() {
+    chain(|| {
+        jump_to(25);
+        let (alice, before) = (account("Alice"), balance(&account("Alice")));
+        assert_eq!(create("Alice", 1), "ok");
+        let netuid = NetUid(2);
+        assert!(matches!(last_event(), Event::NetworkAdded(NetUid(2), 1)));
+        assert_eq!(balance(&alice), before - LEAST);
+        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 59].map(NetUid));
+        assert_eq!(TotalNetworks::<Runtime>::get(), 4);
+        assert_eq!(SubnetOwner::<Runtime>::get(netuid), alice);
+        assert_eq!(SubnetOwnerHotkey::<Runtime>::get(netuid), key(1));
+        assert_eq!(Owner::<Runtime>::get(key(1)), alice);
+        assert_eq!(Subtensor::uid_of(netuid, &key(1)), Some(0));
+        assert_eq!(Subtensor::owner_uid(netuid), Some(0));
+        assert_eq!(NetworkRegisteredAt::<Runtime>::get(netuid), 25);
+        assert_eq!(LastEpochBlock::<Runtime>::get(netuid), 23, "25 - 2 mod 10");
+        assert_eq!(Tempo::<Runtime>::get(netuid), 10);
+        assert_eq!(ImmunityPeriod::<Runtime>::get(netuid), 5_000);
+        assert_eq!(MinAllowedWeights::<Runtime>::get(netuid), 1);
+        assert_eq!(MaxAllowedUids::<Runtime>::get(netuid), 256);
+        assert_eq!(MaxAllowedValidators::<Runtime>::get(netuid), 64);
+        assert!(Yuma3On::<Runtime>::get(netuid));
+        assert!(CommitRevealWeightsEnabled::<Runtime>::get(netuid));
+        assert!(!SubnetEmissionEnabled::<Runtime>::get(netuid));
+        assert!(!SubtokenEnabled::<Runtime>::get(netuid));
+        assert!(NetworkRegistrationAllowed::<Runtime>::get(netuid));
+        assert_eq!(Burn::<Runtime>::get(netuid).0, 1_000_000_000);
+        assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
+        assert_eq!(TokenSymbol::<Runtime>::get(netuid), "β".as_bytes());
+        assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, LEAST);
+        assert_eq!(NetworkLastLockCost::<Runtime>::get().0, LEAST);
+        // The median of 1 (the first subnet) and 0.1 (Babelbit) is 0.55.
+        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, LEAST);
+        let alpha = SubnetAlphaIn::<Runtime>::get(netuid).0;
+        assert!(alpha.abs_diff(1_818_181_818_181) <= 1_000, "{alpha}");
+        assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.55).abs() < 1e-9);
+    });
+}
+
+#[test]
+fn every_check_of_a_creation_stands_in_its_place() {
+    let breaks: [(&str, fn()); 4] = [
+        ("NonAssociatedColdKey", || Owner::<Runtime>::insert(key(1), account("Charlie"))),
+        ("NetworkTxRateLimitExceeded", || {
+            LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
+        }),
+        ("SubnetLimitReached", || SubnetLimit::<Runtime>::put(2)),
+        ("CannotAffordLockCost", || NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499))),
+    ];
+    for first in 0..breaks.len() {
+        let answer = chain(|| {
+            breaks[first..].iter().for_each(|(_, breaks)| breaks());
+            create("Bob", 1)
+        });
+        assert_eq!(answer, breaks[first].0);
+    }
+}
+
+#[test]
+fn subnets_are_created_at_the_rate_that_the_chain_allows() {
+    chain(|| {
+        assert_eq!(create("Alice", 1), "ok");
+        jump_to(7_200);
+        assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the limit is everybody's");
+        jump_to(7_201);
+        assert_eq!(Subtensor::network_lock_cost().0, 2 * LEAST - LEAST / 100_800 * 7_200);
+        assert_eq!(create("Bob", 2), "ok");
+        NetworkRateLimit::<Runtime>::put(0);
+        assert_eq!(create("Bob", 2), "ok", "a hotkey may stand for several subnets");
+        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 3, 4, 59].map(NetUid));
+    });
+}
+
+#[test]
+fn the_middle_price_is_that_of_all_subnets() {
+    chain(|| {
+        let set = |netuid: u16, tao: u64, alpha: u64| {
+            NetworksAdded::<Runtime>::insert(NetUid(netuid), true);
+            SubnetMechanism::<Runtime>::insert(NetUid(netuid), 1);
+            Subtensor::init_pool(NetUid(netuid), TaoBalance(tao), AlphaBalance(alpha));
+        };
+        let median = || Subtensor::median_alpha_price().to_num::<f64>();
+        set(1, 1_000, 4_000);
+        set(59, 3_000, 4_000);
+        assert!((median() - 0.5).abs() < 1e-9);
+        set(7, 1_000, 1_000);
+        assert!((median() - 0.75).abs() < 1e-9);
+        // A pool without TAO has no price.
+        set(8, 0, 1_000);
+        assert!((median() - 0.75).abs() < 1e-9);
+        for netuid in [1, 7, 8, 59] {
+            NetworksAdded::<Runtime>::remove(NetUid(netuid));
+        }
+        assert!((median() - 1.0).abs() < 1e-9);
+    });
+}
+
+#[test]
+fn the_cheapest_old_subnet_gives_way() {
+    let price =
+        |netuid: u16, milli: u64| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
+    chain(|| {
+        NetworkRateLimit::<Runtime>::put(0);
+        SubnetLimit::<Runtime>::put(3);
+        NetworkImmunityPeriod::<Runtime>::put(100);
+        assert_eq!(create("Alice", 1), "ok");
+        assert_eq!(create("Alice", 2), "SubnetLimitReached");
+        jump_to(100);
+        // Subnet 2 is one block too young.
+        price(1, 300);
+        price(2, 100);
+        price(59, 200);
+        assert_eq!(Subtensor::network_to_dissolve(), Some(BABELBIT));
+        jump_to(101);
+        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(2)));
+        price(1, 100);
+        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(1)), "of equals the oldest");
+    });
+}
+
+#[test]
+fn nothing_of_a_dissolved_subnet_stays() {
+    chain(|| {
+        jump_to(1_300_000);
+        SubnetLimit::<Runtime>::put(2);
+        SubnetMovingPrice::<Runtime>::insert(NetUid(1), I96F32::from_num(1));
+        // Two who stake: one and three quarters of all alpha.
+        let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
+        Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
+        Subtensor::increase_stake(&hotkey, &dave, BABELBIT, AlphaBalance(3_000_000));
+        Subtensor::set_mechanism_count(BABELBIT, MechId(2));
+        Axons::<Runtime>::insert(BABELBIT, &hotkey, AxonInfo::default());
+        BurnHalfLife::<Runtime>::insert(BABELBIT, 7);
+        let (pool, of_eve, of_dave) = (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
+
+        assert_eq!(create("Bob", 1), "ok");
+        assert_eq!(balance(&eve), of_eve + pool / 4);
+        assert_eq!(balance(&dave), of_dave + pool / 4 * 3);
+        assert_eq!(Subtensor::stake_of(&hotkey, &eve, BABELBIT), AlphaBalance::ZERO);
+        assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
+        assert!(!Subtensor::is_registered_anywhere(&hotkey));
+        assert!(!Axons::<Runtime>::contains_key(BABELBIT, &hotkey));
+        // Its number is used again, with nothing of what was set there.
+        assert_eq!(Subtensor::all_netuids(), [0, 1, 59].map(NetUid));
+        assert_eq!(TotalNetworks::<Runtime>::get(), 3);
+        assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Bob"));
+        assert_eq!(Subtensor::neuron_count(BABELBIT), 1);
+        assert_eq!(BurnHalfLife::<Runtime>::get(BABELBIT), 360);
+        assert_eq!(MechanismCountCurrent::<Runtime>::get(BABELBIT), MechId(1));
+        assert!(FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).is_none());
+        assert!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT).is_none());
+        assert_eq!(TokenSymbol::<Runtime>::get(BABELBIT), "د".as_bytes());
+    });
+}
+
+/// The keys under which the pallet stores something of a subnet: the subnet comes first, or is the only part.
+fn stored_for(netuid: NetUid) -> Vec<String> {
+    let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
+    let number = netuid.0.to_le_bytes();
+    let mut found = Vec::new();
+    let mut last = pallet.to_vec();
+    while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet)) {
+        let rest = key.get(32..).unwrap_or_default();
+        if rest.starts_with(&number) || (matches!(rest.len(), 10 | 18) && rest.ends_with(&number)) {
+            found.push(hex::encode(&key));
+        }
+        last = key;
+    }
+    found
+}
+
+#[test]
+fn no_key_of_a_dissolved_subnet_stays() {
+    chain(|| {
+        run_to(25);
+        assert_eq!(create("Bob", 1), "ok");
+        let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(2)));
+        assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
+        Subtensor::dissolve_network(BABELBIT);
+        let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+        assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the TAO of the pool is with its stakers, or gone");
+        assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
+        assert_eq!(stored_for(NetUid(2)), other);
+        assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
+        run_to(26);
+    });
+}
+
+fn identity(name: usize, other: usize) -> SubnetIdentityV3 {
+    let (short, long) = (vec![b'a'; name], vec![b'b'; other]);
+    SubnetIdentityV3 {
+        subnet_name: short.clone(),
+        github_repo: long.clone(),
+        subnet_contact: long.clone(),
+        subnet_url: long.clone(),
+        discord: short,
+        description: long.clone(),
+        logo_url: long.clone(),
+        additional: long,
+    }
+}
+
+fn describe(netuid: NetUid, identity: SubnetIdentityV3) -> Call<Runtime> {
+    let SubnetIdentityV3 {
+        subnet_name,
+        github_repo,
+        subnet_contact,
+        subnet_url,
+        discord,
+        description,
+        logo_url,
+        additional,
+    } = identity;
+    Call::set_subnet_identity {
+        netuid,
+        subnet_name,
+        github_repo,
+        subnet_contact,
+        subnet_url,
+        discord,
+        description,
+        logo_url,
+        additional,
+    }
+}
+
+#[test]
+fn an_owner_describes_its_subnet() {
+    let alice = account("Alice");
+    chain(|| {
+        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(256, 1_024)))), "ok");
+        assert!(matches!(last_event(), Event::SubnetIdentitySet(BABELBIT)));
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
+        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(257, 0)))), "InvalidIdentity");
+        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))), "InvalidIdentity");
+        assert_eq!(outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))), "NotSubnetOwner");
+        assert_eq!(outcome(send(&alice, describe(NetUid(7), identity(0, 0)))), "NotSubnetOwner");
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
+    });
+}
+
+#[test]
+fn a_subnet_can_be_described_when_it_is_created() {
+    let call = |hotkey, identity| Call::<Runtime>::register_network_with_identity { hotkey: key(hotkey), identity };
+    chain(|| {
+        NetworkRateLimit::<Runtime>::put(0);
+        let bob = account("Bob");
+        let before = balance(&bob);
+        assert_eq!(outcome(send(&bob, call(1, Some(identity(257, 0))))), "InvalidIdentity");
+        assert_eq!((balance(&bob), TotalNetworks::<Runtime>::get()), (before, 3));
+        assert_eq!(outcome(send(&bob, call(1, Some(identity(8, 8))))), "ok");
+        assert!(matches!(last_event(), Event::SubnetIdentitySet(NetUid(2))));
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(2)), Some(identity(8, 8)));
+        assert_eq!(outcome(send(&bob, call(2, None))), "ok");
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(3)), None);
+    });
+}
+
+#[test]
+fn an_owner_starts_its_subnet_once() {
+    let start = |who: &str, netuid| outcome(send(&account(who), Call::start_call { netuid }));
+    chain(|| {
+        jump_to(40);
+        assert_eq!(create("Bob", 1), "ok");
+        let netuid = NetUid(2);
+        StartCallDelay::<Runtime>::put(5);
+        jump_to(44);
+        assert_eq!(start("Bob", NetUid(7)), "SubnetNotExists");
+        assert_eq!(start("Alice", netuid), "BadOrigin");
+        assert_eq!(start("Bob", netuid), "NeedWaitingMoreBlocksToStarCall");
+        jump_to(45);
+        assert_eq!(start("Bob", netuid), "ok");
+        assert!(matches!(last_event(), Event::FirstEmissionBlockNumberSet(NetUid(2), 46)));
+        assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(netuid), Some(46));
+        assert!(SubtokenEnabled::<Runtime>::get(netuid));
+        assert_eq!(start("Bob", netuid), "FirstEmissionBlockNumberAlreadySet");
+        assert_eq!(start("Alice", BABELBIT), "FirstEmissionBlockNumberAlreadySet");
+    });
+}

@@ -1,1 +1,134 @@
+use sp_runtime::PerU16;
 
+use super::*;
+use crate::runtime::Runtime;
+use crate::subtensor::{ImmuneOwnerUidsLimit, SubnetOwner};
+use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
+use crate::types::MechId;
+
+/// What a neuron earned, and when it registered.
+type Neuron = (u64, u64);
+
+/// Fills the subnet: the owner's neuron 0, then these.
+fn fill(neurons: &[Neuron]) {
+    for (number, _) in (1..).zip(neurons) {
+        Subtensor::own_hotkey(&account("Bob"), &key(number)).unwrap();
+        Subtensor::append_neuron(BABELBIT, &key(number));
+    }
+    let emission = std::iter::once(AlphaBalance::ZERO).chain(neurons.iter().map(|(earned, _)| AlphaBalance(*earned)));
+    Emission::<Runtime>::insert(BABELBIT, emission.collect::<Vec<_>>());
+    for (uid, (_, since)) in (1..).zip(neurons) {
+        BlockAtRegistration::<Runtime>::insert(BABELBIT, uid, since);
+    }
+}
+
+#[test]
+fn the_neuron_that_earned_least_gives_way() {
+    // At block 100, neurons younger than 50 blocks are immune; more than 1 other must be left.
+    let cases: [(&str, &[Neuron], Option<u16>); 9] = [
+        ("the least emission", &[(3, 1), (1, 2), (2, 3)], Some(2)),
+        ("of equals the oldest", &[(1, 9), (1, 7), (1, 8)], Some(2)),
+        ("of equals of one block the lowest uid", &[(2, 7), (1, 7), (1, 7)], Some(2)),
+        ("not an immune one", &[(5, 1), (0, 60), (4, 2)], Some(3)),
+        ("as old as the period is no longer immune", &[(5, 1), (0, 50), (4, 2)], Some(2)),
+        ("an immune one, where too few others are left", &[(0, 1), (5, 60), (4, 70)], Some(3)),
+        ("of immune ones the oldest", &[(4, 80), (4, 60), (4, 70)], Some(2)),
+        ("nobody, where too few others and no immune ones are left", &[(0, 1)], None),
+        ("never the owner's", &[], None),
+    ];
+    for (what, neurons, expected) in cases {
+        chain(|| {
+            ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
+            MinNonImmuneUids::<Runtime>::insert(BABELBIT, 1);
+            fill(neurons);
+            jump_to(100);
+            assert_eq!(Subtensor::neuron_to_prune(BABELBIT), expected, "{what}");
+        });
+    }
+}
+
+#[test]
+fn a_subnet_without_neurons_has_none_to_give() {
+    chain(|| assert_eq!(Subtensor::neuron_to_prune(NetUid::ROOT), None));
+}
+
+#[test]
+fn an_owner_is_protected_only_as_far_as_the_limit_goes() {
+    chain(|| {
+        SubnetOwner::<Runtime>::insert(BABELBIT, account("Bob"));
+        fill(&[(0, 1), (0, 2), (9, 3)]);
+        jump_to(9_000);
+        MinNonImmuneUids::<Runtime>::insert(BABELBIT, 0);
+        // Neuron 0 stands for the owner; 1 to 3 are the owner's too.
+        for (limit, expected) in [(0, Some(0)), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)] {
+            ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, limit);
+            // The list is cut after the one that stands for the owner was put first.
+            let protected = Subtensor::immune_owner_uids(BABELBIT);
+            assert_eq!(protected.len(), usize::from(limit));
+            assert_eq!(Subtensor::neuron_to_prune(BABELBIT), expected, "{limit} {protected:?}");
+        }
+    });
+}
+
+#[test]
+fn a_smaller_room_is_checked() {
+    let trim = |room| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, room));
+    chain(|| {
+        assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(7), 64)), "SubnetNotExists");
+        assert_eq!(trim(63), "InvalidValue");
+        assert_eq!(trim(257), "InvalidValue");
+        assert_eq!(trim(64), "ok");
+        assert_eq!(MaxAllowedUids::<Runtime>::get(BABELBIT), 64);
+        assert_eq!(trim(65), "InvalidValue");
+        // Five neurons, two of them too young, and the owner's: three of four places, 75 percent, then 60.
+        MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
+        ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
+        fill(&[(1, 1), (2, 60), (3, 70), (4, 4), (5, 5)]);
+        jump_to(100);
+        assert_eq!(trim(3), "TrimmingWouldExceedMaxImmunePercentage");
+        assert_eq!(MaxAllowedUids::<Runtime>::get(BABELBIT), 64);
+        assert_eq!(trim(4), "ok");
+        assert_eq!(Subtensor::neuron_count(BABELBIT), 4);
+    });
+}
+
+#[test]
+fn those_that_earn_least_leave_and_the_others_move_together() {
+    chain(|| {
+        MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
+        Subtensor::set_mechanism_count(BABELBIT, MechId(2));
+        fill(&[(10, 1), (20, 2), (10, 3), (30, 4)]);
+        Active::<Runtime>::insert(BABELBIT, [true, false, true, false, true].to_vec());
+        let ten = |of: u16| PerU16::from_parts(of);
+        for index in Subtensor::mechanisms(BABELBIT) {
+            Incentive::<Runtime>::insert(index, (0..5).map(ten).collect::<Vec<_>>());
+            LastUpdate::<Runtime>::insert(index, (0..5).collect::<Vec<_>>());
+            Weights::<Runtime>::insert(index, 1, vec![(0, 1)]);
+            Weights::<Runtime>::insert(index, 4, vec![(0, 10), (1, 11), (2, 12), (3, 13), (4, 14)]);
+            Bonds::<Runtime>::insert(index, 2, vec![(4, 24), (3, 23), (2, 22)]);
+        }
+        jump_to(9_000);
+        assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, 4)), "ok");
+        // 1 and 3 earned the same: the lower slot leaves.
+        let hotkeys: Vec<_> = (0..5).map(|uid| Subtensor::hotkey_at(BABELBIT, uid)).collect();
+        assert_eq!(hotkeys[1..4], [key(2), key(3), key(4)]);
+        assert!(!Keys::<Runtime>::contains_key(BABELBIT, 4));
+        assert!(!Subtensor::is_registered_anywhere(&key(1)));
+        for (uid, number) in [(1, 2), (2, 3), (3, 4)] {
+            assert_eq!(Subtensor::uid_of(BABELBIT, &key(number)), Some(uid));
+            assert_eq!(BlockAtRegistration::<Runtime>::get(BABELBIT, uid), u64::from(number));
+        }
+        assert_eq!(BlockAtRegistration::<Runtime>::iter_prefix(BABELBIT).count(), 4);
+        assert_eq!(Emission::<Runtime>::get(BABELBIT), [0, 20, 10, 30].map(AlphaBalance));
+        assert_eq!(Active::<Runtime>::get(BABELBIT), [true, true, false, true]);
+        assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT).len(), 4);
+        for index in Subtensor::mechanisms(BABELBIT) {
+            assert_eq!(Incentive::<Runtime>::get(index), [0, 2, 3, 4].map(ten));
+            assert_eq!(LastUpdate::<Runtime>::get(index), [0, 2, 3, 4]);
+            assert_eq!(Weights::<Runtime>::iter_prefix(index).count(), 1);
+            assert_eq!(Weights::<Runtime>::get(index, 3), [(0, 10), (1, 12), (2, 13), (3, 14)]);
+            assert_eq!(Bonds::<Runtime>::iter_prefix(index).count(), 1);
+            assert_eq!(Bonds::<Runtime>::get(index, 1), [(3, 24), (2, 23), (1, 22)]);
+        }
+    });
+}

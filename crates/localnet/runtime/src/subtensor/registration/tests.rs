@@ -1,1 +1,201 @@
+use super::*;
+use crate::runtime::{Runtime, RuntimeCall};
+use crate::subtensor::{
+    Axons, BurnHalfLife, Call, ImmuneOwnerUidsLimit, Keys, MaxBurn, NetworksAdded, OwnedHotkeys, Owner, SubnetAlphaIn,
+    SubnetTAO, Tempo, Uids,
+};
+use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
 
+const ROOT: NetUid = NetUid::ROOT;
+
+fn register(who: &str, netuid: NetUid, hotkey: u32) -> String {
+    outcome(send(&account(who), Call::burned_register { netuid, hotkey: key(hotkey) }))
+}
+
+fn register_limit(who: &str, netuid: NetUid, hotkey: u32, limit_price: u64) -> String {
+    outcome(send(&account(who), Call::register_limit { netuid, hotkey: key(hotkey), limit_price }))
+}
+
+fn root_register(who: &str, hotkey: u32) -> String {
+    outcome(send(&account(who), Call::root_register { hotkey: key(hotkey) }))
+}
+
+#[test]
+fn a_registration_costs_the_price_and_gives_a_slot() {
+    chain(|| {
+        jump_to(7);
+        let before = balance(&account("Bob"));
+        let price = Burn::<Runtime>::get(BABELBIT).0;
+        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
+        assert_eq!(register("Bob", BABELBIT, 1), "ok");
+        assert_eq!(balance(&account("Bob")), before - price);
+        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + price, "the price goes into the pool");
+        assert!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0 < alpha, "the alpha that it buys is destroyed");
+        assert_eq!(RAORecycledForRegistration::<Runtime>::get(BABELBIT).0, price);
+        assert_eq!(RegistrationsThisBlock::<Runtime>::get(BABELBIT), 1);
+        assert_eq!(Burn::<Runtime>::get(BABELBIT).0, price * 126 / 100);
+        assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), Some(1));
+        assert_eq!(Subtensor::hotkey_at(BABELBIT, 1), key(1));
+        assert_eq!(BlockAtRegistration::<Runtime>::get(BABELBIT, 1), 7);
+        assert!(Subtensor::is_registered_anywhere(&key(1)));
+        assert_eq!(Owner::<Runtime>::get(key(1)), account("Bob"));
+        assert_eq!(OwnedHotkeys::<Runtime>::get(account("Bob")), [key(1)]);
+        assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(1)));
+        run_to(8);
+        assert_eq!(RegistrationsThisBlock::<Runtime>::get(BABELBIT), 0);
+    });
+}
+
+#[test]
+fn every_check_of_a_registration_stands_in_its_place() {
+    // Each row breaks what its own check and all later ones look at; the first broken one answers.
+    let breaks: [(&str, fn()); 6] = [
+        ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
+        ("SubNetRegistrationDisabled", || NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false)),
+        ("HotKeyAlreadyRegisteredInSubNet", || Uids::<Runtime>::insert(BABELBIT, key(1), 9)),
+        ("NotEnoughBalanceToStake", || {
+            MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(u64::MAX));
+            Burn::<Runtime>::insert(BABELBIT, TaoBalance(balance(&account("Bob")) - 499));
+        }),
+        ("NonAssociatedColdKey", || Owner::<Runtime>::insert(key(1), account("Charlie"))),
+        ("NoNeuronIdAvailable", || MaxAllowedUids::<Runtime>::insert(BABELBIT, 0)),
+    ];
+    assert_eq!(chain(|| register("Bob", ROOT, 1)), "RegistrationNotPermittedOnRootSubnet");
+    for first in 0..breaks.len() {
+        let answer = chain(|| {
+            breaks[first..].iter().for_each(|(_, breaks)| breaks());
+            register("Bob", BABELBIT, 1)
+        });
+        assert_eq!(answer, breaks[first].0);
+    }
+    // To the last rao above the existential deposit.
+    chain(|| {
+        Burn::<Runtime>::insert(BABELBIT, TaoBalance(balance(&account("Bob")) - 500));
+        assert_eq!(register("Bob", BABELBIT, 1), "ok");
+        assert_eq!(balance(&account("Bob")), 500);
+    });
+}
+
+#[test]
+fn a_refused_registration_leaves_no_trace() {
+    chain(|| {
+        MaxAllowedUids::<Runtime>::insert(BABELBIT, 1);
+        let before = balance(&account("Bob"));
+        // The only neuron is the owner's, which is never replaced.
+        assert_eq!(register("Bob", BABELBIT, 1), "NoNeuronIdAvailable");
+        assert_eq!(balance(&account("Bob")), before);
+        assert!(!Subtensor::hotkey_exists(&key(1)));
+    });
+}
+
+#[test]
+fn a_limit_refuses_a_higher_price() {
+    chain(|| {
+        let price = Burn::<Runtime>::get(BABELBIT).0;
+        assert_eq!(register_limit("Bob", ROOT, 1, 0), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(register_limit("Bob", NetUid(7), 1, 0), "SubnetNotExists");
+        NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
+        assert_eq!(register_limit("Bob", BABELBIT, 1, price - 1), "RegistrationPriceLimitExceeded");
+        assert_eq!(register_limit("Bob", BABELBIT, 1, price), "SubNetRegistrationDisabled");
+        NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, true);
+        assert_eq!(register_limit("Bob", BABELBIT, 1, price), "ok");
+        assert_eq!(register_limit("Bob", BABELBIT, 2, price), "RegistrationPriceLimitExceeded");
+    });
+}
+
+#[test]
+fn a_full_subnet_replaces_a_neuron() {
+    chain(|| {
+        MaxAllowedUids::<Runtime>::insert(BABELBIT, 3);
+        assert_eq!(register("Bob", BABELBIT, 1), "ok");
+        assert_eq!(register("Bob", BABELBIT, 2), "ok");
+        jump_to(2);
+        assert_eq!(register("Bob", BABELBIT, 3), "ok");
+        assert!(matches!(last_event(), Event::NeuronRegistered(BABELBIT, 1, hotkey) if hotkey == key(3)));
+        assert_eq!(Subtensor::neuron_count(BABELBIT), 3);
+        assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), None);
+        assert!(!Subtensor::is_registered_anywhere(&key(1)));
+        assert!(Subtensor::hotkey_exists(&key(1)), "its owner stays known");
+        assert_eq!(register("Bob", BABELBIT, 1), "ok");
+        assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), Some(2));
+        // Without a protected hotkey, the owner's neuron gives way like any other.
+        ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, 0);
+        assert_eq!(register("Bob", BABELBIT, 4), "ok");
+        assert_eq!(Subtensor::uid_of(BABELBIT, &key(4)), Some(0));
+    });
+}
+
+#[test]
+fn root_takes_one_member_a_block_and_three_targets_an_interval() {
+    chain(|| {
+        BurnHalfLife::<Runtime>::insert(ROOT, 0);
+        assert_eq!(root_register("Bob", 1), "ok");
+        assert!(matches!(last_event(), Event::NeuronRegistered(ROOT, 0, hotkey) if hotkey == key(1)));
+        assert!(Delegates::<Runtime>::contains_key(key(1)));
+        assert_eq!(root_register("Bob", 1), "TooManyRegistrationsThisBlock");
+        for block in [2, 3] {
+            run_to(block);
+            assert_eq!(root_register("Bob", block), "ok");
+        }
+        run_to(4);
+        assert_eq!(root_register("Bob", 1), "TooManyRegistrationsThisInterval");
+        let interval = u32::from(Tempo::<Runtime>::get(ROOT));
+        run_to(interval - 1);
+        assert_eq!(root_register("Bob", 4), "TooManyRegistrationsThisInterval");
+        run_to(interval);
+        assert_eq!(root_register("Bob", 1), "HotKeyAlreadyRegisteredInSubNet");
+        Owner::<Runtime>::insert(key(4), account("Charlie"));
+        assert_eq!(root_register("Bob", 4), "NonAssociatedColdKey");
+        assert_eq!(root_register("Charlie", 4), "ok");
+        assert_eq!(Subtensor::neuron_count(ROOT), 4);
+    });
+}
+
+#[test]
+fn a_full_root_replaces_its_weakest_member() {
+    let stake =
+        |hotkey: u32, rao: u64| Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao));
+    chain(|| {
+        MaxAllowedUids::<Runtime>::insert(ROOT, 2);
+        MaxRegistrationsPerBlock::<Runtime>::insert(ROOT, 9);
+        TargetRegistrationsPerInterval::<Runtime>::insert(ROOT, 9);
+        stake(1, 20);
+        stake(2, 10);
+        stake(3, 10);
+        stake(4, 11);
+        stake(5, 21);
+        assert_eq!(root_register("Bob", 1), "ok");
+        assert_eq!(root_register("Bob", 2), "ok");
+        assert_eq!(root_register("Bob", 3), "StakeTooLowForRoot");
+        assert_eq!(root_register("Bob", 4), "ok");
+        assert_eq!(Subtensor::uid_of(ROOT, &key(4)), Some(1));
+        assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
+        // Of equals the one that registered first, of these the lower slot.
+        stake(4, 9);
+        jump_to(2);
+        BlockAtRegistration::<Runtime>::insert(ROOT, 0, 2);
+        assert_eq!(root_register("Bob", 5), "ok");
+        assert_eq!(Subtensor::uid_of(ROOT, &key(5)), Some(1));
+    });
+}
+
+#[test]
+fn the_owner_of_a_take_keeps_it_when_joining_root() {
+    chain(|| {
+        Delegates::<Runtime>::insert(key(1), sp_runtime::PerU16::from_parts(5));
+        assert_eq!(root_register("Bob", 1), "ok");
+        assert_eq!(Delegates::<Runtime>::get(key(1)).deconstruct(), 5);
+        assert_eq!(Delegates::<Runtime>::get(key(2)).deconstruct(), 11_796);
+    });
+}
+
+#[test]
+fn registering_twice_in_a_batch_fails_as_a_whole() {
+    chain(|| {
+        let call = || RuntimeCall::from(Call::burned_register { netuid: BABELBIT, hotkey: key(1) });
+        let batch = pallet_utility::Call::batch_all { calls: vec![call(), call()] };
+        assert_eq!(outcome(send(&account("Bob"), batch)), "HotKeyAlreadyRegisteredInSubNet");
+        assert_eq!(Keys::<Runtime>::iter_prefix(BABELBIT).count(), 1);
+        assert!(Axons::<Runtime>::iter_prefix(BABELBIT).next().is_none());
+    });
+}

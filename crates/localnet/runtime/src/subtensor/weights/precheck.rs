@@ -13,7 +13,8 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; where a rate is limited, `HotKeyNotRegisteredInSubNet`,
-    /// `SettingWeightsTooFast`, `CommittingWeightsTooFast`; of reveals, those of [`Self::check_reveal`].
+    /// `SettingWeightsTooFast`, `CommittingWeightsTooFast`; of reveals,
+    /// `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);
         match call {

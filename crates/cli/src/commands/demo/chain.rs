@@ -1,0 +1,143 @@
+//! The demonstration's own chain: neurons register on it, the validator sets weights, an epoch shares out emission.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use taonet_babelbit_core::weights::Weights;
+use taonet_chain::weights::{quantise, within_limits};
+use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Metagraph, Outcome, WeightRow, calls};
+use taonet_ledger::{Ledger, NewWeights, Submitter};
+use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
+use taonet_primitives::{Hotkey, MechId, NetUid, Rao, Uid};
+use taonet_wallet::Keypair;
+
+use crate::commands::serve_axon::version;
+
+/// Babelbit's number, on the development chain as on the real one.
+const NETUID: NetUid = NetUid(59);
+/// A block so often: a demonstration need not wait for twelve seconds.
+const BLOCK_TIME: Duration = Duration::from_millis(50);
+/// Who pays for everything: a development key, which opens nothing of worth.
+const COLDKEY: &str = "//Alice";
+/// What the validator stakes.
+const STAKE: Rao = Rao::new(1_000_000_000_000);
+/// Stands for this machine, since the chain takes no loopback address.
+const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// A chain in memory, which ends with the demonstration.
+pub(super) struct DemoChain {
+    node: NodeHandle,
+    client: Arc<Client>,
+    coldkey: Keypair,
+    validator: Keypair,
+}
+
+/// A miner that the chain knows.
+pub(super) struct Registered {
+    pub(super) uid: Uid,
+    pub(super) hotkey: Hotkey,
+    /// Where it listens on this machine.
+    pub(super) address: SocketAddr,
+}
+
+/// What the chain says of a miner after the epoch.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(super) struct OnChain {
+    /// What the validator submitted for it, 65535 being the most.
+    pub(super) weight_submitted: u16,
+    /// What the chain has.
+    pub(super) weight_on_chain: u16,
+    /// Its part of the miners' emission.
+    pub(super) incentive: f64,
+    /// What it earned in the epoch, in billionths of alpha.
+    pub(super) emission: u64,
+}
+
+impl DemoChain {
+    /// Starts a chain and gives the validator stake and a permit.
+    pub(super) async fn start(validator: Keypair) -> anyhow::Result<Self> {
+        let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
+        config.clock = Clock::Every(BLOCK_TIME);
+        let node = Node::start(config).await.context("the demonstration's chain does not start")?;
+        let client = Arc::new(Client::connect(&node.url().parse()?).await?);
+        let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
+        let hotkey = chain.validator.hotkey();
+        chain.send(calls::burned_register(NETUID, hotkey), &chain.coldkey).await?;
+        chain.send(calls::add_stake(hotkey, NETUID, STAKE), &chain.coldkey).await?;
+        Ok(chain)
+    }
+
+    /// Registers a miner and announces where it listens.
+    pub(super) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
+        self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
+        let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
+        self.send(calls::serve_axon(NETUID, version(), address), miner).await
+    }
+
+    /// The miners that the chain knows, by uid.
+    pub(super) async fn miners(&self) -> anyhow::Result<Vec<Registered>> {
+        let metagraph = self.metagraph().await?;
+        let found = metagraph.neurons.into_iter().filter_map(|neuron| {
+            let address = neuron.axon?.address;
+            let ip = if address.ip() == ANNOUNCED { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
+            Some(Registered { uid: neuron.uid, hotkey: neuron.hotkey, address: SocketAddr::new(ip, address.port()) })
+        });
+        Ok(found.collect())
+    }
+
+    /// Sets the validator's weights, waits for the next epoch, and says what it brought.
+    pub(super) async fn settle(&self, weights: &Weights, directory: &Path) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+        // A permit comes with the first epoch after the stake.
+        self.node.mine_to_epoch(NETUID.0).await?;
+        let head = self.client.head().await?;
+        let rules = self.client.weight_rules(NETUID, head.into()).await?;
+        let scores: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
+        let submitted = quantise(&within_limits(&scores, &rules)?)?;
+        let ledger = Ledger::open(directory).await?;
+        let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await?;
+        let new = NewWeights {
+            netuid: NETUID,
+            mech: MechId(0),
+            weights: submitted.clone(),
+            version_key: 0,
+            state_block: head.number,
+        };
+        let submission = submitter.submit(new).await.context("the weights could not be set")?;
+        submitter.close().await?;
+        let outcome = submission.latest().and_then(|signed| signed.outcome.clone());
+        anyhow::ensure!(outcome.as_ref().is_some_and(Outcome::is_success), "the weights are not on the chain: {outcome:?}");
+        self.node.mine_to_epoch(NETUID.0).await?;
+        let metagraph = self.metagraph().await?;
+        let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
+        let validator = validator.context("the validator has no slot on the chain")?;
+        let on_chain = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
+        let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
+        let row = |neuron: &taonet_chain::Neuron| OnChain {
+            weight_submitted: of(&submitted, neuron.uid),
+            weight_on_chain: of(&on_chain, neuron.uid),
+            incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
+            emission: neuron.emission.get(),
+        };
+        Ok(metagraph.neurons.iter().map(|neuron| (neuron.uid, row(neuron))).collect())
+    }
+
+    /// Ends the chain.
+    pub(super) async fn stop(self) {
+        self.node.stop().await;
+    }
+
+    async fn metagraph(&self) -> anyhow::Result<Metagraph> {
+        Ok(self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?)
+    }
+
+    async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {
+        let outcome = self.client.send(&call, signer, Follow::default()).await?;
+        anyhow::ensure!(outcome.is_success(), "the demonstration's chain refused {}: {outcome:?}", call.name());
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! What follows from what the chain says.
+
+use super::*;
+
+#[tokio::test]
+async fn bytes_whose_fate_is_unknown_are_sent_again() {
+    for script in [Script::LoseRequest, Script::LoseAnswer, Script::Drop] {
+        let world = World::plain();
+        let submitter = world.start().await;
+        world.chain.script([script.clone()]);
+        let first = submitter.submit(world.weights().await).await.unwrap();
+        assert!(submit_state(&first).is_some_and(State::is_pending), "{script:?}");
+        drop(submitter);
+        let second = advance(&world.start().await).await;
+        assert!(second.is_done(), "{script:?}");
+        assert_eq!(first.submit.unwrap().extrinsic, second.submit.unwrap().extrinsic);
+        assert_eq!(world.chain.included().len(), 1, "{script:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_chain_nothing_is_known_and_nothing_signed() {
+    let world = World::plain();
+    let submitter = world.start().await;
+    let weights = world.weights().await;
+    world.chain.set_unreachable(true);
+    let error = submitter.submit(weights.clone()).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Chain(_)) && error.is_retryable());
+    world.chain.set_unreachable(false);
+    assert!(submitter.submit(weights).await.unwrap().is_done());
+}
+
+#[tokio::test]
+async fn a_block_that_is_undone_is_noticed() {
+    let world = World::plain();
+    world.chain.set_finality_lag(3);
+    let submitter = world.start().await;
+    let submission = submitter.submit(world.weights().await).await.unwrap();
+    assert_eq!(submit_state(&submission), Some(State::Included));
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
+    // Without an answer what was known stays known.
+    world.chain.set_unreachable(true);
+    assert!(matches!(submitter.advance().await.unwrap().remove(0).1, Err(SubmitError::Chain(_))));
+    world.chain.set_unreachable(false);
+    world.chain.mine(3);
+    assert!(advance(&submitter).await.is_done());
+}
+
+#[tokio::test]
+async fn what_expired_is_signed_anew_in_its_epoch_only() {
+    let mut world = World::plain();
+    // An era of eight blocks.
+    world.chain.mine(u32::from(TEMPO) - 12);
+    world.chain.script([Script::LoseRequest]);
+    let submitter = world.start().await;
+    let lost = submitter.submit(world.weights().await).await.unwrap();
+    world.next_epoch().await;
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown), "its era is not over");
+    assert_eq!(world.calls().len(), 0, "nothing of a past epoch is sent again");
+    world.chain.mine(8);
+    let missed = advance(&submitter).await;
+    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Expired), IntentState::Missed));
+    assert!(submitter.advance().await.unwrap().is_empty());
+    assert!(world.chain.included().is_empty());
+
+    // The same with the epoch going on.
+    let mut world = World::plain();
+    world.chain.mine(u32::from(TEMPO) - 12);
+    world.chain.script([Script::LoseRequest]);
+    let submitter = world.start().await;
+    assert_eq!(lost.intent.plan.key.epoch, 7);
+    submitter.submit(world.weights().await).await.unwrap();
+    world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
+    world.chain.set_weight_rules(NETUID, world.rules.clone());
+    world.chain.mine(8);
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Expired));
+    assert!(advance(&submitter).await.is_done());
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn another_extrinsic_with_the_nonce_is_overcome() {
+    let world = World::plain();
+    world.chain.script([Script::LoseRequest]);
+    let submitter = world.start().await;
+    submitter.submit(world.weights().await).await.unwrap();
+    drop(submitter);
+    // Another program of the same hotkey.
+    let alice = Keypair::from_uri("//Alice").unwrap();
+    let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
+    let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    assert!(world.chain.submit(&other, Follow::default()).await.is_success());
+    let submitter = world.start().await;
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    assert_eq!(world.chain.included().len(), 2);
+    assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_until_a_retry() {
+    let world = World::plain();
+    let submitter = world.start().await;
+    world.chain.script([Script::Refuse(rate_limit()), Script::Refuse(rate_limit())]);
+    let refused = submitter.submit(world.weights().await).await.unwrap();
+    let key = refused.intent.plan.key;
+    let unknown = IntentKey { epoch: 6, ..key };
+    assert!(matches!(submitter.retry(&unknown).await, Err(SubmitError::NothingToRetry(6))));
+    let outcome = |submission: &Submission| submission.submit.as_ref().and_then(|signed| signed.outcome.clone());
+    assert_eq!(outcome(&refused), Some(Outcome::Invalid(rate_limit())));
+    // Neither of these signs or sends anything.
+    assert_eq!(outcome(&submitter.submit(world.weights().await).await.unwrap()), outcome(&refused));
+    assert_eq!(outcome(&advance(&submitter).await), outcome(&refused));
+    assert_eq!(world.calls().len(), 1);
+
+    let again = submitter.retry(&key).await.unwrap();
+    assert_eq!(submit_state(&again), Some(State::Invalid));
+    let nonces: Vec<_> = world.chain.submitted().iter().map(|one| one.extrinsic.nonce).collect();
+    assert_eq!(nonces, [0, 0], "at most one of the two can ever be in a block");
+    assert!(submitter.retry(&key).await.unwrap().is_done());
+    assert_eq!(submitter.retry(&key).await.unwrap(), submitter.submit(world.weights().await).await.unwrap());
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn refused_bytes_that_might_still_land_are_waited_for() {
+    let world = World::plain();
+    let submitter = world.start().await;
+    world.chain.script([Script::Refuse(rate_limit())]);
+    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let (key, refused) = (submission.intent.plan.key, submission.submit.unwrap());
+    // A pool had taken them after all.
+    assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
+    let error = submitter.retry(&key).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
+    assert!(error.to_string().contains("in a block up to "), "{error}");
+    world.chain.mine(128);
+    assert!(advance(&submitter).await.is_done());
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() {
+    let world = World::plain();
+    world.chain.set_finality_lag(2);
+    let submitter = world.start().await;
+    world.chain.script([Script::Fail(too_fast())]);
+    let failed = submitter.submit(world.weights().await).await.unwrap();
+    assert_eq!(submit_state(&failed), Some(State::Included));
+    let key = failed.intent.plan.key;
+    assert!(matches!(submitter.retry(&key).await, Err(SubmitError::Unsettled { state: State::Included, .. })));
+    world.chain.mine(2);
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
+    let again = submitter.retry(&key).await.unwrap();
+    assert_eq!(submit_state(&again), Some(State::Included));
+    world.chain.mine(2);
+    assert!(advance(&submitter).await.is_done());
+    assert_eq!(world.chain.included().len(), 2);
+}

@@ -1,0 +1,126 @@
+//! What is taken up again after a start, and what is not.
+
+use super::*;
+
+#[tokio::test]
+async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
+    let mut world = World::by_hash();
+    let submitter = world.start().await;
+    let commit = submitter.submit(world.weights().await).await.unwrap();
+    assert_eq!(commit.intent.commit_epoch, Some(7));
+    assert_eq!(advance(&submitter).await.reveal, None, "too early");
+    submitter.close().await.unwrap();
+    world.next_epoch().await;
+    let submitter = world.start().await;
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    assert_eq!(world.calls(), ["commit_mechanism_weights", "reveal_mechanism_weights"]);
+    let expected = crate::form::reveal_call(&commit.intent.plan);
+    assert_eq!(world.chain.submitted().last().unwrap().call, expected, "with the stored salt and weights");
+    assert!(submitter.advance().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reveal_whose_epoch_is_over_is_missed() {
+    let mut world = World::by_hash();
+    let submitter = world.start().await;
+    submitter.submit(world.weights().await).await.unwrap();
+    world.next_epoch().await;
+    world.next_epoch().await;
+    let missed = advance(&submitter).await;
+    assert_eq!((missed.reveal, missed.intent.state), (None, IntentState::Missed));
+    assert_eq!(world.calls(), ["commit_mechanism_weights"]);
+}
+
+#[tokio::test]
+async fn a_refused_reveal_can_be_retried_in_its_epoch() {
+    let mut world = World::by_hash();
+    let submitter = world.start().await;
+    let commit = submitter.submit(world.weights().await).await.unwrap();
+    world.next_epoch().await;
+    world.chain.script([Script::Refuse(RefusedBecause::custom(17))]);
+    assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
+    assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
+    let done = submitter.retry(&commit.intent.plan.key).await.unwrap();
+    assert!(done.is_done());
+    assert_eq!(world.calls().len(), 3);
+}
+
+#[tokio::test]
+async fn the_first_weights_after_a_start_are_fresh() {
+    let mut world = World::plain();
+    world.chain.mine(200);
+    world.next_epoch().await;
+    let head = world.chain.head().await.unwrap().number;
+    let weights = world.weights().await;
+    let of = |age| NewWeights { state_block: head.minus(age), ..weights.clone() };
+    let submitter = world.start().await;
+    let error = submitter.submit(of(101)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::StaleState { age: 101, tempo: TEMPO, .. }), "{error}");
+    // Nothing was written for them: fresh ones take the epoch.
+    assert!(submitter.submit(of(100)).await.unwrap().is_done());
+    world.next_epoch().await;
+    assert!(submitter.submit(of(190)).await.unwrap().is_done(), "later ones may follow from the same state");
+}
+
+#[tokio::test]
+async fn an_end_at_any_moment_loses_and_doubles_nothing() {
+    use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
+    for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {
+        let world = World::plain();
+        world.crash(Step::Submit, moment, Some(world.weights().await)).await;
+        let was_sent = matches!(moment, Answered | Recorded);
+        assert_eq!(world.calls().len(), usize::from(was_sent), "{moment:?}");
+        let submitter = world.start().await;
+        let done = match submitter.advance().await.unwrap().pop() {
+            Some((_, submission)) => submission.unwrap(),
+            None => submitter.submit(world.weights().await).await.unwrap(),
+        };
+        assert!(done.is_done(), "{moment:?}");
+        assert_eq!(world.chain.included().len(), 1, "{moment:?}");
+        assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 1, "{moment:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_end_at_any_moment_of_a_reveal_loses_and_doubles_nothing() {
+    use Moment::{Answered, Recorded, Sending, Signed, Stored};
+    for moment in [Signed, Stored, Sending, Answered, Recorded] {
+        let mut world = World::by_hash();
+        world.start().await.submit(world.weights().await).await.unwrap();
+        world.next_epoch().await;
+        world.crash(Step::Reveal, moment, None).await;
+        let submitter = world.start().await;
+        assert!(advance(&submitter).await.is_done(), "{moment:?}");
+        assert_eq!(world.chain.included().len(), 2, "{moment:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_intent_without_a_signature_takes_newer_weights() {
+    let world = World::plain();
+    world.crash(Step::Submit, Moment::Intended, Some(world.weights().await)).await;
+    let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
+    let done = world.start().await.submit(newer.clone()).await.unwrap();
+    assert_eq!(done.intent.plan.weights, newer.weights);
+    assert_eq!(done.intent.id, 1);
+}
+
+#[tokio::test]
+async fn what_was_signed_and_never_sent_is_withdrawn_with_its_epoch() {
+    let mut world = World::plain();
+    world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
+    world.next_epoch().await;
+    let missed = advance(&world.start().await).await;
+    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Withdrawn), IntentState::Missed));
+    assert!(world.calls().is_empty());
+}
+
+#[tokio::test]
+async fn timelocked_bytes_are_not_encrypted_again() {
+    let world = World::new(Some(CommitReveal { version: 4, period_epochs: 1 }));
+    world.crash(Step::Submit, Moment::Answered, Some(world.weights().await)).await;
+    assert!(advance(&world.start().await).await.is_done());
+    let sent = world.chain.submitted();
+    assert_eq!((sent.len(), &sent[0]), (2, &sent[1]));
+}

@@ -1,0 +1,93 @@
+use super::*;
+use crate::Runtime;
+use crate::subtensor::*;
+use crate::testing::{BABELBIT, Subtensor, account, balance, key};
+use crate::types::{AlphaBalance, NetUid};
+
+fn at_genesis<R>(endowed: &[AccountId], test: impl FnOnce() -> R) -> R {
+    sp_io::TestExternalities::new(genesis(endowed).unwrap()).execute_with(test)
+}
+
+#[test]
+fn the_development_accounts_have_their_balances() {
+    at_genesis(&[key(1), account("Dave")], || {
+        for (name, rao) in ACCOUNTS {
+            let expected = if name == "Dave" { RICH } else { rao };
+            assert_eq!(balance(&account(name)), expected, "{name}");
+        }
+        assert_eq!(balance(&key(1)), RICH);
+        assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
+    });
+}
+
+#[test]
+fn all_tao_is_counted() {
+    at_genesis(&[], || {
+        let free = pallet_balances::TotalIssuance::<Runtime>::get();
+        let pools: u64 = Subtensor::all_netuids().into_iter().map(|netuid| SubnetTAO::<Runtime>::get(netuid).0).sum();
+        assert_eq!(TotalStake::<Runtime>::get().0, pools);
+        assert_eq!(TotalIssuance::<Runtime>::get().0, free + pools);
+    });
+}
+
+#[test]
+fn there_are_root_a_subnet_of_nobody_and_babelbit() {
+    at_genesis(&[], || {
+        assert_eq!(Subtensor::all_netuids(), [0, 1, 59].map(NetUid));
+        assert_eq!(TotalNetworks::<Runtime>::get(), 3);
+        // Subnet, tempo, slots, permits, least weights, neurons, symbol.
+        let rows = [
+            (NetUid::ROOT, 100, 64, 64, 0, 0, "τ"),
+            (NetUid(1), 100, 256, 64, 0, 1, "α"),
+            (BABELBIT, 10, 256, 64, 1, 1, "د"),
+        ];
+        for (netuid, tempo, slots, permits, least, neurons, symbol) in rows {
+            assert_eq!(Tempo::<Runtime>::get(netuid), tempo);
+            assert_eq!(MaxAllowedUids::<Runtime>::get(netuid), slots);
+            assert_eq!(MaxAllowedValidators::<Runtime>::get(netuid), permits);
+            assert_eq!(MinAllowedWeights::<Runtime>::get(netuid), least);
+            assert_eq!(Subtensor::neuron_count(netuid), neurons);
+            assert_eq!(TokenSymbol::<Runtime>::get(netuid), symbol.as_bytes());
+        }
+        assert_eq!(SubnetOwner::<Runtime>::get(NetUid::ROOT), account("Alice"));
+        assert_eq!(SubnetOwnerHotkey::<Runtime>::get(NetUid::ROOT), account("Alice_hk"));
+        assert_eq!(TargetRegistrationsPerInterval::<Runtime>::get(NetUid::ROOT), 1);
+    });
+}
+
+#[test]
+fn the_first_subnet_waits_to_be_started() {
+    at_genesis(&[], || {
+        let (netuid, nobody) = (NetUid(1), AccountId::new([0; 32]));
+        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, 10_000_000_000);
+        assert_eq!(SubnetAlphaIn::<Runtime>::get(netuid).0, 10_000_000_000);
+        assert_eq!(SubnetAlphaOut::<Runtime>::get(netuid).0, 1_000_000_000);
+        assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
+        assert_eq!(SubnetOwner::<Runtime>::get(netuid), nobody);
+        assert_eq!(Subtensor::hotkey_at(netuid, 0), nobody);
+        assert_eq!(Subtensor::uid_of(netuid, &nobody), Some(0));
+        assert_eq!(Subtensor::stake_of(&nobody, &nobody, netuid), AlphaBalance(1_000_000_000));
+        assert!(!SubtokenEnabled::<Runtime>::get(netuid));
+        assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(netuid), None);
+    });
+}
+
+#[test]
+fn babelbit_is_started_open_and_cheap() {
+    at_genesis(&[], || {
+        assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Alice"));
+        assert_eq!(Subtensor::owner_uid(BABELBIT), Some(0));
+        assert_eq!(Subtensor::hotkey_at(BABELBIT, 0), account("Alice_hk"));
+        assert!(Subtensor::owns(&account("Alice"), &account("Alice_hk")));
+        assert!(SubtokenEnabled::<Runtime>::get(BABELBIT));
+        assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(BABELBIT), Some(1));
+        assert!(!CommitRevealWeightsEnabled::<Runtime>::get(BABELBIT));
+        assert!(NetworkRegistrationAllowed::<Runtime>::get(BABELBIT));
+        assert!(SubnetEmissionEnabled::<Runtime>::get(BABELBIT));
+        assert_eq!(WeightsSetRateLimit::<Runtime>::get(BABELBIT), 0);
+        assert_eq!(Burn::<Runtime>::get(BABELBIT), MinBurn::<Runtime>::get(BABELBIT));
+        assert!((Subtensor::alpha_price(BABELBIT).to_num::<f64>() - 0.1).abs() < 1e-9);
+        assert!((SubnetMovingPrice::<Runtime>::get(BABELBIT).to_num::<f64>() - 0.1).abs() < 1e-9);
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT).unwrap().subnet_name, b"Babelbit");
+    });
+}
