@@ -104,7 +104,7 @@ pub(crate) fn parse_at(text: &str) -> Result<At, String> {
 
 /// An error of the chain, with the exit code that says what went wrong.
 pub(crate) fn failed(error: ChainError) -> anyhow::Error {
-    let is_network = matches!(error, ChainError::Unreachable { .. } | ChainError::Answer { .. });
+    let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
     if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
 }

@@ -59,7 +59,7 @@ subtensor = bt.Subtensor(network=URL)
 
 @operation("connect")
 def _():
-    return subtensor.substrate.runtime.spec_version if hasattr(subtensor.substrate, "runtime") else "connected"
+    return subtensor.chain_endpoint
 
 
 @operation("block")
@@ -82,6 +82,14 @@ def _():
     before = subtensor.get_balance(bob.coldkeypub.ss58_address).rao
     done(subtensor.transfer(alice, bob.coldkeypub.ss58_address, Balance.from_tao(1.5), **NOW))
     return subtensor.get_balance(bob.coldkeypub.ss58_address).rao - before
+
+
+@operation("pay the hotkeys")
+def _():
+    # Commitments cost a fee, which the hotkey pays.
+    for who in (alice, bob):
+        done(subtensor.transfer(alice, who.hotkey.ss58_address, Balance.from_tao(1), **NOW))
+    return subtensor.get_balance(bob.hotkey.ss58_address).rao
 
 
 @operation("subnets list")
@@ -140,7 +148,7 @@ def _():
 @operation("stake list")
 def _():
     found = subtensor.get_stake_info_for_coldkey(alice.coldkeypub.ss58_address)
-    return sorted(info.netuid for info in found if info.stake.rao > 0)
+    return sorted({info.netuid for info in found if info.stake.rao > 0})
 
 
 @operation("delegates")

@@ -108,7 +108,7 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> anyhow::R
             Err(error) => {
                 let remedy = match error {
                     DispatchError::Module { name, .. } => remedy(name),
-                    DispatchError::Other(_) => None,
+                    _ => None,
                 };
                 let said = format!("{} in block {}: {}", name(outcome), inclusion.block, printable(&error.to_string()));
                 let remedy = remedy.map(|remedy| format!("\n  {remedy}")).unwrap_or_default();

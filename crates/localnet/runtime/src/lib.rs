@@ -4,7 +4,7 @@
 //! 461), so that tools which read metadata work unchanged. What is served, what is missing and what differs on purpose
 //! is checked against the recorded metadata of the real chain by this crate's tests.
 //!
-//! - [`runtime`] puts the pallets together, [`extensions`] are what a signed call carries, [`runtime::apis`] what clients ask.
+//! - This module puts the pallets together, [`runtime`] tells them of each other, [`extensions`] are what a signed call carries, [`runtime::apis`] what clients ask.
 //! - [`subtensor`] is the pallet of subnets, [`swap`] their pools, [`admin_utils`] the knobs, [`commitments`] neurons'
 //!   statements.
 //! - [`info`] answers clients' questions.
@@ -12,21 +12,73 @@
 
 // The framework's macros index, and name things, as they like.
 #![allow(clippy::indexing_slicing, clippy::used_underscore_binding)]
+// What they make at the root has no place for documentation; the modules have it.
+#![allow(missing_docs, unreachable_pub)]
 
+#[warn(missing_docs)]
 pub mod admin_utils;
+#[warn(missing_docs)]
 pub mod commitments;
+#[warn(missing_docs)]
 pub mod extensions;
 mod fees;
+#[warn(missing_docs)]
 pub mod genesis;
+#[warn(missing_docs)]
 pub mod info;
+#[warn(missing_docs)]
 pub mod runtime;
+#[warn(missing_docs)]
 pub mod subtensor;
+#[warn(missing_docs)]
 pub mod swap;
 #[cfg(test)]
 mod testing;
+#[warn(missing_docs)]
 pub mod types;
 
 pub use runtime::{
-    AccountId, Balance, Block, BlockNumber, Executive, Hash, Header, Nonce, Runtime, RuntimeCall, RuntimeEvent,
-    Signature, TxExtension, UncheckedExtrinsic, VERSION, api,
+    AccountId, Balance, Block, BlockNumber, Executive, Hash, Header, Nonce, Signature, TxExtension, UncheckedExtrinsic,
+    VERSION, api,
 };
+
+#[frame_support::runtime]
+mod composition {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(2)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(3)]
+    pub type Aura = pallet_aura;
+    #[runtime::pallet_index(5)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(6)]
+    pub type TransactionPayment = pallet_transaction_payment;
+    #[runtime::pallet_index(7)]
+    pub type SubtensorModule = subtensor;
+    #[runtime::pallet_index(11)]
+    pub type Utility = pallet_utility;
+    #[runtime::pallet_index(12)]
+    pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(18)]
+    pub type Commitments = commitments;
+    #[runtime::pallet_index(19)]
+    pub type AdminUtils = admin_utils;
+    #[runtime::pallet_index(28)]
+    pub type Swap = swap;
+}

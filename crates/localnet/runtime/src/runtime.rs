@@ -1,4 +1,4 @@
-//! The pallets put together.
+//! What the pallets are told of each other, and the types that follow.
 
 use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Contains};
 use frame_support::weights::Weight;
@@ -18,6 +18,14 @@ pub mod apis;
 
 use apis::RUNTIME_API_VERSIONS;
 pub use apis::api;
+
+// Composed at the root of the crate: clients know its types by a path of two parts.
+pub(crate) use crate::InherentDataExt;
+pub use crate::{
+    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, OriginCaller, PalletInfo, Runtime, RuntimeCall,
+    RuntimeError, RuntimeEvent, RuntimeFreezeReason, RuntimeGenesisConfig, RuntimeHoldReason, RuntimeOrigin,
+    RuntimeTask, SubtensorModule, Sudo, Swap, System, Timestamp, TransactionPayment, Utility,
+};
 
 /// A signature of any kind that the chain knows.
 pub type Signature = MultiSignature;
@@ -73,48 +81,6 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     transaction_version: 1,
     system_version: 1,
 };
-
-#[allow(missing_docs, unreachable_pub)]
-#[frame_support::runtime]
-mod runtime {
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeFreezeReason,
-        RuntimeHoldReason,
-        RuntimeSlashReason,
-        RuntimeLockId,
-        RuntimeTask,
-        RuntimeViewFunction
-    )]
-    pub struct Runtime;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(2)]
-    pub type Timestamp = pallet_timestamp;
-    #[runtime::pallet_index(3)]
-    pub type Aura = pallet_aura;
-    #[runtime::pallet_index(5)]
-    pub type Balances = pallet_balances;
-    #[runtime::pallet_index(6)]
-    pub type TransactionPayment = pallet_transaction_payment;
-    #[runtime::pallet_index(7)]
-    pub type SubtensorModule = subtensor;
-    #[runtime::pallet_index(11)]
-    pub type Utility = pallet_utility;
-    #[runtime::pallet_index(12)]
-    pub type Sudo = pallet_sudo;
-    #[runtime::pallet_index(18)]
-    pub type Commitments = commitments;
-    #[runtime::pallet_index(19)]
-    pub type AdminUtils = admin_utils;
-    #[runtime::pallet_index(28)]
-    pub type Swap = swap;
-}
 
 /// Milliseconds of a slot: the block time that clients read.
 pub const SLOT_DURATION: u64 = 250;
