@@ -27,6 +27,9 @@ const BABELBIT: NetUid = NetUid(59);
 const NOWHERE: NetUid = NetUid(7);
 const TAO: u64 = 1_000_000_000;
 
+type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
+type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
+
 fn ask<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
     let answer = api::dispatch(method, &arguments.encode()).unwrap();
     Answer::decode_all(&mut &answer[..]).unwrap()
@@ -147,9 +150,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
 
         // Each number chooses one field, in the order of the struct; field 0 is always there.
         for number in 1..77 {
-            assert_eq!(select(&[number]).encode().iter().filter(|byte| **byte == 0).count().min(1), 1);
-            let chosen = select(&[number]);
-            assert_ne!(chosen, select(&[]), "field {number}");
+            assert_ne!(select(&[number]), select(&[]), "field {number}");
         }
         assert_eq!(select(&[0]), select(&[]));
         let everything = select(&(0..77).collect::<Vec<_>>());
@@ -238,7 +239,6 @@ fn stakes_are_answered_by_coldkey() {
             ask("StakeInfoRuntimeApi_get_stake_info_for_coldkeys", vec![coldkey.clone(), account(9)]);
         assert_eq!(of_many, [(coldkey.clone(), stakes), (account(9), Vec::new())]);
 
-        type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";
             let mut all: Availability = ask(method, (vec![coldkey.clone()], netuids));
@@ -283,7 +283,6 @@ fn delegates_are_answered_with_their_stakers() {
         assert_eq!(delegate.total_daily_return, Compact(72), "one a hundred blocks");
         let all: Vec<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegates", ());
         assert!(all.contains(&delegate));
-        type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
         let delegated: Delegated = ask("DelegateInfoRuntimeApi_get_delegated", &staker);
         let without_stakers = DelegateInfo { nominators: Vec::new(), ..delegate };
         assert_eq!(delegated, [(without_stakers, (Compact(NetUid::ROOT), Compact(AlphaBalance(TAO))))]);
@@ -295,8 +294,9 @@ fn trades_are_quoted_as_they_would_happen() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
-        assert_eq!(prices, [(0, TAO), (1, TAO), (59, TAO / 10)]);
-        assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10);
+        // A tenth has no end in binary; what is left of it is rounded down, as the chain does.
+        assert_eq!(prices, [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
+        assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 
         let bought: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
         assert_eq!((bought.tao_fee, bought.tao_amount), (TaoBalance(33_000), TaoBalance(65_502_000)));
@@ -305,7 +305,7 @@ fn trades_are_quoted_as_they_would_happen() {
         assert!(bought.alpha_amount.0 < 655_020_000);
         let sold: SimSwapResult = ask("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
         assert_eq!((sold.alpha_fee, sold.alpha_amount), (AlphaBalance(33_000), AlphaBalance(65_502_000)));
-        assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_500);
+        assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_499);
         let root: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
         assert_eq!((root.alpha_amount, root.tao_fee), (AlphaBalance(TAO), TaoBalance::ZERO));
         let too_much: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));

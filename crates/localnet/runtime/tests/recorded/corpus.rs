@@ -3,9 +3,16 @@
 use crate::vectors::bytes;
 use crate::{coverage, notation, values, vectors};
 
-/// Types that have a variant for each pallet: samples of pallets that we lack cannot be read.
-const OF_ALL_PALLETS: [&str; 6] =
-    ["RuntimeCall", "RuntimeEvent", "RuntimeError", "OriginCaller", "RuntimeHoldReason", "RuntimeFreezeReason"];
+/// Types with a variant for each pallet within: samples of pallets that we lack cannot be read.
+const OF_ALL_PALLETS: [&str; 7] = [
+    "RuntimeCall",
+    "RuntimeEvent",
+    "RuntimeError",
+    "OriginCaller",
+    "RuntimeHoldReason",
+    "RuntimeFreezeReason",
+    "EventRecord",
+];
 
 #[test]
 fn samples_of_the_types_that_we_have_come_back_as_they_were() {

@@ -126,35 +126,37 @@ fn hasher(hasher: &StorageHasher) -> String {
 
 /// The items of `runtime_spec461.json`, in the order of [`of`], without their types' numbers.
 fn written(runtime: &Json) -> Vec<Item> {
-    let mut items = Vec::new();
-    let mut add = |place: &Json, kind, name: &Json, text| {
-        let text = |json: &Json| json.as_str().unwrap().to_owned();
-        items.push(Item { place: text(place), kind, name: text(name), text: Json::Null, types: Vec::new() });
-        items.last_mut().unwrap()
-    };
     let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
+    let item = |place: &Json, kind, name: &Json, text| {
+        let [place, name] = [place, name].map(|json| json.as_str().unwrap().to_owned());
+        Item { place, kind, name, text, types: Vec::new() }
+    };
+    let mut items = Vec::new();
     for pallet in list(&runtime["pallets"]) {
         for (kind, key) in [(Kind::Call, "calls"), (Kind::Event, "events"), (Kind::Error, "errors")] {
-            for item in list(&pallet[key]) {
-                let text = if kind == Kind::Error { json!([item[0]]) } else { json!([item[0], item[2]]) };
-                add(&pallet["name"], kind, &item[1], ()).text = text;
-            }
+            items.extend(list(&pallet[key]).iter().map(|written| {
+                let text = if kind == Kind::Error { json!([written[0]]) } else { json!([written[0], written[2]]) };
+                item(&pallet["name"], kind, &written[1], text)
+            }));
         }
         for (kind, key) in [(Kind::Storage, "storage"), (Kind::Constant, "constants")] {
-            for item in list(&pallet[key]) {
-                add(&pallet["name"], kind, &item[0], ()).text = Json::Array(list(&item).split_off(1));
-            }
+            items.extend(
+                list(&pallet[key])
+                    .iter()
+                    .map(|written| item(&pallet["name"], kind, &written[0], Json::Array(list(written).split_off(1)))),
+            );
         }
     }
     for api in list(&runtime["runtime_apis"]) {
-        for method in list(&api["methods"]) {
-            add(&api["name"], Kind::Method, &method[0], ()).text = json!([method[1], method[2]]);
-        }
+        let methods = list(&api["methods"]);
+        let methods = methods.iter();
+        items.extend(methods.map(|method| item(&api["name"], Kind::Method, &method[0], json!([method[1], method[2]]))));
     }
-    for extension in list(&runtime["extrinsic"]["signed_extensions"]) {
-        add(&json!("Extrinsic"), Kind::Extension, &extension["id"], ()).text =
-            json!([extension["extra"], extension["additional_signed"]]);
-    }
+    let extensions = list(&runtime["extrinsic"]["signed_extensions"]);
+    items.extend(extensions.iter().map(|extension| {
+        let text = json!([extension["extra"], extension["additional_signed"]]);
+        item(&json!("Extrinsic"), Kind::Extension, &extension["id"], text)
+    }));
     items
 }
 

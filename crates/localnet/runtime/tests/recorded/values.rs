@@ -28,7 +28,7 @@ pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
 
 /// Checks that a value says what the recorded client made of it.
 pub(crate) fn assert_agrees(value: &Value<u32>, json: &Json) {
-    assert!(agrees(value, json), "{value} is not {json}");
+    assert!(agrees(value, json), "{value:?} is not {json}");
 }
 
 fn agrees(value: &Value<u32>, json: &Json) -> bool {

@@ -10,7 +10,7 @@ use sp_core::hashing::blake2_256;
 use sp_runtime::MultiAddress;
 use sp_runtime::generic::Era;
 use taonet_localnet_runtime::extensions::{
-    CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
+    CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
 use taonet_localnet_runtime::types::{AlphaBalance, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, Runtime, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, subtensor};
@@ -27,7 +27,7 @@ fn account(address: &str) -> AccountId {
 }
 
 fn transfer(to: &str, value: u64) -> RuntimeCall {
-    pallet_balances::Call::transfer_keep_alive { dest: MultiAddress::Id(account(to)), value }.into()
+    RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest: MultiAddress::Id(account(to)), value })
 }
 
 /// The call that the recorded client encoded; none when its pallet is not served.
@@ -41,39 +41,37 @@ fn call(module: &str, function: &str, with: &Json) -> Option<RuntimeCall> {
     Some(match (module, function) {
         ("Balances", "transfer_keep_alive") => transfer(text(&with["dest"]), number("value")),
         ("Balances", "transfer_allow_death") => {
-            Balances::transfer_allow_death { dest: MultiAddress::Id(key("dest")), value: number("value") }.into()
+            let dest = MultiAddress::Id(key("dest"));
+            RuntimeCall::Balances(Balances::transfer_allow_death { dest, value: number("value") })
         }
-        ("SubtensorModule", "add_stake") => Subtensor::add_stake {
+        ("SubtensorModule", "add_stake") => RuntimeCall::SubtensorModule(Subtensor::add_stake {
             hotkey: key("hotkey"),
             netuid: netuid(),
             amount_staked: TaoBalance(number("amount_staked")),
-        }
-        .into(),
-        ("SubtensorModule", "remove_stake") => Subtensor::remove_stake {
+        }),
+        ("SubtensorModule", "remove_stake") => RuntimeCall::SubtensorModule(Subtensor::remove_stake {
             hotkey: key("hotkey"),
             netuid: netuid(),
             amount_unstaked: AlphaBalance(number("amount_unstaked")),
-        }
-        .into(),
+        }),
         ("SubtensorModule", "burned_register") => {
-            Subtensor::burned_register { netuid: netuid(), hotkey: key("hotkey") }.into()
+            RuntimeCall::SubtensorModule(Subtensor::burned_register { netuid: netuid(), hotkey: key("hotkey") })
         }
-        ("SubtensorModule", "set_weights") => Subtensor::set_weights {
+        ("SubtensorModule", "set_weights") => RuntimeCall::SubtensorModule(Subtensor::set_weights {
             netuid: netuid(),
             dests: numbers("dests"),
             weights: numbers("weights"),
             version_key: number("version_key"),
-        }
-        .into(),
-        ("System", "remark") => frame_system::Call::remark { remark: bytes(&with["remark"]) }.into(),
+        }),
+        ("System", "remark") => RuntimeCall::System(frame_system::Call::remark { remark: bytes(&with["remark"]) }),
         ("Sudo", "sudo") => {
             let inner = &with["call"];
             let call = call(text(&inner["module"]), text(&inner["function"]), inner)?;
-            pallet_sudo::Call::sudo { call: Box::new(call) }.into()
+            RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(call) })
         }
         ("Utility", "batch") => {
             assert_eq!(with["calls"], serde_json::json!(["transfer 1 to bob", "transfer 2 to charlie"]));
-            pallet_utility::Call::batch { calls: vec![transfer(BOB, 1), transfer(CHARLIE, 2)] }.into()
+            RuntimeCall::Utility(pallet_utility::Call::batch { calls: vec![transfer(BOB, 1), transfer(CHARLIE, 2)] })
         }
         ("Proxy", _) => return None,
         other => panic!("{other:?} is not in the recorded calls"),
@@ -113,7 +111,7 @@ fn extension(of: &Json) -> TxExtension {
         frame_system::CheckTxVersion::<Runtime>::new(),
         frame_system::CheckGenesis::<Runtime>::new(),
         frame_system::CheckEra::<Runtime>::from(era),
-        frame_system::CheckNonce::<Runtime>::from(nonce),
+        CheckNonce(nonce),
         frame_system::CheckWeight::<Runtime>::new(),
         pallet_transaction_payment::ChargeTransactionPayment::<Runtime>::from(of["tip"].as_u64().unwrap()),
         (
