@@ -42,6 +42,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         "subnets/babelbit/node/src/engine",
         "subnets/babelbit/node/src/miner",
         "crates/cli/src/commands/axon",
+        "crates/localnet/node/src",
         "crates/service/src",
     ]);
     let code = code.join("\n");
