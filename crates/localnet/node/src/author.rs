@@ -4,6 +4,8 @@
 //! due at once (`mine 1000`, the fastest clock) share commits as long as no submitted call is among them.
 
 mod build;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_core::H256;
 use taonet_localnet_runtime::AccountId;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::execute::{CallError, Overlay, call};
 use crate::pool::{Pool, SubmitError, Watcher};
@@ -49,11 +49,16 @@ pub(crate) struct Chain {
     pub(crate) genesis: H256,
     head: RwLock<Head>,
     news: broadcast::Sender<Arc<NewBlock>>,
+    /// Dropped after the store: whoever holds the other end knows then that the file is closed.
+    _closed: oneshot::Sender<()>,
 }
 
 impl Chain {
-    pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> Self {
-        Self { store, pool, genesis, head: RwLock::new(head), news: broadcast::channel(BACKLOG).0 }
+    /// A chain, and what ends when its last user is gone and its file is closed.
+    pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
+        let (closing, closed) = oneshot::channel();
+        let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
+        (Self { store, pool, genesis, head, news, _closed: closing }, closed)
     }
 
     /// The newest block on disk.

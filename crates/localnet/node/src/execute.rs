@@ -43,18 +43,23 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
     method: &str,
     data: &[u8],
 ) -> Result<Vec<u8>, CallError> {
+    within(overlay, state, || api::dispatch(method, data))?.ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
+}
+
+/// Runs native code of the runtime on `state` under the changes of `overlay`.
+fn within<T, B: Backend<BlakeTwo256>>(
+    overlay: &mut Overlay,
+    state: &B,
+    code: impl FnOnce() -> T,
+) -> Result<T, CallError> {
     overlay.enter_runtime().map_err(|_| CallError::Nested)?;
     let mut extensions = Extensions::new();
     let outcome = {
         let mut ext = Ext::new(overlay, state, Some(&mut extensions));
-        catch_unwind(AssertUnwindSafe(|| set_and_run_with_externalities(&mut ext, || api::dispatch(method, data))))
+        catch_unwind(AssertUnwindSafe(|| set_and_run_with_externalities(&mut ext, code)))
     };
     overlay.exit_runtime().map_err(|_| CallError::Nested)?;
-    match outcome {
-        Ok(Some(answer)) => Ok(answer),
-        Ok(None) => Err(CallError::UnknownMethod(method.to_owned())),
-        Err(payload) => Err(CallError::Panicked(panic_text(payload.as_ref()))),
-    }
+    outcome.map_err(|payload| CallError::Panicked(panic_text(payload.as_ref())))
 }
 
 /// [`call`] with the answer decoded.
@@ -74,4 +79,37 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
         .cloned()
         .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
         .unwrap_or_else(|| "no message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_state_machine::InMemoryBackend;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_undoes_what_the_call_wrote() {
+        let state = InMemoryBackend::<BlakeTwo256>::default();
+        let mut overlay = Overlay::default();
+        within(&mut overlay, &state, || sp_io::storage::set(b"kept", b"1")).unwrap();
+        overlay.start_transaction();
+        let panicked = within(&mut overlay, &state, || {
+            sp_io::storage::set(b"kept", b"2");
+            sp_io::storage::start_transaction();
+            sp_io::storage::set(b"deep", b"3");
+            panic!("a pallet's defect");
+        });
+        assert_eq!(panicked, Err(CallError::Panicked("a pallet's defect".to_owned())));
+        overlay.rollback_transaction().unwrap();
+        let read = |key: &'static [u8]| move || sp_io::storage::get(key).map(|value| value.to_vec());
+        assert_eq!(within(&mut overlay, &state, read(b"kept")).unwrap(), Some(b"1".to_vec()));
+        assert_eq!(within(&mut overlay, &state, read(b"deep")).unwrap(), None);
+    }
+
+    #[test]
+    fn an_unknown_method_is_named() {
+        let state = InMemoryBackend::<BlakeTwo256>::default();
+        let error = call(&mut Overlay::default(), &state, "No_such", &[]).unwrap_err();
+        assert_eq!(error.to_string(), "Exported method No_such is not found");
+    }
 }

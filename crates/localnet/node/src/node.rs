@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+use std::time::Duration;
 
 use codec::Encode;
 use sp_core::H256;
 use sp_core::storage::Storage;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::author::{Author, AuthorError, Goal, Order};
 use crate::chain::{Chain, StateError};
@@ -22,6 +24,8 @@ use crate::store::{Head, History, Store, StoreError};
 
 /// Stack of the thread that makes blocks: calls nest, and the runtime recurses on them.
 const STACK: usize = 64 << 20;
+/// How long a stopping node waits for its clients.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// How a node runs. Start from [`NodeConfig::new`] and change what should be otherwise.
 #[derive(Debug, Clone)]
@@ -117,7 +121,8 @@ impl Node {
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
         let pool = Pool::new(head.clone(), config.pool);
-        let chain = Arc::new(Chain::new(store, pool, genesis, head));
+        let (chain, closed) = Chain::new(store, pool, genesis, head);
+        let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
         let (orders, inbox) = mpsc::channel();
@@ -135,7 +140,7 @@ impl Node {
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
         let author = tokio::task::spawn_blocking(move || drop(author.join()));
-        Ok(NodeHandle { chain, control, server, author })
+        Ok(NodeHandle { chain, control, server, author, closed })
     }
 }
 
@@ -176,6 +181,7 @@ pub struct NodeHandle {
     control: Control,
     server: rpc::Server,
     author: JoinHandle<()>,
+    closed: oneshot::Receiver<()>,
 }
 
 impl std::fmt::Debug for NodeHandle {
@@ -262,12 +268,22 @@ impl NodeHandle {
         self.control.stopped().await;
     }
 
-    /// Stops the node: the block in the making is finished and committed, open connections are closed.
+    /// Stops the node: the block in the making is finished and committed, requests that run are answered, connections
+    /// are closed, and then the chain's file. A client that does not let go is left behind after some seconds.
     pub async fn stop(self) {
-        self.control.stop();
-        self.server.stop().await;
-        // A panic of the author's thread was printed when it happened.
-        let _ = self.author.await;
+        let Self { chain, control, server, author, closed } = self;
+        control.stop();
+        let drain = async {
+            server.stop().await;
+            // A panic of the author's thread was printed when it happened.
+            let _ = author.await;
+            drop((chain, control));
+            // The sender never sends: it is dropped with the chain.
+            let _ = closed.await;
+        };
+        if timeout(DRAIN, drain).await.is_err() {
+            tracing::warn!("the node was stopped while clients still held it");
+        }
     }
 }
 

@@ -144,6 +144,16 @@ impl Pool {
         }
     }
 
+    /// Takes bytes in that were never checked.
+    #[cfg(test)]
+    pub(crate) fn force(&self, hash: H256, bytes: Vec<u8>) -> tokio::sync::mpsc::Receiver<TxEvent> {
+        let (watcher, events) = Watcher::channel();
+        let valid = ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
+        let entry = Entry::new(hash, bytes, None, watcher, valid, 0);
+        self.lock().graph.insert(entry, &self.limits).unwrap();
+        events
+    }
+
     /// The calls for the next block, in order.
     pub(crate) fn queued(&self) -> Vec<Queued> {
         let inner = self.lock();

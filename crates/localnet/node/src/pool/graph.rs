@@ -90,6 +90,11 @@ impl Graph {
         self.providers.contains_key(tag)
     }
 
+    #[cfg(test)]
+    pub(super) fn provides_at(&self, tag: &TransactionTag) -> Option<Seq> {
+        self.providers.get(tag).copied()
+    }
+
     pub(super) fn get(&self, seq: Seq) -> Option<&Entry> {
         self.entries.get(&seq)
     }

@@ -1,1 +1,204 @@
+use sp_runtime::transaction_validity::ValidTransaction;
+use tokio::sync::mpsc::Receiver;
 
+use super::*;
+
+const WIDE: PoolLimits = PoolLimits { count: 100, bytes: 10_000, future: 100, per_sender: 100 };
+
+fn account(number: u8) -> AccountId {
+    AccountId::new([number; 32])
+}
+
+/// A call of an account whose next nonce on the chain is `from`.
+fn valid(number: u8, nonce: u32, from: u32, priority: u64) -> ValidTransaction {
+    let requires = if nonce > from { vec![nonce_tag(&account(number), nonce - 1)] } else { Vec::new() };
+    let provides = vec![nonce_tag(&account(number), nonce)];
+    ValidTransaction { priority, requires, provides, longevity: 10, propagate: true }
+}
+
+struct Bench {
+    graph: Graph,
+    events: Vec<(H256, Receiver<TxEvent>)>,
+    limits: PoolLimits,
+}
+
+impl Bench {
+    fn new(limits: PoolLimits) -> Self {
+        Self { graph: Graph::default(), events: Vec::new(), limits }
+    }
+
+    /// Account, nonce and priority make up a call's bytes and so its hash.
+    fn hash(number: u8, nonce: u32, priority: u64) -> H256 {
+        H256(sp_io::hashing::blake2_256(&(number, nonce, priority).encode()))
+    }
+
+    fn add(&mut self, number: u8, nonce: u32, from: u32, priority: u64) -> Result<(), SubmitError> {
+        let hash = Self::hash(number, nonce, priority);
+        let (watcher, events) = Watcher::channel();
+        let valid = valid(number, nonce, from, priority);
+        let entry = Entry::new(hash, vec![0; 100], Some(account(number)), watcher, valid, 0);
+        self.graph.insert(entry, &self.limits)?;
+        self.events.push((hash, events));
+        Ok(())
+    }
+
+    fn told(&mut self, hash: H256) -> Vec<TxEvent> {
+        let (_, events) = self.events.iter_mut().find(|(known, _)| *known == hash).unwrap();
+        std::iter::from_fn(|| events.try_recv().ok()).collect()
+    }
+
+    fn order(&self) -> Vec<H256> {
+        self.graph.in_order().into_iter().map(|seq| self.graph.get(seq).unwrap().hash).collect()
+    }
+
+    fn seq(&self, hash: H256) -> Seq {
+        self.graph.in_order().into_iter().find(|seq| self.graph.get(*seq).unwrap().hash == hash).unwrap()
+    }
+}
+
+#[test]
+fn calls_go_by_priority_and_each_account_by_nonce() {
+    let mut bench = Bench::new(WIDE);
+    bench.add(1, 0, 0, 5).unwrap();
+    bench.add(1, 1, 0, 100).unwrap();
+    bench.add(2, 7, 7, 50).unwrap();
+    bench.add(3, 0, 0, 5).unwrap();
+    let expected = [(2, 7, 50), (1, 0, 5), (1, 1, 100), (3, 0, 5)];
+    assert_eq!(bench.order(), expected.map(|(number, nonce, priority)| Bench::hash(number, nonce, priority)));
+}
+
+#[test]
+fn a_gap_holds_back_what_is_behind_it() {
+    let mut bench = Bench::new(WIDE);
+    bench.add(1, 2, 0, 5).unwrap();
+    bench.add(1, 3, 0, 5).unwrap();
+    bench.add(1, 0, 0, 5).unwrap();
+    assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
+    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Future]);
+    bench.add(1, 1, 0, 5).unwrap();
+    assert_eq!(bench.graph.ready(), 4);
+    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Ready]);
+    let expected: Vec<_> = (0..4).map(|nonce| Bench::hash(1, nonce, 5)).collect();
+    assert_eq!(bench.order(), expected);
+}
+
+#[test]
+fn what_leaves_without_a_block_sends_its_followers_back() {
+    let mut bench = Bench::new(WIDE);
+    for nonce in 0..4 {
+        bench.add(1, nonce, 0, 5).unwrap();
+    }
+    let seq = bench.seq(Bench::hash(1, 1, 5));
+    bench.graph.remove(seq).unwrap();
+    assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
+    assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
+    // Another call of that nonce closes the gap again.
+    bench.add(1, 1, 0, 6).unwrap();
+    assert_eq!(bench.graph.ready(), 4);
+    let expected = [(0, 5), (1, 6), (2, 5), (3, 5)].map(|(nonce, priority)| Bench::hash(1, nonce, priority));
+    assert_eq!(bench.order(), expected);
+}
+
+#[test]
+fn what_is_in_a_block_frees_its_followers_for_good() {
+    let mut bench = Bench::new(WIDE);
+    for nonce in 0..3 {
+        bench.add(1, nonce, 0, 5).unwrap();
+    }
+    let seq = bench.seq(Bench::hash(1, 0, 5));
+    bench.graph.include(seq).unwrap();
+    assert_eq!(bench.graph.ready(), 2);
+    assert_eq!(bench.order(), [Bench::hash(1, 1, 5), Bench::hash(1, 2, 5)]);
+}
+
+#[test]
+fn more_pay_takes_the_place_and_less_does_not() {
+    let mut bench = Bench::new(WIDE);
+    bench.add(1, 0, 0, 5).unwrap();
+    assert!(matches!(bench.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
+    assert!(matches!(bench.add(1, 0, 0, 5), Err(SubmitError::Known(_))));
+    bench.add(1, 0, 0, 6).unwrap();
+    assert_eq!(bench.graph.len(), 1);
+    assert_eq!(bench.told(Bench::hash(1, 0, 5)), [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]);
+}
+
+#[test]
+fn limits_hold() {
+    let mut bench = Bench::new(PoolLimits { count: 3, bytes: 10_000, future: 1, per_sender: 2 });
+    bench.add(1, 0, 0, 5).unwrap();
+    bench.add(1, 1, 0, 5).unwrap();
+    assert!(matches!(bench.add(1, 2, 0, 5), Err(SubmitError::Full)), "an account has two");
+    bench.add(2, 9, 0, 5).unwrap();
+    assert!(matches!(bench.add(2, 8, 0, 5), Err(SubmitError::Full)), "one may wait for others");
+    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "nobody pays less");
+    bench.add(3, 0, 0, 6).unwrap();
+    assert_eq!(bench.graph.len(), 3);
+    assert_eq!(bench.told(Bench::hash(2, 9, 5)), [TxEvent::Future, TxEvent::Dropped]);
+    let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
+    bench.add(1, 0, 0, 5).unwrap();
+    bench.add(2, 0, 0, 5).unwrap();
+    assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "bytes count");
+}
+
+#[test]
+fn what_waits_too_long_expires() {
+    let mut bench = Bench::new(WIDE);
+    bench.add(1, 0, 0, 5).unwrap();
+    bench.add(2, 5, 0, 5).unwrap();
+    assert!(bench.graph.expired(10).is_empty());
+    let expired = bench.graph.expired(11);
+    assert_eq!(expired.len(), 1);
+    assert_eq!(bench.graph.get(expired[0]).unwrap().hash, Bench::hash(2, 5, 5));
+}
+
+#[test]
+fn a_call_without_identity_is_refused() {
+    let mut graph = Graph::default();
+    let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
+    let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
+    assert!(matches!(graph.insert(entry, &WIDE), Err(SubmitError::NoTags)));
+}
+
+proptest::proptest! {
+    /// Whatever comes and goes: the count of ready calls is right, and each call stands behind what it depends on.
+    #[test]
+    fn the_order_respects_every_account(
+        moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),
+    ) {
+        let mut bench = Bench::new(PoolLimits { count: 12, bytes: 10_000, future: 4, per_sender: 5 });
+        let mut next = [0u32; 3];
+        for (number, nonce, priority, what) in moves {
+            match what {
+                0 => {
+                    // A block takes the first call.
+                    if let Some(seq) = bench.graph.in_order().first().copied() {
+                        let entry = bench.graph.include(seq).unwrap();
+                        let sender = entry.sender.unwrap();
+                        next[<AccountId as AsRef<[u8; 32]>>::as_ref(&sender)[0] as usize] += 1;
+                    }
+                }
+                1 => {
+                    if let Some(seq) = bench.graph.in_order().last().copied() {
+                        bench.graph.remove(seq).unwrap();
+                    }
+                }
+                _ => {
+                    let from = next[number as usize];
+                    if nonce >= from {
+                        let _ = bench.add(number, nonce, from, priority);
+                    }
+                }
+            }
+            let order = bench.graph.in_order();
+            proptest::prop_assert_eq!(order.len(), bench.graph.ready());
+            let mut expected = next;
+            for seq in order {
+                let entry = bench.graph.get(seq).unwrap();
+                let tag = |number: u8| nonce_tag(&account(number), expected[number as usize]);
+                let number = (0..3).find(|number| bench.graph.provides_at(&tag(*number)) == Some(seq));
+                proptest::prop_assert!(number.is_some(), "{:?}", entry.hash);
+                expected[number.unwrap() as usize] += 1;
+            }
+        }
+    }
+}

@@ -1,1 +1,183 @@
+use std::collections::BTreeSet;
 
+use sp_state_machine::{Backend, OverlayedChanges};
+
+use super::*;
+
+/// A first block of some keys, short and long.
+fn genesis() -> Storage {
+    let mut storage = Storage::default();
+    for number in 0..200u32 {
+        storage.top.insert(sp_io::hashing::blake2_128(&number.encode()).to_vec(), vec![number as u8; 1 + number as usize]);
+    }
+    storage.top.insert(b"a".to_vec(), vec![1]);
+    storage.top.insert(b"ab".to_vec(), vec![2; 40]);
+    storage
+}
+
+/// A block that changes, adds and removes keys; what it does follows from its number.
+fn advance(store: &Store, head: &Head) -> Staged {
+    let number = head.number() + 1;
+    let state = store.tip(head).unwrap();
+    let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
+    let key = |of: u32| sp_io::hashing::blake2_128(&(of % 260).encode()).to_vec();
+    overlay.set_storage(key(number * 7), Some(vec![number as u8; 50]));
+    overlay.set_storage(key(number * 11), Some(number.encode()));
+    overlay.set_storage(key(number * 13), None);
+    // The same value comes and goes: nodes die and are born again under one name.
+    overlay.set_storage(b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40]));
+    overlay.set_storage(b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70]));
+    let changes = overlay.drain_storage_changes(&state, StateVersion::V1).unwrap();
+    let root = changes.transaction_storage_root;
+    let header = Header::new(number, H256::zero(), root, head.hash, Digest::default());
+    store.stage(Head::of(header), vec![number.encode()], changes.transaction)
+}
+
+/// Makes blocks, in commits of these sizes in turn.
+fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
+    let mut head = store.head().unwrap();
+    let last = head.number() + blocks;
+    let mut sizes = sizes.iter().cycle();
+    while head.number() < last {
+        let mut group = Vec::new();
+        for _ in 0..*sizes.next().unwrap() {
+            let staged = advance(store, &head);
+            head = staged.head.clone();
+            group.push(staged);
+        }
+        store.commit(&group).unwrap();
+    }
+    head
+}
+
+/// Every key and value of a state, read from the disk and not from memory.
+fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let fresh = Store {
+        database: store.database.clone(),
+        memory: Arc::new(NodeMemory::new()),
+        history: store.history,
+        flushing: Flushing::default(),
+        path: None,
+    };
+    let (_, state) = fresh.state(head.hash).unwrap().unwrap();
+    state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
+}
+
+/// The rows of all nodes that the kept states reach.
+fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
+    let kept: Vec<u32> = {
+        let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();
+        bodies.iter().unwrap().map(|row| row.unwrap().0.value()).collect()
+    };
+    let mut rows = BTreeSet::new();
+    for number in kept {
+        let head = find_head(&store.database.begin_read().unwrap(), store.hash(number).unwrap().unwrap());
+        let head = head.unwrap().unwrap();
+        let values: sp_core::storage::Storage = {
+            let top = pairs(store, &head).into_iter().collect();
+            Storage { top, ..Default::default() }
+        };
+        let whole: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
+        assert_eq!(whole.root(), head.header.state_root(), "block {number}");
+        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
+        for (name, (_, references)) in whole.into_storage().drain() {
+            if references > 0 && name.len() >= 32 {
+                let node = find(&table, &name, number).unwrap().unwrap_or_else(|| panic!("block {number} lacks a node"));
+                rows.insert(row_key(&name, node.birth));
+            }
+        }
+    }
+    rows
+}
+
+#[test]
+fn pruning_leaves_what_the_kept_states_reach_and_nothing_else() {
+    for sizes in [&[1][..], &[7, 1, 30]] {
+        let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
+        let head = grow(&store, 300, sizes);
+        assert_eq!(store.oldest().unwrap(), head.number() - 19);
+        let reached = reachable(&store);
+        let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
+        let stored: BTreeSet<_> = table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
+        assert_eq!(stored.difference(&reached).count(), 0, "nodes that nobody needs");
+        assert_eq!(reached.difference(&stored).count(), 0);
+        assert_eq!(store.node_count().unwrap(), reached.len() as u64);
+    }
+}
+
+#[test]
+fn an_archive_keeps_every_state() {
+    let archive = Store::open(None, Some(genesis()), History::Archive).unwrap();
+    let head = grow(&archive, 120, &[5]);
+    assert_eq!(archive.oldest().unwrap(), 1);
+    assert!(reachable(&archive).len() > 400);
+    let first = archive.hash(0).unwrap().unwrap();
+    assert!(archive.state(first).unwrap().unwrap().1.is_some());
+    assert_eq!(archive.block(head.hash).unwrap().unwrap().1, vec![head.number().encode()]);
+}
+
+#[test]
+fn a_view_outlives_the_pruning_of_its_block() {
+    let store = Store::open(None, Some(genesis()), History::Last(10)).unwrap();
+    let old = grow(&store, 5, &[1]);
+    let (_, state) = store.state(old.hash).unwrap().unwrap();
+    let state = state.unwrap();
+    grow(&store, 50, &[1]);
+    assert!(store.state(old.hash).unwrap().is_none());
+    let mut keys = 0;
+    for pair in state.pairs(sp_state_machine::IterArgs::default()).unwrap() {
+        pair.unwrap();
+        keys += 1;
+    }
+    assert!(keys > 190, "{keys}");
+}
+
+#[test]
+fn a_chain_opened_with_less_history_loses_the_rest_in_turn() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    grow(&store, 300, &[10]);
+    drop(store);
+    let store = Store::open(Some(directory.path()), None, History::Last(20)).unwrap();
+    let head = grow(&store, 1, &[1]);
+    assert_eq!(store.oldest().unwrap(), u32::from(PRUNE_AHEAD > 0) + PRUNE_AHEAD);
+    let head = grow(&store, 10, &[1]).number().max(head.number());
+    assert_eq!(store.oldest().unwrap(), head - 19);
+}
+
+#[test]
+fn blocks_that_are_not_committed_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+    let head = grow(&store, 3, &[1]);
+    let staged = advance(&store, &head);
+    let lost = staged.head.clone();
+    assert!(store.tip(&lost).unwrap().storage(b"a").unwrap().is_some());
+    drop(store);
+    let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
+    assert_eq!(store.head().unwrap(), head);
+    assert!(store.header(lost.hash).unwrap().is_none());
+    // The same block again is the same block.
+    assert_eq!(advance(&store, &head).head, lost);
+}
+
+#[test]
+fn a_chain_of_another_build_is_refused() {
+    for (key, found) in [(FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
+        let write = store.database.begin_write().unwrap();
+        write.open_table(META).unwrap().insert(key, found).unwrap();
+        write.commit().unwrap();
+        drop(store);
+        let error = Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
+        assert!(error.to_string().contains("reset the chain"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE), b"no database").unwrap();
+    assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());
+}

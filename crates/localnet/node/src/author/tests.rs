@@ -1,0 +1,56 @@
+use sp_core::H256;
+use taonet_localnet_runtime::genesis;
+
+use super::*;
+use crate::pool::{Pool, PoolLimits};
+use crate::store::{History, Store};
+
+fn author() -> Author {
+    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    let head = store.head().unwrap();
+    let pool = Pool::new(head.clone(), PoolLimits::default());
+    let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
+    Author::new(chain, Clock::Manual, Some(1_000_000), Arc::new(AtomicBool::new(false))).unwrap()
+}
+
+/// Bytes that are no call at all make the runtime panic: nothing of it is left, and the block is made.
+#[test]
+fn a_call_that_panics_is_dropped_and_the_block_is_as_without_it() {
+    let (mut one, mut other) = (author(), author());
+    let hash = H256::repeat_byte(7);
+    let mut events = one.chain.pool.force(hash, vec![1, 2, 3]);
+    one.make(1).unwrap();
+    other.make(1).unwrap();
+    assert_eq!(one.tip, other.tip);
+    assert_eq!(events.try_recv().unwrap(), TxEvent::Ready);
+    assert_eq!(events.try_recv().unwrap(), TxEvent::Invalid);
+    assert_eq!(one.chain.pool.size(), (0, 0));
+    one.make(1).unwrap();
+}
+
+#[test]
+fn a_stopping_author_commits_and_stops() {
+    let mut author = author();
+    author.make(3).unwrap();
+    author.stopping.store(true, Ordering::SeqCst);
+    assert!(matches!(author.make(5), Err(AuthorError::Stopping)));
+    assert_eq!(author.chain.head().number(), 3);
+}
+
+#[test]
+fn nothing_is_announced_before_it_is_on_disk() {
+    let mut author = author();
+    let mut news = author.chain.follow();
+    author.make_one().unwrap();
+    assert_eq!(author.chain.head().number(), 0);
+    assert!(news.try_recv().is_err());
+    author.commit().unwrap();
+    assert_eq!(author.chain.head().number(), 1);
+    assert_eq!(news.try_recv().unwrap().head, author.chain.store.head().unwrap());
+}
+
+#[test]
+fn a_subnet_that_is_not_there_has_no_epoch() {
+    let author = author();
+    assert!(author.blocks_to_epoch(60_000).is_err());
+}

@@ -1,0 +1,158 @@
+//! Calls that a node refuses, each with the code and the text of the real chain's.
+
+use serde_json::{Value, json};
+use sp_core::H256;
+use taonet_localnet::NodeHandle;
+use taonet_localnet_runtime::RuntimeCall;
+
+use crate::support::{Signing, ask, get, hex, node, remark, signed, transfer};
+
+async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
+    let error = ask(node, "author_submitExtrinsic", json!([hex(bytes)])).await.unwrap_err();
+    (error["code"].as_i64().unwrap(), error["message"].as_str().unwrap().to_owned(), error["data"].clone())
+}
+
+#[tokio::test]
+async fn malformed_calls_are_refused_and_change_nothing() {
+    let node = node().await;
+    // So that there is a nonce that is too old.
+    node.submit(signed(&node, "Alice", 0, &remark("first"))).await.unwrap();
+    let head = node.mine(1).await.unwrap();
+    let good = Signing::new(node.genesis(), 1);
+    let with = |change: fn(&mut Signing)| {
+        let mut signing = good.clone();
+        change(&mut signing);
+        signing.sign("Alice", &remark("x"))
+    };
+    let whole = good.sign("Alice", &remark("x"));
+    let mut bad_signature = whole.clone();
+    bad_signature[50] ^= 1;
+    let mut wrong_length = whole.clone();
+    wrong_length[0] ^= 4;
+    let mut unknown_version = whole.clone();
+    unknown_version[2] = 0x8f;
+    let unknown_call = [&whole[..whole.len() - 4], &[250, 250, 1, 1]].concat();
+    let bare = [&[0x04][..], &codec::Encode::encode(&remark("bare"))].concat();
+    let bare = codec::Encode::encode(&bare);
+    let cases: Vec<(&str, Vec<u8>, i64, Option<&str>)> = vec![
+        ("bad signature", bad_signature, 1010, Some("Transaction has a bad signature")),
+        ("other genesis", with(|s| s.genesis = H256::repeat_byte(9)), 1010, Some("Transaction has a bad signature")),
+        ("other version", with(|s| s.spec_version = 1), 1010, Some("Transaction has a bad signature")),
+        ("old nonce", with(|s| s.nonce = 0), 1010, Some("Transaction is outdated")),
+        ("era of another block", with(|s| s.era = vec![0x15, 0x00]), 1010, Some("Transaction has a bad signature")),
+        (
+            "poor sender",
+            Signing::new(node.genesis(), 0).sign("Nobody", &transfer("Dave", 1)),
+            1010,
+            Some("Inability to pay some fees (e.g. account balance too low)"),
+        ),
+        ("truncated", whole[..whole.len() - 1].to_vec(), 1001, None),
+        ("trailing byte", [whole.clone(), vec![0]].concat(), 1001, None),
+        ("wrong length", wrong_length, 1001, None),
+        ("unknown version", unknown_version, 1001, None),
+        ("unknown call", unknown_call, 1001, None),
+        ("empty", vec![], 1001, None),
+        ("zeros", vec![0; 64], 1001, None),
+    ];
+    for (name, bytes, code, data) in cases {
+        let (got, message, text) = refused(&node, &bytes).await;
+        assert_eq!(got, code, "{name}: {message} {text}");
+        match data {
+            Some(data) => {
+                assert_eq!(message, "Invalid Transaction", "{name}");
+                assert_eq!(text, data, "{name}");
+            }
+            None => assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}"),
+        }
+    }
+    let (code, _, data) = refused(&node, &bare).await;
+    assert!(code == 1010 || code == 1011, "{code} {data}");
+    assert_eq!(node.head(), head);
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    // What was refused once is not looked at again for a while.
+    let (code, message, _) = refused(&node, &with(|s| s.nonce = 0)).await;
+    assert!(code == 1010 || code == 1012, "{message}");
+    // The good one is still good.
+    node.submit(whole).await.unwrap();
+    node.mine(1).await.unwrap();
+    assert_eq!(get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"].as_array().unwrap().len(), 2);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_bytes_and_the_same_nonce_are_refused() {
+    let node = node().await;
+    let call = signed(&node, "Alice", 0, &remark("one"));
+    node.submit(call.clone()).await.unwrap();
+    let (code, message, data) = refused(&node, &call).await;
+    assert_eq!((code, message.as_str()), (1013, "Transaction Already Imported"));
+    assert_eq!(data, json!(hex(&sp_io::hashing::blake2_256(&call))));
+    let (code, message, _) = refused(&node, &signed(&node, "Alice", 0, &remark("two"))).await;
+    assert_eq!(code, 1014);
+    assert!(message.starts_with("Priority is too low"), "{message}");
+    let mut invalid = signed(&node, "Bob", 0, &remark("bad"));
+    invalid[50] ^= 1;
+    assert_eq!(refused(&node, &invalid).await.0, 1010);
+    assert_eq!(refused(&node, &invalid).await.0, 1012);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn calls_nested_beyond_reason_are_refused() {
+    let node = node().await;
+    // Utility.batch_all in itself, again and again, written by hand: encoding it must not recurse either.
+    let mut call = codec::Encode::encode(&remark("deep"));
+    let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x")] });
+    let start = &codec::Encode::encode(&batch)[..3];
+    for _ in 0..3_000 {
+        call = [start, &call].concat();
+    }
+    let head = [&[0x84, 0][..], &[1; 32], &[1], &[2; 64], &[0, 0, 0, 0]].concat();
+    let bytes = codec::Encode::encode(&[head, call].concat());
+    assert_eq!(refused(&node, &bytes).await.0, 1001);
+    let error = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await.unwrap_err();
+    assert_eq!(error["code"], 1);
+    node.stop().await;
+}
+
+/// The runtime's code is this program: nobody replaces it, not even the sudo key.
+#[tokio::test]
+async fn the_runtime_is_not_replaced() {
+    let node = node().await;
+    let set_code = || RuntimeCall::System(frame_system::Call::set_code { code: vec![1, 2, 3] });
+    let unchecked = || RuntimeCall::System(frame_system::Call::set_code_without_checks { code: vec![1, 2, 3] });
+    let storage =
+        || RuntimeCall::System(frame_system::Call::set_storage { items: vec![(b":code".to_vec(), vec![1])] });
+    let sudo = |call| RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(call) });
+    let batch = |call| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x"), call] });
+    let mut nonce = 0;
+    for call in [set_code, unchecked, storage] {
+        for wrapped in [call(), sudo(call()), sudo(batch(call())), batch(sudo(call())), sudo(sudo(call()))] {
+            let extrinsic = signed(&node, "Alice", nonce, &wrapped);
+            if node.submit(extrinsic).await.is_ok() {
+                nonce += 1;
+            }
+        }
+    }
+    node.mine(1).await.unwrap();
+    assert_eq!(node.storage(b":code").unwrap(), None, "the code was set");
+    node.mine(2).await.unwrap();
+    assert_eq!(get(&node, "state_getRuntimeVersion", json!([])).await["specName"], "node-subtensor");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_mortal_call_dies_with_its_era() {
+    let node = node().await;
+    let born = node.mine(8).await.unwrap();
+    let mut signing = Signing::new(node.genesis(), 1);
+    // Period 4, phase 0: born at block 8.
+    signing.era = vec![0x01, 0x00];
+    signing.era_block = born.hash;
+    // It waits for nonce 0, and is still waiting when its era is over.
+    node.submit(signing.sign("Alice", &remark("mortal"))).await.unwrap();
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
+    node.mine(8).await.unwrap();
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    node.stop().await;
+}

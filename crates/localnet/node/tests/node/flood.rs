@@ -1,0 +1,190 @@
+//! What a careless or hostile client sends.
+
+use std::time::Duration;
+
+use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
+use jsonrpsee::rpc_params;
+use jsonrpsee::ws_client::WsClientBuilder;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use taonet_localnet::{Node, NodeHandle};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{ask, config, get, node, post, post_to};
+
+async fn lives(node: &NodeHandle) {
+    assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
+    let before = node.head().number();
+    assert_eq!(node.mine(1).await.unwrap().number(), before + 1);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_requests_are_refused() {
+    let node = node().await;
+    let deep = "[".repeat(100_000);
+    let many = format!("[{}]", vec!["1"; 5_000].join(","));
+    for body in [
+        "", "{", "null", "[]", "1", "\"x\"", "{}", "[1,2", "\u{0}\u{1}", "{\"jsonrpc\":\"2.0\"}",
+        "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":1}", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state_call\",\"params\":1}",
+        &deep, &many,
+    ] {
+        let (status, answer) = post(node.address(), body.as_bytes()).await;
+        let text = &body[..body.len().min(60)];
+        assert!(status >= 400 || answer.contains("error"), "{text}: {status} {answer}");
+    }
+    let (status, answer) = post(node.address(), &[0xff; 1_000]).await;
+    assert!(status >= 400 || answer.contains("error"), "{status} {answer}");
+    lives(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_larger_than_allowed_is_refused() {
+    let mut config = config();
+    config.rpc.request_bytes = 100_000;
+    config.rpc.batch = 10;
+    let node = Node::start(config).await.unwrap();
+    let huge = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getStorage", "params": ["0x".to_owned() + &"00".repeat(100_000)]});
+    let (status, answer) = post(node.address(), huge.to_string().as_bytes()).await;
+    assert!(status == 413 || answer.contains("-32007") || answer.is_empty(), "{status} {answer}");
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []});
+    let (_, answer) = post(node.address(), json!(vec![request.clone(); 10]).to_string().as_bytes()).await;
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap().as_array().unwrap().len(), 10);
+    let (_, answer) = post(node.address(), json!(vec![request; 11]).to_string().as_bytes()).await;
+    assert!(answer.contains("error"), "{answer}");
+    lives(&node).await;
+    node.stop().await;
+}
+
+/// Any parameters for any method give an answer, and leave the node alive.
+#[tokio::test]
+async fn any_parameters_are_answered() {
+    let node = node().await;
+    let listed = get(&node, "rpc_methods", json!([])).await;
+    let methods: Vec<_> = listed["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+        "(0x)?[0-9a-f]{0,80}".prop_map(Value::from),
+        Just(json!("0x".to_owned() + &"00".repeat(32))),
+    ];
+    let value = leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map("[a-z]{1,5}", inner, 0..3).prop_map(|map| json!(map)),
+        ]
+    });
+    let params = proptest::collection::vec(value, 0..5);
+    let mut runner = TestRunner::deterministic();
+    for method in methods {
+        // These do as they are told: that is not what is tested here.
+        if ["dev_stop", "dev_mine", "dev_snapshot"].contains(&method.as_str()) {
+            continue;
+        }
+        for _ in 0..6 {
+            let params = params.new_tree(&mut runner).unwrap().current();
+            let _ = ask(&node, &method, json!(params)).await;
+        }
+        let _ = ask(&node, &method, json!({"named": 1})).await;
+    }
+    lives(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_thousand_subscriptions_hear_every_block() {
+    let node = node().await;
+    let client = WsClientBuilder::default().max_concurrent_requests(4_096).build(node.url()).await.unwrap();
+    let mut subscriptions: Vec<Subscription<Value>> = Vec::new();
+    for _ in 0..1_000 {
+        let names = ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads");
+        subscriptions.push(client.subscribe(names.0, rpc_params![], names.1).await.unwrap());
+    }
+    node.mine(2).await.unwrap();
+    for subscription in &mut subscriptions {
+        for number in ["0x0", "0x1", "0x2"] {
+            let head = timeout(Duration::from_secs(20), subscription.next()).await.unwrap().unwrap().unwrap();
+            assert_eq!(head["number"], number);
+        }
+    }
+    drop(subscriptions);
+    lives(&node).await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_has_so_many_subscriptions_and_no_more() {
+    let mut config = config();
+    config.rpc.subscriptions = 3;
+    let node = Node::start(config).await.unwrap();
+    let client = WsClientBuilder::default().build(node.url()).await.unwrap();
+    let mut open: Vec<Subscription<Value>> = Vec::new();
+    for _ in 0..3 {
+        let names = ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads");
+        open.push(client.subscribe(names.0, rpc_params![], names.1).await.unwrap());
+    }
+    let one_more: Result<Subscription<Value>, _> =
+        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await;
+    assert!(one_more.is_err());
+    lives(&node).await;
+    node.stop().await;
+}
+
+/// A subscriber that never reads holds up neither blocks nor others.
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_holds_up_nobody() {
+    let node = node().await;
+    let mut stream = TcpStream::connect(node.address()).await.unwrap();
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.address()
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = [0; 64];
+    stream.read_exact(&mut head).await.unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    for id in 0..50 {
+        let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
+        let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        stream.write_all(&frame).await.unwrap();
+    }
+    // Far more than every buffer between the node and this silence holds.
+    timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
+    lives(&node).await;
+    timeout(Duration::from_secs(20), node.stop()).await.unwrap();
+}
+
+/// A page in a browser reaches loopback under a name of its own: such requests are not answered.
+#[tokio::test]
+async fn other_host_names_are_refused() {
+    let node = node().await;
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
+    let (status, answer) = post_to(node.address(), "evil.example:9944", request.as_bytes()).await;
+    assert!(status == 403 && !answer.contains("taonet"), "{status} {answer}");
+    let (status, _) = post_to(node.address(), "localhost:9944", request.as_bytes()).await;
+    assert_eq!(status, 200);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn requests_of_many_clients_at_once_are_answered() {
+    let node = node().await;
+    let client = WsClientBuilder::default().build(node.url()).await.unwrap();
+    let requests = (0..200).map(|_| client.request::<Value, _>("state_getMetadata", rpc_params![]));
+    let mut answered = 0;
+    for request in requests {
+        let metadata = timeout(Duration::from_secs(30), request).await.unwrap().unwrap();
+        answered += usize::from(metadata.as_str().unwrap().len() > 1_000);
+    }
+    assert_eq!(answered, 200);
+    node.stop().await;
+}

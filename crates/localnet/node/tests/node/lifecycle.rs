@@ -1,0 +1,158 @@
+//! Directories, restarts, pruning, snapshots, clocks.
+
+use std::time::Duration;
+
+use serde_json::json;
+use taonet_localnet::{Clock, History, Node, NodeError, SnapshotError, StoreError, load_snapshot};
+use taonet_localnet_runtime::genesis;
+
+use crate::support::{account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex};
+
+#[tokio::test]
+async fn a_chain_goes_on_where_it_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = config();
+    first.directory = Some(directory.path().join("deep/chain"));
+    let node = Node::start(first.clone()).await.unwrap();
+    node.submit(signed(&node, "Alice", 0, &transfer("Dave", 12))).await.unwrap();
+    let head = node.mine(10).await.unwrap();
+    let dave = node.storage(&account_key("Dave")).unwrap();
+    // One process at a time.
+    assert!(matches!(Node::start(first.clone()).await, Err(NodeError::Store(StoreError::InUse(_)))));
+    node.stop().await;
+
+    let mut again = config();
+    again.directory.clone_from(&first.directory);
+    again.genesis = None;
+    let node = Node::start(again).await.unwrap();
+    assert_eq!(node.head(), head);
+    assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
+    let next = node.mine(1).await.unwrap();
+    assert_eq!(next.number(), 11);
+    assert_eq!(next.header.parent_hash, head.hash);
+    node.stop().await;
+
+    let mut other = config();
+    other.directory = first.directory;
+    other.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
+    assert!(matches!(Node::start(other).await, Err(NodeError::Store(StoreError::Genesis { .. }))));
+    let mut missing = config();
+    missing.directory = Some(directory.path().join("nothing"));
+    missing.genesis = None;
+    assert!(matches!(Node::start(missing).await, Err(NodeError::Store(StoreError::Missing(_)))));
+}
+
+#[tokio::test]
+async fn history_is_kept_as_long_as_asked() {
+    let mut config = config();
+    config.history = History::Last(2_400);
+    let node = Node::start(config).await.unwrap();
+    let head = node.mine(2_450).await.unwrap();
+    let oldest = head.number() - 2_399;
+    let key = hex(&storage_key("System", "Number"));
+    for number in [oldest, oldest + 1, 2_000, head.number()] {
+        let hash = get(&node, "chain_getBlockHash", json!([number])).await;
+        let stored = get(&node, "state_getStorage", json!([key, hash])).await;
+        assert_eq!(unhex(&stored), number.to_le_bytes(), "{number}");
+        assert!(get(&node, "chain_getBlock", json!([hash])).await.is_object());
+    }
+    assert_eq!(get(&node, "chain_getBlockHash", json!([oldest - 1])).await, json!(null));
+    // Clients know the chain by its first block; its state is gone.
+    let first = get(&node, "chain_getBlockHash", json!([0])).await;
+    assert_eq!(first, json!(node.genesis()));
+    let error = ask(&node, "state_getStorage", json!([key, first])).await.unwrap_err();
+    let text = format!("State already discarded for {}", first.as_str().unwrap());
+    assert!(error["message"].as_str().unwrap().contains(&text), "{error}");
+    let error = ask(&node, "state_call", json!(["Core_version", "0x", first])).await.unwrap_err();
+    assert!(error["message"].as_str().unwrap().contains(&text), "{error}");
+    assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn too_little_history_is_refused() {
+    let mut config = config();
+    config.history = History::Last(2_399);
+    assert!(matches!(Node::start(config).await, Err(NodeError::History { asked: 2_399 })));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("chain.snapshot");
+    let node = Node::start(config()).await.unwrap();
+    node.submit(signed(&node, "Alice", 0, &transfer("Dave", 99))).await.unwrap();
+    let head = node.mine(30).await.unwrap();
+    let saved = ask(&node, "dev_snapshot", json!([file])).await.unwrap();
+    assert_eq!(saved, json!(file));
+    assert!(matches!(node.save_snapshot(&file), Err(SnapshotError::Exists(_))));
+    assert!(ask(&node, "dev_snapshot", json!(["relative"])).await.is_err());
+    let next = node.mine(5).await.unwrap();
+
+    let restored = directory.path().join("restored");
+    load_snapshot(&file, &restored).unwrap();
+    assert!(matches!(load_snapshot(&file, &restored), Err(SnapshotError::ChainExists(_))));
+    let mut again = config();
+    again.directory = Some(restored);
+    let copy = Node::start(again).await.unwrap();
+    assert_eq!(copy.head(), head);
+    assert_eq!(copy.storage(&account_key("Dave")).unwrap(), node.storage(&account_key("Dave")).unwrap());
+    // The same time stated by the same chain: the same future.
+    assert_eq!(copy.mine(5).await.unwrap(), next);
+    copy.stop().await;
+    node.stop().await;
+
+    let bytes = std::fs::read(&file).unwrap();
+    for (name, damaged) in [
+        ("cut", bytes[..bytes.len() / 2].to_vec()),
+        ("longer", [bytes.clone(), vec![0]].concat()),
+        ("changed", bytes.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == bytes.len() / 2)).collect()),
+        ("other", vec![7; 100]),
+        ("empty", vec![]),
+    ] {
+        let file = directory.path().join(name);
+        std::fs::write(&file, damaged).unwrap();
+        let target = directory.path().join("target");
+        assert!(load_snapshot(&file, &target).is_err(), "{name}");
+        assert!(std::fs::read_dir(&target).unwrap().next().is_none(), "{name} left something");
+    }
+}
+
+#[tokio::test]
+async fn the_clock_makes_blocks() {
+    for clock in [Clock::Every(Duration::from_millis(5)), Clock::Fastest] {
+        let mut config = config();
+        config.clock = clock;
+        let node = Node::start(config).await.unwrap();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while node.head().number() < 5 {
+            assert!(tokio::time::Instant::now() < deadline, "{clock:?}");
+            tokio::task::yield_now().await;
+        }
+        // Orders are obeyed on any clock.
+        let before = node.head().number();
+        assert!(node.mine(10).await.unwrap().number() >= before + 10);
+        node.submit(signed(&node, "Alice", 0, &remark("timed"))).await.unwrap();
+        node.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_told() {
+    let node = Node::start(config()).await.unwrap();
+    let mut second = config();
+    second.listen = node.address();
+    assert!(matches!(Node::start(second).await, Err(NodeError::Listen { .. })));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn without_dev_methods_nobody_stops_the_node() {
+    let mut config = config();
+    config.dev_methods = false;
+    let node = Node::start(config).await.unwrap();
+    for method in ["dev_stop", "dev_mine", "dev_snapshot", "dev_status", "dev_epoch"] {
+        assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
+    }
+    node.stop().await;
+}

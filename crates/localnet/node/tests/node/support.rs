@@ -1,0 +1,148 @@
+//! Starting nodes, signing calls by hand, asking over HTTP.
+
+use std::net::SocketAddr;
+
+use codec::{Compact, Encode};
+use serde_json::{Value, json};
+use sp_core::{H256, Pair, sr25519};
+use taonet_localnet::{Node, NodeConfig, NodeHandle};
+use taonet_localnet_runtime::{AccountId, RuntimeCall, VERSION, genesis};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The time that every test chain starts from.
+pub(crate) const START: u64 = 1_700_000_000_000;
+
+pub(crate) fn config() -> NodeConfig {
+    let mut config = NodeConfig::new(genesis::genesis(&[]).unwrap());
+    config.start = Some(START);
+    config
+}
+
+pub(crate) async fn node() -> NodeHandle {
+    Node::start(config()).await.unwrap()
+}
+
+pub(crate) fn pair(name: &str) -> sr25519::Pair {
+    sr25519::Pair::from_string(&format!("//{name}"), None).unwrap()
+}
+
+pub(crate) fn account(name: &str) -> AccountId {
+    AccountId::new(pair(name).public().0)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    format!("0x{}", hex::encode(bytes))
+}
+
+pub(crate) fn unhex(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap()
+}
+
+/// What a signature covers, and what is wrong with it on purpose.
+#[derive(Clone)]
+pub(crate) struct Signing {
+    pub(crate) genesis: H256,
+    pub(crate) nonce: u32,
+    pub(crate) tip: u64,
+    pub(crate) era: Vec<u8>,
+    pub(crate) era_block: H256,
+    pub(crate) spec_version: u32,
+}
+
+impl Signing {
+    /// An immortal call without a tip.
+    pub(crate) fn new(genesis: H256, nonce: u32) -> Self {
+        Self { genesis, nonce, tip: 0, era: vec![0], era_block: genesis, spec_version: VERSION.spec_version }
+    }
+
+    pub(crate) fn sign(&self, name: &str, call: &RuntimeCall) -> Vec<u8> {
+        let extra = [self.era.clone(), Compact(self.nonce).encode(), Compact(self.tip).encode(), vec![0]].concat();
+        let implicit = (self.spec_version, VERSION.transaction_version, self.genesis, self.era_block, 0u8).encode();
+        let payload = [call.encode(), extra.clone(), implicit].concat();
+        let signature = if payload.len() > 256 {
+            pair(name).sign(&sp_io::hashing::blake2_256(&payload))
+        } else {
+            pair(name).sign(&payload)
+        };
+        let head = [&[0x84, 0][..], &pair(name).public().0, &[1], &signature.0].concat();
+        [head, extra, call.encode()].concat().encode()
+    }
+}
+
+/// An immortal, correctly signed call.
+pub(crate) fn signed(node: &NodeHandle, name: &str, nonce: u32, call: &RuntimeCall) -> Vec<u8> {
+    Signing::new(node.genesis(), nonce).sign(name, call)
+}
+
+pub(crate) fn remark(text: &str) -> RuntimeCall {
+    RuntimeCall::System(frame_system::Call::remark { remark: text.as_bytes().to_vec() })
+}
+
+pub(crate) fn transfer(to: &str, rao: u64) -> RuntimeCall {
+    let dest = sp_runtime::MultiAddress::Id(account(to));
+    RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest, value: rao })
+}
+
+/// Sends a body to a node and returns status and body of the answer.
+pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
+    post_to(address, &address.to_string(), body).await
+}
+
+pub(crate) async fn post_to(address: SocketAddr, host: &str, body: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server may answer and close before it has read a body that it refuses.
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let body = if head.to_lowercase().contains("transfer-encoding: chunked") { dechunk(body) } else { body.to_owned() };
+    (status, body)
+}
+
+fn dechunk(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
+        if length == 0 {
+            break;
+        }
+        whole.push_str(&rest[..length]);
+        body = &rest[length + 2..];
+    }
+    whole
+}
+
+/// A request's result, or its error.
+pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Result<Value, Value> {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let (_, body) = post(node.address(), request.to_string().as_bytes()).await;
+    let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
+    match answer.get_mut("result") {
+        Some(result) => Ok(result.take()),
+        None => Err(answer["error"].take()),
+    }
+}
+
+pub(crate) async fn get(node: &NodeHandle, method: &str, params: Value) -> Value {
+    ask(node, method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+}
+
+/// The key of `System.Account` of a development account.
+pub(crate) fn account_key(name: &str) -> Vec<u8> {
+    let account = account(name).encode();
+    let hash = sp_io::hashing::blake2_128(&account);
+    [storage_key("System", "Account"), hash.to_vec(), account].concat()
+}
+
+pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
+    [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
+}

@@ -1,0 +1,175 @@
+//! Subscriptions, as WebSocket clients see them.
+
+use std::time::Duration;
+
+use jsonrpsee::core::client::{ClientT, Subscription, SubscriptionClientT};
+use jsonrpsee::rpc_params;
+use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
+use serde_json::{Value, json};
+use taonet_localnet::NodeHandle;
+use tokio::time::timeout;
+
+use crate::support::{Signing, account_key, get, hex, node, remark, signed, transfer};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn client(node: &NodeHandle) -> WsClient {
+    WsClientBuilder::default().build(node.url()).await.unwrap()
+}
+
+async fn next(subscription: &mut Subscription<Value>) -> Value {
+    timeout(PATIENCE, subscription.next()).await.unwrap().unwrap().unwrap()
+}
+
+async fn watch(client: &WsClient, bytes: &[u8]) -> Subscription<Value> {
+    let params = rpc_params![hex(bytes)];
+    client.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await.unwrap()
+}
+
+#[tokio::test]
+async fn a_submitter_hears_ready_in_block_and_finalized() {
+    let node = node().await;
+    let client = client(&node).await;
+    let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("watched"))).await;
+    assert_eq!(next(&mut events).await, "ready");
+    let head = node.mine(1).await.unwrap();
+    assert_eq!(next(&mut events).await, json!({"inBlock": head.hash}));
+    assert_eq!(next(&mut events).await, json!({"finalized": head.hash}));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_gap_is_future_until_it_is_filled() {
+    let node = node().await;
+    let client = client(&node).await;
+    let mut second = watch(&client, &signed(&node, "Alice", 1, &remark("second"))).await;
+    assert_eq!(next(&mut second).await, "future");
+    node.mine(1).await.unwrap();
+    let mut first = watch(&client, &signed(&node, "Alice", 0, &remark("first"))).await;
+    assert_eq!(next(&mut first).await, "ready");
+    assert_eq!(next(&mut second).await, "ready");
+    let head = node.mine(1).await.unwrap();
+    assert_eq!(next(&mut second).await, json!({"inBlock": head.hash}));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_better_paying_call_takes_the_place() {
+    let node = node().await;
+    let client = client(&node).await;
+    let mut poor = watch(&client, &signed(&node, "Alice", 0, &remark("poor"))).await;
+    assert_eq!(next(&mut poor).await, "ready");
+    let mut signing = Signing::new(node.genesis(), 0);
+    signing.tip = 1_000_000_000;
+    let rich = signing.sign("Alice", &remark("rich"));
+    let mut rich_events = watch(&client, &rich).await;
+    assert_eq!(next(&mut rich_events).await, "ready");
+    assert_eq!(next(&mut poor).await, json!({"usurped": hex(&sp_io::hashing::blake2_256(&rich))}));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_becomes_invalid_is_told_so() {
+    let node = node().await;
+    let client = client(&node).await;
+    // Both can pay now; after the first, Dave has next to nothing left.
+    let all = 2_000_000_000_000 - 3_000_000;
+    let mut first = watch(&client, &signed(&node, "Dave", 0, &transfer("Alice", all))).await;
+    let mut signing = Signing::new(node.genesis(), 1);
+    signing.tip = 1_000_000_000;
+    let mut second = watch(&client, &signing.sign("Dave", &remark("broke"))).await;
+    assert_eq!(next(&mut first).await, "ready");
+    assert_eq!(next(&mut second).await, "ready");
+    node.mine(1).await.unwrap();
+    assert_eq!(next(&mut second).await, "invalid");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_stopping_node_drops_what_waits() {
+    let node = node().await;
+    let client = client(&node).await;
+    let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("late"))).await;
+    assert_eq!(next(&mut events).await, "ready");
+    let stopped = tokio::spawn(node.stop());
+    let last = timeout(PATIENCE, events.next()).await.unwrap();
+    // Told so, or told nothing more: never left waiting.
+    assert!(last.is_none_or(|event| event.is_ok_and(|event| event == "dropped")));
+    timeout(PATIENCE, stopped).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_call_refuses_the_watch() {
+    let node = node().await;
+    let client = client(&node).await;
+    let params = rpc_params!["0x1234"];
+    let refused: Result<Subscription<Value>, _> =
+        client.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await;
+    assert!(refused.unwrap_err().to_string().contains("1001"));
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn heads_come_one_after_another() {
+    let node = node().await;
+    let client = client(&node).await;
+    for (subscribe, unsubscribe) in [
+        ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads"),
+        ("chain_subscribeFinalizedHeads", "chain_unsubscribeFinalizedHeads"),
+        ("chain_subscribeAllHeads", "chain_unsubscribeAllHeads"),
+    ] {
+        let mut heads: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+        let first = u32::from_str_radix(next(&mut heads).await["number"].as_str().unwrap().trim_start_matches("0x"), 16);
+        let first = first.unwrap();
+        assert_eq!(first, node.head().number());
+        node.mine(3).await.unwrap();
+        for number in first + 1..=first + 3 {
+            assert_eq!(next(&mut heads).await["number"], format!("0x{number:x}"));
+        }
+        heads.unsubscribe().await.unwrap();
+    }
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn storage_changes_are_told() {
+    let node = node().await;
+    let client = client(&node).await;
+    let key = hex(&account_key("Eve"));
+    let mut changes: Subscription<Value> =
+        client.subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage").await.unwrap();
+    assert_eq!(next(&mut changes).await["changes"][0][0], key);
+    node.mine(2).await.unwrap();
+    node.submit(signed(&node, "Alice", 0, &transfer("Eve", 7))).await.unwrap();
+    let head = node.mine(1).await.unwrap();
+    let told = next(&mut changes).await;
+    assert_eq!(told["block"], json!(head.hash));
+    assert_eq!(told["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn the_runtimes_version_is_told_once() {
+    let node = node().await;
+    let client = client(&node).await;
+    let (subscribe, unsubscribe) = ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
+    let mut version: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
+    assert_eq!(next(&mut version).await, get(&node, "state_getRuntimeVersion", json!([])).await);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn blocks_are_made_on_demand_and_the_node_stops_on_demand() {
+    let node = node().await;
+    let client = client(&node).await;
+    let made: Value = client.request("dev_mine", rpc_params![100]).await.unwrap();
+    assert_eq!(made, json!({"number": 100, "hash": node.head().hash}));
+    let status: Value = client.request("dev_status", rpc_params![]).await.unwrap();
+    assert_eq!(status["number"], 100);
+    assert_eq!(status["clock"], "manual");
+    assert_eq!(status["pool"], json!({"ready": 0, "future": 0}));
+    assert!(client.request::<Value, _>("dev_mine", rpc_params![-1]).await.is_err());
+    let _: Value = client.request("dev_stop", rpc_params![]).await.unwrap();
+    timeout(PATIENCE, node.stop_requested()).await.unwrap();
+    timeout(PATIENCE, node.stop()).await.unwrap();
+}
