@@ -1,11 +1,13 @@
 //! What a call costs: one rao a byte, and 0.0005 rao for each unit of computing time; the author of the block earns it.
 
-use frame_support::traits::Get;
+use frame_support::traits::{Get, Imbalance};
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
 use frame_support::weights::{Weight, WeightToFee};
 
 use crate::runtime::{AccountId, Balances, Runtime};
+use crate::subtensor::TotalIssuance;
+use crate::types::TaoBalance;
 
 /// 0.0005 rao for each picosecond.
 pub struct ComputingTime;
@@ -33,10 +35,22 @@ pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
-        if let Some(author) = Author::get() {
-            // An author without an account leaves the fee to nobody, as a burn.
-            let _ = <Balances as Balanced<AccountId>>::resolve(&author, fees);
+        let refused = match Author::get() {
+            Some(author) => <Balances as Balanced<AccountId>>::resolve(&author, fees).err(),
+            None => Some(fees),
+        };
+        if let Some(fees) = refused {
+            Lost::on_nonzero_unbalanced(fees);
         }
+    }
+}
+
+/// Takes TAO that no account holds any more out of the count of what exists.
+pub struct Lost;
+
+impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
+    fn on_nonzero_unbalanced(tao: Credit<AccountId, Balances>) {
+        TotalIssuance::<Runtime>::mutate(|total| *total = total.saturating_sub(TaoBalance(tao.peek())));
     }
 }
 

@@ -159,7 +159,7 @@ impl pallet_balances::Config for Runtime {
     type ReserveIdentifier = [u8; 8];
     type Balance = Balance;
     type RuntimeEvent = RuntimeEvent;
-    type DustRemoval = ();
+    type DustRemoval = fees::Lost;
     type ExistentialDeposit = ConstU64<500>;
     type AccountStore = System;
     type WeightInfo = ();

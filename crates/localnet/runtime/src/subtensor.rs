@@ -38,7 +38,9 @@ mod weights;
 use frame_support::pallet_macros::import_section;
 
 pub use constants::PALLET_ID;
+pub use epoch::{Inconsistent, Neurons};
 pub use pallet::*;
+pub use pool::Trade;
 
 /// The longest ciphertext of a time-locked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;

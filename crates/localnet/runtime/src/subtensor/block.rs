@@ -46,3 +46,6 @@ impl<T: Config> Pallet<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

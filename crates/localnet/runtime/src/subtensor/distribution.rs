@@ -121,3 +121,6 @@ fn shared_dividends(neurons: &Neurons, earned: &Earned, pending: &Pending) -> Ve
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

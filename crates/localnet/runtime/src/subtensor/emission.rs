@@ -1,5 +1,6 @@
 //! What a block creates: TAO and alpha for the pools, and alpha for the participants of each subnet.
 
+use sp_core::U256;
 use substrate_fixed::types::U64F64;
 
 use super::{
@@ -53,24 +54,19 @@ impl<T: Config> Pallet<T> {
     /// Issues what this block issues. `emission` TAO go into the pools of the subnets that have emission enabled; every
     /// subnet that emits gives its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
-        let weights: Vec<(NetUid, u128)> = subnets
-            .iter()
-            .filter(|netuid| Self::emits(**netuid))
-            .map(|&netuid| (netuid, Self::claim(netuid)))
-            .collect();
-        let whole: u128 = weights.iter().map(|(_, weight)| weight).sum();
-        let prices = subnets.iter().filter(|netuid| Self::emits(**netuid)).map(|n| SubnetMovingPrice::<T>::get(n));
-        let root_is_paid = prices.fold(0, |sum: i128, price| sum.saturating_add(price.to_bits())) > 1 << 32;
-
-        for &netuid in subnets {
-            let Some((_, weight)) = weights.iter().find(|(emitting, _)| *emitting == netuid) else {
-                SubnetTaoInEmission::<T>::remove(netuid);
-                SubnetAlphaInEmission::<T>::remove(netuid);
-                SubnetAlphaOutEmission::<T>::remove(netuid);
-                continue;
-            };
+        let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) = subnets.iter().partition(|netuid| Self::emits(**netuid));
+        for netuid in idle {
+            SubnetTaoInEmission::<T>::remove(netuid);
+            SubnetAlphaInEmission::<T>::remove(netuid);
+            SubnetAlphaOutEmission::<T>::remove(netuid);
+        }
+        let price = |netuid: &NetUid| SubnetMovingPrice::<T>::get(netuid).to_bits();
+        let root_is_paid = emitting.iter().map(price).fold(0, i128::saturating_add) > 1 << 32;
+        let claims: Vec<u128> = emitting.iter().map(|netuid| Self::claim(*netuid)).collect();
+        let whole: u128 = claims.iter().sum();
+        for (netuid, claim) in emitting.into_iter().zip(claims) {
             // A claim has at most 96 bits, the emission 30.
-            let tao = (u128::from(emission) * weight).checked_div(whole).unwrap_or_default() as u64;
+            let tao = (u128::from(emission) * claim).checked_div(whole).unwrap_or_default() as u64;
             let alpha = block_emission(Self::alpha_issuance(netuid).0);
             let root_proportion = Self::root_proportion(netuid);
             Self::inject(netuid, tao, part(alpha, root_proportion));
@@ -150,6 +146,9 @@ impl<T: Config> Pallet<T> {
 
 /// ⌊`amount` · `factor`⌋, at most the largest amount.
 fn part(amount: u64, factor: U64F64) -> u64 {
-    let product = sp_core::U256::from(amount) * sp_core::U256::from(factor.to_bits()) >> 64;
+    let product = (U256::from(amount) * U256::from(factor.to_bits())) >> 64;
     u64::try_from(product).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 mod inputs;
 
-use codec::{Decode, Encode};
 use sp_runtime::PerU16;
 use taonet_consensus::{EpochOutput, run};
 
@@ -21,7 +20,7 @@ pub use inputs::Neurons;
 pub struct Inconsistent;
 
 /// What an epoch has to share out, in alpha.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pending {
     /// For miners.
     pub(super) server: u64,
@@ -180,3 +179,6 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
         bonds: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

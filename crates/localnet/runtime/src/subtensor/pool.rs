@@ -68,6 +68,13 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
+    /// Forgets fee and weights of a pool that is no more.
+    pub(super) fn forget_pool(netuid: NetUid) {
+        swap::FeeRate::<T>::remove(netuid);
+        swap::SwapBalancer::<T>::remove(netuid);
+        swap::PalSwapInitialized::<T>::remove(netuid);
+    }
+
     /// What `tao` buys: alpha, without the fee on the TAO. None when the pool cannot serve that much, or so little.
     pub fn quote_buy(netuid: NetUid, tao: TaoBalance) -> Option<Trade> {
         if !Self::has_pool(netuid) {

@@ -45,6 +45,11 @@ impl SafeFloat {
         self.combined(other, round, |large, small| large.saturating_sub(small))
     }
 
+    /// Whether `self` has fewer digits than `before`: after a difference, its last ones may be but rounding.
+    pub(super) fn is_shorter_than(self, before: Self) -> bool {
+        self.is_zero() || self.exponent < before.exponent
+    }
+
     /// `self` · `factor` / `divisor`; zero when the divisor is.
     pub(super) fn scaled(self, factor: u64, divisor: u64, round: Round) -> Self {
         if divisor == 0 {

@@ -68,10 +68,20 @@ impl<T: Config> Pallet<T> {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
         let total = Self::total_alpha(hotkey, netuid);
-        let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
+        let mut whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         let sold = if amount == stake { share } else { whole.scaled(amount.0, total.0, Round::Up) };
-        let (share, whole) = (share.minus(sold, Round::Down), whole.minus(sold, Round::Up));
+        let share = share.minus(sold, Round::Down);
+        if share.is_zero() {
+            AlphaV2::<T>::remove((hotkey, coldkey, netuid));
+            Self::forget_hotkey_without_stake(hotkey, coldkey);
+        } else {
+            AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
+        }
+        let before = core::mem::replace(&mut whole, whole.minus(sold, Round::Up));
+        if whole.is_shorter_than(before) {
+            whole = Self::sum_of_shares(hotkey, netuid);
+        }
         let total = total.saturating_sub(amount);
         if whole.is_zero() {
             TotalHotkeySharesV2::<T>::remove(hotkey, netuid);
@@ -83,12 +93,13 @@ impl<T: Config> Pallet<T> {
         } else {
             TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total);
         }
-        if share.is_zero() {
-            AlphaV2::<T>::remove((hotkey, coldkey, netuid));
-            Self::forget_hotkey_without_stake(hotkey, coldkey);
-        } else {
-            AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
-        }
+    }
+
+    /// All shares, added up anew. Rounding would pile up in a sum that only ever changes.
+    fn sum_of_shares(hotkey: &AccountId32, netuid: NetUid) -> SafeFloat {
+        AlphaV2::<T>::iter_prefix((hotkey,))
+            .filter(|((_, subnet), _)| *subnet == netuid)
+            .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Round::Up))
     }
 
     /// Shares out alpha among all who stake on a hotkey; where nobody does, its owner receives it.

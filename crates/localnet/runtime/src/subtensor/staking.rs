@@ -169,3 +169,6 @@ impl PriceLimit {
         Ok(amount.min(most))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub struct Pool {
 impl Pool {
     /// TAO per alpha; 0 when there is no alpha.
     pub fn price(&self) -> U64F64 {
-        let value = U256::from(self.tao.0) * U256::from(self.base()) << 64;
+        let value = (U256::from(self.tao.0) * U256::from(self.base())) << 64;
         let amount = U256::from(self.alpha.0) * U256::from(self.quote.deconstruct());
         let price = value.checked_div(amount).unwrap_or_default();
         U64F64::from_bits(u128::try_from(price).unwrap_or(u128::MAX))

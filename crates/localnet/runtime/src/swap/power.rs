@@ -33,7 +33,7 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
 /// `amount` · ((`high` / `low`)^`exponent` − 1), rounded down; 0 when `high` ≤ `low`, the largest number when the
 /// result is larger. Both have at most 190 bits.
 pub(super) fn rise(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
-    if high <= low {
+    if amount == 0 || high <= low {
         return 0;
     }
     if low.is_zero() {

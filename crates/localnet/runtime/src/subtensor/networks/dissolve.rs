@@ -92,5 +92,6 @@ impl<T: Config> Pallet<T> {
         // What rounding leaves, or a pool that nobody has a stake in, is no longer issued.
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(rest));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
+        Self::forget_pool(netuid);
     }
 }

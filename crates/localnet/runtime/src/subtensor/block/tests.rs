@@ -1,0 +1,171 @@
+use super::*;
+use crate::runtime::Runtime;
+use crate::subtensor::{
+    MinerBurned, NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission,
+    PendingValidatorEmission, SubnetAlphaOut, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
+};
+use crate::testing::{BABELBIT, Subtensor, chain, key, run_to};
+use crate::types::{AlphaBalance, TaoBalance};
+use frame_support::traits::fungible::Inspect;
+
+fn events() -> Vec<Event<Runtime>> {
+    frame_system::Pallet::<Runtime>::events()
+        .into_iter()
+        .filter_map(|record| match record.event {
+            crate::RuntimeEvent::SubtensorModule(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+/// TAO on accounts and in pools.
+fn all_tao() -> u64 {
+    <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
+}
+
+#[test]
+fn every_rao_is_on_an_account_or_in_a_pool() {
+    chain(|| {
+        let issued = TotalIssuance::<Runtime>::get().0;
+        assert_eq!(issued, all_tao());
+        run_to(300);
+        let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
+        assert_eq!(TotalStake::<Runtime>::get().0, pools);
+        assert_eq!(TotalIssuance::<Runtime>::get().0, all_tao());
+        // One subnet has a moving price: it receives the whole TAO of each block.
+        assert_eq!(TotalIssuance::<Runtime>::get().0, issued + 299 * 1_000_000_000);
+    });
+}
+
+#[test]
+fn alpha_is_issued_on_its_schedule() {
+    chain(|| {
+        // With stake but no weights, all but the cut goes to validators by their stake.
+        let before = 1_000_000_000_000;
+        let owners = crate::subtensor::SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        Subtensor::increase_stake(&owners, &key(2), BABELBIT, AlphaBalance(before));
+        SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(before));
+        run_to(201);
+        // Root has no stake: all alpha is for the owner, miners and validators. A block issues one alpha.
+        let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - before;
+        assert_eq!(issued, 200 * 1_000_000_000);
+        let waiting = PendingOwnerCut::<Runtime>::get(BABELBIT).0
+            + PendingServerEmission::<Runtime>::get(BABELBIT).0
+            + PendingValidatorEmission::<Runtime>::get(BABELBIT).0
+            + PendingRootAlphaDivs::<Runtime>::get(BABELBIT).0;
+        let staked: u64 = TotalHotkeyAlpha::<Runtime>::iter()
+            .filter(|(_, netuid, _)| *netuid == BABELBIT)
+            .map(|(_, _, alpha)| alpha.0)
+            .sum();
+        let dust = (before + issued) - (waiting + staked);
+        assert!(dust <= 20, "{waiting} wait and {staked} are staked");
+    });
+}
+
+#[test]
+fn a_subnet_without_emission_enabled_receives_no_tao_but_gives_its_alpha() {
+    chain(|| {
+        crate::subtensor::SubnetEmissionEnabled::<Runtime>::insert(BABELBIT, false);
+        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));
+        run_to(2);
+        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT), tao);
+        assert_eq!(SubnetTaoInEmission::<Runtime>::get(BABELBIT), TaoBalance(0));
+        assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, alpha.0 + 1_000_000_000);
+    });
+}
+
+#[test]
+fn a_subnet_whose_miners_were_withheld_everything_receives_no_tao() {
+    chain(|| {
+        MinerBurned::<Runtime>::insert(BABELBIT, substrate_fixed::types::U64F64::from_num(1));
+        let tao = SubnetTAO::<Runtime>::get(BABELBIT);
+        run_to(2);
+        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT), tao);
+    });
+}
+
+#[test]
+fn injection_keeps_the_price_and_the_rest_buys() {
+    chain(|| {
+        let root = key(1);
+        Subtensor::own_hotkey(&key(2), &root).unwrap();
+        Subtensor::increase_stake(&root, &key(2), NetUid::ROOT, AlphaBalance(1_000_000_000_000_000));
+        SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(1_000_000_000_000_000));
+        // Root has 52 677 of 62 677: enough that 10 alpha for a TAO would be above the cap of 0.84 alpha.
+        let price = Subtensor::alpha_price(BABELBIT).to_num::<f64>();
+        let before = Subtensor::pool_of(BABELBIT);
+        Subtensor::emit(&[BABELBIT], 10_000_000);
+        let after = Subtensor::pool_of(BABELBIT);
+        assert_eq!(after.tao.0, before.tao.0 + 10_000_000);
+        assert_eq!(after.alpha.0, before.alpha.0 + 100_000_000);
+        assert!((Subtensor::alpha_price(BABELBIT).to_num::<f64>() / price - 1.0).abs() < 1e-12);
+
+        Subtensor::emit(&[BABELBIT], 1_000_000_000);
+        let bought = Subtensor::pool_of(BABELBIT);
+        assert_eq!(bought.tao.0, after.tao.0 + 1_000_000_000);
+        assert!(bought.alpha.0 < after.alpha.0, "the TAO beyond the cap bought alpha");
+        assert!(Subtensor::alpha_price(BABELBIT).to_num::<f64>() > price);
+    });
+}
+
+#[test]
+fn the_moving_price_follows_as_the_chain_computes_it() {
+    chain(|| {
+        let start = crate::subtensor::FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).unwrap();
+        crate::subtensor::SubnetMovingPrice::<Runtime>::insert(BABELBIT, substrate_fixed::types::I96F32::from_num(0));
+        frame_system::Pallet::<Runtime>::set_block_number(u32::try_from(start).unwrap() + 201_600);
+        Subtensor::move_prices(&[BABELBIT]);
+        // α = 12 885 / 2 bits at the half-way block, price 0.1, both cut to 32 fraction bits.
+        let price = (1_u64 << 32) / 10;
+        let expected = (6_442 * price) >> 32;
+        let moved = crate::subtensor::SubnetMovingPrice::<Runtime>::get(BABELBIT).to_bits();
+        assert_eq!(moved, i128::from(expected));
+    });
+}
+
+#[test]
+fn epochs_beyond_the_limit_of_a_block_wait() {
+    chain(|| {
+        for netuid in [NetUid(1), BABELBIT] {
+            Tempo::<Runtime>::insert(netuid, 5);
+            LastEpochBlock::<Runtime>::insert(netuid, 0);
+        }
+        MaxEpochsPerBlock::<Runtime>::put(1);
+        assert!(NetworksAdded::<Runtime>::get(NetUid(1)));
+        run_to(5);
+        assert_eq!((LastEpochBlock::<Runtime>::get(NetUid(1)), LastEpochBlock::<Runtime>::get(BABELBIT)), (5, 0));
+        assert!(events().contains(&Event::EpochDeferred { netuid: BABELBIT, from_block: 5, to_block: 6 }));
+        run_to(6);
+        assert_eq!(LastEpochBlock::<Runtime>::get(BABELBIT), 6);
+        assert_eq!(BlocksSinceLastStep::<Runtime>::get(NetUid(1)), 1);
+        assert_eq!(SubnetEpochIndex::<Runtime>::get(BABELBIT), 1);
+    });
+}
+
+#[test]
+fn an_epoch_asked_for_runs_once() {
+    chain(|| {
+        Tempo::<Runtime>::insert(BABELBIT, 400);
+        PendingEpochAt::<Runtime>::insert(BABELBIT, 4);
+        run_to(8);
+        assert_eq!(LastEpochBlock::<Runtime>::get(BABELBIT), 4);
+        assert_eq!(PendingEpochAt::<Runtime>::get(BABELBIT), 0);
+        assert_eq!(BlocksSinceLastStep::<Runtime>::get(BABELBIT), 4);
+    });
+}
+
+#[test]
+fn an_epoch_of_contradicting_maps_is_skipped_and_its_emission_kept() {
+    chain(|| {
+        let hotkey = crate::subtensor::Keys::<Runtime>::get(BABELBIT, 0);
+        Uids::<Runtime>::insert(BABELBIT, &hotkey, 3);
+        PendingEpochAt::<Runtime>::insert(BABELBIT, 2);
+        run_to(2);
+        assert!(events().contains(&Event::EpochSkipped { netuid: BABELBIT, block: 2 }));
+        assert_eq!(PendingServerEmission::<Runtime>::get(BABELBIT).0, 410_002_289);
+        Uids::<Runtime>::insert(BABELBIT, &hotkey, 0);
+        PendingEpochAt::<Runtime>::insert(BABELBIT, 3);
+        run_to(3);
+        assert_eq!(PendingServerEmission::<Runtime>::get(BABELBIT).0, 0);
+    });
+}

@@ -1,0 +1,102 @@
+use super::*;
+use crate::runtime::{AccountId, Runtime};
+use crate::testing::{BABELBIT, Subtensor, chain, key};
+
+const STAKE: u64 = 1_000_000_000_000;
+
+fn no_one() -> Earned {
+    Earned { server: vec![0; 3], validator: vec![0; 3] }
+}
+
+/// The owner's neuron of the genesis, and two more with stake; what each earns, and what is pending.
+fn subnet(test: impl FnOnce([AccountId; 3], Neurons)) {
+    chain(|| {
+        let owners = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        let hotkeys = [owners, key(1), key(2)];
+        for (number, hotkey) in [(1, &hotkeys[1]), (2, &hotkeys[2])] {
+            Subtensor::own_hotkey(&key(100 + number), hotkey).unwrap();
+            Subtensor::append_neuron(BABELBIT, hotkey);
+            Subtensor::increase_stake(hotkey, &key(100 + number), BABELBIT, AlphaBalance(STAKE));
+        }
+        let neurons = Subtensor::neurons(BABELBIT).unwrap();
+        test(hotkeys, neurons);
+    });
+}
+
+fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
+    Subtensor::stake_of(hotkey, &key(coldkey), BABELBIT).0
+}
+
+#[test]
+fn miners_are_paid_but_those_of_the_owner() {
+    for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
+        subnet(|hotkeys, neurons| {
+            RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
+            SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
+            let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
+            let earned = Earned { server: vec![300, 500, 200], ..no_one() };
+            Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending { owner: 70, ..Pending::default() });
+            assert_eq!(Subtensor::total_alpha(&hotkeys[0], BABELBIT).0, before + 70, "the cut, not the reward");
+            assert_eq!(stake(&hotkeys[1], 101), STAKE + 500);
+            assert_eq!(stake(&hotkeys[2], 102), STAKE + 200);
+            assert_eq!((MinerBurned::<Runtime>::get(BABELBIT).to_num::<f64>() * 1e6).round(), 300_000.0);
+            assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, 5_000 - burned);
+        });
+    }
+}
+
+#[test]
+fn validators_take_first_and_share_the_rest_with_their_stakers() {
+    subnet(|hotkeys, _| {
+        // A nominator holds as much as the owner of the hotkey.
+        Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
+        let neurons = Subtensor::neurons(BABELBIT).unwrap();
+        let earned = Earned { validator: vec![0, 750, 250], ..no_one() };
+        Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending { validator: 1_000_000, ..Pending::default() });
+        // 18 % of 750 000 is for the owner of the hotkey, the rest is shared.
+        let (take, rest) = (134_996, 615_004);
+        let (owner, nominator) = (stake(&hotkeys[1], 101), stake(&hotkeys[1], 300));
+        assert_eq!(Subtensor::total_alpha(&hotkeys[1], BABELBIT).0, 2 * STAKE + take + rest);
+        assert!(owner.abs_diff(STAKE + take + rest / 2) <= 1, "{owner}");
+        assert!(nominator.abs_diff(STAKE + rest / 2) <= 1, "{nominator}");
+        assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 750_000);
+        assert_eq!(TotalHotkeyAlphaLastEpoch::<Runtime>::get(&hotkeys[1], BABELBIT).0, 2 * STAKE);
+        assert_eq!(stake(&hotkeys[2], 102), STAKE + 250_000);
+    });
+}
+
+#[test]
+fn root_stake_earns_what_can_be_claimed() {
+    subnet(|hotkeys, _| {
+        Subtensor::increase_stake(&hotkeys[1], &key(300), NetUid::ROOT, AlphaBalance(100 * STAKE));
+        Delegates::<Runtime>::insert(&hotkeys[1], PerU16::from_parts(0));
+        let neurons = Subtensor::neurons(BABELBIT).unwrap();
+        // By the TAO weight, 100 TAO count as 5.27 alpha beside one alpha.
+        let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
+        assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
+        let earned = Earned { validator: vec![0, 1_000, 1_000], ..no_one() };
+        let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
+        Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+        // All of root's part is for the one with root stake; of the alpha part it has 160 of 1 160.
+        assert_eq!(RootAlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 500_000);
+        let claimable = RootClaimable::<Runtime>::get(&hotkeys[1])[&BABELBIT];
+        assert_eq!(claimable, I96F32::from_num(500_000) / I96F32::from_num(100 * STAKE));
+        assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 137_931);
+        assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[2]).0, 862_068);
+        // The next epoch forgets the dividends of this one.
+        Subtensor::distribute(BABELBIT, &neurons, &no_one(), &Pending::default());
+        assert!(!AlphaDividendsPerSubnet::<Runtime>::contains_key(BABELBIT, &hotkeys[1]));
+    });
+}
+
+#[test]
+fn validators_receive_the_miners_part_when_no_miner_earned() {
+    subnet(|hotkeys, _| {
+        use crate::subtensor::{PendingServerEmission, PendingValidatorEmission};
+        PendingServerEmission::<Runtime>::insert(BABELBIT, AlphaBalance(600_000));
+        PendingValidatorEmission::<Runtime>::insert(BABELBIT, AlphaBalance(400_000));
+        Subtensor::run_epoch(BABELBIT, 10).unwrap();
+        let earned: u64 = hotkeys.iter().map(|key| AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, key).0).sum();
+        assert_eq!(earned, 1_000_000);
+    });
+}

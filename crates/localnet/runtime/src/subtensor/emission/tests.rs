@@ -1,0 +1,37 @@
+use super::*;
+use crate::testing::chain_vectors;
+
+#[test]
+fn recorded_issuance_gives_the_recorded_emission() {
+    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let cases = vectors["block_emission"].as_array().unwrap();
+    assert_eq!(cases.len(), 11);
+    for case in cases {
+        let issuance = case["issuance_tao"].as_u64().unwrap() * UNIT;
+        assert_eq!(block_emission(issuance), case["block_emission_rao"].as_u64().unwrap(), "{case}");
+    }
+}
+
+#[test]
+fn recorded_alpha_is_shared_as_recorded() {
+    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let cases = vectors["alpha_out_split"].as_array().unwrap();
+    assert_eq!(cases.len(), 4);
+    for case in cases {
+        let number = |name: &str| case[name].as_u64().unwrap();
+        let proportion = U64F64::from_num(case["root_proportion"].as_f64().unwrap());
+        let split = Split::of(number("alpha_out"), 11_796, proportion);
+        assert_eq!(split.owner.0, number("owner"), "{case}");
+        assert_eq!(split.server.0, number("server"), "{case}");
+        assert_eq!(split.validator.0 + split.root.0, number("validator_plus_root"), "{case}");
+        assert_eq!(split.root.0, number("root"), "{case}");
+    }
+}
+
+#[test]
+fn all_of_an_odd_amount_is_shared() {
+    for alpha in [0, 1, 2, 3, 999_999_999] {
+        let split = Split::of(alpha, 11_796, U64F64::from_num(0.3));
+        assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);
+    }
+}

@@ -1,0 +1,190 @@
+use taonet_consensus::{EpochInput, Row};
+use taonet_primitives::Uid;
+
+use super::*;
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::{
+    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, BondsMovingAverage, BondsPenalty, Call, Kappa, Keys,
+    LastUpdate, LiquidAlphaOn, MaxAllowedValidators, StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo,
+    TotalHotkeyAlpha, Uids, Weights, Yuma3On,
+};
+use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
+
+/// A tempo of the subnet.
+const TEMPO: u32 = 10;
+
+/// Adds neurons with this much stake each, owned by a coldkey each; returns their hotkeys.
+fn register(stakes: &[u64]) -> Vec<AccountId> {
+    (0..)
+        .zip(stakes)
+        .map(|(number, &stake)| {
+            let (hotkey, coldkey) = (key(number), key(1_000 + number));
+            Subtensor::own_hotkey(&coldkey, &hotkey).unwrap();
+            Subtensor::append_neuron(BABELBIT, &hotkey);
+            Subtensor::increase_stake(&hotkey, &coldkey, BABELBIT, AlphaBalance(stake));
+            hotkey
+        })
+        .collect()
+}
+
+fn uid(hotkey: &AccountId) -> u16 {
+    Uids::<Runtime>::get(BABELBIT, hotkey).unwrap()
+}
+
+fn random(state: &mut u64) -> u16 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 48) as u16
+}
+
+/// The input of the epoch at the next block, put together from the maps that a client reads.
+fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
+    let netuid = BABELBIT;
+    let index = netuid.mechanism(mecid);
+    let n = SubnetworkN::<Runtime>::get(netuid);
+    let hotkeys: Vec<AccountId> = (0..n).map(|uid| Keys::<Runtime>::get(netuid, uid)).collect();
+    let alpha = |hotkey: &AccountId, netuid| u128::from(TotalHotkeyAlpha::<Runtime>::get(hotkey, netuid).0);
+    let weight = u128::from(TaoWeight::<Runtime>::get());
+    let stake = hotkeys.iter().map(|key| (alpha(key, netuid) + ((alpha(key, NetUid::ROOT) * weight) >> 64)) as u64);
+    let rows = |row: &dyn Fn(u16) -> Vec<(u16, u16)>| -> Vec<Row> {
+        (0..n).map(|uid| row(uid).into_iter().map(|(to, value)| (Uid(to), value)).collect()).collect()
+    };
+    EpochInput {
+        n,
+        block,
+        tempo: Tempo::<Runtime>::get(netuid).into(),
+        activity_cutoff: 138,
+        last_mechanism_step: LastMechansimStepBlock::<Runtime>::get(netuid),
+        emission,
+        stake: stake.collect(),
+        stake_threshold: StakeThreshold::<Runtime>::get(),
+        owner_uid: Uids::<Runtime>::get(netuid, SubnetOwnerHotkey::<Runtime>::get(netuid)).map(Uid),
+        max_validators: MaxAllowedValidators::<Runtime>::get(netuid),
+        validator_permit: ValidatorPermit::<Runtime>::get(netuid),
+        last_update: LastUpdate::<Runtime>::get(index),
+        block_at_registration: (0..n).map(|uid| BlockAtRegistration::<Runtime>::get(netuid, uid)).collect(),
+        commit_blocks: None,
+        weights: rows(&|uid| Weights::<Runtime>::get(index, uid)),
+        bonds: rows(&|uid| Bonds::<Runtime>::get(index, uid)),
+        kappa: Kappa::<Runtime>::get(netuid),
+        bonds_penalty: BondsPenalty::<Runtime>::get(netuid),
+        bonds_moving_average: BondsMovingAverage::<Runtime>::get(netuid),
+        yuma3: Yuma3On::<Runtime>::get(netuid),
+        liquid_alpha: LiquidAlphaOn::<Runtime>::get(netuid),
+        alpha_low: AlphaValues::<Runtime>::get(netuid).0,
+        alpha_high: AlphaValues::<Runtime>::get(netuid).1,
+        alpha_sigmoid_steepness: AlphaSigmoidSteepness::<Runtime>::get(netuid),
+    }
+}
+
+/// What the epoch of the next block will share out: what is pending, and that block's own alpha without the owner's cut.
+fn next_emission() -> u64 {
+    let pending = PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
+    pending + 820_004_578
+}
+
+fn parts(stored: Vec<PerU16>) -> Vec<u16> {
+    stored.into_iter().map(sp_runtime::PerThing::deconstruct).collect()
+}
+
+fn assert_stored(expected: &EpochOutput, mecid: MechId) {
+    let index = BABELBIT.mechanism(mecid);
+    assert_eq!(parts(Incentive::<Runtime>::get(index)), expected.incentive);
+    assert_eq!(parts(ConsensusByMechanism::<Runtime>::get(index)), expected.consensus);
+    for (uid, row) in (0..).zip(&expected.bonds) {
+        let stored = Bonds::<Runtime>::get(index, uid);
+        assert_eq!(&stored.into_iter().map(|(to, bond)| (Uid(to), bond)).collect::<Row>(), row, "bonds of {uid}");
+    }
+}
+
+#[test]
+fn fifty_epochs_store_what_consensus_gives() {
+    for (yuma3, liquid) in [(true, false), (true, true), (false, false)] {
+        chain(|| {
+            Yuma3On::<Runtime>::insert(BABELBIT, yuma3);
+            LiquidAlphaOn::<Runtime>::insert(BABELBIT, liquid);
+            let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0, 0, 0, 0]);
+            let (validators, miners) = hotkeys.split_at(2);
+            let mut state = 7;
+            let mut rewarded = 0;
+            // The first epoch gives the permits with which weights can be set.
+            let mut due = u32::try_from(crate::subtensor::LastEpochBlock::<Runtime>::get(BABELBIT)).unwrap() + TEMPO;
+            for epoch in 0..50 {
+                run_to(due - 3);
+                for validator in validators.iter().filter(|_| epoch > 0) {
+                    let dests: Vec<u16> = miners.iter().map(uid).collect();
+                    let weights = dests.iter().map(|_| random(&mut state)).collect();
+                    send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 }).unwrap();
+                }
+                run_to(due - 1);
+                let expected = run(&next_input(MechId(0), due.into(), next_emission())).unwrap();
+                run_to(due);
+                assert_stored(&expected, MechId(0));
+                assert_eq!(Active::<Runtime>::get(BABELBIT), expected.active);
+                assert_eq!(StakeWeight::<Runtime>::get(BABELBIT), expected.stake_weight);
+                assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT), expected.new_validator_permit);
+                assert_eq!(parts(Consensus::<Runtime>::get(BABELBIT)), expected.consensus);
+                assert_eq!(parts(Dividends::<Runtime>::get(BABELBIT)), expected.dividends);
+                assert_eq!(parts(ValidatorTrust::<Runtime>::get(BABELBIT)), expected.validator_trust);
+                let emission: Vec<u64> = Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
+                assert_eq!(emission, expected.emission);
+                rewarded += usize::from(expected.incentive.iter().any(|&part| part > 0));
+                due += TEMPO;
+            }
+            assert_eq!(rewarded, 49);
+        });
+    }
+}
+
+#[test]
+fn mechanisms_share_the_emission_and_keep_their_own_results() {
+    chain(|| {
+        let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0, 0]);
+        Subtensor::set_mechanism_count(BABELBIT, MechId(2));
+        MechanismEmissionSplit::<Runtime>::insert(BABELBIT, vec![u16::MAX / 4 * 3, u16::MAX / 4 + 3]);
+        run_to(30);
+        for (mecid, best) in [(MechId(0), &hotkeys[2]), (MechId(1), &hotkeys[3])] {
+            for validator in &hotkeys[..2] {
+                let (netuid, dests, weights) = (BABELBIT, vec![uid(best)], vec![1]);
+                let call = Call::set_mechanism_weights { netuid, mecid, dests, weights, version_key: 0 };
+                send(validator, call).unwrap();
+            }
+        }
+        let due = u32::try_from(Subtensor::next_epoch_block(BABELBIT).unwrap()).unwrap();
+        run_to(due - 1);
+        let emission = next_emission();
+        let second = emission * u64::from(u16::MAX / 4 + 3) / 65_535;
+        let first = emission - second;
+        let outputs: Vec<EpochOutput> = [(MechId(0), first), (MechId(1), second)]
+            .map(|(mecid, emission)| run(&next_input(mecid, due.into(), emission)).unwrap())
+            .into();
+        run_to(due);
+        for (mecid, output) in (0..).map(MechId).zip(&outputs) {
+            assert_stored(output, mecid);
+        }
+        let emission: Vec<u64> = Emission::<Runtime>::get(BABELBIT).into_iter().map(|alpha| alpha.0).collect();
+        let both: Vec<u64> = outputs[0].emission.iter().zip(&outputs[1].emission).map(|(a, b)| a + b).collect();
+        assert_eq!(emission, both);
+        let consensus = parts(Consensus::<Runtime>::get(BABELBIT));
+        assert_eq!(consensus[usize::from(uid(&hotkeys[2]))], 49_149);
+        assert_eq!(consensus[usize::from(uid(&hotkeys[3]))], 16_386);
+    });
+}
+
+#[test]
+fn bonds_go_with_the_permit() {
+    chain(|| {
+        let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0]);
+        run_to(30);
+        for validator in &hotkeys[..2] {
+            let (dests, weights) = (vec![uid(&hotkeys[2])], vec![1]);
+            send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 }).unwrap();
+        }
+        run_to(40);
+        let bonds = |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
+        assert!(bonds(0) && bonds(1));
+        // One permit is for the most stake, the owner's comes on top.
+        MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);
+        run_to(50);
+        assert!(bonds(0) && !bonds(1));
+    });
+}

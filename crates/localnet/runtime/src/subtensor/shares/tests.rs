@@ -1,0 +1,119 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::{BABELBIT, Subtensor, chain, key};
+
+const COLDKEYS: u32 = 4;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add(u32, u64),
+    Remove(u32, f64),
+    RemoveAll(u32),
+    Reward(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let amount = prop_oneof![1_u64..10, 1_u64..1_000_000_000_000, 1_u64..10_000_000_000_000_000];
+    let step = prop_oneof![
+        (0..COLDKEYS, amount.clone()).prop_map(|(coldkey, amount)| Step::Add(coldkey, amount)),
+        (0..COLDKEYS, 0.0..1.0).prop_map(|(coldkey, part)| Step::Remove(coldkey, part)),
+        (0..COLDKEYS).prop_map(Step::RemoveAll),
+        amount.prop_map(Step::Reward),
+    ];
+    proptest::collection::vec(step, 1..60)
+}
+
+fn stakes(hotkey: &AccountId32) -> Vec<u64> {
+    (0..COLDKEYS).map(|coldkey| Subtensor::stake_of(hotkey, &key(coldkey), BABELBIT).0).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn staking_moves_only_the_stakers_own_alpha(steps in steps()) {
+        chain(|| -> Result<(), TestCaseError> {
+            let hotkey = key(1_000);
+            Owner::<crate::Runtime>::insert(&hotkey, key(0));
+            for step in steps {
+                let (before, total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
+                let moved = match step {
+                    Step::Add(coldkey, amount) => {
+                        Subtensor::increase_stake(&hotkey, &key(coldkey), BABELBIT, AlphaBalance(amount));
+                        Some((coldkey, i128::from(amount)))
+                    }
+                    Step::Remove(coldkey, part) => {
+                        let amount = (before[coldkey as usize] as f64 * part) as u64;
+                        Subtensor::decrease_stake(&hotkey, &key(coldkey), BABELBIT, AlphaBalance(amount));
+                        Some((coldkey, -i128::from(amount.min(before[coldkey as usize]))))
+                    }
+                    Step::RemoveAll(coldkey) => {
+                        Subtensor::decrease_stake(&hotkey, &key(coldkey), BABELBIT, AlphaBalance(u64::MAX));
+                        Some((coldkey, -i128::from(before[coldkey as usize])))
+                    }
+                    Step::Reward(amount) => {
+                        Subtensor::increase_pool_of(&hotkey, BABELBIT, AlphaBalance(amount));
+                        prop_assert_eq!(Subtensor::total_alpha(&hotkey, BABELBIT).0, total + amount);
+                        None
+                    }
+                };
+                let (after, new_total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
+                // What all hold is what there is, but for the rao that rounding down takes from each.
+                let held: u64 = after.iter().sum();
+                prop_assert!(held <= new_total, "{} of {} held", held, new_total);
+                if held > 0 {
+                    prop_assert!(new_total - held <= u64::from(COLDKEYS) + 1, "{} of {} held", held, new_total);
+                }
+                let Some((coldkey, moved)) = moved else { continue };
+                prop_assert_eq!(i128::from(new_total), i128::from(total) + moved);
+                for (number, (&before, &after)) in (0..).zip(before.iter().zip(&after)) {
+                    let expected = i128::from(before) + if number == coldkey { moved } else { 0 };
+                    let error = i128::from(after) - expected;
+                    // Whoever leaves leaves up to a rao to the others, whose own fractions then can make a second one.
+                    let most = if number == coldkey { 1 } else { 2 };
+                    prop_assert!((-1..=most).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
+                }
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[test]
+fn a_coldkey_lists_the_hotkeys_on_which_it_has_stake() {
+    chain(|| {
+        let (hotkey, coldkey) = (key(1), key(2));
+        let listed = || StakingHotkeys::<crate::Runtime>::get(&coldkey);
+        Subtensor::increase_stake(&hotkey, &coldkey, BABELBIT, AlphaBalance(10));
+        Subtensor::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(10));
+        assert_eq!(listed(), std::slice::from_ref(&hotkey));
+        Subtensor::decrease_stake(&hotkey, &coldkey, BABELBIT, AlphaBalance(10));
+        assert_eq!(listed(), std::slice::from_ref(&hotkey));
+        Subtensor::decrease_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(10));
+        assert!(listed().is_empty());
+        assert!(!TotalHotkeySharesV2::<crate::Runtime>::contains_key(&hotkey, BABELBIT));
+        assert!(!TotalHotkeyAlpha::<crate::Runtime>::contains_key(&hotkey, BABELBIT));
+    });
+}
+
+#[test]
+fn a_reward_without_stakers_goes_to_the_owner() {
+    chain(|| {
+        let (hotkey, owner) = (key(1), key(2));
+        Owner::<crate::Runtime>::insert(&hotkey, &owner);
+        Subtensor::increase_pool_of(&hotkey, BABELBIT, AlphaBalance(7));
+        assert_eq!(Subtensor::stake_of(&hotkey, &owner, BABELBIT), AlphaBalance(7));
+    });
+}
+
+#[test]
+fn tao_on_root_counts_by_its_weight() {
+    chain(|| {
+        let hotkey = key(1);
+        Subtensor::increase_stake(&hotkey, &key(2), BABELBIT, AlphaBalance(5));
+        Subtensor::increase_stake(&hotkey, &key(2), NetUid::ROOT, AlphaBalance(1_000_000_000));
+        assert_eq!(Subtensor::weighted_stake(&hotkey, BABELBIT), AlphaBalance(5 + 52_676_974));
+        assert_eq!(Subtensor::weighted_stake(&hotkey, NetUid::ROOT), AlphaBalance(1_000_000_000));
+    });
+}

@@ -1,0 +1,221 @@
+use super::*;
+use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::{
+    Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake,
+};
+use crate::swap::FeeRate;
+use crate::testing::{BABELBIT, Subtensor, account, balance, chain, key, last_event, outcome, send};
+
+const TAO: u64 = 1_000_000_000;
+
+/// Runs a test on a chain where Bob has a hotkey, with 10 TAO staked on it in the subnet and on root.
+fn market(test: impl FnOnce(AccountId, AccountId)) {
+    chain(|| {
+        let (bob, hotkey) = (account("Bob"), key(1));
+        Subtensor::own_hotkey(&bob, &hotkey).unwrap();
+        for netuid in [BABELBIT, NetUid::ROOT] {
+            send(&bob, add(&hotkey, netuid, 10 * TAO)).unwrap();
+        }
+        test(bob, hotkey);
+    });
+}
+
+fn add(hotkey: &AccountId, netuid: NetUid, rao: u64) -> Call<Runtime> {
+    Call::add_stake { hotkey: hotkey.clone(), netuid, amount_staked: TaoBalance(rao) }
+}
+
+fn add_limit(hotkey: &AccountId, netuid: NetUid, rao: u64, limit: u64, allow_partial: bool) -> Call<Runtime> {
+    Call::add_stake_limit {
+        hotkey: hotkey.clone(),
+        netuid,
+        amount_staked: TaoBalance(rao),
+        limit_price: TaoBalance(limit),
+        allow_partial,
+    }
+}
+
+fn remove(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
+    Call::remove_stake { hotkey: hotkey.clone(), netuid, amount_unstaked: AlphaBalance(alpha) }
+}
+
+fn remove_limit(hotkey: &AccountId, netuid: NetUid, alpha: u64, limit: u64, allow_partial: bool) -> Call<Runtime> {
+    Call::remove_stake_limit {
+        hotkey: hotkey.clone(),
+        netuid,
+        amount_unstaked: AlphaBalance(alpha),
+        limit_price: TaoBalance(limit),
+        allow_partial,
+    }
+}
+
+/// TAO on accounts and in pools.
+fn all_tao() -> u64 {
+    <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
+}
+
+#[test]
+fn what_cannot_be_staked_is_refused() {
+    market(|bob, hotkey| {
+        let poor = key(77);
+        Subtensor::credit(&poor, TAO);
+        let nobodys = key(2);
+        let waiting = NetUid(1);
+        let missing = NetUid(7);
+        let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
+        let reserve = SubnetTAO::<Runtime>::get(BABELBIT).0;
+        let alpha_reserve = SubnetAlphaIn::<Runtime>::get(BABELBIT).0;
+        let rich = key(78);
+        Subtensor::credit(&rich, 1_001 * reserve);
+        let hoarder = key(79);
+        Subtensor::increase_stake(&hotkey, &hoarder, BABELBIT, AlphaBalance(1_001 * alpha_reserve));
+        let cases = [
+            (&bob, add(&hotkey, missing, TAO), "SubnetNotExists"),
+            (&bob, add(&nobodys, missing, 1), "SubnetNotExists"),
+            (&bob, add(&hotkey, waiting, TAO), "SubtokenDisabled"),
+            (&bob, add(&nobodys, waiting, 1), "SubtokenDisabled"),
+            (&bob, add(&hotkey, BABELBIT, 2_001_006), "AmountTooLow"),
+            (&bob, add(&nobodys, BABELBIT, 0), "AmountTooLow"),
+            (&bob, add(&hotkey, NetUid::ROOT, 1_999_999), "AmountTooLow"),
+            (&bob, add(&nobodys, BABELBIT, TAO), "HotKeyAccountNotExists"),
+            (&poor, add(&nobodys, BABELBIT, 2 * TAO), "HotKeyAccountNotExists"),
+            (&poor, add(&hotkey, BABELBIT, TAO), "NotEnoughBalanceToStake"),
+            (&poor, add(&hotkey, BABELBIT, TAO - 499), "NotEnoughBalanceToStake"),
+            (&poor, add_limit(&hotkey, BABELBIT, 2 * TAO, 1, false), "NotEnoughBalanceToStake"),
+            (&bob, add_limit(&hotkey, BABELBIT, TAO, 100_000_000, false), "SlippageTooHigh"),
+            (&bob, add_limit(&hotkey, BABELBIT, TAO, 100_000_000, true), "SlippageTooHigh"),
+            (&bob, add_limit(&hotkey, BABELBIT, 100 * TAO, 110_000_000, false), "SlippageTooHigh"),
+            (&bob, add_limit(&hotkey, NetUid::ROOT, TAO, TAO - 1, true), "SlippageTooHigh"),
+            (&rich, add(&hotkey, BABELBIT, 1_000 * reserve + 1), "InsufficientLiquidity"),
+            (&bob, remove(&hotkey, missing, 1), "SubnetNotExists"),
+            (&bob, remove(&nobodys, BABELBIT, 0), "AmountTooLow"),
+            (&bob, remove(&nobodys, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (&bob, remove(&hotkey, BABELBIT, stake + 1), "NotEnoughStakeToWithdraw"),
+            (&poor, remove(&hotkey, BABELBIT, 1), "NotEnoughStakeToWithdraw"),
+            (&bob, remove_limit(&hotkey, BABELBIT, stake, TAO, true), "SlippageTooHigh"),
+            (&bob, remove_limit(&hotkey, BABELBIT, stake, 101_900_000, false), "SlippageTooHigh"),
+            (&bob, remove_limit(&hotkey, NetUid::ROOT, TAO, TAO + 1, true), "SlippageTooHigh"),
+            (&hoarder, remove(&hotkey, BABELBIT, 1_000 * alpha_reserve + 1), "InsufficientLiquidity"),
+            (&bob, remove(&hotkey, BABELBIT, 1), "InsufficientLiquidity"),
+            (&bob, remove(&hotkey, BABELBIT, 10_000_000), "AmountTooLow"),
+            (&bob, remove(&hotkey, NetUid::ROOT, 1_999_999), "AmountTooLow"),
+        ];
+        for (number, (who, call, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(outcome(send(who, call)), expected, "case {number}");
+        }
+    });
+}
+
+#[test]
+fn staking_buys_from_the_pool_and_pays_the_author() {
+    chain(|| {
+        let (bob, alice, hotkey) = (account("Bob"), account("Alice"), key(1));
+        Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
+        let (before, authors, issued) = (balance(&bob), balance(&alice), all_tao());
+        let (tao, alpha) = (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
+        let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
+        let volume = SubnetVolume::<Runtime>::get(BABELBIT);
+
+        send(&bob, add(&hotkey, BABELBIT, 100 * TAO)).unwrap();
+
+        // 33 / 65 535 of 100 TAO
+        let fee = 50_354_772;
+        let bought = (u128::from(alpha) * u128::from(100 * TAO - fee) / u128::from(tao + 100 * TAO - fee)) as u64;
+        assert_eq!(balance(&bob), before - 100 * TAO);
+        assert_eq!(balance(&alice), authors + fee);
+        assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + 100 * TAO - fee);
+        assert_eq!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0, alpha - bought);
+        assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, out + bought);
+        assert_eq!(SubnetVolume::<Runtime>::get(BABELBIT), volume + u128::from(100 * TAO - fee));
+        assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT).0, bought);
+        assert_eq!(StakingHotkeys::<Runtime>::get(&bob), std::slice::from_ref(&hotkey));
+        assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &hotkey), Some(1));
+        assert_eq!(all_tao(), issued);
+        let event =
+            Event::StakeAdded(bob, hotkey, TaoBalance(100 * TAO), AlphaBalance(bought), BABELBIT, fee);
+        assert_eq!(last_event(), event);
+    });
+}
+
+#[test]
+fn unstaking_sells_to_the_pool_and_stakes_the_authors_fee() {
+    market(|bob, hotkey| {
+        let alice = account("Alice");
+        let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
+        let (before, issued, alpha) = (balance(&bob), all_tao(), Subtensor::alpha_issuance(BABELBIT));
+        let pool = Subtensor::pool_of(BABELBIT);
+        let authors = Subtensor::stake_of(&alice, &alice, BABELBIT).0;
+
+        send(&bob, remove(&hotkey, BABELBIT, stake)).unwrap();
+
+        let fee = stake * 33 / 65_535;
+        let received = pool.sell(AlphaBalance(stake - fee));
+        assert_eq!(balance(&bob), before + received.0);
+        assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT), AlphaBalance(0));
+        assert_eq!(Subtensor::stake_of(&alice, &alice, BABELBIT), AlphaBalance(authors + fee));
+        assert_eq!((all_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
+        let event = Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake), BABELBIT, fee);
+        assert_eq!(last_event(), event);
+    });
+}
+
+#[test]
+fn root_takes_and_returns_tao_as_it_is() {
+    market(|bob, hotkey| {
+        let before = balance(&bob);
+        assert_eq!(Subtensor::stake_of(&hotkey, &bob, NetUid::ROOT), AlphaBalance(10 * TAO));
+        assert_eq!(SubnetTAO::<Runtime>::get(NetUid::ROOT), TaoBalance(10 * TAO));
+        send(&bob, remove_limit(&hotkey, NetUid::ROOT, 4 * TAO, TAO, false)).unwrap();
+        assert_eq!(balance(&bob), before + 4 * TAO);
+        assert_eq!(Subtensor::stake_of(&hotkey, &bob, NetUid::ROOT), AlphaBalance(6 * TAO));
+        let event = Event::StakeRemoved(bob, hotkey, TaoBalance(4 * TAO), AlphaBalance(4 * TAO), NetUid::ROOT, 0);
+        assert_eq!(last_event(), event);
+    });
+}
+
+#[test]
+fn a_partial_trade_goes_as_far_as_the_limit() {
+    market(|bob, hotkey| {
+        let before = balance(&bob);
+        send(&bob, add_limit(&hotkey, BABELBIT, 500 * TAO, 110_000_000, true)).unwrap();
+        let spent = before - balance(&bob);
+        assert!(spent > 30 * TAO && spent < 50 * TAO, "{spent}");
+        let price = (Subtensor::alpha_price(BABELBIT).to_num::<f64>() * 1e9).round();
+        assert_eq!(price as u64, 110_000_000);
+
+        let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
+        send(&bob, remove_limit(&hotkey, BABELBIT, stake, 105_000_000, true)).unwrap();
+        assert!(Subtensor::stake_of(&hotkey, &bob, BABELBIT).0 > 0);
+        let price = (Subtensor::alpha_price(BABELBIT).to_num::<f64>() * 1e9).round();
+        assert_eq!(price as u64, 105_000_000);
+    });
+}
+
+#[test]
+fn a_limit_that_is_not_reached_changes_nothing() {
+    market(|bob, hotkey| {
+        send(&bob, add_limit(&hotkey, BABELBIT, TAO, 110_000_000, false)).unwrap();
+        send(&bob, remove_limit(&hotkey, BABELBIT, TAO, 90_000_000, false)).unwrap();
+        send(&bob, add_limit(&hotkey, NetUid::ROOT, TAO, TAO, false)).unwrap();
+    });
+}
+
+#[test]
+fn the_fee_of_a_subnet_can_be_set() {
+    use crate::runtime::{RuntimeCall, RuntimeOrigin};
+    use sp_runtime::traits::Dispatchable;
+    chain(|| {
+        let owner = crate::subtensor::SubnetOwner::<Runtime>::get(BABELBIT);
+        let call = |netuid, rate| RuntimeCall::from(swap::Call::set_fee_rate { netuid, rate });
+        let as_root = |netuid, rate| {
+            call(netuid, rate).dispatch(RuntimeOrigin::root()).map(|_| ()).map_err(|failure| failure.error)
+        };
+        assert_eq!(outcome(send(&account("Bob"), call(BABELBIT, 1))), "BadOrigin");
+        assert_eq!(outcome(send(&owner, call(NetUid(7), 1))), "BadOrigin");
+        assert_eq!(outcome(as_root(NetUid(7), 1)), "MechanismDoesNotExist");
+        assert_eq!(outcome(send(&owner, call(BABELBIT, 10_001))), "FeeRateTooHigh");
+        assert_eq!(outcome(send(&owner, call(BABELBIT, 10_000))), "ok");
+        assert_eq!(FeeRate::<Runtime>::get(BABELBIT), 10_000);
+        assert_eq!(outcome(as_root(BABELBIT, 0)), "ok");
+        assert_eq!(swap::Pallet::<Runtime>::fee(BABELBIT, u64::MAX), 0);
+    });
+}
