@@ -101,11 +101,8 @@ fn signed(node: &NodeHandle, pair: &sr25519::Pair, nonce: u32, call: &RuntimeCal
     let versions = (VERSION.spec_version, VERSION.transaction_version);
     let implicit = (versions, node.genesis(), node.genesis(), 0u8).encode();
     let payload = [call.encode(), extra.clone(), implicit].concat();
-    let signature = if payload.len() > 256 {
-        pair.sign(&sp_io::hashing::blake2_256(&payload))
-    } else {
-        pair.sign(&payload)
-    };
+    let signature =
+        if payload.len() > 256 { pair.sign(&sp_io::hashing::blake2_256(&payload)) } else { pair.sign(&payload) };
     [&[0x84, 0][..], &pair.public().0, &[1], &signature.0, &extra, &call.encode()].concat().encode()
 }
 

@@ -1,8 +1,8 @@
 //! What a call costs: one rao a byte, and 0.0005 rao for each unit of computing time; the author of the block earns it.
 
-use frame_support::traits::{Get, Imbalance};
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
+use frame_support::traits::{Get, Imbalance};
 use frame_support::weights::{Weight, WeightToFee};
 
 use crate::runtime::{AccountId, Balances, Runtime};

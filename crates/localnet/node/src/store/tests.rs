@@ -8,7 +8,9 @@ use super::*;
 fn genesis() -> Storage {
     let mut storage = Storage::default();
     for number in 0..200u32 {
-        storage.top.insert(sp_io::hashing::blake2_128(&number.encode()).to_vec(), vec![number as u8; 1 + number as usize]);
+        storage
+            .top
+            .insert(sp_io::hashing::blake2_128(&number.encode()).to_vec(), vec![number as u8; 1 + number as usize]);
     }
     storage.top.insert(b"a".to_vec(), vec![1]);
     storage.top.insert(b"ab".to_vec(), vec![2; 40]);
@@ -82,7 +84,8 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
         let table = store.database.begin_read().unwrap().open_table(NODES).unwrap();
         for (name, (_, references)) in whole.into_storage().drain() {
             if references > 0 && name.len() >= 32 {
-                let node = find(&table, &name, number).unwrap().unwrap_or_else(|| panic!("block {number} lacks a node"));
+                let node =
+                    find(&table, &name, number).unwrap().unwrap_or_else(|| panic!("block {number} lacks a node"));
                 rows.insert(row_key(&name, node.birth));
             }
         }

@@ -121,8 +121,7 @@ async fn the_runtime_is_not_replaced() {
     let node = node().await;
     let set_code = || RuntimeCall::System(frame_system::Call::set_code { code: vec![1, 2, 3] });
     let unchecked = || RuntimeCall::System(frame_system::Call::set_code_without_checks { code: vec![1, 2, 3] });
-    let storage =
-        || RuntimeCall::System(frame_system::Call::set_storage { items: vec![(b":code".to_vec(), vec![1])] });
+    let storage = || RuntimeCall::System(frame_system::Call::set_storage { items: vec![(b":code".to_vec(), vec![1])] });
     let sudo = |call| RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(call) });
     let batch = |call| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x"), call] });
     let mut nonce = 0;

@@ -28,9 +28,20 @@ async fn bodies_that_are_no_requests_are_refused() {
     let deep = "[".repeat(100_000);
     let many = format!("[{}]", vec!["1"; 5_000].join(","));
     for body in [
-        "", "{", "null", "[]", "1", "\"x\"", "{}", "[1,2", "\u{0}\u{1}", "{\"jsonrpc\":\"2.0\"}",
-        "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":1}", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state_call\",\"params\":1}",
-        &deep, &many,
+        "",
+        "{",
+        "null",
+        "[]",
+        "1",
+        "\"x\"",
+        "{}",
+        "[1,2",
+        "\u{0}\u{1}",
+        "{\"jsonrpc\":\"2.0\"}",
+        "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":1}",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state_call\",\"params\":1}",
+        &deep,
+        &many,
     ] {
         let (status, answer) = post(node.address(), body.as_bytes()).await;
         let text = &body[..body.len().min(60)];
@@ -65,7 +76,8 @@ async fn a_request_larger_than_allowed_is_refused() {
 async fn any_parameters_are_answered() {
     let node = node().await;
     let listed = get(&node, "rpc_methods", json!([])).await;
-    let methods: Vec<_> = listed["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+    let methods: Vec<_> =
+        listed["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),

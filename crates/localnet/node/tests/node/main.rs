@@ -1,10 +1,5 @@
 //! A node as its clients see it, and as it is after its process was killed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test helper panics as a test does"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 mod blocks;
 mod crash;

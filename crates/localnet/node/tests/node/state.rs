@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use codec::Encode;
 use serde_json::{Value, json};
 
-use crate::support::{
-    account, account_key, ask, get, hex, node, remark, signed, storage_key, transfer, unhex,
-};
+use crate::support::{account, account_key, ask, get, hex, node, remark, signed, storage_key, transfer, unhex};
 
 #[tokio::test]
 async fn every_method_that_clients_use_is_served() {
@@ -15,15 +13,44 @@ async fn every_method_that_clients_use_is_served() {
     let answer = get(&node, "rpc_methods", json!([])).await;
     let listed: BTreeSet<_> = answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let wanted = [
-        "account_nextIndex", "author_pendingExtrinsics", "author_submitAndWatchExtrinsic", "author_submitExtrinsic",
-        "author_unwatchExtrinsic", "chain_getBlock", "chain_getBlockHash", "chain_getFinalizedHead", "chain_getHead",
-        "chain_getHeader", "chain_subscribeAllHeads", "chain_subscribeFinalizedHeads", "chain_subscribeNewHeads",
-        "chain_unsubscribeAllHeads", "chain_unsubscribeFinalizedHeads", "chain_unsubscribeNewHeads",
-        "payment_queryFeeDetails", "payment_queryInfo", "rpc_methods", "state_call", "state_getKeys",
-        "state_getKeysPaged", "state_getMetadata", "state_getRuntimeVersion", "state_getStorage",
-        "state_getStorageAt", "state_queryStorageAt", "state_subscribeRuntimeVersion", "state_subscribeStorage",
-        "state_unsubscribeRuntimeVersion", "state_unsubscribeStorage", "system_accountNextIndex", "system_chain",
-        "system_chainType", "system_health", "system_name", "system_properties", "system_version",
+        "account_nextIndex",
+        "author_pendingExtrinsics",
+        "author_submitAndWatchExtrinsic",
+        "author_submitExtrinsic",
+        "author_unwatchExtrinsic",
+        "chain_getBlock",
+        "chain_getBlockHash",
+        "chain_getFinalizedHead",
+        "chain_getHead",
+        "chain_getHeader",
+        "chain_subscribeAllHeads",
+        "chain_subscribeFinalizedHeads",
+        "chain_subscribeNewHeads",
+        "chain_unsubscribeAllHeads",
+        "chain_unsubscribeFinalizedHeads",
+        "chain_unsubscribeNewHeads",
+        "payment_queryFeeDetails",
+        "payment_queryInfo",
+        "rpc_methods",
+        "state_call",
+        "state_getKeys",
+        "state_getKeysPaged",
+        "state_getMetadata",
+        "state_getRuntimeVersion",
+        "state_getStorage",
+        "state_getStorageAt",
+        "state_queryStorageAt",
+        "state_subscribeRuntimeVersion",
+        "state_subscribeStorage",
+        "state_unsubscribeRuntimeVersion",
+        "state_unsubscribeStorage",
+        "system_accountNextIndex",
+        "system_chain",
+        "system_chainType",
+        "system_health",
+        "system_name",
+        "system_properties",
+        "system_version",
     ];
     for method in wanted {
         assert!(listed.contains(method), "{method}");

@@ -119,7 +119,8 @@ async fn heads_come_one_after_another() {
         ("chain_subscribeAllHeads", "chain_unsubscribeAllHeads"),
     ] {
         let mut heads: Subscription<Value> = client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
-        let first = u32::from_str_radix(next(&mut heads).await["number"].as_str().unwrap().trim_start_matches("0x"), 16);
+        let first =
+            u32::from_str_radix(next(&mut heads).await["number"].as_str().unwrap().trim_start_matches("0x"), 16);
         let first = first.unwrap();
         assert_eq!(first, node.head().number());
         node.mine(3).await.unwrap();

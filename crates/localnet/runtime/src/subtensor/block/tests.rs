@@ -1,8 +1,8 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::{
-    MinerBurned, NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission,
-    PendingValidatorEmission, SubnetAlphaOut, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
+    MinerBurned, NetworksAdded, PendingOwnerCut, PendingRootAlphaDivs, PendingServerEmission, PendingValidatorEmission,
+    SubnetAlphaOut, SubnetTAO, SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to};
 use crate::types::{AlphaBalance, TaoBalance};

@@ -78,7 +78,8 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
 
 /// What the epoch of the next block will share out: what is pending, and that block's own alpha without the owner's cut.
 fn next_emission() -> u64 {
-    let pending = PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
+    let pending =
+        PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
     pending + 820_004_578
 }
 
@@ -180,7 +181,8 @@ fn bonds_go_with_the_permit() {
             send(validator, Call::set_weights { netuid: BABELBIT, dests, weights, version_key: 0 }).unwrap();
         }
         run_to(40);
-        let bonds = |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
+        let bonds =
+            |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
         assert!(bonds(0) && bonds(1));
         // One permit is for the most stake, the owner's comes on top.
         MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);

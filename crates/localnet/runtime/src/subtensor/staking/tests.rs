@@ -1,8 +1,6 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
-use crate::subtensor::{
-    Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake,
-};
+use crate::subtensor::{Call, StakingHotkeys, SubnetAlphaIn, SubnetAlphaOut, SubnetTAO, SubnetVolume, TotalStake};
 use crate::swap::FeeRate;
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, key, last_event, outcome, send};
 
@@ -130,8 +128,7 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         assert_eq!(StakingHotkeys::<Runtime>::get(&bob), std::slice::from_ref(&hotkey));
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &hotkey), Some(1));
         assert_eq!(all_tao(), issued);
-        let event =
-            Event::StakeAdded(bob, hotkey, TaoBalance(100 * TAO), AlphaBalance(bought), BABELBIT, fee);
+        let event = Event::StakeAdded(bob, hotkey, TaoBalance(100 * TAO), AlphaBalance(bought), BABELBIT, fee);
         assert_eq!(last_event(), event);
     });
 }
