@@ -7,10 +7,10 @@ use substrate_fixed::types::I96F32;
 use super::defaults::DefaultAccount;
 use super::types::SubnetIdentityV3;
 use super::{
-    Burn, CommitRevealWeightsEnabled, Config, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights, MinBurn,
-    NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
-    SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks,
-    WeightsSetRateLimit,
+    Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights,
+    MinBurn, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetMovingPrice,
+    SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TokenSymbol,
+    TotalNetworks, WeightsSetRateLimit,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -54,6 +54,8 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
         Self::init_network(FIRST, &nobody, &nobody, TEMPO);
         MinAllowedWeights::<T>::insert(FIRST, 0);
+        // Older than what newly created subnets start with.
+        ImmunityPeriod::<T>::remove(FIRST);
         Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
         let stake = AlphaBalance(1_000_000_000);
         SubnetAlphaOut::<T>::insert(FIRST, stake);

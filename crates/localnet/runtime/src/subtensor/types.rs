@@ -143,9 +143,15 @@ pub enum RateLimitKey<AccountId> {
     /// A coldkey moved stake.
     #[codec(index = 3)]
     LastTxBlock(AccountId),
+    /// A hotkey changed its take from parents.
+    #[codec(index = 4)]
+    LastTxBlockChildKeyTake(AccountId),
     /// A hotkey changed its take.
     #[codec(index = 5)]
     LastTxBlockDelegateTake(AccountId),
+    /// Alpha was bought and burned.
+    #[codec(index = 6)]
+    AddStakeBurn(NetUid),
 }
 
 /// A hyper-parameter whose changes by the owner are rate-limited; named as its setter is.

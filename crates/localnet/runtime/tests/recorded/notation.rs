@@ -88,7 +88,8 @@ fn types_are_written_as_in_the_recorded_runtime() {
             Some((_, id)) => id.parse().unwrap(),
             None => theirs.types.types.iter().find(|ty| ty.ty.path.to_string() == *path).unwrap().id,
         };
-        if written.is_object() {
+        // One enum is described in words: it has a variant for each length.
+        if !written["enum"].is_string() {
             assert_eq!(definition(&theirs.types, id), *written, "{path}");
             compared += 1;
         }

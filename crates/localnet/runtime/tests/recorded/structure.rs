@@ -8,7 +8,7 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefVariant};
 use crate::notation;
 
 /// Enums that have a variant for each pallet: what is in them is compared pallet by pallet.
-const OF_ALL_PALLETS: [&str; 6] =
+pub(crate) const OF_ALL_PALLETS: [&str; 6] =
     ["RuntimeCall", "RuntimeEvent", "RuntimeError", "OriginCaller", "RuntimeHoldReason", "RuntimeFreezeReason"];
 
 /// Pairs of types that were compared.
