@@ -74,7 +74,11 @@ sp_api::decl_runtime_apis! {
         /// On whom a coldkey stakes its miners' earnings.
         fn get_coldkey_auto_stake_hotkey(coldkey: AccountId, netuid: NetUid) -> Option<AccountId>;
         /// Some fields of the metagraph of a mechanism.
-        fn get_selective_mechagraph(netuid: NetUid, subid: MechId, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph>;
+        fn get_selective_mechagraph(
+            netuid: NetUid,
+            subid: MechId,
+            metagraph_indexes: Vec<u16>,
+        ) -> Option<SelectiveMetagraph>;
         /// The subnet that makes room for the next one.
         fn get_subnet_to_prune() -> Option<NetUid>;
         /// The account that holds a subnet's own TAO.
@@ -94,11 +98,24 @@ sp_api::decl_runtime_apis! {
         /// All stakes of several coldkeys.
         fn get_stake_info_for_coldkeys(coldkey_accounts: Vec<AccountId>) -> Vec<(AccountId, Vec<StakeInfo>)>;
         /// One stake.
-        fn get_stake_info_for_hotkey_coldkey_netuid(hotkey_account: AccountId, coldkey_account: AccountId, netuid: NetUid) -> Option<StakeInfo>;
+        fn get_stake_info_for_hotkey_coldkey_netuid(
+            hotkey_account: AccountId,
+            coldkey_account: AccountId,
+            netuid: NetUid,
+        ) -> Option<StakeInfo>;
         /// What coldkeys can take out.
-        fn get_stake_availability_for_coldkeys(coldkey_accounts: Vec<AccountId>, netuids: Option<Vec<NetUid>>) -> BTreeMap<AccountId, BTreeMap<NetUid, StakeAvailability>>;
+        fn get_stake_availability_for_coldkeys(
+            coldkey_accounts: Vec<AccountId>,
+            netuids: Option<Vec<NetUid>>,
+        ) -> BTreeMap<AccountId, BTreeMap<NetUid, StakeAvailability>>;
         /// The fee of a stake, unstake or move, in rao.
-        fn get_stake_fee(origin: Option<(AccountId, NetUid)>, origin_coldkey_account: AccountId, destination: Option<(AccountId, NetUid)>, destination_coldkey_account: AccountId, amount: u64) -> u64;
+        fn get_stake_fee(
+            origin: Option<(AccountId, NetUid)>,
+            origin_coldkey_account: AccountId,
+            destination: Option<(AccountId, NetUid)>,
+            destination_coldkey_account: AccountId,
+            amount: u64,
+        ) -> u64;
         /// A lock of a coldkey's stake.
         fn get_coldkey_lock(coldkey: AccountId, netuid: NetUid) -> Option<LockState>;
         /// How long stake on a hotkey is locked.

@@ -14,7 +14,11 @@ use crate::subtensor::{
 use crate::types::{NetUid, TaoBalance};
 
 macro_rules! subnet_info {
-    ($(#[$doc:meta])* $name:ident, $emission:ident, { $($(#[$field_doc:meta])* $field:ident: $type:ty = $storage:ident,)* }) => {
+    (
+        $(#[$doc:meta])* $name:ident,
+        $emission:ident,
+        { $($(#[$field_doc:meta])* $field:ident: $type:ty = $storage:ident,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {

@@ -65,7 +65,8 @@ macro_rules! metagraph {
             /// Reads the fields with these numbers; none where there is no such subnet or mechanism.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
-                let wanted = numbers.iter().fold(0_u128, |set, number| set | 1_u128.checked_shl(u32::from(*number)).unwrap_or(0));
+                let bit = |number: &u16| 1_u128.checked_shl(u32::from(*number)).unwrap_or(0);
+                let wanted = numbers.iter().fold(0_u128, |set, number| set | bit(number));
                 let wanted = |number: u32| wanted >> number & 1 == 1;
                 Some(Self {
                     netuid: Compact(netuid),
