@@ -10,7 +10,7 @@ use taonet_chain::{
     SignOptions, UnknownBecause, Until, calls,
 };
 use taonet_localnet::Clock;
-use taonet_primitives::{Alpha, BlockHash, BlockNumber, MechId, NetUid, Rao};
+use taonet_primitives::{Alpha, BlockNumber, MechId, NetUid, Rao};
 use taonet_wallet::Keypair;
 
 #[tokio::test(flavor = "multi_thread")]

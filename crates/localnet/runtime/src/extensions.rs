@@ -13,9 +13,11 @@ use sp_runtime::transaction_validity::{TransactionValidityError, ValidTransactio
 
 mod check_nonce;
 mod subtensor;
+mod sudo;
 
 pub use check_nonce::CheckNonce;
 pub use subtensor::SubtensorTransactionExtension;
+pub use sudo::SudoTransactionExtension;
 
 macro_rules! without_effect {
     ($(#[$doc:meta])* $name:ident) => {
@@ -60,10 +62,6 @@ macro_rules! without_effect {
     };
 }
 
-without_effect! {
-    /// Where the real chain checks calls of the sudo key.
-    SudoTransactionExtension
-}
 without_effect! {
     /// Where the real chain checks encrypted calls.
     CheckShieldedTxValidity

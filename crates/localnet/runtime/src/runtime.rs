@@ -1,6 +1,6 @@
 //! What the pallets are told of each other, and the types that follow.
 
-use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Contains};
+use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use frame_support::{derive_impl, parameter_types};
@@ -100,32 +100,8 @@ parameter_types! {
         );
 }
 
-/// Refuses what would replace the native code or write to storage directly.
-pub struct NativeCode;
-
-impl Contains<RuntimeCall> for NativeCode {
-    fn contains(call: &RuntimeCall) -> bool {
-        use frame_system::Call;
-        !matches!(
-            call,
-            RuntimeCall::System(
-                Call::set_code { .. }
-                    | Call::set_code_without_checks { .. }
-                    | Call::authorize_upgrade { .. }
-                    | Call::authorize_upgrade_without_checks { .. }
-                    | Call::apply_authorized_upgrade { .. }
-                    | Call::set_heap_pages { .. }
-                    | Call::set_storage { .. }
-                    | Call::kill_storage { .. }
-                    | Call::kill_prefix { .. }
-            )
-        )
-    }
-}
-
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
-    type BaseCallFilter = NativeCode;
     type Block = Block;
     type BlockWeights = BlockWeights;
     type AccountId = AccountId;

@@ -256,7 +256,7 @@ impl_runtime_apis! {
         }
 
         fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64> {
-            SubtensorModule::next_epoch_block(netuid)
+            SubtensorModule::subnet_exists(netuid).then(|| SubtensorModule::next_epoch_block(netuid)).flatten()
         }
 
         fn get_block_emission() -> TaoBalance {

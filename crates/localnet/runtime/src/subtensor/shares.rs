@@ -78,7 +78,8 @@ impl<T: Config> Pallet<T> {
         } else {
             AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
         }
-        let before = core::mem::replace(&mut whole, whole.minus(sold, Round::Up));
+        let before = whole;
+        whole = whole.minus(sold, Round::Up);
         if whole.is_shorter_than(before) {
             whole = Self::sum_of_shares(hotkey, netuid);
         }

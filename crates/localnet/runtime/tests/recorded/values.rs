@@ -6,7 +6,7 @@ use scale_info::form::PortableForm;
 use scale_value::{Composite, Primitive, Value, ValueDef};
 use serde_json::Value as Json;
 use sp_core::crypto::{AccountId32, Ss58Codec};
-use sp_core::hashing::{blake2_128, twox_64, twox_128};
+use sp_io::hashing::{blake2_128, twox_64, twox_128};
 
 use crate::vectors;
 

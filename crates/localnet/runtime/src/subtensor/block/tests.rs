@@ -6,7 +6,6 @@ use crate::subtensor::{
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to};
 use crate::types::{AlphaBalance, TaoBalance};
-use frame_support::traits::fungible::Inspect;
 
 fn events() -> Vec<Event<Runtime>> {
     frame_system::Pallet::<Runtime>::events()

@@ -6,7 +6,7 @@ use frame_support::traits::GetCallMetadata;
 use serde_json::Value as Json;
 use sp_core::H256;
 use sp_core::crypto::Ss58Codec;
-use sp_core::hashing::blake2_256;
+use sp_io::hashing::blake2_256;
 use sp_runtime::MultiAddress;
 use sp_runtime::generic::Era;
 use taonet_localnet_runtime::extensions::{

@@ -5,7 +5,7 @@ use frame_system::EventRecord;
 use scale_value::{Value, ValueDef};
 use serde_json::Value as Json;
 use sp_core::H256;
-use sp_core::hashing::blake2_256;
+use sp_io::hashing::blake2_256;
 use sp_runtime::generic::Digest;
 use sp_runtime::traits::Header as _;
 use taonet_localnet_runtime::{Header, RuntimeEvent, UncheckedExtrinsic};

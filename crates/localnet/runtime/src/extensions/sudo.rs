@@ -1,0 +1,89 @@
+//! Refuses calls that would replace the native code or write to storage directly, however they are wrapped.
+
+use codec::{Decode, DecodeWithMemTracking, Encode};
+use frame_support::dispatch::DispatchInfo;
+use frame_support::pallet_prelude::TransactionSource;
+use frame_support::weights::Weight;
+use scale_info::TypeInfo;
+use sp_runtime::traits::{Implication, TransactionExtension};
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
+
+use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
+
+/// Where the real chain checks calls of the sudo key. A filter of calls would not do: the sudo key passes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct SudoTransactionExtension;
+
+impl TransactionExtension<RuntimeCall> for SudoTransactionExtension {
+    const IDENTIFIER: &'static str = "SudoTransactionExtension";
+    type Implicit = ();
+    type Val = ();
+    type Pre = ();
+
+    fn weight(&self, _: &RuntimeCall) -> Weight {
+        Weight::zero()
+    }
+
+    fn validate(
+        &self,
+        origin: RuntimeOrigin,
+        call: &RuntimeCall,
+        _: &DispatchInfo,
+        _: usize,
+        (): (),
+        _: &impl Implication,
+        _: TransactionSource,
+    ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
+        if rewrites_the_chain(call) {
+            return Err(InvalidTransaction::Call.into());
+        }
+        Ok((ValidTransaction::default(), (), origin))
+    }
+
+    fn prepare(
+        self,
+        (): (),
+        _: &RuntimeOrigin,
+        _: &RuntimeCall,
+        _: &DispatchInfo,
+        _: usize,
+    ) -> Result<(), TransactionValidityError> {
+        Ok(())
+    }
+}
+
+/// Whether a call, or one within it, replaces the code or writes to storage past all pallets.
+fn rewrites_the_chain(call: &RuntimeCall) -> bool {
+    use frame_system::Call as System;
+    use pallet_sudo::Call as Sudo;
+    use pallet_utility::Call as Utility;
+    match call {
+        RuntimeCall::System(
+            System::set_code { .. }
+            | System::set_code_without_checks { .. }
+            | System::authorize_upgrade { .. }
+            | System::authorize_upgrade_without_checks { .. }
+            | System::apply_authorized_upgrade { .. }
+            | System::set_heap_pages { .. }
+            | System::set_storage { .. }
+            | System::kill_storage { .. }
+            | System::kill_prefix { .. },
+        ) => true,
+        RuntimeCall::Sudo(
+            Sudo::<Runtime>::sudo { call } | Sudo::sudo_unchecked_weight { call, .. } | Sudo::sudo_as { call, .. },
+        )
+        | RuntimeCall::Utility(
+            Utility::as_derivative { call, .. }
+            | Utility::dispatch_as { call, .. }
+            | Utility::dispatch_as_fallible { call, .. }
+            | Utility::with_weight { call, .. },
+        ) => rewrites_the_chain(call),
+        RuntimeCall::Utility(
+            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+        ) => calls.iter().any(rewrites_the_chain),
+        RuntimeCall::Utility(Utility::if_else { main, fallback }) => {
+            rewrites_the_chain(main) || rewrites_the_chain(fallback)
+        }
+        _ => false,
+    }
+}
