@@ -192,6 +192,8 @@ async fn a_subnet_and_its_neurons() {
     send(calls::register_limit(netuid, hot.hotkey(), cost.checked_add(cost).unwrap()), &alice).await;
     let uid = chain.uid(netuid, &hot.hotkey(), At::Head).await.unwrap().unwrap();
     send(calls::serve_axon(netuid, 7, "203.0.113.9:8091".parse().unwrap()), &hot).await;
+    // Commitments cost a fee, which the hotkey pays.
+    send(calls::transfer_keep_alive(hot.public().coldkey().into(), "1".parse().unwrap()), &alice).await;
     let text = CommitmentText::new("model: sha256 of something").unwrap();
     send(calls::set_commitment(netuid, &text), &hot).await;
     send(calls::add_stake(hot.hotkey(), netuid, "5".parse().unwrap()), &alice).await;

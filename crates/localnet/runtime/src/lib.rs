@@ -12,6 +12,13 @@
 
 // The framework's macros index, and name things, as they like.
 #![allow(clippy::indexing_slicing, clippy::used_underscore_binding)]
+// Arguments are what the real chain's calls take, and their errors are the pallet's.
+#![allow(
+    clippy::missing_errors_doc,
+    clippy::needless_pass_by_value,
+    clippy::too_many_arguments,
+    clippy::type_complexity
+)]
 // What they make at the root has no place for documentation; the modules have it.
 #![allow(missing_docs, unreachable_pub)]
 

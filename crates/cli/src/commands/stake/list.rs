@@ -9,7 +9,7 @@ use crate::table::table;
 
 /// Show what a coldkey has staked, and what it is worth
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
+pub(crate) struct ListArgs {
     /// An address, or a development account such as //Alice [default: the wallet's coldkey]
     #[arg(value_name = "ACCOUNT")]
     account: Option<Account>,

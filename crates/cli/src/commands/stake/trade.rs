@@ -28,7 +28,7 @@ impl LimitArgs {
 
 /// Stake TAO on a hotkey
 #[derive(Debug, Args)]
-pub(super) struct AddArgs {
+pub(crate) struct AddArgs {
     /// How much TAO, e.g. 1.5: at most nine decimals
     #[arg(value_name = "TAO")]
     amount: Rao,
@@ -47,7 +47,7 @@ pub(super) struct AddArgs {
 
 /// Take stake back
 #[derive(Debug, Args)]
-pub(super) struct RemoveArgs {
+pub(crate) struct RemoveArgs {
     /// How much alpha, e.g. 1.5: at most nine decimals
     #[arg(value_name = "ALPHA", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Alpha>,

@@ -8,7 +8,7 @@ use crate::context::Context;
 
 /// Create a subnet
 #[derive(Debug, Args)]
-pub(super) struct CreateArgs {
+pub(crate) struct CreateArgs {
     #[command(flatten)]
     spend: SpendArgs,
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(super) struct CreateArgs {
 
 /// Start a subnet's emission, as its owner
 #[derive(Debug, Args)]
-pub(super) struct StartArgs {
+pub(crate) struct StartArgs {
     /// The subnet's number
     netuid: NetUid,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use crate::table::{plain, short, table, whole};
 
 /// List all subnets
 #[derive(Debug, Args)]
-pub(super) struct ListArgs {
+pub(crate) struct ListArgs {
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
@@ -18,7 +18,7 @@ pub(super) struct ListArgs {
 
 /// One subnet
 #[derive(Debug, Args)]
-pub(super) struct SubnetArgs {
+pub(crate) struct SubnetArgs {
     /// The subnet's number
     netuid: NetUid,
     #[command(flatten)]

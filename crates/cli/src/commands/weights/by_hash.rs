@@ -23,7 +23,7 @@ const SALT: usize = 8;
 
 /// Commit to weights by their hash
 #[derive(Debug, Args)]
-pub(super) struct CommitArgs {
+pub(crate) struct CommitArgs {
     /// Neurons and their weights, e.g. 3:0.5 4:1; only the proportions count
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,
@@ -45,7 +45,7 @@ pub(super) struct CommitArgs {
 
 /// Reveal weights that were committed to
 #[derive(Debug, Args)]
-pub(super) struct RevealArgs {
+pub(crate) struct RevealArgs {
     /// The file that `tao weights commit --save` wrote; `-` is standard input
     file: PathBuf,
     #[command(flatten)]

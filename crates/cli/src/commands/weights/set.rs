@@ -17,7 +17,7 @@ const TIMELOCKED: u16 = 4;
 
 /// Set a validator's weights
 #[derive(Debug, Args)]
-pub(super) struct SetArgs {
+pub(crate) struct SetArgs {
     /// Neurons and their weights, e.g. 3:0.5 4:1; only the proportions count
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,

@@ -10,7 +10,7 @@ use crate::table::table;
 
 /// Show the weights that validators have set
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+pub(crate) struct ShowArgs {
     /// Only those of this neuron
     #[arg(long, value_name = "UID")]
     uid: Option<Uid>,

@@ -67,8 +67,10 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
 #[tokio::test]
 async fn the_same_start_gives_the_same_chain() {
     let (one, two) = (node().await, node().await);
+    // Signed once: signatures are randomised.
+    let call = signed(&one, "Alice", 0, &remark("same"));
     for node in [&one, &two] {
-        node.submit(signed(node, "Alice", 0, &remark("same"))).await.unwrap();
+        node.submit(call.clone()).await.unwrap();
     }
     // One commit after another here, one commit of all there.
     for _ in 0..70 {

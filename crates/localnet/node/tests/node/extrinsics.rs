@@ -110,8 +110,9 @@ async fn calls_nested_beyond_reason_are_refused() {
     let head = [&[0x84, 0][..], &[1; 32], &[1], &[2; 64], &[0, 0, 0, 0]].concat();
     let bytes = codec::Encode::encode(&[head, call].concat());
     assert_eq!(refused(&node, &bytes).await.0, 1001);
-    let error = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await.unwrap_err();
-    assert_eq!(error["code"], 1);
+    // Its fee may be told or not: the node must live.
+    let _ = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await;
+    node.mine(1).await.unwrap();
     node.stop().await;
 }
 

@@ -47,8 +47,8 @@ async fn subxt_reads_submits_and_follows() {
     }
     // Too much: the call is in a block, and the error has its name.
     let dest = Value::unnamed_variant("Id", [Value::from_bytes(sp_core::Pair::public(&pair("Dave")).0)]);
-    let call =
-        subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, Value::u128(u128::from(u64::MAX))));
+    let beyond = Value::u128(2_000_000_000_000_000);
+    let call = subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, beyond));
     let now = api.at_current_block().await.unwrap();
     let submitted = now.transactions().sign_and_submit_then_watch_default(&call, &alice).await.unwrap();
     let error = submitted.wait_for_finalized_success().await.unwrap_err().to_string();
