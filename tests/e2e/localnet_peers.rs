@@ -51,6 +51,7 @@ fn value<'a>(answers: &'a Value, operation: &str) -> &'a Value {
 }
 
 /// One line of the table for each operation.
+#[allow(clippy::format_collect, reason = "a table, written once")]
 fn rows(tool: &str, answers: &Value) -> String {
     let operations = answers.as_object().unwrap();
     operations

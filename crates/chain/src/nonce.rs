@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     const ALICE: AccountId = AccountId::from_bytes([1; 32]);
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_node_that_lags_behind_gives_no_nonce_twice() {

@@ -1,5 +1,7 @@
 //! The recorded chain that tests decode: metadata, codec goldens, type corpus.
 
+#![allow(clippy::format_push_string, reason = "read once, by tests")]
+
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -34,10 +34,11 @@ async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
             let mode = |state: &mut u64| modes[(next(state) % 5) as usize];
             first.set(mode(&mut state));
             // Mostly there is a way; at times there is none.
-            second.set(if next(&mut state) % 4 == 0 { mode(&mut state) } else { Mode::Pass });
+            second.set(if next(&mut state).is_multiple_of(4) { mode(&mut state) } else { Mode::Pass });
             tokio::time::sleep(BLOCK * (1 + next(&mut state) % 6) as u32).await;
-            if next(&mut state) % 3 == 0 {
-                (first.set(Mode::Pass), second.set(Mode::Pass));
+            if next(&mut state).is_multiple_of(3) {
+                first.set(Mode::Pass);
+                second.set(Mode::Pass);
                 tokio::time::sleep(BLOCK * 4).await;
             }
         }

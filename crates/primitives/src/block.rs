@@ -20,11 +20,13 @@ impl BlockNumber {
     }
 
     /// The block so many blocks later; the last one that can be counted where there are not as many.
+    #[must_use]
     pub const fn plus(self, blocks: u32) -> Self {
         Self(self.0.saturating_add(blocks))
     }
 
     /// The block so many blocks earlier; genesis where there are not as many.
+    #[must_use]
     pub const fn minus(self, blocks: u32) -> Self {
         Self(self.0.saturating_sub(blocks))
     }

@@ -20,11 +20,11 @@ macro_rules! read_as {
                 type Value<'scale, 'resolver> = $name;
                 type TypeResolver = R;
 
-                fn unchecked_decode_as_type<'scale, 'resolver>(
+                fn unchecked_decode_as_type(
                     self,
-                    input: &mut &'scale [u8],
+                    input: &mut &[u8],
                     type_id: R::TypeId,
-                    types: &'resolver R,
+                    types: &R,
                 ) -> DecodeAsTypeResult<Self, Result<$name, Error>> {
                     let inner = decode_with_visitor(input, type_id, types, <$inner>::into_visitor::<R>());
                     DecodeAsTypeResult::Decoded(inner.map($wrap))

@@ -57,7 +57,7 @@ impl Chain for Client {
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let remember = self.inner.rpc.pace.shun();
         let next = self.inner.rpc.request("system_accountNextIndex", json!([account.to_string()]));
-        self.inner.nonces.lease(account, remember, next).await
+        Box::pin(self.inner.nonces.lease(account, remember, next)).await
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {

@@ -107,10 +107,11 @@ impl Fate<'_> {
         if self.inner.nonce_in_blocks(self.extrinsic.signer, head.hash).await? > self.extrinsic.nonce {
             return Ok(Some(Outcome::Superseded));
         }
-        Ok(match self.extrinsic.last_block.filter(|last| *last <= head.number) {
-            Some(last_block) => Some(Outcome::Expired { last_block }),
-            None => None,
-        })
+        Ok(self
+            .extrinsic
+            .last_block
+            .filter(|last| *last <= head.number)
+            .map(|last_block| Outcome::Expired { last_block }))
     }
 
     /// It is in a block; `None` where that is not enough and has to be waited for.

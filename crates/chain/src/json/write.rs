@@ -224,10 +224,10 @@ impl Writer<'_> {
     }
 
     fn account(&self, text: &str) -> Result<Value, JsonError> {
-        if let Some(bytes) = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok()) {
-            if bytes.len() == 32 {
-                return Ok(Value::from_bytes(bytes));
-            }
+        if let Some(bytes) = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok())
+            && bytes.len() == 32
+        {
+            return Ok(Value::from_bytes(bytes));
         }
         let read = || text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR);
         let account = read().map_err(|source| JsonError::Address { at: self.at.clone(), source })?;

@@ -59,7 +59,9 @@ impl Metagraph {
         for row in &mut rows {
             let sum: f64 = row.iter().sum();
             if sum > 0.0 {
-                row.iter_mut().for_each(|weight| *weight /= sum);
+                for weight in row.iter_mut() {
+                    *weight /= sum;
+                }
             }
         }
         Some(rows)

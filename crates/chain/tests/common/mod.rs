@@ -1,5 +1,6 @@
 //! What the tests with a node share.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod proxy;

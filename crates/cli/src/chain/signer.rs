@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::{Client, Network};
-use taonet_primitives::{BlockHash, Coldkey, Hotkey};
+use taonet_primitives::{BlockHash, Hotkey};
 use taonet_wallet::Keypair;
 
 use super::{Account, NetworkArgs};
@@ -65,10 +65,6 @@ impl DevelopmentArgs {
         let Some(uri) = &self.key_uri else { return Ok(None) };
         development_key(uri, network, chain).map(Some)
     }
-
-    fn public(&self) -> anyhow::Result<Option<Keypair>> {
-        self.key_uri.as_deref().map(|uri| Keypair::from_uri(uri).context("--key-uri names no key")).transpose()
-    }
 }
 
 impl ColdkeyArgs {
@@ -77,14 +73,6 @@ impl ColdkeyArgs {
         match self.development.key(network, chain)? {
             Some(key) => Ok(key),
             None => place::unlock(&self.wallet.wallet()?.coldkey()?, &self.password),
-        }
-    }
-
-    /// Its address, for which no password is needed.
-    pub(crate) fn address(&self) -> anyhow::Result<Coldkey> {
-        match self.development.public()? {
-            Some(key) => Ok(key.coldkey()),
-            None => Ok(self.wallet.wallet()?.coldkeypub()?.coldkey()),
         }
     }
 }

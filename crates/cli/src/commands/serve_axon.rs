@@ -1,5 +1,7 @@
 //! `tao serve-axon`, and `bb register-axon`: publishing where a neuron serves.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::bail;

@@ -89,6 +89,7 @@ async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context)
 }
 
 /// The events by name and number: `  SubtensorModule.WeightsSet ×2`.
+#[allow(clippy::format_collect, reason = "a line for a person")]
 fn counted(events: &[Event]) -> String {
     let mut counts = BTreeMap::new();
     for event in events {

@@ -31,7 +31,7 @@ pub(crate) use watch::Watcher;
 /// How deeply calls may nest; the runtime has the same limit.
 const DEPTH: u32 = 256;
 /// How long bytes that proved invalid are refused without another look, as the real chain's node does.
-const BAN: Duration = Duration::from_secs(30 * 60);
+const BAN: Duration = Duration::from_mins(30);
 /// How many bans are remembered.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Validations of one call against a moving head before the head has to wait for it.

@@ -276,13 +276,13 @@ impl Store {
     }
 
     /// Header and extrinsics of the block of this hash.
+    #[allow(clippy::type_complexity, reason = "a head and its extrinsics, where there are any")]
     pub(crate) fn block(&self, hash: H256) -> Result<Option<(Head, Vec<Vec<u8>>)>, StoreError> {
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
         let bodies = read.open_table(BODIES)?;
         let Some(bytes) = bodies.get(head.number())? else { return Ok(None) };
-        let extrinsics =
-            Vec::decode(&mut &*bytes.value()).map_err(|_| StoreError::Damaged("a body does not decode"))?;
+        let extrinsics = Vec::decode(&mut bytes.value()).map_err(|_| StoreError::Damaged("a body does not decode"))?;
         Ok(Some((head, extrinsics)))
     }
 
@@ -355,6 +355,7 @@ impl Store {
         written
     }
 
+    #[allow(clippy::unused_self, reason = "the rows of this store")]
     fn write(&self, write: &WriteTransaction, blocks: &[Staged]) -> Result<(), StoreError> {
         let mut nodes = write.open_table(NODES)?;
         let mut headers = write.open_table(HEADERS)?;
@@ -398,7 +399,7 @@ impl Store {
             bodies.remove(number)?;
             let rows = deaths.remove(number + 1)?;
             let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete nodes is missing"))?;
-            let rows = Vec::<Vec<u8>>::decode(&mut &*rows.value())
+            let rows = Vec::<Vec<u8>>::decode(&mut rows.value())
                 .map_err(|_| StoreError::Damaged("a block's list of obsolete nodes does not decode"))?;
             for row in rows {
                 nodes.remove(row.as_slice())?;

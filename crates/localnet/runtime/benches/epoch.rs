@@ -10,7 +10,11 @@ use std::time::{Duration, Instant};
 use frame_support::traits::OnInitialize;
 use taonet_localnet_runtime::genesis::genesis;
 use taonet_localnet_runtime::runtime::System;
-use taonet_localnet_runtime::subtensor::{self, *};
+use taonet_localnet_runtime::subtensor::{
+    self, ActivityCutoffFactorMilli, CommitRevealWeightsEnabled, FirstEmissionBlockNumber, Keys, LastEpochBlock,
+    LastUpdate, MaxAllowedValidators, NetworksAdded, SubnetMechanism, SubnetworkN, SubtokenEnabled, Tempo, Uids,
+    ValidatorPermit, Weights, Yuma3On,
+};
 use taonet_localnet_runtime::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, Runtime};
 

@@ -12,9 +12,13 @@
 
 // The framework's macros index, and name things, as they like.
 #![allow(clippy::indexing_slicing, clippy::used_underscore_binding)]
-// Arguments are what the real chain's calls take, and their errors are the pallet's.
+// Arguments are what the real chain's calls take, and their errors are the pallet's; the macros make code of their own.
 #![allow(
     clippy::missing_errors_doc,
+    clippy::expect_used,
+    clippy::if_not_else,
+    clippy::redundant_closure_for_method_calls,
+    clippy::redundant_closure,
     clippy::needless_pass_by_value,
     clippy::too_many_arguments,
     clippy::type_complexity

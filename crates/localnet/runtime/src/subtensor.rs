@@ -64,7 +64,10 @@ pub mod pallet {
     use substrate_fixed::types::{I64F64, I96F32, U64F64};
 
     use super::MAX_COMMIT_LEN;
-    use super::defaults::*;
+    use super::defaults::{
+        ConstMechId, ConstPerU16, ConstTao, DefaultAccount, DefaultAlphaSigmoidSteepness, DefaultAlphaValues,
+        DefaultBurnIncreaseMult, DefaultLiquidAlphaConsensusMode, DefaultSubnetMovingAlpha, DefaultTokenSymbol,
+    };
     use super::types::{
         AxonInfo, ChainIdentityV2, ConsensusMode, NeuronCertificate, PrometheusInfo, RateLimitKey, RecycleOrBurnEnum,
         SafeFloat, SubnetIdentityV3,

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use serde::Serialize;
 use taonet_babelbit_core::weights::Weights;
 use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Metagraph, Outcome, WeightRow, calls};
@@ -46,12 +45,12 @@ pub(super) struct Registered {
 }
 
 /// What the chain says of a miner after the epoch.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OnChain {
     /// What the validator submitted for it, 65535 being the most.
     pub(super) weight_submitted: u16,
     /// What the chain has.
-    pub(super) weight_on_chain: u16,
+    pub(super) weight_stored: u16,
     /// Its part of the miners' emission.
     pub(super) incentive: f64,
     /// What it earned in the epoch, in billionths of alpha.
@@ -122,7 +121,7 @@ impl DemoChain {
         let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
         let row = |neuron: &taonet_chain::Neuron| OnChain {
             weight_submitted: of(&submitted, neuron.uid),
-            weight_on_chain: of(&on_chain, neuron.uid),
+            weight_stored: of(&on_chain, neuron.uid),
             incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
             emission: neuron.emission.get(),
         };

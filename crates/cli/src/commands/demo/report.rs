@@ -151,7 +151,7 @@ impl Standing {
             "score": self.score,
             "weight": self.weight,
             "weight_submitted": self.chain.weight_submitted,
-            "weight_on_chain": self.chain.weight_on_chain,
+            "weight_on_chain": self.chain.weight_stored,
             "incentive": self.chain.incentive,
             "emission": self.chain.emission,
             "accuracy": self.accuracy,

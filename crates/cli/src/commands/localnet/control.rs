@@ -1,5 +1,7 @@
 //! Orders to the running chain.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! Orders to a running localnet: its `dev_` methods.
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};

@@ -1,3 +1,5 @@
+#![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
+
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};

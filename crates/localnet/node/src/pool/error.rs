@@ -81,9 +81,10 @@ impl SubmitError {
     pub fn data(&self) -> Option<String> {
         match self {
             Self::Verification(error) => Some(error.to_string()),
-            Self::Invalid(InvalidTransaction::Custom(number)) => Some(format!("Custom error: {number}")),
+            Self::Invalid(InvalidTransaction::Custom(number)) | Self::Unknown(UnknownTransaction::Custom(number)) => {
+                Some(format!("Custom error: {number}"))
+            }
             Self::Invalid(invalid) => Some(<&str>::from(*invalid).to_owned()),
-            Self::Unknown(UnknownTransaction::Custom(number)) => Some(format!("Custom error: {number}")),
             Self::Unknown(unknown) => Some(<&str>::from(*unknown).to_owned()),
             Self::Known(hash) => Some(format!("{hash:?}")),
             Self::Priority { .. } => Some(

@@ -362,7 +362,7 @@ pallet_of_calls! {
     /// Sets by how much a registration raises the price: by 1 to 3 times.
     90: sudo_set_burn_increase_mult(netuid: NetUid, burn_increase_mult: U64F64)
         by owner(netuid, Hyperparameter::BurnIncreaseMult) {
-        ensure!(burn_increase_mult >= 1 && burn_increase_mult <= 3, Error::<T>::InvalidValue);
+        ensure!((U64F64::from_num(1)..=U64F64::from_num(3)).contains(&burn_increase_mult), Error::<T>::InvalidValue);
         subtensor::BurnIncreaseMult::<T>::insert(netuid, burn_increase_mult);
         tell::<T>(Told::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });

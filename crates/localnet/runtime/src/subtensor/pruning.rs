@@ -103,8 +103,12 @@ impl<T: Config> Pallet<T> {
         };
         let weights: Vec<(u16, Vec<(u16, u16)>)> = Weights::<T>::drain_prefix(index).filter_map(renumber).collect();
         let bonds: Vec<(u16, Vec<(u16, u16)>)> = Bonds::<T>::drain_prefix(index).filter_map(renumber).collect();
-        weights.into_iter().for_each(|(uid, row)| Weights::<T>::insert(index, uid, row));
-        bonds.into_iter().for_each(|(uid, row)| Bonds::<T>::insert(index, uid, row));
+        for (uid, row) in weights {
+            Weights::<T>::insert(index, uid, row);
+        }
+        for (uid, row) in bonds {
+            Bonds::<T>::insert(index, uid, row);
+        }
     }
 }
 

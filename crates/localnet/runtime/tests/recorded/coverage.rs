@@ -69,7 +69,7 @@ fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String>
     let types = our.types.iter().zip(&their.types);
     let types: Vec<_> = types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)).collect();
     let plain = their.text.to_string().replace("TaoBalance", "u64");
-    let written = our.text != their.text && our.text.to_string() != plain;
+    let written = our.text != their.text && our.text != plain;
     written.then(|| format!("{} is not {}", our.text, their.text)).or_else(|| types.into_iter().next())
 }
 

@@ -60,7 +60,7 @@ fn primitive_agrees(primitive: &Primitive, json: &Json) -> bool {
 
 /// Numbers beyond 64 bits may have become floats while the JSON was read; their bytes were compared.
 fn number_agrees(number: &str, json: &Json) -> bool {
-    json.is_number() && (json.to_string() == number || json.as_f64() == number.parse().ok())
+    json.is_number() && (*json == number || json.as_f64() == number.parse().ok())
 }
 
 pub(crate) fn composite_agrees(composite: &Composite<u32>, json: &Json) -> bool {

@@ -1,5 +1,7 @@
 //! Which subnet gives way to a new one, and what becomes of it.
 
+#![allow(clippy::wildcard_imports, reason = "nothing of the pallet may be left out")]
+
 use sp_runtime::AccountId32;
 
 use crate::subtensor::*;

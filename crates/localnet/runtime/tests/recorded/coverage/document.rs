@@ -1,5 +1,7 @@
 //! The page that says what is served.
 
+#![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
+
 use super::{Row, Status, count};
 use crate::items::Kind;
 
