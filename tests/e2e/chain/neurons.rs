@@ -36,6 +36,8 @@ fn a_neuron_registers_serves_and_publishes() {
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
     assert!(error.contains("reaches nobody"), "{error}");
 
+    // A commitment costs a fee, which the hotkey pays.
+    chain.alice(&["transfer", &hotkey, "1", "--yes"]);
     let set = chain.ask(&["commitment", "set", "my model is at example.org", "--netuid", BABELBIT]);
     assert_eq!(set["success"], true);
     let one = chain.ask(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);

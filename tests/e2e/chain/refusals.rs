@@ -8,10 +8,8 @@ fn a_chain_out_of_reach_is_a_failure_of_the_network() {
     // A port that nobody listens on any more.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let network = format!("ws://{address}");
-    for arguments in [&["block"][..], &["balance", BOB], &["subnets", "list"], &["transfer", BOB, "1", "--yes"]] {
-        let error = refusal(&tao().args(arguments).args(["--network", &network]).output().unwrap(), 3);
-        assert!(error.contains(&network), "{error}");
-    }
+    let error = refusal(&tao().args(["block", "--network", &network]).output().unwrap(), 3);
+    assert!(error.contains(&network), "{error}");
 }
 
 #[test]

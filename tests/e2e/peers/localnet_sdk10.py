@@ -153,7 +153,7 @@ def _():
 
 @operation("delegates")
 def _():
-    return alice.hotkey.ss58_address in [delegate.hotkey_ss58 for delegate in subtensor.get_delegates()]
+    return len(subtensor.get_delegates())
 
 
 @operation("commitment set and get")

@@ -61,7 +61,7 @@ def _():
 
 @operation("hyper-parameters")
 def _():
-    return dict(subtensor.subnets.hyperparameters(NETUID))["tempo"]
+    return subtensor.subnets.subnet_hyperparameters(NETUID)["tempo"]
 
 
 @operation("metagraph")

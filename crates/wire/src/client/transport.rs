@@ -30,7 +30,9 @@ impl Transport {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let tls = HttpsConnectorBuilder::new().try_with_platform_verifier();
+        // Named, since a program may be built with several providers; then there is no default.
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
         let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
         let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())

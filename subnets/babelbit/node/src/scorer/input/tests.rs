@@ -116,7 +116,7 @@ fn mistakes_name_their_place() {
             "the batch at predictions[0].duration_sec: a duration must not be below 0",
         ),
         ("/predictions/0/arrivals", json!([[1]]), "the batch at predictions[0].arrivals[0]: invalid length 1"),
-        ("/predictions/0/arrivals", json!([[1, -5]]), "the batch at predictions[0].arrivals[0][1]: invalid value"),
+        ("/predictions/0/arrivals", json!([[1, -5]]), "the batch at predictions[0].arrivals[0][1]: invalid"),
         ("/predictions/0/eos_frame", json!(1.5), "the batch at predictions[0].eos_frame: invalid"),
         (
             "/predictions/0/transcript/words/0",
@@ -203,7 +203,7 @@ fn weights_come_in_the_order_of_first_assignment() {
         );
     }
     let error = compute_weights_document(json!({"main": [[70_000, 1]]}), Rules::Reference).unwrap_err();
-    assert!(error.to_string().starts_with("the scores at main[0][0]: invalid value"), "{error}");
+    assert!(error.to_string().starts_with("the scores at main[0][0]: invalid"), "{error}");
     let unknown = compute_weights_document(json!({"mian": []}), Rules::Reference).unwrap();
     assert_eq!(unknown.warnings.len(), 1);
 }
