@@ -18,9 +18,63 @@ impl Explanation {
 }
 
 const NEWER: &str = "the framework here is newer";
+const PLAIN: &str =
+    "balances are plain u64 here: the framework's pallet asks for an arithmetic type; the bytes are the same";
 
 /// All of them. One that nothing needs fails the test.
 pub(crate) const EXPLANATIONS: &[Explanation] = &[
+    Explanation {
+        place: "Balances",
+        kind: Kind::Call,
+        names: &[
+            "transfer_allow_death",
+            "force_transfer",
+            "transfer_keep_alive",
+            "force_unreserve",
+            "force_set_balance",
+            "force_adjust_total_issuance",
+            "burn",
+        ],
+        reason: PLAIN,
+    },
+    Explanation {
+        place: "Balances",
+        kind: Kind::Event,
+        names: &[
+            "Endowed",
+            "DustLost",
+            "Transfer",
+            "BalanceSet",
+            "Reserved",
+            "Unreserved",
+            "ReserveRepatriated",
+            "Deposit",
+            "Withdraw",
+            "Slashed",
+            "Minted",
+        ],
+        reason: PLAIN,
+    },
+    Explanation {
+        place: "Balances",
+        kind: Kind::Storage,
+        names: &["TotalIssuance", "InactiveIssuance"],
+        reason: PLAIN,
+    },
+    Explanation { place: "Balances", kind: Kind::Constant, names: &["ExistentialDeposit"], reason: PLAIN },
+    Explanation { place: "TransactionPayment", kind: Kind::Event, names: &["TransactionFeePaid"], reason: PLAIN },
+    Explanation {
+        place: "TransactionPaymentApi",
+        kind: Kind::Method,
+        names: &["query_weight_to_fee", "query_length_to_fee"],
+        reason: PLAIN,
+    },
+    Explanation {
+        place: "TransactionPaymentCallApi",
+        kind: Kind::Method,
+        names: &["query_weight_to_fee", "query_length_to_fee"],
+        reason: PLAIN,
+    },
     Explanation {
         place: "System",
         kind: Kind::Event,
