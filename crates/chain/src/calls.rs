@@ -1,6 +1,6 @@
 //! The calls that neurons, owners and stakers make, with typed arguments.
 //!
-//! Each function gives a [`Call`]; [`Chain::sign`](crate::Chain::sign) encodes it by the chain's own metadata. A call
+//! Each function gives a [`Call`](crate::Call); [`Chain::sign`](crate::Chain::sign) encodes it by the chain's own metadata. A call
 //! that is not here is made by [`Client::call`](crate::Client::call), from its name and JSON.
 
 mod balances;

@@ -52,7 +52,7 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
 /// Scores of neurons as weights within a subnet's limits, not yet quantised.
 ///
 /// With no score above 0 all neurons are equal. With fewer than `min_allowed_weights`, all neurons get 10⁻⁵, those with
-/// a score that and their score. Then no share is above `max_weights_limit`: see [`limit`].
+/// a score that and their score. Then no share is above `max_weights_limit` by more than rounding.
 ///
 /// # Errors
 /// [`WeightError`].

@@ -1,6 +1,6 @@
 //! The pallet that makes a chain a Subtensor: subnets, neurons, weights, stake, emission.
 //!
-//! What it stores, emits, refuses and can be asked stands in [`storage`], [`events`], [`errors`] and [`calls`]; what it
+//! What it stores, emits, refuses and can be asked stands in `storage`, `events`, `errors` and `calls`; what it
 //! does stands in one module for each subject.
 
 mod bonds;
