@@ -236,7 +236,7 @@ fn any_json() -> impl Strategy<Value = Json> {
 
 proptest! {
     #[test]
-    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
+    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..64), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
