@@ -7,6 +7,7 @@ mod storage;
 
 use std::sync::Arc;
 
+use codec::Decode as _;
 use scale_info::PortableRegistry;
 use serde_json::Value as Json;
 use subxt::config::substrate::{H256, SpecVersionForRange, SubstrateConfig};
@@ -39,7 +40,8 @@ impl Runtime {
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
         let what = || format!("the metadata of runtime version {spec_version}");
-        let metadata = Metadata::decode_from(metadata).map_err(|error| ChainError::decode(what(), error))?;
+        // Not `decode_from`: it tries other forms too, and never ends on bytes that begin with their own number.
+        let metadata = Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
         let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
         let config = SubstrateConfig::builder()
             .set_genesis_hash(H256(*genesis.as_bytes()))

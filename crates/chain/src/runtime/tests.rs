@@ -1,3 +1,4 @@
+use codec::Encode as _;
 use proptest::prelude::*;
 use serde_json::json;
 use subxt::config::substrate::MultiSignature;
@@ -234,9 +235,22 @@ fn any_json() -> impl Strategy<Value = Json> {
     })
 }
 
+#[test]
+fn bytes_that_begin_with_their_own_number_are_no_metadata() {
+    for length in [1_u32, 63, 64, 6_491, 16_384] {
+        let mut bytes = codec::Compact(length).encode();
+        bytes.resize(length as usize, 0);
+        assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err(), "{length}");
+    }
+    // `meta` itself is such a number.
+    let mut bytes = b"meta".to_vec();
+    bytes.resize(6_491, 0);
+    assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err());
+}
+
 proptest! {
     #[test]
-    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..64), flip: usize, to: u8) {
+    fn no_bytes_of_a_node_panic(raw in proptest::collection::vec(any::<u8>(), 0..400), flip: usize, to: u8) {
         let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return Ok(()) };
         let _ = runtime.events(&raw);
         let mut events = bytes(&golden["events"]["raw_hex"]);
