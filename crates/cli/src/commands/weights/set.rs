@@ -3,12 +3,12 @@ use std::time::SystemTime;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use taonet_chain::{At, Chain as _, calls};
+use taonet_chain::{Chain as _, calls};
 use taonet_ledger::{Form, Sealing, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, quantised};
+use super::pairs::{Pair, check, row};
 use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 
@@ -33,7 +33,7 @@ pub(crate) struct SetArgs {
 
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
-    let weights = quantised(&args.weights)?;
+    let weights = row(&args.weights)?;
     context.block_on(async {
         let chain = args.network.connect().await?;
         let head = chain.head().await.map_err(failed)?;
@@ -41,9 +41,10 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.key.unlock(&args.network, &chain)?;
         let hotkey = key.hotkey();
-        if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
+        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
             bail!("{hotkey} is not registered on subnet {netuid}: tao register --netuid {netuid} does that");
-        }
+        };
+        check(&weights, uid, mech, &rules)?;
         let rng = &mut rand::rng();
         let (form, call, round) = match Form::of(netuid, &rules, rng)? {
             Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
