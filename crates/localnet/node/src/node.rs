@@ -129,7 +129,7 @@ impl Node {
         let control = Control { orders, stopping, stop: Arc::new(watch::channel(false).0) };
         let server = rpc::serve(
             config.listen,
-            rpc::Context::new(chain.clone(), control.clone(), config.clock)?,
+            rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
             config.rpc,
             config.dev_methods,
         )

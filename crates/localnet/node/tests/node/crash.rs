@@ -1,12 +1,12 @@
 //! `kill -9` at any moment loses nothing that anybody has seen.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use taonet_localnet::{Clock, Node};
 
+use crate::process::{Process, announce};
 use crate::support::{account_key, config, get, post, remark, signed, storage_key};
 
 /// Where the child keeps its chain.
@@ -22,8 +22,7 @@ async fn child() {
     config.directory = Some(directory.to_owned());
     config.clock = Clock::Every(Duration::from_millis(2));
     let node = Node::start(config).await.unwrap();
-    std::fs::write(directory.join("address.new"), node.address().to_string()).unwrap();
-    std::fs::rename(directory.join("address.new"), directory.join("address")).unwrap();
+    announce(directory, node.address());
     let alice = crate::support::account("Alice").to_string();
     let mut nonce = get(&node, "system_accountNextIndex", json!([alice])).await.as_u64().unwrap() as u32;
     loop {
@@ -38,34 +37,15 @@ async fn child() {
     }
 }
 
-fn spawn(directory: &Path) -> Child {
-    let _ = std::fs::remove_file(directory.join("address"));
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::child", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-/// Asks the child for its head until `moments` answers came; returns the last number and hash that it stated.
-async fn watch(directory: &Path, moments: u32) -> (u64, Value) {
+/// Asks the child for its head this many times; returns the last number and hash that it stated.
+async fn watch(child: &Process, moments: u32) -> (u64, Value) {
+    let address = child.address().await;
     let mut seen = (0, Value::Null);
-    let mut answers = 0;
-    let deadline = std::time::Instant::now() + Duration::from_mins(1);
-    while answers < moments {
-        assert!(std::time::Instant::now() < deadline, "the child does not answer");
-        let address = std::fs::read_to_string(directory.join("address")).ok().and_then(|text| text.parse().ok());
-        let Some(address) = address else {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            continue;
-        };
+    for _ in 0..moments {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []});
         let (_, body) = post(address, request.to_string().as_bytes()).await;
         let answer: Value = serde_json::from_str(&body).unwrap();
         seen = (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
-        answers += 1;
     }
     seen
 }
@@ -75,12 +55,11 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let mut previous = 0;
     for round in 0..KILLS {
-        let mut child = spawn(directory.path());
-        let (number, hash) = watch(directory.path(), 1 + round % 5).await;
+        let mut child = Process::start("crash::child", DIRECTORY, directory.path());
+        let (number, hash) = watch(&child, 1 + round % 5).await;
         // Not in step with the child's blocks.
         tokio::time::sleep(Duration::from_micros(u64::from(round * 397 % 4_000))).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
+        child.kill();
 
         let mut config = config();
         config.directory = Some(directory.path().to_owned());

@@ -10,11 +10,11 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::support::{ask, config, get, node, post, post_to};
+use crate::process::{Process, announce};
+use crate::support::{ask, config, frame, get, node, post, post_to, websocket};
 
 async fn lives(node: &NodeHandle) {
     assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
@@ -153,21 +153,10 @@ async fn a_connection_has_so_many_subscriptions_and_no_more() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_holds_up_nobody() {
     let node = node().await;
-    let mut stream = TcpStream::connect(node.address()).await.unwrap();
-    let upgrade = format!(
-        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        node.address()
-    );
-    stream.write_all(upgrade.as_bytes()).await.unwrap();
-    let mut head = [0; 64];
-    stream.read_exact(&mut head).await.unwrap();
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    let mut stream = websocket(node.address()).await;
     for id in 0..50 {
         let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
-        let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
-        frame.extend_from_slice(text.as_bytes());
-        stream.write_all(&frame).await.unwrap();
+        stream.write_all(&frame(&text)).await.unwrap();
     }
     // Far more than every buffer between the node and this silence holds.
     timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
@@ -198,5 +187,66 @@ async fn requests_of_many_clients_at_once_are_answered() {
         answered += usize::from(metadata.as_str().unwrap().len() > 1_000);
     }
     assert_eq!(answered, 200);
+    node.stop().await;
+}
+
+/// Where the flooded child says its address.
+const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
+/// Far more than a node needs, far less than the answers that it is asked for.
+const MOST_RESIDENT: u64 = 600 << 20;
+
+/// Not a test by itself: the process that is flooded, when the variable names where it says its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn child() {
+    let Some(directory) = std::env::var_os(FLOODED) else { return };
+    let node = Node::start(config()).await.unwrap();
+    announce(std::path::Path::new(&directory), node.address());
+    node.stop_requested().await;
+}
+
+/// The same request 10 000 times, and not one answer read: the node neither makes nor holds them all.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = Process::start("flood::child", FLOODED, directory.path());
+    let address = child.address().await;
+    let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
+    let mut stream = websocket(address).await;
+    let messages = frame(&text).repeat(10_000);
+    // What the node does not read stays in buffers, or here.
+    let flood = tokio::spawn(async move { stream.write_all(&messages).await.map(|()| stream) });
+    // Others are served meanwhile: the flood's answers would be made before theirs.
+    for _ in 0..200 {
+        let asked = post(address, text.as_bytes());
+        tokio::pin!(asked);
+        loop {
+            assert!(child.resident() < MOST_RESIDENT, "the answers fill the memory");
+            if let Ok((status, _)) = timeout(Duration::from_millis(20), &mut asked).await {
+                break assert_eq!(status, 200);
+            }
+        }
+    }
+    flood.abort();
+}
+
+/// Repeating one large value would make an answer of any size.
+#[tokio::test]
+async fn an_answer_is_not_built_past_what_is_sent() {
+    let mut config = config();
+    config.rpc.response_bytes = 100_000;
+    let node = Node::start(config).await.unwrap();
+    let keys = get(&node, "state_getKeys", json!(["0x"])).await;
+    let keys: Vec<_> = keys.as_array().unwrap().clone();
+    let mut sized = Vec::new();
+    for key in keys {
+        let size = get(&node, "state_getStorageSize", json!([key])).await.as_u64().unwrap();
+        sized.push((size, key));
+    }
+    let (size, largest) = sized.into_iter().max_by_key(|(size, _)| *size).unwrap();
+    let keys = vec![largest; 1_000];
+    assert!(size * 2_000 > 100_000, "no value is large: {size}");
+    let error = ask(&node, "state_queryStorageAt", json!([keys])).await.unwrap_err();
+    assert_eq!((&error["code"], &error["data"]), (&json!(-32008), &json!("Exceeded max limit of 100000")));
+    lives(&node).await;
     node.stop().await;
 }

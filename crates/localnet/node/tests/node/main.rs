@@ -6,6 +6,7 @@ mod crash;
 mod extrinsics;
 mod flood;
 mod lifecycle;
+mod process;
 mod state;
 mod support;
 mod watch;

@@ -146,3 +146,23 @@ pub(crate) fn account_key(name: &str) -> Vec<u8> {
 pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
     [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
 }
+
+/// A WebSocket by hand: what is sent is not what a client would send, and what comes is not read.
+pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = [0; 64];
+    stream.read_exact(&mut head).await.unwrap();
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+/// A short text message as a client frames it, with a mask of zeros.
+pub(crate) fn frame(text: &str) -> Vec<u8> {
+    assert!(text.len() < 126, "{text} is too long for a short frame");
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
+}
