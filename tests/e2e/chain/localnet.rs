@@ -122,6 +122,8 @@ fn wrong_options_are_wrong_usage() {
         &["--keep-blocks", "100"],
         &["--keep-blocks", "3000", "--archive"],
         &["--endow", "//Alice"],
+        &["--allow-origin", "polkadot.js.org"],
+        &["--allow-origin", "https://polkadot.js.org/apps"],
         &["mine", "0"],
         &["mine"],
         &["--memory", "--data", "x"],

@@ -43,6 +43,9 @@ pub struct NodeConfig {
     pub listen: SocketAddr,
     /// Whether `dev_` methods (mine, stop, save a snapshot …) are served. Anybody who reaches the port can call them.
     pub dev_methods: bool,
+    /// Web pages that may use the node beside those of this machine, by their origin: `https://polkadot.js.org`. A
+    /// browser lets any page connect, and says which one it is.
+    pub allow_origins: Vec<String>,
     /// What one client may ask of the server.
     pub rpc: RpcLimits,
     /// How many calls may wait.
@@ -62,6 +65,7 @@ impl NodeConfig {
             history: History::default(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
+            allow_origins: Vec::new(),
             rpc: RpcLimits::default(),
             pool: PoolLimits::default(),
             start: None,
@@ -131,6 +135,7 @@ impl Node {
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
             config.rpc,
+            config.allow_origins,
             config.dev_methods,
         )
         .await?;

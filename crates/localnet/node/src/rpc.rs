@@ -6,6 +6,7 @@ mod count;
 mod dev;
 mod error;
 mod front;
+mod origin;
 mod pace;
 mod params;
 mod payment;
@@ -35,6 +36,7 @@ use crate::node::{Control, NodeError};
 use count::Names;
 use error::{Answer, internal};
 use front::Front;
+use origin::Origins;
 use pace::Pace;
 use params::{Args, to_hex};
 use subscribe::Asked;
@@ -246,6 +248,7 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     context: Context,
     limits: RpcLimits,
+    origins: Vec<String>,
     dev_methods: bool,
 ) -> Result<Server, NodeError> {
     let failed = |source| NodeError::Listen { address: listen, source };
@@ -269,7 +272,7 @@ pub(crate) async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
-    let front = Front { builder, methods: module.into(), names, limits, stop };
+    let front = Front { builder, methods: module.into(), names, limits, origins: Origins::new(origins), stop };
     tokio::spawn(front.accept(listener));
     Ok(Server { address, handle, context })
 }

@@ -35,6 +35,9 @@ pub(super) struct StartArgs {
     /// The port, instead of that of --listen; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// Let a web page of this origin use the node, e.g. https://polkadot.js.org; pages of this machine may, and programs
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
     /// Keep the state in memory; it is gone when the chain stops
@@ -100,6 +103,7 @@ impl StartArgs {
         };
         config.listen = listen;
         config.dev_methods = listen.ip().is_loopback();
+        config.allow_origins.clone_from(&self.allow_origin);
         if endowed.is_empty() && directory.is_some() {
             // A chain that is there keeps the accounts that it began with.
             let mut existing = config.clone();
@@ -120,6 +124,14 @@ impl StartArgs {
         }
         Ok(endowed)
     }
+}
+
+/// An origin as browsers write it: nothing else would ever match.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let whole = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@']) && text.is_ascii()
+    });
+    if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
 }
 
 /// The accounts of the first block and what they have now.

@@ -13,6 +13,7 @@ use tower::layer::util::{Identity, Stack};
 
 use super::RpcLimits;
 use super::count::{Counted, Names};
+use super::origin::{Origins, refusal};
 use super::pace::{Pace, Paced};
 
 /// The pause after a connection that could not be accepted, for instance because there are too many open files.
@@ -25,6 +26,7 @@ pub(super) struct Front {
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,
+    pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }
 
@@ -62,7 +64,8 @@ impl Front {
             let counted = move |service| Counted::new(service, names.clone(), pace.clone());
             let builder = self.builder.clone().set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
             let mut service = builder.build(self.methods.clone(), self.stop.clone());
-            async move { service.call(request).await }
+            let allowed = self.origins.allow(request.headers());
+            async move { if allowed { service.call(request).await } else { Ok(refusal()) } }
         });
         // How a connection ends is its client's business.
         tokio::spawn(serve_with_graceful_shutdown(paced, service, stopped));

@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::process::{Process, announce};
-use crate::support::{ask, config, frame, get, node, post, post_to, websocket};
+use crate::support::{ask, config, frame, get, node, post, post_to, upgrade, websocket};
 
 async fn lives(node: &NodeHandle) {
     assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
@@ -169,10 +169,36 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
 async fn other_host_names_are_refused() {
     let node = node().await;
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    let (status, answer) = post_to(node.address(), "evil.example:9944", request.as_bytes()).await;
+    let (status, answer) = post_to(node.address(), "evil.example:9944", "", request.as_bytes()).await;
     assert!(status == 403 && !answer.contains("taonet"), "{status} {answer}");
-    let (status, _) = post_to(node.address(), "localhost:9944", request.as_bytes()).await;
+    let (status, _) = post_to(node.address(), "localhost:9944", "", request.as_bytes()).await;
     assert_eq!(status, 200);
+    node.stop().await;
+}
+
+/// A browser lets any page connect to this machine, and says which page it is.
+#[tokio::test]
+async fn pages_of_others_are_refused() {
+    let mut config = config();
+    config.allow_origins = vec!["https://apps.example".to_owned()];
+    let node = Node::start(config).await.unwrap();
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [1]}).to_string();
+    let host = node.address().to_string();
+    for (origin, allowed) in [
+        ("http://evil.example", false),
+        ("null", false),
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1:8000", true),
+        ("https://apps.example", true),
+    ] {
+        let header = format!("Origin: {origin}\r\n");
+        let before = node.head().number();
+        let (status, answer) = post_to(node.address(), &host, &header, request.as_bytes()).await;
+        assert_eq!(status, if allowed { 200 } else { 403 }, "{origin}: {answer}");
+        assert_eq!(node.head().number() - before, u32::from(allowed), "{origin}");
+        let (_, answer) = upgrade(node.address(), &header).await;
+        assert_eq!(&answer[9..12], if allowed { "101" } else { "403" }, "{origin}: {answer}");
+    }
     node.stop().await;
 }
 

@@ -86,13 +86,14 @@ pub(crate) fn transfer(to: &str, rao: u64) -> RuntimeCall {
 
 /// Sends a body to a node and returns status and body of the answer.
 pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
-    post_to(address, &address.to_string(), body).await
+    post_to(address, &address.to_string(), "", body).await
 }
 
-pub(crate) async fn post_to(address: SocketAddr, host: &str, body: &[u8]) -> (u16, String) {
+/// As [`post`], with a host and further headers, each line ended.
+pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
         body.len()
     );
@@ -149,16 +150,22 @@ pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
 
 /// A WebSocket by hand: what is sent is not what a client would send, and what comes is not read.
 pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
+    let (stream, answer) = upgrade(address, "").await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    stream
+}
+
+/// Asks for a WebSocket, with further headers, each line ended; returns the first bytes of the answer.
+pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let upgrade = format!(
-        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     );
     stream.write_all(upgrade.as_bytes()).await.unwrap();
     let mut head = [0; 64];
     stream.read_exact(&mut head).await.unwrap();
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-    stream
+    (stream, String::from_utf8_lossy(&head).into_owned())
 }
 
 /// A short text message as a client frames it, with a mask of zeros.
