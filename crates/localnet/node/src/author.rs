@@ -52,6 +52,9 @@ pub enum AuthorError {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// The thread that makes blocks is gone: a defect of this crate.
+    #[error("the thread that makes blocks panicked: {0}; start the node again, it goes on after its newest block")]
+    Panicked(String),
 }
 
 /// How far to go.
@@ -133,10 +136,6 @@ impl Author {
         }
         while let Ok(order) = orders.try_recv() {
             let _ = order.reply.send(Err(AuthorError::Stopping));
-        }
-        self.chain.pool.close();
-        if let Err(error) = self.chain.store.flush() {
-            tracing::error!(%error, "the chain's file was not flushed");
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::author::{Author, AuthorError, Goal, Order};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
+use crate::execute::panic_text;
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Store, StoreError};
@@ -130,7 +131,7 @@ impl Node {
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
         let (orders, inbox) = mpsc::channel();
-        let control = Control { orders, stopping, stop: Arc::new(watch::channel(false).0) };
+        let control = Control { orders, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
         let server = rpc::serve(
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
@@ -144,8 +145,46 @@ impl Node {
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
-        let author = tokio::task::spawn_blocking(move || drop(author.join()));
+        let author = attend(author, chain.clone(), control.stop.clone());
         Ok(NodeHandle { chain, control, server, author, closed })
+    }
+}
+
+/// Waits for the end of the thread that makes blocks; one that it did not choose stops the node.
+///
+/// Nothing here can give orders: the thread ends, too, when nobody is left who can.
+fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if let Err(panic) = author.join() {
+            let reason = panic_text(panic.as_ref());
+            tracing::error!(reason, "no more blocks are made: the node stops");
+            Stop::Died(reason).tell(&stop);
+        }
+        chain.pool.close();
+        if let Err(error) = chain.store.flush() {
+            tracing::error!(%error, "the chain's file was not flushed");
+        }
+    })
+}
+
+/// Whether a node is to stop, and why.
+#[derive(Debug, Clone)]
+enum Stop {
+    NotYet,
+    Asked,
+    Died(String),
+}
+
+impl Stop {
+    /// The first reason is the one that counts.
+    fn tell(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|told| {
+            let first = matches!(told, Self::NotYet);
+            if first {
+                *told = self;
+            }
+            first
+        });
     }
 }
 
@@ -154,7 +193,7 @@ impl Node {
 pub(crate) struct Control {
     orders: Sender<Order>,
     stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<bool>>,
+    stop: Arc<watch::Sender<Stop>>,
 }
 
 impl Control {
@@ -171,12 +210,16 @@ impl Control {
         // The manual clock's author sleeps until an order comes.
         let (reply, _) = oneshot::channel();
         let _ = self.orders.send(Order { goal: Goal::Blocks(0), reply });
-        self.stop.send_replace(true);
+        Stop::Asked.tell(&self.stop);
     }
 
-    async fn stopped(&self) {
+    async fn stopped(&self) -> Result<(), AuthorError> {
+        let mut stop = self.stop.subscribe();
         // The sender lives in this control: the wait cannot fail.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
+            Ok(Stop::Died(reason)) => Err(AuthorError::Panicked(reason.clone())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -268,9 +311,12 @@ impl NodeHandle {
         self.chain.store.save(file)
     }
 
-    /// Waits until somebody stops the node: [`Self::stop`] is still to be called.
-    pub async fn stop_requested(&self) {
-        self.control.stopped().await;
+    /// Waits until somebody stops the node, or it cannot go on: [`Self::stop`] is still to be called.
+    ///
+    /// # Errors
+    /// [`AuthorError::Panicked`] when it cannot go on.
+    pub async fn stop_requested(&self) -> Result<(), AuthorError> {
+        self.control.stopped().await
     }
 
     /// Stops the node: the block in the making is finished and committed, requests that run are answered, connections
@@ -280,7 +326,7 @@ impl NodeHandle {
         control.stop();
         let drain = async {
             server.stop().await;
-            // A panic of the author's thread was printed when it happened.
+            // It was said what the author ended of, and this waits for it only.
             let _ = author.await;
             drop((chain, control));
             // The sender never sends: it is dropped with the chain.
@@ -296,3 +342,41 @@ impl NodeHandle {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);
+
+#[cfg(test)]
+mod tests {
+    use taonet_localnet_runtime::genesis;
+
+    use super::*;
+
+    /// A node whose author is another thread than its own.
+    fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
+        let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+        let head = store.head().unwrap();
+        let pool = Pool::new(head.clone(), PoolLimits::default());
+        let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
+        let stop = Arc::new(watch::channel(Stop::NotYet).0);
+        let control = Control { orders: mpsc::channel().0, stopping: Arc::default(), stop };
+        let author = attend(thread::spawn(author), chain, control.stop.clone());
+        (control, author)
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_author_died_stops_and_says_why() {
+        let (control, author) = node_of(|| panic!("a defect"));
+        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("panicked: a defect; start the node again"), "{error}");
+        author.await.unwrap();
+        // Being told to stop afterwards does not hide the reason.
+        control.stop();
+        assert!(control.stopped().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_author_that_was_told_to_stop_is_no_failure() {
+        let (control, author) = node_of(|| ());
+        control.stop();
+        author.await.unwrap();
+        assert!(control.stopped().await.is_ok());
+    }
+}

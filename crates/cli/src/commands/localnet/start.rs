@@ -11,6 +11,7 @@ use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
 use taonet_primitives::Coldkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
+use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
@@ -77,15 +78,20 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         }
         readiness.set_ready();
         let stop = shutdown.clone();
+        let (tell, ended) = oneshot::channel();
         shutdown.spawn("localnet", async move {
-            tokio::select! {
-                () = stop.requested() => {}
-                () = node.stop_requested() => stop.request(),
-            }
+            let ended = tokio::select! {
+                () = stop.requested() => Ok(()),
+                ended = node.stop_requested() => ended,
+            };
+            stop.request();
             node.stop().await;
             drop(announced);
+            // Nobody waits for it where stopping took too long.
+            let _ = tell.send(ended);
         });
-        shutdown.finished().await.context("the localnet did not stop in time")
+        shutdown.finished().await.context("the localnet did not stop in time")?;
+        Ok(ended.await.context("the localnet ended without a word")??)
     })
 }
 

@@ -227,7 +227,7 @@ async fn child() {
     let Some(directory) = std::env::var_os(FLOODED) else { return };
     let node = Node::start(config()).await.unwrap();
     announce(std::path::Path::new(&directory), node.address());
-    node.stop_requested().await;
+    node.stop_requested().await.unwrap();
 }
 
 /// The same request 10 000 times, and not one answer read: the node neither makes nor holds them all.
