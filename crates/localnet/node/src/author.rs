@@ -30,6 +30,8 @@ pub use build::BuildError;
 const GROUP: usize = 64;
 /// Most bytes of new trie nodes that wait for a commit.
 const GROUP_BYTES: usize = 4 << 20;
+/// Most orders that wait for the one that is carried out.
+pub(crate) const ORDERS: usize = 64;
 /// The pause after a block that could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,9 @@ pub enum AuthorError {
     /// The subnet has no next epoch.
     #[error("subnet {0} has no next epoch; create and start it first")]
     NoEpoch(u16),
+    /// Too many orders wait already.
+    #[error("{ORDERS} orders to make blocks wait already; give this one again when they are carried out")]
+    Busy,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
@@ -151,13 +156,16 @@ impl Author {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// Carries out an order as long as somebody waits for it.
     fn obey(&mut self, order: Order) {
-        let made = match order.goal {
-            Goal::Blocks(blocks) => self.make(blocks),
-            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make(blocks)),
+        let Order { goal, reply } = order;
+        let wanted = || !reply.is_closed();
+        let made = match goal {
+            Goal::Blocks(blocks) => self.make_while(blocks, wanted),
+            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
         };
         // Who ordered may be gone.
-        let _ = order.reply.send(made.map(|()| self.tip.clone()));
+        let _ = reply.send(made.map(|()| self.tip.clone()));
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
@@ -171,7 +179,15 @@ impl Author {
 
     /// Makes and commits so many blocks.
     fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
+        self.make_while(blocks, || true)
+    }
+
+    /// Makes and commits so many blocks, or fewer where they are no longer wanted.
+    fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
         for _ in 0..blocks {
+            if !wanted() {
+                break;
+            }
             if self.is_stopping() {
                 self.commit()?;
                 return Err(AuthorError::Stopping);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Goal, Order};
+use crate::author::{Author, AuthorError, Goal, ORDERS, Order};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::panic_text;
@@ -130,7 +130,7 @@ impl Node {
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
-        let (orders, inbox) = mpsc::channel();
+        let (orders, inbox) = mpsc::sync_channel(ORDERS);
         let control = Control { orders, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
         let server = rpc::serve(
             config.listen,
@@ -191,25 +191,28 @@ impl Stop {
 /// How to order blocks, and how to stop.
 #[derive(Clone)]
 pub(crate) struct Control {
-    orders: Sender<Order>,
+    orders: SyncSender<Order>,
     stopping: Arc<AtomicBool>,
     stop: Arc<watch::Sender<Stop>>,
 }
 
 impl Control {
-    /// Makes blocks now.
+    /// Makes blocks now, as long as the caller waits.
     pub(crate) async fn order(&self, goal: Goal) -> Result<Head, AuthorError> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order { goal, reply }).map_err(|_| AuthorError::Stopping)?;
+        self.orders.try_send(Order { goal, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => AuthorError::Busy,
+            TrySendError::Disconnected(_) => AuthorError::Stopping,
+        })?;
         answer.await.map_err(|_| AuthorError::Stopping)?
     }
 
     /// Asks the node to stop.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // The manual clock's author sleeps until an order comes.
+        // The manual clock's author sleeps until an order comes; with orders waiting it does not sleep.
         let (reply, _) = oneshot::channel();
-        let _ = self.orders.send(Order { goal: Goal::Blocks(0), reply });
+        let _ = self.orders.try_send(Order { goal: Goal::Blocks(0), reply });
         Stop::Asked.tell(&self.stop);
     }
 
@@ -259,7 +262,7 @@ impl NodeHandle {
         self.chain.genesis
     }
 
-    /// Makes so many blocks now, on any clock, and returns the newest.
+    /// Makes so many blocks now, on any clock, and returns the newest. Dropping the future ends the making.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -267,7 +270,8 @@ impl NodeHandle {
         self.control.order(Goal::Blocks(blocks)).await
     }
 
-    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one.
+    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one. Dropping the future
+    /// ends the making.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] where there is no such subnet.
@@ -356,7 +360,7 @@ mod tests {
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
         let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let control = Control { orders: mpsc::channel().0, stopping: Arc::default(), stop };
+        let control = Control { orders: mpsc::sync_channel(1).0, stopping: Arc::default(), stop };
         let author = attend(thread::spawn(author), chain, control.stop.clone());
         (control, author)
     }

@@ -38,6 +38,25 @@ fn a_stopping_author_commits_and_stops() {
 }
 
 #[test]
+fn an_order_ends_with_who_gave_it() {
+    let mut author = author();
+    let (reply, answer) = oneshot::channel();
+    let mut news = author.chain.follow();
+    let chain = author.chain.clone();
+    let caller = std::thread::spawn(move || {
+        while news.try_recv().is_err() {
+            std::thread::yield_now();
+        }
+        drop(answer);
+        chain.head().number()
+    });
+    author.obey(Order { goal: Goal::Blocks(u32::MAX), reply });
+    // The blocks that were made until then are there.
+    assert!(author.chain.head().number() >= caller.join().unwrap());
+    assert_eq!(author.chain.head(), author.tip);
+}
+
+#[test]
 fn nothing_is_announced_before_it_is_on_disk() {
     let mut author = author();
     let mut news = author.chain.follow();

@@ -202,6 +202,41 @@ async fn pages_of_others_are_refused() {
     node.stop().await;
 }
 
+/// An order for more blocks than anybody waits for ends with its client, and orders do not pile up behind it.
+#[tokio::test]
+async fn orders_end_with_their_client_and_do_not_pile_up() {
+    let node = node().await;
+    let request =
+        |blocks: u32| json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [blocks]}).to_string();
+    let mut client = websocket(node.address()).await;
+    client.write_all(&frame(&request(u32::MAX))).await.unwrap();
+    while node.head().number() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut others = websocket(node.address()).await;
+    others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
+    let refused = timeout(Duration::from_secs(30), async {
+        loop {
+            // One that finds a place waits in it; given up, it still keeps the place.
+            if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
+                break error;
+            }
+        }
+    });
+    let refused = refused.await.unwrap();
+    assert!(refused["message"].as_str().unwrap().contains("orders to make blocks wait already"), "{refused}");
+    drop((client, others));
+    timeout(Duration::from_secs(30), async {
+        while node.mine(1).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    lives(&node).await;
+    node.stop().await;
+}
+
 #[tokio::test]
 async fn requests_of_many_clients_at_once_are_answered() {
     let node = node().await;
