@@ -30,6 +30,8 @@ pub use build::BuildError;
 const GROUP: usize = 64;
 /// Most bytes of new trie nodes that wait for a commit.
 const GROUP_BYTES: usize = 4 << 20;
+/// How much of the chain a power cut may cost, about.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// Most orders that wait for the one that is carried out.
 pub(crate) const ORDERS: usize = 64;
 /// The pause after a block that could not be made.
@@ -93,6 +95,7 @@ pub(crate) struct Author {
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
     weight: usize,
+    flushed: Instant,
 }
 
 impl Author {
@@ -110,7 +113,8 @@ impl Author {
         let number = tip.number();
         let stated = stated_time(&chain.store.tip(&tip)?).map_err(|reason| BuildError::State { number, reason })?;
         let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
-        Ok(Self { chain, clock, stopping, tip, stated, staged: Vec::new(), waiting: Vec::new(), weight: 0 })
+        let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
+        Ok(Self { chain, clock, stopping, tip, stated, staged, waiting, weight: 0, flushed })
     }
 
     /// Makes blocks until told to stop; orders end with the last of their senders.
@@ -252,6 +256,22 @@ impl Author {
                 call.watcher.send(TxEvent::Finalized(hash));
             }
         }
+        self.flush();
         Ok(())
+    }
+
+    /// Waits for the disk, if that was long ago.
+    fn flush(&mut self) {
+        if self.flushed.elapsed() < FLUSH_EVERY {
+            return;
+        }
+        let began = Instant::now();
+        match self.chain.store.checkpoint() {
+            Ok(()) => tracing::debug!(took = ?began.elapsed(), "the chain's file was flushed"),
+            Err(error) => {
+                tracing::error!(%error, "the chain's file was not flushed: a power cut would lose its newest blocks");
+            }
+        }
+        self.flushed = Instant::now();
     }
 }

@@ -211,6 +211,22 @@ impl Store {
         Ok(store)
     }
 
+    /// A chain on another kind of file.
+    #[cfg(test)]
+    pub(crate) fn on(file: impl redb::StorageBackend, genesis: Storage) -> Self {
+        let flushing = Flushing::default();
+        let database = builder().create_with_backend(LazyFile::on(file, flushing.clone())).unwrap();
+        let store = Self {
+            database: Arc::new(database),
+            memory: Arc::new(NodeMemory::new()),
+            history: History::Archive,
+            flushing,
+            path: None,
+        };
+        store.found(None, Some(genesis)).unwrap();
+        store
+    }
+
     /// Checks the chain that is there, or writes the first block.
     fn found(&self, directory: Option<&Path>, genesis: Option<Storage>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
@@ -415,10 +431,17 @@ impl Store {
         Ok(())
     }
 
-    /// Makes everything committed so far survive a power cut.
+    /// Makes everything committed so far, and whatever comes, survive a power cut: for the end.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.flushing.on();
         Ok(self.database.begin_write()?.commit()?)
+    }
+
+    /// Makes everything committed so far survive a power cut.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.flushing.off();
+        flushed
     }
 
     /// Bytes of the file; 0 in memory.
