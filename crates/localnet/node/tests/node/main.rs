@@ -5,6 +5,7 @@ mod blocks;
 mod crash;
 mod extrinsics;
 mod flood;
+mod fuzz;
 mod lifecycle;
 mod process;
 mod state;
