@@ -9,8 +9,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
 /// The database inside a chain's directory.
 const FILE: &str = "chain.redb";
+/// Bytes of the mark at the start of a database.
+const MARK: u64 = 9;
 /// The layout of the tables.
 const FORMAT: u64 = 1;
 const FORMAT_KEY: u8 = 0;
@@ -470,10 +472,25 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     fs::create_dir_all(directory).map_err(failed)?;
     let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
+    // Killed while the file was made, a process left it without the mark that the database writes last.
+    if is_unborn(&file).map_err(failed)? {
+        if !create {
+            return Err(StoreError::Missing(directory.to_owned()));
+        }
+        file.set_len(0).map_err(failed)?;
+    }
+    Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
+}
+
+/// Whether a file begins with zeros only, where a database has its mark.
+fn is_unborn(file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(MARK).read_to_end(&mut start)?;
+    Ok(start.iter().all(|byte| *byte == 0))
 }
 
 fn first_block(genesis: Storage) -> (Head, BackendTransaction<BlakeTwo256>) {

@@ -198,6 +198,20 @@ fn a_chain_of_another_build_is_refused() {
 }
 
 #[test]
+fn a_file_whose_making_was_killed_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for left in [0, 4, 1 << 20] {
+        let chain = directory.path().join(left.to_string());
+        fs::create_dir(&chain).unwrap();
+        fs::write(chain.join(FILE), vec![0; left]).unwrap();
+        let missing = Store::open(Some(&chain), None, History::Archive);
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{left}");
+        let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
+        assert_eq!(store.head().unwrap().number(), 0);
+    }
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join(FILE), b"no database").unwrap();
