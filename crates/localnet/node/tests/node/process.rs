@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
+/// Far more bytes than a node needs, far less than the answers that tests ask for.
+const MOST_RESIDENT: u64 = 600 << 20;
+
 /// A process that is killed at the latest when it is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -39,8 +44,18 @@ impl Process {
         }
     }
 
-    /// Resident bytes.
-    pub(crate) fn resident(&self) -> u64 {
+    /// Waits for what is asked of its node, which must not fill the memory meanwhile.
+    pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
+        tokio::pin!(asked);
+        loop {
+            assert!(self.resident() < MOST_RESIDENT, "the process fills the memory");
+            if let Ok(answer) = timeout(Duration::from_millis(20), &mut asked).await {
+                return answer;
+            }
+        }
+    }
+
+    fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10

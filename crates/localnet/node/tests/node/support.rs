@@ -124,8 +124,13 @@ fn dechunk(mut body: &str) -> String {
 
 /// A request's result, or its error.
 pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Result<Value, Value> {
+    ask_at(node.address(), method, params).await
+}
+
+/// As [`ask`], of a node in another process.
+pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let (_, body) = post(node.address(), request.to_string().as_bytes()).await;
+    let (_, body) = post(address, request.to_string().as_bytes()).await;
     let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),
