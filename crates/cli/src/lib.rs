@@ -95,12 +95,10 @@ enum TaoCommand {
     /// Make, recover, list and protect keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
-    /// Run a development chain on this machine, and steer it
     Localnet(localnet::LocalnetArgs),
     /// List, create and start subnets; show their settings
     #[command(subcommand)]
     Subnets(subnets::Command),
-    /// Show a subnet's neurons: stake, incentive, consensus, endpoints
     Metagraph(metagraph::MetagraphArgs),
     /// Register a hotkey on a subnet
     Register(register::RegisterArgs),
@@ -127,7 +125,6 @@ enum TaoCommand {
     Block(block::BlockArgs),
     /// Show what a block recorded
     Events(events::EventsArgs),
-    /// Follow the chain, block by block
     Watch(watch::WatchArgs),
     /// Set hyper-parameters, as root or as a subnet's owner
     #[command(subcommand)]

@@ -115,6 +115,33 @@ fn a_chain_says_what_scripts_need() {
     assert!(error.contains("start one with tao localnet"), "{error}");
 }
 
+/// Whoever took the port, or a node that hangs: no command waits for it for ever, and none removes its state.
+#[test]
+fn a_node_that_does_not_answer_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    std::fs::write(folder.join("running.json"), json!({"pid": 1, "url": url}).to_string()).unwrap();
+    std::fs::write(folder.join("chain.redb"), "").unwrap();
+    std::thread::scope(|scope| {
+        let silent = "takes requests and does not answer";
+        for (arguments, code, text) in [
+            (&["status"][..], 3, silent),
+            (&["stop"][..], 3, silent),
+            (&["reset", "--yes"][..], 3, silent),
+            (&["snapshot", "load", "any"][..], 1, "stop it first"),
+        ] {
+            scope.spawn(move || {
+                let error = refusal(&run(folder, arguments), code);
+                assert!(error.contains(text), "{arguments:?}: {error}");
+            });
+        }
+    });
+    assert!(folder.join("chain.redb").exists());
+    drop(listener);
+}
+
 #[test]
 fn wrong_options_are_wrong_usage() {
     for arguments in [
@@ -122,6 +149,8 @@ fn wrong_options_are_wrong_usage() {
         &["--keep-blocks", "100"],
         &["--keep-blocks", "3000", "--archive"],
         &["--endow", "//Alice"],
+        &["--allow-origin", "polkadot.js.org"],
+        &["--allow-origin", "https://polkadot.js.org/apps"],
         &["mine", "0"],
         &["mine"],
         &["--memory", "--data", "x"],

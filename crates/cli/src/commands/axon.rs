@@ -18,11 +18,8 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve an echo neuron
     Serve(serve::ServeArgs),
-    /// Call a neuron and print its answer
     Call(call::CallArgs),
-    /// Measure how fast a neuron answers
     Ping(ping::PingArgs),
 }
 

@@ -14,7 +14,7 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 
-/// Run a development chain on this machine.
+/// Run a development chain on this machine, and steer it.
 ///
 /// Without a command below: starts it and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of the real
 /// chain, as far as neurons, validators and owners need them, and Bittensor's tools talk to it as to any node. State is kept

@@ -14,7 +14,6 @@ const ADMIN: &str = "AdminUtils";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Set a hyper-parameter, as root or as a subnet's owner
     Set(SetArgs),
 }
 

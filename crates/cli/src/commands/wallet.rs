@@ -44,7 +44,6 @@ pub(crate) enum Command {
     Inspect(inspect::InspectArgs),
     /// Show a wallet's funds, and its hotkeys' neurons on all subnets
     Overview(overview::OverviewArgs),
-    /// Get TAO for a wallet on a development chain
     Faucet(faucet::FaucetArgs),
     /// Sign a message, or a validator's information about itself
     Sign(sign::SignArgs),

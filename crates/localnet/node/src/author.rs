@@ -30,6 +30,10 @@ pub use build::BuildError;
 const GROUP: usize = 64;
 /// Most bytes of new trie nodes that wait for a commit.
 const GROUP_BYTES: usize = 4 << 20;
+/// How much of the chain a power cut may cost, about.
+const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Most orders that wait for the one that is carried out.
+pub(crate) const ORDERS: usize = 64;
 /// The pause after a block that could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -49,9 +53,15 @@ pub enum AuthorError {
     /// The subnet has no next epoch.
     #[error("subnet {0} has no next epoch; create and start it first")]
     NoEpoch(u16),
+    /// Too many orders wait already.
+    #[error("{ORDERS} orders to make blocks wait already; give this one again when they are carried out")]
+    Busy,
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// The thread that makes blocks is gone: a defect of this crate.
+    #[error("the thread that makes blocks panicked: {0}; start the node again, it goes on after its newest block")]
+    Panicked(String),
 }
 
 /// How far to go.
@@ -85,6 +95,7 @@ pub(crate) struct Author {
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
     weight: usize,
+    flushed: Instant,
 }
 
 impl Author {
@@ -102,7 +113,8 @@ impl Author {
         let number = tip.number();
         let stated = stated_time(&chain.store.tip(&tip)?).map_err(|reason| BuildError::State { number, reason })?;
         let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
-        Ok(Self { chain, clock, stopping, tip, stated, staged: Vec::new(), waiting: Vec::new(), weight: 0 })
+        let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
+        Ok(Self { chain, clock, stopping, tip, stated, staged, waiting, weight: 0, flushed })
     }
 
     /// Makes blocks until told to stop; orders end with the last of their senders.
@@ -134,10 +146,6 @@ impl Author {
         while let Ok(order) = orders.try_recv() {
             let _ = order.reply.send(Err(AuthorError::Stopping));
         }
-        self.chain.pool.close();
-        if let Err(error) = self.chain.store.flush() {
-            tracing::error!(%error, "the chain's file was not flushed");
-        }
     }
 
     /// Missed blocks are not made up for.
@@ -152,13 +160,16 @@ impl Author {
         self.stopping.load(Ordering::SeqCst)
     }
 
+    /// Carries out an order as long as somebody waits for it.
     fn obey(&mut self, order: Order) {
-        let made = match order.goal {
-            Goal::Blocks(blocks) => self.make(blocks),
-            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make(blocks)),
+        let Order { goal, reply } = order;
+        let wanted = || !reply.is_closed();
+        let made = match goal {
+            Goal::Blocks(blocks) => self.make_while(blocks, wanted),
+            Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
         };
         // Who ordered may be gone.
-        let _ = order.reply.send(made.map(|()| self.tip.clone()));
+        let _ = reply.send(made.map(|()| self.tip.clone()));
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
@@ -172,7 +183,15 @@ impl Author {
 
     /// Makes and commits so many blocks.
     fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
+        self.make_while(blocks, || true)
+    }
+
+    /// Makes and commits so many blocks, or fewer where they are no longer wanted.
+    fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
         for _ in 0..blocks {
+            if !wanted() {
+                break;
+            }
             if self.is_stopping() {
                 self.commit()?;
                 return Err(AuthorError::Stopping);
@@ -237,6 +256,22 @@ impl Author {
                 call.watcher.send(TxEvent::Finalized(hash));
             }
         }
+        self.flush();
         Ok(())
+    }
+
+    /// Waits for the disk, if that was long ago.
+    fn flush(&mut self) {
+        if self.flushed.elapsed() < FLUSH_EVERY {
+            return;
+        }
+        let began = Instant::now();
+        match self.chain.store.checkpoint() {
+            Ok(()) => tracing::debug!(took = ?began.elapsed(), "the chain's file was flushed"),
+            Err(error) => {
+                tracing::error!(%error, "the chain's file was not flushed: a power cut would lose its newest blocks");
+            }
+        }
+        self.flushed = Instant::now();
     }
 }

@@ -73,7 +73,8 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     T::decode(&mut answer.as_slice()).map_err(|source| CallError::Answer { method, source })
 }
 
-fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     payload
         .downcast_ref::<String>()
         .cloned()

@@ -15,7 +15,7 @@
 //! println!("listening on {}", node.url());
 //! let head = node.mine(10).await?;
 //! println!("block {} {:?}", head.number(), head.hash);
-//! node.stop_requested().await;
+//! node.stop_requested().await?;
 //! node.stop().await;
 //! # Ok(())
 //! # }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Goal, Order};
+use crate::author::{Author, AuthorError, Goal, ORDERS, Order};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
+use crate::execute::panic_text;
 use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Store, StoreError};
@@ -43,6 +44,9 @@ pub struct NodeConfig {
     pub listen: SocketAddr,
     /// Whether `dev_` methods (mine, stop, save a snapshot …) are served. Anybody who reaches the port can call them.
     pub dev_methods: bool,
+    /// Web pages that may use the node beside those of this machine, by their origin: `https://polkadot.js.org`. A
+    /// browser lets any page connect, and says which one it is.
+    pub allow_origins: Vec<String>,
     /// What one client may ask of the server.
     pub rpc: RpcLimits,
     /// How many calls may wait.
@@ -62,6 +66,7 @@ impl NodeConfig {
             history: History::default(),
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
             dev_methods: true,
+            allow_origins: Vec::new(),
             rpc: RpcLimits::default(),
             pool: PoolLimits::default(),
             start: None,
@@ -125,12 +130,13 @@ impl Node {
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
-        let (orders, inbox) = mpsc::channel();
-        let control = Control { orders, stopping, stop: Arc::new(watch::channel(false).0) };
+        let (orders, inbox) = mpsc::sync_channel(ORDERS);
+        let control = Control { orders, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
         let server = rpc::serve(
             config.listen,
-            rpc::Context::new(chain.clone(), control.clone(), config.clock)?,
+            rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
             config.rpc,
+            config.allow_origins,
             config.dev_methods,
         )
         .await?;
@@ -139,39 +145,84 @@ impl Node {
             .stack_size(STACK)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
-        let author = tokio::task::spawn_blocking(move || drop(author.join()));
+        let author = attend(author, chain.clone(), control.stop.clone());
         Ok(NodeHandle { chain, control, server, author, closed })
+    }
+}
+
+/// Waits for the end of the thread that makes blocks; one that it did not choose stops the node.
+///
+/// Nothing here can give orders: the thread ends, too, when nobody is left who can.
+fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if let Err(panic) = author.join() {
+            let reason = panic_text(panic.as_ref());
+            tracing::error!(reason, "no more blocks are made: the node stops");
+            Stop::Died(reason).tell(&stop);
+        }
+        chain.pool.close();
+        if let Err(error) = chain.store.flush() {
+            tracing::error!(%error, "the chain's file was not flushed");
+        }
+    })
+}
+
+/// Whether a node is to stop, and why.
+#[derive(Debug, Clone)]
+enum Stop {
+    NotYet,
+    Asked,
+    Died(String),
+}
+
+impl Stop {
+    /// The first reason is the one that counts.
+    fn tell(self, stop: &watch::Sender<Self>) {
+        stop.send_if_modified(|told| {
+            let first = matches!(told, Self::NotYet);
+            if first {
+                *told = self;
+            }
+            first
+        });
     }
 }
 
 /// How to order blocks, and how to stop.
 #[derive(Clone)]
 pub(crate) struct Control {
-    orders: Sender<Order>,
+    orders: SyncSender<Order>,
     stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<bool>>,
+    stop: Arc<watch::Sender<Stop>>,
 }
 
 impl Control {
-    /// Makes blocks now.
+    /// Makes blocks now, as long as the caller waits.
     pub(crate) async fn order(&self, goal: Goal) -> Result<Head, AuthorError> {
         let (reply, answer) = oneshot::channel();
-        self.orders.send(Order { goal, reply }).map_err(|_| AuthorError::Stopping)?;
+        self.orders.try_send(Order { goal, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => AuthorError::Busy,
+            TrySendError::Disconnected(_) => AuthorError::Stopping,
+        })?;
         answer.await.map_err(|_| AuthorError::Stopping)?
     }
 
     /// Asks the node to stop.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // The manual clock's author sleeps until an order comes.
+        // The manual clock's author sleeps until an order comes; with orders waiting it does not sleep.
         let (reply, _) = oneshot::channel();
-        let _ = self.orders.send(Order { goal: Goal::Blocks(0), reply });
-        self.stop.send_replace(true);
+        let _ = self.orders.try_send(Order { goal: Goal::Blocks(0), reply });
+        Stop::Asked.tell(&self.stop);
     }
 
-    async fn stopped(&self) {
+    async fn stopped(&self) -> Result<(), AuthorError> {
+        let mut stop = self.stop.subscribe();
         // The sender lives in this control: the wait cannot fail.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
+        match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
+            Ok(Stop::Died(reason)) => Err(AuthorError::Panicked(reason.clone())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -211,7 +262,7 @@ impl NodeHandle {
         self.chain.genesis
     }
 
-    /// Makes so many blocks now, on any clock, and returns the newest.
+    /// Makes so many blocks now, on any clock, and returns the newest. Dropping the future ends the making.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -219,7 +270,8 @@ impl NodeHandle {
         self.control.order(Goal::Blocks(blocks)).await
     }
 
-    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one.
+    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one. Dropping the future
+    /// ends the making.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] where there is no such subnet.
@@ -263,9 +315,12 @@ impl NodeHandle {
         self.chain.store.save(file)
     }
 
-    /// Waits until somebody stops the node: [`Self::stop`] is still to be called.
-    pub async fn stop_requested(&self) {
-        self.control.stopped().await;
+    /// Waits until somebody stops the node, or it cannot go on: [`Self::stop`] is still to be called.
+    ///
+    /// # Errors
+    /// [`AuthorError::Panicked`] when it cannot go on.
+    pub async fn stop_requested(&self) -> Result<(), AuthorError> {
+        self.control.stopped().await
     }
 
     /// Stops the node: the block in the making is finished and committed, requests that run are answered, connections
@@ -275,7 +330,7 @@ impl NodeHandle {
         control.stop();
         let drain = async {
             server.stop().await;
-            // A panic of the author's thread was printed when it happened.
+            // It was said what the author ended of, and this waits for it only.
             let _ = author.await;
             drop((chain, control));
             // The sender never sends: it is dropped with the chain.
@@ -291,3 +346,41 @@ impl NodeHandle {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);
+
+#[cfg(test)]
+mod tests {
+    use taonet_localnet_runtime::genesis;
+
+    use super::*;
+
+    /// A node whose author is another thread than its own.
+    fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
+        let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+        let head = store.head().unwrap();
+        let pool = Pool::new(head.clone(), PoolLimits::default());
+        let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
+        let stop = Arc::new(watch::channel(Stop::NotYet).0);
+        let control = Control { orders: mpsc::sync_channel(1).0, stopping: Arc::default(), stop };
+        let author = attend(thread::spawn(author), chain, control.stop.clone());
+        (control, author)
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_author_died_stops_and_says_why() {
+        let (control, author) = node_of(|| panic!("a defect"));
+        let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("panicked: a defect; start the node again"), "{error}");
+        author.await.unwrap();
+        // Being told to stop afterwards does not hide the reason.
+        control.stop();
+        assert!(control.stopped().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_author_that_was_told_to_stop_is_no_failure() {
+        let (control, author) = node_of(|| ());
+        control.stop();
+        author.await.unwrap();
+        assert!(control.stopped().await.is_ok());
+    }
+}

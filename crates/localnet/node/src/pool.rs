@@ -30,7 +30,8 @@ pub(crate) use watch::Watcher;
 
 /// How deeply calls may nest; the runtime has the same limit.
 const DEPTH: u32 = 256;
-/// How long bytes that proved invalid are refused without another look, as the real chain's node does.
+/// How long bytes that proved invalid, or that are in a block, are refused without another look, as the real chain's node
+/// does.
 const BAN: Duration = Duration::from_mins(30);
 /// How many bans are remembered.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -167,6 +168,9 @@ impl Pool {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
         let entries = included.iter().filter_map(|seq| inner.graph.include(*seq)).collect::<Vec<_>>();
+        for entry in &entries {
+            inner.bans.put(entry.hash, Instant::now());
+        }
         for seq in invalid.iter().chain(&expired) {
             if let Some(entry) = inner.graph.remove(*seq) {
                 inner.bans.put(entry.hash, Instant::now());
@@ -178,9 +182,11 @@ impl Pool {
         entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
     }
 
-    /// The blocks after `tip` were lost before they reached the disk.
+    /// The blocks after `tip` were lost before they reached the disk: what was in them may come again.
     pub(crate) fn fall_back(&self, tip: Head) {
-        self.lock().tip = tip;
+        let mut inner = self.lock();
+        inner.tip = tip;
+        inner.bans.clear();
     }
 
     /// Takes no more calls, and tells those who wait that theirs are dropped.

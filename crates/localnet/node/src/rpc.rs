@@ -5,6 +5,9 @@ mod chain;
 mod count;
 mod dev;
 mod error;
+mod front;
+mod origin;
+mod pace;
 mod params;
 mod payment;
 mod state;
@@ -18,21 +21,25 @@ use std::sync::Arc;
 
 use jsonrpsee::core::{RegisterMethodError, SubscriptionError};
 use jsonrpsee::server::middleware::http::HostFilterLayer;
-use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::{
-    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle,
+    BatchRequestConfig, PingConfig, RandomStringIdProvider, ServerBuilder, ServerConfig, ServerHandle, stop_channel,
 };
 use jsonrpsee::types::{ErrorObjectOwned, Params};
-use jsonrpsee::{PendingSubscriptionSink, RpcModule};
+use jsonrpsee::{Extensions, RpcModule};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::author::Goal;
 use crate::chain::Chain;
 use crate::clock::Clock;
 use crate::node::{Control, NodeError};
-use count::{Counted, Names};
+use count::Names;
 use error::{Answer, internal};
-use params::Args;
+use front::Front;
+use origin::Origins;
+use pace::Pace;
+use params::{Args, to_hex};
+use subscribe::Asked;
 use workers::Workers;
 
 /// A method that is registered twice: a defect of this crate, found by every test that starts a node.
@@ -51,8 +58,12 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Requests in one batch.
     pub batch: u32,
-    /// Answers and notifications that wait for a slow client before its requests wait too.
+    /// Messages that one connection's queue holds, and requests of a connection in work: the node reads no more of them
+    /// until some are done.
     pub backlog: u32,
+    /// Bytes that one WebSocket connection holds: requests in work, answers and notifications that its client does not
+    /// take. While there are more, the node reads nothing from it; and it makes no more answers while so many wait.
+    pub waiting_bytes: u32,
 }
 
 impl Default for RpcLimits {
@@ -64,6 +75,7 @@ impl Default for RpcLimits {
             response_bytes: 64 << 20,
             batch: 1_024,
             backlog: 256,
+            waiting_bytes: 8 << 20,
         }
     }
 }
@@ -74,12 +86,33 @@ pub(crate) struct Context {
     control: Control,
     clock: Clock,
     workers: Workers,
+    response_bytes: usize,
 }
 
 impl Context {
-    pub(crate) fn new(chain: Arc<Chain>, control: Control, clock: Clock) -> Result<Self, NodeError> {
+    pub(crate) fn new(chain: Arc<Chain>, control: Control, clock: Clock, limits: RpcLimits) -> Result<Self, NodeError> {
         let workers = Workers::new().map_err(|error| NodeError::Thread(std::io::Error::other(error)))?;
-        Ok(Self { chain, control, clock, workers })
+        Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
+    }
+
+    /// What an answer may still grow by.
+    fn room(&self) -> Room {
+        Room { left: self.response_bytes, most: self.response_bytes }
+    }
+}
+
+/// Keeps an answer from growing past what is sent.
+struct Room {
+    left: usize,
+    most: usize,
+}
+
+impl Room {
+    /// Bytes as JSON-RPC writes them, where they still fit.
+    fn hex(&mut self, bytes: &[u8]) -> Answer {
+        let length = bytes.len().saturating_mul(2);
+        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.most))?;
+        Ok(json!(to_hex(bytes)))
     }
 }
 
@@ -106,10 +139,11 @@ impl Methods {
     /// A method that reads the disk or runs the runtime.
     fn heavy(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
-            let registered = self.module.register_async_method(name, move |params, context, _| async move {
+            let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
                 let args = Args::parse(&params)?;
+                let pace = pace_of(&extensions)?;
                 let job = context.clone();
-                let answer = context.workers.run(move || handler(&job, &args)).await;
+                let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
                 answer.unwrap_or_else(|| Err(internal("the request made the node's worker panic")))
             });
             self.failed = self.failed.take().or(registered.err());
@@ -133,17 +167,19 @@ impl Methods {
     fn subscription(
         &mut self,
         names: [&'static str; 3],
-        handler: fn(Params<'static>, PendingSubscriptionSink, Arc<Context>) -> Subscribing,
+        handler: fn(Params<'static>, Asked, Arc<Context>) -> Subscribing,
     ) -> Result<(), RegisterError> {
         let [subscribe, notification, unsubscribe] = names;
         self.module.register_subscription(
             subscribe,
             notification,
             unsubscribe,
-            move |params, pending, context, _| {
-                let feed = handler(params, pending, context);
-                // A subscriber that went away is no news to anybody.
-                async move { drop(feed.await) }
+            move |params, pending, context, extensions| async move {
+                match pace_of(&extensions) {
+                    // A subscriber that went away is no news to anybody.
+                    Ok(pace) => drop(handler(params, Asked { pending, pace }, context).await),
+                    Err(error) => pending.reject(error).await,
+                }
             },
         )?;
         Ok(())
@@ -152,6 +188,11 @@ impl Methods {
     fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<(), RegisterError> {
         self.module.register_alias(alias, name)
     }
+}
+
+/// The pace of the connection that a request came over.
+fn pace_of(extensions: &Extensions) -> Result<Arc<Pace>, ErrorObjectOwned> {
+    extensions.get().cloned().ok_or_else(|| internal("the request has no connection"))
 }
 
 fn module(context: Arc<Context>, dev_methods: bool) -> Result<RpcModule<Context>, RegisterError> {
@@ -207,6 +248,7 @@ pub(crate) async fn serve(
     listen: SocketAddr,
     context: Context,
     limits: RpcLimits,
+    origins: Vec<String>,
     dev_methods: bool,
 ) -> Result<Server, NodeError> {
     let failed = |source| NodeError::Listen { address: listen, source };
@@ -222,16 +264,17 @@ pub(crate) async fn serve(
         .enable_ws_ping(PingConfig::new())
         .set_id_provider(RandomStringIdProvider::new(16))
         .build();
-    let names = Names::new(module.method_names());
-    let server = ServerBuilder::default()
+    let builder = ServerBuilder::default()
         .set_config(config)
         .set_http_middleware(tower::ServiceBuilder::new().layer(host_filter(listen)))
-        .set_rpc_middleware(RpcServiceBuilder::new().layer_fn(move |service| Counted::new(service, names.clone())))
-        .build(listen)
-        .await
-        .map_err(failed)?;
-    let address = server.local_addr().map_err(failed)?;
-    Ok(Server { address, handle: server.start(module), context })
+        .to_service_builder();
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let (stop, handle) = stop_channel();
+    let names = Names::new(module.method_names());
+    let front = Front { builder, methods: module.into(), names, limits, origins: Origins::new(origins), stop };
+    tokio::spawn(front.accept(listener));
+    Ok(Server { address, handle, context })
 }
 
 /// On loopback, only requests to a loopback name are answered: a page in a browser must not reach the chain through a

@@ -9,8 +9,8 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +40,8 @@ const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
 /// The database inside a chain's directory.
 const FILE: &str = "chain.redb";
+/// Bytes of the mark at the start of a database.
+const MARK: u64 = 9;
 /// The layout of the tables.
 const FORMAT: u64 = 1;
 const FORMAT_KEY: u8 = 0;
@@ -209,6 +211,22 @@ impl Store {
         };
         store.found(directory, genesis)?;
         Ok(store)
+    }
+
+    /// A chain on another kind of file.
+    #[cfg(test)]
+    pub(crate) fn on(file: impl redb::StorageBackend, genesis: Storage) -> Self {
+        let flushing = Flushing::default();
+        let database = builder().create_with_backend(LazyFile::on(file, flushing.clone())).unwrap();
+        let store = Self {
+            database: Arc::new(database),
+            memory: Arc::new(NodeMemory::new()),
+            history: History::Archive,
+            flushing,
+            path: None,
+        };
+        store.found(None, Some(genesis)).unwrap();
+        store
     }
 
     /// Checks the chain that is there, or writes the first block.
@@ -415,10 +433,17 @@ impl Store {
         Ok(())
     }
 
-    /// Makes everything committed so far survive a power cut.
+    /// Makes everything committed so far, and whatever comes, survive a power cut: for the end.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.flushing.on();
         Ok(self.database.begin_write()?.commit()?)
+    }
+
+    /// Makes everything committed so far survive a power cut.
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let flushed = self.flush();
+        self.flushing.off();
+        flushed
     }
 
     /// Bytes of the file; 0 in memory.
@@ -447,10 +472,25 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     fs::create_dir_all(directory).map_err(failed)?;
     let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(directory.to_owned())),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
+    // Killed while the file was made, a process left it without the mark that the database writes last.
+    if is_unborn(&file).map_err(failed)? {
+        if !create {
+            return Err(StoreError::Missing(directory.to_owned()));
+        }
+        file.set_len(0).map_err(failed)?;
+    }
+    Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
+}
+
+/// Whether a file begins with zeros only, where a database has its mark.
+fn is_unborn(file: &File) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(MARK).read_to_end(&mut start)?;
+    Ok(start.iter().all(|byte| *byte == 0))
 }
 
 fn first_block(genesis: Storage) -> (Head, BackendTransaction<BlakeTwo256>) {

@@ -74,7 +74,8 @@ impl TargetArgs {
 
 pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let url = args.url()?;
-    let status = context.block_on(order(&url, "dev_status", json!([])))?;
+    let asked = async { rpc::call(&url, "dev_status", json!([])).await.map_err(|refusal| refusal.into_error(&url)) };
+    let status = context.block_on(asked)?;
     if context.json {
         return context.print_json(&json!({
             "url": url,

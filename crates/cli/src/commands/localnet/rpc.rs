@@ -11,6 +11,8 @@ use crate::exit::{Classified, Failure};
 
 /// Making many blocks takes long; that the node is there shows at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A node that runs answers what takes no work.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const METHOD_NOT_FOUND: i64 = -32_601;
 
 /// Why an order was not carried out.
@@ -18,19 +20,31 @@ const METHOD_NOT_FOUND: i64 = -32_601;
 pub(super) enum Refusal {
     /// Nobody answers.
     NotRunning(reqwest::Error),
+    /// Somebody takes the request and does not answer.
+    Silent,
     /// A node answers and takes no orders.
     NoOrders,
     /// The node says why.
     Said(String),
 }
 
-/// Calls a method of the node at a `ws://` address, over HTTP on the same port.
+/// Calls a method that is answered at once, of the node at a `ws://` address, over HTTP on the same port.
 pub(super) async fn call(url: &str, method: &str, params: Value) -> Result<Value, Refusal> {
-    let client = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy().build();
+    send(url, method, params, Some(ANSWER_WITHIN)).await
+}
+
+async fn send(url: &str, method: &str, params: Value, within: Option<Duration>) -> Result<Value, Refusal> {
+    let mut client = reqwest::Client::builder().connect_timeout(CONNECT_WITHIN).no_proxy();
+    if let Some(within) = within {
+        client = client.timeout(within);
+    }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let sent = client.map_err(Refusal::NotRunning)?.post(http(url)).json(&request).send();
-    let answer = sent.await.map_err(Refusal::NotRunning)?;
-    let mut answer: Value = answer.json().await.map_err(|_| Refusal::NoOrders)?;
+    let sent = client.build().map_err(Refusal::NotRunning)?.post(http(url)).json(&request).send();
+    let silent = |error: &reqwest::Error| error.is_timeout() && !error.is_connect();
+    let answer =
+        sent.await.map_err(|error| if silent(&error) { Refusal::Silent } else { Refusal::NotRunning(error) })?;
+    let mut answer: Value =
+        answer.json().await.map_err(|error| if silent(&error) { Refusal::Silent } else { Refusal::NoOrders })?;
     let Some(error) = answer.get("error") else { return Ok(answer["result"].take()) };
     if error["code"].as_i64() == Some(METHOD_NOT_FOUND) {
         return Err(Refusal::NoOrders);
@@ -40,14 +54,14 @@ pub(super) async fn call(url: &str, method: &str, params: Value) -> Result<Value
     Err(Refusal::Said(if data.is_empty() { message } else { format!("{message}: {data}") }))
 }
 
-/// As [`call`], for a command that fails with the refusal.
+/// Has a node do something that may take long, such as making many blocks.
 pub(super) async fn order(url: &str, method: &str, params: Value) -> anyhow::Result<Value> {
-    call(url, method, params).await.map_err(|refusal| refusal.into_error(url))
+    send(url, method, params, None).await.map_err(|refusal| refusal.into_error(url))
 }
 
 /// The same node's address for requests over HTTP.
 pub(super) fn http(url: &str) -> String {
-    url.replacen("ws", "http", 1)
+    url.strip_prefix("ws").map_or_else(|| url.to_owned(), |rest| format!("http{rest}"))
 }
 
 impl Refusal {
@@ -59,6 +73,10 @@ impl Refusal {
                      --network",
                     cause(&error)
                 );
+                Classified::error(Failure::Network, text)
+            }
+            Self::Silent => {
+                let text = format!("the localnet at {url} takes requests and does not answer: end its process");
                 Classified::error(Failure::Network, text)
             }
             Self::NoOrders => anyhow!(
@@ -82,4 +100,34 @@ fn cause(error: &reqwest::Error) -> String {
 /// A field of an answer.
 pub(super) fn number(answer: &Value, field: &str) -> anyhow::Result<u64> {
     answer[field].as_u64().with_context(|| format!("the localnet's answer has no {field}: is it of another version?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn the_scheme_changes_and_nothing_else() {
+        for (url, expected) in [
+            ("ws://127.0.0.1:9944", "http://127.0.0.1:9944"),
+            ("wss://ws.example/ws", "https://ws.example/ws"),
+            ("http://news.example", "http://news.example"),
+        ] {
+            assert_eq!(http(url), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_is_told_apart_from_absence() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        let within = Some(Duration::from_millis(100));
+        let silent = send(&url, "system_health", json!([]), within).await;
+        assert!(matches!(silent, Err(Refusal::Silent)), "{silent:?}");
+        drop(listener);
+        let absent = send(&url, "system_health", json!([]), within).await;
+        assert!(matches!(absent, Err(Refusal::NotRunning(_))), "{absent:?}");
+    }
 }

@@ -11,6 +11,7 @@ use taonet_localnet_runtime::genesis::{ACCOUNTS, genesis};
 use taonet_primitives::Coldkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
+use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
@@ -35,6 +36,9 @@ pub(super) struct StartArgs {
     /// The port, instead of that of --listen; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+    /// Let a web page of this origin use the node, e.g. https://polkadot.js.org; pages of this machine may, and programs
+    #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+    allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
     /// Keep the state in memory; it is gone when the chain stops
@@ -74,15 +78,20 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         }
         readiness.set_ready();
         let stop = shutdown.clone();
+        let (tell, ended) = oneshot::channel();
         shutdown.spawn("localnet", async move {
-            tokio::select! {
-                () = stop.requested() => {}
-                () = node.stop_requested() => stop.request(),
-            }
+            let ended = tokio::select! {
+                () = stop.requested() => Ok(()),
+                ended = node.stop_requested() => ended,
+            };
+            stop.request();
             node.stop().await;
             drop(announced);
+            // Nobody waits for it where stopping took too long.
+            let _ = tell.send(ended);
         });
-        shutdown.finished().await.context("the localnet did not stop in time")
+        shutdown.finished().await.context("the localnet did not stop in time")?;
+        Ok(ended.await.context("the localnet ended without a word")??)
     })
 }
 
@@ -100,6 +109,7 @@ impl StartArgs {
         };
         config.listen = listen;
         config.dev_methods = listen.ip().is_loopback();
+        config.allow_origins.clone_from(&self.allow_origin);
         if endowed.is_empty() && directory.is_some() {
             // A chain that is there keeps the accounts that it began with.
             let mut existing = config.clone();
@@ -120,6 +130,14 @@ impl StartArgs {
         }
         Ok(endowed)
     }
+}
+
+/// An origin as browsers write it: nothing else would ever match.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let whole = text.split_once("://").is_some_and(|(scheme, host)| {
+        !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@']) && text.is_ascii()
+    });
+    if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
 }
 
 /// The accounts of the first block and what they have now.

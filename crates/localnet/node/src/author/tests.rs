@@ -1,3 +1,8 @@
+use std::io;
+use std::sync::atomic::AtomicUsize;
+
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
 use sp_core::H256;
 use taonet_localnet_runtime::genesis;
 
@@ -6,7 +11,10 @@ use crate::pool::{Pool, PoolLimits};
 use crate::store::{History, Store};
 
 fn author() -> Author {
-    let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
+    author_on(Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap())
+}
+
+fn author_on(store: Store) -> Author {
     let head = store.head().unwrap();
     let pool = Pool::new(head.clone(), PoolLimits::default());
     let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
@@ -38,6 +46,25 @@ fn a_stopping_author_commits_and_stops() {
 }
 
 #[test]
+fn an_order_ends_with_who_gave_it() {
+    let mut author = author();
+    let (reply, answer) = oneshot::channel();
+    let mut news = author.chain.follow();
+    let chain = author.chain.clone();
+    let caller = std::thread::spawn(move || {
+        while news.try_recv().is_err() {
+            std::thread::yield_now();
+        }
+        drop(answer);
+        chain.head().number()
+    });
+    author.obey(Order { goal: Goal::Blocks(u32::MAX), reply });
+    // The blocks that were made until then are there.
+    assert!(author.chain.head().number() >= caller.join().unwrap());
+    assert_eq!(author.chain.head(), author.tip);
+}
+
+#[test]
 fn nothing_is_announced_before_it_is_on_disk() {
     let mut author = author();
     let mut news = author.chain.follow();
@@ -47,6 +74,51 @@ fn nothing_is_announced_before_it_is_on_disk() {
     author.commit().unwrap();
     assert_eq!(author.chain.head().number(), 1);
     assert_eq!(news.try_recv().unwrap().head, author.chain.store.head().unwrap());
+}
+
+/// Counts how often the disk was waited for.
+#[derive(Debug, Default)]
+struct Disk {
+    file: InMemoryBackend,
+    flushes: Arc<AtomicUsize>,
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.flushes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write(offset, data)
+    }
+}
+
+#[test]
+fn the_disk_is_waited_for_now_and_then() {
+    let disk = Disk::default();
+    let flushes = disk.flushes.clone();
+    let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
+    author.make(1).unwrap();
+    assert_eq!(flushes.load(Ordering::SeqCst), 0);
+    author.flushed -= FLUSH_EVERY;
+    author.make(1).unwrap();
+    let after = flushes.load(Ordering::SeqCst);
+    assert!(after > 0);
+    author.make(1).unwrap();
+    assert_eq!(flushes.load(Ordering::SeqCst), after);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub enum SubmitError {
     /// Whether the call is valid cannot be known.
     #[error("Unknown Transaction Validity")]
     Unknown(UnknownTransaction),
-    /// The same bytes proved invalid lately.
+    /// The same bytes proved invalid lately, or are in a block.
     #[error("Transaction is temporarily banned")]
     Banned,
     /// The same bytes are in the pool.

@@ -3,6 +3,7 @@
 //! A call requires tags and provides tags (in practice: account and nonce). It is ready when every tag that it requires
 //! is provided by a ready call or by a block; until then it waits for the calls before it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
@@ -108,7 +109,11 @@ impl Graph {
             return Err(SubmitError::Known(entry.hash));
         }
         let rivals = self.rivals(&entry)?;
-        self.make_room(&entry, &rivals, limits)?;
+        for seq in self.victims(&entry, &rivals, limits)? {
+            if let Some(victim) = self.remove(seq) {
+                victim.watcher.send(TxEvent::Dropped);
+            }
+        }
         for seq in rivals {
             if let Some(rival) = self.remove(seq) {
                 rival.watcher.send(TxEvent::Usurped(entry.hash));
@@ -130,7 +135,8 @@ impl Graph {
         }
     }
 
-    fn make_room(&mut self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<(), SubmitError> {
+    /// The calls that have to leave for `entry` in a full pool, when `rivals` leave anyway: those that pay least.
+    fn victims(&self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<Vec<Seq>, SubmitError> {
         let waits = self.unmet(entry) > 0;
         if waits && self.entries.len() - self.ready >= limits.future {
             return Err(SubmitError::Full);
@@ -139,19 +145,26 @@ impl Graph {
         if sent >= limits.per_sender && rivals.is_empty() {
             return Err(SubmitError::Full);
         }
-        while self.entries.len() >= limits.count || self.bytes + entry.bytes.len() > limits.bytes {
-            let least =
-                self.entries.iter().min_by_key(|(seq, entry)| entry.rank(**seq)).map(|(seq, entry)| (*seq, entry));
-            match least {
-                Some((seq, victim)) if victim.priority < entry.priority => {
-                    if let Some(victim) = self.remove(seq) {
-                        victim.watcher.send(TxEvent::Dropped);
-                    }
-                }
-                _ => return Err(SubmitError::Full),
+        let size = |seq: &Seq| self.entries.get(seq).map_or(0, |entry| entry.bytes.len());
+        let mut count = self.entries.len() - rivals.len();
+        let mut bytes = self.bytes + entry.bytes.len() - rivals.iter().map(size).sum::<usize>();
+        let mut victims = Vec::new();
+        let fits = |count: usize, bytes: usize| count < limits.count && bytes <= limits.bytes;
+        if fits(count, bytes) {
+            return Ok(victims);
+        }
+        let others =
+            self.entries.iter().filter(|(seq, other)| other.priority < entry.priority && !rivals.contains(seq));
+        let mut cheapest: BinaryHeap<_> = others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
+        while let Some(Reverse(Rank { seq, .. })) = cheapest.pop() {
+            count -= 1;
+            bytes -= size(&seq);
+            victims.push(seq);
+            if fits(count, bytes) {
+                return Ok(victims);
             }
         }
-        Ok(())
+        Err(SubmitError::Full)
     }
 
     fn unmet(&self, entry: &Entry) -> usize {

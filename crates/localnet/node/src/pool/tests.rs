@@ -33,10 +33,21 @@ impl Bench {
     }
 
     fn add(&mut self, number: u8, nonce: u32, from: u32, priority: u64) -> Result<(), SubmitError> {
+        self.add_of_size(number, nonce, from, priority, 100)
+    }
+
+    fn add_of_size(
+        &mut self,
+        number: u8,
+        nonce: u32,
+        from: u32,
+        priority: u64,
+        size: usize,
+    ) -> Result<(), SubmitError> {
         let hash = Self::hash(number, nonce, priority);
         let (watcher, events) = Watcher::channel();
         let valid = valid(number, nonce, from, priority);
-        let entry = Entry::new(hash, vec![0; 100], Some(account(number)), watcher, valid, 0);
+        let entry = Entry::new(hash, vec![0; size], Some(account(number)), watcher, valid, 0);
         self.graph.insert(entry, &self.limits)?;
         self.events.push((hash, events));
         Ok(())
@@ -138,6 +149,30 @@ fn limits_hold() {
     bench.add(1, 0, 0, 5).unwrap();
     bench.add(2, 0, 0, 5).unwrap();
     assert!(matches!(bench.add(3, 0, 0, 5), Err(SubmitError::Full)), "bytes count");
+}
+
+#[test]
+fn nobody_leaves_for_a_call_that_finds_no_room() {
+    let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
+    bench.add(1, 0, 0, 1).unwrap();
+    bench.add(2, 0, 0, 9).unwrap();
+    // It would need both places, and one of the two pays more.
+    assert!(matches!(bench.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
+    assert_eq!(bench.graph.len(), 2);
+    assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
+    bench.add_of_size(3, 0, 0, 10, 200).unwrap();
+    assert_eq!(bench.graph.len(), 1);
+    assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Dropped]);
+}
+
+#[test]
+fn a_call_that_takes_anothers_place_needs_no_other_room() {
+    let mut bench = Bench::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
+    bench.add(1, 0, 0, 5).unwrap();
+    bench.add(2, 0, 0, 1).unwrap();
+    bench.add(1, 0, 0, 6).unwrap();
+    assert_eq!(bench.told(Bench::hash(1, 0, 5)), [TxEvent::Ready, TxEvent::Usurped(Bench::hash(1, 0, 6))]);
+    assert_eq!(bench.told(Bench::hash(2, 0, 1)), [TxEvent::Ready]);
 }
 
 #[test]

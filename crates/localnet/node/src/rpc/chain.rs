@@ -4,22 +4,22 @@ use serde_json::{Value, json};
 use sp_core::H256;
 
 use super::error::{Answer, store};
-use super::params::{Args, BlockRef, block_ref, to_hex};
+use super::params::{Args, BlockRef, block_ref, short, to_hex};
 use super::{Context, Methods};
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.light(&["chain_getBlockHash", "chain_getHead"], block_hash);
+    methods.heavy(&["chain_getBlockHash", "chain_getHead"], block_hash);
     methods.light(&["chain_getFinalizedHead", "chain_getFinalisedHead"], |context, _| {
         Ok(json!(context.chain.head().hash))
     });
-    methods.light(&["chain_getHeader"], header);
+    methods.heavy(&["chain_getHeader"], header);
     methods.heavy(&["chain_getBlock"], block);
 }
 
 fn block_hash(context: &Context, args: &Args) -> Answer {
     match args.value(0) {
         Value::Array(numbers) => {
-            numbers.iter().map(|number| one_hash(context, number)).collect::<Result<_, _>>().map(Value::Array)
+            short(numbers)?.iter().map(|number| one_hash(context, number)).collect::<Result<_, _>>().map(Value::Array)
         }
         number => one_hash(context, number),
     }

@@ -1,12 +1,14 @@
-//! Counts requests by method.
+//! Counts requests by method, and what a connection has in work.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use jsonrpsee::core::middleware::{Batch, Notification};
+use jsonrpsee::MethodResponse;
+use jsonrpsee::core::middleware::{Batch, BatchEntry, Notification};
 use jsonrpsee::server::middleware::rpc::RpcServiceT;
 use jsonrpsee::types::Request;
 
+use super::pace::Pace;
 use crate::meter;
 
 /// The names of the methods; all others count as one.
@@ -23,34 +25,58 @@ impl Names {
     }
 }
 
-/// A service whose requests are counted.
+/// A connection's service whose requests are counted.
 #[derive(Clone)]
 pub(super) struct Counted<S> {
     service: S,
     names: Names,
+    pace: Arc<Pace>,
 }
 
 impl<S> Counted<S> {
-    pub(super) fn new(service: S, names: Names) -> Self {
-        Self { service, names }
+    pub(super) fn new(service: S, names: Names, pace: Arc<Pace>) -> Self {
+        Self { service, names, pace }
+    }
+
+    /// Counts a request of so many bytes while it is in work, and the bytes of its answer.
+    fn paced<'a>(
+        &self,
+        bytes: usize,
+        answer: impl Future<Output = MethodResponse> + Send + 'a,
+    ) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let (in_work, pace) = (self.pace.request(bytes), self.pace.clone());
+        async move {
+            let _in_work = in_work;
+            let answer = answer.await;
+            // Notifications have no answer, and a subscription's was sent already.
+            if answer.is_method_call() || answer.is_batch() {
+                pace.answered(answer.as_json().get().len());
+            }
+            answer
+        }
     }
 }
 
-impl<S: RpcServiceT + Send + Sync + Clone + 'static> RpcServiceT for Counted<S> {
-    type MethodResponse = S::MethodResponse;
+impl<S> RpcServiceT for Counted<S>
+where
+    S: RpcServiceT<MethodResponse = MethodResponse, BatchResponse = MethodResponse> + Send + Sync + Clone + 'static,
+{
+    type MethodResponse = MethodResponse;
     type NotificationResponse = S::NotificationResponse;
-    type BatchResponse = S::BatchResponse;
+    type BatchResponse = MethodResponse;
 
-    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = Self::MethodResponse> + Send + 'a {
+    fn call<'a>(&self, request: Request<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
         self.names.count(request.method_name());
-        self.service.call(request)
+        self.paced(request.params().len_bytes(), self.service.call(request))
     }
 
-    fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = Self::BatchResponse> + Send + 'a {
+    fn batch<'a>(&self, requests: Batch<'a>) -> impl Future<Output = MethodResponse> + Send + 'a {
+        let mut bytes = 0;
         for request in requests.iter().flatten() {
             self.names.count(request.method_name());
+            bytes += size(request);
         }
-        self.service.batch(requests)
+        self.paced(bytes, self.service.batch(requests))
     }
 
     fn notification<'a>(
@@ -59,5 +85,13 @@ impl<S: RpcServiceT + Send + Sync + Clone + 'static> RpcServiceT for Counted<S> 
     ) -> impl Future<Output = Self::NotificationResponse> + Send + 'a {
         self.names.count(notice.method_name());
         self.service.notification(notice)
+    }
+}
+
+/// Bytes of a request's parameters.
+fn size(request: &BatchEntry<'_>) -> usize {
+    match request {
+        BatchEntry::Call(call) => call.params().len_bytes(),
+        BatchEntry::Notification(notice) => notice.params().as_ref().map_or(0, |params| params.get().len()),
     }
 }

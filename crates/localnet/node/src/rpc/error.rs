@@ -1,7 +1,9 @@
 //! JSON-RPC errors, with the codes and texts that clients of the real chain's node know.
 
 use jsonrpsee::types::ErrorObjectOwned;
-use jsonrpsee::types::error::{INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE};
+use jsonrpsee::types::error::{
+    INTERNAL_ERROR_CODE, INVALID_PARAMS_CODE, OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG,
+};
 
 use crate::author::AuthorError;
 use crate::chain::StateError;
@@ -33,6 +35,11 @@ pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
 
 pub(crate) fn too_many(count: u64, most: u64) -> ErrorObjectOwned {
     error(COUNT, format!("count exceeds maximum value. value: {count}, max: {most}"), None)
+}
+
+/// As the server words it when it finds out after the answer was made.
+pub(crate) fn too_big(most: usize) -> ErrorObjectOwned {
+    error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {most}")))
 }
 
 pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {

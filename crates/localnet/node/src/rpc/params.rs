@@ -6,9 +6,14 @@ use sp_core::H256;
 use sp_core::crypto::Ss58Codec;
 use taonet_localnet_runtime::AccountId;
 
-use super::error::invalid_params;
+use super::error::{invalid_params, too_many};
 
 type Parsed<T> = Result<T, ErrorObjectOwned>;
+
+/// Most entries of a list of storage keys or block numbers; a page of keys on the real chain's node has as many.
+const LIST: usize = 1_000;
+/// Most bytes of one storage key in a list; no key of the runtime is longer.
+const KEY: usize = 512;
 
 /// The parameters of one request; missing ones are null.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -39,6 +44,19 @@ fn hash_of(text: &str) -> Parsed<H256> {
     let bytes = from_hex(text)?;
     let bytes: [u8; 32] = bytes.try_into().map_err(|_| invalid_params("a hash has 32 bytes"))?;
     Ok(H256(bytes))
+}
+
+/// A list that is not too long.
+pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
+    if values.len() > LIST { Err(too_many(values.len() as u64, LIST as u64)) } else { Ok(values) }
+}
+
+fn key(value: &Value) -> Parsed<Vec<u8>> {
+    let text = value.as_str().ok_or_else(|| invalid_params("a key is text"))?;
+    if text.len() > 2 * (KEY + 1) {
+        return Err(invalid_params(format!("a storage key of a list has at most {KEY} bytes")));
+    }
+    from_hex(text)
 }
 
 /// Reads a block number: an integer, or hexadecimal or decimal text.
@@ -105,10 +123,7 @@ impl Args {
     pub(crate) fn keys(&self, position: usize) -> Parsed<Vec<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
-            Value::Array(values) => {
-                let key = |value: &Value| from_hex(value.as_str().ok_or_else(|| invalid_params("a key is text"))?);
-                values.iter().map(key).collect()
-            }
+            Value::Array(values) => short(values)?.iter().map(key).collect(),
             _ => Err(invalid_params("storage keys are a list")),
         }
     }
@@ -170,6 +185,15 @@ mod tests {
         for wrong in [json!([&alice[1..]]), json!([""]), json!(["0x00"]), json!([1]), json!([])] {
             assert!(args(&wrong).account(0).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn lists_of_keys_are_short_and_so_are_the_keys() {
+        let key = |bytes: usize| json!("0x".to_owned() + &"00".repeat(bytes));
+        assert_eq!(args(&json!([vec![key(1); 1_000]])).keys(0).unwrap().len(), 1_000);
+        assert_eq!(args(&json!([vec![key(1); 1_001]])).keys(0).unwrap_err().code(), 4002);
+        assert!(args(&json!([[key(512)]])).keys(0).is_ok());
+        assert_eq!(args(&json!([[key(513)]])).keys(0).unwrap_err().code(), -32602);
     }
 
     proptest! {

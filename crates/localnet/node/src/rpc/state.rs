@@ -1,6 +1,7 @@
 //! `state_`: storage, runtime calls, metadata.
 
 use codec::Decode;
+use jsonrpsee::types::ErrorObjectOwned;
 use serde_json::{Value, json};
 use sp_core::H256;
 use sp_state_machine::{Backend, IterArgs};
@@ -8,7 +9,7 @@ use taonet_localnet_runtime::VERSION;
 
 use super::error::{self, Answer, internal, too_many};
 use super::params::{Args, to_hex};
-use super::{Context, Methods};
+use super::{Context, Methods, Room};
 use crate::chain::StateError;
 use crate::store::State;
 
@@ -35,12 +36,12 @@ pub(super) fn register(methods: &mut Methods) {
     methods.heavy(&["state_getKeys"], keys);
 }
 
-fn state_at(context: &Context, at: Option<H256>) -> Result<(H256, State), jsonrpsee::types::ErrorObjectOwned> {
+pub(super) fn state_at(context: &Context, at: Option<H256>) -> Result<(H256, State), ErrorObjectOwned> {
     let (head, state) = context.chain.state(at).map_err(|failure| error::state(&failure))?;
     Ok((head.hash, state))
 }
 
-fn trie(reason: String) -> jsonrpsee::types::ErrorObjectOwned {
+pub(super) fn trie(reason: String) -> ErrorObjectOwned {
     error::state(&StateError::Trie(reason))
 }
 
@@ -79,14 +80,13 @@ fn read(context: &Context, args: &Args, value: fn(&State, &[u8]) -> Result<Value
 fn query_storage(context: &Context, args: &Args) -> Answer {
     let keys = args.keys(0)?;
     let (hash, state) = state_at(context, args.hash(1)?)?;
-    Ok(json!([changes(hash, &state, &keys).map_err(trie)?]))
-}
-
-/// The values of some keys after a block, as `state_queryStorageAt` and `state_subscribeStorage` write them.
-pub(super) fn changes(hash: H256, state: &State, keys: &[Vec<u8>]) -> Result<Value, String> {
-    let value = |key: &Vec<u8>| Ok(json!([to_hex(key), state.storage(key)?.map(|value| to_hex(&value))]));
-    let changes = keys.iter().map(value).collect::<Result<Vec<_>, String>>()?;
-    Ok(json!({"block": hash, "changes": changes}))
+    let mut room = context.room();
+    let mut change = |key: &Vec<u8>| {
+        let value = state.storage(key).map_err(trie)?;
+        Ok(json!([room.hex(key)?, value.map(|value| room.hex(&value)).transpose()?]))
+    };
+    let changes = keys.iter().map(&mut change).collect::<Result<Vec<_>, ErrorObjectOwned>>()?;
+    Ok(json!([{"block": hash, "changes": changes}]))
 }
 
 fn keys_paged(context: &Context, args: &Args) -> Answer {
@@ -97,25 +97,24 @@ fn keys_paged(context: &Context, args: &Args) -> Answer {
     }
     let start = args.optional_bytes(2, "a start key")?;
     let (_, state) = state_at(context, args.hash(3)?)?;
-    list(&state, prefix.as_deref(), start.as_deref(), count as usize)
+    list(&state, prefix.as_deref(), start.as_deref(), count as usize, context.room())
 }
 
 fn keys(context: &Context, args: &Args) -> Answer {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    let listed = list(&state, prefix.as_deref(), None, LISTING + 1)?;
+    let listed = list(&state, prefix.as_deref(), None, LISTING + 1, context.room())?;
     match listed.as_array().map_or(0, Vec::len) {
         count if count > LISTING => Err(too_many(count as u64, LISTING as u64)),
         _ => Ok(listed),
     }
 }
 
-fn list(state: &State, prefix: Option<&[u8]>, start: Option<&[u8]>, count: usize) -> Answer {
+fn list(state: &State, prefix: Option<&[u8]>, start: Option<&[u8]>, count: usize, mut room: Room) -> Answer {
     let mut range = IterArgs::default();
     range.prefix = prefix;
     range.start_at = start;
     range.start_at_exclusive = true;
-    let keys = state.keys(range).map_err(trie)?;
-    let keys = keys.take(count).map(|key| key.map(|key| json!(to_hex(&key)))).collect::<Result<_, _>>();
-    keys.map(Value::Array).map_err(trie)
+    let keys = state.keys(range).map_err(trie)?.take(count);
+    keys.map(|key| room.hex(&key.map_err(trie)?)).collect::<Result<_, _>>().map(Value::Array)
 }

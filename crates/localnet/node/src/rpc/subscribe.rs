@@ -6,35 +6,59 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use jsonrpsee::core::SubscriptionError;
-use jsonrpsee::types::Params;
+use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{PendingSubscriptionSink, SubscriptionSink};
 use serde::Serialize;
 use serde_json::{Value, json};
+use sp_core::H256;
+use sp_io::hashing::blake2_256;
+use sp_state_machine::Backend;
 use taonet_localnet_runtime::VERSION;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::error::internal;
+use super::pace::Pace;
 use super::params::{Args, to_hex};
+use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
 use crate::chain::NewBlock;
 use crate::meter::Subscribed;
 
-/// Most storage keys of one subscription.
-const KEYS: usize = 1_000;
+/// A subscription that a client asks for.
+pub(super) struct Asked {
+    pub(super) pending: PendingSubscriptionSink,
+    pub(super) pace: Arc<Pace>,
+}
+
+impl Asked {
+    pub(super) async fn reject(self, error: ErrorObjectOwned) -> Result<(), SubscriptionError> {
+        self.pending.reject(error).await;
+        Ok(())
+    }
+
+    pub(super) async fn accept(self) -> Result<Feed, SubscriptionError> {
+        Ok(Feed { sink: self.pending.accept().await?, pace: self.pace, _open: Subscribed::new() })
+    }
+}
 
 /// An accepted subscription.
 pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
-    pub(super) _open: Subscribed,
-}
-
-pub(super) async fn accept(pending: PendingSubscriptionSink) -> Result<Feed, SubscriptionError> {
-    Ok(Feed { sink: pending.accept().await?, _open: Subscribed::new() })
+    pace: Arc<Pace>,
+    _open: Subscribed,
 }
 
 impl Feed {
-    async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
-        Ok(self.sink.send(serde_json::value::to_raw_value(message)?).await?)
+    pub(super) async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
+        let message = serde_json::value::to_raw_value(message)?;
+        let bytes = message.get().len();
+        self.pace.answered(bytes);
+        let sent = self.sink.send(message).await;
+        if sent.is_err() {
+            self.pace.took(bytes);
+        }
+        Ok(sent?)
     }
 
     /// The next block, or the newest ones after a lag; `None` when either side is gone.
@@ -61,7 +85,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
     ] {
-        methods.subscription(names, |_, pending, context| Box::pin(heads(pending, context)))?;
+        methods.subscription(names, |_, asked, context| Box::pin(heads(asked, context)))?;
     }
     for (alias, name) in [
         ("chain_subscribeNewHead", "chain_subscribeNewHeads"),
@@ -75,19 +99,19 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     }
     methods.subscription(
         ["state_subscribeRuntimeVersion", "state_runtimeVersion", "state_unsubscribeRuntimeVersion"],
-        |_, pending, _| Box::pin(runtime_version(pending)),
+        |_, asked, _| Box::pin(runtime_version(asked)),
     )?;
     methods.subscription(
         ["state_subscribeStorage", "state_storage", "state_unsubscribeStorage"],
-        |params, pending, context| Box::pin(storage(params, pending, context)),
+        |params, asked, context| Box::pin(storage(params, asked, context)),
     )
 }
 
-async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>) -> Result<(), SubscriptionError> {
+async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
     // Followed before the head is read: nothing falls between.
     let mut news = context.chain.follow();
     let head = context.chain.head();
-    let feed = accept(pending).await?;
+    let feed = asked.accept().await?;
     feed.send(&head.header).await?;
     let mut sent = head.number();
     while let Some(news) = feed.next(&mut news).await {
@@ -100,44 +124,37 @@ async fn heads(pending: PendingSubscriptionSink, context: Arc<Context>) -> Resul
     Ok(())
 }
 
-async fn runtime_version(pending: PendingSubscriptionSink) -> Result<(), SubscriptionError> {
-    let feed = accept(pending).await?;
+async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
+    let feed = asked.accept().await?;
     feed.send(&VERSION).await?;
     // The runtime is this program: its version does not change while it runs.
     feed.sink.closed().await;
     Ok(())
 }
 
-/// What a storage subscriber was last told.
-type Told = HashMap<Vec<u8>, Option<Vec<u8>>>;
+/// What a storage subscriber was last told: a hash of each value, since a thousand subscribers may follow large ones.
+type Told = HashMap<Vec<u8>, Option<H256>>;
 
-async fn storage(
-    params: Params<'static>,
-    pending: PendingSubscriptionSink,
-    context: Arc<Context>,
-) -> Result<(), SubscriptionError> {
+async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
     let keys = match Args::parse(&params).and_then(|args| args.keys(0)) {
-        Ok(keys) if keys.len() <= KEYS => keys,
-        Ok(keys) => {
-            pending.reject(super::error::too_many(keys.len() as u64, KEYS as u64)).await;
-            return Ok(());
-        }
-        Err(error) => {
-            pending.reject(error).await;
-            return Ok(());
-        }
+        Ok(keys) => keys,
+        Err(error) => return asked.reject(error).await,
     };
     let mut news = context.chain.follow();
     let mut told = Told::new();
-    let first = read_changes(&context, &keys, &mut told).await;
-    let feed = accept(pending).await?;
+    let first = match asked.pace.heavy(read_changes(&context, &keys, &mut told)).await {
+        Ok(first) => first,
+        Err(error) => return asked.reject(error).await,
+    };
+    let feed = asked.accept().await?;
     if let Some(first) = first {
         feed.send(&first).await?;
     }
     while let Some(news) = feed.next(&mut news).await {
         let message = match news {
             News::Block(block) => block_changes(&block, &mut told),
-            News::Missed => read_changes(&context, &keys, &mut told).await,
+            // What cannot be read now may be readable after the next block.
+            News::Missed => read_changes(&context, &keys, &mut told).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;
@@ -146,40 +163,50 @@ async fn storage(
     Ok(())
 }
 
-fn message(hash: sp_core::H256, changes: &[(&Vec<u8>, &Option<Vec<u8>>)]) -> Option<Value> {
-    let write =
-        |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| json!([to_hex(key), value.as_ref().map(|value| to_hex(value))]);
-    let changes: Vec<Value> = changes.iter().map(write).collect();
+fn message(hash: H256, changes: &[Value]) -> Option<Value> {
     (!changes.is_empty()).then(|| json!({"block": hash, "changes": changes}))
+}
+
+fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
+    value.map(|value| H256(blake2_256(value)))
 }
 
 /// What a block changed of the keys that a subscriber was told of.
 fn block_changes(block: &NewBlock, told: &mut Told) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
-        if let Some(known) = told.get_mut(key)
-            && known != value
-        {
-            known.clone_from(value);
-            changed.push((key, value));
+        let Some(known) = told.get_mut(key) else { continue };
+        let new = fingerprint(value.as_ref());
+        if *known != new {
+            *known = new;
+            changed.push(json!([to_hex(key), value.as_ref().map(|value| to_hex(value))]));
         }
     }
     message(block.head.hash, &changed)
 }
 
 /// What differs, after the newest block, from what a subscriber was told; everything at first.
-async fn read_changes(context: &Arc<Context>, keys: &[Vec<u8>], told: &mut Told) -> Option<Value> {
-    use sp_state_machine::Backend;
-    let (chain, wanted) = (context.chain.clone(), keys.to_vec());
+async fn read_changes(
+    context: &Arc<Context>,
+    keys: &[Vec<u8>],
+    told: &mut Told,
+) -> Result<Option<Value>, ErrorObjectOwned> {
+    let (job, keys, mut known) = (context.clone(), keys.to_vec(), told.clone());
     let read = context.workers.run(move || {
-        let (head, state) = chain.state(None).ok()?;
-        let values: Option<Vec<_>> = wanted.iter().map(|key| state.storage(key).ok()).collect();
-        Some((head.hash, values?))
+        let (head, state) = state_at(&job, None)?;
+        let (mut room, mut changed) = (job.room(), Vec::new());
+        for key in keys {
+            let value = state.storage(&key).map_err(trie)?;
+            let new = fingerprint(value.as_ref());
+            if known.get(&key) != Some(&new) {
+                changed.push(json!([room.hex(&key)?, value.map(|value| room.hex(&value)).transpose()?]));
+                known.insert(key, new);
+            }
+        }
+        Ok((message(head, &changed), known))
     });
-    let (hash, values) = read.await.flatten()?;
-    let differs = |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| told.get(*key) != Some(*value);
-    let changed: Vec<_> = keys.iter().zip(&values).filter(differs).collect();
-    let message = message(hash, &changed);
-    told.extend(keys.iter().cloned().zip(values));
-    message
+    let read = read.await.unwrap_or_else(|| Err(internal("the request made the node's worker panic")));
+    let (message, known) = read?;
+    *told = known;
+    Ok(message)
 }

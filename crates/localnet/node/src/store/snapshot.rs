@@ -189,6 +189,11 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
     let input = File::open(file).map_err(failed)?;
     fs::create_dir_all(directory).map_err(failed)?;
     let partial = directory.join(format!("{FILE}.loading"));
+    // What a killed load left would be mixed with this chain.
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     let loaded = load_into(&partial, BufReader::new(input), file);
     if loaded.is_err() {
         // The first failure is the one to report.

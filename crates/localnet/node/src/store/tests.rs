@@ -165,6 +165,25 @@ fn blocks_that_are_not_committed_are_forgotten() {
 }
 
 #[test]
+fn what_a_killed_load_left_is_not_mixed_with_the_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let (saved, target) = (directory.path().join("saved"), directory.path().join("target"));
+    let short = Store::open(None, Some(genesis()), History::Archive).unwrap();
+    let head = grow(&short, 5, &[1]);
+    short.save(&saved).unwrap();
+    let long = Store::open(Some(&target), Some(genesis()), History::Archive).unwrap();
+    grow(&long, 50, &[10]);
+    drop(long);
+    fs::rename(target.join(FILE), target.join(format!("{FILE}.loading"))).unwrap();
+
+    load_snapshot(&saved, &target).unwrap();
+    let loaded = Store::open(Some(&target), None, History::Archive).unwrap();
+    assert_eq!(loaded.head().unwrap(), head);
+    assert_eq!(loaded.node_count().unwrap(), short.node_count().unwrap());
+    assert!(!target.join(format!("{FILE}.loading")).exists());
+}
+
+#[test]
 fn a_chain_of_another_build_is_refused() {
     for (key, found) in [(FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
         let directory = tempfile::tempdir().unwrap();
@@ -175,6 +194,20 @@ fn a_chain_of_another_build_is_refused() {
         drop(store);
         let error = Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
         assert!(error.to_string().contains("reset the chain"), "{error}");
+    }
+}
+
+#[test]
+fn a_file_whose_making_was_killed_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    for left in [0, 4, 1 << 20] {
+        let chain = directory.path().join(left.to_string());
+        fs::create_dir(&chain).unwrap();
+        fs::write(chain.join(FILE), vec![0; left]).unwrap();
+        let missing = Store::open(Some(&chain), None, History::Archive);
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{left}");
+        let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
+        assert_eq!(store.head().unwrap().number(), 0);
     }
 }
 

@@ -29,6 +29,9 @@ async fn block_hashes_are_asked_for_in_every_way() {
     assert_eq!(get(&node, "chain_getBlockHash", json!([[16, "0x10", 21]])).await, json!([sixteen, sixteen, null]));
     assert_eq!(get(&node, "chain_getBlockHash", json!([21])).await, Value::Null);
     assert_eq!(get(&node, "chain_getBlockHash", json!([1_u64 << 40])).await, Value::Null);
+    let answer = get(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
+    assert_eq!(answer, json!(vec![sixteen; 1_000]));
+    assert_eq!(ask(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"], 4002);
     let head = json!(node.head().hash);
     for (method, params) in [
         ("chain_getBlockHash", json!([])),

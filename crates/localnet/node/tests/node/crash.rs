@@ -1,16 +1,23 @@
 //! `kill -9` at any moment loses nothing that anybody has seen.
 
+#![allow(clippy::print_stdout, reason = "a failed run says how to repeat it")]
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use codec::Encode;
 use serde_json::{Value, json};
-use taonet_localnet::{Clock, Node};
+use sp_runtime::traits::BlakeTwo256;
+use sp_trie::{LayoutV1, TrieConfiguration};
+use taonet_localnet::{Clock, Node, NodeHandle};
 
-use crate::support::{account_key, config, get, post, remark, signed, storage_key};
+use crate::process::{Process, announce};
+use crate::support::{account_key, config, get, hex, post, remark, signed, unhex};
 
 /// Where the child keeps its chain.
 const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
+/// Gives the moments of an earlier run.
+const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
 
 /// Not a test by itself: the process that is killed, when the variable names its chain.
@@ -22,8 +29,7 @@ async fn child() {
     config.directory = Some(directory.to_owned());
     config.clock = Clock::Every(Duration::from_millis(2));
     let node = Node::start(config).await.unwrap();
-    std::fs::write(directory.join("address.new"), node.address().to_string()).unwrap();
-    std::fs::rename(directory.join("address.new"), directory.join("address")).unwrap();
+    announce(directory, node.address());
     let alice = crate::support::account("Alice").to_string();
     let mut nonce = get(&node, "system_accountNextIndex", json!([alice])).await.as_u64().unwrap() as u32;
     loop {
@@ -38,75 +44,102 @@ async fn child() {
     }
 }
 
-fn spawn(directory: &Path) -> Child {
-    let _ = std::fs::remove_file(directory.join("address"));
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::child", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+/// Random numbers that a printed seed gives again.
+struct Moments {
+    seed: u64,
+    drawn: u64,
 }
 
-/// Asks the child for its head until `moments` answers came; returns the last number and hash that it stated.
-async fn watch(directory: &Path, moments: u32) -> (u64, Value) {
-    let mut seen = (0, Value::Null);
-    let mut answers = 0;
-    let deadline = std::time::Instant::now() + Duration::from_mins(1);
-    while answers < moments {
-        assert!(std::time::Instant::now() < deadline, "the child does not answer");
-        let address = std::fs::read_to_string(directory.join("address")).ok().and_then(|text| text.parse().ok());
-        let Some(address) = address else {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-            continue;
-        };
-        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []});
-        let (_, body) = post(address, request.to_string().as_bytes()).await;
-        let answer: Value = serde_json::from_str(&body).unwrap();
-        seen = (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
-        answers += 1;
+impl Moments {
+    fn new() -> Self {
+        let given = std::env::var(SEED).ok();
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+        let seed = given.map_or_else(clock, |text| text.parse().unwrap());
+        println!("{SEED}={seed} gives the same moments again");
+        Self { seed, drawn: 0 }
     }
-    seen
+
+    /// Anything below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.drawn += 1;
+        let hash = sp_io::hashing::twox_64(&(self.seed, self.drawn).encode());
+        u64::from_le_bytes(hash) % bound
+    }
+}
+
+/// Asks the child for its head until the moment has come; returns the last number and hash that it stated.
+async fn watch(child: &Process, moment: Duration) -> (u64, Value) {
+    let address = child.address().await;
+    let began = Instant::now();
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
+    loop {
+        let (_, body) = post(address, request.as_bytes()).await;
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let seen = (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
+        if began.elapsed() >= moment {
+            return seen;
+        }
+    }
+}
+
+/// Reads every key and value after a block, and compares the root that they give with the header's.
+async fn check_state(node: &NodeHandle, hash: &Value) {
+    let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    loop {
+        let last = pairs.last().map(|(key, _)| hex(key));
+        let keys = get(node, "state_getKeysPaged", json!(["0x", 1_000, last, hash])).await;
+        if keys.as_array().unwrap().is_empty() {
+            break;
+        }
+        let values = get(node, "state_queryStorageAt", json!([keys, hash])).await;
+        let changes = values[0]["changes"].as_array().unwrap().clone();
+        pairs.extend(changes.iter().map(|change| (unhex(&change[0]), unhex(&change[1]))));
+    }
+    assert!(pairs.len() > 20, "{}", pairs.len());
+    let root = LayoutV1::<BlakeTwo256>::trie_root(pairs);
+    let header = get(node, "chain_getHeader", json!([hash])).await;
+    assert_eq!(json!(root), header["stateRoot"], "block {}", header["number"]);
 }
 
 #[tokio::test]
 async fn nothing_seen_is_lost_when_the_process_is_killed() {
+    let mut moments = Moments::new();
     let directory = tempfile::tempdir().unwrap();
-    let mut previous = 0;
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    let (mut previous, mut seen) = (0, (0, Value::Null));
     for round in 0..KILLS {
-        let mut child = spawn(directory.path());
-        let (number, hash) = watch(directory.path(), 1 + round % 5).await;
-        // Not in step with the child's blocks.
-        tokio::time::sleep(Duration::from_micros(u64::from(round * 397 % 4_000))).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let mut child = Process::start("crash::child", DIRECTORY, directory.path());
+        // Now and then while it starts, else at work.
+        if moments.below(5) == 0 {
+            tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
+        } else {
+            seen = watch(&child, Duration::from_micros(moments.below(60_000))).await;
+        }
+        child.kill();
 
-        let mut config = config();
-        config.directory = Some(directory.path().to_owned());
-        let node = Node::start(config).await.unwrap();
+        let node = Node::start(config.clone()).await.unwrap();
         let head = node.head();
-        assert!(u64::from(head.number()) >= number, "round {round}: seen {number}, left {}", head.number());
-        assert_eq!(get(&node, "chain_getBlockHash", json!([number])).await, hash, "round {round}");
-        // The state is whole: its root is the header's, every key can be read, and the next block can be made.
-        let keys = get(&node, "state_getKeys", json!(["0x"])).await;
-        let values = get(&node, "state_queryStorageAt", json!([keys])).await;
-        let values = values[0]["changes"].as_array().unwrap();
-        assert!(values.len() > 20 && values.iter().all(|change| change[1].is_string()), "round {round}");
-        let stored = node.storage(&storage_key("System", "Number")).unwrap().unwrap();
-        assert_eq!(stored, head.number().to_le_bytes());
+        let (number, hash) = &seen;
+        assert!(u64::from(head.number()) >= *number, "round {round}: seen {number}, left {}", head.number());
+        if !hash.is_null() {
+            assert_eq!(get(&node, "chain_getBlockHash", json!([number])).await, *hash, "round {round}");
+        }
+        // The states are whole, the newest one and an older one.
+        check_state(&node, &json!(head.hash)).await;
+        let older = previous + moments.below(u64::from(head.number() - previous) + 1) as u32;
+        check_state(&node, &get(&node, "chain_getBlockHash", json!([older])).await).await;
         // The chain is one chain: every block since the last round names its parent.
         for number in previous..head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
             let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;
             assert_eq!(get(&node, "chain_getHeader", json!([next])).await["parentHash"], hash, "block {number}");
         }
-        previous = node.mine(1).await.unwrap().number();
+        let made = node.mine(1).await.unwrap();
+        (previous, seen) = (made.number(), (u64::from(made.number()), json!(made.hash)));
         node.stop().await;
     }
     assert!(previous > KILLS, "the children made no blocks");
-    let mut config = config();
-    config.directory = Some(directory.path().to_owned());
     let node = Node::start(config).await.unwrap();
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert!(u32::from_le_bytes(alice[..4].try_into().unwrap()) > 100, "there was no load");

@@ -1,11 +1,13 @@
 //! Calls that a node refuses, each with the code and the text of the real chain's.
 
+use codec::Decode;
 use serde_json::{Value, json};
 use sp_core::H256;
 use taonet_localnet::NodeHandle;
 use taonet_localnet_runtime::RuntimeCall;
+use taonet_localnet_runtime::runtime::OriginCaller;
 
-use crate::support::{Signing, ask, get, hex, node, remark, signed, transfer};
+use crate::support::{Signing, account_key, ask, get, hex, node, remark, signed, transfer};
 
 async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
     let error = ask(node, "author_submitExtrinsic", json!([hex(bytes)])).await.unwrap_err();
@@ -14,10 +16,13 @@ async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
 
 #[tokio::test]
 async fn malformed_calls_are_refused_and_change_nothing() {
-    let node = node().await;
+    let (node, untouched) = (node().await, node().await);
     // So that there is a nonce that is too old.
-    node.submit(signed(&node, "Alice", 0, &remark("first"))).await.unwrap();
-    let head = node.mine(1).await.unwrap();
+    let first = signed(&node, "Alice", 0, &remark("first"));
+    for node in [&node, &untouched] {
+        node.submit(first.clone()).await.unwrap();
+        node.mine(1).await.unwrap();
+    }
     let good = Signing::new(node.genesis(), 1);
     let with = |change: fn(&mut Signing)| {
         let mut signing = good.clone();
@@ -64,14 +69,16 @@ async fn malformed_calls_are_refused_and_change_nothing() {
             }
             None => assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}"),
         }
+        // What was refused as invalid is not looked at again for a while; what is no call at all is told so again.
+        let (again, message, _) = refused(&node, &bytes).await;
+        assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
     let (code, _, data) = refused(&node, &bare).await;
-    assert!(code == 1010 || code == 1011, "{code} {data}");
-    assert_eq!(node.head(), head);
+    assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
-    // What was refused once is not looked at again for a while.
-    let (code, message, _) = refused(&node, &with(|s| s.nonce = 0)).await;
-    assert!(code == 1010 || code == 1012, "{message}");
+    // The chain goes on as one that saw none of it: the same state root, the same block.
+    assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
+    untouched.stop().await;
     // The good one is still good.
     node.submit(whole).await.unwrap();
     node.mine(1).await.unwrap();
@@ -94,7 +101,38 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     invalid[50] ^= 1;
     assert_eq!(refused(&node, &invalid).await.0, 1010);
     assert_eq!(refused(&node, &invalid).await.0, 1012);
+    // In a block, the same bytes are refused as the real chain's pool does it, and no longer waited for.
+    node.mine(1).await.unwrap();
+    assert_eq!(refused(&node, &call).await.0, 1012);
     node.stop().await;
+}
+
+/// The timestamp pallet panics when time is stated twice. By then the fee was paid and the transfer made: nothing of both
+/// is left, and the block is that of a chain that never saw the call.
+#[tokio::test]
+async fn a_call_that_writes_and_then_panics_leaves_nothing() {
+    let (node, untouched) = (node().await, node().await);
+    let set_time = RuntimeCall::decode(&mut &[2, 0, 0][..]).unwrap();
+    let as_origin = Box::new(OriginCaller::system(frame_system::RawOrigin::None));
+    let as_inherent = RuntimeCall::Utility(pallet_utility::Call::dispatch_as { as_origin, call: Box::new(set_time) });
+    let panics = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(as_inherent) });
+    let calls = vec![transfer("Dave", 1_000_000), panics];
+    let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls });
+    node.submit(signed(&node, "Alice", 0, &batch)).await.unwrap();
+    let good = signed(&node, "Bob", 0, &transfer("Dave", 5));
+    for node in [&node, &untouched] {
+        node.submit(good.clone()).await.unwrap();
+    }
+    assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
+    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
+    assert_eq!(alice[..4], [0; 4], "the nonce went on");
+    // Without what panics, the same calls do write.
+    let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![transfer("Dave", 1_000_000)] });
+    node.submit(signed(&node, "Alice", 0, &fine)).await.unwrap();
+    assert_ne!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
+    node.stop().await;
+    untouched.stop().await;
 }
 
 #[tokio::test]

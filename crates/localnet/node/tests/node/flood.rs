@@ -9,12 +9,16 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
+use sp_core::H256;
 use taonet_localnet::{Node, NodeHandle};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use taonet_localnet_runtime::RuntimeCall;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::support::{ask, config, get, node, post, post_to};
+use crate::process::{Process, announce};
+use crate::support::{
+    Signing, ask, ask_at, config, frame, get, hex, node, post, post_to, storage_key, unhex, upgrade, websocket,
+};
 
 async fn lives(node: &NodeHandle) {
     assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
@@ -153,21 +157,10 @@ async fn a_connection_has_so_many_subscriptions_and_no_more() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_holds_up_nobody() {
     let node = node().await;
-    let mut stream = TcpStream::connect(node.address()).await.unwrap();
-    let upgrade = format!(
-        "GET / HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        node.address()
-    );
-    stream.write_all(upgrade.as_bytes()).await.unwrap();
-    let mut head = [0; 64];
-    stream.read_exact(&mut head).await.unwrap();
-    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    let mut stream = websocket(node.address()).await;
     for id in 0..50 {
         let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
-        let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
-        frame.extend_from_slice(text.as_bytes());
-        stream.write_all(&frame).await.unwrap();
+        stream.write_all(&frame(&text)).await.unwrap();
     }
     // Far more than every buffer between the node and this silence holds.
     timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
@@ -180,10 +173,71 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
 async fn other_host_names_are_refused() {
     let node = node().await;
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    let (status, answer) = post_to(node.address(), "evil.example:9944", request.as_bytes()).await;
+    let (status, answer) = post_to(node.address(), "evil.example:9944", "", request.as_bytes()).await;
     assert!(status == 403 && !answer.contains("taonet"), "{status} {answer}");
-    let (status, _) = post_to(node.address(), "localhost:9944", request.as_bytes()).await;
+    let (status, _) = post_to(node.address(), "localhost:9944", "", request.as_bytes()).await;
     assert_eq!(status, 200);
+    node.stop().await;
+}
+
+/// A browser lets any page connect to this machine, and says which page it is.
+#[tokio::test]
+async fn pages_of_others_are_refused() {
+    let mut config = config();
+    config.allow_origins = vec!["https://apps.example".to_owned()];
+    let node = Node::start(config).await.unwrap();
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [1]}).to_string();
+    let host = node.address().to_string();
+    for (origin, allowed) in [
+        ("http://evil.example", false),
+        ("null", false),
+        ("http://localhost:3000", true),
+        ("http://127.0.0.1:8000", true),
+        ("https://apps.example", true),
+    ] {
+        let header = format!("Origin: {origin}\r\n");
+        let before = node.head().number();
+        let (status, answer) = post_to(node.address(), &host, &header, request.as_bytes()).await;
+        assert_eq!(status, if allowed { 200 } else { 403 }, "{origin}: {answer}");
+        assert_eq!(node.head().number() - before, u32::from(allowed), "{origin}");
+        let (_, answer) = upgrade(node.address(), &header).await;
+        assert_eq!(&answer[9..12], if allowed { "101" } else { "403" }, "{origin}: {answer}");
+    }
+    node.stop().await;
+}
+
+/// An order for more blocks than anybody waits for ends with its client, and orders do not pile up behind it.
+#[tokio::test]
+async fn orders_end_with_their_client_and_do_not_pile_up() {
+    let node = node().await;
+    let request =
+        |blocks: u32| json!({"jsonrpc": "2.0", "id": 1, "method": "dev_mine", "params": [blocks]}).to_string();
+    let mut client = websocket(node.address()).await;
+    client.write_all(&frame(&request(u32::MAX))).await.unwrap();
+    while node.head().number() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut others = websocket(node.address()).await;
+    others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
+    let refused = timeout(Duration::from_secs(30), async {
+        loop {
+            // One that finds a place waits in it; given up, it still keeps the place.
+            if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
+                break error;
+            }
+        }
+    });
+    let refused = refused.await.unwrap();
+    assert!(refused["message"].as_str().unwrap().contains("orders to make blocks wait already"), "{refused}");
+    drop((client, others));
+    timeout(Duration::from_secs(30), async {
+        while node.mine(1).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    lives(&node).await;
     node.stop().await;
 }
 
@@ -199,4 +253,56 @@ async fn requests_of_many_clients_at_once_are_answered() {
     }
     assert_eq!(answered, 200);
     node.stop().await;
+}
+
+/// Where the flooded child says its address.
+const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
+
+/// Not a test by itself: the process that is flooded, when the variable names where it says its address.
+#[tokio::test(flavor = "multi_thread")]
+async fn child() {
+    let Some(directory) = std::env::var_os(FLOODED) else { return };
+    let node = Node::start(config()).await.unwrap();
+    announce(std::path::Path::new(&directory), node.address());
+    node.stop_requested().await.unwrap();
+}
+
+/// The same request 10 000 times, and not one answer read: the node neither makes nor holds them all.
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = Process::start("flood::child", FLOODED, directory.path());
+    let address = child.address().await;
+    let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
+    let mut stream = websocket(address).await;
+    let messages = frame(&text).repeat(10_000);
+    // What the node does not read stays in buffers, or here.
+    let flood = tokio::spawn(async move { stream.write_all(&messages).await.map(|()| stream) });
+    // Others are served meanwhile: the flood's answers would be made before theirs.
+    for _ in 0..200 {
+        child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
+    }
+    flood.abort();
+}
+
+/// One large value a thousand times makes an answer of gigabytes: it is given up where it gets longer than what is sent.
+#[tokio::test]
+async fn an_answer_is_not_built_past_what_is_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let child = Process::start("flood::child", FLOODED, directory.path());
+    let address = child.address().await;
+    let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
+    let genesis = H256::from_slice(&unhex(&genesis));
+    // The events of a block are one value.
+    let remark = RuntimeCall::System(frame_system::Call::remark_with_event { remark: Vec::new() });
+    let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
+    let call = Signing::new(genesis, 0).sign("Alice", &batch);
+    ask_at(address, "author_submitExtrinsic", json!([hex(&call)])).await.unwrap();
+    ask_at(address, "dev_mine", json!([1])).await.unwrap();
+    let events = hex(&storage_key("System", "Events"));
+    let size = ask_at(address, "state_getStorageSize", json!([events])).await.unwrap();
+    assert!(size.as_u64().unwrap() > 300_000, "{size}");
+    let keys = vec![events; 1_000];
+    let error = child.stays_small(ask_at(address, "state_queryStorageAt", json!([keys]))).await.unwrap_err();
+    assert_eq!(error["code"], -32008, "{error}");
 }

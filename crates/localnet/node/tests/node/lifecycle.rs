@@ -147,6 +147,23 @@ async fn a_taken_port_is_told() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_dropped_lets_go_of_its_chain() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.directory = Some(directory.path().to_owned());
+    drop(Node::start(config.clone()).await.unwrap());
+    let again = async {
+        loop {
+            match Node::start(config.clone()).await {
+                Err(NodeError::Store(StoreError::InUse(_))) => tokio::task::yield_now().await,
+                other => break other.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.unwrap().stop().await;
+}
+
+#[tokio::test]
 async fn without_dev_methods_nobody_stops_the_node() {
     let mut config = config();
     config.dev_methods = false;

@@ -86,13 +86,14 @@ pub(crate) fn transfer(to: &str, rao: u64) -> RuntimeCall {
 
 /// Sends a body to a node and returns status and body of the answer.
 pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
-    post_to(address, &address.to_string(), body).await
+    post_to(address, &address.to_string(), "", body).await
 }
 
-pub(crate) async fn post_to(address: SocketAddr, host: &str, body: &[u8]) -> (u16, String) {
+/// As [`post`], with a host and further headers, each line ended.
+pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
-        "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+        "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
         body.len()
     );
@@ -123,8 +124,13 @@ fn dechunk(mut body: &str) -> String {
 
 /// A request's result, or its error.
 pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Result<Value, Value> {
+    ask_at(node.address(), method, params).await
+}
+
+/// As [`ask`], of a node in another process.
+pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let (_, body) = post(node.address(), request.to_string().as_bytes()).await;
+    let (_, body) = post(address, request.to_string().as_bytes()).await;
     let mut answer: Value = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
     match answer.get_mut("result") {
         Some(result) => Ok(result.take()),
@@ -145,4 +151,30 @@ pub(crate) fn account_key(name: &str) -> Vec<u8> {
 
 pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
     [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
+}
+
+/// A WebSocket by hand: what is sent is not what a client would send, and what comes is not read.
+pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
+    let (stream, answer) = upgrade(address, "").await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    stream
+}
+
+/// Asks for a WebSocket, with further headers, each line ended; returns the first bytes of the answer.
+pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = [0; 64];
+    stream.read_exact(&mut head).await.unwrap();
+    (stream, String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A short text message as a client frames it, with a mask of zeros.
+pub(crate) fn frame(text: &str) -> Vec<u8> {
+    assert!(text.len() < 126, "{text} is too long for a short frame");
+    [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()
 }

@@ -171,6 +171,6 @@ async fn blocks_are_made_on_demand_and_the_node_stops_on_demand() {
     assert_eq!(status["pool"], json!({"ready": 0, "future": 0}));
     assert!(client.request::<Value, _>("dev_mine", rpc_params![-1]).await.is_err());
     let _: Value = client.request("dev_stop", rpc_params![]).await.unwrap();
-    timeout(PATIENCE, node.stop_requested()).await.unwrap();
+    timeout(PATIENCE, node.stop_requested()).await.unwrap().unwrap();
     timeout(PATIENCE, node.stop()).await.unwrap();
 }

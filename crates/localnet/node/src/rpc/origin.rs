@@ -1,0 +1,117 @@
+//! Whether the web page behind a request may use the node.
+//!
+//! A browser lets any page open a WebSocket to this machine, and says in the `Origin` header which page it is. Programs
+//! send no such header, or one with the address that they connect to.
+
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode, header};
+use jsonrpsee::server::{HttpBody, HttpResponse};
+
+/// The pages that may use the node: those of this machine, and those named here.
+#[derive(Debug, Clone)]
+pub(super) struct Origins(Arc<[String]>);
+
+impl Origins {
+    pub(super) fn new(allowed: Vec<String>) -> Self {
+        Self(allowed.into())
+    }
+
+    /// Whether a request with these headers is answered.
+    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(header::ORIGIN).iter().all(|origin| {
+            let named = |origin: &str| self.0.iter().any(|named| named.eq_ignore_ascii_case(origin));
+            origin.to_str().is_ok_and(|origin| is_loopback(origin) || named(origin))
+        })
+    }
+}
+
+/// The answer to a request of a page that may not use the node.
+pub(super) fn refusal() -> HttpResponse {
+    let mut response =
+        HttpResponse::new(HttpBody::from("This page may not use the node: name it with --allow-origin.\n"));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response
+}
+
+/// Whether an origin, such as `http://localhost:3000`, is a page of this machine.
+fn is_loopback(origin: &str) -> bool {
+    let Some((_, authority)) = origin.split_once("://") else { return false };
+    let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()), port)
+    } else {
+        let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
+        (host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1", port)
+    };
+    let port = port.strip_prefix(':').map_or(port.is_empty(), |port| port.parse::<u16>().is_ok());
+    host && port
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(allowed: &[&str], origins: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for origin in origins {
+            headers.append(header::ORIGIN, origin.parse().unwrap());
+        }
+        Origins::new(allowed.iter().map(ToString::to_string).collect()).allow(&headers)
+    }
+
+    #[test]
+    fn pages_of_this_machine_and_programs_may_use_the_node() {
+        assert!(allows(&[], &[]));
+        for origin in [
+            "http://localhost",
+            "http://localhost:3000",
+            "https://LOCALHOST:443",
+            "http://127.0.0.1:9944",
+            "http://[::1]",
+            "ws://[::1]:9944",
+        ] {
+            assert!(allows(&[], &[origin]), "{origin}");
+        }
+    }
+
+    #[test]
+    fn other_pages_may_not_unless_they_are_named() {
+        for origin in [
+            "http://evil.example",
+            "https://polkadot.js.org",
+            "null",
+            "",
+            "file://",
+            "http://localhost.evil.example",
+            "http://evil.example?//localhost",
+            "http://localhost:x",
+            "http://localhost:1@evil.example",
+            "http://127.0.0.1.evil.example",
+            "http://[::1]evil.example",
+            "http://[::2]",
+            "http://[::1",
+            "localhost",
+        ] {
+            assert!(!allows(&[], &[origin]), "{origin}");
+        }
+        assert!(!allows(&[], &["http://localhost", "http://evil.example"]));
+        let named = ["https://polkadot.js.org", "null"];
+        assert!(allows(&named, &["https://polkadot.js.org"]));
+        assert!(allows(&named, &["https://Polkadot.js.org"]));
+        assert!(allows(&named, &["null"]));
+        assert!(!allows(&named, &["https://polkadot.js.org.evil.example"]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_judged(bytes in proptest::collection::vec(0x20u8..0xff, 0..40)) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = header::HeaderValue::from_bytes(&bytes) {
+                headers.insert(header::ORIGIN, value);
+                proptest::prop_assert!(!Origins::new(Vec::new()).allow(&headers) || bytes.contains(&b':'));
+            }
+        }
+    }
+}

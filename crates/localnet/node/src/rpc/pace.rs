@@ -1,0 +1,307 @@
+//! A WebSocket connection is read no faster than its client takes the answers.
+//!
+//! The server makes a task of every message, and each task holds its answer until the client reads it: without a bound, a
+//! client that sends and never reads fills the memory. So the connection counts the requests in work, their bytes, and
+//! those of answers that were made and not written; while there is too much of any, nothing more is read from it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{Notify, Semaphore};
+
+/// Requests of one connection that read the disk or run the runtime at the same time.
+const HEAVY: usize = 8;
+
+/// What one connection has the node hold.
+#[derive(Debug)]
+pub(super) struct Pace {
+    state: Mutex<State>,
+    most: Most,
+    heavy: Semaphore,
+    taken: Notify,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Most {
+    requests: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer, or, in version 2,
+    /// answers wait for what is read.
+    paced: bool,
+    requests: usize,
+    /// Bytes of the requests in work.
+    asked: usize,
+    /// Bytes of what waits for the client.
+    bytes: usize,
+    reader: Option<Waker>,
+}
+
+impl State {
+    fn may_read(&self, most: Most) -> bool {
+        !self.paced || (self.requests < most.requests && self.asked.saturating_add(self.bytes) <= most.bytes)
+    }
+}
+
+impl Pace {
+    /// The pace of a new connection: at most so many requests in work, and bytes of answers that wait.
+    pub(super) fn new(requests: u32, bytes: u32) -> Arc<Self> {
+        let most = Most { requests: requests as usize, bytes: bytes as usize };
+        Arc::new(Self { state: Mutex::default(), most, heavy: Semaphore::new(HEAVY), taken: Notify::new() })
+    }
+
+    /// The connection becomes a WebSocket.
+    pub(super) fn start(&self) {
+        self.lock().paced = true;
+    }
+
+    fn is_paced(&self) -> bool {
+        self.lock().paced
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is held, and goes on with reading where that allows it.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let reader = {
+            let mut state = self.lock();
+            change(&mut state);
+            if state.may_read(self.most) { state.reader.take() } else { None }
+        };
+        self.taken.notify_waiters();
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// A request of so many bytes is in work until the guard is dropped.
+    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InWork {
+        let mut state = self.lock();
+        state.requests += 1;
+        state.asked = state.asked.saturating_add(bytes);
+        InWork { pace: self.clone(), bytes }
+    }
+
+    /// An answer or a notification of so many bytes is about to wait for the client.
+    pub(super) fn answered(&self, bytes: usize) {
+        let mut state = self.lock();
+        if state.paced {
+            state.bytes = state.bytes.saturating_add(bytes);
+        }
+    }
+
+    /// The client took so many bytes, or will never get them.
+    pub(super) fn took(&self, bytes: usize) {
+        self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
+    }
+
+    /// The client is gone: whatever waits ends now.
+    fn close(&self) {
+        self.change(|state| {
+            state.paced = false;
+            state.bytes = 0;
+        });
+    }
+
+    /// Waits for a request's turn to make an answer, and runs it.
+    pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
+        // The semaphore is never closed.
+        let _turn = self.heavy.acquire().await;
+        loop {
+            let taken = self.taken.notified();
+            tokio::pin!(taken);
+            taken.as_mut().enable();
+            if self.lock().bytes <= self.most.bytes {
+                return work.await;
+            }
+            taken.await;
+        }
+    }
+
+    fn poll_may_read(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.may_read(self.most) {
+            return Poll::Ready(());
+        }
+        state.reader = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// One request in work.
+pub(super) struct InWork {
+    pace: Arc<Pace>,
+    bytes: usize,
+}
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.pace.change(|state| {
+            state.requests = state.requests.saturating_sub(1);
+            state.asked = state.asked.saturating_sub(self.bytes);
+        });
+    }
+}
+
+/// A connection that keeps to its pace.
+pub(super) struct Paced<T> {
+    stream: T,
+    pace: Arc<Pace>,
+    has_read: bool,
+}
+
+impl<T> Paced<T> {
+    pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
+        Self { stream, pace, has_read: false }
+    }
+
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(Ok(bytes)) => self.pace.took(*bytes),
+            Poll::Ready(Err(_)) => self.pace.close(),
+            Poll::Pending => {}
+        }
+        written
+    }
+}
+
+impl<T> Drop for Paced<T> {
+    fn drop(&mut self) {
+        self.pace.close();
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // The requests that came with the last bytes are counted when their tasks run: they go first.
+        if std::mem::take(&mut self.has_read) && self.pace.is_paced() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ready!(self.pace.poll_may_read(context));
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.has_read = read.is_ready();
+        read
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A connection of at most two requests and ten bytes, with what the client has sent.
+    async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
+        let (mut client, server) = duplex(64);
+        let pace = Pace::new(2, 10);
+        client.write_all(b"request").await.unwrap();
+        (pace.clone(), Paced::new(server, pace), client)
+    }
+
+    async fn reads(server: &mut Paced<DuplexStream>) -> bool {
+        timeout(Duration::ZERO, server.read_u8()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_enough_is_in_work() {
+        let (pace, mut server, _client) = connection().await;
+        pace.start();
+        let (first, _second) = (pace.request(1), pace.request(1));
+        assert!(!reads(&mut server).await);
+        let waiting = tokio::spawn(async move { server.read_u8().await.unwrap() });
+        drop(first);
+        assert_eq!(waiting.await.unwrap(), b'r');
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_while_a_large_request_is_in_work() {
+        let (pace, mut server, _client) = connection().await;
+        pace.start();
+        let large = pace.request(11);
+        assert!(!reads(&mut server).await);
+        pace.heavy(async {}).await;
+        drop(large);
+        assert_eq!(server.read_u8().await.unwrap(), b'r');
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_or_made_while_answers_wait() {
+        let (pace, mut server, mut client) = connection().await;
+        pace.start();
+        pace.answered(11);
+        assert!(!reads(&mut server).await);
+        assert!(timeout(Duration::ZERO, pace.heavy(async {})).await.is_err());
+        let waiting = tokio::spawn({
+            let pace = pace.clone();
+            async move { pace.heavy(async {}).await }
+        });
+        tokio::task::yield_now().await;
+        server.write_all(b"answer").await.unwrap();
+        waiting.await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'r');
+        assert_eq!(client.read_u8().await.unwrap(), b'a');
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_gone_holds_nothing_back() {
+        let (pace, mut server, client) = connection().await;
+        pace.start();
+        pace.answered(11);
+        drop(client);
+        assert!(server.write_all(b"answer").await.is_err());
+        timeout(Duration::from_secs(5), pace.heavy(async {})).await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'r');
+    }
+
+    #[tokio::test]
+    async fn only_websockets_are_paced() {
+        let (pace, mut server, _client) = connection().await;
+        pace.answered(11);
+        let _both = (pace.request(1), pace.request(1));
+        assert_eq!(server.read_u8().await.unwrap(), b'r');
+    }
+}

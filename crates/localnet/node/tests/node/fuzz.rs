@@ -1,0 +1,88 @@
+//! Bytes and batches that nobody means.
+
+use codec::{Decode, Encode};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use subxt::Metadata;
+use taonet_localnet::RpcLimits;
+use tokio::task::JoinSet;
+
+use crate::support::{account, ask, get, hex, node, post, unhex};
+
+/// Tries of each method beside the fixed ones.
+const TRIES: usize = 8;
+
+/// The runtime APIs of the metadata, as `state_call` names their methods.
+fn methods(metadata: &Metadata) -> Vec<String> {
+    let of_trait = |api: subxt::metadata::RuntimeApiMetadata<'_>| {
+        let name = api.name().to_owned();
+        api.methods().map(|method| format!("{name}_{}", method.name())).collect::<Vec<_>>()
+    };
+    metadata.runtime_api_traits().flat_map(of_trait).collect()
+}
+
+/// Random bytes, bytes cut short and bytes too many: an answer or an error, and the node goes on.
+#[tokio::test]
+async fn every_runtime_method_takes_any_bytes() {
+    let node = node().await;
+    let answer = unhex(&get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await);
+    let metadata = Option::<Vec<u8>>::decode(&mut answer.as_slice()).unwrap().unwrap();
+    let methods = methods(&Metadata::decode_from(&metadata).unwrap());
+    assert!(methods.len() > 40 && methods.iter().any(|name| name == "Core_version"), "{methods:?}");
+    // What most methods take: a subnet, a neuron or a mechanism, an account, lists.
+    let account = account("Alice");
+    let plausible = (1u16, 0u16, account.clone(), vec![account; 3], vec![59u16; 3]).encode();
+    let mut runner = TestRunner::deterministic();
+    let bytes = proptest::collection::vec(any::<u8>(), 0..200);
+    let (mut answers, mut errors) = (0, 0);
+    for method in methods {
+        let mut arguments = vec![Vec::new(), vec![0; 200], vec![0xff; 200], plausible.clone()];
+        arguments.extend([1, 2, 3, 4, 33, 35, 36, 37].map(|length| plausible[..length].to_vec()));
+        arguments.extend((0..TRIES).map(|_| bytes.new_tree(&mut runner).unwrap().current()));
+        for argument in arguments {
+            match ask(&node, "state_call", json!([method, hex(&argument)])).await {
+                Ok(answer) => answers += usize::from(answer.is_string()),
+                Err(error) => {
+                    let message = error["message"].as_str().unwrap();
+                    assert_eq!(error["code"], 4003, "{method} {}: {error}", hex(&argument));
+                    assert!(!message.contains("is not found"), "{method} is in the metadata: {message}");
+                    errors += 1;
+                }
+            }
+        }
+    }
+    assert!(answers > 100 && errors > 100, "{answers} answers, {errors} errors");
+    assert_eq!(node.mine(1).await.unwrap().number(), 1);
+    node.stop().await;
+}
+
+/// As many requests as one batch may have, many times at once, small ones and some whose answers do not fit together; and
+/// one more than it may have.
+#[tokio::test]
+async fn batches_are_answered_up_to_their_limit() {
+    let node = node().await;
+    let address = node.address();
+    let limit = RpcLimits::default().batch as usize;
+    let send = async |method: &str, count: usize| {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []});
+        let (_, answer) = post(address, json!(vec![request; count]).to_string().as_bytes()).await;
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    let mut batches = JoinSet::new();
+    for _ in 0..16 {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "chain_getHeader", "params": []});
+        let body = json!(vec![request; limit]).to_string();
+        batches.spawn(async move { post(address, body.as_bytes()).await });
+    }
+    while let Some(answer) = batches.join_next().await {
+        let answer: Vec<Value> = serde_json::from_str(&answer.unwrap().1).unwrap();
+        assert_eq!(answer.len(), limit);
+        assert!(answer.iter().all(|answer| answer["result"]["number"] == "0x0"));
+    }
+    assert_eq!(send("state_getMetadata", limit).await["error"]["code"], -32011);
+    assert_eq!(send("system_health", limit + 1).await["error"]["code"], -32010);
+    assert_eq!(node.mine(1).await.unwrap().number(), 1);
+    node.stop().await;
+}

@@ -1,0 +1,83 @@
+//! Nodes in processes of their own: this test binary again, with a variable that names a folder.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+
+/// Far more bytes than a node needs, far less than the answers that tests ask for.
+const MOST_RESIDENT: u64 = 600 << 20;
+
+/// A process that is killed at the latest when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Process {
+    /// Runs one test of this binary, which takes the folder from the variable.
+    pub(crate) fn start(test: &str, variable: &str, folder: &Path) -> Self {
+        // A killed predecessor left its own.
+        let _ = std::fs::remove_file(folder.join("address"));
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(variable, folder)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, folder: folder.to_owned() }
+    }
+
+    /// Where its node listens.
+    pub(crate) async fn address(&self) -> SocketAddr {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            let told = std::fs::read_to_string(self.folder.join("address"));
+            if let Some(address) = told.ok().and_then(|text| text.parse().ok()) {
+                return address;
+            }
+            assert!(Instant::now() < deadline, "the child does not start");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits for what is asked of its node, which must not fill the memory meanwhile.
+    pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
+        tokio::pin!(asked);
+        loop {
+            assert!(self.resident() < MOST_RESIDENT, "the process fills the memory");
+            if let Ok(answer) = timeout(Duration::from_millis(20), &mut asked).await {
+                return answer;
+            }
+        }
+    }
+
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have been killed before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Says, in the child, where its node listens.
+pub(crate) fn announce(folder: &Path, address: SocketAddr) {
+    std::fs::write(folder.join("address.new"), address.to_string()).unwrap();
+    std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();
+}
