@@ -85,7 +85,7 @@ fn is_saved_as_a_whole_and_loaded() {
 fn a_line_of_csv_has_as_many_fields_as_the_head() {
     let csv = metagraph().to_csv();
     let counts: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-    assert_eq!(counts, [16; 4]);
+    assert_eq!(counts, [18; 4]);
     assert!(csv.lines().nth(2).unwrap().contains("[2001:db8::1]:8091,1.5,0.000000001"), "{csv}");
 }
 
