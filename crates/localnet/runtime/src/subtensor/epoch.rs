@@ -94,13 +94,14 @@ impl<T: Config> Pallet<T> {
         emissions
     }
 
-    /// The part of each mechanism, in parts of 65 535.
+    /// The part of each mechanism, in parts of 65 535. The last ones that an owner's choice does not name have none.
     fn mechanism_split(netuid: NetUid) -> Vec<u16> {
         let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
-        match MechanismEmissionSplit::<T>::get(netuid) {
-            Some(split) if split.len() == usize::from(count) => split,
-            _ => vec![u16::MAX / u16::from(count); count.into()],
-        }
+        let Some(mut split) = MechanismEmissionSplit::<T>::get(netuid) else {
+            return vec![u16::MAX / u16::from(count); count.into()];
+        };
+        split.resize(count.into(), 0);
+        split
     }
 
     fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {

@@ -185,6 +185,21 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
 }
 
 #[test]
+fn mechanisms_that_a_split_does_not_name_have_no_emission() {
+    chain(|| {
+        let split = |count| {
+            Subtensor::set_mechanism_count(BABELBIT, MechId(count));
+            MechanismEmissionSplit::<Runtime>::insert(BABELBIT, vec![60_000, 5_535]);
+            Subtensor::emission_by_mechanism(BABELBIT, 65_535_000)
+        };
+        assert_eq!(split(2), [60_000_000, 5_535_000]);
+        assert_eq!(split(4), [60_000_000, 5_535_000, 0, 0]);
+        MechanismEmissionSplit::<Runtime>::remove(BABELBIT);
+        assert_eq!(Subtensor::emission_by_mechanism(BABELBIT, 10), [4, 2, 2, 2]);
+    });
+}
+
+#[test]
 fn bonds_go_with_the_permit() {
     chain(|| {
         let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0]);
