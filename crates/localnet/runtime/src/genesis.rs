@@ -1,15 +1,22 @@
 //! The first block's state.
 
+use codec::Encode;
 use sp_core::storage::Storage;
 use sp_core::{Pair, sr25519};
 use sp_runtime::BuildStorage;
 
-use crate::runtime::{AccountId, RuntimeGenesisConfig};
+use crate::runtime::{AccountId, Runtime, RuntimeGenesisConfig, SlotDuration};
+use crate::subtensor::MaxEpochsPerBlock;
 
 /// 1 000 000 TAO, in rao.
 const RICH: u64 = 1_000_000_000_000_000;
 /// 2 000 TAO, in rao.
 const MODEST: u64 = 2_000_000_000_000;
+
+/// The real chain's block time, in milliseconds.
+const PRODUCTION_SLOT: u64 = 12_000;
+/// How many epochs the real chain runs in a block; the fast local network of the reference runs 32.
+const PRODUCTION_EPOCHS: u8 = 2;
 
 /// Who has how much at the start, by development name.
 pub const ACCOUNTS: [(&str, u64); 9] = [
@@ -46,7 +53,8 @@ pub enum GenesisError {
 }
 
 /// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root, subnet 1 and
-/// subnet 59; `endowed` accounts receive 1 000 000 TAO each.
+/// subnet 59; `endowed` accounts receive 1 000 000 TAO each. Blocks follow each other every 250 ms, unless
+/// [`set_block_time`] says otherwise.
 ///
 /// # Errors
 /// [`GenesisError`]; it does not happen with the pallets of this crate.
@@ -74,6 +82,15 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     }
     .build_storage()
     .map_err(GenesisError::Build)
+}
+
+/// Makes the chain that starts from this state one of blocks every so many milliseconds. Clients take the block time from
+/// the constant `Aura.SlotDuration`, which follows; at the real chain's pace, as many epochs run in a block as there.
+pub fn set_block_time(genesis: &mut Storage, millis: u64) {
+    genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
+    if millis >= PRODUCTION_SLOT {
+        genesis.top.insert(MaxEpochsPerBlock::<Runtime>::hashed_key().to_vec(), PRODUCTION_EPOCHS.encode());
+    }
 }
 
 #[cfg(test)]
