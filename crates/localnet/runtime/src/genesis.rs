@@ -31,6 +31,24 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Three", MODEST),
 ];
 
+/// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development names Alith and
+/// Baltathar. The chain has no contracts; tools that fund themselves from these accounts read their balance.
+pub const ETHEREUM: [[u8; 20]; 2] = [
+    [
+        0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2, 0x7b, 0x94, 0x56,
+        0x6c, 0xac,
+    ],
+    [
+        0x3c, 0xd0, 0xa7, 0x05, 0xa2, 0xdc, 0x65, 0xe5, 0xb1, 0xe1, 0x20, 0x58, 0x96, 0xba, 0xa2, 0xbe, 0x8a, 0x07,
+        0xc6, 0xe0,
+    ],
+];
+
+/// The account of an Ethereum address, as the real chain maps it.
+pub fn ethereum_account(address: [u8; 20]) -> AccountId {
+    AccountId::new(sp_io::hashing::blake2_256(&[b"evm:", address.as_slice()].concat()))
+}
+
 /// The account of a development name: the key of `//NAME` under the well-known development phrase.
 ///
 /// # Errors
@@ -65,6 +83,7 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     for (name, rao) in ACCOUNTS {
         balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
     }
+    balances.extend(ETHEREUM.map(|address| (ethereum_account(address), MODEST)));
     for account in endowed {
         if let Some(entry) = balances.iter_mut().find(|(known, _)| known == account) {
             entry.1 = RICH;

@@ -1,5 +1,6 @@
 use codec::Decode;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use sp_core::crypto::Ss58Codec;
 
 use super::*;
 use crate::subtensor::*;
@@ -19,6 +20,17 @@ fn the_development_accounts_have_their_balances() {
         }
         assert_eq!(balance(&key(1)), RICH);
         assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
+    });
+}
+
+#[test]
+fn two_accounts_are_those_of_ethereum_addresses() {
+    at_genesis(&[], || {
+        for address in
+            ["5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA", "5GeqNhKWj1KG78VHzbmo3ZjZgUTrCuWeamdgiA114XHGdaEr"]
+        {
+            assert_eq!(balance(&AccountId::from_string(address).unwrap()), MODEST, "{address}");
+        }
     });
 }
 
