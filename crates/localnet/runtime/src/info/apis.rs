@@ -1,5 +1,7 @@
 //! The questions, under the real chain's names.
 
+#![allow(clippy::type_complexity, reason = "the answers are the real chain's")]
+
 use std::collections::BTreeMap;
 
 use codec::Compact;

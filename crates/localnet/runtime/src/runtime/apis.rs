@@ -1,6 +1,7 @@
 //! What clients ask of the chain's state.
 
 #![allow(missing_docs, reason = "the macro makes items without")]
+#![allow(clippy::used_underscore_binding, reason = "the macro passes on what an answer does not need")]
 
 use std::collections::BTreeMap;
 
