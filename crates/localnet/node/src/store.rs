@@ -83,7 +83,10 @@ pub enum StoreError {
         found: u64,
     },
     /// The chain was made by a runtime of another version.
-    #[error("the chain was made by runtime version {found}, this build has {}; reset the chain to go on", VERSION.spec_version)]
+    #[error(
+        "the chain was made by runtime version {found}, this build has {}; reset the chain to go on: tao localnet reset",
+        VERSION.spec_version
+    )]
     Spec {
         /// The version found.
         found: u64,
