@@ -79,6 +79,7 @@ fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
         alpha_low: 45_875,
         alpha_high: 58_982,
         alpha_sigmoid_steepness: 1000,
+        liquid_alpha_consensus: None,
     }
 }
 

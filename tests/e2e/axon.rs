@@ -191,7 +191,7 @@ fn message(stream: &mut TcpStream) -> Vec<u8> {
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.split_once("content-length: ").map_or("0", |(_, rest)| rest.lines().next().unwrap());
-            if body.len() >= length.parse().unwrap() {
+            if body.len() >= length.parse::<usize>().unwrap() {
                 return bytes;
             }
         }

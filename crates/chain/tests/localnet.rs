@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{client, key, localnet};
 use serde_json::json;
 use taonet_chain::calls::CommitmentText;
@@ -50,6 +52,15 @@ async fn reads_what_the_chain_has() {
     );
     assert!(matches!(missing.await, Err(ChainError::NoSuchBlock(_))));
     node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_block_time_is_the_nodes() {
+    for (clock, millis) in [(Clock::PRODUCTION, 12_000), (Clock::FAST, 250), (Clock::Manual, 250)] {
+        let node = localnet(clock).await;
+        assert_eq!(client(&[node.url()]).await.block_time(), Duration::from_millis(millis), "{clock:?}");
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

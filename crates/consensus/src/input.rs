@@ -67,6 +67,9 @@ pub struct EpochInput {
     pub alpha_high: u16,
     /// Steepness of liquid alpha's curve, in hundredths.
     pub alpha_sigmoid_steepness: i16,
+    /// The consensus that liquid alpha compares weights with, as parts of 65535, where it is not that of this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub liquid_alpha_consensus: Option<Vec<u16>>,
 }
 
 /// A named epoch, the document that `tao yuma` reads. Keys next to `input` are ignored.

@@ -36,6 +36,7 @@ fn every_error_names_the_field() {
         ("kappa", json!(0.5), "input.kappa: invalid type: floating point `0.5`"),
         ("owner_uid", json!(2), "owner_uid: 2 is not below n = 2"),
         ("commit_blocks", json!([null]), "commit_blocks: 1 items for 2 neurons"),
+        ("liquid_alpha_consensus", json!([1]), "liquid_alpha_consensus: 1 items for 2 neurons"),
         ("weights", json!([[[1, 5], [0, 1], [1, 6]], []]), "weights[0]: uid 1 appears twice"),
         ("bonds", json!([[], [[0, 1], [0, 1]]]), "bonds[1]: uid 0 appears twice"),
         ("weights", json!([[[1]], []]), "input.weights[0][0]: invalid length 1"),

@@ -36,7 +36,7 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
             (vec(any::<bool>(), count), vec(block(), count), vec(block(), count)),
             (prop::option::of(vec(prop::option::of(block()), count)), rows(n), rows(n)),
             (share(), share(), prop_oneof![0_u64..=1_000_000, any::<u64>()], any::<bool>(), any::<bool>()),
-            (share(), share(), any::<i16>()),
+            (share(), share(), any::<i16>(), prop::option::of(vec(share(), count))),
         )
             .prop_map(move |(blocks, stakes, neurons, matrices, parameters, liquid)| EpochInput {
                 n,
@@ -63,6 +63,7 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
                 alpha_low: liquid.0,
                 alpha_high: liquid.1,
                 alpha_sigmoid_steepness: liquid.2,
+                liquid_alpha_consensus: liquid.3,
             })
     })
 }

@@ -1,12 +1,12 @@
 """bittensor 10, unmodified, uses a development chain as a subnet's people would.
 
-localnet_sdk10.py      reads {"url", "netuid"} from standard input; says, for each operation, what came of it
+localnet_sdk10.py      reads {"url", "netuid", "tempo", "block_seconds"} from standard input; says, for the SDK and for
+                       the layer below it, what came of each operation
 """
 import json
 import os
 import sys
 import tempfile
-import traceback
 
 sys.argv = sys.argv[:1]
 os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
@@ -15,11 +15,12 @@ import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 from bittensor.utils.balance import Balance  # noqa: E402
 from bittensor_wallet import Keypair, Wallet  # noqa: E402
+from localnet_answers import Tool, say  # noqa: E402
 
 question = json.load(sys.stdin)
 URL, NETUID = question["url"], question["netuid"]
 home = tempfile.mkdtemp()
-answers = {}
+operation = Tool("bittensor")
 
 
 def wallet(coldkey, hotkey):
@@ -31,25 +32,21 @@ def wallet(coldkey, hotkey):
     return made
 
 
-def operation(name):
-    """Carries an operation out and keeps its answer, or what went wrong."""
-
-    def run(work):
-        try:
-            answers[name] = {"ok": True, "value": work()}
-        except Exception as error:  # noqa: BLE001
-            traceback.print_exc(file=sys.stderr)
-            answers[name] = {"ok": False, "value": f"{type(error).__name__}: {error}"}
-        return work
-
-    return run
-
-
 def done(response):
-    """What an extrinsic did."""
+    """What the chain said to an extrinsic, which must have succeeded."""
     if not response.success:
         raise RuntimeError(f"{response.message} {response.error}")
-    return response.message
+    return response.extrinsic_receipt
+
+
+def events(substrate, block_hash, name):
+    """What the pallet of subnets told in a block under this name."""
+    found = [event["event"] for event in substrate.get_events(block_hash=block_hash)]
+    return [list(e["attributes"]) for e in found if (e["module_id"], e["event_id"]) == ("SubtensorModule", name)]
+
+
+def uid(who):
+    return subtensor.get_uid_for_hotkey_on_subnet(who.hotkey.ss58_address, NETUID)
 
 
 NOW = {"mev_protection": False}
@@ -118,22 +115,24 @@ def _():
 def _():
     for who in (alice, bob):
         done(subtensor.burned_register(who, NETUID, **NOW))
-    return [subtensor.get_uid_for_hotkey_on_subnet(who.hotkey.ss58_address, NETUID) for who in (alice, bob)]
+    return [uid(who) for who in (alice, bob)]
 
 
 @operation("serve axon")
 def _():
     axon = bt.Axon(wallet=bob, ip="0.0.0.0", port=8099, external_ip="203.0.113.7", external_port=8099)
     done(subtensor.serve_axon(NETUID, axon, **NOW))
-    neuron = subtensor.neurons_lite(NETUID)[subtensor.get_uid_for_hotkey_on_subnet(bob.hotkey.ss58_address, NETUID)]
+    neuron = subtensor.neurons_lite(NETUID)[uid(bob)]
     return f"{neuron.axon_info.ip}:{neuron.axon_info.port}"
 
 
 @operation("stake add")
 def _():
+    global staked_in
     hotkey = alice.hotkey.ss58_address
-    done(subtensor.add_stake(alice, NETUID, hotkey, Balance.from_tao(100), **NOW))
-    return subtensor.get_stake(alice.coldkeypub.ss58_address, hotkey, NETUID).rao
+    staked_in = done(subtensor.add_stake(alice, NETUID, hotkey, Balance.from_tao(100), **NOW)).block_hash
+    block = subtensor.substrate.get_block_number(staked_in)
+    return subtensor.get_stake(alice.coldkeypub.ss58_address, hotkey, NETUID, block=block).rao
 
 
 @operation("stake remove")
@@ -141,8 +140,10 @@ def _():
     hotkey, coldkey = alice.hotkey.ss58_address, alice.coldkeypub.ss58_address
     before = subtensor.get_stake(coldkey, hotkey, NETUID)
     half = Balance.from_rao(before.rao // 2, NETUID)
-    done(subtensor.unstake(alice, NETUID, hotkey, half, **NOW))
-    return [before.rao, subtensor.get_stake(coldkey, hotkey, NETUID).rao]
+    block_hash = done(subtensor.unstake(alice, NETUID, hotkey, half, **NOW)).block_hash
+    after = subtensor.get_stake(coldkey, hotkey, NETUID, block=subtensor.substrate.get_block_number(block_hash))
+    told = events(subtensor.substrate, block_hash, "StakeRemoved")
+    return {"asked": half.rao, "told": told, "before": before.rao, "after": after.rao}
 
 
 @operation("stake list")
@@ -151,24 +152,39 @@ def _():
     return sorted({info.netuid for info in found if info.stake.rao > 0})
 
 
+@operation("take")
+def _():
+    hotkey = alice.hotkey.ss58_address
+    done(subtensor.set_delegate_take(alice, hotkey, 0.09))
+    return round(subtensor.get_delegate_take(hotkey), 4)
+
+
 @operation("delegates")
 def _():
-    return len(subtensor.get_delegates())
+    block = subtensor.block
+    (found,) = [one for one in subtensor.get_delegates(block=block) if one.hotkey_ss58 == alice.hotkey.ss58_address]
+    coldkey = alice.coldkeypub.ss58_address
+    return {
+        "owner": found.owner_ss58,
+        "take": round(found.take, 4),
+        "registrations": found.registrations,
+        "nominators": {who: stakes[NETUID].rao for who, stakes in found.nominators.items()},
+        "stake": subtensor.get_stake(coldkey, found.hotkey_ss58, NETUID, block=block).rao,
+    }
 
 
 @operation("commitment set and get")
 def _():
     done(subtensor.set_commitment(bob, NETUID, "speech at 16 kHz", **NOW))
-    uid = subtensor.get_uid_for_hotkey_on_subnet(bob.hotkey.ss58_address, NETUID)
     all_of_them = subtensor.get_all_commitments(NETUID)
-    return [subtensor.get_commitment(NETUID, uid), all_of_them[bob.hotkey.ss58_address]]
+    return [subtensor.get_commitment(NETUID, uid(bob)), all_of_them[bob.hotkey.ss58_address]]
 
 
 @operation("set weights")
 def _():
     # The owner of a validator permit is found by an epoch.
     subtensor.wait_for_block(subtensor.block + question["tempo"] + 2)
-    uids = [subtensor.get_uid_for_hotkey_on_subnet(who.hotkey.ss58_address, NETUID) for who in (alice, bob)]
+    uids = [uid(who) for who in (alice, bob)]
     done(subtensor.set_weights(alice, NETUID, [uids[1]], [1.0], version_key=0, **NOW))
     return dict(subtensor.weights(NETUID))[uids[0]]
 
@@ -177,13 +193,18 @@ def _():
 def _():
     subtensor.wait_for_block(subtensor.block + question["tempo"] + 2)
     graph = subtensor.metagraph(NETUID, lite=False)
-    uid = graph.hotkeys.index(bob.hotkey.ss58_address)
-    return {"n": int(graph.n), "incentive": float(graph.I[uid]), "axon": graph.axons[uid].ip, "stake": float(graph.S.sum())}
+    miner = graph.hotkeys.index(bob.hotkey.ss58_address)
+    return {
+        "n": int(graph.n),
+        "incentive": float(graph.I[miner]),
+        "axon": graph.axons[miner].ip,
+        "stake": float(graph.S.sum()),
+    }
 
 
 @operation("bonds")
 def _():
-    return len(subtensor.bonds(NETUID))
+    return dict(subtensor.bonds(NETUID))[uid(alice)]
 
 
 def sudo(call, parameters):
@@ -204,11 +225,17 @@ def _():
 
 @operation("timelocked commit")
 def _():
-    uid = subtensor.get_uid_for_hotkey_on_subnet(bob.hotkey.ss58_address, NETUID)
-    done(subtensor.set_weights(alice, NETUID, [uid], [1.0], version_key=0, block_time=question["block_seconds"], **NOW))
-    commits = subtensor.get_timelocked_weight_commits(NETUID)
+    block_seconds = question["block_seconds"]
+    response = subtensor.set_weights(alice, NETUID, [uid(bob)], [1.0], version_key=0, block_time=block_seconds, **NOW)
+    block = subtensor.substrate.get_block_number(done(response).block_hash)
+    sent = response.data
+    stored = [
+        [who, at, bytes.fromhex(commit.removeprefix("0x")).hex(), reveal_round]
+        for who, at, commit, reveal_round in subtensor.get_timelocked_weight_commits(NETUID, block=block)
+    ]
     sudo("sudo_set_commit_reveal_weights_enabled", {"netuid": NETUID, "enabled": False})
-    return [commit[0] for commit in commits]
+    commit = [alice.hotkey.ss58_address, block, bytes(sent["commit_for_reveal"]).hex(), sent["reveal_round"]]
+    return {"sent": [commit], "stored": stored}
 
 
 @operation("create subnet")
@@ -219,17 +246,37 @@ def _():
     made = {subnet.netuid for subnet in subtensor.all_subnets()} - before
     for netuid in made:
         done(subtensor.start_call(bob, netuid, **NOW))
-    return len(made)
+    return sorted(made)
 
 
-@operation("events and storage maps")
+below = Tool("async-substrate-interface")
+
+
+@below("connect")
 def _():
-    # The layer below, by itself.
+    global substrate
     substrate = SubstrateInterface(url=URL, ss58_format=42, type_registry={})
-    names = {(event["module_id"], event["event_id"]) for event in (e["event"] for e in substrate.get_events())}
-    tempos = {key: value for key, value in substrate.query_map("SubtensorModule", "Tempo")}
-    substrate.close()
-    return {"events": sorted(".".join(name) for name in names), "tempo": tempos[NETUID]}
+    return substrate.chain
 
 
-print(json.dumps(answers, default=str))
+@below("events of a block")
+def _():
+    return events(substrate, staked_in, "StakeAdded")
+
+
+@below("constant")
+def _():
+    return substrate.get_constant("Aura", "SlotDuration").value
+
+
+@below("storage value")
+def _():
+    return substrate.query("SubtensorModule", "Tempo", [NETUID]).value
+
+
+@below("storage map")
+def _():
+    return sorted([key, value] for key, value in substrate.query_map("SubtensorModule", "Tempo"))
+
+
+say()

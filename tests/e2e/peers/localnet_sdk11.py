@@ -7,31 +7,17 @@ import json
 import os
 import sys
 import tempfile
-import traceback
 
 # It keeps what it learns of a chain beside its user's other files.
 os.environ["BITTENSOR_RUNTIME_CACHE_DIR"] = tempfile.mkdtemp()
 
 import bittensor as bt  # noqa: E402
+from localnet_answers import Tool, say  # noqa: E402
 
 question = json.load(sys.stdin)
 NETUID, COLDKEY, HOTKEY = question["netuid"], question["coldkey"], question["hotkey"]
-answers = {}
+operation = Tool("bittensor")
 subtensor = bt.Subtensor(question["url"])
-
-
-def operation(name):
-    """Carries an operation out and keeps its answer, or what went wrong."""
-
-    def run(work):
-        try:
-            answers[name] = {"ok": True, "value": work()}
-        except Exception as error:  # noqa: BLE001
-            traceback.print_exc(file=sys.stderr)
-            answers[name] = {"ok": False, "value": f"{type(error).__name__}: {error}"}
-        return work
-
-    return run
 
 
 @operation("connect")
@@ -67,12 +53,12 @@ def _():
 @operation("metagraph")
 def _():
     graph = subtensor.subnets.metagraph(NETUID)
-    return [neuron.hotkey for neuron in graph.neurons].index(HOTKEY) >= 0
+    return [neuron.uid for neuron in graph.neurons if neuron.hotkey == HOTKEY]
 
 
 @operation("neurons")
 def _():
-    return HOTKEY in [neuron.hotkey for neuron in subtensor.neurons.all(NETUID)]
+    return [neuron.uid for neuron in subtensor.neurons.all(NETUID) if neuron.hotkey == HOTKEY]
 
 
 @operation("uid")
@@ -87,27 +73,28 @@ def _():
 
 @operation("stake list")
 def _():
-    return sorted(position.netuid for position in subtensor.staking.positions(COLDKEY))
+    return sorted({position.netuid for position in subtensor.staking.positions(COLDKEY)})
 
 
 @operation("delegates")
 def _():
-    return len(subtensor.delegation.delegates())
+    return {one.hotkey: [one.owner, round(one.take, 4)] for one in subtensor.delegation.delegates()}
 
 
 @operation("prices")
 def _():
-    return NETUID in subtensor.prices.alpha_prices()
+    return subtensor.prices.alpha_prices()[NETUID]
 
 
 @operation("quote")
 def _():
-    return subtensor.prices.quote_stake(NETUID, 1.0) is not None
+    quote = subtensor.prices.quote_stake(NETUID, 1.0)
+    return {"alpha": quote.alpha.rao, "tao_fee": quote.tao_fee.rao}
 
 
 @operation("epochs")
 def _():
-    return subtensor.epochs.blocks_until_next_epoch(NETUID) is not None
+    return subtensor.epochs.epoch_status(NETUID)
 
 
-print(json.dumps(answers, default=str))
+say()

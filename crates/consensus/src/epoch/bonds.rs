@@ -50,10 +50,12 @@ impl<M: Matrix> Holdings<M> {
     ) -> Self {
         let full = I32F32::from_int(u16::MAX.into());
         let old_bonds: M = counted_bonds::<M>(input).map(|_, _, bond| Some(bond / full));
-        let has_consensus = consensus.iter().any(|&weight| weight != I32F32::ZERO);
+        let compared = input.liquid_alpha_consensus.as_deref().map(from_proportions);
+        let compared = compared.as_deref().unwrap_or(consensus);
+        let has_consensus = compared.iter().any(|&weight| weight != I32F32::ZERO);
         let bonds = if input.liquid_alpha && has_consensus {
             let liquid = LiquidAlpha::of(input);
-            weights.average_by(&old_bonds, |_, column, weight, bond| liquid.alpha(weight, bond, at(consensus, column)))
+            weights.average_by(&old_bonds, |_, column, weight, bond| liquid.alpha(weight, bond, at(compared, column)))
         } else {
             weights.average(&old_bonds, alpha(input))
         };
@@ -112,6 +114,40 @@ fn alpha(input: &EpochInput) -> I32F32 {
     I32F32::ONE - I32F32::from_bits(i64::try_from(old).unwrap_or(i64::MAX))
 }
 
+fn from_proportions(parts: &[u16]) -> Vec<I32F32> {
+    parts.iter().copied().map(I32F32::from_proportion).collect()
+}
+
 fn at(numbers: &[I32F32], index: usize) -> I32F32 {
     numbers.get(index).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Case, run};
+
+    #[test]
+    fn liquid_alpha_compares_with_the_consensus_that_it_is_given() {
+        let document = br#"{"input": {
+            "n": 2, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
+            "stake": [100, 0], "stake_threshold": 0, "max_validators": 1,
+            "validator_permit": [true, false], "last_update": [2, 0], "block_at_registration": [0, 0],
+            "weights": [[[1, 65535]], []], "bonds": [[], []],
+            "kappa": 32767, "bonds_penalty": 65535, "bonds_moving_average": 700000, "yuma3": true,
+            "liquid_alpha": true, "alpha_low": 6554, "alpha_high": 58982, "alpha_sigmoid_steepness": 32767}}"#;
+        let mut input = Case::from_json(document).unwrap().input;
+        // The weight is 1, and this epoch's consensus too; the curve is nearly a step. Without any consensus the moving
+        // average counts, 0.3 here.
+        let cases = [
+            (None, 6_553..=6_554),
+            (Some(65_535), 6_553..=6_554),
+            (Some(1), 58_980..=58_982),
+            (Some(0), 19_659..=19_661),
+        ];
+        for (given, expected) in cases {
+            input.liquid_alpha_consensus = given.map(|consensus| vec![0, consensus]);
+            let bond = run(&input).unwrap().bonds[0][0].1;
+            assert!(expected.contains(&bond), "{given:?} {bond}");
+        }
+    }
 }

@@ -53,6 +53,7 @@ impl EpochInput {
     pub fn check(&self) -> Result<(), InputError> {
         let expected = usize::from(self.n);
         let commit_blocks = self.commit_blocks.as_ref().map_or(expected, Vec::len);
+        let liquid_alpha_consensus = self.liquid_alpha_consensus.as_ref().map_or(expected, Vec::len);
         for (field, found) in [
             ("stake", self.stake.len()),
             ("validator_permit", self.validator_permit.len()),
@@ -61,6 +62,7 @@ impl EpochInput {
             ("commit_blocks", commit_blocks),
             ("weights", self.weights.len()),
             ("bonds", self.bonds.len()),
+            ("liquid_alpha_consensus", liquid_alpha_consensus),
         ] {
             if found != expected {
                 return Err(InputError::Length { field, found, expected });

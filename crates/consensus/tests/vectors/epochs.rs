@@ -220,6 +220,7 @@ fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
         alpha_low: 45_875,
         alpha_high: 58_982,
         alpha_sigmoid_steepness: 1000,
+        liquid_alpha_consensus: None,
     }
 }
 

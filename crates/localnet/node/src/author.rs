@@ -13,7 +13,6 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
-use taonet_localnet_runtime::runtime::SLOT_DURATION;
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
@@ -21,7 +20,7 @@ use crate::clock::{Clock, wall_millis};
 use crate::execute::{CallError, Overlay, call_as};
 use crate::meter;
 use crate::pool::{Included, TxEvent};
-use crate::store::{Head, Staged, StoreError};
+use crate::store::{Head, Staged, State, StoreError};
 use build::{Left, build, stated_time};
 
 pub use build::BuildError;
@@ -50,6 +49,17 @@ pub enum AuthorError {
     /// The runtime gave no answer.
     #[error("the runtime cannot be asked: {0}")]
     Call(#[from] CallError),
+    /// The chain began with another block time, which its clients read from it.
+    #[error(
+        "the chain's blocks follow each other every {found:?}, which its clients rely on, not every {asked:?}; start it \
+         with its own block time (or manual, or fast), or reset the chain: tao localnet reset"
+    )]
+    BlockTime {
+        /// That of the chain.
+        found: Duration,
+        /// That of the clock.
+        asked: Duration,
+    },
     /// The subnet has no next epoch.
     #[error("subnet {0} has no next epoch; create and start it first")]
     NoEpoch(u16),
@@ -85,11 +95,18 @@ struct Waiting {
     included: Vec<Included>,
 }
 
+/// The block time that a chain states, in milliseconds.
+pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
+    call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
+}
+
 /// The author's thread.
 pub(crate) struct Author {
     chain: Arc<Chain>,
     clock: Clock,
     stopping: Arc<AtomicBool>,
+    /// The chain's block time, in milliseconds.
+    slot: u64,
     tip: Head,
     stated: u64,
     staged: Vec<Staged>,
@@ -102,7 +119,7 @@ impl Author {
     /// An author that goes on after the chain's head; `start` is the time that the first block states one slot after.
     ///
     /// # Errors
-    /// When the head's state cannot be read.
+    /// When the head's state cannot be read; [`AuthorError::BlockTime`].
     pub(crate) fn new(
         chain: Arc<Chain>,
         clock: Clock,
@@ -111,10 +128,17 @@ impl Author {
     ) -> Result<Self, AuthorError> {
         let tip = chain.head();
         let number = tip.number();
-        let stated = stated_time(&chain.store.tip(&tip)?).map_err(|reason| BuildError::State { number, reason })?;
+        let state = chain.store.tip(&tip)?;
+        let slot = slot(&state)?;
+        if let Clock::Every(asked) = clock
+            && clock.slot() != slot
+        {
+            return Err(AuthorError::BlockTime { found: Duration::from_millis(slot), asked });
+        }
+        let stated = stated_time(&state).map_err(|reason| BuildError::State { number, reason })?;
         let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
-        Ok(Self { chain, clock, stopping, tip, stated, staged, waiting, weight: 0, flushed })
+        Ok(Self { chain, clock, stopping, slot, tip, stated, staged, waiting, weight: 0, flushed })
     }
 
     /// Makes blocks until told to stop; orders end with the last of their senders.
@@ -212,10 +236,10 @@ impl Author {
     /// Makes one block, and says how many of the pool's calls are in it.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
         let began = Instant::now();
-        let millis = self.clock.stamp(self.stated, SLOT_DURATION, wall_millis());
+        let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
         let queued = self.chain.pool.queued();
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, SLOT_DURATION, &queued)?;
+        let built = build(&self.tip, &state, millis, self.slot, &queued)?;
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);

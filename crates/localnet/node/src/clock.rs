@@ -19,6 +19,15 @@ impl Clock {
     /// The block time of the reference's local network.
     pub const FAST: Self = Self::Every(Duration::from_millis(250));
 
+    /// The block time of a chain that begins on this clock, in milliseconds: that of the fast local network where blocks
+    /// follow no time.
+    pub(crate) fn slot(self) -> u64 {
+        match self {
+            Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
+            Self::Fastest | Self::Manual => 250,
+        }
+    }
+
     /// The milliseconds that a block states: `parent` is what its parent stated, `wall` the wall clock.
     pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
         let least = parent.saturating_add(slot);
@@ -38,6 +47,13 @@ pub(crate) fn wall_millis() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chain_has_the_block_time_of_the_clock_that_it_begins_on() {
+        let every = |micros| Clock::Every(Duration::from_micros(micros));
+        let clocks = [Clock::PRODUCTION, Clock::FAST, Clock::Manual, Clock::Fastest, every(50_000), every(1)];
+        assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 50, 1]);
+    }
 
     #[test]
     fn blocks_state_the_wall_clock_and_at_least_a_slot_more_than_their_parent() {

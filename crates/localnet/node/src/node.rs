@@ -11,11 +11,12 @@ use std::time::Duration;
 use codec::Encode;
 use sp_core::H256;
 use sp_core::storage::Storage;
+use taonet_localnet_runtime::genesis::set_block_time;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Goal, ORDERS, Order};
+use crate::author::{Author, AuthorError, Goal, ORDERS, Order, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::panic_text;
@@ -32,7 +33,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The first block's state. `None` opens a chain that is there already.
+    /// The first block's state, to which a new chain adds its clock's block time. `None` opens a chain that is there
+    /// already.
     pub genesis: Option<Storage>,
     /// Where the chain is kept; `None` keeps it in memory until the node stops.
     pub directory: Option<PathBuf>,
@@ -81,7 +83,7 @@ pub enum NodeError {
     /// The chain cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chain cannot go on.
+    /// The chain cannot go on, for instance on a clock of another block time than its own.
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// Too little history was asked for.
@@ -122,7 +124,7 @@ impl Node {
             return Err(NodeError::History { asked: blocks });
         }
         crate::meter::describe();
-        let store = Store::open(config.directory.as_deref(), config.genesis, config.history)?;
+        let store = open(&config)?;
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
         let pool = Pool::new(head.clone(), config.pool);
@@ -185,6 +187,26 @@ impl Stop {
             }
             first
         });
+    }
+}
+
+/// Opens the chain that is there, or makes one that begins as configured.
+fn open(config: &NodeConfig) -> Result<Store, NodeError> {
+    let open = |genesis| Store::open(config.directory.as_deref(), genesis, config.history);
+    let Some(genesis) = &config.genesis else { return Ok(open(None)?) };
+    let with_block_time = |millis| {
+        let mut genesis = genesis.clone();
+        set_block_time(&mut genesis, millis);
+        genesis
+    };
+    match open(None) {
+        Ok(store) => {
+            let millis = slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?;
+            store.must_begin_with(with_block_time(millis))?;
+            Ok(store)
+        }
+        Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.slot())))?),
+        Err(error) => Err(error.into()),
     }
 }
 

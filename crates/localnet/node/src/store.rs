@@ -73,7 +73,9 @@ pub enum StoreError {
     #[error("there is no chain in {0}; start one with a genesis")]
     Missing(PathBuf),
     /// The file is of another layout.
-    #[error("the chain in {path} is of format {found}, this build reads {FORMAT}; reset the chain to go on")]
+    #[error(
+        "the chain in {path} is of format {found}, this build reads {FORMAT}; reset the chain to go on: tao localnet reset"
+    )]
     Format {
         /// The directory.
         path: PathBuf,
@@ -81,14 +83,18 @@ pub enum StoreError {
         found: u64,
     },
     /// The chain was made by a runtime of another version.
-    #[error("the chain was made by runtime version {found}, this build has {}; reset the chain to go on", VERSION.spec_version)]
+    #[error(
+        "the chain was made by runtime version {found}, this build has {}; reset the chain to go on: tao localnet reset",
+        VERSION.spec_version
+    )]
     Spec {
         /// The version found.
         found: u64,
     },
     /// The chain starts from another first block.
     #[error(
-        "the chain starts from {found:?}, the given genesis is {given:?}; reset the chain, or give its own genesis"
+        "the chain starts from {found:?}, and not from {given:?} as this start would have it, with other accounts; start \
+         it as it was begun, or reset the chain: tao localnet reset"
     )]
     Genesis {
         /// The first block on disk.
@@ -247,14 +253,8 @@ impl Store {
             if found != u64::from(VERSION.spec_version) {
                 return Err(StoreError::Spec { found });
             }
-            let found = self.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
-            if let Some(genesis) = genesis {
-                let given = first_block(genesis).0.hash;
-                if given != found {
-                    return Err(StoreError::Genesis { found, given });
-                }
-            }
-            return Ok(());
+            self.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+            return genesis.map_or(Ok(()), |genesis| self.must_begin_with(genesis));
         }
         let (head, nodes) = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
         {
@@ -267,6 +267,16 @@ impl Store {
         write.commit()?;
         self.memory.settle();
         Ok(())
+    }
+
+    /// Checks that the first block has this state.
+    ///
+    /// # Errors
+    /// [`StoreError::Genesis`].
+    pub(crate) fn must_begin_with(&self, genesis: Storage) -> Result<(), StoreError> {
+        let found = self.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+        let given = first_block(genesis).0.hash;
+        if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
     }
 
     /// The newest block on disk.

@@ -65,7 +65,7 @@ pub enum RevealFailure {
     RoundMismatch,
 }
 
-#[allow(missing_docs, unreachable_pub, clippy::expect_used, clippy::wildcard_imports)]
+#[allow(missing_docs, unreachable_pub, clippy::expect_used, clippy::if_not_else, clippy::wildcard_imports)]
 #[frame_support::pallet]
 pub mod pallet {
     use std::collections::BTreeSet;

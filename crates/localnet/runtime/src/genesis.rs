@@ -1,15 +1,22 @@
 //! The first block's state.
 
+use codec::Encode;
 use sp_core::storage::Storage;
 use sp_core::{Pair, sr25519};
 use sp_runtime::BuildStorage;
 
-use crate::runtime::{AccountId, RuntimeGenesisConfig};
+use crate::runtime::{AccountId, Runtime, RuntimeGenesisConfig, SlotDuration};
+use crate::subtensor::MaxEpochsPerBlock;
 
 /// 1 000 000 TAO, in rao.
 const RICH: u64 = 1_000_000_000_000_000;
 /// 2 000 TAO, in rao.
 const MODEST: u64 = 2_000_000_000_000;
+
+/// The real chain's block time, in milliseconds.
+const PRODUCTION_SLOT: u64 = 12_000;
+/// How many epochs the real chain runs in a block; the fast local network of the reference runs 32.
+const PRODUCTION_EPOCHS: u8 = 2;
 
 /// Who has how much at the start, by development name.
 pub const ACCOUNTS: [(&str, u64); 9] = [
@@ -23,6 +30,24 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Two", MODEST),
     ("Three", MODEST),
 ];
+
+/// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development names Alith and
+/// Baltathar. The chain has no contracts; tools that fund themselves from these accounts read their balance.
+pub const ETHEREUM: [[u8; 20]; 2] = [
+    [
+        0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2, 0x7b, 0x94, 0x56,
+        0x6c, 0xac,
+    ],
+    [
+        0x3c, 0xd0, 0xa7, 0x05, 0xa2, 0xdc, 0x65, 0xe5, 0xb1, 0xe1, 0x20, 0x58, 0x96, 0xba, 0xa2, 0xbe, 0x8a, 0x07,
+        0xc6, 0xe0,
+    ],
+];
+
+/// The account of an Ethereum address, as the real chain maps it.
+pub fn ethereum_account(address: [u8; 20]) -> AccountId {
+    AccountId::new(sp_io::hashing::blake2_256(&[b"evm:", address.as_slice()].concat()))
+}
 
 /// The account of a development name: the key of `//NAME` under the well-known development phrase.
 ///
@@ -46,7 +71,8 @@ pub enum GenesisError {
 }
 
 /// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root, subnet 1 and
-/// subnet 59; `endowed` accounts receive 1 000 000 TAO each.
+/// subnet 59; `endowed` accounts receive 1 000 000 TAO each. Blocks follow each other every 250 ms, unless
+/// [`set_block_time`] says otherwise.
 ///
 /// # Errors
 /// [`GenesisError`]; it does not happen with the pallets of this crate.
@@ -57,6 +83,7 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     for (name, rao) in ACCOUNTS {
         balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
     }
+    balances.extend(ETHEREUM.map(|address| (ethereum_account(address), MODEST)));
     for account in endowed {
         if let Some(entry) = balances.iter_mut().find(|(known, _)| known == account) {
             entry.1 = RICH;
@@ -74,6 +101,15 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     }
     .build_storage()
     .map_err(GenesisError::Build)
+}
+
+/// Makes the chain that starts from this state one of blocks every so many milliseconds. Clients take the block time from
+/// the constant `Aura.SlotDuration`, which follows; at the real chain's pace, as many epochs run in a block as there.
+pub fn set_block_time(genesis: &mut Storage, millis: u64) {
+    genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
+    if millis >= PRODUCTION_SLOT {
+        genesis.top.insert(MaxEpochsPerBlock::<Runtime>::hashed_key().to_vec(), PRODUCTION_EPOCHS.encode());
+    }
 }
 
 #[cfg(test)]

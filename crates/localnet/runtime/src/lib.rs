@@ -10,20 +10,7 @@
 //! - [`info`] answers clients' questions.
 //! - [`genesis`] is the first block's state.
 
-// The framework's macros index, and name things, as they like.
-#![allow(clippy::indexing_slicing, clippy::used_underscore_binding)]
-// Arguments are what the real chain's calls take, and their errors are the pallet's; the macros make code of their own.
-#![allow(
-    clippy::missing_errors_doc,
-    clippy::expect_used,
-    clippy::if_not_else,
-    clippy::redundant_closure_for_method_calls,
-    clippy::redundant_closure,
-    clippy::needless_pass_by_value,
-    clippy::too_many_arguments,
-    clippy::type_complexity
-)]
-// What they make at the root has no place for documentation; the modules have it.
+// What the framework's macros make at the root has no place for documentation; the modules have it.
 #![allow(missing_docs, unreachable_pub)]
 
 #[warn(missing_docs)]

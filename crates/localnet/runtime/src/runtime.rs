@@ -1,6 +1,7 @@
 //! What the pallets are told of each other, and the types that follow.
 
-use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64};
+use codec::Decode;
+use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Get};
 use frame_support::weights::Weight;
 use frame_support::weights::constants::WEIGHT_REF_TIME_PER_SECOND;
 use frame_support::{derive_impl, parameter_types};
@@ -75,15 +76,32 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_001,
+    spec_version: 1_000_002,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
     system_version: 1,
 };
 
-/// Milliseconds of a slot: the block time that clients read.
-pub const SLOT_DURATION: u64 = 250;
+/// Milliseconds of a slot: the block time that clients read. The first block's state says it, see
+/// [`crate::genesis::set_block_time`].
+#[derive(Debug)]
+pub struct SlotDuration;
+
+impl SlotDuration {
+    /// Where the state has it.
+    pub(crate) const KEY: &'static [u8] = b":slot_duration";
+    /// What it is where nothing is said: the block time of the reference's local network.
+    const FAST: u64 = 250;
+}
+
+impl Get<u64> for SlotDuration {
+    fn get() -> u64 {
+        // Metadata has this value too, and can be asked for where there is no state.
+        let stated = sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
+        stated.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(Self::FAST)
+    }
+}
 
 parameter_types! {
     /// Blocks whose hashes an era may name.
@@ -126,7 +144,7 @@ impl pallet_aura::Config for Runtime {
     type MaxAuthorities = ConstU32<32>;
     type DisabledValidators = ();
     type AllowMultipleBlocksPerSlot = ConstBool<true>;
-    type SlotDuration = ConstU64<SLOT_DURATION>;
+    type SlotDuration = SlotDuration;
 }
 
 impl pallet_balances::Config for Runtime {

@@ -46,6 +46,8 @@ pub use pool::Trade;
 pub const MAX_COMMIT_LEN: u32 = 5_000;
 
 #[allow(missing_docs, unreachable_pub)]
+#[allow(clippy::if_not_else, clippy::expect_used, reason = "the framework's macro writes so")]
+#[allow(clippy::missing_errors_doc, clippy::too_many_arguments, reason = "the calls are the real chain's")]
 #[import_section(constants::constants)]
 #[import_section(storage::storage)]
 #[import_section(events::events)]

@@ -19,6 +19,7 @@ pub trait Subnets<AccountId> {
 }
 
 #[allow(missing_docs, unreachable_pub)]
+#[allow(clippy::if_not_else, clippy::expect_used, reason = "the framework's macro writes so")]
 #[frame_support::pallet]
 pub mod pallet {
     use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};

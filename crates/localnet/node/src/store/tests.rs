@@ -193,7 +193,7 @@ fn a_chain_of_another_build_is_refused() {
         write.commit().unwrap();
         drop(store);
         let error = Store::open(Some(directory.path()), Some(genesis()), History::Archive).err().unwrap();
-        assert!(error.to_string().contains("reset the chain"), "{error}");
+        assert!(error.to_string().contains("tao localnet reset"), "{error}");
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use codec::Decode;
 use serde_json::json;
-use taonet_localnet::{Clock, History, Node, NodeError, SnapshotError, StoreError, load_snapshot};
+use taonet_localnet::{
+    AuthorError, Clock, History, Node, NodeError, NodeHandle, SnapshotError, StoreError, load_snapshot,
+};
 use taonet_localnet_runtime::genesis;
 
 use crate::support::{account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex};
@@ -135,6 +138,45 @@ async fn the_clock_makes_blocks() {
         node.submit(signed(&node, "Alice", 0, &remark("timed"))).await.unwrap();
         node.stop().await;
     }
+}
+
+#[tokio::test]
+async fn clients_read_the_block_time_that_the_chain_began_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let slot =
+        |node: &NodeHandle| u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap();
+    let mut slow = config();
+    slow.clock = Clock::PRODUCTION;
+    slow.directory = Some(directory.path().to_owned());
+    let node = Node::start(slow.clone()).await.unwrap();
+    assert_eq!(slot(&node), 12_000);
+    let cap = node.storage(&storage_key("SubtensorModule", "MaxEpochsPerBlock")).unwrap();
+    assert_eq!(cap, Some(vec![2]));
+    node.mine(1).await.unwrap();
+    node.stop().await;
+
+    // Whatever makes the blocks, they state the chain's own time.
+    let mut manual = slow.clone();
+    manual.clock = Clock::Manual;
+    let node = Node::start(manual).await.unwrap();
+    let now = |node: &NodeHandle| {
+        u64::decode(&mut node.storage(&storage_key("Timestamp", "Now")).unwrap().unwrap().as_slice()).unwrap()
+    };
+    let before = now(&node);
+    node.mine(1).await.unwrap();
+    assert_eq!((slot(&node), now(&node)), (12_000, before + 12_000));
+    node.stop().await;
+
+    let mut fast = slow;
+    fast.clock = Clock::FAST;
+    let error = Node::start(fast).await.unwrap_err();
+    assert!(matches!(&error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
+    assert!(error.to_string().contains("every 12s") && error.to_string().contains("tao localnet reset"), "{error}");
+
+    let node = Node::start(config()).await.unwrap();
+    assert_eq!(slot(&node), 250);
+    assert_eq!(node.storage(&storage_key("SubtensorModule", "MaxEpochsPerBlock")).unwrap(), None);
+    node.stop().await;
 }
 
 #[tokio::test]

@@ -54,7 +54,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Shares emission by the given parts, which add up to 65 535; equally when there are none.
+    /// Shares emission by the given parts, which add up to 65 535; equally when there are none. Fewer parts than
+    /// mechanisms leave the last ones without emission, as on the real chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);

@@ -1,5 +1,8 @@
+use codec::Decode;
+use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+use sp_core::crypto::Ss58Codec;
+
 use super::*;
-use crate::Runtime;
 use crate::subtensor::*;
 use crate::testing::{BABELBIT, Subtensor, account, balance, key};
 use crate::types::{AlphaBalance, NetUid};
@@ -18,6 +21,45 @@ fn the_development_accounts_have_their_balances() {
         assert_eq!(balance(&key(1)), RICH);
         assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
     });
+}
+
+#[test]
+fn two_accounts_are_those_of_ethereum_addresses() {
+    at_genesis(&[], || {
+        for address in
+            ["5Fghzk1AJt88PeFEzuRfXzbPchiBbsVGTTXcdx599VdZzkTA", "5GeqNhKWj1KG78VHzbmo3ZjZgUTrCuWeamdgiA114XHGdaEr"]
+        {
+            assert_eq!(balance(&AccountId::from_string(address).unwrap()), MODEST, "{address}");
+        }
+    });
+}
+
+#[test]
+fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
+    for (millis, slot, epochs) in [(None, 250, 32), (Some(250), 250, 32), (Some(50), 50, 32), (Some(12_000), 12_000, 2)]
+    {
+        let mut state = genesis(&[]).unwrap();
+        if let Some(millis) = millis {
+            set_block_time(&mut state, millis);
+        }
+        sp_io::TestExternalities::new(state).execute_with(|| {
+            assert_eq!(constant("Aura", "SlotDuration"), slot.encode(), "{millis:?}");
+            assert_eq!(pallet_aura::Pallet::<Runtime>::slot_duration(), slot);
+            assert_eq!(MaxEpochsPerBlock::<Runtime>::get(), epochs, "{millis:?}");
+        });
+    }
+    // Metadata can be asked for without any state.
+    assert_eq!(constant("Aura", "SlotDuration"), 250_u64.encode());
+}
+
+/// What metadata says of a constant.
+fn constant(pallet: &str, name: &str) -> Vec<u8> {
+    let metadata = Runtime::metadata_at_version(15).unwrap();
+    let RuntimeMetadata::V15(metadata) = RuntimeMetadataPrefixed::decode(&mut &metadata[..]).unwrap().1 else {
+        panic!()
+    };
+    let pallet = metadata.pallets.into_iter().find(|found| found.name == pallet).unwrap();
+    pallet.constants.into_iter().find(|found| found.name == name).unwrap().value
 }
 
 #[test]

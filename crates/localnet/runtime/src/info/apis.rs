@@ -1,5 +1,7 @@
 //! The questions, under the real chain's names.
 
+#![allow(clippy::type_complexity, reason = "the answers are the real chain's")]
+
 use std::collections::BTreeMap;
 
 use codec::Compact;
@@ -42,6 +44,7 @@ sp_api::decl_runtime_apis! {
     }
 
     /// Subnets.
+    #[api_version(2)]
     pub trait SubnetInfoRuntimeApi {
         /// A subnet in short.
         fn get_subnet_info(netuid: NetUid) -> Option<SubnetInfo>;
@@ -131,6 +134,7 @@ sp_api::decl_runtime_apis! {
     }
 
     /// Baskets of root earnings.
+    #[api_version(4)]
     pub trait BetaBasketRuntimeApi {
         /// What baskets owe a coldkey.
         fn get_root_basket_owed(coldkey: AccountId) -> TaoBalance;

@@ -53,6 +53,7 @@ impl DelegateInfo {
     }
 
     /// The delegates on which a coldkey has stake, once for each subnet, with that stake; other stakers are left out.
+    #[allow(clippy::type_complexity, reason = "what the real chain's API gives")]
     pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
         let mut found = Vec::new();
         for hotkey in StakingHotkeys::<T>::get(coldkey) {

@@ -1,13 +1,14 @@
 //! What clients ask of the chain's state.
 
 #![allow(missing_docs, reason = "the macro makes items without")]
+#![allow(clippy::used_underscore_binding, reason = "the macro passes on what an answer does not need")]
 
 use std::collections::BTreeMap;
 
 use codec::Compact;
+use frame_support::traits::Get;
 use frame_support::weights::Weight;
 use sp_api::impl_runtime_apis;
-use sp_consensus_aura::SlotDuration;
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_core::OpaqueMetadata;
 use sp_runtime::traits::Block as BlockT;
@@ -18,7 +19,7 @@ use sp_version::RuntimeVersion;
 use substrate_fixed::types::U64F64;
 
 use super::{
-    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall, SLOT_DURATION, SubtensorModule,
+    AccountId, Balance, Block, Executive, InherentDataExt, Nonce, Runtime, RuntimeCall, SlotDuration, SubtensorModule,
     System, TransactionPayment, VERSION,
 };
 use crate::info::apis as asked;
@@ -149,8 +150,8 @@ impl_runtime_apis! {
     }
 
     impl sp_consensus_aura::AuraApi<Block, AuraId> for Runtime {
-        fn slot_duration() -> SlotDuration {
-            SlotDuration::from_millis(SLOT_DURATION)
+        fn slot_duration() -> sp_consensus_aura::SlotDuration {
+            sp_consensus_aura::SlotDuration::from_millis(SlotDuration::get())
         }
 
         fn authorities() -> Vec<AuraId> {

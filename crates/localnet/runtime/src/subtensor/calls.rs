@@ -18,7 +18,7 @@ mod calls {
             version_key: u64,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_set_weights(&who, netuid, dests, weights, version_key)
+            Self::do_set_weights(&who, netuid, &dests, &weights, version_key)
         }
 
         /// Buys a subnet's alpha and stakes it on a hotkey.
@@ -31,7 +31,7 @@ mod calls {
             amount_staked: TaoBalance,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_add_stake(&who, hotkey, netuid, amount_staked)
+            Self::do_add_stake(&who, &hotkey, netuid, amount_staked)
         }
 
         /// Sells alpha staked on a hotkey.
@@ -44,7 +44,7 @@ mod calls {
             amount_unstaked: AlphaBalance,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_remove_stake(&who, hotkey, netuid, amount_unstaked)
+            Self::do_remove_stake(&who, &hotkey, netuid, amount_unstaked)
         }
 
         /// Announces the caller's axon.
@@ -116,7 +116,7 @@ mod calls {
                 protocol,
                 placeholder1,
                 placeholder2,
-                certificate,
+                &certificate,
             )
         }
 
@@ -125,7 +125,7 @@ mod calls {
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn register_network(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_register_network(&who, hotkey)
+            Self::do_register_network(&who, &hotkey)
         }
 
         /// Registers a hotkey on root.
@@ -192,7 +192,7 @@ mod calls {
             identity: Option<SubnetIdentityV3>,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_register_network_with_identity(&who, hotkey, identity)
+            Self::do_register_network_with_identity(&who, &hotkey, identity)
         }
 
         /// Buys alpha while its price stays at or below a limit.
@@ -207,7 +207,7 @@ mod calls {
             allow_partial: bool,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_add_stake_limit(&who, hotkey, netuid, amount_staked, limit_price, allow_partial)
+            Self::do_add_stake_limit(&who, &hotkey, netuid, amount_staked, limit_price, allow_partial)
         }
 
         /// Sells alpha while its price stays at or above a limit.
@@ -222,7 +222,7 @@ mod calls {
             allow_partial: bool,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_remove_stake_limit(&who, hotkey, netuid, amount_unstaked, limit_price, allow_partial)
+            Self::do_remove_stake_limit(&who, &hotkey, netuid, amount_unstaked, limit_price, allow_partial)
         }
 
         /// Starts a subnet: emission begins, alpha can be bought.
@@ -253,7 +253,7 @@ mod calls {
             version_key: u64,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_reveal_weights(&who, netuid, uids, values, salt, version_key)
+            Self::do_reveal_weights(&who, netuid, &uids, &values, &salt, version_key)
         }
 
         /// Commits to encrypted weights that the chain opens later.
@@ -296,7 +296,7 @@ mod calls {
             version_key: u64,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_reveal_mechanism_weights(&who, netuid, mecid, uids, values, salt, version_key)
+            Self::do_reveal_mechanism_weights(&who, netuid, mecid, &uids, &values, &salt, version_key)
         }
 
         /// Commits to encrypted weights of a mechanism.
@@ -333,7 +333,7 @@ mod calls {
             version_key: u64,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_set_mechanism_weights(&who, netuid, mecid, dests, weights, version_key)
+            Self::do_set_mechanism_weights(&who, netuid, mecid, &dests, &weights, version_key)
         }
 
         /// Registers a hotkey if the price is at or below a limit.

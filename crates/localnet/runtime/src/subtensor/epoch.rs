@@ -94,13 +94,14 @@ impl<T: Config> Pallet<T> {
         emissions
     }
 
-    /// The part of each mechanism, in parts of 65 535.
+    /// The part of each mechanism, in parts of 65 535. The last ones that an owner's choice does not name have none.
     fn mechanism_split(netuid: NetUid) -> Vec<u16> {
         let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
-        match MechanismEmissionSplit::<T>::get(netuid) {
-            Some(split) if split.len() == usize::from(count) => split,
-            _ => vec![u16::MAX / u16::from(count); count.into()],
-        }
+        let Some(mut split) = MechanismEmissionSplit::<T>::get(netuid) else {
+            return vec![u16::MAX / u16::from(count); count.into()];
+        };
+        split.resize(count.into(), 0);
+        split
     }
 
     fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> Earned {
@@ -150,20 +151,20 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     let whole = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
     let average = |of: fn(&EpochOutput) -> &Vec<u16>| -> Vec<u16> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        let at = |uid: usize| {
+        let mean = |uid: usize| {
             let parts = outputs.iter().zip(split);
-            let sum: u64 = parts.map(|(output, &part)| u64::from(of(output)[uid]) * u64::from(part)).sum();
+            let sum: u64 = parts.map(|(output, &part)| u64::from(at(of(output), uid)) * u64::from(part)).sum();
             (sum / whole) as u16
         };
-        (0..n).map(at).collect()
+        (0..n).map(mean).collect()
     };
     let sum = |of: fn(&EpochOutput) -> &Vec<u64>| -> Vec<u64> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n).map(|uid| outputs.iter().map(|output| of(output)[uid]).fold(0, u64::saturating_add)).collect()
+        (0..n).map(|uid| outputs.iter().map(|output| at(of(output), uid)).fold(0, u64::saturating_add)).collect()
     };
     let any = |of: fn(&EpochOutput) -> &Vec<bool>| -> Vec<bool> {
         let n = outputs.iter().map(|output| of(output).len()).max().unwrap_or_default();
-        (0..n).map(|uid| outputs.iter().any(|output| of(output)[uid])).collect()
+        (0..n).map(|uid| outputs.iter().any(|output| at(of(output), uid))).collect()
     };
     EpochOutput {
         active: any(|output| &output.active),
@@ -178,6 +179,10 @@ fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
         emission: sum(|output| &output.emission),
         bonds: Vec::new(),
     }
+}
+
+fn at<V: Copy + Default>(list: &[V], uid: usize) -> V {
+    list.get(uid).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -93,16 +93,16 @@ impl<T: Config> Pallet<T> {
         first
     }
 
-    pub(crate) fn do_register_network(who: &AccountId32, hotkey: AccountId32) -> DispatchResult {
+    pub(crate) fn do_register_network(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         Self::do_register_network_with_identity(who, hotkey, None)
     }
 
     pub(crate) fn do_register_network_with_identity(
         who: &AccountId32,
-        hotkey: AccountId32,
+        hotkey: &AccountId32,
         identity: Option<SubnetIdentityV3>,
     ) -> DispatchResult {
-        ensure!(!Self::hotkey_exists(&hotkey) || Self::owns(who, &hotkey), Error::<T>::NonAssociatedColdKey);
+        ensure!(!Self::hotkey_exists(hotkey) || Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
         ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
         let dissolved = if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
             >= usize::from(SubnetLimit::<T>::get())
@@ -127,9 +127,9 @@ impl<T: Config> Pallet<T> {
             }
             None => Self::free_netuid(),
         };
-        Self::own_hotkey(who, &hotkey)?;
+        Self::own_hotkey(who, hotkey)?;
         // Where a subnet has no tempo of its own, it has the default one.
-        Self::init_network(netuid, who, &hotkey, Tempo::<T>::get(netuid));
+        Self::init_network(netuid, who, hotkey, Tempo::<T>::get(netuid));
         let alpha = U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
         Self::init_pool(netuid, lock, AlphaBalance(alpha));
         SubnetLocked::<T>::insert(netuid, lock);

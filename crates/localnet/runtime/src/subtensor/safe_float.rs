@@ -42,7 +42,7 @@ impl SafeFloat {
         if self.digits_above(other).is_none() {
             return Self::ZERO;
         }
-        self.combined(other, round, |large, small| large.saturating_sub(small))
+        self.combined(other, round, U256::saturating_sub)
     }
 
     /// Whether `self` has fewer digits than `before`: after a difference, its last ones may be but rounding.

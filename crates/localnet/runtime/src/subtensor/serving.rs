@@ -79,11 +79,11 @@ impl<T: Config> Pallet<T> {
         protocol: u8,
         placeholder1: u8,
         placeholder2: u8,
-        certificate: Vec<u8>,
+        certificate: &[u8],
     ) -> DispatchResult {
         Self::do_serve_axon(who, netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2)?;
         // The chain takes the endpoint without a certificate that it cannot read.
-        if let Some(certificate) = read_certificate(&certificate) {
+        if let Some(certificate) = read_certificate(certificate) {
             NeuronCertificates::<T>::insert(netuid, who, certificate);
         }
         Ok(())

@@ -22,44 +22,44 @@ struct PriceLimit {
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_add_stake(
         who: &AccountId32,
-        hotkey: AccountId32,
+        hotkey: &AccountId32,
         netuid: NetUid,
         amount_staked: TaoBalance,
     ) -> DispatchResult {
-        Self::buy_stake(who, &hotkey, netuid, amount_staked, None)
+        Self::buy_stake(who, hotkey, netuid, amount_staked, None)
     }
 
     pub(crate) fn do_add_stake_limit(
         who: &AccountId32,
-        hotkey: AccountId32,
+        hotkey: &AccountId32,
         netuid: NetUid,
         amount_staked: TaoBalance,
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
         let limit = PriceLimit { price: limit_price, allow_partial };
-        Self::buy_stake(who, &hotkey, netuid, amount_staked, Some(limit))
+        Self::buy_stake(who, hotkey, netuid, amount_staked, Some(limit))
     }
 
     pub(crate) fn do_remove_stake(
         who: &AccountId32,
-        hotkey: AccountId32,
+        hotkey: &AccountId32,
         netuid: NetUid,
         amount_unstaked: AlphaBalance,
     ) -> DispatchResult {
-        Self::sell_stake(who, &hotkey, netuid, amount_unstaked, None)
+        Self::sell_stake(who, hotkey, netuid, amount_unstaked, None)
     }
 
     pub(crate) fn do_remove_stake_limit(
         who: &AccountId32,
-        hotkey: AccountId32,
+        hotkey: &AccountId32,
         netuid: NetUid,
         amount_unstaked: AlphaBalance,
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
         let limit = PriceLimit { price: limit_price, allow_partial };
-        Self::sell_stake(who, &hotkey, netuid, amount_unstaked, Some(limit))
+        Self::sell_stake(who, hotkey, netuid, amount_unstaked, Some(limit))
     }
 
     fn buy_stake(

@@ -114,16 +114,16 @@ pub enum RecycleOrBurnEnum {
     Recycle,
 }
 
-/// Which consensus liquid alpha looks at.
+/// Which consensus liquid alpha compares weights with.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum ConsensusMode {
     /// That of the epoch being computed.
     Current,
-    /// That of the epoch before.
+    /// That of the epoch before, as stored.
     Previous,
-    /// The chain's choice.
+    /// The chain's choice, which here is [`Self::Current`]: the recorded epochs of the real chain follow it.
     #[default]
     Auto,
 }

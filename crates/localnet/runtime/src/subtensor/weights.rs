@@ -23,8 +23,8 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_set_weights(
         who: &AccountId32,
         netuid: NetUid,
-        dests: Vec<u16>,
-        weights: Vec<u16>,
+        dests: &[u16],
+        weights: &[u16],
         version_key: u64,
     ) -> DispatchResult {
         Self::do_set_mechanism_weights(who, netuid, MechId(0), dests, weights, version_key)
@@ -34,12 +34,12 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
-        dests: Vec<u16>,
-        weights: Vec<u16>,
+        dests: &[u16],
+        weights: &[u16],
         version_key: u64,
     ) -> DispatchResult {
         ensure!(!CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealEnabled);
-        Self::put_weights(who, netuid, mecid, &dests, &weights, version_key)
+        Self::put_weights(who, netuid, mecid, dests, weights, version_key)
     }
 
     /// Checks and stores weights, set or revealed. A reveal leaves `LastUpdate` at the block of its commit.

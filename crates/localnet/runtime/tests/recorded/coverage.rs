@@ -4,9 +4,12 @@ mod document;
 
 use std::path::Path;
 
+use codec::Decode;
 use scale_info::PortableRegistry;
+use serde_json::{Value as Json, json};
+use sp_version::RuntimeVersion;
 
-use crate::explanations::{EXPLANATIONS, Explanation};
+use crate::explanations::{ABSENCES, EXPLANATIONS, Explanation, NOT_THEIRS};
 use crate::items::{self, Item, Kind};
 use crate::structure::Pairs;
 use crate::vectors;
@@ -32,13 +35,23 @@ pub(crate) struct Row {
     pub(crate) status: Status,
 }
 
+/// An explanation that an item needed, and the item's name.
+pub(crate) type Used = (&'static Explanation, String);
+
 /// Compares everything of both runtimes.
-pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<&'static Explanation>) {
+pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<Used>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
-        let explanation = EXPLANATIONS.iter().find(|explanation| explanation.fits(item));
-        used.extend(explanation);
-        explanation.map_or(Status::Unexplained(difference), |explanation| Status::Different(explanation.reason))
+        let Some((explanation, expected)) = EXPLANATIONS.iter().find_map(|known| Some((known, known.expected(item)?)))
+        else {
+            return Status::Unexplained(difference);
+        };
+        used.push((explanation, item.name.clone()));
+        if difference == expected {
+            Status::Different(explanation.reason)
+        } else {
+            Status::Unexplained(format!("{difference:?}, where the explanation expects {expected:?}"))
+        }
     };
     let find = |items: &[Item], item: &Item| items.iter().position(|other| same_name(other, item));
     let mut rows = Vec::new();
@@ -54,7 +67,7 @@ pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Ve
         rows.push(Row { item: their.clone(), status });
     }
     for our in ours.iter().filter(|our| find(theirs, our).is_none()) {
-        rows.push(Row { item: our.clone(), status: explain(our, "is not theirs".into()) });
+        rows.push(Row { item: our.clone(), status: explain(our, NOT_THEIRS.into()) });
     }
     (rows, used)
 }
@@ -63,14 +76,45 @@ fn same_name(one: &Item, other: &Item) -> bool {
     (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
 }
 
-/// What differs, other than that the framework's pallets count TAO in plain numbers here.
+/// All that differs, other than that the framework's pallets count TAO in plain numbers here.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
+    let mut found = Vec::new();
+    if (our.place.as_str(), our.name.as_str()) == ("System", "Version") {
+        differing(&version(our), &version(their), &mut found);
+    } else {
+        differing(&our.text, &their.text, &mut found);
+    }
     // All types are compared, so that the corpus knows of all of them.
     let types = our.types.iter().zip(&their.types);
-    let types: Vec<_> = types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)).collect();
-    let plain = their.text.to_string().replace("TaoBalance", "u64");
-    let written = our.text != their.text && our.text != plain;
-    written.then(|| format!("{} is not {}", our.text, their.text)).or_else(|| types.into_iter().next())
+    found.extend(types.filter_map(|(ours, theirs)| pairs.difference(*ours, *theirs)));
+    found.dedup();
+    (!found.is_empty()).then(|| found.join("; "))
+}
+
+/// The parts of two texts that are not the same.
+fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
+    match (our, their) {
+        (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
+            ours.iter().zip(theirs).for_each(|(our, their)| differing(our, their, found));
+        }
+        // We have fewer of what has names: that is counted elsewhere.
+        (Json::Object(ours), Json::Object(theirs)) => {
+            ours.iter().for_each(|(name, our)| differing(our, theirs.get(name).unwrap_or(&Json::Null), found));
+        }
+        (Json::String(our), Json::String(their)) if *our == their.replace("TaoBalance", "u64") => {}
+        _ if our == their => {}
+        _ => found.push(format!("{our} is not {their}")),
+    }
+}
+
+/// A runtime's version without the number that is raised with every change.
+fn version(constant: &Item) -> Json {
+    let version = RuntimeVersion::decode(&mut vectors::bytes(&constant.text[1]).as_slice()).unwrap();
+    let apis: serde_json::Map<_, _> =
+        version.apis.iter().map(|(id, version)| (hex::encode(id), json!(version))).collect();
+    let numbers =
+        [version.authoring_version, version.impl_version, version.transaction_version, version.system_version.into()];
+    json!([version.spec_name, version.impl_name, numbers, apis])
 }
 
 /// The names of what a signed call carries, in their order.
@@ -110,7 +154,16 @@ fn everything_served_is_the_real_chains() {
         .collect();
     assert!(unexplained.is_empty(), "{} unexplained:\n{}", unexplained.len(), unexplained.join("\n"));
     for explanation in EXPLANATIONS {
-        assert!(used.iter().any(|used| std::ptr::eq(*used, explanation)), "nothing differs as in {explanation:?}");
+        for (name, _) in explanation.differences {
+            let needed = used.iter().any(|(by, item)| std::ptr::eq(*by, explanation) && item == name);
+            assert!(needed, "{name} does not differ as in {explanation:?}");
+        }
+    }
+    for absence in ABSENCES {
+        for name in absence.names {
+            let is_missing = |row: &Row| absence.fits(&row.item, name) && row.status == Status::Missing;
+            assert!(rows.iter().any(is_missing), "{name} is not missing, as {absence:?} says");
+        }
     }
     assert_eq!(extensions(&ours), extensions(&theirs));
 

@@ -22,3 +22,4 @@ mod notation;
 mod structure;
 mod values;
 mod vectors;
+mod version;

@@ -1,5 +1,7 @@
 //! The list of a metagraph's fields, once for both of its forms.
 
+#![allow(clippy::redundant_closure_for_method_calls, reason = "all fields are read in one form")]
+
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 use sp_runtime::{AccountId32, PerU16};

@@ -1,15 +1,17 @@
-use sp_runtime::AccountId32;
+use sp_runtime::{AccountId32, PerThing};
 use taonet_consensus::{EpochInput, Row};
 use taonet_primitives::Uid;
 
 use super::Inconsistent;
 use crate::subtensor::shares::weighted_root;
+use crate::subtensor::types::ConsensusMode;
 use crate::subtensor::{
-    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, Bonds, BondsMovingAverage, BondsPenalty, Config, Kappa,
-    Keys, LastMechansimStepBlock, LastUpdate, LiquidAlphaOn, MaxAllowedValidators, Pallet, StakeThreshold,
-    SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, Uids, ValidatorPermit, Weights, Yuma3On,
+    AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, Bonds, BondsMovingAverage, BondsPenalty, Config,
+    ConsensusByMechanism, Kappa, Keys, LastMechansimStepBlock, LastUpdate, LiquidAlphaConsensusMode, LiquidAlphaOn,
+    MaxAllowedValidators, Pallet, StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, Uids,
+    ValidatorPermit, Weights, Yuma3On,
 };
-use crate::types::{MechId, NetUid};
+use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
 /// The neurons of a subnet, read once for all mechanisms and for what they earn. Lists are by uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +93,16 @@ impl<T: Config> Pallet<T> {
             alpha_low,
             alpha_high,
             alpha_sigmoid_steepness: AlphaSigmoidSteepness::<T>::get(netuid),
+            liquid_alpha_consensus: match LiquidAlphaConsensusMode::<T>::get(netuid) {
+                ConsensusMode::Previous => Some(of_length(previous_consensus::<T>(index), n)),
+                ConsensusMode::Current | ConsensusMode::Auto => None,
+            },
         }
     }
+}
+
+fn previous_consensus<T: Config>(index: NetUidStorageIndex) -> Vec<u16> {
+    ConsensusByMechanism::<T>::get(index).into_iter().map(PerThing::deconstruct).collect()
 }
 
 /// A list that is stored as a whole can be shorter than the subnet until its next epoch.

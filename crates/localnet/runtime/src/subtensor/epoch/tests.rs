@@ -3,10 +3,11 @@ use taonet_primitives::Uid;
 
 use super::*;
 use crate::runtime::{AccountId, Runtime};
+use crate::subtensor::types::ConsensusMode;
 use crate::subtensor::{
     AlphaSigmoidSteepness, AlphaValues, BlockAtRegistration, BondsMovingAverage, BondsPenalty, Call, Kappa, Keys,
-    LastUpdate, LiquidAlphaOn, MaxAllowedValidators, StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo,
-    TotalHotkeyAlpha, Uids, Weights, Yuma3On,
+    LastUpdate, LiquidAlphaConsensusMode, LiquidAlphaOn, MaxAllowedValidators, StakeThreshold, SubnetOwnerHotkey,
+    SubnetworkN, TaoWeight, Tempo, TotalHotkeyAlpha, Uids, Weights, Yuma3On,
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
 
@@ -73,6 +74,9 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
         alpha_low: AlphaValues::<Runtime>::get(netuid).0,
         alpha_high: AlphaValues::<Runtime>::get(netuid).1,
         alpha_sigmoid_steepness: AlphaSigmoidSteepness::<Runtime>::get(netuid),
+        liquid_alpha_consensus: (LiquidAlphaConsensusMode::<Runtime>::get(netuid) == ConsensusMode::Previous)
+            .then(|| parts(ConsensusByMechanism::<Runtime>::get(index)))
+            .map(|consensus| if consensus.is_empty() { vec![0; n.into()] } else { consensus }),
     }
 }
 
@@ -99,10 +103,15 @@ fn assert_stored(expected: &EpochOutput, mecid: MechId) {
 
 #[test]
 fn fifty_epochs_store_what_consensus_gives() {
-    for (yuma3, liquid) in [(true, false), (true, true), (false, false)] {
+    use ConsensusMode::{Auto, Current, Previous};
+    let kinds =
+        [(true, false, Auto), (true, true, Auto), (true, true, Current), (true, true, Previous), (false, false, Auto)];
+    let mut left = Vec::new();
+    for (yuma3, liquid, mode) in kinds {
         chain(|| {
             Yuma3On::<Runtime>::insert(BABELBIT, yuma3);
             LiquidAlphaOn::<Runtime>::insert(BABELBIT, liquid);
+            LiquidAlphaConsensusMode::<Runtime>::insert(BABELBIT, mode);
             let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0, 0, 0, 0]);
             let (validators, miners) = hotkeys.split_at(2);
             let mut state = 7;
@@ -132,8 +141,12 @@ fn fifty_epochs_store_what_consensus_gives() {
                 due += TEMPO;
             }
             assert_eq!(rewarded, 49);
+            left.push(Bonds::<Runtime>::get(BABELBIT.mechanism(MechId(0)), uid(&validators[0])));
         });
     }
+    let [_, automatic, current, previous, _] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!(automatic, current);
+    assert_ne!(previous, current);
 }
 
 #[test]
@@ -168,6 +181,21 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
         let consensus = parts(Consensus::<Runtime>::get(BABELBIT));
         assert_eq!(consensus[usize::from(uid(&hotkeys[2]))], 49_149);
         assert_eq!(consensus[usize::from(uid(&hotkeys[3]))], 16_386);
+    });
+}
+
+#[test]
+fn mechanisms_that_a_split_does_not_name_have_no_emission() {
+    chain(|| {
+        let split = |count| {
+            Subtensor::set_mechanism_count(BABELBIT, MechId(count));
+            MechanismEmissionSplit::<Runtime>::insert(BABELBIT, vec![60_000, 5_535]);
+            Subtensor::emission_by_mechanism(BABELBIT, 65_535_000)
+        };
+        assert_eq!(split(2), [60_000_000, 5_535_000]);
+        assert_eq!(split(4), [60_000_000, 5_535_000, 0, 0]);
+        MechanismEmissionSplit::<Runtime>::remove(BABELBIT);
+        assert_eq!(Subtensor::emission_by_mechanism(BABELBIT, 10), [4, 2, 2, 2]);
     });
 }
 

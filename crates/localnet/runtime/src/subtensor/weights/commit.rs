@@ -43,9 +43,9 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_reveal_weights(
         who: &AccountId32,
         netuid: NetUid,
-        uids: Vec<u16>,
-        values: Vec<u16>,
-        salt: Vec<u16>,
+        uids: &[u16],
+        values: &[u16],
+        salt: &[u16],
         version_key: u64,
     ) -> DispatchResult {
         Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
@@ -56,14 +56,14 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
-        uids: Vec<u16>,
-        values: Vec<u16>,
-        salt: Vec<u16>,
+        uids: &[u16],
+        values: &[u16],
+        salt: &[u16],
         version_key: u64,
     ) -> DispatchResult {
         Self::ensure_commits_are_taken(netuid, mecid)?;
         let index = netuid.mechanism(mecid);
-        let hash = commit_hash(who, index, &uids, &values, &salt, version_key);
+        let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;
         let later = WeightCommits::<T>::get(index, who).into_iter().flatten().skip(position + 1).collect::<Vec<_>>();
         if later.is_empty() {
@@ -71,7 +71,7 @@ impl<T: Config> Pallet<T> {
         } else {
             WeightCommits::<T>::insert(index, who, later);
         }
-        Self::put_weights(who, netuid, mecid, &uids, &values, version_key)?;
+        Self::put_weights(who, netuid, mecid, uids, values, version_key)?;
         Self::deposit_event(Event::WeightsRevealed(who.clone(), index, hash));
         Ok(())
     }

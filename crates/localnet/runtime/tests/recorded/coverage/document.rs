@@ -3,6 +3,7 @@
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
 use super::{Row, Status, count};
+use crate::explanations::ABSENCES;
 use crate::items::Kind;
 
 const INTRODUCTION: &str = "\
@@ -38,6 +39,11 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += "\n## Missing from what is served\n";
     for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
         page += &missing(rows, place);
+    }
+    page += "\n### Why\n\n| Where | What | Why |\n|---|---|---|\n";
+    for absence in ABSENCES {
+        page +=
+            &format!("| {} {} | {} | {} |\n", absence.place, absence.kind, absence.names.join(", "), absence.reason);
     }
     page
 }

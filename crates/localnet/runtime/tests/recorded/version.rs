@@ -1,0 +1,58 @@
+//! The version that clients cache metadata by, and that a stored chain is refused by.
+
+use codec::Encode;
+use frame_metadata::v15::RuntimeMetadataV15;
+use scale_info::TypeDef;
+use sp_io::hashing::blake2_256;
+use taonet_localnet_runtime::VERSION;
+use taonet_localnet_runtime::genesis::genesis;
+
+use crate::vectors;
+
+/// The version, and the hashes of the metadata and of the first block's state that it stands for.
+const KNOWN: (u32, &str, &str) = (
+    1_000_002,
+    "7f7d184789a4aeed1dc30f5431a8126e2029e9fddc7fadfde18365be4460f9c7",
+    "4e5c9c311d00304fcb2987d3df70092e14889c17bf278360e64ec4166cb6a2c0",
+);
+
+#[test]
+fn metadata_and_genesis_belong_to_their_version() {
+    let metadata = hex::encode(blake2_256(&without_words(vectors::ours().clone()).encode()));
+    let first_block = hex::encode(blake2_256(&genesis(&[]).unwrap().top.encode()));
+    let found = (VERSION.spec_version, metadata.as_str(), first_block.as_str());
+    let remedy = if VERSION.spec_version == KNOWN.0 {
+        "The metadata or the first block's state has changed, and clients keep metadata by the version, by which the node \
+         also knows stored chains of another build: raise VERSION.spec_version in src/runtime.rs, and run this again"
+    } else {
+        "The version was raised: write what was found into KNOWN"
+    };
+    assert_eq!(found, KNOWN, "{remedy}");
+}
+
+/// Metadata without its documentation, which changes nothing for clients and depends on how the types' crate is built.
+fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
+    for known in &mut metadata.types.types {
+        known.ty.docs.clear();
+        match &mut known.ty.type_def {
+            TypeDef::Composite(composite) => composite.fields.iter_mut().for_each(|field| field.docs.clear()),
+            TypeDef::Variant(variants) => {
+                for variant in &mut variants.variants {
+                    variant.docs.clear();
+                    variant.fields.iter_mut().for_each(|field| field.docs.clear());
+                }
+            }
+            _ => {}
+        }
+    }
+    for pallet in &mut metadata.pallets {
+        pallet.docs.clear();
+        pallet.storage.iter_mut().flat_map(|storage| &mut storage.entries).for_each(|entry| entry.docs.clear());
+        pallet.constants.iter_mut().for_each(|constant| constant.docs.clear());
+    }
+    for api in &mut metadata.apis {
+        api.docs.clear();
+        api.methods.iter_mut().for_each(|method| method.docs.clear());
+    }
+    metadata
+}
