@@ -117,7 +117,9 @@ fn check_table(tools: &[&Did]) {
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
     }
-    tools.iter().for_each(|did| did.check_failures());
+    for did in &tools {
+        did.check_failures();
+    }
     if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {
         assert_eq!(written, table, "run again with TAONET_UPDATE_DOCS=1");
     }
