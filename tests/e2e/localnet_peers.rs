@@ -117,7 +117,7 @@ fn check_table(tools: &[&Did]) {
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(&path, format!("{head}{BEGIN}{table}{END}{tail}")).unwrap();
     }
-    for did in &tools {
+    for did in tools {
         did.check_failures();
     }
     if std::env::var_os("TAONET_UPDATE_DOCS").is_none() {

@@ -17,6 +17,9 @@ pub struct Follow {
     pub until: Until,
     /// At most so many blocks.
     pub patience_blocks: u32,
+    /// Whether the very bytes may have been sent before. A pool may have them then, so that the refusal of another one is
+    /// no verdict: [`Outcome::Unknown`] instead of [`Outcome::Invalid`].
+    pub sent_before: bool,
 }
 
 /// What a submission is followed to.
@@ -31,15 +34,15 @@ pub enum Until {
 impl Default for Follow {
     /// To the block that it is in, for at most 8 blocks.
     fn default() -> Self {
-        Self { until: Until::Included, patience_blocks: 8 }
+        Self { until: Until::Included, patience_blocks: 8, sent_before: false }
     }
 }
 
 /// What daemons need of a chain: the newest blocks, the state of a subnet, and submitting calls with a known outcome.
 ///
 /// [`Client`](crate::Client) is the real one and reads much more; [`testing::MockChain`](crate::testing::MockChain)
-/// is one that tests script. Every method comes back within a bounded time: reads within two block times, [`Chain::submit`] within the
-/// blocks that [`Follow`] names and one more.
+/// is one that tests script. Every method comes back within a bounded time: reads within two block times, [`Chain::lookup`] within two
+/// for each 64 blocks, [`Chain::submit`] within the blocks that [`Follow`] names and one more.
 #[async_trait]
 pub trait Chain: Send + Sync {
     /// The usual time between two blocks.
@@ -96,16 +99,23 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::NoSuchBlock`]; [`ChainError`] as for any read.
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError>;
 
+    /// The version of the newest block's runtime.
+    ///
+    /// # Errors
+    /// [`ChainError`] as for any read.
+    async fn spec_version(&self) -> Result<u32, ChainError>;
+
     /// The next nonce of an account, the pool's extrinsics counted, and the turn to use it.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`].
+    /// [`ChainError::Unreachable`]; [`ChainError::Busy`] where the turn does not come.
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError>;
 
     /// Signs a call for the newest block's runtime. Nothing is sent.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] where the runtime has no such call.
+    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] where the runtime has no such call;
+    /// [`ChainError::TooLate`] where no block is left in the era.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
     /// Asks whether the pool would take it, and for the fee. Nothing is sent to the pool.
@@ -116,7 +126,13 @@ pub trait Chain: Send + Sync {
 
     /// Sends the bytes and follows them into a block. The same bytes may be sent again, by this or by another process,
     /// and are in the chain at most once: an extrinsic that is in a block already gives that block.
-    async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome;
+    async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+        self.submit_leased(extrinsic, follow, None).await
+    }
+
+    /// As [`Chain::submit`], under the lease of the nonce: it is given back as soon as a pool has the bytes, so that the
+    /// account's next caller need not wait for their block. The nonce of what no pool takes is given out again.
+    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome;
 
     /// Searches the blocks from `from` to `to`, both included, for an extrinsic. `None`: it is in none of them.
     ///
@@ -129,8 +145,7 @@ pub trait Chain: Send + Sync {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError>;
 
-    /// Signs with the next nonce, sends, and follows: what a caller does who need not remember the bytes. Callers of one
-    /// account come one after the other; whoever sends many calls at once gives up the lease before following them.
+    /// Signs with the next nonce, sends, and follows: what a caller does who need not remember the bytes.
     ///
     /// # Errors
     /// As [`Chain::lease_nonce`] and [`Chain::sign`]; from then on everything is an [`Outcome`].
@@ -138,10 +153,6 @@ pub trait Chain: Send + Sync {
         let lease = self.lease_nonce(signer.public().coldkey().into()).await?;
         let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
         let extrinsic = self.sign(call, signer, options).await?;
-        let outcome = self.submit(&extrinsic, follow).await;
-        if !matches!(outcome, Outcome::Invalid(_)) {
-            lease.used();
-        }
-        Ok(outcome)
+        Ok(self.submit_leased(&extrinsic, follow, Some(lease)).await)
     }
 }

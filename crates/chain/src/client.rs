@@ -1,5 +1,5 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use codec::Decode;
@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use taonet_primitives::BlockHash;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use crate::nonce::Nonces;
 use crate::rpc::{Pace, Rpc, part};
@@ -16,12 +17,16 @@ use crate::{Block, Call, ChainError, Network, TransportError};
 mod accounts;
 mod blocks;
 mod chain;
+mod fate;
 mod heads;
 mod inclusion;
 mod metagraph;
 mod state;
 mod submit;
 mod subnets;
+
+#[cfg(any(test, doc, feature = "testing"))]
+pub(crate) use blocks::Header;
 
 /// How long connecting may take, metadata included: two blocks of the main network.
 const CONNECTING: Duration = Duration::from_secs(24);
@@ -42,11 +47,14 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
+    me: Weak<Inner>,
     rpc: Rpc,
     genesis: BlockHash,
     nonces: Nonces,
     heads: watch::Sender<Option<Block>>,
     cache: Mutex<Cache>,
+    /// The turn to read a runtime's metadata.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What never changes once it is known.
@@ -84,19 +92,24 @@ impl Client {
     /// Connects to the first node that answers.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] where each of them fails, or none answers within 24 seconds, or all are of another chain;
+    /// [`ChainError::Unreachable`] where each of them fails, or all are of another chain, or it takes more than 24 seconds;
     /// [`ChainError::Decode`] where the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
+        let late = |_| {
+            let source = TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
+            Err(ChainError::Unreachable { endpoint: network.to_string(), source })
+        };
+        timeout(CONNECTING, Self::connected(network)).await.unwrap_or_else(late)
+    }
+
+    async fn connected(network: &Network) -> Result<Self, ChainError> {
         let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
+        // Where the genesis is known before, nodes of other chains are refused with the connection.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
-        if let Some(wanted) = network.genesis().filter(|wanted| *wanted != genesis) {
-            tracing::error!(%wanted, %genesis, "the node is of another chain");
-            let endpoint = network.to_string();
-            return Err(ChainError::Unreachable { endpoint, source: TransportError::AnotherChain(genesis) });
-        }
         rpc.set_genesis(genesis);
         let (heads, _) = watch::channel(None);
-        let inner = Arc::new(Inner { rpc, genesis, nonces: Nonces::default(), heads, cache: Mutex::default() });
+        let (nonces, cache, reading) = (Nonces::default(), Mutex::default(), Arc::default());
+        let inner = Arc::new_cyclic(|me| Inner { me: Weak::clone(me), rpc, genesis, nonces, heads, cache, reading });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
         inner.rpc.pace.set(Duration::from_millis(runtime.constant("Aura", "SlotDuration")?));
@@ -110,23 +123,19 @@ impl Client {
         self.inner.genesis
     }
 
-    /// The version of the newest block's runtime.
-    ///
-    /// # Errors
-    /// [`ChainError`] as for any read.
-    pub async fn spec_version(&self) -> Result<u32, ChainError> {
-        let head = self.inner.head().await?;
-        Ok(self.inner.runtime(head.hash).await?.spec_version)
-    }
-
     /// Makes any call of the newest runtime from its name and its arguments as a JSON object: accounts are addresses,
     /// bytes are text or `0x…`, other calls are `{"Pallet": {"name": {…}}}`.
     ///
     /// # Errors
     /// [`ChainError::NotInRuntime`] where there is no such call, [`ChainError::Encode`] where the arguments do not fit.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
-        let head = self.inner.head().await?;
-        self.inner.runtime(head.hash).await?.call(pallet, name, args)
+        self.inner
+            .rpc
+            .in_time("call", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.call(pallet, name, args)
+            })
+            .await
     }
 
     /// The names of a call's arguments, in their order; `None` where the newest runtime has no such call.
@@ -134,8 +143,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn call_fields(&self, pallet: &str, name: &str) -> Result<Option<Vec<String>>, ChainError> {
-        let head = self.inner.head().await?;
-        Ok(self.inner.runtime(head.hash).await?.call_fields(pallet, name))
+        self.inner
+            .rpc
+            .in_time("call fields", async {
+                let head = self.inner.head().await?;
+                Ok(self.inner.runtime(head.hash).await?.call_fields(pallet, name))
+            })
+            .await
     }
 
     /// The bytes of a call, as the newest runtime has it.
@@ -143,8 +157,13 @@ impl Client {
     /// # Errors
     /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] where the runtime has no such call.
     pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
-        let head = self.inner.head().await?;
-        self.inner.runtime(head.hash).await?.call_data(call)
+        self.inner
+            .rpc
+            .in_time("encode call", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.call_data(call)
+            })
+            .await
     }
 }
 
@@ -159,15 +178,31 @@ impl Inner {
         let known = self.cache().runtimes.get(&version.spec_version).cloned();
         let runtime = match known {
             Some(runtime) => runtime,
-            None => Arc::new(self.read_runtime(block, version).await?),
+            None => self.read_runtime_once(block, version).await?,
         };
         let mut cache = self.cache();
-        cache.runtimes.insert(runtime.spec_version, Arc::clone(&runtime));
         cache.versions.push_back((block, runtime.spec_version));
         if cache.versions.len() > REMEMBERED_BLOCKS {
             cache.versions.pop_front();
         }
         Ok(runtime)
+    }
+
+    /// One reads, the others wait. It goes on when nobody waits any more: on a slow connection no reader's time would be
+    /// enough otherwise.
+    async fn read_runtime_once(&self, block: BlockHash, version: RuntimeVersion) -> Result<Arc<Runtime>, ChainError> {
+        let turn = Arc::clone(&self.reading).lock_owned().await;
+        if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {
+            return Ok(runtime);
+        }
+        let Some(me) = self.me.upgrade() else { return self.read_runtime(block, version).await.map(Arc::new) };
+        let reading = tokio::spawn(async move {
+            let runtime = Arc::new(me.read_runtime(block, version).await?);
+            me.cache().runtimes.insert(version.spec_version, Arc::clone(&runtime));
+            drop(turn);
+            Ok(runtime)
+        });
+        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the metadata of the runtime", error)))
     }
 
     async fn read_runtime(&self, block: BlockHash, version: RuntimeVersion) -> Result<Runtime, ChainError> {

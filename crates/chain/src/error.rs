@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use taonet_primitives::{BlockNumber, NetUid};
+use taonet_primitives::{AccountId, BlockNumber, NetUid};
 
 use crate::At;
 
@@ -60,14 +60,17 @@ pub enum ChainError {
         source: Source,
     },
     /// The era of the extrinsic would be over before it is in a block.
-    #[error("block {0} is past already: sign the call again")]
+    #[error("an extrinsic signed now could be in no block up to {0}: sign it with a later end")]
     TooLate(BlockNumber),
+    /// Others of this process sign with the account, and none has come to an end.
+    #[error("other calls of {0} are on their way to a pool: try again")]
+    Busy(AccountId),
 }
 
 impl ChainError {
     /// Whether the same request may succeed later, or with another node.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Busy(_))
     }
 
     pub(crate) fn decode(what: impl Into<String>, source: impl Into<Source>) -> Self {
@@ -92,12 +95,37 @@ pub enum TransportError {
         after: Duration,
     },
     /// The connection could not be made, or broke.
-    #[error("the connection failed: {0}")]
+    #[error("the connection failed")]
     Connection(#[source] Source),
     /// What it answered is not what the method gives.
-    #[error("its answer cannot be read: {0}")]
+    #[error("its answer cannot be read")]
     Garbage(#[source] Source),
     /// It answers for another chain than the endpoints before it.
     #[error("it is a node of another chain: its genesis is {0}")]
     AnotherChain(taonet_primitives::BlockHash),
+}
+
+/// An error and what led to it, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let source = TransportError::Connection("it was reset".into());
+        let error = ChainError::Unreachable { endpoint: "ws://node".to_owned(), source };
+        let text = with_causes(&error);
+        assert!(text.ends_with(": the connection failed: it was reset"), "{text}");
+        assert_eq!(text.matches("reset").count(), 1, "{text}");
+    }
 }

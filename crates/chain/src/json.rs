@@ -12,11 +12,18 @@
 //! | maps | an object; read only |
 //! | numbers of 256 bits | decimal text; read only |
 
+mod endless;
 mod read;
+mod walk;
 mod write;
 
+pub(crate) use endless::refuse_endless;
 pub(crate) use read::{fields_of, read, to_json};
+pub(crate) use walk::check;
 pub use write::JsonError;
 pub(crate) use write::to_value;
 
 use scale_info::PortableRegistry;
+
+/// Types within types that are read, at most: calls may stand in calls without end, and reading them takes stack.
+const MOST_NESTED: u8 = 128;

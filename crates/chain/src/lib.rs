@@ -33,11 +33,12 @@
 //!
 //! # What holds
 //!
-//! - **No wait without an end.** A read comes back within two block times, whatever the network does; half of that is
-//!   for the first node. A connection that does not answer is taken for dead and made anew.
+//! - **No wait without an end.** A read comes back within two block times, whatever the network does, however many
+//!   requests it takes; half of that is for the first node. Only maps have that time for each page, and
+//!   [`Chain::lookup`] for each 64 blocks. A connection that does not answer is taken for dead and made anew.
 //! - **The same bytes, again and again.** A submission is never signed a second time: what is sent after a fault is the
 //!   same extrinsic, which is at most once in the chain. Before a submission is called anything but included, the blocks
-//!   since its birth have been searched for it.
+//!   since its birth have been searched for it, and only final ones are evidence that it can never be in one.
 //! - **Nothing about the chain's types is compiled in** but names. Values are read by the runtime's own metadata, field
 //!   by field, which is read again when the runtime is upgraded; a field that is added changes nothing.
 //! - **Amounts are exact**: whole numbers of the smallest unit, read from decimal text.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use taonet_primitives::AccountId;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
 
 use crate::ChainError;
 
@@ -26,13 +27,18 @@ struct Used {
 impl Nonces {
     /// Waits for the account's turn, then takes the nonce that `next` (the node's, its pool included) and what was used
     /// from here lead to. What was used longer than `remember` ago is in a block, or lost and to be used again.
+    ///
+    /// # Errors
+    /// [`ChainError::Busy`] where the turn does not come within `patience`; what `next` fails with.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
+        patience: Duration,
         remember: Duration,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
-        let used = Arc::clone(self.accounts.lock().await.entry(account).or_default()).lock_owned().await;
+        let turn = Arc::clone(self.accounts.lock().await.entry(account).or_default());
+        let used = timeout(patience, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
         let next = next.await?;
         let after_ours =
             used.filter(|used| used.at.elapsed() < remember).map_or(0, |used| used.nonce.saturating_add(1));
@@ -84,19 +90,30 @@ mod tests {
     async fn a_node_that_lags_behind_gives_no_nonce_twice() {
         let nonces = Nonces::default();
         for expected in 5..8 {
-            let lease = nonces.lease(ALICE, LONG, async { Ok(5) }).await.unwrap();
+            let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
             assert_eq!(lease.nonce(), expected);
             lease.used();
         }
-        let lost = nonces.lease(ALICE, Duration::ZERO, async { Ok(5) }).await.unwrap();
+        let lost = nonces.lease(ALICE, LONG, Duration::ZERO, async { Ok(5) }).await.unwrap();
         assert_eq!(lost.nonce(), 5, "what the pools forgot is used again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_a_turn_without_end() {
+        let nonces = Nonces::default();
+        let held = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap();
+        let waited = tokio::time::Instant::now();
+        let error = nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap_err();
+        assert!(matches!(error, ChainError::Busy(ALICE)) && error.is_retryable(), "{error}");
+        assert_eq!(waited.elapsed(), LONG);
+        drop(held);
     }
 
     #[tokio::test]
     async fn a_nonce_that_was_not_used_is_given_out_again() {
         let nonces = Nonces::default();
-        drop(nonces.lease(ALICE, LONG, async { Ok(5) }).await.unwrap());
-        assert_eq!(nonces.lease(ALICE, LONG, async { Ok(5) }).await.unwrap().nonce(), 5);
+        drop(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap());
+        assert_eq!(nonces.lease(ALICE, LONG, LONG, async { Ok(5) }).await.unwrap().nonce(), 5);
     }
 
     #[tokio::test]
@@ -106,7 +123,7 @@ mod tests {
             .map(|_| {
                 let nonces = Arc::clone(&nonces);
                 tokio::spawn(async move {
-                    let lease = nonces.lease(ALICE, LONG, async { Ok(0) }).await.unwrap();
+                    let lease = nonces.lease(ALICE, LONG, LONG, async { Ok(0) }).await.unwrap();
                     let nonce = lease.nonce();
                     tokio::task::yield_now().await;
                     lease.used();

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Rao};
 
-use crate::{Block, Event, RefusedBecause};
+use crate::error::with_causes;
+use crate::{Block, ChainError, Event, RefusedBecause};
 
 /// What became of an extrinsic.
 ///
@@ -18,11 +19,11 @@ pub enum Outcome {
     Finalized(Inclusion),
     /// The pool let go of it, for want of room. It may still come from another node's pool.
     Dropped,
-    /// Another extrinsic with the same nonce is in a block: this one can never be in one.
+    /// Another extrinsic with the same nonce is in a final block: this one can never be in one.
     Superseded,
-    /// No pool takes it, and it is in no block.
+    /// A pool will not have these bytes, no other one can have them, and they are in no block.
     Invalid(RefusedBecause),
-    /// Its era ended and it is in none of the era's blocks: it can never be in one.
+    /// All blocks of its era are final and none has it: it can never be in one.
     Expired {
         /// The last block it could have been in.
         last_block: BlockNumber,
@@ -98,9 +99,28 @@ pub enum UnknownBecause {
         seen: BlockNumber,
     },
     /// No node answered.
-    #[error("no node answered: {error}")]
+    #[error("{error}")]
     Unreachable {
         /// What the last one failed with.
         error: String,
     },
+    /// Nodes answered, and the answers did not tell: blocks that they no longer have, bytes that cannot be read.
+    #[error("the chain does not tell: {error}")]
+    Unreadable {
+        /// What is wrong.
+        error: String,
+    },
+    /// A pool would not have it, for a reason that may pass, or while another pool may have it.
+    #[error("a node does not take it now: {0}")]
+    Refused(RefusedBecause),
+}
+
+impl UnknownBecause {
+    pub(crate) fn of_error(error: &ChainError) -> Self {
+        let text = with_causes(error);
+        match error {
+            ChainError::Unreachable { .. } => Self::Unreachable { error: text },
+            _ => Self::Unreadable { error: text },
+        }
+    }
 }

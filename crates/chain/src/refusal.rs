@@ -50,16 +50,29 @@ pub enum RefusedBecause {
     },
 }
 
+/// The runtime's verdict.
+const INVALID: i32 = 1010;
+
 impl RefusedBecause {
     /// Reads a JSON-RPC error of `author_submitExtrinsic`.
     pub fn of_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
-            1010 => Self::of_validity(data).unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
+            INVALID => Self::of_validity(data).unwrap_or_else(|| Self::Other { code, message: said(message, data) }),
             1012 => Self::Banned,
             1014 => Self::LowPriority,
-            1001 | 1002 => Self::Unreadable { message: said(message, data) },
+            1001 => Self::Unreadable { message: said(message, data) },
             _ => Self::Other { code, message: said(message, data) },
+        }
+    }
+
+    /// Whether it is about the bytes themselves, and not about a pool or the moment. That the nonce was used may be because
+    /// these very bytes used it.
+    pub fn is_verdict(&self) -> bool {
+        match self {
+            Self::Stale | Self::Banned | Self::LowPriority => false,
+            Self::Other { code, .. } => *code == INVALID,
+            _ => true,
         }
     }
 
@@ -157,7 +170,13 @@ mod tests {
             (-32000, "boom", Some("\"x\""), R::Other { code: -32000, message: "boom: \"x\"".into() }),
         ];
         for (code, message, data, expected) in table {
-            assert_eq!(RefusedBecause::of_rpc_error(code, message, data), expected);
+            let because = RefusedBecause::of_rpc_error(code, message, data);
+            assert_eq!(because, expected);
+            let is_verdict = matches!(code, 1001 | 1010) && because != R::Stale;
+            assert_eq!(because.is_verdict(), is_verdict, "{because}");
+        }
+        for code in [1002, 1011, 1016, 1018, -32603] {
+            assert!(!RefusedBecause::of_rpc_error(code, "for the moment", None).is_verdict(), "{code}");
         }
         assert_eq!(R::custom(6).to_string(), "the rate limit is not over yet (custom error 6)");
         assert_eq!(R::custom(255).to_string(), "refused by the runtime (custom error 255)");

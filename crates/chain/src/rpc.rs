@@ -7,14 +7,16 @@ mod node;
 mod pace;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
+use subxt::ext::futures::future::BoxFuture;
 use taonet_primitives::BlockHash;
 use tokio::time::{Instant, timeout};
 
-use crate::error::Source;
+use crate::error::{Source, with_causes};
 use crate::{ChainError, Network, TransportError};
 
 pub(crate) use node::{RpcError, Subscription};
@@ -55,7 +57,7 @@ impl Rpc {
         total: Duration,
     ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
-        self.first(&question, total, |answer| result(method, answer)).await?
+        self.first(&question, total, &AtomicU32::new(0), |answer| result(method, answer)).await?
     }
 
     /// As [`Self::request`], but a node that fails is not tried again: for the first question of all, so that one that
@@ -63,35 +65,58 @@ impl Rpc {
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
-        self.each_once(&question, deadline, &|answer| result(method, answer)).await?
+        self.each_once(&question, deadline, &AtomicU32::new(0), &|answer| result(method, answer)).await?
+    }
+
+    /// All that one read asks, in the time for one request.
+    pub(crate) fn in_time<'a, T: Send>(
+        &'a self,
+        what: &'static str,
+        read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, ChainError>> {
+        self.within(what, self.pace.total(), read)
+    }
+
+    /// All that one read asks, in so much time.
+    pub(crate) fn within<'a, T: Send>(
+        &'a self,
+        what: &'static str,
+        total: Duration,
+        read: impl Future<Output = Result<T, ChainError>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<T, ChainError>> {
+        Box::pin(async move {
+            timeout(total, read).await.unwrap_or_else(|_| {
+                let endpoint = self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
+                let source = TransportError::TimedOut { method: what.to_owned(), after: total };
+                Err(ChainError::Unreachable { endpoint, source })
+            })
+        })
     }
 
     /// Subscribes with the first node that answers.
-    pub(crate) async fn subscribe(
-        &self,
-        method: &str,
-        params: Json,
-        unsubscribe: &str,
-    ) -> Result<Result<Subscription, RpcError>, ChainError> {
+    pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
             Answer::Error(error) => Ok(Err(error)),
             Answer::Result(_) => Err(WrongAnswer.into()),
         };
         let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
-        self.first(&question, self.pace.total(), read).await
+        let tries = AtomicU32::new(0);
+        let answer = self.first(&question, self.pace.total(), &tries, read).await?;
+        Ok(Offered { answer, tries: tries.into_inner() })
     }
 
-    /// Tries the nodes until one answers or the time is over. An answer that cannot be read is none.
+    /// Tries the nodes until one answers or the time is over, and counts. An answer that cannot be read is none.
     async fn first<T>(
         &self,
         question: &Question<'_>,
         total: Duration,
+        tries: &AtomicU32,
         read: impl Fn(Answer) -> Result<T, Source> + Send + Sync,
     ) -> Result<T, ChainError> {
         let deadline = Deadline { started: Instant::now(), total };
         loop {
-            let error = match self.each_once(question, deadline, &read).await {
+            let error = match self.each_once(question, deadline, tries, &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -107,6 +132,7 @@ impl Rpc {
         &self,
         question: &Question<'_>,
         deadline: Deadline,
+        tries: &AtomicU32,
         read: &(impl Fn(Answer) -> Result<T, Source> + Send + Sync),
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
@@ -115,6 +141,7 @@ impl Rpc {
             if left.is_zero() {
                 break;
             }
+            tries.fetch_add(1, Ordering::Relaxed);
             let limit = self.pace.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
             let error = match timeout(limit, node.ask(question)).await {
                 Ok(Ok(answer)) => match read(answer) {
@@ -127,7 +154,7 @@ impl Rpc {
                 Ok(Err(error)) => error,
                 Err(_) => timed_out(question, limit),
             };
-            tracing::debug!(node = %node.url(), question.method, %error, "a node failed");
+            tracing::debug!(node = %node.url(), question.method, error = with_causes(&error), "a node failed");
             node.failed(self.pace.shun());
             (endpoint, source) = (node.url().to_string(), error);
         }
@@ -140,6 +167,14 @@ impl Rpc {
         nodes.sort_by_key(|(until, _)| *until);
         nodes.into_iter().map(|(_, node)| node).collect()
     }
+}
+
+/// How a subscription began.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    pub(crate) answer: Result<Subscription, RpcError>,
+    /// How many times a node was asked, the one that answered included.
+    pub(crate) tries: u32,
 }
 
 /// Until when an answer is waited for.
@@ -180,3 +215,26 @@ fn refused(method: &str, error: RpcError) -> ChainError {
 #[derive(Debug, thiserror::Error)]
 #[error("it is of another kind than the question")]
 struct WrongAnswer;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_of_many_requests_has_one_deadline() {
+        let block = Duration::from_secs(12);
+        let rpc = Rpc::new(&"local".parse().unwrap(), Pace::new(block));
+        let begun = Instant::now();
+        let read = async {
+            for _ in 0..100 {
+                tokio::time::sleep(block).await;
+            }
+            Ok(())
+        };
+        let answer: Result<(), ChainError> = rpc.in_time("metagraph", read).await;
+        let error = answer.unwrap_err();
+        assert!(with_causes(&error).ends_with("no answer to metagraph within 24000 ms"), "{error}");
+        assert_eq!(begun.elapsed(), block * 2);
+        assert!(error.is_retryable());
+    }
+}

@@ -18,7 +18,7 @@ use subxt::ext::scale_value::Value;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::BlockHash;
 
-use crate::json::{self, JsonError, to_json, to_value};
+use crate::json::{self, JsonError, refuse_endless, to_json, to_value};
 use crate::{Call, ChainError};
 
 pub(crate) use events::fee_of;
@@ -42,6 +42,7 @@ impl Runtime {
         let what = || format!("the metadata of runtime version {spec_version}");
         // Not `decode_from`: it tries other forms too, and never ends on bytes that begin with their own number.
         let metadata = Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
+        refuse_endless(metadata.types()).map_err(|error| ChainError::decode(what(), error))?;
         let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
         let config = SubstrateConfig::builder()
             .set_genesis_hash(H256(*genesis.as_bytes()))
@@ -138,6 +139,7 @@ impl Runtime {
     }
 
     fn decode<T: DecodeAsType>(&self, what: &str, mut bytes: &[u8], type_id: u32) -> Result<T, ChainError> {
+        json::check(bytes, type_id, self.types()).map_err(|error| ChainError::decode(what, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(what, error))?;
         all_read(what, bytes)?;

@@ -1,5 +1,7 @@
 //! A chain for tests: blocks are made when a test says so, and what becomes of a submission is scripted.
 
+mod bytes;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,10 +14,12 @@ use tokio::sync::watch;
 use crate::hash::blake2_256;
 use crate::nonce::Nonces;
 use crate::{
-    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Era, Event, Follow, Inclusion, Metagraph,
-    NonceLease, Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until,
-    WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DispatchError, DryRun, Event, Follow, Inclusion, Metagraph, NonceLease,
+    Outcome, RefusedBecause, SignOptions, SignedExtrinsic, TransportError, UnknownBecause, Until, WeightRow,
+    WeightRules,
 };
+
+pub use bytes::read_as_from_a_node;
 
 /// What happens to the next submission that is not in a block yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,11 +62,19 @@ struct Inner {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// By height.
     blocks: Vec<MockBlock>,
+    /// How often blocks were undone.
+    forks: u32,
+    /// What was in blocks that were undone.
+    undone: Vec<SignedExtrinsic>,
     finality_lag: u32,
+    finalized: BlockNumber,
+    /// The state of blocks before this one is forgotten.
+    pruned: BlockNumber,
+    spec_version: u32,
     unreachable: bool,
     rules: HashMap<NetUid, WeightRules>,
     metagraphs: HashMap<(NetUid, MechId), Metagraph>,
@@ -73,6 +85,7 @@ struct State {
 
 #[derive(Debug, Default)]
 struct MockBlock {
+    fork: u32,
     events: Vec<Event>,
     extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>,
 }
@@ -86,8 +99,22 @@ impl Default for MockChain {
 impl MockChain {
     /// A chain with its genesis block only, every block of which is final at once.
     pub fn new(block_time: Duration) -> Self {
-        let state = State { blocks: vec![MockBlock::default()], ..State::default() };
-        let (heads, _) = watch::channel(Some(block_at(0)));
+        let state = State {
+            blocks: vec![MockBlock::default()],
+            forks: 0,
+            undone: Vec::new(),
+            finality_lag: 0,
+            finalized: BlockNumber::default(),
+            pruned: BlockNumber::default(),
+            spec_version: 1,
+            unreachable: false,
+            rules: HashMap::new(),
+            metagraphs: HashMap::new(),
+            script: VecDeque::new(),
+            signed: HashMap::new(),
+            submitted: Vec::new(),
+        };
+        let (heads, _) = watch::channel(Some(state.head()));
         Self { inner: Arc::new(Inner { block_time, nonces: Nonces::default(), heads, state: Mutex::new(state) }) }
     }
 
@@ -95,9 +122,43 @@ impl MockChain {
     pub fn mine(&self, blocks: u32) {
         let mut state = self.state();
         for _ in 0..blocks {
-            state.blocks.push(MockBlock::default());
+            state.push(Vec::new());
         }
         self.inner.heads.send_replace(Some(state.head()));
+    }
+
+    /// Takes the newest blocks back, as far as they are not final. Blocks of the same height made later are others, with
+    /// other hashes. What was in these blocks is in none until it is sent again, or by [`MockChain::include_undone`].
+    pub fn undo(&self, blocks: u32) {
+        let mut state = self.state();
+        state.forks = state.forks.saturating_add(1);
+        let kept = state.head().number.minus(blocks).max(state.finalized).get() as usize;
+        let undone = state.blocks.split_off(kept.saturating_add(1));
+        state.undone.extend(undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic));
+        self.inner.heads.send_replace(Some(state.head()));
+    }
+
+    /// Makes a block with all that undone blocks had, as pools do that take it back.
+    pub fn include_undone(&self) {
+        let mut state = self.state();
+        let next = state.head().number.plus(1);
+        let mut undone = std::mem::take(&mut state.undone);
+        undone.retain(|extrinsic| {
+            extrinsic.last_block.is_none_or(|last| next <= last)
+                && state.user_of(extrinsic.signer, extrinsic.nonce, next).is_none()
+        });
+        state.push(undone.into_iter().map(|extrinsic| (extrinsic, Ok(()))).collect());
+        self.inner.heads.send_replace(Some(state.head()));
+    }
+
+    /// From now on the node knows no more of blocks before this one than their hashes.
+    pub fn prune(&self, before: BlockNumber) {
+        self.state().pruned = before;
+    }
+
+    /// From now on the runtime has this version: what was signed before is signed by nobody.
+    pub fn set_spec_version(&self, version: u32) {
+        self.state().spec_version = version;
     }
 
     /// Records an event in the newest block.
@@ -156,43 +217,65 @@ impl MockChain {
 
 impl State {
     fn head(&self) -> Block {
-        block_at(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX).saturating_sub(1))
+        self.block_at(BlockNumber::new(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).minus(1))
     }
 
-    fn finalized(&self) -> BlockNumber {
-        self.head().number.minus(self.finality_lag)
+    /// The hashes: the height, the fork, and zeros.
+    fn block_at(&self, number: BlockNumber) -> Block {
+        let fork = self.blocks.get(number.get() as usize).map_or(0, |block| block.fork);
+        let mut hash = [0; 32];
+        for (byte, digit) in hash.iter_mut().zip(number.get().to_le_bytes().into_iter().chain(fork.to_le_bytes())) {
+            *byte = digit;
+        }
+        Block { number, hash: BlockHash::from_bytes(hash) }
+    }
+
+    fn push(&mut self, extrinsics: Vec<(SignedExtrinsic, Result<(), DispatchError>)>) {
+        self.blocks.push(MockBlock { fork: self.forks, events: Vec::new(), extrinsics });
+        self.finalized = self.finalized.max(self.head().number.minus(self.finality_lag));
     }
 
     fn block(&self, at: At) -> Result<Block, ChainError> {
+        let unknown = || ChainError::NoSuchBlock(at);
         let block = match at {
             At::Head => self.head(),
-            At::Finalized => block_at(self.finalized().get()),
-            At::Number(number) => block_at(number.get()),
-            At::Hash(hash) => number_of(hash).map(block_at).ok_or(ChainError::NoSuchBlock(at))?,
+            At::Finalized => self.block_at(self.finalized),
+            At::Number(number) => self.block_at(number),
+            At::Hash(hash) => {
+                let (number, _) = hash.as_bytes().split_first_chunk().ok_or_else(unknown)?;
+                let block = self.block_at(BlockNumber::new(u32::from_le_bytes(*number)));
+                Some(block).filter(|block| block.hash == hash).ok_or_else(unknown)?
+            }
         };
-        if block.number > self.head().number { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
+        if block.number > self.head().number { Err(unknown()) } else { Ok(block) }
+    }
+
+    /// A block whose state is there.
+    fn state_at(&self, at: At) -> Result<Block, ChainError> {
+        let block = self.block(at)?;
+        if block.number < self.pruned { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
     }
 
     fn found(&self, hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber) -> Option<Outcome> {
         let blocks = (0..).zip(&self.blocks).skip(from.get() as usize).take(to.plus(1).since(from) as usize);
-        for (number, MockBlock { events, extrinsics }) in blocks {
+        for (number, MockBlock { events, extrinsics, .. }) in blocks {
             let Some((index, (_, result))) = (0..).zip(extrinsics).find(|(_, (found, _))| found.hash == hash) else {
                 continue;
             };
-            let block = block_at(number);
+            let block = self.block_at(BlockNumber::new(number));
             let inclusion =
                 Inclusion { block, index, fee: Some(Rao::ZERO), result: result.clone(), events: events.clone() };
-            let is_final = block.number <= self.finalized();
+            let is_final = block.number <= self.finalized;
             return Some(if is_final { Outcome::Finalized(inclusion) } else { Outcome::Included(inclusion) });
         }
         None
     }
 
-    fn used_elsewhere(&self, extrinsic: &SignedExtrinsic) -> bool {
-        let mut included = self.blocks.iter().flat_map(|block| &block.extrinsics);
-        included.any(|(other, _)| {
-            other.signer == extrinsic.signer && other.nonce == extrinsic.nonce && other.hash != extrinsic.hash
-        })
+    /// What has a nonce in the blocks up to one.
+    fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
+        let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
+        let mut included = blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);
+        included.find(|extrinsic| extrinsic.signer == signer && extrinsic.nonce == nonce)
     }
 
     fn next_nonce(&self, account: AccountId) -> u32 {
@@ -202,7 +285,7 @@ impl State {
     }
 
     fn include(&mut self, extrinsic: &SignedExtrinsic, result: Result<(), DispatchError>) {
-        self.blocks.push(MockBlock { events: Vec::new(), extrinsics: vec![(extrinsic.clone(), result)] });
+        self.push(vec![(extrinsic.clone(), result)]);
     }
 
     fn metagraph(&self, netuid: NetUid, mech: MechId) -> Result<&Metagraph, ChainError> {
@@ -234,7 +317,7 @@ impl Chain for MockChain {
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
         let state = self.reachable()?;
-        state.block(at)?;
+        state.state_at(at)?;
         state.rules.get(&netuid).cloned().ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
@@ -268,25 +351,28 @@ impl Chain for MockChain {
         Ok(state.blocks.get(block.number.get() as usize).map(|block| block.events.clone()).unwrap_or_default())
     }
 
+    async fn spec_version(&self) -> Result<u32, ChainError> {
+        Ok(self.reachable()?.spec_version)
+    }
+
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let next = async { Ok(self.reachable()?.next_nonce(account)) };
-        self.inner.nonces.lease(account, self.inner.block_time, next).await
+        // Blocks are made at once: there is nothing to remember.
+        self.inner.nonces.lease(account, self.inner.block_time, Duration::ZERO, next).await
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
         let mut state = self.reachable()?;
-        let birth = state.head();
-        let last_block = match options.era {
-            Era::Blocks(blocks) => Some(birth.number.plus(blocks.saturating_sub(1))),
-            Era::Immortal => None,
-        };
+        let birth = state.block(At::Finalized)?;
+        let last_block = options.era.usable(birth.number, state.head().number)?;
+        let spec_version = state.spec_version;
         let mut bytes = format!("{call:?} {options:?} {birth}").into_bytes();
         // Signatures are randomised, as on the real chain: signing twice gives two extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
         state.signed.insert(hash, call.clone());
         let signer = signer.public().coldkey().into();
-        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block })
+        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
@@ -294,7 +380,39 @@ impl Chain for MockChain {
         Ok(DryRun { validity: if stale { Err(RefusedBecause::Stale) } else { Ok(()) }, fee: Rao::ZERO })
     }
 
-    async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+        let outcome = self.send_at_once(extrinsic, follow);
+        if let Some(lease) = lease.filter(|_| !matches!(outcome, Outcome::Invalid(_))) {
+            lease.used();
+        }
+        outcome
+    }
+
+    async fn lookup(
+        &self,
+        hash: ExtrinsicHash,
+        from: BlockNumber,
+        to: BlockNumber,
+    ) -> Result<Option<Outcome>, ChainError> {
+        let state = self.reachable()?;
+        state.block(At::Number(to))?;
+        if from < state.pruned {
+            return Err(ChainError::NoSuchBlock(At::Number(from)));
+        }
+        Ok(state.found(hash, from, to))
+    }
+}
+
+impl MockChain {
+    /// The next nonce after a block.
+    #[cfg(test)]
+    pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
+        let state = self.state();
+        let unused = (0..u32::MAX).find(|nonce| state.user_of(account, *nonce, block).is_none());
+        unused.unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn send_at_once(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
         let mut state = self.state();
         let unreachable = Outcome::Unknown(UnknownBecause::Unreachable { error: "the mock is unreachable".into() });
         if state.unreachable {
@@ -306,16 +424,28 @@ impl Chain for MockChain {
         if let Some(outcome) = state.found(extrinsic.hash, BlockNumber::new(0), head) {
             return outcome;
         }
-        if state.used_elsewhere(extrinsic) {
+        let is_used = |to| state.user_of(extrinsic.signer, extrinsic.nonce, to).is_some();
+        if is_used(state.finalized) {
             return Outcome::Superseded;
         }
-        if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= head) {
+        if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= state.finalized) {
             return Outcome::Expired { last_block };
+        }
+        // Blocks that may be undone are no evidence.
+        if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
+            return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
+        }
+        let refused = |because: RefusedBecause| {
+            let is_verdict = because.is_verdict() && !follow.sent_before;
+            if is_verdict { Outcome::Invalid(because) } else { Outcome::Unknown(UnknownBecause::Refused(because)) }
+        };
+        if extrinsic.spec_version != state.spec_version {
+            return refused(RefusedBecause::BadSignature);
         }
         match state.script.pop_front().unwrap_or(Script::Include) {
             Script::Include => state.include(extrinsic, Ok(())),
             Script::Fail(error) => state.include(extrinsic, Err(error)),
-            Script::Refuse(because) => return Outcome::Invalid(because),
+            Script::Refuse(because) => return refused(because),
             Script::Drop => return Outcome::Dropped,
             Script::LoseAnswer => {
                 state.include(extrinsic, Ok(()));
@@ -329,7 +459,7 @@ impl Chain for MockChain {
         }
         if follow.until == Until::Finalized {
             for _ in 0..state.finality_lag {
-                state.blocks.push(MockBlock::default());
+                state.push(Vec::new());
             }
         }
         let head = state.head();
@@ -337,32 +467,6 @@ impl Chain for MockChain {
         let unknown = Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: head.number });
         state.found(extrinsic.hash, BlockNumber::new(0), head.number).unwrap_or(unknown)
     }
-
-    async fn lookup(
-        &self,
-        hash: ExtrinsicHash,
-        from: BlockNumber,
-        to: BlockNumber,
-    ) -> Result<Option<Outcome>, ChainError> {
-        let state = self.reachable()?;
-        state.block(At::Number(to))?;
-        Ok(state.found(hash, from, to))
-    }
-}
-
-/// The mock's block hashes: the height and zeros.
-fn block_at(number: u32) -> Block {
-    let mut hash = [0; 32];
-    for (byte, digit) in hash.iter_mut().zip(number.to_le_bytes()) {
-        *byte = digit;
-    }
-    Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes(hash) }
-}
-
-fn number_of(hash: BlockHash) -> Option<u32> {
-    let (number, _) = hash.as_bytes().split_first_chunk()?;
-    let number = u32::from_le_bytes(*number);
-    (block_at(number).hash == hash).then_some(number)
 }
 
 fn unreachable_error() -> ChainError {

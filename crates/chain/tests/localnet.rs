@@ -156,11 +156,13 @@ async fn callers_of_one_account_do_not_collide() {
             let to = key(&format!("to/{index}")).coldkey();
             let call = calls::transfer_keep_alive(to.into(), Rao::new(1_000));
             let alice = key("Alice");
-            let lease = chain.lease_nonce(alice.coldkey().into()).await.unwrap();
-            let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
-            let extrinsic = chain.sign(&call, &alice, options).await.unwrap();
-            lease.used();
-            chain.submit(&extrinsic, Follow::default()).await
+            loop {
+                match chain.send(&call, &alice, Follow::default()).await {
+                    // On a machine with much to do.
+                    Err(error) if error.is_retryable() => {}
+                    outcome => return outcome.unwrap(),
+                }
+            }
         });
     }
     while let Some(outcome) = callers.join_next().await {

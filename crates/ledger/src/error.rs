@@ -71,6 +71,14 @@ pub enum SubmitError {
          anew. Wait for it, or use another ledger directory"
     )]
     AnotherChain(Block),
+    /// The node is behind what was seen before: what it says of epochs is of the past.
+    #[error("the node's newest block is {head}, and block {seen} was seen before: wait until it has caught up")]
+    Behind {
+        /// Its newest block.
+        head: BlockNumber,
+        /// The newest that was seen.
+        seen: BlockNumber,
+    },
     /// There is no intent for the epoch.
     #[error("no weights were submitted for epoch {0} from here; submit them first")]
     NothingToRetry(u64),
@@ -95,7 +103,7 @@ impl SubmitError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Chain(error) => error.is_retryable(),
-            Self::Unsettled { .. } => true,
+            Self::Unsettled { .. } | Self::Behind { .. } => true,
             _ => false,
         }
     }

@@ -54,7 +54,7 @@ impl Form {
             None => Ok(Self::Plain),
             Some(CommitReveal { version: TIMELOCKED, period_epochs }) => Ok(Self::Timelocked { period_epochs }),
             Some(CommitReveal { version, period_epochs }) if version <= LAST_BY_HASH => {
-                Ok(Self::Hash { salt: (0..SALT).map(|_| rng.random()).collect(), period_epochs })
+                Ok(Self::Hash { salt: salt(rng), period_epochs })
             }
             Some(CommitReveal { version, .. }) => Err(SubmitError::UnknownCommitReveal { netuid, version }),
         }
@@ -67,6 +67,11 @@ impl Form {
             Self::Plain | Self::Timelocked { .. } => None,
         }
     }
+}
+
+/// What keeps others from guessing the weights of a commit by hash.
+pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
+    (0..SALT).map(|_| rng.random()).collect()
 }
 
 /// What a timelocked commit needs to know of the moment at which it is made.

@@ -53,18 +53,28 @@
 //! intent ── signed ── sent ──┬── included ──── finalized        done
 //!                            │       └──────── failed           the call was refused in a block
 //!                            ├── unknown, dropped               the same bytes are sent again
-//!                            ├── superseded, expired            never in a block: signed anew in the same epoch
+//!                            ├── superseded, expired            never in a block, as final blocks say: signed anew in
+//!                            │                                  the same epoch
 //!                            └── invalid                        no pool takes it: see retry
 //! ```
 //!
 //! - **The form** is the subnet's own setting: in clear, committed to by hash, or timelocked ([`Form`]). Salt and weights of
 //!   a commit by hash stay in the ledger; [`Submitter::advance`] reveals them in the epoch in which the chain wants them,
 //!   also after a restart.
-//! - **Too late is too late.** Nothing of a past epoch is sent again, and eras end soon after their epoch. What was sent is
-//!   followed until its era is over and final.
+//! - **Too late is too late.** Nothing of a past epoch is sent again, and eras end with their epoch: where it has too few
+//!   blocks left, the weights are for the next one. What was sent is followed until its era is over and final.
+//! - **Only final blocks count.** A block that is undone takes back what was learnt from it; the same bytes are sent again.
+//! - **After an upgrade of the runtime** no pool takes what was signed before: it is signed again under the same nonce, so
+//!   that at most one of the two is ever in a block.
 //! - **After a refusal** (a rate limit, say) nothing is signed by itself. [`Submitter::retry`] does, where it is certain that
 //!   the refused bytes have no effect any more, or under the same nonce, so that at most one of the two ever has.
 //! - **After a start** the first weights are taken only when they follow from a state younger than a tempo.
+//!
+//! # What it cannot know
+//!
+//! One hotkey, one ledger: what stands in another directory, on another machine or in another program that signs with the
+//! same hotkey is not known here, so two of them submit twice. The directory also has salts and weights that are not
+//! revealed yet; it is made for its owner only.
 //!
 //! # Why a crate of its own
 //!
@@ -81,7 +91,7 @@ mod store;
 mod submitter;
 
 pub use error::SubmitError;
-pub use form::{Form, Sealing, commit_hash, timelocked_commit};
+pub use form::{Form, Sealing, commit_hash, salt, timelocked_commit};
 pub use state::State;
 pub use store::{Intent, IntentKey, IntentState, Ledger, LedgerError, Plan, Signed};
 pub use submitter::{Clock, Moment, NewWeights, Observer, Step, Submission, Submitter};

@@ -4,6 +4,8 @@
 //! commit is on disk before it counts (`synchronous` FULL): a row that a power cut takes back might be one whose
 //! extrinsic is on the chain.
 
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,8 +31,8 @@ pub enum LedgerError {
     /// Another process has it.
     #[error("another process is using the weight ledger in {}: stop it, or wait until it has ended", .0.display())]
     Locked(PathBuf),
-    /// The directory cannot be made.
-    #[error("cannot create the directory {} for the weight ledger: check who owns its parent", path.display())]
+    /// The directory, or the file in it, cannot be made.
+    #[error("cannot make the weight ledger in {}: check who owns it, and its parent", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -79,9 +81,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Locked`] when another process has it open, else what kept it from being opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
-        std::fs::create_dir_all(directory)
-            .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let path = directory.join(FILE);
+        make_private(directory, &path)
+            .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(true)
@@ -115,6 +117,13 @@ impl Ledger {
     }
 }
 
+/// Salts and weights that are not revealed yet are nobody else's business. SQLite gives its other files the permissions of
+/// the first.
+fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
+}
+
 fn is_busy(error: &sqlx::Error) -> bool {
     const BUSY: i32 = 5;
     error
@@ -135,4 +144,26 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T,
 /// What was read from a column's value, if anything.
 fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) -> Result<T, LedgerError> {
     read.ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_owner_reads_the_ledger() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("a/b");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        drop(Ledger::open(&directory).await.unwrap());
+        let file = directory.join(FILE);
+        assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
+        // One that was made by another version.
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        let _open = Ledger::open(&directory).await.unwrap();
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -100,6 +101,8 @@ pub struct Submitter {
     clock: Clock,
     observer: Observer,
     turns: SyncMutex<Turns>,
+    /// The height of the newest block that a node has named.
+    seen: AtomicU32,
 }
 
 type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
@@ -135,6 +138,7 @@ impl Submitter {
             clock: Arc::new(SystemTime::now),
             observer: Arc::new(|_, _, _| {}),
             turns: SyncMutex::default(),
+            seen: AtomicU32::default(),
         })
     }
 
@@ -172,20 +176,20 @@ impl Submitter {
     /// Submits weights for the epoch of the next block, and follows them into a block. Once anything was signed for the
     /// epoch, from here or before a restart, nothing else is: calling again only follows what was signed.
     ///
+    /// Where nothing was signed and the epoch has too few blocks left, the weights are for the next one: nothing is signed
+    /// before [`Submitter::advance`] is called in it.
+    ///
     /// # Errors
     /// [`SubmitError`] when the ledger or the chain fails, or when the weights cannot be meant for the chain as it is.
     pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(weights.netuid, weights.mech).await;
-        let now = Now::read(&*self.chain, weights.netuid).await?;
-        let key = self.key(weights.netuid, weights.mech, now.epoch);
-        let known = self.ledger.intent(&key).await?;
-        if let Some(known) = &known {
-            self.check_chain(known, &now).await?;
+        let now = self.now(weights.netuid).await?;
+        let mut key = self.key(weights.netuid, weights.mech, now.epoch);
+        let (mut known, mut signed) = self.known(&key, &now).await?;
+        if signed.is_none() && now.era().is_none() {
+            key.epoch = key.epoch.saturating_add(1);
+            (known, signed) = self.known(&key, &now).await?;
         }
-        let signed = match &known {
-            Some(known) => self.latest(known, Step::Submit).await?,
-            None => None,
-        };
         let mut intent = match (known, signed) {
             (Some(known), Some(_)) => known,
             _ => self.intend(key, weights, &now, &turn).await?,
@@ -202,7 +206,7 @@ impl Submitter {
     /// [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
-        let now = Now::read(&*self.chain, key.netuid).await?;
+        let now = self.now(key.netuid).await?;
         let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.sign_again(&mut intent, &now, &mut turn).await?;
@@ -225,7 +229,7 @@ impl Submitter {
 
     async fn advance_one(&self, key: IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
-        let now = Now::read(&*self.chain, key.netuid).await?;
+        let now = self.now(key.netuid).await?;
         // Somebody else may have had the turn in between.
         let mut intent = self.ledger.intent(&key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
@@ -246,20 +250,34 @@ impl Submitter {
         }
         now.check_age(state_block, turn)?;
         let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
-        let anchor = self.chain.finalized_head().await?;
+        let anchor = now.finalized;
         let intent = self.ledger.intend(&Plan { key, anchor, state_block, form, weights, version_key }).await?;
         self.tell(&intent, Step::Submit, Moment::Intended);
         Ok(intent)
     }
 
+    /// The chain at this moment; refused where the node is behind what was seen before.
+    async fn now(&self, netuid: NetUid) -> Result<Now, SubmitError> {
+        let now = Now::read(&*self.chain, netuid).await?;
+        let head = now.head.number;
+        let seen = BlockNumber::new(self.seen.fetch_max(head.get(), Ordering::Relaxed));
+        if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
+    }
+
+    /// The intent for a key, and what was signed for it.
+    async fn known(&self, key: &IntentKey, now: &Now) -> Result<(Option<Intent>, Option<Signed>), SubmitError> {
+        let Some(known) = self.ledger.intent(key).await? else { return Ok((None, None)) };
+        self.check_chain(&known, now).await?;
+        let signed = self.latest(&known, Step::Submit).await?;
+        Ok((Some(known), signed))
+    }
+
     /// Refuses a chain that is not the one of the intent, though its first block is: local chains are begun anew.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
-        let is_there = match self.chain.block_hash(anchor.number).await? {
-            Some(hash) => hash == anchor.hash,
-            // A node that prunes may have forgotten it.
-            None => now.head.number >= anchor.number,
-        };
+        let hash = self.chain.block_hash(anchor.number).await?;
+        // A node that prunes may have forgotten it.
+        let is_there = hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
         if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
 
@@ -269,8 +287,11 @@ impl Submitter {
         Ok(Submission { intent, submit, reveal })
     }
 
+    /// The extrinsic that counts: the one in the chain, else the one that was signed last.
     async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
-        Ok(self.ledger.extrinsics(intent, step).await?.pop())
+        let mut all = self.ledger.extrinsics(intent, step).await?;
+        let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
+        Ok(in_chain.map(|place| all.swap_remove(place)).or_else(|| all.pop()))
     }
 
     fn key(&self, netuid: NetUid, mech: MechId, epoch: u64) -> IntentKey {

@@ -26,6 +26,8 @@ enum Event {
     EndAt(Step, Moment),
     Answer(Script),
     Blocks(u32),
+    /// So many blocks are undone; what was in them is in the next one, or in none.
+    Undo(u32, bool),
     Epoch,
     Unreachable(bool),
 }
@@ -56,6 +58,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => (step, moment).prop_map(|(step, moment)| Event::EndAt(step, moment)),
         4 => answer.prop_map(Event::Answer),
         3 => (1..12_u32).prop_map(Event::Blocks),
+        2 => (1..5_u32, any::<bool>()).prop_map(|(blocks, is_kept)| Event::Undo(blocks, is_kept)),
         2 => Just(Event::Epoch),
         1 => any::<bool>().prop_map(Event::Unreachable),
     ]
@@ -133,6 +136,12 @@ impl Machine {
                 // Epochs come by themselves, too.
                 if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
                     self.next_epoch();
+                }
+            }
+            Event::Undo(blocks, is_kept) => {
+                self.chain.undo(blocks);
+                if is_kept {
+                    self.chain.include_undone();
                 }
             }
             Event::Epoch => self.next_epoch(),

@@ -18,9 +18,14 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let found: Option<AccountInfo> = self.inner.value("System", "Account", &[key(account)], block).await?;
-        Ok(found.map(|found| found.data).unwrap_or_default())
+        self.inner
+            .rpc
+            .in_time("balance", async {
+                let block = self.inner.hash(at).await?;
+                let found: Option<AccountInfo> = self.inner.value("System", "Account", &[key(account)], block).await?;
+                Ok(found.map(|found| found.data).unwrap_or_default())
+            })
+            .await
     }
 
     /// All that a coldkey has staked.
@@ -28,8 +33,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn stakes(&self, coldkey: Coldkey, at: At) -> Result<Vec<Stake>, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api(STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], block).await
+        self.inner
+            .rpc
+            .in_time("stakes", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api(STAKE, "get_stake_info_for_coldkey", &[key(coldkey)], block).await
+            })
+            .await
     }
 
     /// What a coldkey has staked on a hotkey on a subnet.
@@ -43,9 +53,14 @@ impl Client {
         netuid: NetUid,
         at: At,
     ) -> Result<Option<Stake>, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let args = [key(hotkey), key(coldkey), number(netuid.0)];
-        self.inner.api(STAKE, "get_stake_info_for_hotkey_coldkey_netuid", &args, block).await
+        self.inner
+            .rpc
+            .in_time("stake", async {
+                let block = self.inner.hash(at).await?;
+                let args = [key(hotkey), key(coldkey), number(netuid.0)];
+                self.inner.api(STAKE, "get_stake_info_for_hotkey_coldkey_netuid", &args, block).await
+            })
+            .await
     }
 
     /// All hotkeys that others stake on.
@@ -53,9 +68,15 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let answers: Vec<Answer> = self.inner.api("DelegateInfoRuntimeApi", "get_delegates", &[], block).await?;
-        Ok(answers.into_iter().map(Delegate::from).collect())
+        self.inner
+            .rpc
+            .in_time("delegates", async {
+                let block = self.inner.hash(at).await?;
+                let answers: Vec<Answer> =
+                    self.inner.api("DelegateInfoRuntimeApi", "get_delegates", &[], block).await?;
+                Ok(answers.into_iter().map(Delegate::from).collect())
+            })
+            .await
     }
 
     /// What a hotkey keeps of its nominators' earnings.
@@ -63,9 +84,15 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn take(&self, hotkey: Hotkey, at: At) -> Result<Share, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let parts: Option<u16> = self.inner.value("SubtensorModule", "Delegates", &[key(hotkey)], block).await?;
-        Ok(parts.map_or(Share::MAX_TAKE, Share::new))
+        self.inner
+            .rpc
+            .in_time("take", async {
+                let block = self.inner.hash(at).await?;
+                let parts: Option<u16> =
+                    self.inner.value("SubtensorModule", "Delegates", &[key(hotkey)], block).await?;
+                Ok(parts.map_or(Share::MAX_TAKE, Share::new))
+            })
+            .await
     }
 
     /// What a neuron has published on a subnet; `None` where it has published no text.
@@ -77,7 +104,7 @@ impl Client {
         Ok(commitment_text(&self.storage("Commitments", "CommitmentOf", &keys, at).await?))
     }
 
-    /// What all neurons have published on a subnet.
+    /// What all neurons have published on a subnet; as [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] as for any read.

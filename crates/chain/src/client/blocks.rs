@@ -11,7 +11,7 @@ use crate::{At, Block, ChainError, Event};
 /// A block's header as JSON-RPC has it.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Header {
+pub(crate) struct Header {
     pub(super) parent_hash: BlockHash,
     #[serde(deserialize_with = "number")]
     pub(super) number: BlockNumber,
@@ -27,7 +27,7 @@ struct Digest {
 
 impl Header {
     /// The block that this is the header of: its hash is that of its bytes.
-    pub(super) fn block(&self) -> Block {
+    pub(crate) fn block(&self) -> Block {
         let mut bytes = self.parent_hash.as_bytes().to_vec();
         Compact(self.number.get()).encode_to(&mut bytes);
         bytes.extend_from_slice(self.state_root.as_bytes());

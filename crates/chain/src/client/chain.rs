@@ -12,6 +12,9 @@ use crate::{
     SignedExtrinsic, WeightRow, WeightRules,
 };
 
+/// So many blocks are searched in the time of one read.
+const LOOKUP_BLOCKS: u32 = 64;
+
 #[async_trait]
 impl Chain for Client {
     fn block_time(&self) -> Duration {
@@ -23,7 +26,7 @@ impl Chain for Client {
     }
 
     async fn finalized_head(&self) -> Result<Block, ChainError> {
-        self.inner.finalized().await
+        self.inner.rpc.in_time("finalized head", async { self.inner.finalized().await }).await
     }
 
     fn heads(&self) -> watch::Receiver<Option<Block>> {
@@ -35,42 +38,69 @@ impl Chain for Client {
     }
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
-        self.inner.weight_rules(netuid, self.inner.hash(at).await?).await
+        self.inner
+            .rpc
+            .in_time("weight rules", async { self.inner.weight_rules(netuid, self.inner.hash(at).await?).await })
+            .await
     }
 
     async fn uid(&self, netuid: NetUid, hotkey: &Hotkey, at: At) -> Result<Option<Uid>, ChainError> {
-        self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await
+        self.inner.rpc.in_time("uid", async { self.inner.uid(netuid, hotkey, self.inner.hash(at).await?).await }).await
     }
 
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError> {
-        self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await
+        self.inner
+            .rpc
+            .in_time("metagraph", async {
+                self.inner.metagraph(netuid, mech, detail, self.inner.block(at).await?).await
+            })
+            .await
     }
 
     async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError> {
-        self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await
+        self.inner
+            .rpc
+            .in_time("weights", async { self.inner.weights_of(netuid, mech, uid, self.inner.hash(at).await?).await })
+            .await
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
-        self.inner.events(self.inner.hash(at).await?).await
+        self.inner.rpc.in_time("events", async { self.inner.events(self.inner.hash(at).await?).await }).await
+    }
+
+    async fn spec_version(&self) -> Result<u32, ChainError> {
+        self.inner
+            .rpc
+            .in_time("spec version", async {
+                let head = self.inner.head().await?;
+                Ok(self.inner.runtime(head.hash).await?.spec_version)
+            })
+            .await
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        let remember = self.inner.rpc.pace.shun();
-        let next = self.inner.rpc.request("system_accountNextIndex", json!([account.to_string()]));
-        Box::pin(self.inner.nonces.lease(account, remember, next)).await
+        let pace = &self.inner.rpc.pace;
+        let next = self.inner.rpc.request_within("system_accountNextIndex", json!([account.to_string()]), pace.unit());
+        // One block time for the turn, one for the node.
+        Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.shun(), next)).await
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
-        let (head, birth) = tokio::join!(self.inner.head(), self.inner.finalized());
-        self.inner.runtime(head?.hash).await?.sign(call, signer, options, birth?)
+        self.inner
+            .rpc
+            .in_time("sign", async {
+                let (head, birth) = tokio::try_join!(self.inner.head(), self.inner.finalized())?;
+                self.inner.runtime(head.hash).await?.sign(call, signer, options, birth, head.number)
+            })
+            .await
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
-        self.inner.dry_run(extrinsic).await
+        self.inner.rpc.in_time("dry run", async { self.inner.dry_run(extrinsic).await }).await
     }
 
-    async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        self.inner.submit(extrinsic, follow).await
+    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome {
+        self.inner.submit(extrinsic, follow, lease).await
     }
 
     async fn lookup(
@@ -79,9 +109,9 @@ impl Chain for Client {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        match self.inner.search(hash, from, to).await? {
-            Some(inclusion) => self.inner.settled(inclusion).await.map(Some),
-            None => Ok(None),
-        }
+        let pace = &self.inner.rpc.pace;
+        let parts = to.since(from).checked_div(LOOKUP_BLOCKS).unwrap_or_default().saturating_add(1);
+        let total = pace.total().saturating_mul(parts);
+        self.inner.rpc.within("lookup", total, self.inner.lookup(hash, from, to)).await
     }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::Inner;
 use super::blocks::Header;
-use crate::rpc::Subscription;
+use crate::rpc::{Offered, Subscription};
 
 /// Keeps [`Inner::heads`] at the newest block for as long as there is a client.
 ///
@@ -17,7 +17,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
         let subscribed = chain.rpc.subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads").await;
         drop(chain);
         match subscribed {
-            Ok(Ok(subscription)) => {
+            Ok(Offered { answer: Ok(subscription), .. }) => {
                 if !std::mem::replace(&mut is_well, true) {
                     tracing::info!("following the chain again");
                 }

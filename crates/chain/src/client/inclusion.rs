@@ -1,7 +1,8 @@
 use serde_json::json;
-use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
+use taonet_primitives::{BlockHash, BlockNumber, ExtrinsicHash};
 
 use super::blocks::Header;
+use super::fate::{Looked, Nodes as _};
 use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::runtime::fee_of;
@@ -20,54 +21,45 @@ struct BlockBody {
 
 impl Inner {
     /// Where in a block an extrinsic stands, and what it did there.
-    pub(super) async fn inclusion(
-        &self,
-        extrinsic: ExtrinsicHash,
-        block: BlockHash,
-    ) -> Result<Option<Inclusion>, ChainError> {
+    pub(super) async fn inclusion(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
         let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
         let BlockBody { header, extrinsics } = body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block;
+        let (number, parent) = (header.number, header.parent_hash);
         let place = extrinsics.iter().position(|bytes| blake2_256(&bytes.0) == *extrinsic.as_bytes());
-        let Some(index) = place.and_then(|place| u32::try_from(place).ok()) else { return Ok(None) };
-        let mut events = self.events_after(header.parent_hash, block).await?;
+        let Some(index) = place.and_then(|place| u32::try_from(place).ok()) else {
+            return Ok(Looked { number, parent, inclusion: None });
+        };
+        let mut events = self.events_after(parent, block).await?;
         events.retain(|event| event.phase == Phase::ApplyExtrinsic(index));
-        let runtime = self.runtime(header.parent_hash).await?;
+        let runtime = self.runtime(parent).await?;
         let result = runtime
             .verdict(&events)
             .ok_or_else(|| ChainError::decode(format!("the events of {extrinsic}"), NoVerdict))?;
-        let block = Block { number: header.number, hash: block };
-        Ok(Some(Inclusion { block, index, fee: fee_of(&events), result, events }))
+        let block = Block { number, hash: block };
+        let inclusion = Inclusion { block, index, fee: fee_of(&events), result, events };
+        Ok(Looked { number, parent, inclusion: Some(inclusion) })
     }
 
-    /// Searches blocks, both ends included.
-    pub(super) async fn search(
+    /// Searches blocks, both ends included, from the last one back along their parents, so that all are of one chain.
+    pub(super) async fn lookup(
         &self,
         extrinsic: ExtrinsicHash,
         from: BlockNumber,
         to: BlockNumber,
-    ) -> Result<Option<Inclusion>, ChainError> {
-        for number in from.get()..=to.get() {
-            let number = BlockNumber::new(number);
-            let hash = self.block_hash(number).await?.ok_or(ChainError::NoSuchBlock(At::Number(number)))?;
-            if let Some(inclusion) = self.inclusion(extrinsic, hash).await? {
-                return Ok(Some(inclusion));
-            }
+    ) -> Result<Option<Outcome>, ChainError> {
+        let last = self.block_hash(to).await?.ok_or(ChainError::NoSuchBlock(At::Number(to)))?;
+        match self.find(extrinsic, last, from.minus(1)).await? {
+            Some(inclusion) => self.settled(inclusion).await.map(Some),
+            None => Ok(None),
         }
-        Ok(None)
     }
 
     /// Whether the block can still be undone.
-    pub(super) async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
+    async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
         let finalized = self.finalized().await?;
         let is_final = finalized.number >= inclusion.block.number
             && self.block_hash(inclusion.block.number).await? == Some(inclusion.block.hash);
         Ok(if is_final { Outcome::Finalized(inclusion) } else { Outcome::Included(inclusion) })
-    }
-
-    /// The next nonce that is not used in a block.
-    pub(super) async fn nonce_in_blocks(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
-        let account = subxt::ext::scale_value::Value::from_bytes(account.as_bytes());
-        self.api("AccountNonceApi", "account_nonce", &[account], block).await
     }
 }
 

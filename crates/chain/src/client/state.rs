@@ -11,6 +11,10 @@ use crate::{At, ChainError};
 
 /// How many keys of a map are asked for at a time.
 const PAGE: usize = 512;
+/// The most entries of a map that are read: the main network has as many accounts.
+const MOST_ENTRIES: usize = 1 << 20;
+/// The most bytes of a map that are read.
+const MOST_BYTES: usize = 256 << 20;
 
 /// Anything by its name, as JSON.
 impl Client {
@@ -20,14 +24,20 @@ impl Client {
     /// [`ChainError::NotInRuntime`] where there is no such item, [`ChainError::Encode`] where the keys do not fit;
     /// [`ChainError`] as for any read.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let runtime = self.inner.runtime(block).await?;
-        let key = runtime.storage_key_of_json(pallet, item, keys)?;
-        let bytes = self.inner.storage_bytes(&key, block).await?;
-        Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
+        self.inner
+            .rpc
+            .in_time("storage", async {
+                let block = self.inner.hash(at).await?;
+                let runtime = self.inner.runtime(block).await?;
+                let key = runtime.storage_key_of_json(pallet, item, keys)?;
+                let bytes = self.inner.storage_bytes(&key, block).await?;
+                Ok(runtime.storage_value_json(pallet, item, bytes.as_deref())?.unwrap_or_default())
+            })
+            .await
     }
 
-    /// The entries of a map that begin with these keys: all keys of each, and the value.
+    /// The entries of a map that begin with these keys: all keys of each, and the value. Each page of 512 entries has the
+    /// time of a read.
     ///
     /// # Errors
     /// As [`Client::storage`]; [`ChainError::Decode`] where the chain keeps only hashes of the keys.
@@ -56,11 +66,16 @@ impl Client {
     /// [`ChainError::NotInRuntime`] where there is no such method, [`ChainError::Encode`] where the arguments do not
     /// fit; [`ChainError`] as for any read.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let runtime = self.inner.runtime(block).await?;
-        let args = runtime.api_args_of_json(api, method, args)?;
-        let answer = self.inner.api_bytes(api, method, &args, block).await?;
-        runtime.api_answer_json(api, method, &answer)
+        self.inner
+            .rpc
+            .in_time("runtime API", async {
+                let block = self.inner.hash(at).await?;
+                let runtime = self.inner.runtime(block).await?;
+                let args = runtime.api_args_of_json(api, method, args)?;
+                let answer = self.inner.api_bytes(api, method, &args, block).await?;
+                runtime.api_answer_json(api, method, &answer)
+            })
+            .await
     }
 
     /// A constant of the newest runtime.
@@ -68,8 +83,13 @@ impl Client {
     /// # Errors
     /// [`ChainError::NotInRuntime`] where there is none; [`ChainError`] as for any read.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
-        let head = self.inner.head().await?;
-        self.inner.runtime(head.hash).await?.constant_json(pallet, name)
+        self.inner
+            .rpc
+            .in_time("constant", async {
+                let head = self.inner.head().await?;
+                self.inner.runtime(head.hash).await?.constant_json(pallet, name)
+            })
+            .await
     }
 }
 
@@ -149,18 +169,28 @@ impl Inner {
 
     async fn storage_entries(&self, prefix: &[u8], block: BlockHash) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let mut entries = Vec::new();
-        let mut start: Option<String> = None;
+        let (mut last, mut count, mut bytes) = (None::<Vec<u8>>, 0_usize, 0_usize);
         loop {
+            let start = last.as_ref().map(|key| hex_text(key));
             let params = json!([hex_text(prefix), PAGE, start, block]);
             let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
             // A node that gives the same keys again and again would never come to an end.
-            if keys.first().is_some_and(|key| start.as_ref().is_some_and(|start| hex_text(key) <= *start)) {
-                return Err(ChainError::decode("the keys of a map", Unordered));
+            let is_later = |key: &Vec<u8>| last.as_ref().is_none_or(|last: &Vec<u8>| key > last);
+            if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
+                return Err(ChainError::decode("the keys of a map", MapError::Unordered));
             }
+            count = count.saturating_add(keys.len());
             let mut values = self.storage_batch(&keys, block).await?;
             let is_last = keys.len() < PAGE;
-            start = keys.last().map(|key| hex_text(key));
+            last = keys.last().cloned();
+            bytes = values
+                .0
+                .iter()
+                .fold(bytes, |sum, (key, value)| sum.saturating_add(key.len()).saturating_add(value.len()));
+            if count > MOST_ENTRIES || bytes > MOST_BYTES {
+                return Err(ChainError::decode("a map", MapError::TooLarge));
+            }
             entries.extend(keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))));
             if is_last {
                 return Ok(entries);
@@ -224,7 +254,12 @@ struct ChangeSet {
     changes: Vec<(HexBytes, Option<HexBytes>)>,
 }
 
-/// Keys come in their order.
+/// Why the entries of a map are not taken.
 #[derive(Debug, thiserror::Error)]
-#[error("the node gives keys twice")]
-struct Unordered;
+enum MapError {
+    /// Keys come in their order.
+    #[error("the node gives keys twice")]
+    Unordered,
+    #[error("it has more than {MOST_ENTRIES} entries, or {} MiB", MOST_BYTES >> 20)]
+    TooLarge,
+}

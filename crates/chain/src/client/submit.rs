@@ -1,36 +1,25 @@
-use serde::de::IgnoredAny;
+use async_trait::async_trait;
 use serde_json::{Value as Json, json};
-use taonet_primitives::{BlockHash, BlockNumber, Rao};
-use tokio::time::Instant;
+use subxt::ext::scale_value::Value;
+use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 
+use super::fate::{self, Looked, Nodes, Offer, Reports, Status, Times};
 use super::{Inner, hex_text};
-use crate::rpc::{RpcError, Subscription, part};
-use crate::{ChainError, DryRun, Follow, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
-
-/// The pool has it already.
-const ALREADY_THERE: i32 = 1013;
+use crate::rpc::{Offered, Subscription};
+use crate::{Block, ChainError, DryRun, Follow, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
 
 impl Inner {
-    /// Sends and follows; see [`crate::Chain::submit`].
-    ///
-    /// Whatever breaks on the way, the same bytes are sent again, so that nothing can happen twice; and before anything
-    /// is said about them, the blocks are searched, so that what is in one is never called lost.
-    pub(super) async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let block_time = part(self.rpc.pace.total(), 2);
-        let patience = block_time.saturating_mul(follow.patience_blocks.saturating_add(1));
-        let mut fate = Fate { inner: self, extrinsic, follow, searched: extrinsic.birth.number, refusal: None };
-        let end = Instant::now().checked_add(patience);
-        loop {
-            let error = match fate.send().await {
-                Ok(Some(outcome)) => return outcome,
-                Ok(None) => None,
-                Err(error) => Some(error),
-            };
-            if end.is_none_or(|end| Instant::now() >= end) {
-                return fate.give_up(error);
-            }
-            tokio::time::sleep(self.rpc.pace.pause()).await;
-        }
+    /// Sends and follows; see [`crate::Chain::submit_leased`].
+    pub(super) async fn submit(
+        &self,
+        extrinsic: &SignedExtrinsic,
+        follow: Follow,
+        lease: Option<NonceLease>,
+    ) -> Outcome {
+        let pace = &self.rpc.pace;
+        let patience = pace.unit().saturating_mul(follow.patience_blocks.saturating_add(1));
+        let times = Times { patience, pause: pace.pause(), silence: pace.silence() };
+        fate::follow(self, extrinsic, follow, lease, times).await
     }
 
     pub(super) async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
@@ -51,135 +40,43 @@ impl Inner {
     }
 }
 
-/// What is known of an extrinsic so far.
-struct Fate<'a> {
-    inner: &'a Inner,
-    extrinsic: &'a SignedExtrinsic,
-    follow: Follow,
-    /// The blocks up to this one do not have it.
-    searched: BlockNumber,
-    /// What a pool said against it.
-    refusal: Option<Outcome>,
+#[async_trait]
+impl Nodes for Inner {
+    type Reports = Subscription;
+
+    async fn final_block(&self) -> Result<Block, ChainError> {
+        self.finalized().await
+    }
+
+    async fn newest_block(&self) -> Result<Block, ChainError> {
+        self.head().await
+    }
+
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+        self.inclusion(extrinsic, block).await
+    }
+
+    async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
+        let account = Value::from_bytes(account.as_bytes());
+        self.api("AccountNonceApi", "account_nonce", &[account], block).await
+    }
+
+    async fn offer(&self, bytes: &[u8]) -> Result<Offer<Subscription>, ChainError> {
+        let params = json!([hex_text(bytes)]);
+        let offered = self.rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await?;
+        let Offered { answer, tries } = offered;
+        Ok(Offer { answer, others_may_have_it: tries > 1 })
+    }
+
+    async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+        Ok(self.dry_run(extrinsic).await?.validity.err())
+    }
 }
 
-/// The states of a watched extrinsic.
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Status {
-    Future,
-    Ready,
-    Broadcast(IgnoredAny),
-    InBlock(BlockHash),
-    Retracted(IgnoredAny),
-    FinalityTimeout(BlockHash),
-    Finalized(BlockHash),
-    Usurped(IgnoredAny),
-    Dropped,
-    Invalid,
-}
-
-impl Fate<'_> {
-    /// One round: search, send, watch. `None`: nothing is decided yet.
-    async fn send(&mut self) -> Result<Option<Outcome>, ChainError> {
-        if let Some(outcome) = self.search().await? {
-            return Ok(Some(outcome));
-        }
-        let params = json!([hex_text(&self.extrinsic.bytes)]);
-        let rpc = &self.inner.rpc;
-        let sent = rpc.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await?;
-        match sent {
-            Ok(subscription) => self.watch(subscription).await,
-            Err(error) if error.code == ALREADY_THERE => Ok(None),
-            Err(error) => self.refused(&error).await,
-        }
-    }
-
-    /// Searches the blocks that are new since the last time.
-    async fn search(&mut self) -> Result<Option<Outcome>, ChainError> {
-        let head = self.inner.head().await?;
-        let last = self.extrinsic.last_block.map_or(head.number, |last| last.min(head.number));
-        let found = self.inner.search(self.extrinsic.hash, self.searched.plus(1), last).await?;
-        if let Some(inclusion) = found {
-            return self.included(inclusion).await;
-        }
-        // The newest ones may yet be undone and made anew with it.
-        self.searched = self.searched.max(last.min(self.inner.finalized().await?.number));
-        if self.inner.nonce_in_blocks(self.extrinsic.signer, head.hash).await? > self.extrinsic.nonce {
-            return Ok(Some(Outcome::Superseded));
-        }
-        Ok(self
-            .extrinsic
-            .last_block
-            .filter(|last| *last <= head.number)
-            .map(|last_block| Outcome::Expired { last_block }))
-    }
-
-    /// It is in a block; `None` where that is not enough and has to be waited for.
-    async fn included(&mut self, inclusion: Inclusion) -> Result<Option<Outcome>, ChainError> {
-        let outcome = self.inner.settled(inclusion).await?;
-        let is_enough = self.follow.until == Until::Included || outcome.is_settled();
-        if is_enough {
-            return Ok(Some(outcome));
-        }
-        self.refusal = Some(outcome);
-        Ok(None)
-    }
-
-    /// Follows the pool's reports until they decide something or end.
-    async fn watch(&mut self, mut reports: Subscription) -> Result<Option<Outcome>, ChainError> {
-        let silence = self.inner.rpc.pace.silence();
-        loop {
-            let Ok(Some(raw)) = tokio::time::timeout(silence, reports.next()).await else { return Ok(None) };
-            let Ok(status) = serde_json::from_str::<Status>(raw.get()) else { return Ok(None) };
-            match status {
-                Status::Future | Status::Ready | Status::Broadcast(_) | Status::Retracted(_) => {}
-                Status::InBlock(block) | Status::Finalized(block) | Status::FinalityTimeout(block) => {
-                    let Some(inclusion) = self.inner.inclusion(self.extrinsic.hash, block).await? else {
-                        return Ok(None);
-                    };
-                    if let Some(outcome) = self.included(inclusion).await? {
-                        return Ok(Some(outcome));
-                    }
-                }
-                // The next round finds the other one in a block.
-                Status::Usurped(_) => return Ok(None),
-                Status::Dropped => {
-                    return Ok(Some(self.search().await?.unwrap_or(Outcome::Dropped)));
-                }
-                Status::Invalid => {
-                    if let Some(outcome) = self.search().await? {
-                        return Ok(Some(outcome));
-                    }
-                    let because = self.inner.dry_run(self.extrinsic).await?.validity.err();
-                    return Ok(because.map(Outcome::Invalid));
-                }
-            }
-        }
-    }
-
-    /// A pool that will not have it may say so because it is in a block already.
-    async fn refused(&mut self, error: &RpcError) -> Result<Option<Outcome>, ChainError> {
-        if let Some(outcome) = self.search().await? {
-            return Ok(Some(outcome));
-        }
-        let because = RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
-        match because {
-            // It is in a block that was not searched yet, or waits for one, or is refused for a reason given before.
-            RefusedBecause::Stale | RefusedBecause::Banned => {
-                self.refusal.get_or_insert(Outcome::Invalid(because));
-                Ok(None)
-            }
-            because => Ok(Some(Outcome::Invalid(because))),
-        }
-    }
-
-    /// The time is over.
-    fn give_up(self, error: Option<ChainError>) -> Outcome {
-        match (self.refusal, error) {
-            (Some(known), _) => known,
-            (None, Some(error)) => Outcome::Unknown(UnknownBecause::Unreachable { error: error.to_string() }),
-            (None, None) => Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: self.searched }),
-        }
+#[async_trait]
+impl Reports for Subscription {
+    async fn next(&mut self) -> Option<Status> {
+        serde_json::from_str(Subscription::next(self).await?.get()).ok()
     }
 }
 

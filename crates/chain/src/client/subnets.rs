@@ -20,9 +20,14 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let answers: Vec<Option<Answer>> = self.inner.api(SUBNETS, "get_all_dynamic_info", &[], block).await?;
-        Ok(answers.into_iter().flatten().map(Subnet::from).collect())
+        self.inner
+            .rpc
+            .in_time("subnets", async {
+                let block = self.inner.hash(at).await?;
+                let answers: Vec<Option<Answer>> = self.inner.api(SUBNETS, "get_all_dynamic_info", &[], block).await?;
+                Ok(answers.into_iter().flatten().map(Subnet::from).collect())
+            })
+            .await
     }
 
     /// One subnet.
@@ -30,9 +35,15 @@ impl Client {
     /// # Errors
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
-        let block = self.inner.hash(at).await?;
-        let answer: Option<Answer> = self.inner.api(SUBNETS, "get_dynamic_info", &[number(netuid.0)], block).await?;
-        answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
+        self.inner
+            .rpc
+            .in_time("subnet", async {
+                let block = self.inner.hash(at).await?;
+                let answer: Option<Answer> =
+                    self.inner.api(SUBNETS, "get_dynamic_info", &[number(netuid.0)], block).await?;
+                answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
+            })
+            .await
     }
 
     /// What can be set on a subnet.
@@ -50,8 +61,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
-        let block = self.inner.hash(at).await?;
-        Ok(self.inner.value("SubtensorModule", "Burn", &[number(netuid.0)], block).await?.unwrap_or_default())
+        self.inner
+            .rpc
+            .in_time("registration_cost", async {
+                let block = self.inner.hash(at).await?;
+                Ok(self.inner.value("SubtensorModule", "Burn", &[number(netuid.0)], block).await?.unwrap_or_default())
+            })
+            .await
     }
 
     /// What creating a subnet costs now.
@@ -59,8 +75,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn subnet_cost(&self, at: At) -> Result<Rao, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api("SubnetRegistrationRuntimeApi", "get_network_registration_cost", &[], block).await
+        self.inner
+            .rpc
+            .in_time("subnet_cost", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api("SubnetRegistrationRuntimeApi", "get_network_registration_cost", &[], block).await
+            })
+            .await
     }
 
     /// The prices of all alphas.
@@ -68,8 +89,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn prices(&self, at: At) -> Result<Vec<Price>, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api(SWAP, "current_alpha_price_all", &[], block).await
+        self.inner
+            .rpc
+            .in_time("prices", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api(SWAP, "current_alpha_price_all", &[], block).await
+            })
+            .await
     }
 
     /// The price of a subnet's alpha: TAO for one.
@@ -77,8 +103,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn price(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api(SWAP, "current_alpha_price", &[number(netuid.0)], block).await
+        self.inner
+            .rpc
+            .in_time("price", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api(SWAP, "current_alpha_price", &[number(netuid.0)], block).await
+            })
+            .await
     }
 
     /// What so much TAO would buy.
@@ -86,8 +117,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api(SWAP, "sim_swap_tao_for_alpha", &[number(netuid.0), number(tao.get())], block).await
+        self.inner
+            .rpc
+            .in_time("simulate_buying", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api(SWAP, "sim_swap_tao_for_alpha", &[number(netuid.0), number(tao.get())], block).await
+            })
+            .await
     }
 
     /// What so much alpha would bring.
@@ -95,8 +131,13 @@ impl Client {
     /// # Errors
     /// [`ChainError`] as for any read.
     pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
-        let block = self.inner.hash(at).await?;
-        self.inner.api(SWAP, "sim_swap_alpha_for_tao", &[number(netuid.0), number(alpha.get())], block).await
+        self.inner
+            .rpc
+            .in_time("simulate_selling", async {
+                let block = self.inner.hash(at).await?;
+                self.inner.api(SWAP, "sim_swap_alpha_for_tao", &[number(netuid.0), number(alpha.get())], block).await
+            })
+            .await
     }
 }
 

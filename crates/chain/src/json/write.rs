@@ -7,7 +7,7 @@ use scale_info::form::PortableForm;
 use scale_info::{Field, TypeDef, TypeDefPrimitive, Variant};
 
 /// How deep values may be within one another: calls within calls within batches, and room.
-const MAX_DEPTH: u32 = 64;
+const MAX_DEPTH: u32 = 128;
 
 /// Why a JSON value is not one of the chain's type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,17 +86,17 @@ impl Writer<'_> {
             (TypeDef::Variant(variant), json) if name == "Option" => {
                 let inner = variant.variants.iter().find_map(|variant| variant.fields.first());
                 let inner = inner.ok_or_else(|| self.unsupported())?;
-                Ok(Value::unnamed_variant("Some", [self.value(json, inner.ty.id)?]))
+                Ok(Value::unnamed_variant("Some", [self.inside().value(json, inner.ty.id)?]))
             }
             (TypeDef::Variant(variant), json) => self.variant(json, &variant.variants),
             (TypeDef::Sequence(sequence), json) => self.items(json, sequence.type_param.id, None),
             (TypeDef::Array(array), json) => self.items(json, array.type_param.id, Some(array.len)),
             (TypeDef::Tuple(tuple), json) => match tuple.fields.as_slice() {
-                [only] => self.value(json, only.id),
+                [only] => self.inside().value(json, only.id),
                 fields => self.positions(json, fields.iter().map(|field| field.id)),
             },
             (TypeDef::Primitive(primitive), json) => self.plain(json, primitive),
-            (TypeDef::Compact(compact), json) => self.value(json, compact.type_param.id),
+            (TypeDef::Compact(compact), json) => self.inside().value(json, compact.type_param.id),
             (TypeDef::BitSequence(_), _) => Err(self.unsupported()),
         }
     }
@@ -108,7 +108,7 @@ impl Writer<'_> {
                     .as_object()
                     .is_some_and(|object| only.name.as_ref().is_some_and(|name| object.contains_key(name))) =>
             {
-                self.value(json, only.ty.id)
+                self.inside().value(json, only.ty.id)
             }
             _ => self
                 .fields(json, fields)
@@ -120,7 +120,7 @@ impl Writer<'_> {
         if fields.iter().any(|field| field.name.is_none()) {
             let ids = fields.iter().map(|field| field.ty.id);
             return match fields {
-                [only] => Ok(Composite::Unnamed(vec![self.value(json, only.ty.id)?])),
+                [only] => Ok(Composite::Unnamed(vec![self.inside().value(json, only.ty.id)?])),
                 _ => self.list(json, ids).map(Composite::Unnamed),
             };
         }
@@ -237,6 +237,11 @@ impl Writer<'_> {
     fn is_option(&self, type_id: u32) -> bool {
         let path = self.types.resolve(type_id).map(|found| &found.path.segments);
         path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
+    }
+
+    /// For what this value wraps.
+    fn inside(&self) -> Self {
+        Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
     }
 
     fn within(&self, name: &str) -> Self {

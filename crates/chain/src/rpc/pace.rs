@@ -26,7 +26,8 @@ impl Pace {
         Duration::from_millis(self.block_time_ms.load(Ordering::Relaxed))
     }
 
-    fn unit(&self) -> Duration {
+    /// A block time as far as deadlines go.
+    pub(crate) fn unit(&self) -> Duration {
         self.block_time().max(FASTEST)
     }
 
@@ -53,7 +54,7 @@ impl Pace {
 
     /// So long without a new block, and the connection is looked at.
     pub(crate) fn silence(&self) -> Duration {
-        self.unit().saturating_mul(3)
+        self.total()
     }
 }
 

@@ -1,52 +1,43 @@
+use codec::{Compact, Decode as _};
 use subxt::ext::scale_value::ValueDef;
-use subxt::ext::scale_value::scale::decode_as_type;
+use subxt::ext::scale_value::scale::DecodeError;
 use taonet_primitives::Rao;
 
-use super::Runtime;
-use crate::json::fields_of;
+use super::{Runtime, all_read};
+use crate::json::{self, fields_of};
 use crate::{ChainError, DispatchError, Event, Phase};
 
 impl Runtime {
     /// What a block recorded, from the bytes of `System.Events`.
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
-        let events = self.offline.events().from_bytes(bytes.to_vec());
-        let unreadable = |error| ChainError::decode("the block's events", error);
-        let mut read = Vec::new();
-        let mut end = 0_usize;
-        for event in events.iter() {
-            let event = event.map_err(unreadable)?;
-            end = end.saturating_add(event.bytes().len());
-            read.push(self.event(&event)?);
+        let what = "the block's events";
+        let mut rest = bytes;
+        let count = Compact::<u32>::decode(&mut rest).map_err(|error| ChainError::decode(what, error))?.0;
+        let mut events = Vec::new();
+        for index in 0..count {
+            let event = self.event(index, &mut rest);
+            events.push(event.map_err(|error| ChainError::decode(format!("event {index} of a block"), error))?);
         }
-        // The reader above stops quietly where the bytes do.
-        let counted = usize::try_from(events.len()).unwrap_or(usize::MAX);
-        if read.len() != counted {
-            return Err(ChainError::decode("the block's events", Counted { said: counted, found: read.len() }));
-        }
-        Ok(read)
+        all_read(what, rest)?;
+        Ok(events)
     }
 
-    fn event(&self, event: &subxt::events::Event<'_, super::SubstrateConfig>) -> Result<Event, ChainError> {
-        let (pallet, name) = (event.pallet_name().to_owned(), event.event_name().to_owned());
-        // Pallet, event, fields: what the outer enum of all events has.
-        let mut bytes = vec![event.pallet_index(), event.event_index()];
-        bytes.extend_from_slice(event.field_bytes());
-        let type_id = self.metadata().outer_enums().event_enum_ty();
-        let value = decode_as_type(&mut bytes.as_slice(), type_id, self.types());
-        let value = value.map_err(|error| ChainError::decode(format!("event {pallet}.{name}"), error))?;
-        let ValueDef::Variant(outer) = &value.value else {
-            return Err(ChainError::decode(format!("event {pallet}.{name}"), NotAnEnum));
+    /// Phase, event, topics; the event is a variant of the enum of all pallets' enums.
+    fn event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
+        let phase = match u8::decode(bytes)? {
+            0 => Phase::ApplyExtrinsic(u32::decode(bytes)?),
+            1 => Phase::Finalization,
+            2 => Phase::Initialization,
+            other => return Err(EventError::NoPhase(other)),
         };
-        let fields = match outer.values.values().next().map(|inner| &inner.value) {
-            Some(ValueDef::Variant(inner)) => event_fields(&inner.values, self.types()),
-            _ => return Err(ChainError::decode(format!("event {pallet}.{name}"), NotAnEnum)),
+        let value = json::read(bytes, self.metadata().outer_enums().event_enum_ty(), self.types())?;
+        Vec::<[u8; 32]>::decode(bytes)?;
+        let ValueDef::Variant(outer) = value.value else { return Err(EventError::NotAnEnum) };
+        let Some(ValueDef::Variant(inner)) = outer.values.into_values().next().map(|inner| inner.value) else {
+            return Err(EventError::NotAnEnum);
         };
-        let phase = match event.phase() {
-            subxt::events::Phase::ApplyExtrinsic(index) => Phase::ApplyExtrinsic(index),
-            subxt::events::Phase::Finalization => Phase::Finalization,
-            subxt::events::Phase::Initialization => Phase::Initialization,
-        };
-        Ok(Event { index: event.index(), phase, pallet, name, fields })
+        let fields = event_fields(&inner.values, self.types());
+        Ok(Event { index, phase, pallet: outer.name, name: inner.name, fields })
     }
 
     /// What became of an extrinsic, from the events of its own phase.
@@ -106,15 +97,16 @@ fn event_fields(
     }
 }
 
-/// The list says one length and has another.
+/// Why bytes are no event.
 #[derive(Debug, thiserror::Error)]
-#[error("{said} were announced, {found} are there")]
-struct Counted {
-    said: usize,
-    found: usize,
+enum EventError {
+    #[error(transparent)]
+    Bytes(#[from] codec::Error),
+    #[error(transparent)]
+    Value(#[from] DecodeError),
+    #[error("it was recorded in phase {0}, which is none")]
+    NoPhase(u8),
+    /// The metadata says that events are no enum of enums.
+    #[error("it is no variant of its pallet's enum")]
+    NotAnEnum,
 }
-
-/// The metadata says that events are no enum of enums.
-#[derive(Debug, thiserror::Error)]
-#[error("it is no variant of its pallet's enum")]
-struct NotAnEnum;

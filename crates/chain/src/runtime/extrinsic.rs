@@ -7,12 +7,7 @@ use taonet_wallet::{CryptoType, Keypair};
 
 use super::Runtime;
 use crate::hash::blake2_256;
-use crate::{Block, Call, ChainError, Era, SignOptions, SignedExtrinsic};
-
-/// The shortest era.
-const MIN_PERIOD: u32 = 4;
-/// The longest era that the chain can still check: it forgets the hashes of blocks older than 2400.
-const MAX_PERIOD: u32 = 2048;
+use crate::{Block, Call, ChainError, SignOptions, SignedExtrinsic};
 
 impl Payload for Call {
     type CallData = Composite<()>;
@@ -37,14 +32,16 @@ impl Runtime {
         self.offline.tx().call_data(call).map_err(|error| ChainError::encode(what(call), error))
     }
 
-    /// Signs a call in an era that begins at `birth`.
+    /// Signs a call in an era that begins at `birth`, when the newest block is `head`.
     pub(crate) fn sign(
         &self,
         call: &Call,
         signer: &Keypair,
         options: SignOptions,
         birth: Block,
+        head: BlockNumber,
     ) -> Result<SignedExtrinsic, ChainError> {
+        let last_block = options.era.usable(birth.number, head)?;
         let account: AccountId = signer.public().coldkey().into();
         let (bytes, _) = self.signed(call, account, options, birth, |payload| {
             let signature = *signer.sign(payload).as_bytes();
@@ -54,8 +51,8 @@ impl Runtime {
             }
         })?;
         let hash = ExtrinsicHash::from_bytes(blake2_256(&bytes));
-        let last_block = last_block(options.era, birth.number);
-        Ok(SignedExtrinsic { bytes, hash, signer: account, nonce: options.nonce, birth, last_block })
+        let spec_version = self.spec_version;
+        Ok(SignedExtrinsic { bytes, hash, signer: account, nonce: options.nonce, birth, last_block, spec_version })
     }
 
     /// The extrinsic's bytes and what was signed.
@@ -72,11 +69,11 @@ impl Runtime {
         let params = DefaultExtrinsicParamsBuilder::<SubstrateConfig>::new()
             .nonce(options.nonce.into())
             .tip(options.tip.get().into());
-        let params = match options.era {
-            Era::Immortal => params.immortal(),
-            Era::Blocks(blocks) => {
+        let params = match options.era.period(birth.number) {
+            None => params.immortal(),
+            Some(period) => {
                 let hash = H256(*birth.hash.as_bytes());
-                params.mortal_from_unchecked(period(blocks).into(), birth.number.get().into(), hash)
+                params.mortal_from_unchecked(period.into(), birth.number.get().into(), hash)
             }
         };
         let mut signable = self.offline.tx().create_signable_offline(call, params.build()).map_err(unfit)?;
@@ -98,17 +95,4 @@ impl Runtime {
 
 fn what(call: &Call) -> String {
     format!("call {}.{}", call.pallet(), call.name())
-}
-
-fn period(blocks: u32) -> u32 {
-    blocks.clamp(MIN_PERIOD, MAX_PERIOD).checked_next_power_of_two().unwrap_or(MAX_PERIOD)
-}
-
-/// An era of a period has as many blocks as it says, the birth included; the first one that can hold the extrinsic comes
-/// after it.
-fn last_block(era: Era, birth: BlockNumber) -> Option<BlockNumber> {
-    match era {
-        Era::Immortal => None,
-        Era::Blocks(blocks) => Some(birth.plus(period(blocks).saturating_sub(1))),
-    }
 }

@@ -2,12 +2,12 @@ use std::borrow::Cow;
 
 use serde_json::Value as Json;
 use subxt::ext::frame_decode::storage::{
-    StorageInfo, StorageTypeInfo, decode_storage_key_with_info, encode_storage_key_prefix, encode_storage_key_with_info,
+    StorageInfo, StorageTypeInfo, encode_storage_key_prefix, encode_storage_key_with_info,
 };
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 
-use super::Runtime;
+use super::{Runtime, all_read};
 use crate::ChainError;
 use crate::json::{self, JsonError, to_json, to_value};
 
@@ -72,15 +72,22 @@ impl Runtime {
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
             return Err(ChainError::decode(what(), KeyError::Prefix));
         }
-        let info = self.storage_info(pallet, item)?;
-        let found = decode_storage_key_with_info(&mut &*key, &info, self.types());
-        let found = found.map_err(|error| ChainError::decode(what(), error))?;
-        let part = |part: &subxt::ext::frame_decode::storage::StorageKeyPart<u32>| {
-            let value = part.value()?;
-            Some((*value.ty(), key.get(value.range())?))
-        };
-        let parts: Option<Vec<_>> = found.parts().map(part).collect();
-        parts.ok_or_else(|| ChainError::decode(what(), KeyError::Hashed))
+        let mut rest = key.get(PREFIX..).unwrap_or_default();
+        let mut parts = Vec::new();
+        for part in &*self.storage_info(pallet, item)?.keys {
+            let value = rest.get(part.hasher.len_excluding_key()..);
+            let value = value.ok_or_else(|| ChainError::decode(what(), KeyError::Short))?;
+            if !part.hasher.ends_with_key() {
+                return Err(ChainError::decode(what(), KeyError::Hashed));
+            }
+            let length = json::check(value, part.key_id, self.types());
+            let length = length.map_err(|error| ChainError::decode(what(), error))?;
+            let (value, after) = value.split_at_checked(length).unwrap_or((value, &[]));
+            parts.push((part.key_id, value));
+            rest = after;
+        }
+        all_read(&what(), rest)?;
+        Ok(parts)
     }
 }
 
@@ -120,6 +127,8 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
 enum KeyError {
     #[error("it is another item's")]
     Prefix,
+    #[error("it is too short")]
+    Short,
     #[error("the chain keeps only its hash")]
     Hashed,
 }

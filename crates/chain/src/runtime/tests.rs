@@ -6,6 +6,9 @@ use subxt::ext::scale_value::scale::encode_as_type;
 use taonet_primitives::{AccountId, Alpha, BlockNumber, Hotkey, NetUid, Rao};
 
 use super::*;
+
+mod hostile;
+
 use crate::runtime::events::fee_of;
 use crate::vectors::{bytes, genesis, golden, parse, read, runtime};
 use crate::{Block, Era, Phase, SignOptions, calls};

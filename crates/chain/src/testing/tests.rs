@@ -82,3 +82,25 @@ async fn outcomes_and_extrinsics_are_stored_as_json() {
     let text = serde_json::to_string(&outcome).unwrap();
     assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
 }
+
+#[tokio::test]
+async fn undone_blocks_are_made_anew_with_other_hashes() {
+    let chain = MockChain::default();
+    chain.mine(5);
+    chain.set_finality_lag(3);
+    let extrinsic = signed(&chain, 0).await;
+    assert!(matches!(chain.submit(&extrinsic, Follow::default()).await, Outcome::Included(_)));
+    let before = chain.head().await.unwrap();
+    chain.undo(1);
+    assert!(chain.included().is_empty());
+    chain.mine(1);
+    let after = chain.head().await.unwrap();
+    assert_eq!(after.number, before.number);
+    assert_ne!(after.hash, before.hash);
+    assert!(matches!(chain.events(before.into()).await, Err(ChainError::NoSuchBlock(_))));
+    chain.include_undone();
+    assert_eq!(chain.included(), [extrinsic]);
+    // What is final stays.
+    chain.undo(100);
+    assert_eq!(chain.head().await.unwrap(), chain.finalized_head().await.unwrap());
+}

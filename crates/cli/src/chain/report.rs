@@ -1,7 +1,7 @@
 //! What became of a call, for programs and for people.
 
 use serde_json::{Value, json};
-use taonet_chain::{DispatchError, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause};
+use taonet_chain::{DispatchError, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
 
 use super::block_json;
 use crate::exit::{Classified, Failure};
@@ -29,12 +29,16 @@ const REMEDIES: [(&str, &str); 17] = [
 ];
 
 /// The document of a submission: the same keys whatever happened.
-pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> Value {
+pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
     let inclusion = outcome.inclusion();
+    let error = match not_final(outcome, until) {
+        Some(inclusion) => json!({ "name": "NotFinal", "message": not_final_text(inclusion) }),
+        None => error(outcome),
+    };
     json!({
-        "success": outcome.is_success(),
+        "success": is_done(outcome, until),
         "outcome": name(outcome),
-        "error": error(outcome),
+        "error": error,
         "extrinsic": extrinsic.hash,
         "signer": extrinsic.signer,
         "nonce": extrinsic.nonce,
@@ -43,6 +47,23 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> Value 
         "fee_rao": inclusion.and_then(|inclusion| inclusion.fee),
         "events": inclusion.map(|inclusion| &inclusion.events),
     })
+}
+
+/// Whether it came to what was asked for.
+pub(super) fn is_done(outcome: &Outcome, until: Until) -> bool {
+    outcome.is_success() && not_final(outcome, until).is_none()
+}
+
+/// The block of a call that was to be final and is not.
+fn not_final(outcome: &Outcome, until: Until) -> Option<&Inclusion> {
+    match outcome {
+        Outcome::Included(inclusion) if until == Until::Finalized && inclusion.result.is_ok() => Some(inclusion),
+        _ => None,
+    }
+}
+
+fn not_final_text(inclusion: &Inclusion) -> String {
+    format!("in block {}, not final yet", inclusion.block)
 }
 
 fn name(outcome: &Outcome) -> &'static str {
@@ -95,13 +116,20 @@ pub(super) fn line(outcome: &Outcome) -> String {
 }
 
 /// Nothing for a success; otherwise an error that says what to do, with the exit code.
-pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> anyhow::Result<()> {
+pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> anyhow::Result<()> {
     let hash = extrinsic.hash;
+    if let Some(inclusion) = not_final(outcome, until) {
+        let text = not_final_text(inclusion);
+        anyhow::bail!("{hash} is {text}: it may still be undone; look for it again before you repeat the call");
+    }
     let last = extrinsic.last_block;
     // It may still be in a block: signing anew before its era has ended might do the thing twice.
     let wait = || match last {
         Some(block) => format!("look for it before you try again; after block {block} it can no longer happen"),
         None => "look for it before you try again".to_owned(),
+    };
+    let unknown = |because: &UnknownBecause| {
+        format!("what became of {hash} is not known, {}: {}", printable(&because.to_string()), wait())
     };
     match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
@@ -125,10 +153,9 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome) -> anyhow::R
             Err(anyhow::anyhow!("{hash} was in no block up to {last_block}, its last: nothing happened; try again"))
         }
         Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) => {
-            let text = format!("what became of {hash} is not known, {}: {}", printable(&because.to_string()), wait());
-            Err(Classified::error(Failure::Network, text))
+            Err(Classified::error(Failure::Network, unknown(because)))
         }
-        Outcome::Unknown(because) => Err(anyhow::anyhow!("what became of {hash} is not known, {because}: {}", wait())),
+        Outcome::Unknown(because) => Err(anyhow::anyhow!(unknown(because))),
         _ => Err(anyhow::anyhow!("what became of {hash} is not known: {}", wait())),
     }
 }

@@ -94,7 +94,7 @@ impl SubmitArgs {
         let follow =
             Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
         let (extrinsic, outcome) = send(chain, signer, &plan.call, follow, context).await?;
-        tell(&extrinsic, &outcome, plan, context)
+        tell(&extrinsic, &outcome, follow.until, plan, context)
     }
 }
 
@@ -120,10 +120,7 @@ async fn send(
         // Who gives up waiting can still look for it.
         context.say(&format!("sending {}", extrinsic.hash));
     }
-    let outcome = chain.submit(&extrinsic, follow).await;
-    if !matches!(outcome, Outcome::Invalid(_)) {
-        lease.used();
-    }
+    let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;
     Ok((extrinsic, outcome))
 }
 
@@ -142,17 +139,24 @@ fn tell_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result<(
     dry.validity.as_ref().map(|&()| ()).map_err(report::refused)
 }
 
-fn tell(extrinsic: &SignedExtrinsic, outcome: &Outcome, plan: Plan, context: &Context) -> anyhow::Result<()> {
-    let succeeded = outcome.inclusion().filter(|_| outcome.is_success());
+fn tell(
+    extrinsic: &SignedExtrinsic,
+    outcome: &Outcome,
+    until: Until,
+    plan: Plan,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let is_done = report::is_done(outcome, until);
+    let succeeded = outcome.inclusion().filter(|_| is_done);
     let found = succeeded.map_or_else(|| json!({}), plan.found);
     if context.json {
-        context.print_json(&merged([plan.about, found, report::document(extrinsic, outcome)]))?;
-    } else if outcome.is_success() {
+        context.print_json(&merged([plan.about, found, report::document(extrinsic, outcome, until)]))?;
+    } else if is_done {
         let facts = found.as_object().into_iter().flatten().map(|(name, value)| format!(", {name} {value}"));
         let facts: String = facts.collect();
         context.print(&format!("{}: {}{facts}", plan.what, report::line(outcome)))?;
     }
-    report::check(extrinsic, outcome)
+    report::check(extrinsic, outcome, until)
 }
 
 /// One object with the fields of all.

@@ -1,6 +1,6 @@
 //! One extrinsic: signed, stored, sent, its outcome recorded.
 
-use taonet_chain::{Follow, NonceLease, Outcome, SignOptions};
+use taonet_chain::{ChainError, Follow, NonceLease, Outcome, SignOptions};
 
 use super::now::Now;
 use super::{Moment, Step, Submitter, Turn};
@@ -8,16 +8,17 @@ use crate::form::{Sealing, reveal_call, submit_call};
 use crate::{Intent, Signed, State, SubmitError};
 
 impl Submitter {
-    /// Signs a step, stores the bytes and sends them. With `only_nonce` it does so under this nonce or, giving `None`,
-    /// not at all.
+    /// Signs a step, stores the bytes and sends them. Gives `None` where it does not: where too few blocks of the epoch are
+    /// left, and where bytes that were signed before may still have their effect. Bytes of the same nonce may not: at most
+    /// one of them is ever in a block.
     pub(super) async fn sign(
         &self,
         intent: &mut Intent,
         step: Step,
         now: &Now,
         turn: &mut Turn,
-        only_nonce: Option<u32>,
     ) -> Result<Option<Signed>, SubmitError> {
+        let Some(era) = now.era() else { return Ok(None) };
         let call = match step {
             Step::Submit => {
                 now.check_age(intent.plan.state_block, turn)?;
@@ -35,12 +36,20 @@ impl Submitter {
             },
         };
         let lease = self.chain.lease_nonce(self.hotkey().into()).await?;
-        if only_nonce.is_some_and(|nonce| nonce != lease.nonce()) {
+        let mut earlier = self.ledger.extrinsics(intent, step).await?;
+        earlier.retain(|signed| !signed.state.is_void());
+        if earlier.iter().any(|signed| signed.extrinsic.nonce != lease.nonce()) {
             return Ok(None);
         }
-        let options = SignOptions { nonce: lease.nonce(), era: now.era(), ..SignOptions::default() };
-        let extrinsic = self.chain.sign(&call, &self.signer, options).await?;
+        let options = SignOptions { nonce: lease.nonce(), era, ..SignOptions::default() };
+        let extrinsic = match self.chain.sign(&call, &self.signer, options).await {
+            Err(ChainError::TooLate(_)) => return Ok(None),
+            signed => signed?,
+        };
         self.tell(intent, step, Moment::Signed);
+        for replaced in earlier.iter_mut().filter(|signed| signed.state.is_pending()) {
+            self.ledger.mark(replaced, State::Invalid).await?;
+        }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
         turn.has_signed |= step == Step::Submit;
         self.tell(intent, step, Moment::Stored);
@@ -61,16 +70,14 @@ impl Submitter {
             // Nobody else here may take the nonce while the bytes are on their way.
             None => self.chain.lease_nonce(signed.extrinsic.signer).await?,
         };
-        if signed.state == State::Signed {
+        let sent_before = signed.state != State::Signed;
+        if !sent_before {
             self.ledger.mark(signed, State::Sent).await?;
         }
         self.tell(intent, step, Moment::Sending);
-        let outcome = self.chain.submit(&signed.extrinsic, Follow::default()).await;
+        let follow = Follow { sent_before, ..Follow::default() };
+        let outcome = self.chain.submit_leased(&signed.extrinsic, follow, Some(lease)).await;
         self.tell(intent, step, Moment::Answered);
-        // The lease of bytes that a pool had before is for a later nonce, which stays free.
-        if lease.nonce() == signed.extrinsic.nonce && !matches!(outcome, Outcome::Invalid(_)) {
-            lease.used();
-        }
         self.record(intent, step, signed, outcome).await?;
         self.tell(intent, step, Moment::Recorded);
         Ok(())

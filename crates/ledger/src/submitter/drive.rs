@@ -1,6 +1,6 @@
 //! What is to be done for an intent, as things stand.
 
-use taonet_chain::{ChainError, Inclusion, Outcome};
+use taonet_chain::{ChainError, Inclusion, Outcome, SignedExtrinsic};
 
 use super::now::{Now, When, epoch_at};
 use super::{Step, Submitter, Turn};
@@ -37,13 +37,11 @@ impl Submitter {
         if now.when(epoch) != When::Now {
             return Err(SubmitError::TooLate);
         }
-        let only_nonce = match refused.state {
-            // As long as it takes the same nonce, at most one of the two is ever in a block.
-            State::Invalid => Some(refused.extrinsic.nonce),
-            state if state.is_void() => None,
-            _ => return Err(unsettled(&refused)),
-        };
-        if self.sign(intent, step, now, turn, only_nonce).await?.is_none() {
+        if now.era().is_none() {
+            return Err(SubmitError::TooLate);
+        }
+        let is_refused = refused.state == State::Invalid || refused.state.is_void();
+        if !is_refused || self.sign(intent, step, now, turn).await?.is_none() {
             return Err(unsettled(&refused));
         }
         self.conclude(intent, now).await
@@ -74,53 +72,134 @@ impl Submitter {
         turn: &mut Turn,
     ) -> Result<Option<Signed>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if when == When::Now { self.sign(intent, step, now, turn, None).await } else { Ok(None) };
+            return if when == When::Now { self.sign(intent, step, now, turn).await } else { Ok(None) };
         };
         if signed.state == State::Included {
-            self.confirm(intent, step, &mut signed).await?;
+            self.confirm(intent, step, &mut signed, now).await?;
         }
+        self.bury_replaced(intent, step, &mut signed, now).await?;
         match (signed.state, when) {
             (State::Superseded | State::Expired | State::Withdrawn, When::Now) => {
-                return self.sign(intent, step, now, turn, None).await;
+                return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
+            }
+            (state, When::Now)
+                if (state.is_pending() || state == State::Invalid) && self.is_of_another_runtime(&signed).await? =>
+            {
+                // No runtime takes these bytes any more, and the nonce lets at most one of the two into a block.
+                if let Some(again) = self.sign(intent, step, now, turn).await? {
+                    return Ok(Some(again));
+                }
+                if state.is_pending() {
+                    self.send(intent, step, &mut signed, None).await?;
+                }
             }
             (state, When::Now) if state.is_pending() => self.send(intent, step, &mut signed, None).await?,
             (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
             // Nothing is sent again for what is over. What was sent has its era.
             (state, _) if state.is_pending() || state == State::Invalid => {
-                self.bury(intent, step, &mut signed).await?;
+                self.bury(intent, step, &mut signed, now).await?;
             }
             _ => {}
         }
         Ok(Some(signed))
     }
 
-    /// Looks whether the block with an extrinsic is final, or undone.
-    async fn confirm(&self, intent: &mut Intent, step: Step, signed: &mut Signed) -> Result<(), SubmitError> {
-        let Some(block) = inclusion_of(signed).map(|inclusion| inclusion.block) else { return Ok(()) };
-        if self.chain.finalized_head().await?.number < block.number {
+    /// Looks whether the block with an extrinsic is final, or undone. Its hash says so, which nodes keep when they forget
+    /// the block itself.
+    async fn confirm(
+        &self,
+        intent: &mut Intent,
+        step: Step,
+        signed: &mut Signed,
+        now: &Now,
+    ) -> Result<(), SubmitError> {
+        let Some(inclusion) = inclusion_of(signed).cloned() else { return Ok(()) };
+        let (block, finalized) = (inclusion.block, now.finalized.number);
+        if finalized < block.number {
             return Ok(());
         }
-        match self.chain.lookup(signed.extrinsic.hash, block.number, block.number).await? {
-            Some(outcome) => self.record(intent, step, signed, outcome).await,
-            None => Ok(self.ledger.mark(signed, State::Unknown).await?),
+        match self.chain.block_hash(block.number).await? {
+            Some(hash) if hash == block.hash => self.record(intent, step, signed, Outcome::Finalized(inclusion)).await,
+            Some(_) => self.find_again(intent, step, signed, now).await,
+            None if finalized.since(block.number) > KEPT_BLOCKS => Ok(self.ledger.mark(signed, State::Lost).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// The block with an extrinsic is undone: another one may have it.
+    async fn find_again(
+        &self,
+        intent: &mut Intent,
+        step: Step,
+        signed: &mut Signed,
+        now: &Now,
+    ) -> Result<(), SubmitError> {
+        let SignedExtrinsic { hash, birth, last_block, .. } = signed.extrinsic;
+        let to = last_block.map_or(now.head.number, |last| last.min(now.head.number));
+        match self.chain.lookup(hash, birth.number, to).await {
+            Ok(Some(outcome)) => self.record(intent, step, signed, outcome).await,
+            Ok(None) | Err(ChainError::NoSuchBlock(_)) => Ok(self.ledger.mark(signed, State::Unknown).await?),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Looks in the blocks of its era for an extrinsic that is not sent any more, once all of them are final.
-    async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed) -> Result<(), SubmitError> {
-        let Some(last_block) = signed.extrinsic.last_block else { return Ok(()) };
-        let finalized = self.chain.finalized_head().await?.number;
-        if finalized < last_block {
-            return Ok(());
+    async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed, now: &Now) -> Result<(), SubmitError> {
+        match self.end(signed, now).await? {
+            End::Open => Ok(()),
+            End::Known(outcome) => self.record(intent, step, signed, outcome).await,
+            End::Lost => Ok(self.ledger.mark(signed, State::Lost).await?),
         }
-        let (hash, birth) = (signed.extrinsic.hash, signed.extrinsic.birth.number);
-        match self.chain.lookup(hash, birth, last_block).await {
-            Ok(found) => self.record(intent, step, signed, found.unwrap_or(Outcome::Expired { last_block })).await,
-            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => {
-                Ok(self.ledger.mark(signed, State::Lost).await?)
+    }
+
+    /// Looks for those in whose place `signed` was signed, under the same nonce: where one of them is in the chain, that one
+    /// counts, and `signed` can never be in it.
+    async fn bury_replaced(
+        &self,
+        intent: &mut Intent,
+        step: Step,
+        signed: &mut Signed,
+        now: &Now,
+    ) -> Result<(), SubmitError> {
+        for mut replaced in self.ledger.extrinsics(intent, step).await? {
+            if replaced.id == signed.id || replaced.state.is_settled() {
+                continue;
             }
+            match self.end(&replaced, now).await? {
+                End::Open => {}
+                End::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
+                End::Known(outcome) => {
+                    let is_there = outcome.inclusion().is_some();
+                    if is_there && !signed.state.is_settled() {
+                        self.ledger.mark(signed, State::Superseded).await?;
+                    }
+                    self.record(intent, step, &mut replaced, outcome).await?;
+                    if is_there {
+                        *signed = replaced;
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What became of an extrinsic, as the final blocks of its era say.
+    async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
+        let (hash, birth, finalized) = (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
+        let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
+            return Ok(End::Open);
+        };
+        match self.chain.lookup(hash, birth, last_block).await {
+            Ok(found) => Ok(End::Known(found.unwrap_or(Outcome::Expired { last_block }))),
+            Err(ChainError::NoSuchBlock(_)) if finalized.since(birth) > KEPT_BLOCKS => Ok(End::Lost),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the runtime was upgraded since, so that its signature is of nothing.
+    async fn is_of_another_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
+        Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
     /// The epoch in which weights are to be revealed that were committed to by hash; `None` as long as no commit is in a
@@ -131,12 +210,29 @@ impl Submitter {
         let commit_epoch = if let Some(epoch) = intent.commit_epoch {
             epoch
         } else {
-            let epoch = epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await?;
+            let is_final = submit.is_some_and(|submit| submit.state == State::Finalized);
+            let epoch = match epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await {
+                Ok(epoch) => epoch,
+                // The nodes have forgotten its state; eras end with the epoch that was planned.
+                Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) if is_final => intent.plan.key.epoch,
+                // It is undone, or the node does not have it yet.
+                Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) => return Ok(None),
+                Err(error) => return Err(error),
+            };
             self.ledger.set_commit_epoch(intent, Some(epoch)).await?;
             epoch
         };
         Ok(Some(commit_epoch.saturating_add(period)))
     }
+}
+
+/// What is known of an extrinsic that is not sent any more.
+enum End {
+    /// Its era is not over, or not final.
+    Open,
+    Known(Outcome),
+    /// The nodes no longer have the blocks.
+    Lost,
 }
 
 fn inclusion_of(signed: &Signed) -> Option<&Inclusion> {

@@ -8,26 +8,32 @@ use taonet_primitives::{BlockNumber, NetUid};
 use super::Turn;
 use crate::SubmitError;
 
-/// Shorter eras would end while a node is still asked.
-const SHORTEST_ERA: u32 = 8;
+/// So many blocks at least must be left to an extrinsic that is signed: it takes one or two into a block.
+const ROOM: u32 = 2;
+/// The shortest era that the chain has, in blocks.
+const SHORTEST_ERA: u32 = 4;
 
 /// A subnet after the newest block.
 pub(super) struct Now {
     pub(super) head: Block,
+    pub(super) finalized: Block,
     pub(super) rules: WeightRules,
     /// The epoch that the next block belongs to.
     pub(super) epoch: u64,
-    /// Blocks until the next epoch.
-    left: u32,
+    /// The last block of that epoch.
+    last: BlockNumber,
 }
 
 impl Now {
     pub(super) async fn read(chain: &dyn Chain, netuid: NetUid) -> Result<Self, SubmitError> {
-        let head = chain.head().await?;
+        let (finalized, head) = (chain.finalized_head().await?, chain.head().await?);
         let rules = chain.weight_rules(netuid, head.into()).await?;
         let next = rules.schedule.next_epoch(head.number).ok_or(SubmitError::NoEpochs(netuid))?;
-        let (epoch, left) = (epoch_of(&rules.schedule, head.number.plus(1)), next.since(head.number));
-        Ok(Self { head, rules, epoch, left })
+        let epoch = epoch_of(&rules.schedule, head.number.plus(1));
+        // Where the next block begins an epoch, that one is meant.
+        let is_new = next == head.number.plus(1);
+        let end = if is_new { next.plus(u32::from(rules.schedule.tempo)) } else { next };
+        Ok(Self { head, finalized, rules, epoch, last: end.minus(1) })
     }
 
     /// Refuses weights from before the last tempo, as the first since the start: a validator that was away would
@@ -41,9 +47,17 @@ impl Now {
         }
     }
 
-    /// An era that ends soon after the epoch, so that no extrinsic lands in a later one.
-    pub(super) fn era(&self) -> Era {
-        Era::Blocks(self.left.clamp(SHORTEST_ERA, DEFAULT_ERA_BLOCKS))
+    /// An era that ends with the epoch, so that no extrinsic lands in a later one; `None` where too few blocks are left.
+    pub(super) fn era(&self) -> Option<Era> {
+        // An epoch that is shorter than any era cannot hold one.
+        let last = if u32::from(self.rules.schedule.tempo) < SHORTEST_ERA {
+            self.head.number.plus(SHORTEST_ERA)
+        } else {
+            self.last.min(self.head.number.plus(DEFAULT_ERA_BLOCKS))
+        };
+        let era = Era::Until(last);
+        let end = era.last_block(self.finalized.number)?;
+        (end <= last && end >= self.head.number.plus(ROOM)).then_some(era)
     }
 
     /// Whether an epoch is to come, is now, or is over.

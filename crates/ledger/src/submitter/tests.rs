@@ -7,8 +7,11 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod epochs;
+mod forks;
 mod outcomes;
 mod restarts;
+mod upgrades;
 
 const NETUID: NetUid = NetUid(59);
 const MECH: MechId = MechId(0);
@@ -57,6 +60,12 @@ impl World {
         let alice = Keypair::from_uri("//Alice").unwrap();
         let clock: Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_763_650_000));
         Submitter::new(ledger, Arc::new(self.chain.clone()), alice).await.unwrap().with_clock(clock)
+    }
+
+    /// A new process in the place of one that ended.
+    async fn start_again(&self, before: Submitter) -> Submitter {
+        before.close().await.unwrap();
+        self.start().await
     }
 
     /// Ends as a killed process does: what comes after that moment of a step is not done.

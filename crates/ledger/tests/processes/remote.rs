@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_chain::testing::MockChain;
 use taonet_chain::{
-    At, Block, Call, Chain, ChainError, Detail, DryRun, Era, Event, Follow, Metagraph, NonceLease, Outcome,
-    SignOptions, SignedExtrinsic, WeightRow, WeightRules,
+    At, Block, Call, Chain, ChainError, Detail, DryRun, Event, Follow, Metagraph, NonceLease, Outcome, SignOptions,
+    SignedExtrinsic, WeightRow, WeightRules,
 };
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash, Hotkey, MechId, NetUid, Uid};
 use taonet_wallet::Keypair;
@@ -25,6 +25,7 @@ enum Question {
     FinalizedHead,
     BlockHash(BlockNumber),
     WeightRules(NetUid),
+    SpecVersion,
     Nonce(AccountId),
     Submit(SignedExtrinsic),
     Lookup { hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber },
@@ -79,6 +80,7 @@ async fn answer(chain: &MockChain, question: Question) -> Value {
         Question::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
         Question::BlockHash(number) => serde_json::to_value(chain.block_hash(number).await.unwrap()),
         Question::WeightRules(netuid) => serde_json::to_value(chain.weight_rules(netuid, At::Head).await.unwrap()),
+        Question::SpecVersion => serde_json::to_value(chain.spec_version().await.unwrap()),
         Question::Nonce(account) => serde_json::to_value(chain.lease_nonce(account).await.unwrap().nonce()),
         Question::Submit(extrinsic) => serde_json::to_value(chain.submit(&extrinsic, Follow::default()).await),
         Question::Lookup { hash, from, to } => serde_json::to_value(chain.lookup(hash, from, to).await.unwrap()),
@@ -151,26 +153,30 @@ impl Chain for RemoteChain {
         unimplemented!()
     }
 
+    async fn spec_version(&self) -> Result<u32, ChainError> {
+        Ok(self.ask(&Question::SpecVersion).await)
+    }
+
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         Ok(NonceLease::alone(self.ask(&Question::Nonce(account)).await))
     }
 
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
-        let birth = self.head().await?;
-        let Era::Blocks(blocks) = options.era else { panic!("an era without end") };
+        let birth = self.finalized_head().await?;
         let mut bytes = format!("{call:?} {options:?}").into_bytes();
         // Randomised: what is signed twice gives two extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(Blake2b::<U32>::digest(&bytes).into());
-        let (signer, last_block) = (signer.hotkey().into(), Some(birth.number.plus(blocks)));
-        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block })
+        let (signer, last_block) = (signer.hotkey().into(), options.era.last_block(birth.number));
+        let spec_version = self.spec_version().await?;
+        Ok(SignedExtrinsic { bytes, hash, signer, nonce: options.nonce, birth, last_block, spec_version })
     }
 
     async fn dry_run(&self, _: &SignedExtrinsic) -> Result<DryRun, ChainError> {
         unimplemented!()
     }
 
-    async fn submit(&self, extrinsic: &SignedExtrinsic, _: Follow) -> Outcome {
+    async fn submit_leased(&self, extrinsic: &SignedExtrinsic, _: Follow, _: Option<NonceLease>) -> Outcome {
         self.ask(&Question::Submit(extrinsic.clone())).await
     }
 

@@ -36,6 +36,7 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
         (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
         (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
         (Script::LoseRequest, 3, &["is not known"]),
+        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned it", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);
@@ -46,6 +47,34 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
             assert!(text.contains(word), "{script:?}: {text}");
         }
     }
+}
+
+#[test]
+fn what_is_to_be_final_and_is_not_is_no_success() {
+    let block = taonet_chain::Block {
+        number: taonet_primitives::BlockNumber::new(7),
+        hash: taonet_primitives::BlockHash::from_bytes([7; 32]),
+    };
+    let (fee, events) = (None, Vec::new());
+    let inclusion = Inclusion { block, index: 1, fee, result: Ok(()), events };
+    let outcome = Outcome::Included(inclusion);
+    let signed = SignedExtrinsic {
+        bytes: Vec::new(),
+        hash: taonet_primitives::ExtrinsicHash::from_bytes([8; 32]),
+        signer: alice().coldkey().into(),
+        nonce: 0,
+        birth: block,
+        last_block: None,
+        spec_version: 1,
+    };
+    assert!(report::check(&signed, &outcome, Until::Included).is_ok());
+    let error = report::check(&signed, &outcome, Until::Finalized);
+    assert_eq!(exit_code(&error), 1);
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("in block 7 ") && text.contains("not final yet"), "{text}");
+    let document = report::document(&signed, &outcome, Until::Finalized);
+    assert_eq!((&document["success"], &document["outcome"]), (&json!(false), &json!("included")));
+    assert_eq!(document["error"]["name"], "NotFinal");
 }
 
 #[tokio::test]
@@ -82,7 +111,7 @@ async fn the_document_has_the_same_keys_whatever_happened() {
     for _ in scripts {
         let (extrinsic, outcome) =
             send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
-        let document = report::document(&extrinsic, &outcome);
+        let document = report::document(&extrinsic, &outcome, Until::Included);
         keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     }
     let expected =

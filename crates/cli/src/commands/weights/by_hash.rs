@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taonet_chain::{At, Chain as _, calls};
-use taonet_ledger::commit_hash;
+use taonet_ledger::{commit_hash, salt};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
 use taonet_service::{Access, atomic_write};
 
@@ -17,9 +17,6 @@ use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
-
-/// So many numbers of a salt as the SDK takes.
-const SALT: usize = 8;
 
 /// Commit to weights by their hash
 #[derive(Debug, Args)]
@@ -92,7 +89,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.key.unlock(&args.network, &chain)?;
         let (uids, values) = weights.iter().copied().unzip();
-        let salt = (0..SALT).map(|_| rand::random()).collect();
+        let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey: key.hotkey(), uids, values, salt, version_key };
         if !args.submit.is_dry_run() {
             // Before the commit: one without its secret cannot be revealed.

@@ -50,7 +50,7 @@ async fn a_block_that_is_undone_is_noticed() {
 async fn what_expired_is_signed_anew_in_its_epoch_only() {
     let mut world = World::plain();
     // An era of eight blocks.
-    world.chain.mine(u32::from(TEMPO) - 12);
+    world.chain.mine(u32::from(TEMPO) - 18);
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
     let lost = submitter.submit(world.weights().await).await.unwrap();
@@ -65,7 +65,7 @@ async fn what_expired_is_signed_anew_in_its_epoch_only() {
 
     // The same with the epoch going on.
     let mut world = World::plain();
-    world.chain.mine(u32::from(TEMPO) - 12);
+    world.chain.mine(u32::from(TEMPO) - 18);
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
     assert_eq!(lost.intent.plan.key.epoch, 7);

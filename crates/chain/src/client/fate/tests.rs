@@ -1,0 +1,356 @@
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use taonet_primitives::Rao;
+use taonet_wallet::Keypair;
+
+use super::*;
+use crate::nonce::Nonces;
+use crate::testing::MockChain;
+use crate::{Chain as _, Era, SignOptions, TransportError, calls};
+
+const BLOCK: Duration = Duration::from_secs(12);
+const PATIENCE: Duration = Duration::from_secs(9 * 12);
+const LAG: u32 = 3;
+const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
+const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
+
+/// What happens to the chain meanwhile.
+type Act = Box<dyn FnOnce(&MockChain) + Send>;
+
+/// What the pool does next.
+enum Answer {
+    /// It takes the bytes and reports; before each report something happens. Then it is silent.
+    Takes(Vec<(Status, Act)>),
+    Refuses(i32, &'static str),
+    /// It refuses where another node gave no answer.
+    RefusesAfterAnother(i32, &'static str),
+    Breaks(ChainError),
+}
+
+/// The mock's blocks, and a scripted pool.
+struct Stage {
+    chain: MockChain,
+    answers: Mutex<VecDeque<Answer>>,
+    offers: AtomicUsize,
+    /// Between two reports.
+    pause: Duration,
+    /// Happens after the newest block was asked for.
+    after_head: Mutex<Option<Act>>,
+}
+
+struct Playing {
+    chain: MockChain,
+    pause: Duration,
+    reports: VecDeque<(Status, Act)>,
+}
+
+#[async_trait]
+impl Reports for Playing {
+    async fn next(&mut self) -> Option<Status> {
+        let Some((status, act)) = self.reports.pop_front() else { std::future::pending().await };
+        tokio::time::sleep(self.pause).await;
+        act(&self.chain);
+        Some(status)
+    }
+}
+
+#[async_trait]
+impl Nodes for Stage {
+    type Reports = Playing;
+
+    async fn final_block(&self) -> Result<Block, ChainError> {
+        self.chain.finalized_head().await
+    }
+
+    async fn newest_block(&self) -> Result<Block, ChainError> {
+        let head = self.chain.head().await;
+        if let Some(act) = self.after_head.lock().unwrap().take() {
+            act(&self.chain);
+        }
+        head
+    }
+
+    async fn look(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
+        let number = BlockNumber::new(u32::from_le_bytes(*block.as_bytes().first_chunk().unwrap()));
+        if self.chain.block_hash(number).await? != Some(block) {
+            return Err(ChainError::NoSuchBlock(block.into()));
+        }
+        let parent = self.chain.block_hash(number.minus(1)).await?.unwrap();
+        let found = self.chain.lookup(extrinsic, number, number).await?;
+        Ok(Looked { number, parent, inclusion: found.and_then(|outcome| outcome.inclusion().cloned()) })
+    }
+
+    async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError> {
+        let number = u32::from_le_bytes(*block.as_bytes().first_chunk().unwrap());
+        Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
+    }
+
+    async fn offer(&self, _: &[u8]) -> Result<Offer<Playing>, ChainError> {
+        self.offers.fetch_add(1, Ordering::Relaxed);
+        let error = |code, data: &str| RpcError { code, message: "refused".into(), data: Some(data.into()) };
+        let others_may_have_it = matches!(self.answers.lock().unwrap().front(), Some(Answer::RefusesAfterAnother(..)));
+        let answer = match self.answers.lock().unwrap().pop_front() {
+            Some(Answer::Takes(reports)) => {
+                Ok(Playing { chain: self.chain.clone(), pause: self.pause, reports: reports.into() })
+            }
+            Some(Answer::Refuses(code, data) | Answer::RefusesAfterAnother(code, data)) => Err(error(code, data)),
+            Some(Answer::Breaks(error)) => return Err(error),
+            None => Err(error(ALREADY_THERE, "")),
+        };
+        Ok(Offer { answer, others_may_have_it })
+    }
+
+    async fn objection(&self, _: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError> {
+        Ok(Some(RefusedBecause::Payment))
+    }
+}
+
+impl Stage {
+    /// A chain of ten blocks, all final; later ones are after three more.
+    fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let chain = MockChain::new(BLOCK);
+        chain.mine(10);
+        chain.set_finality_lag(LAG);
+        let answers = Mutex::new(answers.into_iter().collect());
+        Self { chain, answers, offers: AtomicUsize::new(0), pause: Duration::ZERO, after_head: Mutex::default() }
+    }
+
+    async fn signed(&self, era: Era) -> SignedExtrinsic {
+        let alice = Keypair::from_uri("//Alice").unwrap();
+        let call = calls::transfer_keep_alive(alice.coldkey().into(), Rao::new(5));
+        self.chain.sign(&call, &alice, SignOptions { era, ..SignOptions::default() }).await.unwrap()
+    }
+
+    async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
+        let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
+        super::follow(self, extrinsic, follow, None, times).await
+    }
+
+    fn offers(&self) -> usize {
+        self.offers.load(Ordering::Relaxed)
+    }
+
+    /// Makes a block so often as a chain does, from now on.
+    fn keep_mining(&self) {
+        let chain = self.chain.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(BLOCK).await;
+                chain.mine(1);
+            }
+        });
+    }
+}
+
+fn nothing() -> Act {
+    Box::new(|_| {})
+}
+
+/// A block with the extrinsic.
+fn include(extrinsic: &SignedExtrinsic) -> Act {
+    let extrinsic = extrinsic.clone();
+    Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
+}
+
+fn breaks() -> Answer {
+    let source = TransportError::Connection("it was reset".into());
+    Answer::Breaks(ChainError::Unreachable { endpoint: "ws://node".to_owned(), source })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_is_enough_or_a_final_one() {
+    for follow in [ONCE, FINAL] {
+        let stage = Stage::new([]);
+        stage.keep_mining();
+        let ours = stage.signed(Era::default()).await;
+        let reports = vec![(Status::Ready, nothing()), (Status::InBlock(IgnoredAny), include(&ours))];
+        stage.answers.lock().unwrap().push_back(Answer::Takes(reports));
+        let outcome = stage.follow(&ours, follow).await;
+        assert_eq!(matches!(outcome, Outcome::Finalized(_)), follow == FINAL, "{outcome:?}");
+        assert!(outcome.is_success());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_final_block_supersedes() {
+    let stage = Stage::new([]);
+    let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
+    include(&other)(&stage.chain);
+    let begun = Instant::now();
+    stage.keep_mining();
+    assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Superseded);
+    assert!(begun.elapsed() >= BLOCK * LAG, "{:?}", begun.elapsed());
+    assert_eq!(stage.offers(), 0, "no pool would take it meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_other_one_is_undone_ours_is_sent() {
+    let stage = Stage::new([]);
+    let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
+    include(&other)(&stage.chain);
+    stage.answers.lock().unwrap().push_back(Answer::Takes(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
+    let chain = stage.chain.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(BLOCK).await;
+        chain.undo(1);
+    });
+    let outcome = stage.follow(&ours, ONCE).await;
+    assert!(outcome.is_success(), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_era_ends_with_its_last_block_being_final() {
+    let stage = Stage::new([breaks()]);
+    let ours = stage.signed(Era::Blocks(4)).await;
+    stage.chain.mine(3);
+    let begun = Instant::now();
+    stage.keep_mining();
+    let last_block = BlockNumber::new(13);
+    assert_eq!(stage.follow(&ours, ONCE).await, Outcome::Expired { last_block });
+    assert!(begun.elapsed() >= BLOCK * LAG, "{:?}", begun.elapsed());
+    assert_eq!(stage.offers(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_becomes_final_while_others_are_searched_is_searched_too() {
+    let stage = Stage::new([Answer::Refuses(1010, "Transaction is outdated")]);
+    let ours = stage.signed(Era::default()).await;
+    let included = ours.clone();
+    *stage.after_head.lock().unwrap() = Some(Box::new(move |chain| {
+        drop(chain.send_at_once(&included, ONCE));
+        chain.mine(LAG);
+    }));
+    let outcome = stage.follow(&ours, ONCE).await;
+    assert!(matches!(outcome, Outcome::Finalized(_)), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_on_the_bytes_is_one() {
+    for (code, data) in [
+        (1001, ""),
+        (1010, "Transaction has a bad signature"),
+        (1010, "Transaction has an ancient birth block"),
+        (1010, "Inability to pay some fees (e.g. account balance too low)"),
+        (1010, "Custom error: 6"),
+        (1010, "something new"),
+    ] {
+        let stage = Stage::new([Answer::Refuses(code, data)]);
+        let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+        let because = RefusedBecause::of_rpc_error(code, "refused", Some(data));
+        assert_eq!((outcome, stage.offers()), (Outcome::Invalid(because), 1), "{code} {data}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_may_pass_is_none() {
+    for (code, data) in
+        [(1002, ""), (1012, ""), (1014, ""), (1016, ""), (-32_603, "boom"), (1010, "Transaction is outdated")]
+    {
+        let refusals = || (0..10_000).map(|_| Answer::Refuses(code, data));
+        let stage = Stage::new(refusals());
+        let ours = stage.signed(Era::default()).await;
+        let outcome = stage.follow(&ours, ONCE).await;
+        let because = RefusedBecause::of_rpc_error(code, "refused", Some(data));
+        assert_eq!(outcome, Outcome::Unknown(UnknownBecause::Refused(because)), "{code}");
+        assert!(stage.offers() > 10, "{code}");
+        // It passes, or the bytes are in a block already.
+        for is_in_block in [false, true] {
+            let stage = Stage::new(refusals().take(5));
+            let ours = stage.signed(Era::default()).await;
+            if is_in_block {
+                *stage.after_head.lock().unwrap() = Some(include(&ours));
+            } else {
+                let reports = vec![(Status::InBlock(IgnoredAny), include(&ours))];
+                stage.answers.lock().unwrap().push_back(Answer::Takes(reports));
+            }
+            assert!(stage.follow(&ours, ONCE).await.is_success(), "{code} {is_in_block}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pool_may_have_no_other_one_can_refuse() {
+    let refusals = || (0..10_000).map(|_| Answer::Refuses(1010, "Custom error: 6"));
+    let reports = vec![(Status::Ready, nothing()), (Status::Invalid, nothing())];
+    for (name, first, follow) in [
+        ("sent before", None, Follow { sent_before: true, ..ONCE }),
+        ("lost on the way", Some(breaks()), ONCE),
+        ("another node was asked", Some(Answer::RefusesAfterAnother(1010, "Custom error: 6")), ONCE),
+        ("taken, then found invalid", Some(Answer::Takes(reports)), ONCE),
+        ("there already", Some(Answer::Refuses(ALREADY_THERE, "")), ONCE),
+    ] {
+        let stage = Stage::new(first.into_iter().chain(refusals()));
+        let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
+        assert_eq!(outcome, Outcome::Unknown(UnknownBecause::Refused(RefusedBecause::custom(6))), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_wrong_is_told() {
+    let stage = Stage::new((0..10_000).map(|_| breaks()));
+    let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+    let Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) = outcome else { panic!("{outcome:?}") };
+    let text = because.to_string();
+    assert!(text.contains("ws://node") && text.matches("it was reset").count() == 1, "{text}");
+
+    let pruned = || Answer::Breaks(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
+    let stage = Stage::new((0..10_000).map(|_| pruned()));
+    let outcome = stage.follow(&stage.signed(Era::default()).await, ONCE).await;
+    let Outcome::Unknown(because @ UnknownBecause::Unreadable { .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(because.to_string().contains("does not have block 3"), "{because}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_without_end_do_not_put_the_end_off() {
+    let reports = (0..1_000).map(|_| {
+        let act: Act = Box::new(|_| {});
+        (Status::Broadcast(IgnoredAny), act)
+    });
+    let mut stage = Stage::new([Answer::Takes(reports.collect())]);
+    stage.pause = BLOCK;
+    let ours = stage.signed(Era::default()).await;
+    let begun = Instant::now();
+    let outcome = stage.follow(&ours, ONCE).await;
+    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+    assert!(begun.elapsed() <= PATIENCE, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_that_does_not_become_final_is_told_as_such() {
+    let stage = Stage::new([]);
+    let ours = stage.signed(Era::default()).await;
+    include(&ours)(&stage.chain);
+    let outcome = stage.follow(&ours, FINAL).await;
+    assert!(matches!(outcome, Outcome::Included(_)), "{outcome:?}");
+
+    // One that is undone is nothing.
+    let chain = stage.chain.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(BLOCK * 2).await;
+        chain.undo(1);
+        chain.mine(1);
+    });
+    let outcome = stage.follow(&ours, FINAL).await;
+    assert!(matches!(outcome, Outcome::Unknown(UnknownBecause::NotYetIncluded { .. })), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_nonce_is_free_as_soon_as_a_pool_has_the_bytes() {
+    let (nonces, refused) = (Nonces::default(), || Answer::Refuses(1010, "Custom error: 6"));
+    let lease = async || nonces.lease(AccountId::from_bytes([1; 32]), BLOCK, PATIENCE, async { Ok(0) }).await;
+    let times = Times { patience: PATIENCE, pause: BLOCK / 16, silence: BLOCK * 2 };
+    let stage = Stage::new([refused(), Answer::Takes(Vec::new())]);
+    let ours = stage.signed(Era::default()).await;
+    super::follow(&stage, &ours, ONCE, Some(lease().await.unwrap()), times).await;
+    let first = lease().await.unwrap();
+    assert_eq!(first.nonce(), 0, "no pool has it");
+    let (outcome, second) = tokio::join!(super::follow(&stage, &ours, ONCE, Some(first), times), async {
+        let begun = Instant::now();
+        let second = lease().await.unwrap();
+        (second.nonce(), begun.elapsed())
+    });
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    assert_eq!(second, (1, Duration::ZERO));
+}

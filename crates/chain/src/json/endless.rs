@@ -1,0 +1,55 @@
+use std::collections::HashMap;
+
+use scale_info::TypeDef;
+
+use super::{MOST_NESTED, PortableRegistry};
+
+/// Types that no value can be of, or that readers and writers would not come to the end of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EndlessType {
+    #[error("type {0} holds itself")]
+    OfItself(u32),
+    #[error("type {0} is wrapped too often")]
+    TooDeep(u32),
+}
+
+/// Refuses types that hold themselves, or too many others within one another, with neither a choice nor a list between:
+/// what follows types without looking at bytes would do so without end.
+pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
+    // `None` while what a type holds is being looked at.
+    let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
+    for entry in &types.types {
+        let mut open = vec![(entry.id, false)];
+        while let Some((type_id, is_done)) = open.pop() {
+            let parts = parts(type_id, types);
+            if is_done {
+                let below = parts.filter_map(|part| depths.get(&part).copied().flatten()).max().unwrap_or(0);
+                if below >= MOST_NESTED {
+                    return Err(EndlessType::TooDeep(type_id));
+                }
+                depths.insert(type_id, Some(below.saturating_add(1)));
+                continue;
+            }
+            match depths.get(&type_id) {
+                Some(Some(_)) => continue,
+                Some(None) => return Err(EndlessType::OfItself(type_id)),
+                None => {}
+            }
+            depths.insert(type_id, None);
+            open.push((type_id, true));
+            open.extend(parts.map(|part| (part, false)));
+        }
+    }
+    Ok(())
+}
+
+/// What each value of a type holds.
+fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
+    match types.resolve(type_id).map(|found| &found.type_def) {
+        Some(TypeDef::Composite(composite)) => Box::new(composite.fields.iter().map(|field| field.ty.id)),
+        Some(TypeDef::Tuple(tuple)) => Box::new(tuple.fields.iter().map(|field| field.id)),
+        Some(TypeDef::Array(array)) => Box::new(std::iter::once(array.type_param.id)),
+        Some(TypeDef::Compact(compact)) => Box::new(std::iter::once(compact.type_param.id)),
+        _ => Box::new(std::iter::empty()),
+    }
+}

@@ -1,0 +1,104 @@
+use codec::{Compact, Decode as _};
+use scale_info::TypeDef;
+use subxt::ext::scale_decode::visitor::{IgnoreVisitor, decode_with_visitor};
+use subxt::ext::scale_value::scale::DecodeError;
+
+use super::{MOST_NESTED, PortableRegistry};
+
+/// The most values of one answer: metagraphs have some hundred thousand.
+const MOST_VALUES: usize = 1 << 22;
+/// So many values without a byte may be for each byte, and some in the beginning: empty fields, wrappers within wrappers.
+const VALUES_OF_A_BYTE: usize = 64;
+const VALUES_OF_NOTHING: usize = 1 << 12;
+
+/// Goes through a value without making room for it, and gives how many bytes it has.
+///
+/// To be called before bytes of a node are read: a list says its length first, and readers make room for as many; values
+/// stand in values without end, and readers take stack for each.
+pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
+    let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MOST_VALUES);
+    let mut walk = Walk { rest: bytes, types, left };
+    walk.value(type_id, MOST_NESTED)?;
+    Ok(bytes.len().saturating_sub(walk.rest.len()))
+}
+
+struct Walk<'a> {
+    rest: &'a [u8],
+    types: &'a PortableRegistry,
+    /// How many more values are gone through.
+    left: usize,
+}
+
+impl Walk<'_> {
+    fn value(&mut self, type_id: u32, levels: u8) -> Result<(), DecodeError> {
+        let levels = levels.checked_sub(1).ok_or_else(too_deep)?;
+        self.left = self.left.checked_sub(1).ok_or(codec::Error::from("too many values"))?;
+        let types = self.types;
+        match type_of(type_id, types)? {
+            TypeDef::Composite(composite) => {
+                composite.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
+            }
+            TypeDef::Tuple(tuple) => tuple.fields.iter().try_for_each(|field| self.value(field.id, levels)),
+            TypeDef::Variant(variants) => {
+                let index = u8::decode(&mut self.rest)?;
+                let variant = variants.variants.iter().find(|variant| variant.index == index);
+                let variant = variant.ok_or(DecodeError::VariantNotFound(index))?;
+                variant.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
+            }
+            TypeDef::Sequence(list) => {
+                let count = Compact::<u32>::decode(&mut self.rest)?.0;
+                self.items(list.type_param.id, count, levels)
+            }
+            TypeDef::Array(array) => self.items(array.type_param.id, array.len, levels),
+            TypeDef::Compact(inner) => {
+                check_compact(inner.type_param.id, types, levels)?;
+                self.leaf(type_id)
+            }
+            TypeDef::Primitive(_) | TypeDef::BitSequence(_) => self.leaf(type_id),
+        }
+    }
+
+    fn items(&mut self, type_id: u32, count: u32, levels: u8) -> Result<(), DecodeError> {
+        for _ in 0..count {
+            let before = self.rest.len();
+            self.value(type_id, levels)?;
+            if self.rest.len() == before {
+                // Such a list could be as long as it likes.
+                return Err(codec::Error::from("a list of nothing").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(&mut self, type_id: u32) -> Result<(), DecodeError> {
+        decode_with_visitor(&mut self.rest, type_id, self.types, IgnoreVisitor::new())
+    }
+}
+
+/// A number in compact form may be wrapped, so many times.
+fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> Result<(), DecodeError> {
+    loop {
+        levels = levels.checked_sub(1).ok_or_else(too_deep)?;
+        type_id = match type_of(type_id, types)? {
+            TypeDef::Primitive(_) => return Ok(()),
+            TypeDef::Composite(composite) => match composite.fields.as_slice() {
+                [only] => only.ty.id,
+                _ => return Err(DecodeError::CannotDecodeCompactIntoType),
+            },
+            TypeDef::Tuple(tuple) => match tuple.fields.as_slice() {
+                [only] => only.id,
+                _ => return Err(DecodeError::CannotDecodeCompactIntoType),
+            },
+            _ => return Err(DecodeError::CannotDecodeCompactIntoType),
+        };
+    }
+}
+
+fn type_of(type_id: u32, types: &PortableRegistry) -> Result<&TypeDef<scale_info::form::PortableForm>, DecodeError> {
+    let found = types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
+    Ok(&found.type_def)
+}
+
+fn too_deep() -> codec::Error {
+    codec::Error::from("more than 128 values within each other")
+}

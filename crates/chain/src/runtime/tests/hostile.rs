@@ -1,0 +1,206 @@
+//! Metadata that is well-formed and that no chain has.
+
+use codec::{Compact, Encode as _};
+use scale_info::form::PortableForm;
+use scale_info::{
+    Field, Path, PortableRegistry, Type, TypeDef, TypeDefArray, TypeDefCompact, TypeDefComposite, TypeDefPrimitive,
+    TypeDefSequence, TypeDefTuple, TypeDefVariant, Variant,
+};
+use subxt::ext::frame_metadata::v14::{
+    PalletStorageMetadata, StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher,
+};
+use subxt::ext::frame_metadata::v15::{
+    CustomMetadata, ExtrinsicMetadata, OuterEnums, PalletMetadata, RuntimeMetadataV15,
+};
+use subxt::ext::frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
+
+use super::*;
+
+type Def = TypeDef<PortableForm>;
+
+fn tuple(parts: impl IntoIterator<Item = u32>) -> Def {
+    TypeDefTuple::new_portable(parts.into_iter().map(Into::into)).into()
+}
+
+fn wrapper(inner: u32) -> Def {
+    TypeDefComposite::new([field(inner)]).into()
+}
+
+fn list(item: u32) -> Def {
+    TypeDefSequence::new(item.into()).into()
+}
+
+fn array(len: u32, item: u32) -> Def {
+    TypeDefArray::new(len, item.into()).into()
+}
+
+fn compact(inner: u32) -> Def {
+    TypeDefCompact::new(inner.into()).into()
+}
+
+fn choice(inner: u32) -> Def {
+    let nothing = Variant { name: "Nothing".to_owned(), fields: Vec::new(), index: 0, docs: Vec::new() };
+    let some = Variant { name: "Some".to_owned(), fields: vec![field(inner)], index: 1, docs: Vec::new() };
+    TypeDefVariant::new([nothing, some]).into()
+}
+
+fn field(ty: u32) -> Field<PortableForm> {
+    Field { name: None, ty: ty.into(), type_name: None, docs: Vec::new() }
+}
+
+/// Metadata with these types, after `u8` (0) and the empty tuple (1); the storage value `P.V`, the key of `P.M` and the
+/// events are of the last one.
+pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
+    let first: [Def; 2] = [TypeDefPrimitive::U8.into(), tuple([])];
+    let types: Vec<_> = first
+        .into_iter()
+        .chain(defs)
+        .map(|type_def| Type {
+            path: Path { segments: Vec::new() },
+            type_params: Vec::new(),
+            type_def,
+            docs: Vec::new(),
+        })
+        .zip(0..)
+        .map(|(ty, id)| scale_info::PortableType::new(id, ty))
+        .collect();
+    let last = u32::try_from(types.len() - 1).unwrap();
+    let entry = |name: &str, ty| StorageEntryMetadata {
+        name: name.to_owned(),
+        modifier: StorageEntryModifier::Optional,
+        ty,
+        default: Vec::new(),
+        docs: Vec::new(),
+    };
+    let map = StorageEntryType::Map { hashers: vec![StorageHasher::Identity], key: last.into(), value: 0.into() };
+    let pallet = PalletMetadata {
+        name: "P".to_owned(),
+        storage: Some(PalletStorageMetadata {
+            prefix: "P".to_owned(),
+            entries: vec![entry("V", StorageEntryType::Plain(last.into())), entry("M", map)],
+        }),
+        calls: None,
+        event: None,
+        constants: Vec::new(),
+        error: None,
+        index: 0,
+        docs: Vec::new(),
+    };
+    let metadata = RuntimeMetadataV15 {
+        types: PortableRegistry { types },
+        pallets: vec![pallet],
+        extrinsic: ExtrinsicMetadata {
+            version: 4,
+            address_ty: 0.into(),
+            call_ty: 1.into(),
+            signature_ty: 0.into(),
+            extra_ty: 1.into(),
+            signed_extensions: Vec::new(),
+        },
+        ty: 1.into(),
+        apis: Vec::new(),
+        outer_enums: OuterEnums { call_enum_ty: 1.into(), event_enum_ty: last.into(), error_enum_ty: 1.into() },
+        custom: CustomMetadata { map: std::collections::BTreeMap::new() },
+    };
+    RuntimeMetadataPrefixed(0x6174_656d, RuntimeMetadata::V15(metadata)).encode()
+}
+
+fn runtime_of(defs: impl IntoIterator<Item = Def>) -> Result<Runtime, ChainError> {
+    Runtime::new(&metadata(defs), BlockHash::from_bytes([0; 32]), 1, 1)
+}
+
+/// All ways to read bytes of the last type.
+fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
+    let json = runtime.storage_value_json("P", "V", Some(bytes)).map(drop);
+    let typed = runtime.storage_value::<Vec<u8>>("P", "V", Some(bytes)).map(drop);
+    let mut key = runtime.storage_key("P", "M", &[]).unwrap();
+    key.extend_from_slice(bytes);
+    let keys = runtime.storage_keys::<Vec<Json>>("P", "M", &key).map(drop);
+    // One event, of an extrinsic.
+    let event = [&Compact(1_u32).encode(), [0, 0, 0, 0, 0].as_slice(), bytes, &[0]].concat();
+    let events = runtime.events(&event).map(drop);
+    // What is wrong with the bytes is so in every way to read them.
+    let errors = [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
+    errors.and_then(|mut errors| errors.pop()).map_or(Ok(()), Err)
+}
+
+#[test]
+fn types_that_hold_themselves_are_refused() {
+    for defs in [
+        vec![tuple([2])],
+        vec![wrapper(2)],
+        vec![tuple([0, 3]), wrapper(2)],
+        vec![array(3, 2)],
+        vec![compact(2)],
+        vec![compact(3), wrapper(2)],
+    ] {
+        let error = runtime_of(defs.clone()).unwrap_err();
+        assert!(format!("{error:?}").contains("OfItself"), "{defs:?}: {error:?}");
+    }
+    // A wrapper within a wrapper, a hundred thousand times.
+    let error = runtime_of((2..100_000).map(|id| wrapper(id + 1)).chain([tuple([])])).unwrap_err();
+    assert!(format!("{error:?}").contains("TooDeep"), "{error:?}");
+    // With a choice or a list between, bytes say how deep.
+    for defs in [vec![choice(2)], vec![list(2)], vec![tuple([0, 3]), choice(2)]] {
+        runtime_of(defs).unwrap();
+    }
+}
+
+#[test]
+fn values_within_values_end_somewhere() {
+    // Some of some of some …
+    let runtime = runtime_of([choice(2)]).unwrap();
+    assert!(read_all(&runtime, &[vec![1; 50], vec![0]].concat()).is_ok());
+    assert!(read_all(&runtime, &vec![1; 1_000_000]).is_err());
+    let runtime = runtime_of([list(2)]).unwrap();
+    assert!(read_all(&runtime, &vec![4; 1_000_000]).is_err());
+    // The same on the way to the chain: JSON says nothing of how deep.
+    assert!(runtime.storage_key_of_json("P", "M", &[Json::from(7)]).is_err());
+    let runtime = runtime_of([choice(2)]).unwrap();
+    let _ = runtime.storage_key_of_json("P", "M", &[Json::from(7)]);
+}
+
+#[test]
+fn lists_of_nothing_are_refused() {
+    let most = Compact(u32::MAX).encode();
+    for (defs, bytes) in [
+        (vec![list(1)], most.as_slice()),
+        (vec![array(u32::MAX, 1)], &[]),
+        (vec![tuple([1, 1]), list(2)], &most),
+        (vec![list(0)], &most),
+        (vec![compact(1)], &[0]),
+    ] {
+        let runtime = runtime_of(defs.clone()).unwrap();
+        assert!(read_all(&runtime, bytes).is_err(), "{defs:?}");
+    }
+}
+
+#[test]
+fn a_tree_of_nothing_has_no_time() {
+    // Two of the one before, 64 times over: 2⁶⁴ values and not one byte.
+    let runtime = runtime_of((1..65).map(|id| tuple([id, id]))).unwrap();
+    let error = read_all(&runtime, &[]).unwrap_err();
+    assert!(format!("{error:?}").contains("too many values"), "{error:?}");
+}
+
+#[test]
+fn what_fuzzing_begins_with_is_metadata() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/chain_values");
+    let mut events = 0;
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        let seed = std::fs::read(seed.unwrap().path()).unwrap();
+        let (length, rest) = seed.split_first_chunk().unwrap();
+        let (metadata, bytes) = rest.split_at(u16::from_le_bytes(*length).into());
+        assert!(crate::testing::read_as_from_a_node(metadata, bytes));
+        let runtime = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1).unwrap();
+        events += runtime.events(bytes).map_or(0, |events| events.len());
+    }
+    assert_eq!(events, 2);
+}
+
+#[test]
+fn wrapped_compact_numbers_are_read() {
+    let runtime = runtime_of([wrapper(0), tuple([2]), compact(3)]).unwrap();
+    let value = runtime.storage_value_json("P", "V", Some(&[28])).unwrap().unwrap();
+    assert!(value.to_string().contains('7'), "{value}");
+}

@@ -1,0 +1,35 @@
+use taonet_primitives::BlockHash;
+
+use crate::client::Header;
+use crate::runtime::Runtime;
+
+/// Reads bytes in all the ways in which the client reads those of a node, by this metadata: for fuzzing. Gives whether the
+/// metadata is any.
+pub fn read_as_from_a_node(metadata: &[u8], bytes: &[u8]) -> bool {
+    if let Ok(header) = serde_json::from_slice::<Header>(bytes) {
+        let _ = header.block();
+    }
+    let Ok(runtime) = Runtime::new(metadata, BlockHash::from_bytes([0; 32]), 1, 1) else { return false };
+    let _ = runtime.events(bytes);
+    for pallet in runtime.metadata().pallets() {
+        if let Some(storage) = pallet.storage() {
+            for entry in storage.entries() {
+                let _ = runtime.storage_value_json(pallet.name(), entry.name(), Some(bytes));
+                let _ = runtime.storage_value::<Vec<u64>>(pallet.name(), entry.name(), Some(bytes));
+                if let Ok(mut key) = runtime.storage_key(pallet.name(), entry.name(), &[]) {
+                    key.extend_from_slice(bytes);
+                    let _ = runtime.storage_keys::<Vec<serde_json::Value>>(pallet.name(), entry.name(), &key);
+                }
+            }
+        }
+        for constant in pallet.constants() {
+            let _ = runtime.constant_json(pallet.name(), constant.name());
+        }
+    }
+    for api in runtime.metadata().runtime_api_traits() {
+        for method in api.methods() {
+            let _ = runtime.api_answer_json(api.name(), method.name(), bytes);
+        }
+    }
+    true
+}

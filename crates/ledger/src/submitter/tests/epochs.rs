@@ -1,0 +1,72 @@
+//! Where an epoch ends.
+
+use super::*;
+
+/// The newest block before the last blocks of the first epoch, the last of which is 99.
+fn at(world: &World, left: u32) {
+    world.chain.mine(99 - left - 10);
+}
+
+#[tokio::test]
+async fn no_extrinsic_can_land_in_the_next_epoch() {
+    for (lag, left, last_block) in [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)] {
+        let world = World::plain();
+        world.chain.set_finality_lag(lag);
+        at(&world, left);
+        let submission = world.start().await.submit(world.weights().await).await.unwrap();
+        let signed = submission.submit.unwrap().extrinsic;
+        assert_eq!(signed.last_block, Some(BlockNumber::new(last_block)), "{lag} {left}");
+        assert_eq!(submission.intent.plan.key.epoch, 7);
+    }
+}
+
+#[tokio::test]
+async fn with_too_few_blocks_left_the_weights_are_for_the_next_epoch() {
+    for (lag, left) in [(0, 2), (0, 1), (3, 3), (6, 5)] {
+        let mut world = World::plain();
+        world.chain.set_finality_lag(lag);
+        at(&world, left);
+        let submitter = world.start().await;
+        let planned = submitter.submit(world.weights().await).await.unwrap();
+        assert_eq!((planned.intent.plan.key.epoch, &planned.submit), (8, &None), "{lag} {left}");
+        assert!(world.calls().is_empty());
+        assert_eq!(advance(&submitter).await.submit, None, "not yet");
+        world.chain.mine(left);
+        world.next_epoch().await;
+        let submission = advance(&submitter).await;
+        assert!(submission.submit.unwrap().outcome.unwrap().is_success());
+        assert_eq!(world.calls().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_signed_for_the_epoch_is_followed_to_its_end() {
+    let world = World::plain();
+    let submitter = world.start().await;
+    let first = submitter.submit(world.weights().await).await.unwrap();
+    world.chain.mine(88);
+    assert_eq!(submitter.submit(world.weights().await).await.unwrap(), first);
+    assert_eq!(world.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn epochs_that_are_shorter_than_eras_have_weights_too() {
+    let mut world = World::plain();
+    world.rules.schedule.tempo = 2;
+    world.next_epoch().await;
+    assert!(world.start().await.submit(world.weights().await).await.unwrap().is_done());
+}
+
+#[tokio::test]
+async fn a_node_that_is_behind_is_not_believed() {
+    let world = World::plain();
+    world.chain.set_finality_lag(5);
+    world.chain.mine(5);
+    let submitter = world.start().await;
+    submitter.submit(world.weights().await).await.unwrap();
+    world.chain.undo(2);
+    let error = submitter.submit(world.weights().await).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Behind { .. }) && error.is_retryable(), "{error}");
+    world.chain.mine(2);
+    submitter.submit(world.weights().await).await.unwrap();
+}

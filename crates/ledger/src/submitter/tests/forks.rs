@@ -1,0 +1,150 @@
+//! Blocks that are undone.
+
+use super::*;
+
+/// Blocks that are final after so many more.
+const LAG: u32 = 6;
+
+async fn included(commit_reveal: Option<CommitReveal>) -> (World, Submitter, Submission) {
+    let world = World::new(commit_reveal);
+    world.chain.set_finality_lag(LAG);
+    let submitter = world.start().await;
+    let submission = submitter.submit(world.weights().await).await.unwrap();
+    assert_eq!(submit_state(&submission), Some(State::Included));
+    (world, submitter, submission)
+}
+
+#[tokio::test]
+async fn what_was_in_an_undone_block_is_sent_again() {
+    let (world, submitter, first) = included(None).await;
+    world.chain.undo(1);
+    world.chain.mine(1);
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included), "not final, not certain");
+    world.chain.mine(LAG);
+    // Its height is final, and another block is there.
+    let again = advance(&submitter).await;
+    assert_eq!(submit_state(&again), Some(State::Included));
+    world.chain.mine(LAG);
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    assert_eq!(done.submit.unwrap().extrinsic, first.submit.unwrap().extrinsic, "the same bytes");
+    assert_eq!((world.calls().len(), world.chain.included().len()), (2, 1));
+}
+
+#[tokio::test]
+async fn another_block_with_the_same_bytes_is_found() {
+    let (world, submitter, first) = included(None).await;
+    world.chain.undo(1);
+    world.chain.mine(1);
+    world.chain.include_undone();
+    world.chain.mine(LAG);
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    let block = |submission: &Submission| {
+        submission.submit.as_ref().unwrap().outcome.as_ref().unwrap().inclusion().unwrap().block
+    };
+    assert_ne!(block(&done), block(&first));
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn a_nonce_that_is_used_in_a_block_that_may_be_undone_is_no_end() {
+    let world = World::plain();
+    world.chain.set_finality_lag(LAG);
+    world.chain.script([Script::LoseRequest]);
+    let submitter = world.start().await;
+    submitter.submit(world.weights().await).await.unwrap();
+    // Another program of the same hotkey.
+    let alice = Keypair::from_uri("//Alice").unwrap();
+    let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
+    let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
+    assert!(world.chain.submit(&other, Follow::default()).await.is_success());
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown), "not superseded yet");
+    assert_eq!(submitter.ledger().extrinsics(&advance(&submitter).await.intent, Step::Submit).await.unwrap().len(), 1);
+    // The other one goes, and ours takes the nonce after all.
+    world.chain.undo(1);
+    world.chain.mine(1);
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
+    world.chain.mine(LAG);
+    assert!(advance(&submitter).await.is_done());
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn an_era_that_ends_in_a_block_that_may_be_undone_is_no_end() {
+    let world = World::plain();
+    world.chain.set_finality_lag(LAG);
+    world.chain.mine(50);
+    world.chain.script([Script::LoseRequest]);
+    let submitter = world.start().await;
+    let lost = submitter.submit(world.weights().await).await.unwrap();
+    let last = lost.submit.unwrap().extrinsic.last_block.unwrap();
+    world.chain.mine(last.since(world.chain.head().await.unwrap().number));
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown));
+    world.chain.undo(3);
+    world.chain.mine(2);
+    let submitter = world.start_again(submitter).await;
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
+    let (mut world, submitter, first) = included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+    assert_eq!(first.intent.commit_epoch, Some(7));
+    world.chain.undo(1);
+    world.chain.mine(1);
+    world.next_epoch().await;
+    world.chain.include_undone();
+    world.chain.mine(LAG);
+    let moved = advance(&submitter).await;
+    assert_eq!(moved.intent.commit_epoch, Some(8));
+    assert_eq!(moved.reveal, None, "too early");
+    assert_eq!(world.calls(), ["commit_mechanism_weights"]);
+    world.next_epoch().await;
+    assert!(advance(&submitter).await.reveal.unwrap().outcome.unwrap().is_success());
+    world.chain.mine(LAG);
+    assert!(advance(&submitter).await.is_done());
+}
+
+#[tokio::test]
+async fn nothing_is_revealed_for_a_commit_that_is_undone_for_good() {
+    let (mut world, submitter, _) = included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+    world.chain.undo(1);
+    world.chain.mine(LAG + 1);
+    world.next_epoch().await;
+    let lost = advance(&submitter).await;
+    assert_eq!((submit_state(&lost), &lost.reveal, lost.intent.commit_epoch), (Some(State::Unknown), &None, Some(7)));
+    // Its era is over.
+    world.chain.mine(128);
+    let missed = advance(&submitter).await;
+    assert_eq!((submit_state(&missed), missed.intent.state), (Some(State::Expired), IntentState::Missed));
+    assert_eq!((missed.intent.commit_epoch, world.calls().len()), (None, 1));
+}
+
+#[tokio::test]
+async fn old_blocks_are_known_by_their_hashes() {
+    for is_undone in [false, true] {
+        let (world, submitter, _) = included(None).await;
+        if is_undone {
+            world.chain.undo(1);
+        }
+        world.chain.mine(400);
+        world.chain.prune(BlockNumber::new(390));
+        let end = advance(&submitter).await;
+        let expected =
+            if is_undone { (State::Lost, IntentState::Missed) } else { (State::Finalized, IntentState::Done) };
+        assert_eq!((end.submit.unwrap().state, end.intent.state), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_state_is_forgotten_counts_to_the_planned_epoch() {
+    let mut world = World::by_hash();
+    world.crash(Step::Submit, Moment::Recorded, Some(world.weights().await)).await;
+    world.next_epoch().await;
+    world.chain.mine(20);
+    world.chain.prune(BlockNumber::new(25));
+    let done = advance(&world.start().await).await;
+    assert_eq!((done.intent.commit_epoch, done.is_done()), (Some(7), true));
+}

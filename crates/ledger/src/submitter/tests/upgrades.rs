@@ -1,0 +1,75 @@
+//! Runtimes that are upgraded while a submission is on its way.
+
+use super::*;
+
+#[tokio::test]
+async fn bytes_of_an_older_runtime_are_signed_again_under_their_nonce() {
+    for was_sent in [false, true] {
+        let world = World::plain();
+        if was_sent {
+            world.chain.script([Script::LoseRequest]);
+            world.start().await.submit(world.weights().await).await.unwrap();
+        } else {
+            world.crash(Step::Submit, Moment::Stored, Some(world.weights().await)).await;
+        }
+        world.chain.set_spec_version(2);
+        let submitter = world.start().await;
+        let done = advance(&submitter).await;
+        assert!(done.is_done(), "{was_sent}");
+        let signed = submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap();
+        let told: Vec<_> =
+            signed.iter().map(|one| (one.extrinsic.nonce, one.extrinsic.spec_version, one.state)).collect();
+        assert_eq!(told, [(0, 1, State::Invalid), (0, 2, State::Finalized)]);
+        assert_eq!(world.chain.included().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_between_signing_and_sending_is_noticed() {
+    let world = World::plain();
+    let chain = world.chain.clone();
+    let submitter = world.start().await.with_observer(Arc::new(move |_, _, moment| {
+        if moment == Moment::Signed {
+            chain.set_spec_version(2);
+        }
+    }));
+    let refused = submitter.submit(world.weights().await).await.unwrap();
+    assert_eq!(refused.submit.unwrap().outcome, Some(Outcome::Invalid(RefusedBecause::BadSignature)));
+    assert!(advance(&submitter).await.is_done());
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_came_into_a_block_before_the_upgrade_count() {
+    let world = World::plain();
+    world.chain.script([Script::LoseAnswer]);
+    let submitter = world.start().await;
+    submitter.submit(world.weights().await).await.unwrap();
+    world.chain.set_spec_version(2);
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    assert_eq!(submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(), 1);
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_under_one_nonce_the_one_in_the_chain_counts() {
+    let world = World::plain();
+    world.chain.set_finality_lag(6);
+    let submitter = world.start().await;
+    world.chain.script([Script::Refuse(rate_limit()), Script::LoseRequest]);
+    let refused = submitter.submit(world.weights().await).await.unwrap();
+    let again = submitter.retry(&refused.intent.plan.key).await.unwrap();
+    assert_eq!(submit_state(&again), Some(State::Unknown));
+    // A pool had the first one after all.
+    let first = refused.submit.unwrap().extrinsic;
+    assert!(world.chain.submit(&first, Follow::default()).await.is_success());
+    world.chain.mine(6);
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded));
+    assert_eq!(submit_state(&advance(&submitter).await), Some(State::Superseded), "nothing is signed beside the first");
+    world.chain.mine(128);
+    let done = advance(&submitter).await;
+    assert!(done.is_done());
+    assert_eq!(done.submit.unwrap().extrinsic, first);
+    assert_eq!(world.chain.included().len(), 1);
+}
