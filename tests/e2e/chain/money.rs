@@ -78,6 +78,8 @@ fn a_wallet_gets_tao_and_spends_it() {
 fn stake_is_bought_and_sold() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
+    // No epoch pays anything in between.
+    chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     let added = chain.ask(&["stake", "add", "100", "--netuid", "59", "--yes"]);
     assert_eq!((&added["success"], &added["hotkey"]), (&json!(true), &json!(hotkey)));
