@@ -4,6 +4,7 @@
 //! - [`engine_api`]: what the utterance engine says;
 //! - [`records`]: the files that a runner leaves behind;
 //! - [`mod@reference`]: what a reply should have said, and how fast;
+//! - [`scoring_api`]: what validators and the scoring API say about scores;
 //! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
 //! - [`weights`]: how scores become weights;
 //! - [`rounding`]: numbers as the reference system prints them.
@@ -19,6 +20,7 @@ pub mod reference;
 pub mod rounding;
 mod rules;
 pub mod scoring;
+pub mod scoring_api;
 pub mod weights;
 
 pub use rules::Rules;
