@@ -5,6 +5,7 @@
 //! effect here.
 
 mod network;
+mod operator;
 mod value;
 mod variables;
 
@@ -20,9 +21,13 @@ use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
 pub use network::Network;
+pub use operator::OperatorSettings;
 pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
+
+/// The reference's epochs without scores before everything goes to the burn uid.
+const MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Everything that operators set for engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
@@ -71,6 +76,8 @@ pub struct Config {
     pub arena_share: ArenaShare,
     /// Receives what nobody has earned.
     pub burn_uid: Uid,
+    /// Validator, signer and subtensor gateway.
+    pub operator: OperatorSettings,
 }
 
 impl Config {
@@ -101,6 +108,7 @@ impl Config {
             models_dir: None,
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
+            operator: OperatorSettings::defaults(),
         }
     }
 
