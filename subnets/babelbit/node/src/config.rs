@@ -76,6 +76,8 @@ pub struct Config {
     pub arena_share: ArenaShare,
     /// Receives what nobody has earned.
     pub burn_uid: Uid,
+    /// The scoring API: where results go, and where scores come from.
+    pub submit_api_url: Url,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
 }
@@ -108,6 +110,8 @@ impl Config {
             models_dir: None,
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
+            #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
+            submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
             operator: OperatorSettings::defaults(),
         }
     }

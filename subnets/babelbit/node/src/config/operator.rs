@@ -18,8 +18,6 @@ pub struct OperatorSettings {
     pub wallet_path: Option<PathBuf>,
     /// The node that is asked where the network's own fail.
     pub fallback_node: Option<String>,
-    /// Where the scoring API is.
-    pub scoring_url: Url,
     /// Where the signer is; see [`Config::signer_url`].
     pub signer_url: Option<Url>,
     /// Where the signer listens.
@@ -60,7 +58,6 @@ impl OperatorSettings {
             wallet_hotkey: "default".to_owned(),
             wallet_path: None,
             fallback_node: None,
-            scoring_url: constant("https://scoring.babelbit.ai"),
             signer_url: None,
             signer_host: loopback,
             signer_port: 8080,
