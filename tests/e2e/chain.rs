@@ -1,5 +1,6 @@
 //! The chain's commands through the binaries, on a development chain in a process of its own.
 
+mod guide;
 mod localnet;
 mod money;
 mod neurons;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -45,7 +46,9 @@ fn without_wall_times(value: &Value) -> Value {
 
 #[test]
 fn the_interpreter_wins_and_every_loss_has_its_reason() {
+    let started = Instant::now();
     let demo = document(&demo(&["--once"]));
+    assert!(started.elapsed() < Duration::from_secs(90));
     let interpreter = score(&demo, "interpreter");
     assert!(interpreter >= 0.6, "{interpreter}");
     assert!(interpreter > score(&demo, "parrot"));
@@ -55,7 +58,16 @@ fn the_interpreter_wins_and_every_loss_has_its_reason() {
         assert_eq!(miner["weight"], 0.0, "{name}");
         assert_eq!(miner["failed_gates"], json!({ gate: miner["utterances"] }), "{name}");
         assert_ne!(miner["reason"], "", "{name}");
+        for field in ["weight_submitted", "weight_on_chain", "emission"] {
+            assert_eq!(miner[field], 0, "{name}: {field}");
+        }
+        assert_eq!(miner["incentive"], 0.0, "{name}");
     }
+    let winner = miner(&demo, "interpreter");
+    assert_eq!((&winner["weight_submitted"], &winner["weight_on_chain"]), (&json!(65_535), &json!(65_535)));
+    assert!(winner["emission"].as_u64().unwrap() > 0, "{winner}");
+    let incentives = demo["miners"].as_array().unwrap().iter().map(|miner| miner["incentive"].as_f64().unwrap());
+    assert!((incentives.sum::<f64>() - 1.0).abs() < 1e-3, "{demo}");
     assert_ne!(miner(&demo, "parrot")["reason"], "");
     for miner in demo["miners"].as_array().unwrap() {
         for field in ["uid", "hotkey", "accuracy", "rate_ratio"] {

@@ -84,11 +84,11 @@ impl Client {
     /// Connects to the first node that answers.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] where none does within 24 seconds, or all are of another chain;
+    /// [`ChainError::Unreachable`] where each of them fails, or none answers within 24 seconds, or all are of another chain;
     /// [`ChainError::Decode`] where the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
         let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
-        let genesis: BlockHash = rpc.request("chain_getBlockHash", json!([0])).await?;
+        let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         if let Some(wanted) = network.genesis().filter(|wanted| *wanted != genesis) {
             tracing::error!(%wanted, %genesis, "the node is of another chain");
             let endpoint = network.to_string();

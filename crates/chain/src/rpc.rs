@@ -54,12 +54,16 @@ impl Rpc {
         params: Json,
         total: Duration,
     ) -> Result<T, ChainError> {
-        let read = |answer| match answer {
-            Answer::Error(error) => Ok(Err(refused(method, error))),
-            Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
-            Answer::Subscription(_) => Err(WrongAnswer.into()),
-        };
-        self.first(&Question { method, params: &params, unsubscribe: None }, total, read).await?
+        let question = Question { method, params: &params, unsubscribe: None };
+        self.first(&question, total, |answer| result(method, answer)).await?
+    }
+
+    /// As [`Self::request`], but a node that fails is not tried again: for the first question of all, so that one that
+    /// does not exist is told at once.
+    pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
+        let question = Question { method, params: &params, unsubscribe: None };
+        let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
+        self.each_once(&question, deadline, &|answer| result(method, answer)).await?
     }
 
     /// Subscribes with the first node that answers.
@@ -83,39 +87,51 @@ impl Rpc {
         &self,
         question: &Question<'_>,
         total: Duration,
-        read: impl Fn(Answer) -> Result<T, Source> + Send,
+        read: impl Fn(Answer) -> Result<T, Source> + Send + Sync,
     ) -> Result<T, ChainError> {
-        let started = Instant::now();
-        let left = || total.saturating_sub(started.elapsed());
-        let mut last = None;
+        let deadline = Deadline { started: Instant::now(), total };
         loop {
-            for node in self.order() {
-                if left().is_zero() {
-                    break;
-                }
-                let limit = self.pace.attempt(self.nodes.len()).max(part(total, 4)).min(left());
-                let error = match timeout(limit, node.ask(question)).await {
-                    Ok(Ok(answer)) => match read(answer) {
-                        Ok(answer) => {
-                            node.succeeded();
-                            return Ok(answer);
-                        }
-                        Err(error) => TransportError::Garbage(error),
-                    },
-                    Ok(Err(error)) => error,
-                    Err(_) => TransportError::TimedOut { method: question.method.to_owned(), after: limit },
-                };
-                tracing::debug!(node = %node.url(), question.method, %error, "a node failed");
-                node.failed(self.pace.shun());
-                last = Some((node.url().to_string(), error));
-            }
-            if left() <= self.pace.pause() {
-                let never = || TransportError::TimedOut { method: question.method.to_owned(), after: total };
-                let (endpoint, source) = last.unwrap_or_else(|| (String::new(), never()));
-                return Err(ChainError::Unreachable { endpoint, source });
+            let error = match self.each_once(question, deadline, &read).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if deadline.left() <= self.pace.pause() {
+                return Err(error);
             }
             tokio::time::sleep(self.pace.pause()).await;
         }
+    }
+
+    /// Tries each node once. The error is that of the last one.
+    async fn each_once<T>(
+        &self,
+        question: &Question<'_>,
+        deadline: Deadline,
+        read: &(impl Fn(Answer) -> Result<T, Source> + Send + Sync),
+    ) -> Result<T, ChainError> {
+        let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
+        for node in self.order() {
+            let left = deadline.left();
+            if left.is_zero() {
+                break;
+            }
+            let limit = self.pace.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
+            let error = match timeout(limit, node.ask(question)).await {
+                Ok(Ok(answer)) => match read(answer) {
+                    Ok(answer) => {
+                        node.succeeded();
+                        return Ok(answer);
+                    }
+                    Err(error) => TransportError::Garbage(error),
+                },
+                Ok(Err(error)) => error,
+                Err(_) => timed_out(question, limit),
+            };
+            tracing::debug!(node = %node.url(), question.method, %error, "a node failed");
+            node.failed(self.pace.shun());
+            (endpoint, source) = (node.url().to_string(), error);
+        }
+        Err(ChainError::Unreachable { endpoint, source })
     }
 
     /// Those that are well in their order, then the others, the longest shunned first.
@@ -123,6 +139,32 @@ impl Rpc {
         let mut nodes: Vec<_> = self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
         nodes.into_iter().map(|(_, node)| node).collect()
+    }
+}
+
+/// Until when an answer is waited for.
+#[derive(Clone, Copy)]
+struct Deadline {
+    started: Instant,
+    total: Duration,
+}
+
+impl Deadline {
+    fn left(&self) -> Duration {
+        self.total.saturating_sub(self.started.elapsed())
+    }
+}
+
+fn timed_out(question: &Question<'_>, after: Duration) -> TransportError {
+    TransportError::TimedOut { method: question.method.to_owned(), after }
+}
+
+/// The result of a request, or the node's refusal.
+fn result<T: DeserializeOwned>(method: &str, answer: Answer) -> Result<Result<T, ChainError>, Source> {
+    match answer {
+        Answer::Error(error) => Ok(Err(refused(method, error))),
+        Answer::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
+        Answer::Subscription(_) => Err(WrongAnswer.into()),
     }
 }
 

@@ -2,36 +2,16 @@
 
 #![allow(clippy::format_push_string, reason = "read once, by tests")]
 
-use std::io::Read;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::Value as Json;
+pub(crate) use taonet_chain_vectors::read;
 use taonet_primitives::BlockHash;
 
 use crate::runtime::Runtime;
 
-/// The folder of the vectors; `None` where it is absent, which is an error where everything must be tested.
-pub(crate) fn folder() -> Option<PathBuf> {
-    let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/chain"));
-    let folder = std::env::var_os("TAONET_CHAIN_VECTORS").map_or_else(default, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "no chain vectors at {}", folder.display());
-    eprintln!("SKIPPED: no chain vectors at {}; set TAONET_CHAIN_VECTORS", folder.display());
-    None
-}
-
-pub(crate) fn gunzip(name: &str) -> Option<Vec<u8>> {
-    let file = std::fs::File::open(folder()?.join(name)).unwrap();
-    let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).unwrap();
-    Some(bytes)
-}
-
 pub(crate) fn golden() -> Option<Json> {
-    Some(parse(&std::fs::read_to_string(folder()?.join("golden_spec461.json")).unwrap()))
+    Some(parse(&String::from_utf8(read("golden_spec461.json")?).unwrap()))
 }
 
 /// Reads JSON with numbers beyond 64 bits, which become text, as we write them.
@@ -57,7 +37,7 @@ pub(crate) fn parse(text: &str) -> Json {
 pub(crate) fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     RUNTIME.get_or_init(|| {
-        let metadata = gunzip("metadata_v15_spec461.scale.gz")?;
+        let metadata = read("metadata_v15_spec461.scale.gz")?;
         Some(Runtime::new(&metadata, genesis()?, 461, 1).unwrap())
     });
     RUNTIME.get()?.as_ref()

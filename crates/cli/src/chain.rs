@@ -14,7 +14,7 @@ use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
 pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
-pub(crate) use submit::{Plan, SpendArgs, SubmitArgs};
+pub(crate) use submit::{Plan, SubmitArgs};
 
 /// The word for the node of `tao localnet`.
 pub(crate) const LOCAL: &str = "local";

@@ -193,3 +193,51 @@ impl Global {
         Context { json: self.json }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// The documents that show commands.
+    fn documents() -> Vec<PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut documents = vec![root.join("README.md"), root.join("CONTRIBUTING.md")];
+        let folder = std::fs::read_dir(root.join("docs")).unwrap();
+        documents.extend(folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().unwrap() == "md"));
+        documents
+    }
+
+    /// A value in the place of a word that stands for one.
+    fn example(word: String) -> String {
+        match word.as_str() {
+            "HEX" => "ab".repeat(64),
+            "ADDRESS" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
+            _ => word,
+        }
+    }
+
+    #[test]
+    fn every_command_in_the_documents_exists() {
+        let mut checked = 0;
+        for path in documents() {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let blocks = text.split("```").skip(1).step_by(2);
+            for line in blocks.flat_map(str::lines) {
+                let line = line.trim_start_matches("$ ").trim();
+                // What the shell does with the command is not the command.
+                let command = line.split(['|', '>', '<', '&']).next().unwrap();
+                let words: Vec<String> = shlex::split(command).unwrap().into_iter().map(example).collect();
+                let parsed = match words.first().map(String::as_str) {
+                    Some("tao") => Tao::try_parse_from(words).map(drop),
+                    Some("bb") => Bb::try_parse_from(words).map(drop),
+                    _ => continue,
+                };
+                assert!(parsed.is_ok(), "{}: {line}: {}", path.display(), parsed.unwrap_err());
+                checked += 1;
+            }
+        }
+        assert!(checked > 30, "{checked}");
+    }
+}

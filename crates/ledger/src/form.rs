@@ -10,7 +10,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use taonet_chain::{Call, CommitReveal, WeightRules, calls};
 use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid, Uid};
-use taonet_timelock::{Beacon, EpochSchedule, WeightsPayload, encrypt};
+use taonet_timelock::{Beacon, EpochSchedule, Round, WeightsPayload, encrypt};
 
 use crate::{Plan, SubmitError};
 
@@ -22,9 +22,6 @@ const LAST_BY_HASH: u16 = 2;
 
 /// So many numbers of a salt as the SDK takes.
 const SALT: usize = 8;
-
-/// Storage index of a mechanism: mechanism × 4096 + subnet (spec §2.1).
-const MECHANISM_STRIDE: u16 = 4096;
 
 /// How weights are submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +46,10 @@ pub enum Form {
 
 impl Form {
     /// The form that a subnet's setting asks for.
-    pub(crate) fn of(netuid: NetUid, rules: &WeightRules, rng: &mut impl CryptoRng) -> Result<Self, SubmitError> {
+    ///
+    /// # Errors
+    /// [`SubmitError::UnknownCommitReveal`] where this program does not know it.
+    pub fn of(netuid: NetUid, rules: &WeightRules, rng: &mut impl CryptoRng) -> Result<Self, SubmitError> {
         match rules.commit_reveal {
             None => Ok(Self::Plain),
             Some(CommitReveal { version: TIMELOCKED, period_epochs }) => Ok(Self::Timelocked { period_epochs }),
@@ -70,19 +70,41 @@ impl Form {
 }
 
 /// What a timelocked commit needs to know of the moment at which it is made.
-pub(crate) struct Moment<'a> {
-    pub(crate) beacon: &'a Beacon,
-    pub(crate) head: BlockNumber,
-    pub(crate) block_time: Duration,
+#[derive(Debug)]
+pub struct Sealing<'a> {
+    /// The beacon whose round opens it.
+    pub beacon: &'a Beacon,
+    /// The newest block.
+    pub head: BlockNumber,
+    /// From one block to the next.
+    pub block_time: Duration,
     /// Since the Unix epoch.
-    pub(crate) time: Duration,
+    pub time: Duration,
+}
+
+/// Weights as a call that the chain opens by itself so many epochs later, and the round that opens them.
+///
+/// # Errors
+/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] where there is no such round.
+pub fn timelocked_commit(
+    payload: &WeightsPayload,
+    (netuid, mech): (NetUid, MechId),
+    rules: &WeightRules,
+    period_epochs: u64,
+    sealing: &Sealing<'_>,
+    rng: &mut impl CryptoRng,
+) -> Result<(Call, Round), SubmitError> {
+    let Sealing { beacon, head, block_time, time } = *sealing;
+    let round = schedule(rules, head, period_epochs).reveal_round(beacon, block_time, time)?;
+    let commit = encrypt(&payload.to_bytes(), beacon, round, rng)?.to_bytes();
+    Ok((calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED), round))
 }
 
 /// The call that submits the weights of an intent.
 pub(crate) fn submit_call(
     intent: &Plan,
     rules: &WeightRules,
-    moment: &Moment<'_>,
+    sealing: &Sealing<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<Call, SubmitError> {
     let Plan { key, weights, version_key, .. } = intent;
@@ -93,12 +115,9 @@ pub(crate) fn submit_call(
             calls::commit_mechanism_weights(key.netuid, key.mech, hash)
         }
         Form::Timelocked { period_epochs } => {
-            let schedule = schedule(rules, moment.head, *period_epochs);
-            let round = schedule.reveal_round(moment.beacon, moment.block_time, moment.time)?;
             let (uids, values) = weights.iter().copied().unzip();
             let payload = WeightsPayload { hotkey: key.hotkey, uids, values, version_key: *version_key };
-            let commit = encrypt(&payload.to_bytes(), moment.beacon, round, rng)?.to_bytes();
-            calls::commit_timelocked_mechanism_weights(key.netuid, key.mech, &commit, round.0, TIMELOCKED)
+            timelocked_commit(&payload, (key.netuid, key.mech), rules, *period_epochs, sealing, rng)?.0
         }
     })
 }
@@ -137,7 +156,7 @@ pub fn commit_hash(
     salt: &[u16],
     version_key: u64,
 ) -> [u8; 32] {
-    let index = u16::from(mech.0).wrapping_mul(MECHANISM_STRIDE).wrapping_add(netuid.0);
+    let index = mech.storage_index(netuid);
     let uids: Vec<u16> = weights.iter().map(|(uid, _)| uid.0).collect();
     let values: Vec<u16> = weights.iter().map(|(_, value)| *value).collect();
     Blake2b::<U32>::digest((hotkey.as_bytes(), index, uids, values, salt, version_key).encode()).into()
@@ -149,7 +168,7 @@ mod tests {
     use rand::rngs::StdRng;
     use taonet_chain::{Block, Schedule};
     use taonet_primitives::BlockHash;
-    use taonet_timelock::{Ciphertext, Pulse, Round};
+    use taonet_timelock::{Ciphertext, Pulse};
     use taonet_wallet::Keypair;
 
     use super::*;
@@ -222,9 +241,9 @@ mod tests {
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
         // The epoch at 1360 and 3 blocks more.
         let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
-        let moment = Moment { beacon, head, block_time: Duration::from_secs(1), time };
+        let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });
-        let call = submit_call(&intent, &rules(None), &moment, &mut StdRng::seed_from_u64(9)).unwrap();
+        let call = submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9)).unwrap();
 
         let uids = vec![Uid(3), Uid(7)];
         let payload = WeightsPayload { hotkey: intent.key.hotkey, uids, values: vec![65_535, 9], version_key: 5 };

@@ -81,7 +81,7 @@ mod store;
 mod submitter;
 
 pub use error::SubmitError;
-pub use form::{Form, commit_hash};
+pub use form::{Form, Sealing, commit_hash, timelocked_commit};
 pub use state::State;
 pub use store::{Intent, IntentKey, IntentState, Ledger, LedgerError, Plan, Signed};
 pub use submitter::{Clock, Moment, NewWeights, Observer, Step, Submission, Submitter};

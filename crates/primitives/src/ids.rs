@@ -18,6 +18,14 @@ pub struct Uid(pub u16);
 #[serde(transparent)]
 pub struct MechId(pub u8);
 
+impl MechId {
+    /// The key of a mechanism's rows in the chain's storage, such as `Weights`: mechanism × 4096 + subnet (spec §2.1).
+    #[must_use]
+    pub const fn storage_index(self, netuid: NetUid) -> u16 {
+        (self.0 as u16).wrapping_mul(4_096).wrapping_add(netuid.0)
+    }
+}
+
 impl fmt::Display for NetUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

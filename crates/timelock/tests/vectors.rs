@@ -6,8 +6,6 @@
     reason = "a vector that is not as described fails the test"
 )]
 
-use std::io::Write as _;
-use std::path::Path;
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -73,21 +71,9 @@ fn bytes(hex: &str) -> Vec<u8> {
     hex::decode(hex.trim_start_matches("0x")).unwrap()
 }
 
-/// The vectors, which stand beside the repository; a loud skip where they do not, a failure where `CI` is `true`.
+/// None where the recordings are absent.
 fn vectors() -> Option<Vectors> {
-    let directory = std::env::var_os("TAONET_CHAIN_VECTORS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/chain"),
-        |directory| Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory),
-    );
-    let path = directory.join("drand_timelock.json");
-    if let Ok(text) = std::fs::read(&path) {
-        return Some(serde_json::from_slice(&text).unwrap());
-    }
-    let message = format!("NOT TESTED: {} is missing; TAONET_CHAIN_VECTORS says where it is", path.display());
-    assert!(std::env::var_os("CI").is_none_or(|value| value != "true"), "{message}");
-    // Past the test harness, which keeps back what passing tests print.
-    let _ = writeln!(std::io::stderr(), "{message}");
-    None
+    Some(serde_json::from_slice(&taonet_chain_vectors::read("drand_timelock.json")?).unwrap())
 }
 
 #[test]

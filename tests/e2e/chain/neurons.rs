@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{AS_ALICE, BABELBIT, Chain, failure};
-use crate::support::{document, refusal};
+use crate::support::{document, refusal, stderr};
 
 /// The neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
@@ -38,7 +38,7 @@ fn a_neuron_registers_serves_and_publishes() {
 
     // A commitment costs a fee, which the hotkey pays.
     chain.alice(&["transfer", &hotkey, "1", "--yes"]);
-    let set = chain.ask(&["commitment", "set", "my model is at example.org", "--netuid", BABELBIT]);
+    let set = chain.ask(&["commitment", "set", "--yes", "my model is at example.org", "--netuid", BABELBIT]);
     assert_eq!(set["success"], true);
     let one = chain.ask(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);
     let all = chain.ask(&["commitment", "get", "--netuid", BABELBIT]);
@@ -48,6 +48,22 @@ fn a_neuron_registers_serves_and_publishes() {
     let overview = chain.ask(&["wallet", "overview"]);
     assert_eq!((&overview["coldkey"], &overview["neurons"][0]["netuid"]), (&json!(coldkey), &json!(59)));
     assert_eq!(overview["neurons"][0]["neuron"]["uid"], uid);
+}
+
+#[test]
+fn a_metagraph_is_printed_kept_and_compared() {
+    let chain = Chain::start();
+    chain.wallet();
+    let before = chain.ask(&["block"])["block"]["number"].to_string();
+    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
+    let file = chain.path("metagraph.json");
+    let csv = chain.tao(&["metagraph", BABELBIT, "--csv", "--save", file.to_str().unwrap()], &[]);
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    assert!(csv.starts_with("uid,hotkey,coldkey,"), "{csv}");
+    let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(kept["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
+    let changed = chain.ask(&["metagraph", BABELBIT, "--diff", &before]);
+    assert_eq!(changed["replaced"][0][0], uid, "{changed}");
 }
 
 #[test]
@@ -73,6 +89,15 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
     chain.epoch(BABELBIT);
     let own = format!("{uid}:1");
+    for (arguments, words) in [
+        (&["0:1", "--mech", "3"][..], "--mech 3 is none of them"),
+        (&["250:1"], "uid 250 is not on the subnet"),
+        (&["0:1", "0:2"], "uid 0 is named twice"),
+    ] {
+        let output = chain.tao(&["weights", "set", "--netuid", BABELBIT], arguments);
+        let error = stderr(&output);
+        assert!(!output.status.success() && error.contains(words), "{error}");
+    }
     let hidden = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
     assert_eq!((&hidden["success"], &hidden["form"]), (&json!(true), &json!("timelocked")), "{hidden}");
 
@@ -96,9 +121,11 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     chain.epoch(BABELBIT);
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();
-    let committed = chain.ask(&["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file]);
+    let commit = ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file];
+    chain.ask(&[&commit[..], &["--dry-run"]].concat());
+    let committed = chain.ask(&commit);
     assert_eq!(committed["success"], true, "{committed}");
-    let error = refusal(&chain.tao(&["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file], &[]), 2);
+    let error = refusal(&chain.tao(&commit, &[]), 2);
     assert!(error.contains("name a new file"), "{error}");
     chain.epoch(BABELBIT);
     let revealed = chain.ask(&["weights", "reveal", file]);

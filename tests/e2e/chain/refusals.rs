@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use super::{BOB, Chain};
 use crate::support::{refusal, tao};
@@ -8,8 +9,12 @@ fn a_chain_out_of_reach_is_a_failure_of_the_network() {
     // A port that nobody listens on any more.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let network = format!("ws://{address}");
-    let error = refusal(&tao().args(["block", "--network", &network]).output().unwrap(), 3);
-    assert!(error.contains(&network), "{error}");
+    let started = Instant::now();
+    for command in [&["block"][..], &["metagraph", "1"], &["balance", BOB], &["subnets", "list"]] {
+        let error = refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
+        assert!(error.contains(&network), "{error}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(4), "a node that does not exist was asked again and again");
 }
 
 #[test]

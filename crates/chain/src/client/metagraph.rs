@@ -105,7 +105,7 @@ impl Inner {
         neurons: usize,
         block: BlockHash,
     ) -> Result<Vec<WeightRow>, ChainError> {
-        let key = [number(storage_index(netuid, mech))];
+        let key = [number(mech.storage_index(netuid))];
         let entries: Vec<(LastKey<Uid>, WeightRow)> = self.map("SubtensorModule", item, &key, block).await?;
         let mut rows = vec![WeightRow::new(); neurons];
         for (LastKey(uid), row) in entries {
@@ -123,7 +123,7 @@ impl Inner {
         uid: Uid,
         block: BlockHash,
     ) -> Result<WeightRow, ChainError> {
-        let keys = [number(storage_index(netuid, mech)), number(uid.0)];
+        let keys = [number(mech.storage_index(netuid)), number(uid.0)];
         Ok(self.value("SubtensorModule", "Weights", &keys, block).await?.unwrap_or_default())
     }
 }
@@ -183,9 +183,4 @@ fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
 
 pub(super) fn text(bytes: Option<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-}
-
-/// Where the values of a mechanism are stored.
-fn storage_index(netuid: NetUid, mech: MechId) -> u16 {
-    u16::from(mech.0).saturating_mul(4096).saturating_add(netuid.0)
 }

@@ -6,12 +6,12 @@ use taonet_primitives::{BlockHash, BlockNumber, MechId, NetUid};
 
 use super::metagraph::Answer as MetagraphAnswer;
 use super::subnets::Answer as SubnetAnswer;
-use crate::vectors::{bytes, gunzip, parse, runtime};
+use crate::vectors::{bytes, parse, read, runtime};
 use crate::{Block, Price, SimulatedSwap, Stake, Subnet};
 
 /// Reads all samples of a type as `T`; those with numbers that their type has no room for are left out.
 fn samples<T: DecodeAsType>(name: &str) -> Option<Vec<(T, Json)>> {
-    let (runtime, corpus) = (runtime()?, gunzip("scale_type_corpus_spec461.json.gz")?);
+    let (runtime, corpus) = (runtime()?, read("scale_type_corpus_spec461.json.gz")?);
     let corpus = parse(&String::from_utf8(corpus).unwrap());
     let case = corpus["types"].as_array().unwrap().iter().find(|case| case["name"] == *name).unwrap();
     let type_id = case["id"].as_u64().unwrap() as u32;

@@ -1,3 +1,5 @@
+use codec::{Compact, Decode as _};
+use scale_info::TypeDef;
 use serde_json::{Map, Value as Json};
 use subxt::config::substrate::U256;
 use subxt::ext::scale_decode::visitor::{IgnoreVisitor, decode_with_visitor};
@@ -7,13 +9,59 @@ use taonet_primitives::AccountId;
 
 use super::PortableRegistry;
 
+/// Types within types that are read, at most: calls may stand in calls without end, and reading them takes stack.
+const MOST_NESTED: u8 = 128;
+
 /// Reads a value by its type; what is left of the bytes stays in `bytes`.
 ///
 /// A list says its length first, and the reader makes room for as many. So the bytes are walked through once before,
 /// which takes no room: a length that the bytes do not bear out is an error there.
 pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
-    decode_with_visitor(&mut &**bytes, type_id, types, IgnoreVisitor::new())?;
+    walk(&mut &**bytes, type_id, types, MOST_NESTED)?;
     decode_as_type(bytes, type_id, types)
+}
+
+/// Goes past a value of a type.
+fn walk(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry, levels: u8) -> Result<(), DecodeError> {
+    let levels = levels.checked_sub(1).ok_or(codec::Error::from("more than 128 values within each other"))?;
+    let found = types.resolve(type_id).ok_or_else(|| DecodeError::TypeIdNotFound(type_id.to_string()))?;
+    let mut each = |type_id| walk(bytes, type_id, types, levels);
+    match &found.type_def {
+        TypeDef::Composite(composite) => composite.fields.iter().try_for_each(|field| each(field.ty.id)),
+        TypeDef::Tuple(tuple) => tuple.fields.iter().try_for_each(|field| each(field.id)),
+        TypeDef::Variant(variants) => {
+            let index = u8::decode(bytes)?;
+            let variant = variants.variants.iter().find(|variant| variant.index == index);
+            let variant = variant.ok_or(DecodeError::VariantNotFound(index))?;
+            variant.fields.iter().try_for_each(|field| walk(bytes, field.ty.id, types, levels))
+        }
+        TypeDef::Sequence(list) => {
+            let count = Compact::<u32>::decode(bytes)?.0;
+            walk_items(bytes, list.type_param.id, count, types, levels)
+        }
+        TypeDef::Array(array) => walk_items(bytes, array.type_param.id, array.len, types, levels),
+        TypeDef::Primitive(_) | TypeDef::Compact(_) | TypeDef::BitSequence(_) => {
+            decode_with_visitor(bytes, type_id, types, IgnoreVisitor::new())
+        }
+    }
+}
+
+fn walk_items(
+    bytes: &mut &[u8],
+    type_id: u32,
+    count: u32,
+    types: &PortableRegistry,
+    levels: u8,
+) -> Result<(), DecodeError> {
+    for _ in 0..count {
+        let before = bytes.len();
+        walk(bytes, type_id, types, levels)?;
+        if bytes.len() == before {
+            // Such a list could be as long as it likes.
+            return Err(codec::Error::from("a list of nothing").into());
+        }
+    }
+    Ok(())
 }
 
 /// A value that was read by its type, as JSON. The context of each value is its type.
@@ -112,7 +160,7 @@ impl Bytes {
 }
 
 fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
-    use scale_info::{TypeDef, TypeDefPrimitive};
+    use scale_info::TypeDefPrimitive;
     let (kind, item) = match &types.resolve(type_id)?.type_def {
         TypeDef::Array(array) => (Bytes::Array, array.type_param.id),
         TypeDef::Sequence(sequence) => (Bytes::List, sequence.type_param.id),
@@ -123,7 +171,6 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
 
 /// A struct of one field without a name.
 fn is_wrapper(type_id: u32, types: &PortableRegistry) -> bool {
-    use scale_info::TypeDef;
     types.resolve(type_id).is_some_and(|found| matches!(found.type_def, TypeDef::Composite(_)))
 }
 

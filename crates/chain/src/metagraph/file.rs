@@ -44,7 +44,7 @@ impl Metagraph {
     pub fn to_csv(&self) -> String {
         let mut csv = String::from(
             "uid,hotkey,coldkey,active,validator_permit,axon,total_stake,alpha_stake,tao_stake,consensus,incentive,\
-             dividends,validator_trust,emission,last_update,registered_at\n",
+             dividends,validator_trust,rank,trust,emission,last_update,registered_at\n",
         );
         for neuron in &self.neurons {
             let axon = neuron.axon.map(|axon| axon.address.to_string()).unwrap_or_default();
@@ -62,6 +62,8 @@ impl Metagraph {
                 neuron.incentive.to_string(),
                 neuron.dividends.to_string(),
                 neuron.validator_trust.to_string(),
+                neuron.rank.to_string(),
+                neuron.trust.to_string(),
                 neuron.emission.to_string(),
                 neuron.last_update.to_string(),
                 neuron.registered_at.to_string(),

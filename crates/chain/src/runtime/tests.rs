@@ -7,7 +7,7 @@ use taonet_primitives::{AccountId, Alpha, BlockNumber, Hotkey, NetUid, Rao};
 
 use super::*;
 use crate::runtime::events::fee_of;
-use crate::vectors::{bytes, genesis, golden, gunzip, parse, runtime};
+use crate::vectors::{bytes, genesis, golden, parse, read, runtime};
 use crate::{Block, Era, Phase, SignOptions, calls};
 
 fn items<'a>(golden: &'a Json, name: &str, count: usize) -> &'a [Json] {
@@ -191,7 +191,7 @@ fn a_refusal_has_its_name_and_meaning() {
 
 #[test]
 fn every_type_is_read_as_recorded_and_written_back() {
-    let (Some(runtime), Some(corpus)) = (runtime(), gunzip("scale_type_corpus_spec461.json.gz")) else { return };
+    let (Some(runtime), Some(corpus)) = (runtime(), read("scale_type_corpus_spec461.json.gz")) else { return };
     let corpus = parse(&String::from_utf8(corpus).unwrap());
     let (mut refused, mut read, mut equal, mut written) = (0, 0, 0, 0);
     for case in items(&corpus, "types", 797) {
@@ -233,6 +233,28 @@ fn any_json() -> impl Strategy<Value = Json> {
                 .prop_map(|fields| Json::Object(fields.into_iter().collect())),
         ]
     })
+}
+
+#[test]
+fn calls_within_calls_end_somewhere() {
+    let Some(runtime) = runtime() else { return };
+    let remark = runtime.call("System", "remark", &json!({ "remark": "0xdeadbeef" })).unwrap();
+    let remark = runtime.call_data(&remark).unwrap();
+    let batch = runtime.call_data(&runtime.call("Utility", "batch", &json!({ "calls": [] })).unwrap()).unwrap();
+    let call = runtime.metadata().outer_enums().call_enum_ty();
+    // A batch of one call, which is a batch of one call, and so on.
+    let nested = |times: usize| {
+        let mut bytes = [&batch[..2], &codec::Compact(1_u32).encode()].concat().repeat(times);
+        bytes.extend(&remark);
+        runtime.decode_json("a call", &bytes, call)
+    };
+    let remark = json!({ "System": { "remark": { "remark": "0xdeadbeef" } } });
+    assert_eq!(nested(1).unwrap(), json!({ "Utility": { "batch": { "calls": [remark] } } }));
+    assert!(nested(30).is_ok());
+    for times in [50, 1_000_000] {
+        let error = nested(times).unwrap_err();
+        assert!(format!("{error:?}").contains("more than 128 values within each other"), "{error:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Signing, asking, sending, telling.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, Chain, DryRun, Follow, Inclusion, Outcome, SignOptions, SignedExtrinsic, Until};
@@ -13,23 +15,15 @@ use crate::prompt;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Submission options")]
 pub(crate) struct SubmitArgs {
+    /// Do not ask before something is paid
+    #[arg(long, short, alias = "no-prompt")]
+    yes: bool,
     /// Send nothing: say whether the chain would take the call, and its fee
     #[arg(long)]
     dry_run: bool,
     /// Wait until the block with the call is final
     #[arg(long, aliases = ["wait-for-finalization", "finalize"])]
     finalized: bool,
-}
-
-/// How a call that costs something is sent
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Submission options")]
-pub(crate) struct SpendArgs {
-    /// Do not ask
-    #[arg(long, short, alias = "no-prompt")]
-    yes: bool,
-    #[command(flatten)]
-    submit: SubmitArgs,
 }
 
 /// A call and what is said about it.
@@ -51,20 +45,12 @@ impl Plan {
     }
 }
 
-impl SpendArgs {
-    /// As [`SubmitArgs::carry_out`], after a question.
-    pub(crate) async fn carry_out(
-        &self,
-        chain: &dyn Chain,
-        signer: &Keypair,
-        plan: Plan,
-        context: &Context,
-    ) -> anyhow::Result<()> {
-        self.submit.run(chain, signer, plan, Some(self.yes), context).await
-    }
-}
-
 impl SubmitArgs {
+    /// Whether nothing is sent.
+    pub(crate) const fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Sends a call, follows it, and tells what became of it; an error where it did not do what it was meant to. With
     /// `--dry-run` nothing is sent, and it is an error where the call would be refused.
     pub(crate) async fn carry_out(
@@ -74,19 +60,29 @@ impl SubmitArgs {
         plan: Plan,
         context: &Context,
     ) -> anyhow::Result<()> {
-        self.run(chain, signer, plan, None, context).await
+        self.run(chain, signer, plan, false, context).await
     }
 
-    /// `ask`: `None` where nobody is asked, else whether the answer was given before.
+    /// As [`Self::carry_out`] for a call that costs something: after a question, unless it was answered with `--yes`.
+    pub(crate) async fn spend(
+        &self,
+        chain: &dyn Chain,
+        signer: &Keypair,
+        plan: Plan,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        self.run(chain, signer, plan, !self.yes, context).await
+    }
+
     async fn run(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
         plan: Plan,
-        ask: Option<bool>,
+        ask: bool,
         context: &Context,
     ) -> anyhow::Result<()> {
-        if self.dry_run || ask == Some(false) {
+        if self.dry_run || ask {
             // Signed once more afterwards: while a person thinks, others may use the nonce, and the era may end.
             let dry = dry_run(chain, signer, &plan.call).await?;
             if self.dry_run {
@@ -97,7 +93,7 @@ impl SubmitArgs {
         }
         let follow =
             Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
-        let (extrinsic, outcome) = send(chain, signer, &plan.call, follow).await?;
+        let (extrinsic, outcome) = send(chain, signer, &plan.call, follow, context).await?;
         tell(&extrinsic, &outcome, plan, context)
     }
 }
@@ -115,10 +111,15 @@ async fn send(
     signer: &Keypair,
     call: &Call,
     follow: Follow,
+    context: &Context,
 ) -> anyhow::Result<(SignedExtrinsic, Outcome)> {
     let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
+    if std::io::stderr().is_terminal() {
+        // Who gives up waiting can still look for it.
+        context.say(&format!("sending {}", extrinsic.hash));
+    }
     let outcome = chain.submit(&extrinsic, follow).await;
     if !matches!(outcome, Outcome::Invalid(_)) {
         lease.used();

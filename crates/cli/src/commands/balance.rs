@@ -3,12 +3,14 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::Client;
-use taonet_primitives::Rao;
+use taonet_primitives::{NetUid, Rao};
 
 use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
 use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
+
+const ROOT: NetUid = NetUid(0);
 
 /// Show what accounts have: TAO that is free, and TAO worth of stake
 #[derive(Debug, Args)]
@@ -65,10 +67,13 @@ pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::A
     Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
 }
 
-/// What a stake is worth in TAO: an alpha of the root network is one TAO.
+/// What a stake is worth in TAO: an alpha of the root network is one TAO, that of a subnet without a price nothing.
 pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
-    let price =
-        prices.iter().find(|price| price.netuid == stake.netuid).map_or(1_000_000_000, |price| price.price.get());
+    let price = match prices.iter().find(|price| price.netuid == stake.netuid) {
+        Some(price) => price.price.get(),
+        None if stake.netuid == ROOT => 1_000_000_000,
+        None => 0,
+    };
     let worth = u128::from(stake.stake.get()) * u128::from(price) / 1_000_000_000;
     Rao::new(u64::try_from(worth).unwrap_or(u64::MAX))
 }

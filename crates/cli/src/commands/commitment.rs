@@ -63,7 +63,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let call = calls::set_commitment(args.netuid, &args.text);
         let about = json!({ "netuid": args.netuid, "hotkey": key.hotkey(), "text": args.text.as_str() });
         let what = format!("Publish a text of {} bytes on subnet {}", args.text.as_str().len(), args.netuid);
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 

@@ -1,11 +1,16 @@
 //! `tao metagraph`.
 
-use clap::Args;
-use taonet_chain::{Chain as _, Detail, Metagraph, Share};
-use taonet_primitives::{MechId, NetUid};
+use std::path::PathBuf;
 
-use crate::chain::{AtArgs, NetworkArgs, failed};
+use anyhow::Context as _;
+use clap::Args;
+use taonet_chain::metagraph::Difference;
+use taonet_chain::{At, Chain as _, Detail, Metagraph, Share};
+use taonet_primitives::{Hotkey, MechId, NetUid};
+
+use crate::chain::{AtArgs, NetworkArgs, failed, parse_at};
 use crate::context::Context;
+use crate::printable::printable;
 use crate::table::{short, table, whole};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
@@ -22,6 +27,15 @@ pub(crate) struct MetagraphArgs {
     /// Read weights and bonds, too
     #[arg(long)]
     full: bool,
+    /// Print the neurons as CSV
+    #[arg(long, conflicts_with_all = ["json", "diff"])]
+    csv: bool,
+    /// Keep the metagraph in this file, too, as JSON
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Show what has changed since this block: its number, its hash, or `finalized`
+    #[arg(long, value_name = "BLOCK", value_parser = parse_at)]
+    diff: Option<At>,
     #[command(flatten)]
     at: AtArgs,
     #[command(flatten)]
@@ -29,13 +43,42 @@ pub(crate) struct MetagraphArgs {
 }
 
 pub(crate) fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
-    let metagraph = context.block_on(async {
+    let (metagraph, earlier) = context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let detail = if args.full { Detail::Full } else { Detail::Lite };
-        chain.metagraph(args.netuid, args.mech, detail, block.into()).await.map_err(failed)
+        let metagraph = chain.metagraph(args.netuid, args.mech, detail, block.into()).await.map_err(failed)?;
+        let earlier = match args.diff {
+            Some(at) => Some(chain.metagraph(args.netuid, args.mech, Detail::Lite, at).await.map_err(failed)?),
+            None => None,
+        };
+        Ok((metagraph, earlier))
     })?;
-    if context.json { context.print_json(&metagraph) } else { context.print(&text(&metagraph)) }
+    if let Some(file) = &args.save {
+        metagraph.save(file).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    match earlier.map(|earlier| earlier.diff(&metagraph)) {
+        Some(difference) if context.json => context.print_json(&difference),
+        Some(difference) => context.print(&changes(&difference)),
+        None if context.json => context.print_json(&metagraph),
+        None if args.csv => context.print(metagraph.to_csv().trim_end()),
+        None => context.print(&text(&metagraph)),
+    }
+}
+
+fn changes(difference: &Difference) -> String {
+    let mut rows = table(&["uid", "hotkey", "what", "before", "after"], &[0]);
+    let name = |hotkey: Option<Hotkey>| hotkey.map_or_else(|| "–".to_owned(), |hotkey| hotkey.to_string());
+    for (uid, before, after) in &difference.replaced {
+        rows.add_row([uid.to_string(), String::new(), "hotkey".to_owned(), name(*before), name(*after)]);
+    }
+    for change in &difference.changed {
+        for (field, before, after) in &change.fields {
+            let [before, after] = [before, after].map(|value| printable(&value.to_string()).into_owned());
+            rows.add_row([change.uid.to_string(), short(change.hotkey), field.clone(), before, after]);
+        }
+    }
+    format!("{rows}\n\nfrom block {} to block {}", difference.from, difference.to)
 }
 
 fn text(metagraph: &Metagraph) -> String {
@@ -59,6 +102,7 @@ fn text(metagraph: &Metagraph) -> String {
         ]);
     }
     let Metagraph { netuid, name, neurons, max_uids, tempo, burn, block, .. } = metagraph;
+    let name = printable(name);
     let mut text = format!(
         "{rows}\n\nsubnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block {block}",
         neurons.len()

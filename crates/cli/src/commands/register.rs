@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::{NetUid, Rao};
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, SpendArgs, failed};
+use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 
 /// Register a hotkey on a subnet, which gives it a uid. The coldkey pays
@@ -20,7 +20,7 @@ pub(crate) struct RegisterArgs {
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
     #[command(flatten)]
-    spend: SpendArgs,
+    submit: SubmitArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         let about = json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": key.coldkey(), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
         plan.found = registered;
-        args.spend.carry_out(&chain, &key, plan, context).await
+        args.submit.spend(&chain, &key, plan, context).await
     })
 }
 

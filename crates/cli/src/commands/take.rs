@@ -6,6 +6,7 @@ use taonet_chain::{At, Share, calls};
 
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 
 /// Show what a hotkey keeps of its nominators' earnings, or change it
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let now = chain.take(hotkey, At::Head).await.map_err(failed)?;
         let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
         let Some(new) = args.take else {
+            if args.submit.is_dry_run() {
+                return Err(Classified::error(Failure::Usage, "--dry-run needs the new take in percent"));
+            }
             return if context.json {
                 context.print_json(&document)
             } else {

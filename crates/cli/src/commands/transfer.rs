@@ -6,7 +6,7 @@ use serde_json::json;
 use taonet_chain::calls;
 use taonet_primitives::Rao;
 
-use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SpendArgs};
+use crate::chain::{Account, ColdkeyArgs, NetworkArgs, Plan, SubmitArgs};
 use crate::context::Context;
 
 /// Send TAO to another account
@@ -25,7 +25,7 @@ pub(crate) struct TransferArgs {
     #[arg(long)]
     allow_death: bool,
     #[command(flatten)]
-    spend: SpendArgs,
+    submit: SubmitArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -45,6 +45,6 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({ "from": key.coldkey(), "to": to.id(), "amount_rao": args.amount });
         let what = format!("Transfer {amount} from {} to {to}", key.coldkey());
-        args.spend.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

@@ -11,10 +11,13 @@ use taonet_service::Shutdown;
 use super::events::FilterArgs;
 use crate::chain::{NetworkArgs, block_json, failed, find_block};
 use crate::context::Context;
-use crate::printable::printable;
+use crate::printable::{printable, printable_json};
 
 /// Events of every block, which say little.
 const USUAL: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
+
+/// After an interruption so many blocks are looked up; nodes keep not many more.
+const MOST_MISSED: u32 = 128;
 
 /// Follow the chain: a line for each block, until Ctrl-C.
 ///
@@ -46,28 +49,47 @@ pub(crate) fn run(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
 async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let chain = args.network.connect().await?;
     let mut heads = chain.heads();
-    let mut last: Option<BlockNumber> = None;
+    let mut last: Option<Block> = None;
     let mut shown = 0;
     loop {
         let head = *heads.borrow_and_update();
-        if let Some(head) = head {
-            // Heads may be left out; blocks are not.
-            let mut next = last.map_or(head.number, |last| last.plus(1));
-            while next <= head.number {
-                let block = if next == head.number { head } else { find_block(&chain, next.into()).await? };
-                tell(&chain, block, args, context).await?;
-                shown += 1;
-                if args.blocks.is_some_and(|blocks| shown >= blocks) {
-                    return Ok(());
+        for number in head.map(|head| unseen(last, head)).into_iter().flatten() {
+            match show(&chain, number, args, context).await {
+                Ok(block) => {
+                    last = Some(block);
+                    shown += 1;
+                    if args.blocks.is_some_and(|blocks| shown >= blocks) {
+                        return Ok(());
+                    }
                 }
-                next = next.plus(1);
+                // The next head is another try; blocks that no node has any more are left out.
+                Err(error) => {
+                    context.say(&format!("block {number}: {}", printable(&format!("{error:#}"))));
+                    break;
+                }
             }
-            last = Some(last.map_or(head.number, |last| last.max(head.number)));
         }
         if heads.changed().await.is_err() {
             return Ok(());
         }
     }
+}
+
+/// The blocks that are to be shown after `last`: heads may be left out, blocks are not, unless there are too many; one in
+/// the place of another is shown, too.
+fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
+    let first = match last {
+        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MOST_MISSED)),
+        Some(last) if last == head => head.number.plus(1),
+        _ => head.number,
+    };
+    (first.get()..=head.number.get()).map(BlockNumber::new)
+}
+
+async fn show(chain: &Client, number: BlockNumber, args: &WatchArgs, context: &Context) -> anyhow::Result<Block> {
+    let block = find_block(chain, number.into()).await?;
+    tell(chain, block, args, context).await?;
+    Ok(block)
 }
 
 async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
@@ -82,7 +104,7 @@ async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context)
     };
     if context.json {
         let document = json!({ "block": block_json(block), "next_epoch": next_epoch, "events": events });
-        return context.print(&document.to_string());
+        return context.print(&printable_json(&document.to_string()));
     }
     let epoch = next_epoch.map(|next| format!("  epoch in {}", next.since(block.number))).unwrap_or_default();
     context.print(&format!("{block}{epoch}{}", counted(&events)))
@@ -101,4 +123,27 @@ fn counted(events: &[Event]) -> String {
         format!("  {}{times}", printable(name))
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::BlockHash;
+
+    use super::*;
+
+    #[test]
+    fn no_block_is_left_out_and_one_in_the_place_of_another_is_shown() {
+        let block = |number, fork| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([fork; 32]) };
+        for (last, head, expected) in [
+            (None, block(7, 1), vec![7]),
+            (Some(block(7, 1)), block(7, 1), vec![]),
+            (Some(block(7, 1)), block(10, 1), vec![8, 9, 10]),
+            (Some(block(7, 1)), block(7, 2), vec![7]),
+            (Some(block(7, 1)), block(6, 2), vec![6]),
+            (Some(block(7, 1)), block(1_000, 1), (872..=1_000).collect()),
+        ] {
+            let shown: Vec<u32> = unseen(last, head).map(BlockNumber::get).collect();
+            assert_eq!(shown, expected, "{last:?} {head:?}");
+        }
+    }
 }

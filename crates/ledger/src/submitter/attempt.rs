@@ -4,7 +4,7 @@ use taonet_chain::{Follow, NonceLease, Outcome, SignOptions};
 
 use super::now::Now;
 use super::{Moment, Step, Submitter, Turn};
-use crate::form::{self, reveal_call, submit_call};
+use crate::form::{Sealing, reveal_call, submit_call};
 use crate::{Intent, Signed, State, SubmitError};
 
 impl Submitter {
@@ -21,13 +21,13 @@ impl Submitter {
         let call = match step {
             Step::Submit => {
                 now.check_age(intent.plan.state_block, turn)?;
-                let moment = form::Moment {
+                let sealing = Sealing {
                     beacon: &self.beacon,
                     head: now.head.number,
                     block_time: self.chain.block_time(),
                     time: self.time(),
                 };
-                submit_call(&intent.plan, &now.rules, &moment, &mut rand::rng())?
+                submit_call(&intent.plan, &now.rules, &sealing, &mut rand::rng())?
             }
             Step::Reveal => match reveal_call(&intent.plan) {
                 Some(call) => call,

@@ -4,12 +4,11 @@
 //! the same list.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
-use frame_support::dispatch::DispatchInfo;
-use frame_support::pallet_prelude::TransactionSource;
-use frame_support::weights::Weight;
 use scale_info::TypeInfo;
-use sp_runtime::traits::{Dispatchable, Implication, TransactionExtension};
-use sp_runtime::transaction_validity::{TransactionValidityError, ValidTransaction};
+use sp_runtime::impl_tx_ext_default;
+use sp_runtime::traits::TransactionExtension;
+
+use crate::runtime::RuntimeCall;
 
 mod check_nonce;
 mod subtensor;
@@ -19,54 +18,26 @@ pub use check_nonce::CheckNonce;
 pub use subtensor::SubtensorTransactionExtension;
 pub use sudo::SudoTransactionExtension;
 
-macro_rules! without_effect {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-        pub struct $name;
+/// Where the real chain checks encrypted calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct CheckShieldedTxValidity;
 
-        impl<Call: Dispatchable<Info = DispatchInfo>> TransactionExtension<Call> for $name {
-            const IDENTIFIER: &'static str = stringify!($name);
-            type Implicit = ();
-            type Val = ();
-            type Pre = ();
-
-            fn weight(&self, _: &Call) -> Weight {
-                Weight::zero()
-            }
-
-            fn validate(
-                &self,
-                origin: Call::RuntimeOrigin,
-                _: &Call,
-                _: &DispatchInfo,
-                _: usize,
-                (): (),
-                _: &impl Implication,
-                _: TransactionSource,
-            ) -> Result<(ValidTransaction, (), Call::RuntimeOrigin), TransactionValidityError> {
-                Ok((ValidTransaction::default(), (), origin))
-            }
-
-            fn prepare(
-                self,
-                (): (),
-                _: &Call::RuntimeOrigin,
-                _: &Call,
-                _: &DispatchInfo,
-                _: usize,
-            ) -> Result<(), TransactionValidityError> {
-                Ok(())
-            }
-        }
-    };
+impl TransactionExtension<RuntimeCall> for CheckShieldedTxValidity {
+    const IDENTIFIER: &'static str = "CheckShieldedTxValidity";
+    type Implicit = ();
+    type Val = ();
+    type Pre = ();
+    impl_tx_ext_default!(RuntimeCall; weight validate prepare);
 }
 
-without_effect! {
-    /// Where the real chain checks encrypted calls.
-    CheckShieldedTxValidity
-}
-without_effect! {
-    /// Where the real chain orders beacon pulses first.
-    DrandPriority
+/// Where the real chain orders beacon pulses first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub struct DrandPriority;
+
+impl TransactionExtension<RuntimeCall> for DrandPriority {
+    const IDENTIFIER: &'static str = "DrandPriority";
+    type Implicit = ();
+    type Val = ();
+    type Pre = ();
+    impl_tx_ext_default!(RuntimeCall; weight validate prepare);
 }

@@ -80,15 +80,3 @@ pub(crate) fn last_event() -> subtensor::Event<Runtime> {
 pub(crate) fn balance(who: &AccountId) -> u64 {
     Balances::free_balance(who)
 }
-
-/// A file of the recorded vectors of the real chain; none where they are absent, which CI does not accept.
-pub(crate) fn chain_vectors(file: &str) -> Option<serde_json::Value> {
-    let folder = std::env::var("TAONET_CHAIN_VECTORS")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/vectors/chain").to_owned());
-    let Ok(text) = std::fs::read_to_string(std::path::Path::new(&folder).join(file)) else {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{folder}/{file} is missing: set TAONET_CHAIN_VECTORS");
-        eprintln!("SKIPPED: {folder}/{file} is missing: set TAONET_CHAIN_VECTORS");
-        return None;
-    };
-    Some(serde_json::from_str(&text).unwrap())
-}

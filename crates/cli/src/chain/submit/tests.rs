@@ -5,7 +5,7 @@ use taonet_primitives::Rao;
 use super::*;
 use crate::exit::exit_code;
 
-const QUIET: SubmitArgs = SubmitArgs { dry_run: false, finalized: false };
+const QUIET: SubmitArgs = SubmitArgs { yes: false, dry_run: false, finalized: false };
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
@@ -58,7 +58,7 @@ async fn a_chain_out_of_reach_is_a_failure_of_the_network() {
 #[tokio::test]
 async fn a_dry_run_sends_nothing() {
     let chain = MockChain::default();
-    outcome_of(&chain, &SubmitArgs { dry_run: true, finalized: false }).await.unwrap();
+    outcome_of(&chain, &SubmitArgs { yes: false, dry_run: true, finalized: false }).await.unwrap();
     assert_eq!(chain.submitted(), []);
     // The nonce is free again.
     outcome_of(&chain, &QUIET).await.unwrap();
@@ -68,8 +68,8 @@ async fn a_dry_run_sends_nothing() {
 #[tokio::test]
 async fn who_said_yes_is_not_asked() {
     let chain = MockChain::default();
-    let spend = SpendArgs { yes: true, submit: QUIET };
-    spend.carry_out(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();
+    let args = SubmitArgs { yes: true, ..QUIET };
+    args.spend(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();
     assert_eq!(chain.included().len(), 1);
 }
 
@@ -80,7 +80,8 @@ async fn the_document_has_the_same_keys_whatever_happened() {
     chain.script(scripts.clone());
     let mut keys = Vec::new();
     for _ in scripts {
-        let (extrinsic, outcome) = send(&chain, &alice(), &plan().call, Follow::default()).await.unwrap();
+        let (extrinsic, outcome) =
+            send(&chain, &alice(), &plan().call, Follow::default(), &Context { json: true }).await.unwrap();
         let document = report::document(&extrinsic, &outcome);
         keys.push(document.as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     }

@@ -131,7 +131,7 @@ impl Contest {
             played.push(PlayedChallenge { challenge: challenge.clone(), report, wall: began.elapsed() });
         }
         let mut report = DemoReport::new(played, self.config.rules, self.config.burn_uid);
-        report.record(&chain.settle(report.weights(), &self.ledger).await?);
+        report.record(&chain.settle(report.weights(), &self.ledger).await?)?;
         chain.stop().await;
         Ok(report)
     }

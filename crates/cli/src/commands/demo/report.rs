@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use comfy_table::Cell;
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
@@ -70,11 +71,13 @@ impl DemoReport {
         &self.weights
     }
 
-    /// Takes over what the chain says of each miner.
-    pub(super) fn record(&mut self, chain: &BTreeMap<Uid, OnChain>) {
+    /// Takes over what the chain says of each miner; an error where it does not know one.
+    pub(super) fn record(&mut self, chain: &BTreeMap<Uid, OnChain>) -> anyhow::Result<()> {
         for standing in &mut self.standings {
-            standing.chain = chain.get(&standing.uid).copied().unwrap_or_default();
+            let found = chain.get(&standing.uid).copied();
+            standing.chain = found.with_context(|| format!("the chain does not know miner {}", standing.uid))?;
         }
+        Ok(())
     }
 
     /// The document that `--json` prints.

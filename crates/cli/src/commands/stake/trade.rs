@@ -5,7 +5,7 @@ use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
-use crate::chain::{NetworkArgs, PairArgs, Plan, SpendArgs, failed};
+use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
@@ -38,7 +38,7 @@ pub(crate) struct AddArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    spend: SpendArgs,
+    submit: SubmitArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub(crate) struct RemoveArgs {
     #[command(flatten)]
     limit: LimitArgs,
     #[command(flatten)]
-    spend: SpendArgs,
+    submit: SubmitArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         });
         let what =
             format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
-        args.spend.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -107,7 +107,7 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
                 json!({ "coldkey": coldkey, "hotkey": hotkey, "netuid": null }),
             ),
         };
-        args.spend.carry_out(&chain, &key, plan, context).await
+        args.submit.spend(&chain, &key, plan, context).await
     })
 }
 

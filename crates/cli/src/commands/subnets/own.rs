@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
 use taonet_primitives::NetUid;
 
-use crate::chain::{ColdkeyArgs, NetworkArgs, PairArgs, Plan, SpendArgs, SubmitArgs, failed};
+use crate::chain::{ColdkeyArgs, NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 
 /// Create a subnet
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
-    spend: SpendArgs,
+    submit: SubmitArgs,
     #[command(flatten)]
     network: NetworkArgs,
     #[command(flatten)]
@@ -42,7 +42,7 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
         let what = format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", key.coldkey());
         let mut plan = Plan::new(calls::register_network(hotkey), what, about);
         plan.found = created;
-        args.spend.carry_out(&chain, &key, plan, context).await
+        args.submit.spend(&chain, &key, plan, context).await
     })
 }
 

@@ -12,7 +12,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, quantised};
+use super::pairs::{Pair, row};
 use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -81,7 +81,7 @@ impl Secret {
 
 pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
-    let weights = quantised(&args.weights)?;
+    let weights = row(&args.weights)?;
     if args.save.exists() {
         let text = format!("{} exists: name a new file, it may be the only key to another commit", args.save.display());
         return Err(Classified::error(Failure::Usage, text));
@@ -94,9 +94,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let (uids, values) = weights.iter().copied().unzip();
         let salt = (0..SALT).map(|_| rand::random()).collect();
         let secret = Secret { netuid, mech, hotkey: key.hotkey(), uids, values, salt, version_key };
-        // Before the commit: one without its secret cannot be revealed.
-        let text = serde_json::to_vec_pretty(&secret).context("the weights do not fit into JSON")?;
-        atomic_write(&args.save, &text, Access::Owner)?;
+        if !args.submit.is_dry_run() {
+            // Before the commit: one without its secret cannot be revealed.
+            let text = serde_json::to_vec_pretty(&secret).context("the weights do not fit into JSON")?;
+            atomic_write(&args.save, &text, Access::Owner)?;
+        }
         let hash = secret.hash();
         let call = calls::commit_mechanism_weights(netuid, mech, hash);
         let about = json!({

@@ -1,9 +1,11 @@
 //! Weights as people write them, and as the chain takes them.
 
-use std::collections::HashSet;
 use std::str::FromStr;
 
-use taonet_primitives::Uid;
+use anyhow::bail;
+use taonet_chain::weights::{WeightError, quantise, refusal};
+use taonet_chain::{WeightRow, WeightRules};
+use taonet_primitives::{MechId, Uid};
 
 use crate::exit::{Classified, Failure};
 
@@ -26,18 +28,28 @@ impl FromStr for Pair {
     }
 }
 
-/// The largest weight becomes 65535, the others in proportion; what rounds to nothing is left out (spec §3.6).
-pub(super) fn quantised(pairs: &[Pair]) -> anyhow::Result<Vec<(Uid, u16)>> {
-    let mut seen = HashSet::new();
-    if let Some(twice) = pairs.iter().find(|pair| !seen.insert(pair.uid)) {
-        return Err(Classified::error(Failure::Usage, format!("uid {} has two weights", twice.uid)));
-    }
-    let largest = pairs.iter().map(|pair| pair.weight).fold(0.0, f64::max);
-    if largest <= 0.0 {
+/// The weights as the chain takes them.
+pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
+    let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
+    let row = quantise(&weights).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    if row.is_empty() {
         return Err(Classified::error(Failure::Usage, "all weights are 0: the chain takes no such weights"));
     }
-    let parts = |pair: &Pair| (pair.uid, (pair.weight / largest * f64::from(u16::MAX)).round() as u16);
-    Ok(pairs.iter().map(parts).filter(|(_, parts)| *parts > 0).collect())
+    Ok(row)
+}
+
+/// Refuses what the chain would refuse on a subnet, `uid` being whose weights they are.
+pub(super) fn check(row: &WeightRow, uid: Uid, mech: MechId, rules: &WeightRules) -> anyhow::Result<()> {
+    if mech.0 >= rules.mechanisms {
+        bail!(
+            "the subnet has {} incentive mechanisms, numbered from 0: --mech {mech} is none of them",
+            rules.mechanisms
+        );
+    }
+    if let Some(&(uid, _)) = row.iter().find(|(uid, _)| uid.0 >= rules.neurons) {
+        return Err(WeightError::NoSuchNeuron { uid, neurons: rules.neurons }.into());
+    }
+    refusal(row, uid, rules).map_or(Ok(()), |error| Err(error.into()))
 }
 
 #[cfg(test)]
@@ -49,11 +61,13 @@ mod tests {
         for (texts, expected) in [
             (&["0:1", "7:0.5", "3:0"][..], &[(0, 65_535), (7, 32_768)][..]),
             (&["5=0.000001"], &[(5, 65_535)]),
+            // As the SDK rounds: half to the even number.
+            (&["0:1", "1:6"], &[(0, 10_922), (1, 65_535)]),
             (&["1:1", "2:0.000001"], &[(1, 65_535)]),
         ] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             let expected: Vec<_> = expected.iter().map(|&(uid, parts)| (Uid(uid), parts)).collect();
-            assert_eq!(quantised(&pairs).unwrap(), expected, "{texts:?}");
+            assert_eq!(row(&pairs).unwrap(), expected, "{texts:?}");
         }
     }
 
@@ -62,9 +76,9 @@ mod tests {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }
-        for (texts, words) in [(&["1:1", "1:2"][..], "uid 1 has two weights"), (&["1:0"], "all weights are 0")] {
+        for (texts, words) in [(&["1:1", "1:2"][..], "uid 1 is named twice"), (&["1:0"], "all weights are 0")] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
-            assert!(quantised(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
+            assert!(row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
         }
     }
 }

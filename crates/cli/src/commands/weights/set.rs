@@ -1,19 +1,16 @@
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
-use taonet_chain::{At, Chain as _, CommitReveal, WeightRules, calls};
-use taonet_primitives::{BlockNumber, Hotkey, Uid};
-use taonet_timelock::{Beacon, EpochSchedule, WeightsPayload, encrypt};
+use taonet_chain::{Chain as _, calls};
+use taonet_ledger::{Form, Sealing, timelocked_commit};
+use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
-use super::pairs::{Pair, quantised};
+use super::pairs::{Pair, check, row};
 use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
-
-/// The version of commits that are encrypted until a round of the drand beacon.
-const TIMELOCKED: u16 = 4;
 
 /// Set a validator's weights
 #[derive(Debug, Args)]
@@ -36,7 +33,7 @@ pub(crate) struct SetArgs {
 
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
-    let weights = quantised(&args.weights)?;
+    let weights = row(&args.weights)?;
     context.block_on(async {
         let chain = args.network.connect().await?;
         let head = chain.head().await.map_err(failed)?;
@@ -44,21 +41,25 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.key.unlock(&args.network, &chain)?;
         let hotkey = key.hotkey();
-        if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
+        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
             bail!("{hotkey} is not registered on subnet {netuid}: tao register --netuid {netuid} does that");
-        }
-        let (form, call, round) = match rules.commit_reveal {
-            None => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
-            Some(CommitReveal { version: TIMELOCKED, period_epochs }) => {
-                let moment = Moment { head: head.number, block_time: chain.block_time(), now: now()? };
-                let payload = payload(hotkey, &weights, version_key);
-                let (commit, round) = timelocked(&payload, &rules, period_epochs, &moment)?;
-                let call = calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round, TIMELOCKED);
-                ("timelocked", call, Some(round))
+        };
+        check(&weights, uid, mech, &rules)?;
+        let rng = &mut rand::rng();
+        let (form, call, round) = match Form::of(netuid, &rules, rng)? {
+            Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
+            Form::Timelocked { period_epochs } => {
+                let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                let time = time.context("this machine's clock stands before 1970")?;
+                let (beacon, block_time) = (Beacon::quicknet(), chain.block_time());
+                let sealing = Sealing { beacon, head: head.number, block_time, time };
+                let (uids, values) = weights.iter().copied().unzip();
+                let payload = WeightsPayload { hotkey, uids, values, version_key };
+                let (call, round) = timelocked_commit(&payload, (netuid, mech), &rules, period_epochs, &sealing, rng)?;
+                ("timelocked", call, Some(round.0))
             }
-            Some(CommitReveal { version, .. }) => bail!(
-                "subnet {netuid} wants commits of version {version}: tao weights commit makes commits by hash, a newer \
-                 taonet may know others"
+            _ => bail!(
+                "subnet {netuid} wants commits by hash: tao weights commit makes them, tao weights reveal opens them"
             ),
         };
         let what = match round {
@@ -79,41 +80,4 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         });
         args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
     })
-}
-
-/// When a commit is made.
-struct Moment {
-    head: BlockNumber,
-    block_time: Duration,
-    /// Since 1970.
-    now: Duration,
-}
-
-fn now() -> anyhow::Result<Duration> {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("this machine's clock stands before 1970")
-}
-
-fn payload(hotkey: Hotkey, weights: &[(Uid, u16)], version_key: u64) -> WeightsPayload {
-    let (uids, values) = weights.iter().copied().unzip();
-    WeightsPayload { hotkey, uids, values, version_key }
-}
-
-/// The ciphertext, and the round that opens it.
-fn timelocked(
-    payload: &WeightsPayload,
-    rules: &WeightRules,
-    period_epochs: u64,
-    moment: &Moment,
-) -> anyhow::Result<(Vec<u8>, u64)> {
-    let schedule = EpochSchedule {
-        current_block: moment.head.get().into(),
-        last_epoch_block: rules.schedule.last_epoch.get().into(),
-        pending_epoch_at: rules.schedule.pending_epoch.map(|block| block.get().into()),
-        blocks_since_last_step: moment.head.since(rules.schedule.last_epoch).into(),
-        tempo: rules.schedule.tempo,
-        reveal_period_epochs: period_epochs,
-    };
-    let beacon = Beacon::quicknet();
-    let round = schedule.reveal_round(beacon, moment.block_time, moment.now)?;
-    Ok((encrypt(&payload.to_bytes(), beacon, round, &mut rand::rng())?.to_bytes(), round.0))
 }

@@ -3,10 +3,10 @@
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
 use frame_support::pallet_prelude::TransactionSource;
-use frame_support::weights::Weight;
 use frame_system::Account;
 use frame_system::pallet_prelude::RuntimeCallFor;
 use scale_info::TypeInfo;
+use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{
     InvalidTransaction, TransactionLongevity, TransactionValidityError, ValidTransaction,
@@ -31,9 +31,7 @@ impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
     type Val = Option<AccountId>;
     type Pre = ();
 
-    fn weight(&self, _: &RuntimeCallFor<Runtime>) -> Weight {
-        Weight::zero()
-    }
+    impl_tx_ext_default!(RuntimeCallFor<Runtime>; weight);
 
     fn validate(
         &self,

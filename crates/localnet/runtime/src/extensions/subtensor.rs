@@ -3,8 +3,8 @@
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
 use frame_support::pallet_prelude::TransactionSource;
-use frame_support::weights::Weight;
 use scale_info::TypeInfo;
+use sp_runtime::impl_tx_ext_default;
 use sp_runtime::traits::{AsSystemOriginSigner, Implication, TransactionExtension};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError, ValidTransaction};
 
@@ -22,9 +22,7 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     type Val = ();
     type Pre = ();
 
-    fn weight(&self, _: &RuntimeCall) -> Weight {
-        Weight::zero()
-    }
+    impl_tx_ext_default!(RuntimeCall; weight prepare);
 
     fn validate(
         &self,
@@ -40,17 +38,6 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
             check(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
         }
         Ok((ValidTransaction::default(), (), origin))
-    }
-
-    fn prepare(
-        self,
-        (): (),
-        _: &RuntimeOrigin,
-        _: &RuntimeCall,
-        _: &DispatchInfo,
-        _: usize,
-    ) -> Result<(), TransactionValidityError> {
-        Ok(())
     }
 }
 

@@ -1,13 +1,13 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::Call;
-use crate::testing::{BABELBIT, Subtensor, account, chain, chain_vectors, jump_to, key, outcome, run_to, send};
+use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome, run_to, send};
 
 type Price = Burn<Runtime>;
 
 #[test]
 fn the_factor_of_a_half_life_is_that_of_the_real_chain() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["burn_decay_factor"].as_array().unwrap();
     assert_eq!(cases.len(), 10);
     for case in cases {
@@ -18,7 +18,7 @@ fn the_factor_of_a_half_life_is_that_of_the_real_chain() {
 
 #[test]
 fn the_price_moves_as_on_the_real_chain() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let vector = &vectors["burn_trajectory"];
     let number = |name: &str| vector[name].as_u64().unwrap();
     chain(|| {

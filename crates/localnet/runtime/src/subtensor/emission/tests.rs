@@ -1,9 +1,8 @@
 use super::*;
-use crate::testing::chain_vectors;
 
 #[test]
 fn recorded_issuance_gives_the_recorded_emission() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["block_emission"].as_array().unwrap();
     assert_eq!(cases.len(), 11);
     for case in cases {
@@ -14,7 +13,7 @@ fn recorded_issuance_gives_the_recorded_emission() {
 
 #[test]
 fn recorded_alpha_is_shared_as_recorded() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["alpha_out_split"].as_array().unwrap();
     assert_eq!(cases.len(), 4);
     for case in cases {

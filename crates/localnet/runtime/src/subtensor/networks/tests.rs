@@ -7,9 +7,7 @@ use crate::subtensor::{
     Axons, BurnHalfLife, Call, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn, SubnetMovingPrice,
     SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
 };
-use crate::testing::{
-    BABELBIT, Subtensor, account, balance, chain, chain_vectors, jump_to, key, last_event, outcome, run_to, send,
-};
+use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
 use crate::types::MechId;
 
 /// 1 000 TAO.
@@ -21,7 +19,7 @@ fn create(who: &str, hotkey: u32) -> String {
 
 #[test]
 fn a_subnet_costs_what_it_costs_on_the_real_chain() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["network_lock_cost"].as_array().unwrap();
     assert_eq!(cases.len(), 9);
     chain(|| {

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::chain_vectors;
 
 fn pool(tao: u64, alpha: u64, quote: f64) -> Pool {
     Pool { tao: TaoBalance(tao), alpha: AlphaBalance(alpha), quote: Perquintill::from_float(quote) }
@@ -15,7 +14,7 @@ fn agree(ours: u64, theirs: f64) -> bool {
 
 #[test]
 fn recorded_trades_come_out_the_same() {
-    let Some(vectors) = chain_vectors("economics.json") else { return };
+    let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["pool_swaps"].as_array().unwrap();
     assert_eq!(cases.len(), 5);
     for case in cases {

@@ -1,0 +1,54 @@
+//! Finds the recordings of the real chain that tests compare with.
+//!
+//! They stand beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder. Where they
+//! are absent a test says loudly that it tests nothing; where `CI` is set it fails.
+
+#![allow(clippy::panic, reason = "for tests, which end so")]
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A file of the recordings, unpacked where its name ends in `.gz`.
+///
+/// # Panics
+/// When it cannot be read; where `CI` is set, also when the recordings are absent.
+#[must_use]
+pub fn read(name: &str) -> Option<Vec<u8>> {
+    let path = folder()?.join(name);
+    let unpacked = std::fs::read(&path).and_then(|bytes| {
+        if Path::new(name).extension().is_none_or(|extension| extension != "gz") {
+            return Ok(bytes);
+        }
+        let mut unpacked = Vec::new();
+        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked)?;
+        Ok(unpacked)
+    });
+    Some(unpacked.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// A JSON file of the recordings.
+///
+/// # Panics
+/// As [`read`], and when it is no JSON.
+#[must_use]
+pub fn json(name: &str) -> Option<Value> {
+    let value = serde_json::from_slice(&read(name)?);
+    Some(value.unwrap_or_else(|error| panic!("{name} of the recordings: {error}")))
+}
+
+fn folder() -> Option<PathBuf> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let given = std::env::var_os("TAONET_CHAIN_VECTORS");
+    let folder = repository.join(given.unwrap_or_else(|| "../shared/vectors/chain".into()));
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let message =
+        format!("NOT TESTED: no recordings at {}; TAONET_CHAIN_VECTORS says where they are", folder.display());
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{message}");
+    // Past the test harness, which keeps back what passing tests print.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    None
+}

@@ -1,0 +1,30 @@
+//! docs/chain.md, step by step.
+
+use super::Chain;
+use crate::support::{repository, stderr};
+
+#[test]
+fn the_first_steps_of_the_guide_go() {
+    let chain = Chain::start();
+    let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
+    let steps = guide.split("```").nth(1).unwrap();
+    let mut taken = 0;
+    for step in steps.lines().map(|line| line.split('#').next().unwrap().trim()) {
+        let mut words: Vec<&str> = step.split_whitespace().skip(1).collect();
+        match words.as_slice() {
+            // The test has a node of its own; nobody here can be asked for passwords, and watching has no end.
+            [] | ["localnet" | "BT_NETWORK=local"] => continue,
+            ["wallet", "create"] => {
+                chain.wallet();
+                continue;
+            }
+            ["localnet", ..] => words.extend(["--network", chain.url()]),
+            ["watch", ..] => words.extend(["--blocks", "2"]),
+            _ => {}
+        }
+        let output = chain.tao(&words, &[]);
+        assert!(output.status.success(), "{step}: {}", stderr(&output));
+        taken += 1;
+    }
+    assert_eq!(taken, 10);
+}
