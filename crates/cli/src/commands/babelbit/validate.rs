@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -11,8 +10,9 @@ use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
 use taonet_babelbit_core::{Rules, weights::ArenaShare};
 use taonet_babelbit_node::clock::system_clock;
 use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::engine_client::Sleeper;
 use taonet_babelbit_node::signer::SignerClient;
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_node::subtensor_gateway::{GatewayClient, GatewayError};
 use taonet_babelbit_node::validator::{EpochReport, ScoresClient, Services, StateFile, Validator, ValidatorSettings};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -89,12 +89,12 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     };
     context.say(&format!("hotkey {hotkey}"));
     context.block_on(async {
-        let sleeper = Arc::new(|pause: Duration| Box::pin(tokio::time::sleep(pause)) as _);
+        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
         if args.once {
             let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
             return tokio::select! {
-                report = validator.run_once() => show(&report.map_err(unreachable)?, context),
+                report = validator.run_once() => show(&report.map_err(failed)?, context),
                 () = shutdown.requested() => bail!("stopped before the weights were set"),
             };
         }
@@ -133,7 +133,7 @@ fn percent(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-fn unreachable(error: impl std::fmt::Display) -> anyhow::Error {
+fn failed(error: GatewayError) -> anyhow::Error {
     Classified::error(Failure::Network, error.to_string())
 }
 

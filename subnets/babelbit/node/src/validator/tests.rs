@@ -42,7 +42,7 @@ fn hotkey(uid: u16) -> String {
 fn snapshot() -> Value {
     let hotkeys: Vec<_> = (0..10).map(hotkey).collect();
     let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 10];
-    json!({ "block": 700, "hotkeys": hotkeys, "last_update": [0; 10], "axons": axons })
+    json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
 }
 
 fn ok(body: Value) -> ResponseTemplate {
