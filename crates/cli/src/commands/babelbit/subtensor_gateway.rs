@@ -63,22 +63,22 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
-        let (follower, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("chain", async move {
+        let stop = shutdown.clone();
+        let chain = async {
             tokio::select! {
-                () = stop.requested() => return,
-                connected = connect(&follower, &network, ledger, &state, &keypair) => {
-                    if let Err(error) = connected {
-                        tracing::error!(%error, "the weight ledger cannot be used; stopping");
-                        stop.request();
-                        return;
-                    }
+                () = stop.requested() => return Ok(()),
+                connected = connect(&gateway, &network, ledger, &state, &keypair) => {
+                    connected.inspect_err(|_| stop.request())?;
                 }
             }
-            follower.follow(&stop).await;
-        });
+            gateway.follow(&stop).await;
+            Ok(())
+        };
         let router = gateway.router(OperatorLimits::new(token));
-        daemon.serve_until(shutdown, "subtensor gateway", router, context).await
+        let served = daemon.serve_until(shutdown, "subtensor gateway", router, context);
+        let (served, chain): (_, Result<(), LedgerError>) = tokio::join!(served, chain);
+        chain?;
+        served
     })
 }
 

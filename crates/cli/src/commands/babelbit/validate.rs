@@ -94,7 +94,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         if args.once {
             let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
             return tokio::select! {
-                report = validator.run_once() => show(&report.map_err(failed)?, context),
+                report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
                 () = shutdown.requested() => bail!("stopped before the weights were set"),
             };
         }
@@ -133,7 +133,7 @@ fn percent(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-fn failed(error: GatewayError) -> anyhow::Error {
+fn failed(error: &GatewayError) -> anyhow::Error {
     Classified::error(Failure::Network, error.to_string())
 }
 

@@ -173,7 +173,7 @@ async fn weights_go_to_the_gateway_once() {
         (429, "slow down", 500, Some("failed status=429")),
         (200, "garbage", 500, Some("returned invalid json")),
         (200, r#"{"success":"yes"}"#, 500, Some("invalid payload")),
-        (200, r#"{}"#, 500, Some("confirmation failed")),
+        (200, "{}", 500, Some("confirmation failed")),
     ] {
         let (url, asked) = gateway(status, answer).await;
         let world = World::new(&url, |_| ());
