@@ -13,7 +13,7 @@ use taonet_ledger::{Ledger, Step};
 use taonet_primitives::BlockNumber;
 
 use super::{Network, free_address};
-use crate::support::Daemon;
+use crate::support::{Daemon, terminate};
 
 const KILLS: u32 = 50;
 
@@ -111,6 +111,9 @@ fn fifty_kills_double_no_submission() {
         assert!(began.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
         std::thread::sleep(Duration::from_millis(50));
     }
+    let mut validator = running.validator.take().unwrap();
+    terminate(&validator);
+    assert_eq!(validator.wait().unwrap().code(), Some(0));
     drop(running);
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -7,7 +7,7 @@ pub mod config;
 pub mod engine;
 pub mod engine_client;
 mod http_api;
-mod json_client;
+pub mod json_client;
 pub mod miner;
 pub mod operator_http;
 pub mod runner;

@@ -41,9 +41,9 @@ pub(crate) struct GatewayArgs {
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
