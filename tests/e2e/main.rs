@@ -21,6 +21,7 @@ mod scripts;
 mod speech;
 mod support;
 mod timelock_peers;
+mod validate;
 mod wallet;
 mod wallet_peers;
 mod yuma;

@@ -96,9 +96,14 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts a server on a free port and waits until it says where it listens.
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_at(command, "127.0.0.1:0")
+    }
+
+    /// As [`Self::start`], at an address.
+    pub(crate) fn start_at(command: &mut Command, listen: &str) -> Self {
         let log = tempfile::tempfile().unwrap();
         let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--json"])
+            .args(["--listen", listen, "--json"])
             .stdout(Stdio::piped())
             .stderr(log.try_clone().unwrap())
             .spawn()
@@ -123,6 +128,11 @@ impl Daemon {
         self.log.rewind().unwrap();
         self.log.read_to_string(&mut text).unwrap();
         text
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to end, as a service manager does, and waits.

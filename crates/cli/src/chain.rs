@@ -46,6 +46,17 @@ impl NetworkArgs {
         parse_network(&chosen(self.network.as_deref(), |name| std::env::var(name).ok()))
     }
 
+    /// The network that was asked for; where no option names one, with a further node for when its own fail.
+    pub(crate) fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
+        match further {
+            Some(further) if self.network.is_none() => {
+                let text = chosen(None, |name| std::env::var(name).ok());
+                parse_network(&format!("{text},{further}"))
+            }
+            _ => self.network(),
+        }
+    }
+
     /// A connection to it.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         let network = self.network()?;

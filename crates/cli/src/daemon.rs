@@ -49,10 +49,7 @@ impl CallerArgs {
             (Some(path), _) => path.clone(),
             // Nobody can come back to a port that the system chose: there is no restart to speak of.
             (None, 0) => return Ok(layer.build()),
-            (None, port) => {
-                let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
-                state.join("taonet").join("replay").join(format!("{me}-{port}.log"))
-            }
+            (None, port) => state_directory("replay").join(format!("{me}-{port}.log")),
         };
         let named =
             || format!("cannot keep accepted requests in {}; name another file with --replay-log", path.display());
@@ -61,6 +58,12 @@ impl CallerArgs {
         }
         layer.build_with_replay_log(&path).with_context(named)
     }
+}
+
+/// Where a daemon keeps what it must not forget, unless it is told otherwise.
+pub(crate) fn state_directory(name: &str) -> PathBuf {
+    let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
+    state.join("taonet").join(name)
 }
 
 /// A bound service that has not begun to answer.
@@ -92,6 +95,17 @@ impl Daemon {
     /// Says where the service listens and serves until SIGTERM or Ctrl-C, then lets running requests end.
     pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        self.serve_until(shutdown, name, router, context).await
+    }
+
+    /// As [`Self::serve`], for a daemon that has tasks of its own.
+    pub(crate) async fn serve_until(
+        self,
+        shutdown: Shutdown,
+        name: &str,
+        router: Router,
+        context: &Context,
+    ) -> anyhow::Result<()> {
         let readiness = Readiness::starting();
         let routes = readiness_routes(readiness.clone(), Some(self.metrics));
         let router = match self.metrics_listener {

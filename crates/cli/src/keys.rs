@@ -7,11 +7,13 @@ use anyhow::{Context as _, bail};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
-use taonet_babelbit_node::config::Network;
-use taonet_wallet::{CryptoType, Keypair, StoredKey};
+use taonet_babelbit_node::config::{Network, OperatorSettings};
+use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallets, expand_home};
 
 use crate::engines::check_development_key;
+use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
+use crate::settings;
 
 /// Which key signs
 #[derive(Debug, Args)]
@@ -24,9 +26,9 @@ pub(crate) struct KeyArgs {
 
 /// Where the key comes from
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct SourceArgs {
-    /// A hotkey file
+    /// A hotkey file; left out, the hotkey of the wallet that BITTENSOR_WALLET_COLD, _HOT and _PATH name
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
     /// A development key, e.g. //Alice; local networks only
@@ -59,19 +61,89 @@ impl KeyArgs {
                 check_development_key(network)?;
                 Keypair::from_uri(uri).context("--key-uri names no key")
             }
-            (None, None) => bail!("give --keyfile FILE or, on a local network, --key-uri URI"),
+            (None, None) => {
+                let (config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
+                self.unlock(&stored_hotkey(&config.operator, dirs::home_dir().as_deref())?)
+            }
         }
     }
 
     fn open(&self, file: &Path) -> anyhow::Result<Keypair> {
+        self.unlock(&StoredKey::read(file).with_context(|| format!("cannot use the key file {}", file.display()))?)
+    }
+
+    fn unlock(&self, stored: &StoredKey) -> anyhow::Result<Keypair> {
+        let file = stored.path();
         let named = || format!("cannot use the key file {}", file.display());
-        let stored = StoredKey::read(file).with_context(named)?;
-        let pair = self.password.open(&stored).with_context(named)?.into_keypair().with_context(named)?;
+        let pair = self.password.open(stored).with_context(named)?.into_keypair().with_context(named)?;
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
             other @ CryptoType::Ed25519 => {
                 bail!("{} holds an {other} key, and neurons sign with sr25519", file.display())
             }
         }
+    }
+}
+
+/// The hotkey of the wallet that the settings name; where there is none, and their path is a file, the key in it.
+fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Result<StoredKey> {
+    let path = settings.wallet_path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
+    let path = expand_home(path, home)?;
+    if path.is_file() {
+        return StoredKey::read(&path).with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
+    }
+    let name =
+        |variable: &str, text: &str| text.parse::<Name>().map_err(|error| usage(format!("{variable}={text}: {error}")));
+    let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.wallet_name)?);
+    wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.wallet_hotkey)?).map_err(|error| {
+        let hint = "name the hotkey's file with --keyfile, the wallet with BITTENSOR_WALLET_COLD and \
+                    BITTENSOR_WALLET_HOT, or on a local network a development key with --key-uri //Alice";
+        anyhow::Error::new(error).context(format!("there is no key to sign with: {hint}"))
+    })
+}
+
+fn usage(message: String) -> anyhow::Error {
+    Classified::error(Failure::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_babelbit_node::config::Config;
+    use taonet_wallet::Keyfile;
+
+    use super::*;
+
+    #[test]
+    fn the_hotkey_is_that_of_the_wallet_or_of_the_file() {
+        let home = tempfile::tempdir().unwrap();
+        let pair = |uri| Keypair::from_uri(uri).unwrap();
+        let write = |path: &str, uri| {
+            let path = home.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, &*Keyfile::from_keypair(pair(uri)).to_json()).unwrap();
+        };
+        write(".bittensor/wallets/default/hotkeys/default", "//Alice");
+        write(".bittensor/wallets/vali/hotkeys/one", "//Bob");
+        write("wallets/default/hotkeys/default", "//Charlie");
+        write("hotkey.json", "//Dave");
+        let (elsewhere, file) = (home.path().join("wallets"), home.path().join("hotkey.json"));
+        let (elsewhere, file) = (elsewhere.to_str().unwrap(), file.to_str().unwrap());
+        for (variables, uri) in [
+            (&[][..], "//Alice"),
+            (&[("BITTENSOR_WALLET_COLD", "vali"), ("BITTENSOR_WALLET_HOT", "one")], "//Bob"),
+            (&[("BITTENSOR_WALLET_PATH", elsewhere)], "//Charlie"),
+            (&[("BITTENSOR_WALLET_PATH", "~/.bittensor/wallets")], "//Alice"),
+            (&[("BITTENSOR_WALLET_PATH", file), ("BITTENSOR_WALLET_COLD", "vali")], "//Dave"),
+        ] {
+            let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+            let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
+            let stored = stored_hotkey(&config.operator, Some(home.path())).unwrap();
+            let found = stored.open(None).unwrap().into_keypair().unwrap();
+            assert_eq!(found.hotkey(), pair(uri).hotkey(), "{variables:?}");
+        }
+        let pairs = [("BITTENSOR_WALLET_HOT".into(), "none".into())];
+        let (config, _) = Config::from_variables(pairs, Some(home.path())).unwrap();
+        let error = stored_hotkey(&config.operator, Some(home.path())).unwrap_err().to_string();
+        assert!(error.contains("--keyfile"), "{error}");
     }
 }

@@ -34,7 +34,7 @@ pub use compact::{CompactError, compact_hash};
 pub use dendrite::{
     AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
 };
-pub use python::{python_text, synapse_hash};
+pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
 pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};

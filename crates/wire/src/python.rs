@@ -1,4 +1,6 @@
-//! Python's texts of JSON values, which the dendrite protocol hashes.
+//! Python's texts of JSON values, which the dendrite protocol hashes and Babelbit's scoring API signs.
+
+mod sorted;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,6 +13,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::CompactError;
 use crate::compact::string_length;
+
+pub use sorted::sorted_json;
 
 /// The body hash of a synapse: SHA3-256 over the hex digests of the SHA3-256 of each field's [`python_text`], in the
 /// order of `fields` (the class's `required_hash_fields`); in lower-case hex. `None` when a field is absent: the sender

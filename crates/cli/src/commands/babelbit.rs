@@ -1,5 +1,6 @@
-//! `bb …`: engine, miner, runner and the scoring tools.
+//! `bb …`: engine, miner, runner, validator and the scoring tools.
 
+mod access;
 mod align;
 mod compute_weights;
 mod config;
@@ -8,6 +9,9 @@ pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
 mod score;
+mod signer;
+mod subtensor_gateway;
+mod validate;
 
 use clap::Subcommand;
 
@@ -17,6 +21,12 @@ use crate::context::Context;
 pub(crate) enum Command {
     /// Play the engine's current challenge to all miners, score them and write the result files
     Runner(runner::RunnerArgs),
+    /// Set weights by the scores of the current challenge, once an epoch
+    Validate(validate::ValidateArgs),
+    /// Hold the validator's hotkey for others: sign texts, have weights set
+    Signer(signer::SignerArgs),
+    /// Talk to the chain for others: blocks, neurons, weights
+    SubtensorGateway(subtensor_gateway::GatewayArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
     /// Serve a miner: interpreter, patient, parrot, mumbler or silent
@@ -39,6 +49,9 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Runner(args) => runner::run(args, context),
+        Command::Validate(args) => validate::run(args, context),
+        Command::Signer(args) => signer::run(args, context),
+        Command::SubtensorGateway(args) => subtensor_gateway::run(args, context),
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::RegisterAxon(args) => register_axon::run(args, context),

@@ -4,8 +4,11 @@
 //! - [`engine_api`]: what the utterance engine says;
 //! - [`records`]: the files that a runner leaves behind;
 //! - [`mod@reference`]: what a reply should have said, and how fast;
+//! - [`scoring_api`]: what validators and the scoring API say about scores;
 //! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
 //! - [`weights`]: how scores become weights;
+//! - [`weight_policy`]: which scores count, and what is set without any;
+//! - [`operator_api`]: what validator, signer and subtensor gateway say to each other;
 //! - [`rounding`]: numbers as the reference system prints them.
 
 // Rounded numbers are equal or they are wrong: the tables are compared exactly.
@@ -13,12 +16,15 @@
 
 pub mod engine_api;
 mod number;
+pub mod operator_api;
 pub mod protocol;
 pub mod records;
 pub mod reference;
 pub mod rounding;
 mod rules;
 pub mod scoring;
+pub mod scoring_api;
+pub mod weight_policy;
 pub mod weights;
 
 pub use rules::Rules;

@@ -5,6 +5,7 @@
 //! effect here.
 
 mod network;
+mod operator;
 mod value;
 mod variables;
 
@@ -20,9 +21,13 @@ use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
 pub use network::Network;
+pub use operator::OperatorSettings;
 pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
+
+/// The reference's epochs without scores before everything goes to the burn uid.
+const MAX_SKIPPED_EPOCHS: u32 = 12;
 
 /// Everything that operators set for engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
@@ -71,6 +76,10 @@ pub struct Config {
     pub arena_share: ArenaShare,
     /// Receives what nobody has earned.
     pub burn_uid: Uid,
+    /// The scoring API: where results go, and where scores come from.
+    pub submit_api_url: Url,
+    /// Validator, signer and subtensor gateway.
+    pub operator: OperatorSettings,
 }
 
 impl Config {
@@ -101,6 +110,9 @@ impl Config {
             models_dir: None,
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
+            #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
+            submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
+            operator: OperatorSettings::defaults(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
 
 mod error;
-mod http;
+pub(crate) mod http;
 mod prefetch;
 mod token;
 

@@ -1,10 +1,17 @@
-//! The Babelbit daemons: utterance engine, miner and runner, and the batch scorer they share.
+//! The Babelbit daemons: utterance engine, miner, runner, validator, signer and subtensor gateway, and the batch scorer
+//! that some of them share.
 
 pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod engine_client;
+mod http_api;
+pub mod json_client;
 pub mod miner;
+pub mod operator_http;
 pub mod runner;
 pub mod scorer;
+pub mod signer;
+pub mod subtensor_gateway;
+pub mod validator;

@@ -68,12 +68,12 @@ fn unknown_and_unused_names_warn() {
 
 #[test]
 fn names_with_a_successor_say_which() {
-    let (_, warnings) = read(&[("BITTENSOR_WALLET_HOT", "default"), ("MINER_AXON_PORT", "8092")]).unwrap();
+    let (_, warnings) = read(&[("BABELBIT_TEMPO", "360"), ("MINER_AXON_PORT", "8092")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
-            "BITTENSOR_WALLET_HOT is set, but has no effect: give the hotkey's file with --keyfile",
+            "BABELBIT_TEMPO is set, but has no effect: say with bb validate --tempo how many blocks an epoch of weights has",
             "MINER_AXON_PORT is set, but has no effect: say with --listen where the miner listens",
         ]
     );
@@ -129,4 +129,36 @@ fn no_name_stands_twice() {
     let count = names.len();
     names.dedup();
     assert_eq!(names.len(), count);
+}
+
+#[test]
+fn services_are_found_where_they_are_set_or_usual() {
+    let urls = |pairs: &[(&str, &str)]| {
+        let (config, _) = read(pairs).unwrap();
+        [config.signer_url().to_string(), config.gateway_url().to_string()]
+    };
+    assert_eq!(urls(&[]), ["http://signer:8080/", "http://subtensor-gateway:8090/"]);
+    let local = ("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+    assert_eq!(urls(&[local]), ["http://127.0.0.1:8080/", "http://127.0.0.1:8090/"]);
+    let set = [local, ("SIGNER_URL", "http://a:1"), ("SUBTENSOR_GATEWAY_URL", "https://b/")];
+    assert_eq!(urls(&set), ["http://a:1/", "https://b/"]);
+    let (config, _) = read(&[("SIGNER_HOST", "0.0.0.0"), ("SUBTENSOR_GATEWAY_HOST", "localhost")]).unwrap();
+    assert_eq!(config.signer_listen().to_string(), "0.0.0.0:8080");
+    assert_eq!(config.gateway_listen().to_string(), "127.0.0.1:8090");
+    assert_eq!(config.metrics_listen().to_string(), "127.0.0.1:8010");
+}
+
+/// variables · attempts and pause of the validator's own requests
+#[test]
+fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
+    for (pairs, retries, delay) in [
+        (&[][..], 20, 2.0),
+        (&[("SIGNER_RETRIES", "3"), ("SIGNER_RETRY_DELAY", "0.5")], 3, 0.5),
+        (&[("SIGNER_RETRIES", "3"), ("BB_SET_WEIGHTS_RETRIES", "7"), ("BB_SET_WEIGHTS_RETRY_DELAY", "1")], 7, 1.0),
+    ] {
+        let (config, _) = read(pairs).unwrap();
+        assert_eq!(config.set_weights_retries(), (retries, Duration::from_secs_f64(delay)), "{pairs:?}");
+    }
+    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.operator.max_skipped_epochs, 12);
+    assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.operator.max_skipped_epochs, 3);
 }

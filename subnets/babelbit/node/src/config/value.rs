@@ -1,6 +1,7 @@
 //! How the text of a variable becomes a value. Errors say what was expected.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,4 +36,12 @@ pub(super) fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expecte
 /// A whole number of the type wanted.
 pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|_| "a whole number in range")
+}
+
+/// An IP address, or the name of the loopback one.
+pub(super) fn address(text: &str) -> Result<IpAddr, Expected> {
+    if text == "localhost" {
+        return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    text.parse().map_err(|_| "an IP address, e.g. 127.0.0.1 or 0.0.0.0")
 }

@@ -6,8 +6,8 @@ use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
 use super::network::without_credentials;
-use super::value::{Expected, any, flag, number, seconds, whole};
-use super::{Config, Network};
+use super::value::{Expected, address, any, flag, number, seconds, whole};
+use super::{Config, MAX_SKIPPED_EPOCHS, Network};
 
 /// Puts the text of a variable into a configuration; the error says what was expected.
 pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
@@ -32,7 +32,7 @@ trait Shown {
 macro_rules! shown_by_display {
     ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
 }
-shown_by_display!(f64, usize, u32, String, NetUid, Uid, Network, taonet_babelbit_core::Rules);
+shown_by_display!(f64, usize, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr, taonet_babelbit_core::Rules);
 
 impl Shown for Url {
     fn shown(&self) -> String {
@@ -98,6 +98,16 @@ fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }
 
+/// As many attempts as signer and gateway take.
+fn attempts(text: &str) -> Result<u32, Expected> {
+    text.parse().ok().filter(|count| *count <= 1_000).ok_or("a whole number from 0 to 1000")
+}
+
+/// As long a pause between attempts as signer and gateway take.
+fn pause(text: &str) -> Result<Duration, Expected> {
+    seconds(text).ok().filter(|pause| *pause <= Duration::from_mins(10)).ok_or("a number of seconds from 0 to 600")
+}
+
 /// Every known variable.
 #[rustfmt::skip]
 pub fn variables() -> &'static [Variable] {
@@ -140,16 +150,32 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Read before the others: paths default to below it.
 variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
-        replaced("BITTENSOR_WALLET_COLD", "give the hotkey's file with --keyfile"),
-        replaced("BITTENSOR_WALLET_HOT", "give the hotkey's file with --keyfile"),
-        replaced("BITTENSOR_WALLET_PATH", "give the hotkey's file with --keyfile"),
+        variable!("BITTENSOR_WALLET_COLD", "Name of the wallet whose hotkey signs, where no option names a key", operator.wallet_name = any),
+        variable!("BITTENSOR_WALLET_HOT", "Name of that hotkey", operator.wallet_hotkey = any),
+        variable!("BITTENSOR_WALLET_PATH", "The directory of wallets, or a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
+        variable!("BITTENSOR_SUBTENSOR_FALLBACK", "The node that the subtensor gateway asks where the network's own fail", operator.fallback_node = |t: &str| any(t).map(Some)),
+        variable!("BB_SUBMIT_API_URL", "The scoring API", submit_api_url = http_url),
+        variable!("SIGNER_URL", "The signer; left out: on this machine for local networks, else http://signer:8080", operator.signer_url = |t: &str| http_url(t).map(Some)),
+        variable!("SIGNER_HOST", "Where the signer listens", operator.signer_host = address),
+        variable!("SIGNER_PORT", "Where the signer listens", operator.signer_port = whole),
+        variable!("SIGNER_RETRIES", "How often the signer has the gateway try to set weights", operator.signer_retries = attempts),
+        variable!("SIGNER_RETRY_DELAY", "Seconds between two of these attempts", operator.signer_retry_delay = pause),
+        variable!("BB_SET_WEIGHTS_RETRIES", "As SIGNER_RETRIES, where the validator asks the gateway itself", operator.set_weights_retries = |t: &str| attempts(t).map(Some)),
+        variable!("BB_SET_WEIGHTS_RETRY_DELAY", "As SIGNER_RETRY_DELAY, where the validator asks the gateway itself", operator.set_weights_retry_delay = |t: &str| pause(t).map(Some)),
+        variable!("SUBTENSOR_GATEWAY_URL", "The subtensor gateway; left out: on this machine for local networks, else http://subtensor-gateway:8090", operator.gateway_url = |t: &str| http_url(t).map(Some)),
+        variable!("SUBTENSOR_GATEWAY_HOST", "Where the subtensor gateway listens", operator.gateway_host = address),
+        variable!("SUBTENSOR_GATEWAY_PORT", "Where the subtensor gateway listens", operator.gateway_port = whole),
+        variable!("SUBTENSOR_GATEWAY_TIMEOUT_S", "Deadline of one call to the subtensor gateway, in seconds", operator.gateway_timeout = seconds),
+        variable!("BB_API_TOKEN_FILE", "The file with the token that callers of signer and subtensor gateway show", operator.token_file = |t: &str| any(t).map(Some)),
+        variable!("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "Epochs without scores before everything goes to the fallback uid", operator.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(MAX_SKIPPED_EPOCHS))),
+        variable!("BABELBIT_METRICS_ADDR", "Where bb validate serves metrics", operator.metrics_addr = address),
+        variable!("BABELBIT_METRICS_PORT", "Where bb validate serves metrics", operator.metrics_port = whole),
         replaced("MINER_AXON_PORT", "say with --listen where the miner listens"),
-        unused("BITTENSOR_SUBTENSOR_FALLBACK"), unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
-        unused("SIGNER_URL"), unused("SUBTENSOR_GATEWAY_URL"),
-        unused("BABELBIT_TEMPO"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
+        unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
+        replaced("BABELBIT_TEMPO", "say with bb validate --tempo how many blocks an epoch of weights has"),
+        unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
         unused("BABELBIT_RUNNER_TEMPO"), unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
-        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BABELBIT_METRICS_ADDR"), unused("BABELBIT_METRICS_PORT"),
-        unused("BB_SUBMIT_API_URL"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
+        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
         unused("BB_RUNNER_ON_STARTUP"), unused("BB_ENABLE_SOLO_CHALLENGE"), unused("BB_AUDIO_SCORING_STT_DEVICE"),
         unused("BB_ENABLE_ARENA_CHALLENGE"), unused("BB_ARENA_RUN_ON_STARTUP"), unused("BB_ARENA_CADENCE_BLOCKS"),
         unused("BB_ARENA_GATEWAY_URL"), unused("BB_ARENA_CONTAINERS_API_PATH"), unused("BB_ARENA_CONTAINERS_STATUS"),
@@ -161,7 +187,6 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"), unused("BB_ARENA_STARTUP_UTTERANCE_COUNT"),
         unused("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES"), unused("BB_ARENA_MINER_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
-        unused("BB_MAX_SKIPPED_WEIGHT_EPOCHS"), unused("BB_SET_WEIGHTS_RETRIES"), unused("BB_SET_WEIGHTS_RETRY_DELAY"),
         unused("BB_ENABLE_S3_UPLOADS"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
         unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC"), unused("BB_STEP_BLOCK_MODULO"), unused("BB_TRACE_MINER_CALLS"),

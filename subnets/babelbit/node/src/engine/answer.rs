@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -12,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::limits::RateLimit;
+use crate::http_api::{BodyError, read_json};
 
 /// A refusal.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +32,8 @@ pub(super) enum ApiError {
     OtherKind,
     #[error("{field}: {problem}")]
     Field { field: &'static str, problem: String },
-    #[error("the body is not JSON: {0}")]
-    NotJson(serde_json::Error),
-    #[error("{path}: {source}")]
-    Shape { path: String, source: serde_json::Error },
-    #[error("the body could not be read: {text}")]
-    Body { status: StatusCode, text: String },
+    #[error(transparent)]
+    Body(#[from] BodyError),
     #[error("Rate limit exceeded: at most {} requests in {} s", limit.requests, limit.window.as_secs())]
     TooMany { wait: Duration, limit: RateLimit },
     #[error("the challenge could not be prepared")]
@@ -51,9 +47,9 @@ impl ApiError {
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NoSession => StatusCode::NOT_FOUND,
             Self::OtherKind => StatusCode::CONFLICT,
-            Self::Field { .. } | Self::Shape { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotJson(_) => StatusCode::BAD_REQUEST,
-            Self::Body { status, .. } => *status,
+            Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Body(BodyError::NotJson(_)) => StatusCode::BAD_REQUEST,
+            Self::Body(BodyError::Read { status, .. }) => *status,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprepared => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -106,16 +102,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| ApiError::Body { status: rejection.status(), text: rejection.body_text() })?;
-        let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-            let path = error.path().to_string();
-            let source = error.into_inner();
-            if source.is_data() { ApiError::Shape { path, source } } else { ApiError::NotJson(source) }
-        })?;
-        deserializer.end().map_err(ApiError::NotJson)?;
-        Ok(Self(value))
+        Ok(Self(read_json(request, state).await?))
     }
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State as Shared};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::uri::PathAndQuery;
-use axum::http::{StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{Json, Response};
 use axum::routing::{get, post};
@@ -24,6 +23,7 @@ use super::State;
 use super::answer::{ApiError, Body, as_json};
 use super::sessions::Stream;
 use crate::challenge::{BuildError, BuiltChallenge};
+use crate::http_api::collapse_slashes;
 
 type Engine = Shared<Arc<State>>;
 
@@ -45,33 +45,7 @@ pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> R
         .layer(middleware::from_fn(count))
         .layer(TraceLayer::new_for_http())
         .with_state(state);
-    // Outside of the routes, so that the path is mended before a route is chosen.
     Router::new().fallback_service(routes.map_request(collapse_slashes))
-}
-
-/// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common.
-fn collapse_slashes(mut request: Request) -> Request {
-    if !request.uri().path().contains("//") {
-        return request;
-    }
-    let mut path = String::with_capacity(request.uri().path().len());
-    for c in request.uri().path().chars() {
-        if c != '/' || !path.ends_with('/') {
-            path.push(c);
-        }
-    }
-    if let Some(query) = request.uri().query() {
-        path.push('?');
-        path.push_str(query);
-    }
-    let mut parts = request.uri().clone().into_parts();
-    if let Ok(path) = PathAndQuery::try_from(path) {
-        parts.path_and_query = Some(path);
-        if let Ok(uri) = Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
-        }
-    }
-    request
 }
 
 async fn count(route: Option<MatchedPath>, request: Request, next: Next) -> Response {

@@ -101,11 +101,13 @@ impl Http {
     }
 }
 
-fn fault(error: reqwest::Error) -> Fault {
+/// What went wrong with a request or its answer.
+pub(crate) fn fault(error: reqwest::Error) -> Fault {
     if error.is_timeout() { Fault::Timeout } else { Fault::Transport(error.without_url()) }
 }
 
-async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+/// The body of an answer, up to `limit` bytes.
+pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge(limit));
     }
@@ -143,7 +145,8 @@ fn hint(body: &[u8]) -> Option<Duration> {
     })
 }
 
-fn seconds(text: &str) -> Option<Duration> {
+/// A positive number of seconds.
+pub(crate) fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
     Duration::try_from_secs_f64(seconds).ok()
 }

@@ -1,0 +1,74 @@
+//! `bb signer`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_node::operator_http::OperatorLimits;
+use taonet_babelbit_node::signer::{AuditLog, PayloadPolicy, Signer, SignerConfig};
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+
+use super::access::AccessArgs;
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs, state_directory};
+use crate::keys::KeyArgs;
+use crate::{memory, settings};
+
+/// Hold the validator's hotkey for others: sign texts, have weights set
+#[derive(Debug, Args)]
+pub(crate) struct SignerArgs {
+    /// Where to listen [default: SIGNER_HOST and SIGNER_PORT, or 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Sign texts that begin so, besides those of Babelbit's own protocols; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    allow_prefix: Vec<String>,
+    /// Sign any text, as the reference does
+    #[arg(long)]
+    sign_anything: bool,
+    /// Record here what was asked of the key [default: audit.jsonl in the state directory]
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
+    memory::protect();
+    let config = settings::load()?;
+    let listen = args.listen.unwrap_or_else(|| config.signer_listen());
+    let token = args.access.token(&config, listen)?;
+    let keypair = Arc::new(args.key.load(&config.network)?);
+    let hotkey = keypair.hotkey();
+    let path = args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
+    let named = || format!("cannot record in {}; name another file with --audit-log", path.display());
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).with_context(named)?;
+    }
+    let operator = &config.operator;
+    let signer = Signer::new(SignerConfig {
+        keypair,
+        netuid: config.netuid,
+        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), operator.gateway_timeout)?,
+        retries: operator.signer_retries,
+        retry_delay: operator.signer_retry_delay,
+        policy: PayloadPolicy {
+            prefixes: args.allow_prefix.clone(),
+            any: args.sign_anything,
+            ..PayloadPolicy::new(hotkey)
+        },
+        audit: AuditLog::open(&path).with_context(named)?,
+    });
+    context.block_on(async {
+        let daemon = Daemon::bind(listen, &args.metrics).await?;
+        Signer::describe_metrics();
+        context.say(&format!("hotkey {hotkey}"));
+        daemon.serve("signer", signer.router(OperatorLimits::new(token)), context).await
+    })
+}

@@ -1,0 +1,129 @@
+//! `bb subtensor-gateway`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_node::config::{Config, Network};
+use taonet_babelbit_node::operator_http::OperatorLimits;
+use taonet_babelbit_node::subtensor_gateway::{Gateway, GatewaySettings};
+use taonet_chain::{ChainError, Client};
+use taonet_ledger::{Ledger, LedgerError, Submitter};
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+
+use super::access::AccessArgs;
+use crate::chain::NetworkArgs;
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs, state_directory};
+use crate::keys::KeyArgs;
+use crate::{memory, settings};
+
+/// The reference's second node of the main network.
+const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
+/// Pause between two attempts to reach the chain.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Talk to the chain for others: blocks, neurons, weights
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// Where to listen [default: SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT, or 127.0.0.1:8090]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// Where it is kept which weights were signed, in weights.sqlite [default: subtensor-gateway in the state directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
+    memory::protect();
+    let config = settings::load()?;
+    let listen = args.listen.unwrap_or_else(|| config.gateway_listen());
+    let token = args.access.token(&config, listen)?;
+    let keypair = args.key.load(&config.network)?;
+    let hotkey = keypair.hotkey();
+    let network = args.network.network_with_fallback(fallback(&config))?;
+    let state = args.state.clone().unwrap_or_else(|| state_directory("subtensor-gateway"));
+    let gateway = Gateway::new(GatewaySettings::new(config.netuid, hotkey));
+    context.block_on(async {
+        let daemon = Daemon::bind(listen, &args.metrics).await?;
+        Gateway::describe_metrics();
+        // Before anything is served: two gateways with one ledger are a mistake of the operator's.
+        let ledger = Ledger::open(&state).await?;
+        context.say(&format!("hotkey {hotkey}"));
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let stop = shutdown.clone();
+        let chain = async {
+            tokio::select! {
+                () = stop.requested() => return Ok(()),
+                connected = connect(&gateway, &network, ledger, &state, &keypair) => {
+                    connected.inspect_err(|_| stop.request())?;
+                }
+            }
+            gateway.follow(&stop).await;
+            Ok(())
+        };
+        let router = gateway.router(OperatorLimits::new(token));
+        let served = daemon.serve_until(shutdown, "subtensor gateway", router, context);
+        let (served, chain): (_, Result<(), LedgerError>) = tokio::join!(served, chain);
+        chain?;
+        served
+    })
+}
+
+/// A further node for when the network's own fail: as set, else the reference's for the main network.
+fn fallback(config: &Config) -> Option<&str> {
+    match (&config.network, config.operator.fallback_node.as_deref()) {
+        // Other networks' nodes are of no use to a development chain.
+        (Network::Local, _) => None,
+        (Network::Finney, None) => Some(FINNEY_FALLBACK),
+        (_, set) => set,
+    }
+}
+
+/// Tries until a node answers. What fails otherwise is the ledger, and that for good.
+async fn connect(
+    gateway: &Gateway,
+    network: &taonet_chain::Network,
+    ledger: Ledger,
+    state: &Path,
+    keypair: &Keypair,
+) -> Result<(), LedgerError> {
+    let mut ledger = Some(ledger);
+    loop {
+        let open = match ledger.take() {
+            Some(ledger) => ledger,
+            None => Ledger::open(state).await?,
+        };
+        match submitter(network, open, keypair).await {
+            Ok((client, submitter)) => {
+                tracing::info!(%network, genesis = %client.genesis(), "connected");
+                gateway.connect(client, submitter);
+                return Ok(());
+            }
+            Err(error) => tracing::warn!(%network, %error, "the chain is not reached, trying again"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn submitter(
+    network: &taonet_chain::Network,
+    ledger: Ledger,
+    keypair: &Keypair,
+) -> Result<(Arc<Client>, Submitter), ChainError> {
+    let client = Arc::new(Client::connect(network).await?);
+    let submitter = Submitter::new(ledger, Arc::clone(&client) as _, keypair.clone()).await?;
+    Ok((client, submitter))
+}

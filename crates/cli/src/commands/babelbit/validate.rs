@@ -1,0 +1,156 @@
+//! `bb validate`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
+use taonet_babelbit_core::{Rules, weights::ArenaShare};
+use taonet_babelbit_node::clock::system_clock;
+use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::engine_client::Sleeper;
+use taonet_babelbit_node::signer::SignerClient;
+use taonet_babelbit_node::subtensor_gateway::{GatewayClient, GatewayError};
+use taonet_babelbit_node::validator::{EpochReport, ScoresClient, Services, StateFile, Validator, ValidatorSettings};
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+
+use super::access::TokenArgs;
+use super::runner::engine_client;
+use crate::context::Context;
+use crate::daemon::{serve_metrics, state_directory};
+use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
+use crate::settings;
+use crate::table::table;
+
+/// Set weights by the scores of the current challenge, once an epoch
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Work on the current epoch now, print what came of it, and end
+    #[arg(long)]
+    once: bool,
+    /// Blocks of an epoch of weights
+    #[arg(long, value_name = "BLOCKS", default_value_t = REFERENCE_TEMPO, value_parser = clap::value_parser!(u32).range(1..))]
+    tempo: u32,
+    /// Percent of the weights for the arena's winner [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    arena_percent: Option<f64>,
+    /// Whose rules count: reference, or strict [default: BB_RULES, or reference]
+    #[arg(long)]
+    rules: Option<Rules>,
+    /// Where it is kept what was done last [default: a file for subnet and hotkey in the state directory]
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Serve /metrics and /readyz here [default: BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT, or 127.0.0.1:8010]
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    key: KeyArgs,
+    // The reference takes these, logs them, and uses none.
+    #[arg(long, hide = true)]
+    tail: Option<String>,
+    #[arg(long, hide = true)]
+    alpha: Option<String>,
+    #[arg(long, hide = true)]
+    m_min: Option<String>,
+}
+
+pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    for (name, value) in [("--tail", &args.tail), ("--alpha", &args.alpha), ("--m-min", &args.m_min)] {
+        if value.is_some() {
+            tracing::warn!("{name} has no effect");
+        }
+    }
+    let keypair = Arc::new(args.key.load(&config.network)?);
+    let hotkey = keypair.hotkey();
+    let state = args
+        .state
+        .clone()
+        .unwrap_or_else(|| state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid)));
+    let state = StateFile::open(&state)?;
+    let services = services(args, &config, &keypair)?;
+    let (retries, retry_delay) = config.set_weights_retries();
+    let settings = ValidatorSettings {
+        netuid: config.netuid,
+        tempo: args.tempo,
+        arena_share: args.arena_percent.map_or(config.arena_share, ArenaShare::from_percent),
+        burn_uid: config.burn_uid,
+        max_skipped_epochs: config.operator.max_skipped_epochs,
+        rules: args.rules.unwrap_or(config.rules),
+        retries,
+        retry_delay,
+        cache_dir: config.cache_dir.clone(),
+    };
+    context.say(&format!("hotkey {hotkey}"));
+    context.block_on(async {
+        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        if args.once {
+            let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+            return tokio::select! {
+                report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
+                () = shutdown.requested() => bail!("stopped before the weights were set"),
+            };
+        }
+        let readiness =
+            match (args.metrics, serve_metrics(args.metrics.or(Some(config.metrics_listen())), &shutdown).await) {
+                (None, Err(error)) => {
+                    // The reference sets weights whether or not there are metrics.
+                    tracing::warn!("no metrics: {error:#}; say with --metrics where to serve them");
+                    None
+                }
+                (_, served) => Some(served?),
+            };
+        Validator::describe_metrics();
+        let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+        let stop = shutdown.clone();
+        shutdown.spawn("validator", async move { validator.run(&stop).await });
+        if let Some(readiness) = readiness {
+            readiness.set_ready();
+        }
+        shutdown.finished().await.context("the validator did not stop in time")
+    })
+}
+
+fn services(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Services> {
+    let token = args.token.token(config)?;
+    Ok(Services {
+        engine: engine_client(config, keypair)?,
+        scores: ScoresClient::new(&config.submit_api_url, Arc::clone(keypair))?,
+        gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?,
+        signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
+    })
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
+}
+
+fn failed(error: &GatewayError) -> anyhow::Error {
+    Classified::error(Failure::Network, error.to_string())
+}
+
+fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        context.print_json(report)?;
+    } else {
+        let mut rows = table(&["uid", "weight"], &[0, 1]);
+        for (uid, weight) in report.weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
+            rows.add_row([uid.to_string(), format!("{weight:.6}")]);
+        }
+        let challenge = report.challenge_uid.as_deref().unwrap_or("unknown");
+        context.say(&format!("epoch {}, challenge {challenge}: {}", report.epoch, report.decision));
+        context.print(&rows.to_string())?;
+    }
+    match &report.error {
+        _ if report.success => Ok(()),
+        error => bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+    }
+}

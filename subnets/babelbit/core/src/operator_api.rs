@@ -1,0 +1,233 @@
+//! What validator, signer and subtensor gateway say to each other.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_primitives::{NetUid, Uid};
+
+/// The reference's attempts to have weights confirmed.
+pub const DEFAULT_RETRIES: u32 = 20;
+/// The reference's seconds between two of them.
+pub const DEFAULT_DELAY_S: f64 = 2.0;
+/// More neurons than any subnet has.
+const MOST_UIDS: usize = 4_096;
+
+/// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WeightsRequest {
+    /// The subnet; left out, the one of the service.
+    pub netuid: NetUid,
+    /// Who gets weight.
+    pub uids: Vec<Uid>,
+    /// How much, in the order of `uids`; only the proportions count.
+    pub weights: Vec<f64>,
+    /// Has no effect: the answer always waits for the block.
+    pub wait_for_inclusion: bool,
+    /// How often it is tried to have the weights confirmed.
+    pub retries: u32,
+    /// Seconds between two attempts.
+    pub delay_s: f64,
+    /// The hotkey that the caller takes for the submitting one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wallet_hotkey: Option<String>,
+}
+
+/// Why a body asks for no weights.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsProblem {
+    /// There are none, or not one for each uid.
+    #[error("uids/weights mismatch or empty")]
+    Mismatch,
+    /// A field has another type or is out of range.
+    #[error("{field}: expected {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl WeightsRequest {
+    /// A request for these weights, with the reference's retries.
+    pub fn new(netuid: NetUid, uids: Vec<Uid>, weights: Vec<f64>) -> Self {
+        Self {
+            netuid,
+            uids,
+            weights,
+            wait_for_inclusion: false,
+            retries: DEFAULT_RETRIES,
+            delay_s: DEFAULT_DELAY_S,
+            wallet_hotkey: None,
+        }
+    }
+
+    /// Reads a body; one uid and its weight may stand without their lists. Fields that are left out or null have their
+    /// defaults, the subnet `netuid`.
+    ///
+    /// # Errors
+    /// [`WeightsProblem`].
+    pub fn read(body: &Value, netuid: NetUid) -> Result<Self, WeightsProblem> {
+        let field = |name: &str| body.get(name).filter(|value| !value.is_null());
+        let uids = list(field("uids"), "uids", "whole numbers from 0 to 65535", |value| {
+            value.as_u64().and_then(|uid| u16::try_from(uid).ok()).map(Uid)
+        })?;
+        let weights = list(field("weights"), "weights", "finite numbers from 0 on", |value| {
+            value.as_f64().filter(|weight| weight.is_finite() && *weight >= 0.0)
+        })?;
+        if uids.is_empty() || uids.len() != weights.len() {
+            return Err(WeightsProblem::Mismatch);
+        }
+        let netuid = optional(field("netuid"), "netuid", "a whole number from 0 to 65535", |value| {
+            value.as_u64().and_then(|netuid| u16::try_from(netuid).ok()).map(NetUid)
+        })?
+        .unwrap_or(netuid);
+        let retries = optional(field("retries"), "retries", "a whole number from 0 to 1000", |value| {
+            value.as_u64().filter(|retries| *retries <= 1_000).and_then(|retries| u32::try_from(retries).ok())
+        })?;
+        let delay_s = optional(field("delay_s"), "delay_s", "seconds from 0 to 600", |value| {
+            value.as_f64().filter(|delay| (0.0..=600.0).contains(delay))
+        })?;
+        Ok(Self {
+            wait_for_inclusion: optional(
+                field("wait_for_inclusion"),
+                "wait_for_inclusion",
+                "true or false",
+                Value::as_bool,
+            )?
+            .unwrap_or(false),
+            retries: retries.unwrap_or(DEFAULT_RETRIES),
+            delay_s: delay_s.unwrap_or(DEFAULT_DELAY_S),
+            wallet_hotkey: optional(field("wallet_hotkey"), "wallet_hotkey", "text", |value| {
+                value.as_str().map(str::to_owned)
+            })?,
+            ..Self::new(netuid, uids, weights)
+        })
+    }
+}
+
+fn list<T>(
+    value: Option<&Value>,
+    field: &'static str,
+    expected: &'static str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<Vec<T>, WeightsProblem> {
+    let items = match value {
+        None => &[],
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+    };
+    if items.len() > MOST_UIDS {
+        return Err(WeightsProblem::Field { field, expected: "at most 4096 of them" });
+    }
+    items.iter().map(|item| read(item).ok_or(WeightsProblem::Field { field, expected })).collect()
+}
+
+fn optional<T>(
+    value: Option<&Value>,
+    field: &'static str,
+    expected: &'static str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Result<Option<T>, WeightsProblem> {
+    value.map(|value| read(value).ok_or(WeightsProblem::Field { field, expected })).transpose()
+}
+
+/// What signer and gateway answer to a request for weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WeightsAnswer {
+    /// Whether the chain has them.
+    #[serde(default)]
+    pub success: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What happened.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub details: Value,
+}
+
+/// The answer to the gateway's block routes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockAnswer {
+    /// The height of the newest block.
+    pub block: u32,
+}
+
+/// A subnet's neurons, as the gateway's `POST /v1/metagraph/snapshot` gives them; neuron `i` has uid `i`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetagraphSnapshot {
+    /// The block that was read.
+    pub block: u32,
+    /// The neurons' hotkeys.
+    pub hotkeys: Vec<String>,
+    /// When each last set weights.
+    pub last_update: Vec<u32>,
+    /// Where each serves.
+    pub axons: Vec<AxonSnapshot>,
+}
+
+/// Where a neuron serves; `0.0.0.0` and port 0 where it does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AxonSnapshot {
+    /// The address.
+    pub ip: String,
+    /// The port.
+    pub port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bodies_are_read_as_the_reference_reads_them() {
+        let netuid = NetUid(59);
+        let read = |body: Value| WeightsRequest::read(&body, netuid);
+        let full = json!({ "netuid": 7, "uids": [1, 2], "weights": [0.5, 1], "wait_for_inclusion": true, "retries": 3,
+                           "delay_s": 0.5, "wallet_hotkey": "default" });
+        let expected = WeightsRequest {
+            wait_for_inclusion: true,
+            retries: 3,
+            delay_s: 0.5,
+            wallet_hotkey: Some("default".into()),
+            ..WeightsRequest::new(NetUid(7), vec![Uid(1), Uid(2)], vec![0.5, 1.0])
+        };
+        assert_eq!(read(full).as_ref(), Ok(&expected));
+        assert_eq!(read(serde_json::to_value(&expected).unwrap()), Ok(expected));
+        let one = WeightsRequest::new(netuid, vec![Uid(5)], vec![1.0]);
+        assert_eq!(read(json!({ "uids": 5, "weights": 1, "netuid": null })), Ok(one));
+    }
+
+    /// body · what is said about it
+    #[test]
+    fn each_problem_is_named() {
+        let many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });
+        for (body, text) in [
+            (json!({}), "uids/weights mismatch or empty"),
+            (json!([1]), "uids/weights mismatch or empty"),
+            (json!({ "uids": [], "weights": [] }), "uids/weights mismatch or empty"),
+            (json!({ "uids": [1, 2], "weights": [1] }), "uids/weights mismatch or empty"),
+            (json!({ "uids": [-1], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
+            (json!({ "uids": [1.5], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
+            (json!({ "uids": ["1"], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
+            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite numbers from 0 on"),
+            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite numbers from 0 on"),
+            (
+                json!({ "uids": [1], "weights": [1], "netuid": 70000 }),
+                "netuid: expected a whole number from 0 to 65535",
+            ),
+            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected a whole number from 0 to 1000"),
+            (json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }), "delay_s: expected seconds from 0 to 600"),
+            (
+                json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
+                "wait_for_inclusion: expected true or false",
+            ),
+            (many, "uids: expected at most 4096 of them"),
+        ] {
+            let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();
+            assert_eq!(problem.to_string(), text, "{body:.80}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What validators and the scoring API say to each other about scores (`GET /v1/get_scores`).
+//!
+//! What is signed is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of [`ScoreQuery::signed`]:
+//! `taonet_wire::sorted_json` writes it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::records::ChallengeType;
+
+/// The contests that give weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Contest {
+    /// The main contest; queries call it `qualifying`.
+    Main,
+    /// The arena.
+    Arena,
+}
+
+impl Contest {
+    /// Its name in a query.
+    pub const fn query_name(self) -> &'static str {
+        match self {
+            Self::Main => "qualifying",
+            Self::Arena => "arena",
+        }
+    }
+
+    /// The contest that a query asks for; `None` where the name is none.
+    pub fn of_query_name(name: &str) -> Option<Self> {
+        [Self::Main, Self::Arena].into_iter().find(|contest| contest.query_name() == name)
+    }
+
+    /// The contest that a row names: `main`, `arena` and their older names. Any other text (`qualifying` too) names none.
+    pub fn of_row(name: &str) -> Option<Self> {
+        match name.parse() {
+            Ok(ChallengeType::Main) => Some(Self::Main),
+            Ok(ChallengeType::Arena) => Some(Self::Arena),
+            _ => None,
+        }
+    }
+}
+
+/// The query of `GET /v1/get_scores`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreQuery {
+    /// Who asks.
+    pub hotkey: String,
+    /// When, in seconds since 1970.
+    pub timestamp: i64,
+    /// sr25519 over the text of [`ScoreQuery::signed`]: lower-case hex without `0x`.
+    pub signature: String,
+    /// Of which challenge.
+    pub challenge_uid: String,
+    /// Of which contest, by [`Contest::query_name`]; without it all rows of the challenge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge_type: Option<String>,
+}
+
+impl ScoreQuery {
+    /// What is signed. Only the arena's name is part of it.
+    pub fn signed(&self) -> Value {
+        let mut data = json!({ "challenge_uid": self.challenge_uid });
+        let mut signed =
+            json!({ "challenge_id": self.challenge_uid, "hotkey": self.hotkey, "timestamp": self.timestamp });
+        let arena = Contest::Arena.query_name();
+        if self.challenge_type.as_deref() == Some(arena) {
+            set(&mut data, "challenge_type", arena.into());
+            set(&mut signed, "challenge_type", arena.into());
+        }
+        set(&mut signed, "data", data);
+        signed
+    }
+}
+
+fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(key.to_owned(), value);
+    }
+}
+
+/// The answer to `GET /v1/get_scores`, as a scoring API writes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoresAnswer {
+    /// One row for each miner and contest, the best first.
+    pub scores: Vec<ScoreRow>,
+}
+
+/// A miner's score in one contest, as a scoring API writes it. Validators read more shapes than this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreRow {
+    /// The miner.
+    pub miner_hotkey: String,
+    /// Its slot, where it is known.
+    pub miner_uid: Option<u16>,
+    /// The challenge.
+    pub challenge_uid: String,
+    /// `main` or `arena`.
+    pub challenge_type: ChallengeType,
+    /// The score, validators taken together.
+    pub challenge_mean_score: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// contest asked for · what is signed
+    #[test]
+    fn only_the_arenas_name_is_signed() {
+        let plain = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7 });
+        let arena = json!({
+            "challenge_id": "c", "challenge_type": "arena", "data": { "challenge_type": "arena", "challenge_uid": "c" },
+            "hotkey": "5H", "timestamp": 7,
+        });
+        for (challenge_type, signed) in [(None, &plain), (Some("qualifying"), &plain), (Some("arena"), &arena)] {
+            let query = ScoreQuery {
+                hotkey: "5H".into(),
+                timestamp: 7,
+                signature: String::new(),
+                challenge_uid: "c".into(),
+                challenge_type: challenge_type.map(str::to_owned),
+            };
+            assert_eq!(query.signed(), *signed, "{challenge_type:?}");
+        }
+    }
+
+    /// name · contest of a row · contest of a query
+    #[test]
+    fn contests_have_names() {
+        for (name, of_row, of_query) in [
+            ("main", Some(Contest::Main), None),
+            ("round1", Some(Contest::Main), None),
+            ("arena", Some(Contest::Arena), Some(Contest::Arena)),
+            ("round2", Some(Contest::Arena), None),
+            ("qualifying", None, Some(Contest::Main)),
+            ("solo", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(Contest::of_row(name), of_row, "{name}");
+            assert_eq!(Contest::of_query_name(name), of_query, "{name}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a validator does with an epoch's scores: which rows count, and what is set when there are none.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_primitives::{BlockNumber, Uid};
+
+use crate::Rules;
+use crate::scoring_api::Contest;
+use crate::weights::{ArenaShare, Weights, arena_winner, compute_weights};
+
+/// The reference's blocks between two submissions of weights.
+pub const REFERENCE_TEMPO: u32 = 100;
+
+/// The weight epoch that a block is in, where it is due: later than the last one that was worked on. An epoch is due from
+/// its first block to its last, so that none is missed for want of looking at the right block.
+///
+/// A chain that is more than an epoch behind the last one was begun anew, and its epochs are due again.
+pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
+    let epoch = u64::from(block.get() / tempo.max(1));
+    let is_due = last.is_none_or(|last| epoch > last || epoch.saturating_add(1) < last);
+    is_due.then_some(epoch)
+}
+
+/// The scores of one challenge that count, by slot, in the order of the scoring API.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ContestScores {
+    /// Of the main contest.
+    pub main: Vec<(Uid, f64)>,
+    /// Of the arena.
+    pub arena: Vec<(Uid, f64)>,
+}
+
+impl ContestScores {
+    /// Adds rows of the scoring API that name no contest of their own, or this one. `uid_of` finds the slot of a hotkey.
+    ///
+    /// Rows of unknown hotkeys and without a number do not count; of several rows of one hotkey and contest the first
+    /// does. A row with `main_score` or `arena_score` counts for the contests it has; others have one score.
+    pub fn add(&mut self, rows: &[Value], contest: Contest, uid_of: impl Fn(&str) -> Option<Uid>) {
+        for row in rows {
+            let Some(uid) = text(row, &["miner_hotkey", "hotkey"]).and_then(&uid_of) else { continue };
+            let (main, arena) = (number(row, &["main_score"]), number(row, &["arena_score"]));
+            if main.is_some() || arena.is_some() {
+                self.add_score(Contest::Main, uid, main);
+                self.add_score(Contest::Arena, uid, arena);
+                continue;
+            }
+            let named = text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
+            let score = number(row, &["challenge_mean_score", "score"]);
+            self.add_score(named.unwrap_or(contest), uid, score);
+        }
+    }
+
+    fn add_score(&mut self, contest: Contest, uid: Uid, score: Option<f64>) {
+        let scores = match contest {
+            Contest::Main => &mut self.main,
+            Contest::Arena => &mut self.arena,
+        };
+        if let Some(score) = score.filter(|_| scores.iter().all(|(known, _)| *known != uid)) {
+            scores.push((uid, score));
+        }
+    }
+
+    /// Whether there is no score at all; scores of 0 are scores.
+    pub fn is_empty(&self) -> bool {
+        self.main.is_empty() && self.arena.is_empty()
+    }
+
+    /// Each miner's scores taken together by the shares of the contests.
+    pub fn combined(&self, arena_share: ArenaShare) -> Vec<(Uid, f64)> {
+        let arena_share = arena_share.get();
+        let mut combined: Vec<(Uid, f64)> = Vec::new();
+        let main = self.main.iter().map(|(uid, score)| (*uid, (1.0 - arena_share) * score));
+        for (uid, part) in main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score))) {
+            match combined.iter_mut().find(|(known, _)| *known == uid) {
+                Some((_, sum)) => *sum += part,
+                None => combined.push((uid, part)),
+            }
+        }
+        combined
+    }
+
+    /// The winner of the main contest (the first of the greatest score above 0), else of the arena.
+    pub fn winner(&self, rules: Rules) -> Option<Uid> {
+        let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
+        let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.map(|(uid, _)| *uid).or_else(|| arena_winner(&self.arena, rules))
+    }
+}
+
+/// The text under the first of these names that has one.
+fn text<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
+    names.iter().find_map(|name| row.get(name)?.as_str())
+}
+
+/// The number under the first of these names that has one.
+fn number(row: &Value, names: &[&str]) -> Option<f64> {
+    names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
+}
+
+/// What a validator remembers from epoch to epoch.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct PolicyState {
+    /// The challenge that was current at the last epoch where there was one.
+    #[serde(default)]
+    pub challenge_uid: Option<String>,
+    /// So many epochs in a row had no scores.
+    #[serde(default)]
+    pub epochs_without_scores: u32,
+    /// The weights that were submitted last.
+    #[serde(default)]
+    pub previous: Option<Weights>,
+}
+
+/// How scores become weights, and what is set without any.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightPolicy {
+    /// The arena's share.
+    pub arena_share: ArenaShare,
+    /// Receives what nobody has earned; `None` where it is not on the subnet.
+    pub burn_uid: Option<Uid>,
+    /// After so many epochs without scores in a row everything goes to `burn_uid`.
+    pub max_skipped_epochs: u32,
+    /// Whose rules count.
+    pub rules: Rules,
+}
+
+/// What is set in an epoch.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Weights by the scores of the current challenge.
+    Scored(Weights),
+    /// There are no scores: the weights that were submitted last, again.
+    Previous(Weights),
+    /// There have been no scores for too long: everything to the burn uid.
+    Fallback(Weights),
+    /// Nothing.
+    Wait,
+}
+
+impl Decision {
+    /// The weights to set, if any.
+    pub const fn weights(&self) -> Option<&Weights> {
+        match self {
+            Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
+            Self::Wait => None,
+        }
+    }
+
+    /// What it is, in a word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Scored(_) => "scored",
+            Self::Previous(_) => "previous",
+            Self::Fallback(_) => "fallback",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+impl WeightPolicy {
+    /// Decides what is set, and notes what the next epoch must know. `challenge_uid` is the current challenge, where it is
+    /// known; another one than before begins the count anew.
+    pub fn decide(&self, state: &mut PolicyState, challenge_uid: Option<&str>, scores: &ContestScores) -> Decision {
+        if let Some(uid) = challenge_uid.filter(|uid| state.challenge_uid.as_deref() != Some(uid)) {
+            if state.challenge_uid.is_some() {
+                state.epochs_without_scores = 0;
+            }
+            state.challenge_uid = Some(uid.to_owned());
+        }
+        if !scores.is_empty() {
+            state.epochs_without_scores = 0;
+            let weights = compute_weights(&scores.main, &scores.arena, self.arena_share, self.burn_uid, self.rules);
+            return if weights.uids.is_empty() { Decision::Wait } else { Decision::Scored(weights) };
+        }
+        state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
+        if let Some(previous) = &state.previous {
+            return Decision::Previous(previous.clone());
+        }
+        match self.burn_uid {
+            Some(uid) if state.epochs_without_scores >= self.max_skipped_epochs => {
+                Decision::Fallback(Weights { uids: vec![uid], weights: vec![1.0] })
+            }
+            _ => Decision::Wait,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

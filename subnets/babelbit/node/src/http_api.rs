@@ -1,0 +1,62 @@
+//! What the HTTP services here share: how a body is read, which path is meant.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::uri::PathAndQuery;
+use axum::http::{StatusCode, Uri};
+use serde::de::DeserializeOwned;
+
+/// A body that is not what a route takes.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("{path}: {source}")]
+    Shape { path: String, source: serde_json::Error },
+    #[error("the body could not be read: {text}")]
+    Read { status: StatusCode, text: String },
+}
+
+/// Reads a JSON body, whatever its content type says.
+pub(crate) async fn read_json<T: DeserializeOwned, S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<T, BodyError> {
+    let bytes = Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| BodyError::Read { status: rejection.status(), text: rejection.body_text() })?;
+    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let source = error.into_inner();
+        if source.is_data() { BodyError::Shape { path, source } } else { BodyError::NotJson(source) }
+    })?;
+    deserializer.end().map_err(BodyError::NotJson)?;
+    Ok(value)
+}
+
+/// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common. To be put around a router,
+/// so that the path is mended before a route is chosen.
+pub(crate) fn collapse_slashes(mut request: Request) -> Request {
+    if !request.uri().path().contains("//") {
+        return request;
+    }
+    let mut path = String::with_capacity(request.uri().path().len());
+    for c in request.uri().path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = request.uri().query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path) = PathAndQuery::try_from(path) {
+        parts.path_and_query = Some(path);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}

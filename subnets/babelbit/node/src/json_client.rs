@@ -1,0 +1,139 @@
+//! JSON over HTTP to the services of this subnet: deadlines, size limits, no redirects.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
+use reqwest::{RequestBuilder, StatusCode, redirect};
+use serde::Serialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::engine_client::Fault;
+use crate::engine_client::http::{fault, read_capped, seconds};
+
+/// Answers with an error status are read up to here.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// Characters of such an answer that errors show.
+const SHOWN: usize = 300;
+/// Time to connect, as the reference has it.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonCallError {
+    /// The answer has an error status.
+    #[error("failed status={} body={}", status.as_u16(), body.chars().take(SHOWN).collect::<String>())]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The answer.
+        body: String,
+        /// How long the service asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// There is no answer, or none that is a JSON object.
+    #[error("{}", said(.0))]
+    Fault(#[source] Fault),
+}
+
+fn said(fault: &Fault) -> String {
+    match fault {
+        Fault::NotAnObject => "returned invalid json".to_owned(),
+        other => format!("failed: {other}"),
+    }
+}
+
+impl JsonCallError {
+    /// Whether another attempt may succeed: the service was not reached, is overloaded or failed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Fault(fault) => matches!(fault, Fault::Timeout | Fault::Transport(_) | Fault::NotAnObject),
+        }
+    }
+
+    /// How long the service asks to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Fault(_) => None,
+        }
+    }
+}
+
+/// One service.
+#[derive(Debug, Clone)]
+pub(crate) struct JsonClient {
+    http: reqwest::Client,
+    base: Url,
+    authorization: Option<HeaderValue>,
+    max_body: usize,
+}
+
+impl JsonClient {
+    /// A client of the service at `base`, which may have a path and any number of trailing slashes. No proxy is used, so
+    /// that a token goes to this service only.
+    pub(crate) fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECTING)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, base: base.clone(), authorization, max_body })
+    }
+
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        timeout: Duration,
+    ) -> Result<Value, JsonCallError> {
+        self.send(self.http.post(self.url(path)).json(body), timeout).await
+    }
+
+    pub(crate) async fn get(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<Value, JsonCallError> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.http.get(url), timeout).await
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        url
+    }
+
+    async fn send(&self, mut request: RequestBuilder, timeout: Duration) -> Result<Value, JsonCallError> {
+        if let Some(authorization) = &self.authorization {
+            request = request.header(AUTHORIZATION, authorization.clone());
+        }
+        let response = request.timeout(timeout).send().await.map_err(|error| JsonCallError::Fault(fault(error)))?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let retry_after = header.and_then(seconds);
+            let body = read_capped(response, MAX_ERROR_BODY).await.unwrap_or_default();
+            let body = String::from_utf8_lossy(&body).into_owned();
+            return Err(JsonCallError::Status { status, body, retry_after });
+        }
+        let bytes = read_capped(response, self.max_body).await.map_err(JsonCallError::Fault)?;
+        match serde_json::from_slice(&bytes) {
+            Ok(object @ Value::Object(_)) => Ok(object),
+            _ => Err(JsonCallError::Fault(Fault::NotAnObject)),
+        }
+    }
+}
+
+/// Reads an answer's fields; an answer without them is as good as none.
+pub(crate) fn fields<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, JsonCallError> {
+    serde_json::from_value(answer).map_err(|error| JsonCallError::Fault(Fault::Payload(error)))
+}

@@ -1,0 +1,109 @@
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsProblem};
+use taonet_chain::ChainError;
+use taonet_primitives::{Hotkey, NetUid};
+
+use crate::http_api::{BodyError, read_json};
+
+/// A refusal or failure, answered as `{"success": false, "error": …}`, with `details` where there are some.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("show this service's access token: Authorization: Bearer …")]
+    Token,
+    #[error("requests of web pages are refused")]
+    Origin,
+    #[error("the content type must be application/json")]
+    ContentType,
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Weights(#[from] WeightsProblem),
+    #[error("this service is for subnet {ours}, not {asked}")]
+    OtherSubnet { asked: NetUid, ours: NetUid },
+    #[error("this service submits for {ours}, not {asked}")]
+    OtherHotkey { asked: String, ours: Hotkey },
+    #[error("expected 1 to 256 texts: {{\"payloads\": [text, …]}} or {{\"data\": text}}")]
+    Payloads,
+    #[error("payload {index}: {problem}")]
+    Payload { index: usize, problem: crate::signer::PayloadProblem },
+    #[error("{0}")]
+    Chain(#[from] ChainError),
+    #[error("the service is not connected to the chain yet")]
+    NotConnected,
+    #[error("no new block within {seconds} s")]
+    NoNewBlock { seconds: f64 },
+    #[error("{error}")]
+    Unconfirmed { error: String, details: Value },
+    #[error("nothing is signed that cannot be recorded: {0}")]
+    Audit(std::io::Error),
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Token => StatusCode::UNAUTHORIZED,
+            Self::Origin | Self::Payload { .. } => StatusCode::FORBIDDEN,
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Body(BodyError::Read { status, .. }) => *status,
+            Self::Body(_) | Self::Weights(_) | Self::OtherSubnet { .. } | Self::OtherHotkey { .. } | Self::Payloads => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Chain(ChainError::NoSuchSubnet(_)) => StatusCode::NOT_FOUND,
+            Self::Chain(_) | Self::NotConnected => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoNewBlock { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Unconfirmed { .. } | Self::Audit(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), error = %self, "request failed");
+        } else {
+            tracing::info!(status = status.as_u16(), error = %self, "request refused");
+        }
+        let error = Some(self.to_string());
+        let details = match self {
+            Self::Unconfirmed { details, .. } => details,
+            _ => Value::Null,
+        };
+        let mut response = (status, Json(WeightsAnswer { success: false, error, details })).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Gives the errors of layers below, which have plain or empty bodies, the same form.
+pub(super) async fn as_json(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let status = parts.status;
+    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return Response::from_parts(parts, body);
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_TYPE);
+    let error = status.canonical_reason().unwrap_or("error");
+    (parts, Json(json!({ "success": false, "error": error }))).into_response()
+}
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Ok(Self(read_json(request, state).await?))
+    }
+}

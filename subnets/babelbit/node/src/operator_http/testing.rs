@@ -1,0 +1,124 @@
+//! A development chain in this process, and services in front of it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
+use serde_json::Value;
+use taonet_chain::{Call, Chain as _, Client, Follow, calls};
+use taonet_ledger::{Ledger, Submitter};
+use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
+use taonet_primitives::{MechId, NetUid, Rao, Uid};
+use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_wallet::Keypair;
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+use url::Url;
+
+use crate::subtensor_gateway::{Gateway, GatewaySettings};
+
+pub(crate) const NETUID: NetUid = NetUid(59);
+const BLOCK_TIME: Duration = Duration::from_millis(50);
+const STAKE: Rao = Rao::new(1_000_000_000_000);
+
+pub(crate) fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+/// A chain with a validator that has a permit, and miners.
+pub(crate) struct LocalChain {
+    pub(crate) node: NodeHandle,
+    pub(crate) client: Arc<Client>,
+    pub(crate) validator: Keypair,
+    pub(crate) miners: Vec<Keypair>,
+}
+
+impl LocalChain {
+    pub(crate) async fn start(miners: u16) -> Self {
+        let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
+        config.clock = Clock::Every(BLOCK_TIME);
+        let node = Node::start(config).await.unwrap();
+        let client = Arc::new(Client::connect(&node.url().parse().unwrap()).await.unwrap());
+        let miners = (0..miners).map(|index| key(&format!("//miner//{index}"))).collect();
+        let chain = Self { node, client, validator: key("//validator"), miners };
+        let (coldkey, hotkey) = (key("//Alice"), chain.validator.hotkey());
+        chain.send(calls::burned_register(NETUID, hotkey), &coldkey).await;
+        chain.send(calls::add_stake(hotkey, NETUID, STAKE), &coldkey).await;
+        for miner in &chain.miners {
+            chain.send(calls::burned_register(NETUID, miner.hotkey()), &coldkey).await;
+        }
+        chain.node.mine_to_epoch(NETUID.0).await.unwrap();
+        chain
+    }
+
+    pub(crate) async fn send(&self, call: Call, signer: &Keypair) {
+        let outcome = self.client.send(&call, signer, Follow::default()).await.unwrap();
+        assert!(outcome.is_success(), "{}: {outcome:?}", call.name());
+    }
+
+    /// Sets what only the chain's root may set.
+    pub(crate) async fn sudo(&self, pallet: &str, name: &str, args: Value) {
+        let call = self.client.call(pallet, name, &args).await.unwrap();
+        self.send(calls::sudo(call), &key("//Alice")).await;
+    }
+
+    pub(crate) async fn uid(&self, of: &Keypair) -> Uid {
+        self.client.uid(NETUID, &of.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
+    }
+
+    /// What the validator has on the chain.
+    pub(crate) async fn weights(&self) -> Vec<(Uid, u16)> {
+        let uid = self.uid(&self.validator).await;
+        self.client.weights_of(NETUID, MechId(0), uid, taonet_chain::At::Head).await.unwrap()
+    }
+
+    /// A gateway that submits for the validator, with its ledger in `directory`.
+    pub(crate) async fn gateway(&self, directory: &Path) -> Gateway {
+        let gateway = Gateway::new(GatewaySettings::new(NETUID, self.validator.hotkey()));
+        let ledger = Ledger::open(directory).await.unwrap();
+        let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await.unwrap();
+        gateway.connect(Arc::clone(&self.client) as _, submitter);
+        gateway
+    }
+}
+
+/// Serves routes on a port of this machine until the test ends.
+pub(crate) async fn listen(router: Router) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
+    url
+}
+
+/// Sends a request to routes; the answer's status and JSON.
+pub(crate) async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, Value) {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = router.clone().oneshot(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 22).await.unwrap();
+    let json = serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body:?}"));
+    (status, json)
+}
+
+/// As [`ask`], for JSON.
+pub(crate) async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
+    ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
+}
+
+/// An address of this machine where nobody listens.
+pub(crate) fn nowhere() -> Url {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
+}

@@ -1,0 +1,66 @@
+use axum::http::Method;
+use axum::routing::{get, post};
+use serde_json::json;
+
+use super::testing::ask;
+use super::*;
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+fn service(limits: OperatorLimits) -> Router {
+    let echo = |Body(value): Body<serde_json::Value>| async move { axum::Json(value) };
+    let health = || async { axum::Json(json!({ "ok": true })) };
+    protect(Router::new().route("/echo", post(echo)).route("/healthz", get(health)), limits, "test_requests_total")
+}
+
+/// method · path · headers · body · status · error
+#[tokio::test]
+async fn callers_are_admitted_before_their_bodies_are_read() {
+    let token = AccessToken::parse("0123456789abcdef").unwrap();
+    let limits = OperatorLimits { max_body_bytes: 64, ..OperatorLimits::new(Some(token)) };
+    let service = service(limits);
+    let shown = ("authorization", "Bearer 0123456789abcdef");
+    let long = format!("\"{}\"", "x".repeat(100));
+    for (method, path, headers, body, status, said) in [
+        (Method::POST, "/echo", &[JSON, shown][..], "7", 200, ""),
+        (Method::POST, "//echo", &[("content-type", "Application/JSON; charset=utf-8"), shown], "7", 200, ""),
+        (Method::GET, "/healthz", &[], "", 200, ""),
+        (Method::POST, "/echo", &[JSON], "{", 401, "access token"),
+        (Method::POST, "/echo", &[JSON, ("authorization", "Bearer 0123456789abcdeX")], "7", 401, "access token"),
+        // Web pages can send text to any address, and say where they come from.
+        (Method::POST, "/echo", &[("content-type", "text/plain"), shown], "7", 415, "application/json"),
+        (Method::POST, "/echo", &[shown], "7", 415, "application/json"),
+        (Method::POST, "/echo", &[JSON, shown, ("origin", "http://127.0.0.1")], "7", 403, "web pages"),
+        (Method::GET, "/healthz", &[("origin", "null")], "", 403, "web pages"),
+        (Method::POST, "/echo", &[JSON, shown], "{", 400, "not JSON"),
+        (Method::POST, "/echo", &[JSON, shown], "7 7", 400, "not JSON"),
+        (Method::POST, "/echo", &[JSON, shown], &long, 413, ""),
+        (Method::GET, "/echo", &[], "", 405, "Method Not Allowed"),
+        (Method::POST, "/none", &[JSON, shown], "7", 404, "Not Found"),
+        // What exists, strangers do not learn.
+        (Method::POST, "/none", &[JSON], "7", 401, "access token"),
+    ] {
+        let (found, answer) = ask(&service, method.clone(), path, headers, body).await;
+        assert_eq!(found, status, "{method} {path} {headers:?} {body:.20}: {answer}");
+        if status != 200 {
+            assert_eq!(answer["success"], false, "{answer}");
+            assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_loopback_no_token_is_needed() {
+    let service = service(OperatorLimits::new(None));
+    assert_eq!(ask(&service, Method::POST, "/echo", &[JSON], "7").await, (200, json!(7)));
+    assert_eq!(ask(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0, 403);
+}
+
+#[tokio::test]
+async fn a_request_without_end_is_answered() {
+    let stuck = Router::new().route("/stuck", get(|| async { std::future::pending::<()>().await }));
+    let limits = OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
+    let service = protect(stuck, limits, "test_requests_total");
+    let (status, answer) = ask(&service, Method::GET, "/stuck", &[], "").await;
+    assert_eq!((status, &answer["error"]), (503, &json!("Service Unavailable")));
+}

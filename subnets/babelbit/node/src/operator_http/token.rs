@@ -1,0 +1,94 @@
+use std::fmt;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// Shorter tokens can be guessed.
+const SHORTEST: usize = 16;
+/// Longer ones are not tokens.
+const LONGEST: usize = 512;
+
+/// What a caller of signer and gateway shows: a text that both sides know. Never printed.
+#[derive(Clone)]
+pub struct AccessToken(Zeroizing<String>);
+
+/// Why a text is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an access token is one line of {SHORTEST} to {LONGEST} visible ASCII characters; make one with: openssl rand -hex 32"
+)]
+pub struct TokenError;
+
+impl AccessToken {
+    /// A token from the text of its file; space around it does not count.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        let fits = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
+    }
+
+    /// Whether a request shows it, as `Authorization: Bearer …`. How long the answer takes says nothing about the token.
+    pub(crate) fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let shown = header.and_then(|header| header.split_once(' '));
+        shown.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer") && Sha256::digest(token.trim()) == Sha256::digest(self.0.as_bytes())
+        })
+    }
+
+    /// The header that shows it.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
+        let mut header = HeaderValue::from_str(&text).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_header_shows_it() {
+        let token = AccessToken::parse(" 0123456789abcdef\n").unwrap();
+        assert_eq!(format!("{token:?}"), "AccessToken");
+        let shown = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            token.is_shown_in(&headers)
+        };
+        for (header, is_shown) in [
+            ("Bearer 0123456789abcdef", true),
+            ("bearer  0123456789abcdef ", true),
+            ("Bearer 0123456789abcdeF", false),
+            ("Bearer 0123456789abcde", false),
+            ("Bearer", false),
+            ("Bearer ", false),
+            ("Basic 0123456789abcdef", false),
+            ("0123456789abcdef", false),
+        ] {
+            assert_eq!(shown(header), is_shown, "{header}");
+        }
+        assert!(!token.is_shown_in(&HeaderMap::new()));
+        assert!(shown(token.header().unwrap().to_str().unwrap()));
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_no_token() {
+        for text in ["", "short", "0123456789abcde", "0123456789 abcdef", "0123456789abcdeé", &"x".repeat(513)] {
+            assert!(AccessToken::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+/// A log of this size gives way to a new one.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// A file with one JSON object a line: what was asked of a key, before it is done. For its owner only (mode 0600). Of a
+/// log that has become too large one is kept, under the same name and `.1`.
+#[derive(Debug)]
+pub struct AuditLog {
+    path: PathBuf,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    bytes: u64,
+}
+
+impl AuditLog {
+    /// Opens the log at `path`, or begins it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
+    }
+
+    /// Adds lines, all of them or an error.
+    pub(super) fn record(&self, entries: &[Value]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.bytes >= MOST_BYTES {
+            let mut old = self.path.clone().into_os_string();
+            old.push(".1");
+            std::fs::rename(&self.path, old)?;
+            *open = Open::at(&self.path)?;
+        }
+        open.file.write_all(&lines)?;
+        open.bytes = open.bytes.saturating_add(lines.len() as u64);
+        Ok(())
+    }
+}
+
+impl Open {
+    fn at(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_added_and_an_old_log_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        AuditLog::open(&path).unwrap().record(&[json!({ "a": 1 }), json!({ "b": "x\ny" })]).unwrap();
+        let log = AuditLog::open(&path).unwrap();
+        log.record(&[json!(2)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":\"x\\ny\"}\n2\n");
+        log.open.lock().unwrap().bytes = MOST_BYTES;
+        log.record(&[json!(3)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
+        assert!(std::fs::read_to_string(folder.path().join("audit.jsonl.1")).unwrap().ends_with("2\n"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_log_is_for_its_owner() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        AuditLog::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(AuditLog::open(folder.path()).is_err(), "a directory");
+    }
+}

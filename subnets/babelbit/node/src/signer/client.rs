@@ -1,0 +1,42 @@
+use std::time::Duration;
+
+use serde_json::json;
+use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
+use url::Url;
+
+use crate::json_client::{JsonCallError, JsonClient};
+use crate::operator_http::AccessToken;
+use crate::subtensor_gateway::weights_answer;
+
+/// Answers about weights are small.
+const MAX_BODY: usize = 1 << 20;
+/// Time for a request for weights, as the reference has it.
+const WEIGHTS: Duration = Duration::from_mins(5);
+
+/// A client of one signer.
+#[derive(Debug, Clone)]
+pub struct SignerClient {
+    http: JsonClient,
+}
+
+impl SignerClient {
+    /// A client of the signer at `base`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base: &Url, token: Option<&AccessToken>) -> Result<Self, reqwest::Error> {
+        Ok(Self { http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)? })
+    }
+
+    /// Has weights submitted, and waits until they are confirmed or not.
+    ///
+    /// # Errors
+    /// [`JsonCallError`] where there is no answer about the weights.
+    pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
+        let WeightsRequest { netuid, uids, weights, wait_for_inclusion, .. } = request;
+        // How often it is tried is the signer's own setting.
+        let body =
+            json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
+        weights_answer(self.http.post("/set_weights", &body, WEIGHTS).await)
+    }
+}

@@ -1,0 +1,211 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+use taonet_primitives::Hotkey;
+use taonet_wire::sorted_json;
+
+/// Far more than a submission with its file takes.
+const MOST_BYTES: usize = 512 << 10;
+
+/// What a text is that may be signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PayloadKind {
+    /// A question for scores: `GET /v1/get_scores`.
+    ScoreQuery,
+    /// Results for the scoring API: `POST /v1/submit` and `/v1/submit-artifact`.
+    Submission,
+    /// The head of a request to a miner: `{nonce}.{validator}.{miner}.{uuid}.{body hash}`.
+    MinerRequest,
+    /// A text that begins as one of the operator's own prefixes says.
+    Prefixed,
+    /// Anything, since the operator wants it so.
+    Any,
+}
+
+impl PayloadKind {
+    /// Its name in metrics and in the audit log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ScoreQuery => "score_query",
+            Self::Submission => "submission",
+            Self::MinerRequest => "miner_request",
+            Self::Prefixed => "prefixed",
+            Self::Any => "any",
+        }
+    }
+}
+
+/// Why a text is not signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadProblem {
+    /// It is larger than anything that is signed.
+    #[error("it is larger than {MOST_BYTES} bytes")]
+    TooLarge,
+    /// It has no known shape.
+    #[error(
+        "it is no text that Babelbit's protocols sign; bb signer --allow-prefix TEXT admits texts that begin so, \
+         --sign-anything all"
+    )]
+    Unknown,
+    /// It speaks for somebody else.
+    #[error("it speaks for another hotkey than this signer's")]
+    OtherHotkey,
+}
+
+/// Which texts are signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadPolicy {
+    /// Whose signature it is. Texts that name another signer are refused.
+    pub hotkey: Hotkey,
+    /// Beginnings of further texts that are signed.
+    pub prefixes: Vec<String>,
+    /// Whether everything is signed, as the reference does.
+    pub any: bool,
+}
+
+impl PayloadPolicy {
+    /// The texts of Babelbit's protocols, and nothing else.
+    pub const fn new(hotkey: Hotkey) -> Self {
+        Self { hotkey, prefixes: Vec::new(), any: false }
+    }
+
+    /// What a text is.
+    ///
+    /// # Errors
+    /// [`PayloadProblem`] when it is not to be signed.
+    pub fn check(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+        if text.len() > MOST_BYTES {
+            return Err(PayloadProblem::TooLarge);
+        }
+        let known = if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };
+        match known {
+            Ok(kind) => Ok(kind),
+            Err(_) if self.prefixes.iter().any(|prefix| text.starts_with(prefix)) => Ok(PayloadKind::Prefixed),
+            Err(_) if self.any => Ok(PayloadKind::Any),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The JSON of requests to the scoring API, in the one form that it is signed in.
+    fn scoring_api(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+        let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
+            return Err(PayloadProblem::Unknown);
+        };
+        let Value::Object(fields) = &value else { return Err(PayloadProblem::Unknown) };
+        let keys: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
+        let is = |names: &[&str]| keys == names.iter().copied().collect();
+        let (kind, signer) = if is(&["challenge_id", "data", "hotkey", "timestamp"])
+            || is(&["challenge_id", "challenge_type", "data", "hotkey", "timestamp"])
+        {
+            (PayloadKind::ScoreQuery, "hotkey")
+        } else if is(&["challenge_id", "data", "miner_hotkey", "miner_uid", "timestamp", "vali_hotkey"]) {
+            (PayloadKind::Submission, "vali_hotkey")
+        } else {
+            return Err(PayloadProblem::Unknown);
+        };
+        if sorted_json(&value) != text {
+            return Err(PayloadProblem::Unknown);
+        }
+        self.speaks_for_us(fields, signer).map(|()| kind)
+    }
+
+    fn speaks_for_us(&self, fields: &Map<String, Value>, signer: &str) -> Result<(), PayloadProblem> {
+        let named = fields.get(signer).and_then(Value::as_str);
+        if named == Some(self.hotkey.to_string().as_str()) { Ok(()) } else { Err(PayloadProblem::OtherHotkey) }
+    }
+
+    fn miner_request(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let &[nonce, sender, receiver, uuid, hash] = parts.as_slice() else { return Err(PayloadProblem::Unknown) };
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let fits = nonce.parse::<u64>().is_ok()
+            && receiver.parse::<Hotkey>().is_ok()
+            && uuid::Uuid::try_parse(uuid).is_ok()
+            && (hash.is_empty() || is_hash);
+        match sender.parse::<Hotkey>() {
+            Ok(sender) if fits && sender == self.hotkey => Ok(PayloadKind::MinerRequest),
+            Ok(_) if fits => Err(PayloadProblem::OtherHotkey),
+            _ => Err(PayloadProblem::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taonet_babelbit_core::scoring_api::ScoreQuery;
+    use taonet_wallet::Keypair;
+
+    use super::*;
+
+    const UUID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    fn hotkey(uri: &str) -> Hotkey {
+        Keypair::from_uri(uri).unwrap().hotkey()
+    }
+
+    fn query(hotkey: Hotkey, challenge_type: Option<&str>) -> String {
+        sorted_json(
+            &ScoreQuery {
+                hotkey: hotkey.to_string(),
+                timestamp: 1_700_000_000,
+                signature: String::new(),
+                challenge_uid: "ch".into(),
+                challenge_type: challenge_type.map(str::to_owned),
+            }
+            .signed(),
+        )
+    }
+
+    fn submission(hotkey: Hotkey) -> Value {
+        json!({ "vali_hotkey": hotkey.to_string(), "miner_hotkey": "", "miner_uid": 0, "timestamp": 1_700_000_000,
+                "challenge_id": "ch", "data": { "content": "é", "size": 1.5, "big": 1e22 } })
+    }
+
+    #[test]
+    fn texts_of_our_protocols_are_signed_in_our_name_only() {
+        let (alice, bob) = (hotkey("//Alice"), hotkey("//Bob"));
+        let policy = PayloadPolicy::new(alice);
+        let request = |sender: Hotkey, hash: &str| format!("1700000000000000000.{sender}.{bob}.{UUID}.{hash}");
+        for (text, expected) in [
+            (query(alice, None), Ok(PayloadKind::ScoreQuery)),
+            (query(alice, Some("arena")), Ok(PayloadKind::ScoreQuery)),
+            (query(bob, None), Err(PayloadProblem::OtherHotkey)),
+            (sorted_json(&submission(alice)), Ok(PayloadKind::Submission)),
+            (sorted_json(&submission(bob)), Err(PayloadProblem::OtherHotkey)),
+            // The scoring API signs one form only.
+            (serde_json::to_string_pretty(&submission(alice)).unwrap(), Err(PayloadProblem::Unknown)),
+            (request(alice, ""), Ok(PayloadKind::MinerRequest)),
+            (request(alice, &"0a".repeat(32)), Ok(PayloadKind::MinerRequest)),
+            (request(bob, ""), Err(PayloadProblem::OtherHotkey)),
+            (request(alice, "0a"), Err(PayloadProblem::Unknown)),
+            (request(alice, &"0A".repeat(32)), Err(PayloadProblem::Unknown)),
+            (format!("1.{alice}.{bob}.{UUID}"), Err(PayloadProblem::Unknown)),
+            (format!("1.{alice}.{bob}.{UUID}.."), Err(PayloadProblem::Unknown)),
+            (format!("-1.{alice}.{bob}.{UUID}."), Err(PayloadProblem::Unknown)),
+            (format!("1.{alice}.nobody.{UUID}."), Err(PayloadProblem::Unknown)),
+            (format!("1.{alice}.{bob}.uuid."), Err(PayloadProblem::Unknown)),
+            ("{}".into(), Err(PayloadProblem::Unknown)),
+            ("{".into(), Err(PayloadProblem::Unknown)),
+            (String::new(), Err(PayloadProblem::Unknown)),
+            ("<Bytes>I own this wallet</Bytes>".into(), Err(PayloadProblem::Unknown)),
+            ("x".repeat(600_000), Err(PayloadProblem::TooLarge)),
+        ] {
+            assert_eq!(policy.check(&text), expected, "{text:.200}");
+        }
+    }
+
+    #[test]
+    fn the_operator_may_admit_more() {
+        let mut policy = PayloadPolicy::new(hotkey("//Alice"));
+        policy.prefixes = vec!["taonet-engine:".into()];
+        assert_eq!(policy.check("taonet-engine:1:ff"), Ok(PayloadKind::Prefixed));
+        assert_eq!(policy.check("engine:1:ff"), Err(PayloadProblem::Unknown));
+        policy.any = true;
+        assert_eq!(policy.check("engine:1:ff"), Ok(PayloadKind::Any));
+        assert_eq!(policy.check(&query(hotkey("//Bob"), None)), Ok(PayloadKind::Any));
+        assert_eq!(policy.check(&"x".repeat(600_000)), Err(PayloadProblem::TooLarge));
+    }
+}

@@ -1,0 +1,108 @@
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::Router;
+use axum::extract::{ConnectInfo, FromRequestParts, State as Shared};
+use axum::http::request::Parts;
+use axum::response::Json;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
+
+use super::{PayloadKind, Signer};
+use crate::operator_http::{ApiError, Body};
+
+/// Most texts of one request.
+const MOST_PAYLOADS: usize = 256;
+
+pub(super) fn routes(signer: Signer) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/sign", post(sign))
+        .route("/set_weights", post(set_weights))
+        .with_state(signer)
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "ok": true }))
+}
+
+/// Who asks, for the audit log.
+struct Peer(Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip())))
+    }
+}
+
+async fn sign(
+    Shared(signer): Shared<Signer>,
+    Peer(peer): Peer,
+    Body(body): Body<Value>,
+) -> Result<Json<Value>, ApiError> {
+    let config = &signer.config;
+    let texts = payloads(&body)?;
+    let check = |(index, text): (usize, &&str)| {
+        config.policy.check(text).map_err(|problem| ApiError::Payload { index, problem })
+    };
+    let kinds: Vec<PayloadKind> = texts.iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    let entries: Vec<Value> = texts
+        .iter()
+        .zip(&kinds)
+        .map(|(text, kind)| {
+            json!({
+                "time": Timestamp::now().to_string(), "peer": peer, "action": "sign", "kind": kind.as_str(),
+                "sha256": hex::encode(Sha256::digest(text)), "bytes": text.len(),
+            })
+        })
+        .collect();
+    config.audit.record(&entries).map_err(ApiError::Audit)?;
+    let signatures: Vec<String> = texts.iter().map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex()).collect();
+    for kind in kinds {
+        metrics::counter!("taonet_signer_signatures_total", "kind" => kind.as_str()).increment(1);
+    }
+    Ok(Json(json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() })))
+}
+
+/// The texts of `payloads`, else of `data`, where a single one may stand alone.
+fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
+    let texts = match (body.get("payloads"), body.get("data")) {
+        (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => texts.as_slice(),
+        (None | Some(Value::Null), Some(text @ Value::String(_))) => std::slice::from_ref(text),
+        _ => return Err(ApiError::Payloads),
+    };
+    if texts.is_empty() || texts.len() > MOST_PAYLOADS {
+        return Err(ApiError::Payloads);
+    }
+    texts.iter().map(|text| text.as_str().ok_or(ApiError::Payloads)).collect()
+}
+
+async fn set_weights(
+    Shared(signer): Shared<Signer>,
+    Peer(peer): Peer,
+    Body(body): Body<Value>,
+) -> Result<Json<WeightsAnswer>, ApiError> {
+    let config = &signer.config;
+    let request = WeightsRequest::read(&body, config.netuid)?;
+    if request.netuid != config.netuid {
+        return Err(ApiError::OtherSubnet { asked: request.netuid, ours: config.netuid });
+    }
+    let entry = json!({
+        "time": Timestamp::now().to_string(), "peer": peer, "action": "set_weights", "netuid": request.netuid,
+        "uids": request.uids, "weights": request.weights,
+    });
+    config.audit.record(&[entry]).map_err(ApiError::Audit)?;
+    let request = WeightsRequest { retries: config.retries, delay_s: config.retry_delay.as_secs_f64(), ..request };
+    match config.gateway.set_and_confirm(&request).await {
+        Ok(answer) if answer.success => Ok(Json(answer)),
+        Ok(WeightsAnswer { error, details, .. }) => {
+            Err(ApiError::Unconfirmed { error: error.unwrap_or_else(|| "confirmation failed".to_owned()), details })
+        }
+        Err(error) => Err(ApiError::Unconfirmed { error: error.to_string(), details: Value::Null }),
+    }
+}

@@ -1,0 +1,238 @@
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::http::Method;
+use axum::routing::post as on_post;
+use serde_json::{Value, json};
+use taonet_wallet::verify;
+use taonet_wire::sorted_json;
+use tempfile::TempDir;
+use url::Url;
+
+use super::*;
+use crate::operator_http::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+
+/// A signer, and its audit log.
+struct World {
+    directory: TempDir,
+    router: Router,
+}
+
+impl World {
+    fn new(gateway: &Url, adjust: impl FnOnce(&mut SignerConfig)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let keypair = Arc::new(key("//validator"));
+        let mut config = SignerConfig {
+            policy: PayloadPolicy::new(keypair.hotkey()),
+            keypair,
+            netuid: NETUID,
+            gateway: GatewayClient::new(gateway, None, Duration::from_secs(30)).unwrap(),
+            retries: 5,
+            retry_delay: Duration::from_millis(500),
+            audit: AuditLog::open(&directory.path().join("audit.jsonl")).unwrap(),
+        };
+        adjust(&mut config);
+        let router = Signer::new(config).router(OperatorLimits::new(None));
+        Self { directory, router }
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("audit.jsonl")
+    }
+
+    fn audit(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.log()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn submission(content: &str) -> String {
+    sorted_json(&json!({
+        "vali_hotkey": key("//validator").hotkey(), "miner_hotkey": "5M", "miner_uid": 7, "timestamp": 1_700_000_000,
+        "challenge_id": "ch", "data": { "content": content },
+    }))
+}
+
+#[tokio::test]
+async fn texts_are_signed_and_recorded() {
+    let world = World::new(&nowhere(), |_| ());
+    assert_eq!(ask(&world.router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
+    let hotkey = key("//validator").hotkey();
+    let (a, b) = (submission("é"), submission("b"));
+    for (body, texts) in [
+        (json!({ "payloads": [a, b] }), vec![&a, &b]),
+        (json!({ "data": a }), vec![&a]),
+        (json!({ "data": [b, a] }), vec![&b, &a]),
+        (json!({ "payloads": null, "data": a }), vec![&a]),
+    ] {
+        let (status, answer) = post(&world.router, "/sign", &body).await;
+        assert_eq!((status, &answer["success"], &answer["hotkey"]), (200, &json!(true), &json!(hotkey)), "{body}");
+        let signatures = answer["signatures"].as_array().unwrap();
+        assert_eq!(signatures.len(), texts.len());
+        for (signature, text) in signatures.iter().zip(texts) {
+            let signature = signature.as_str().unwrap();
+            assert!(signature.len() == 128 && !signature.starts_with("0x"), "{signature}");
+            assert!(verify(&hotkey, text.as_bytes(), &signature.parse().unwrap()));
+        }
+    }
+    let audit = world.audit();
+    assert_eq!(audit.len(), 6);
+    assert_eq!(
+        (&audit[0]["action"], &audit[0]["kind"], &audit[0]["bytes"]),
+        (&json!("sign"), &json!("submission"), &json!(a.len()))
+    );
+}
+
+/// body · status · error
+#[tokio::test]
+async fn what_is_not_to_be_signed_is_refused_as_a_whole() {
+    let world = World::new(&nowhere(), |_| ());
+    for (body, status, said) in [
+        (json!({}), 400, "expected 1 to 256 texts"),
+        (json!([]), 400, "expected 1 to 256 texts"),
+        (json!({ "payloads": [] }), 400, "expected 1 to 256 texts"),
+        (json!({ "payloads": "text" }), 400, "expected 1 to 256 texts"),
+        (json!({ "payloads": [7] }), 400, "expected 1 to 256 texts"),
+        (json!({ "data": { "a": 1 } }), 400, "expected 1 to 256 texts"),
+        (json!({ "payloads": vec!["x"; 257] }), 400, "expected 1 to 256 texts"),
+        (json!({ "data": "pay Bob" }), 403, "payload 0: it is no text that Babelbit's protocols sign"),
+        (json!({ "payloads": [submission("a"), "pay Bob"] }), 403, "payload 1: "),
+        (json!({ "data": submission("a").replace("vali", "alien") }), 403, "payload 0: "),
+    ] {
+        let (found, answer) = post(&world.router, "/sign", &body).await;
+        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body:.100}");
+        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+        assert!(answer.get("signatures").is_none());
+    }
+    let large = json!({ "data": "x".repeat(2 << 20) });
+    assert_eq!(post(&world.router, "/sign", &large).await.0, 413);
+    assert!(world.audit().is_empty());
+}
+
+#[tokio::test]
+async fn the_operator_may_have_anything_signed() {
+    let world = World::new(&nowhere(), |config| config.policy.any = true);
+    assert_eq!(post(&world.router, "/sign", &json!({ "data": "pay Bob" })).await.0, 200);
+    assert_eq!(world.audit()[0]["kind"], "any");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_signed() {
+    let full = PathBuf::from("/dev/full");
+    if !full.exists() {
+        return;
+    }
+    let world = World::new(&nowhere(), |config| config.audit = AuditLog::open(&full).unwrap());
+    for (path, body) in
+        [("/sign", json!({ "data": submission("a") })), ("/set_weights", json!({ "uids": 1, "weights": 1 }))]
+    {
+        let (status, answer) = post(&world.router, path, &body).await;
+        assert_eq!(status, 500, "{path}");
+        assert!(answer["error"].as_str().unwrap().starts_with("nothing is signed that cannot be recorded"), "{answer}");
+    }
+}
+
+/// A gateway that counts what it is asked, and answers what it is told.
+async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let route = on_post(move |body: String| {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&body["retries"], &body["delay_s"]), (&json!(5), &json!(0.5)), "the signer's own settings");
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { (axum::http::StatusCode::from_u16(status).unwrap(), answer) }
+    });
+    (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, asked)
+}
+
+/// the gateway's status and answer · ours · error
+#[tokio::test]
+async fn weights_go_to_the_gateway_once() {
+    for (status, answer, expected, said) in [
+        (200, r#"{"success":true,"details":{"attempt":1}}"#, 200, None),
+        (
+            200,
+            r#"{"success":false,"error":"confirmation failed","details":{"attempt":5}}"#,
+            500,
+            Some("confirmation failed"),
+        ),
+        (
+            500,
+            r#"{"success":false,"error":"confirmation failed","details":{"attempt":5}}"#,
+            500,
+            Some("confirmation failed"),
+        ),
+        (
+            500,
+            "Internal Server Error",
+            500,
+            Some("gateway /v1/weights/set_and_confirm failed status=500 body=Internal Server Error"),
+        ),
+        (503, r#"{"success":false,"error":"not connected"}"#, 500, Some("failed status=503")),
+        (429, "slow down", 500, Some("failed status=429")),
+        (200, "garbage", 500, Some("returned invalid json")),
+        (200, r#"{"success":"yes"}"#, 500, Some("invalid payload")),
+        (200, "{}", 500, Some("confirmation failed")),
+    ] {
+        let (url, asked) = gateway(status, answer).await;
+        let world = World::new(&url, |_| ());
+        // Scalars are taken, too.
+        let (found, ours) = post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
+        assert_eq!((found, &ours["success"]), (expected, &json!(expected == 200)), "{answer}: {ours}");
+        if let Some(said) = said {
+            assert!(ours["error"].as_str().unwrap().contains(said), "{answer}: {ours}");
+        }
+        if answer.contains("details") {
+            assert!(ours["details"]["attempt"].is_u64(), "{ours}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{answer}");
+        assert_eq!(world.audit()[0]["action"], "set_weights");
+    }
+    let world = World::new(&nowhere(), |_| ());
+    let (status, answer) = post(&world.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
+    let (url, asked) = gateway(200, r#"{"success":true}"#).await;
+    let world = World::new(&url, |_| ());
+    for (body, said) in [
+        (json!({}), "uids/weights mismatch or empty"),
+        (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
+        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite numbers"),
+        (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "for subnet 59, not 1"),
+    ] {
+        let (status, answer) = post(&world.router, "/set_weights", &body).await;
+        assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");
+        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    assert!(world.audit().is_empty());
+}
+
+/// Validator, signer and gateway with one token, before a real chain.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_reach_a_real_chain() {
+    let chain = LocalChain::start(2).await;
+    let directory = tempfile::tempdir().unwrap();
+    let token = crate::operator_http::AccessToken::parse("0123456789abcdef").unwrap();
+    let limits = OperatorLimits::new(Some(token.clone()));
+    let gateway = listen(chain.gateway(directory.path()).await.router(limits.clone())).await;
+    let with_token = |config: &mut SignerConfig| {
+        config.gateway = GatewayClient::new(&gateway, Some(&token), Duration::from_secs(30)).unwrap();
+    };
+    let (closed, open) = (World::new(&gateway, |_| ()), World::new(&gateway, with_token));
+    let (one, two) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);
+    let body = json!({ "netuid": 59, "uids": [one, two], "weights": [0.5, 0.25], "wait_for_inclusion": false });
+    let (status, answer) = post(&closed.router, "/set_weights", &body).await;
+    assert_eq!(status, 500);
+    assert!(answer["error"].as_str().unwrap().contains("status=401"), "{answer}");
+    assert!(chain.weights().await.is_empty());
+    let (status, answer) = post(&open.router, "/set_weights", &body).await;
+    assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
+    assert_eq!(chain.weights().await, [(one, 65_535), (two, 32_768)]);
+    chain.node.stop().await;
+}

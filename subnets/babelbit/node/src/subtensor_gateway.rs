@@ -1,0 +1,160 @@
+//! The subtensor gateway: the one process of a validator that talks to the chain and submits weights.
+//!
+//! | Route | Answer |
+//! |---|---|
+//! | `GET /healthz` | `{"ok": true}` |
+//! | `POST /v1/block/current` | `{"block": 123}` |
+//! | `POST /v1/block/wait` | the same, once there is a newer block; 504 after `timeout_s` |
+//! | `POST /v1/metagraph/snapshot` | block, hotkeys, last updates and endpoints of a subnet |
+//! | `POST /v1/registry/context` | the snapshot as `metagraph`, and no commitments |
+//! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
+//!
+//! Weights go through the [weight ledger](taonet_ledger): whatever asks for an epoch's weights, once or a hundred times,
+//! from one client or several, they are signed once, and a question that comes again only follows what was signed.
+//! [`Gateway::follow`] reveals commits and sends again what was lost, block by block, also when nobody asks.
+
+mod client;
+mod confirm;
+mod routes;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use taonet_babelbit_core::operator_api::{AxonSnapshot, MetagraphSnapshot};
+use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
+use taonet_ledger::Submitter;
+use taonet_primitives::{Hotkey, MechId, NetUid};
+use taonet_service::Shutdown;
+
+use crate::operator_http::{ApiError, OperatorLimits, protect};
+
+pub(crate) use client::weights_answer;
+pub use client::{GatewayClient, GatewayError};
+
+/// What a [`Gateway`] is for.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// The subnet that weights are submitted for; no other is.
+    pub netuid: NetUid,
+    /// The hotkey that submits.
+    pub hotkey: Hotkey,
+    /// How long one request for weights may take before it is answered that they are not confirmed. Less than its callers
+    /// wait, so that they learn how things stand.
+    pub confirm_within: Duration,
+    /// How long a request for a new block waits that names no time.
+    pub wait_within: Duration,
+}
+
+impl GatewaySettings {
+    /// 240 s for weights (callers wait 300 s), five minutes for a block.
+    pub const fn new(netuid: NetUid, hotkey: Hotkey) -> Self {
+        Self { netuid, hotkey, confirm_within: Duration::from_mins(4), wait_within: Duration::from_mins(5) }
+    }
+}
+
+/// A subtensor gateway. Cheap to clone; clones are one gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: GatewaySettings,
+    connected: OnceLock<Connected>,
+}
+
+/// The chain, and who submits on it.
+struct Connected {
+    chain: Arc<dyn Chain>,
+    submitter: Submitter,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("settings", &self.inner.settings).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway that answers 503 until it is [connected](Self::connect).
+    pub fn new(settings: GatewaySettings) -> Self {
+        Self { inner: Arc::new(Inner { settings, connected: OnceLock::new() }) }
+    }
+
+    /// Gives the gateway its chain and its submitter. Only the first ones count.
+    pub fn connect(&self, chain: Arc<dyn Chain>, submitter: Submitter) {
+        if self.inner.connected.set(Connected { chain, submitter }).is_err() {
+            tracing::error!("the gateway is connected already");
+        }
+    }
+
+    /// The routes, with all limits.
+    pub fn router(&self, limits: OperatorLimits) -> Router {
+        protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
+    }
+
+    /// Finishes what is unfinished in the ledger, now and after every block, until the end is asked for. The gateway must
+    /// be connected.
+    pub async fn follow(&self, shutdown: &Shutdown) {
+        let Ok(Connected { chain, submitter }) = self.inner.connected() else { return };
+        let mut heads = chain.heads();
+        loop {
+            let block = heads.borrow_and_update().map(|head| head.number);
+            if let Some(block) = block {
+                metrics::gauge!("taonet_subtensor_gateway_block").set(f64::from(block.get()));
+            }
+            match submitter.advance().await {
+                Ok(intents) => {
+                    for (key, result) in intents {
+                        if let Err(error) = result {
+                            tracing::warn!(epoch = key.epoch, netuid = key.netuid.0, %error, "unfinished weights");
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the weight ledger failed"),
+            }
+            tokio::select! {
+                () = shutdown.requested() => return,
+                changed = heads.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Gives the gateway's metrics their help texts. Call after the recorder is installed.
+    pub fn describe_metrics() {
+        metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
+        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Requests for weights by result");
+        metrics::describe_gauge!("taonet_subtensor_gateway_block", "Height of the newest block");
+    }
+}
+
+impl Inner {
+    fn connected(&self) -> Result<&Connected, ApiError> {
+        self.connected.get().ok_or(ApiError::NotConnected)
+    }
+}
+
+impl Connected {
+    async fn snapshot(&self, netuid: NetUid) -> Result<MetagraphSnapshot, ChainError> {
+        Ok(snapshot_of(&self.chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await?))
+    }
+}
+
+/// What callers see of a metagraph.
+fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
+    let axon = |address: Option<std::net::SocketAddr>| match address {
+        Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },
+        None => AxonSnapshot { ip: "0.0.0.0".to_owned(), port: 0 },
+    };
+    let neurons = &metagraph.neurons;
+    MetagraphSnapshot {
+        block: metagraph.block.number.get(),
+        hotkeys: neurons.iter().map(|neuron| neuron.hotkey.to_string()).collect(),
+        last_update: neurons.iter().map(|neuron| neuron.last_update.get()).collect(),
+        axons: neurons.iter().map(|neuron| axon(neuron.axon.map(|axon| axon.address))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,224 @@
+//! One request for weights, from scores to a block.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::operator_api::WeightsRequest;
+use taonet_chain::weights::{WeightError, quantise, within_limits};
+use taonet_chain::{ChainError, Inclusion, Outcome, WeightRow};
+use taonet_ledger::{Form, IntentKey, NewWeights, State, Submission, SubmitError};
+use taonet_primitives::{BlockNumber, MechId, Uid};
+use tokio::time::Instant;
+
+use super::{Connected, GatewaySettings};
+use crate::operator_http::ApiError;
+
+/// How many of the largest weights an answer names.
+const TOP: usize = 10;
+
+/// Submits the weights, or follows what was submitted in the epoch already, until they are in a block. `details` of the
+/// answer say what happened.
+pub(super) async fn set_and_confirm(
+    connected: &Connected,
+    settings: &GatewaySettings,
+    request: &WeightsRequest,
+) -> Result<Value, ApiError> {
+    let deadline = Instant::now() + settings.confirm_within;
+    let mut report = Report::of(request);
+    let attempts = async {
+        let mut refused = None;
+        for attempt in 1..=request.retries.max(1) {
+            report.attempt = attempt;
+            match once(connected, request, &mut report, refused.take()).await {
+                Ok(Standing::Confirmed) => return true,
+                Ok(Standing::Pending) => {}
+                // What the chain refused may be signed again, and is with the next attempt.
+                Ok(Standing::Refused(key)) => refused = Some(key),
+                Err(error) if error.is_retryable() => report.say(&error),
+                Err(error) => {
+                    report.say(&error);
+                    return false;
+                }
+            }
+            tokio::time::sleep(Duration::from_secs_f64(request.delay_s)).await;
+        }
+        false
+    };
+    let is_confirmed = tokio::time::timeout_at(deadline, attempts).await.unwrap_or(false);
+    let details = report.details();
+    tracing::info!(netuid = request.netuid.0, is_confirmed, %details, "weights");
+    if is_confirmed { Ok(details) } else { Err(ApiError::Unconfirmed { error: report.error(), details }) }
+}
+
+/// How the weights stand after an attempt.
+enum Standing {
+    Confirmed,
+    Pending,
+    Refused(IntentKey),
+}
+
+/// Why an attempt came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    #[error("no weight is above 0")]
+    Nothing,
+}
+
+impl AttemptError {
+    fn is_retryable(&self) -> bool {
+        match self {
+            Self::Submit(error) => error.is_retryable(),
+            Self::Chain(error) => error.is_retryable(),
+            Self::Weights(_) | Self::Nothing => false,
+        }
+    }
+}
+
+async fn once(
+    connected: &Connected,
+    request: &WeightsRequest,
+    report: &mut Report,
+    refused: Option<IntentKey>,
+) -> Result<Standing, AttemptError> {
+    let Connected { chain, submitter } = connected;
+    let submission = if let Some(key) = refused {
+        submitter.retry(&key).await?
+    } else {
+        let head = chain.head().await?;
+        report.ref_block.get_or_insert(head.number);
+        let rules = chain.weight_rules(request.netuid, head.into()).await?;
+        report.commit_reveal = rules.commit_reveal.is_some();
+        let scores: Vec<(Uid, f64)> = request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
+        if scores.iter().all(|(_, weight)| *weight <= 0.0) {
+            return Err(AttemptError::Nothing);
+        }
+        let weights = quantise(&within_limits(&scores, &rules)?)?;
+        report.asked.clone_from(&weights);
+        let new = NewWeights {
+            netuid: request.netuid,
+            mech: MechId(0),
+            weights,
+            version_key: rules.version_key,
+            state_block: head.number,
+        };
+        submitter.submit(new).await?
+    };
+    let standing = standing(&submission);
+    report.submission = Some(submission);
+    Ok(standing)
+}
+
+fn standing(submission: &Submission) -> Standing {
+    let Some(signed) = &submission.submit else { return Standing::Pending };
+    match signed.state {
+        State::Included | State::Finalized if signed.outcome.as_ref().is_some_and(Outcome::is_success) => {
+            Standing::Confirmed
+        }
+        state if state == State::Invalid || state.is_void() => Standing::Refused(submission.intent.plan.key),
+        _ => Standing::Pending,
+    }
+}
+
+/// What an answer tells of a request.
+struct Report {
+    uid_count: usize,
+    nonzero_weights: usize,
+    top_weights: Vec<Value>,
+    wait_for_inclusion: bool,
+    ref_block: Option<BlockNumber>,
+    commit_reveal: bool,
+    attempt: u32,
+    asked: WeightRow,
+    submission: Option<Submission>,
+    message: Option<String>,
+}
+
+impl Report {
+    fn of(request: &WeightsRequest) -> Self {
+        let mut pairs: Vec<(Uid, f64)> = request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
+        pairs.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        let top = pairs.iter().take(TOP).map(|(uid, weight)| json!({ "uid": uid, "weight": weight }));
+        Self {
+            uid_count: request.uids.len(),
+            nonzero_weights: request.weights.iter().filter(|weight| **weight > 0.0).count(),
+            top_weights: top.collect(),
+            wait_for_inclusion: request.wait_for_inclusion,
+            ref_block: None,
+            commit_reveal: false,
+            attempt: 0,
+            asked: WeightRow::new(),
+            submission: None,
+            message: None,
+        }
+    }
+
+    fn say(&mut self, error: &AttemptError) {
+        tracing::warn!(attempt = self.attempt, %error, "weights are not submitted");
+        self.message = Some(error.to_string());
+    }
+
+    /// Why it is not confirmed: what kept it from being sent, else what became of it.
+    fn error(&self) -> String {
+        match (&self.submission, &self.message) {
+            (None, Some(message)) => message.clone(),
+            _ => "confirmation failed".to_owned(),
+        }
+    }
+
+    fn details(&self) -> Value {
+        let mut details = json!({
+            "uid_count": self.uid_count,
+            "nonzero_weights": self.nonzero_weights,
+            "top_weights": self.top_weights,
+            "wait_for_inclusion": self.wait_for_inclusion,
+            "ref_block": self.ref_block,
+            "commit_reveal": self.commit_reveal,
+            "attempt": self.attempt,
+            "message": self.message,
+        });
+        if let (Some(submission), Some(fields)) = (&self.submission, details.as_object_mut()) {
+            let intent = &submission.intent;
+            fields.insert("epoch".into(), json!(intent.plan.key.epoch));
+            // In an epoch that has its weights already, those stay.
+            fields.insert("unchanged".into(), json!(intent.plan.weights != self.asked));
+            if let Some(signed) = &submission.submit {
+                fields.insert("extrinsic".into(), json!(signed.extrinsic.hash));
+                fields.insert("state".into(), json!(signed.state.to_string()));
+                if let Some(inclusion) = signed.outcome.as_ref().and_then(Outcome::inclusion) {
+                    fields.insert("block".into(), json!(inclusion.block.number));
+                    if let Err(error) = &inclusion.result {
+                        fields.insert("message".into(), json!(error.to_string()));
+                    }
+                    let (confirmation, round) = confirmation(&intent.plan.form, inclusion);
+                    fields.insert("confirmation".into(), json!(confirmation));
+                    if let Some(round) = round {
+                        fields.insert("reveal_round".into(), round);
+                    }
+                } else if let Some(outcome) = &signed.outcome {
+                    fields.insert("message".into(), json!(format!("{outcome:?}")));
+                }
+            }
+        }
+        details
+    }
+}
+
+/// What shows that the chain has them, and the beacon's round that opens a timelocked commit.
+fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
+    let round = || {
+        let committed = inclusion.events.iter().find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
+        // Who, which mechanism, the commit's hash, the round.
+        committed.and_then(|event| event.fields.get(3)).cloned()
+    };
+    match form {
+        Form::Timelocked { .. } => ("timelocked_commit", round()),
+        Form::Hash { .. } => ("hash_commit", None),
+        _ => ("weights_set", None),
+    }
+}

@@ -1,0 +1,330 @@
+use std::path::Path;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use taonet_babelbit_core::operator_api::WeightsRequest;
+use taonet_chain::testing::{MockChain, Script};
+use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
+use taonet_ledger::Ledger;
+use taonet_primitives::{BlockNumber, Uid};
+use tempfile::TempDir;
+use url::Url;
+
+use super::*;
+use crate::operator_http::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+
+const SET: &str = "/v1/weights/set_and_confirm";
+
+/// A gateway before a scripted chain.
+struct Scripted {
+    _directory: TempDir,
+    chain: MockChain,
+    gateway: Gateway,
+    router: Router,
+}
+
+fn rules(commit_reveal: Option<CommitReveal>) -> WeightRules {
+    let schedule = Schedule { tempo: 100, last_epoch: BlockNumber::new(0), pending_epoch: None, epoch_index: 7 };
+    WeightRules {
+        neurons: 9,
+        min_allowed_weights: 1,
+        max_weights_limit: u16::MAX,
+        version_key: 3,
+        rate_limit_blocks: 0,
+        commit_reveal,
+        mechanisms: 1,
+        schedule,
+    }
+}
+
+async fn connected(chain: &MockChain, directory: &Path, settings: GatewaySettings) -> Gateway {
+    let gateway = Gateway::new(settings);
+    let ledger = Ledger::open(directory).await.unwrap();
+    let submitter = Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
+    gateway.connect(Arc::new(chain.clone()), submitter);
+    gateway
+}
+
+impl Scripted {
+    async fn new(commit_reveal: Option<CommitReveal>, script: impl IntoIterator<Item = Script>) -> Self {
+        let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
+        chain.set_weight_rules(NETUID, rules(commit_reveal));
+        chain.mine(10);
+        chain.script(script);
+        let settings = GatewaySettings::new(NETUID, key("//validator").hotkey());
+        let gateway = connected(&chain, directory.path(), settings).await;
+        let router = gateway.router(OperatorLimits::new(None));
+        Self { _directory: directory, chain, gateway, router }
+    }
+
+    async fn set(&self, weights: &[f64]) -> (u16, Value) {
+        let uids: Vec<usize> = (0..weights.len()).collect();
+        post(&self.router, SET, &json!({ "uids": uids, "weights": weights, "retries": 3, "delay_s": 0 })).await
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_without_its_chain_says_so() {
+    let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
+    let router = gateway.router(OperatorLimits::new(None));
+    assert_eq!(ask(&router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
+    for path in ["/v1/block/current", "/v1/block/wait", "/v1/metagraph/snapshot", "/v1/registry/context"] {
+        let (status, answer) = post(&router, path, &json!({})).await;
+        assert_eq!((status, answer["error"].as_str().is_some()), (503, true), "{path}");
+    }
+    assert_eq!(post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await.0, 503);
+}
+
+#[tokio::test]
+async fn waiting_requests_hear_of_a_block_together() {
+    let world = Scripted::new(None, []).await;
+    assert_eq!(post(&world.router, "/v1/block/current", &json!({})).await, (200, json!({ "block": 10 })));
+    let body = json!({ "timeout_s": 60 });
+    let waiting: Vec<_> = (0..50).map(|_| post(&world.router, "/v1/block/wait", &body)).collect();
+    let (answers, ()) = tokio::join!(futures::future::join_all(waiting), async {
+        tokio::task::yield_now().await;
+        world.chain.mine(2);
+    });
+    for answer in answers {
+        assert_eq!(answer, (200, json!({ "block": 12 })));
+    }
+    let (status, answer) = post(&world.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
+    assert_eq!((status, &answer["error"]), (504, &json!("no new block within 0.01 s")));
+    assert_eq!(post(&world.router, "/v1/block/wait", &json!({ "timeout_s": "soon" })).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_chain_that_does_not_answer_is_said_so() {
+    let world = Scripted::new(None, []).await;
+    world.chain.set_unreachable(true);
+    for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
+        let (status, answer) = post(&world.router, path, &json!({})).await;
+        assert_eq!(status, 503, "{path}");
+        assert!(answer["error"].as_str().unwrap().contains("no node answered"), "{answer}");
+    }
+    let (status, answer) = world.set(&[1.0]).await;
+    assert_eq!((status, &answer["success"]), (500, &json!(false)));
+    assert!(answer["error"].as_str().unwrap().contains("no node answered"), "{answer}");
+    assert_eq!(answer["details"]["attempt"], 3);
+    world.chain.set_unreachable(false);
+    assert_eq!(world.set(&[1.0]).await.0, 200);
+}
+
+#[tokio::test]
+async fn weights_are_set_and_confirmed() {
+    let world = Scripted::new(None, []).await;
+    let (status, answer) = world.set(&[0.0, 0.75, 0.25]).await;
+    assert_eq!((status, &answer["success"], answer.get("error")), (200, &json!(true), None));
+    let details = &answer["details"];
+    for (field, value) in [
+        ("uid_count", json!(3)),
+        ("nonzero_weights", json!(2)),
+        (
+            "top_weights",
+            json!([{ "uid": 1, "weight": 0.75 }, { "uid": 2, "weight": 0.25 }, { "uid": 0, "weight": 0.0 }]),
+        ),
+        ("ref_block", json!(10)),
+        ("block", json!(11)),
+        ("attempt", json!(1)),
+        ("commit_reveal", json!(false)),
+        ("confirmation", json!("weights_set")),
+        ("state", json!("finalized")),
+        ("epoch", json!(7)),
+        ("unchanged", json!(false)),
+    ] {
+        assert_eq!(details[field], value, "{field} of {details}");
+    }
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+/// What asks again, with the same weights or others, at once or later, follows the epoch's one submission.
+#[tokio::test]
+async fn an_epoch_has_one_submission() {
+    let world = Scripted::new(None, []).await;
+    let answers = futures::future::join_all((0..8).map(|_| world.set(&[1.0, 3.0]))).await;
+    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
+    let (status, answer) = world.set(&[9.0, 1.0]).await;
+    assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(true)));
+    assert_eq!(world.chain.submitted().len(), 1);
+    world.chain.set_weight_rules(NETUID, {
+        let schedule = Schedule { epoch_index: 8, last_epoch: BlockNumber::new(11), ..rules(None).schedule };
+        WeightRules { schedule, ..rules(None) }
+    });
+    let (status, answer) = world.set(&[9.0, 1.0]).await;
+    assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(false)));
+    assert_eq!(world.chain.included().len(), 2);
+}
+
+/// what happens to the submissions · status · attempt that was the last · blocks with weights
+#[tokio::test]
+async fn faults_lose_nothing_and_repeat_nothing() {
+    let too_soon = || RefusedBecause::custom(6);
+    let fails = || DispatchError::Other("BadOrigin".into());
+    for (script, status, attempt, included) in [
+        (vec![Script::LoseAnswer], 200, 2, 1),
+        (vec![Script::LoseRequest], 200, 2, 1),
+        (vec![Script::Drop], 200, 2, 1),
+        (vec![Script::Drop, Script::LoseAnswer], 200, 3, 1),
+        // What the chain refuses is signed again.
+        (vec![Script::Refuse(too_soon())], 200, 2, 1),
+        (vec![Script::Fail(fails())], 200, 2, 2),
+        (vec![Script::Refuse(too_soon()); 3], 500, 3, 0),
+        (vec![Script::Fail(fails()), Script::Fail(fails()), Script::Fail(fails())], 500, 3, 3),
+    ] {
+        let world = Scripted::new(None, script.clone()).await;
+        let (found, answer) = world.set(&[1.0, 3.0]).await;
+        assert_eq!(found, status, "{script:?}: {answer}");
+        assert_eq!(answer["details"]["attempt"], attempt, "{script:?}: {answer}");
+        assert_eq!(world.chain.included().len(), included, "{script:?}");
+        if status == 500 {
+            assert_eq!(answer["error"], "confirmation failed");
+            assert!(answer["details"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{answer}");
+        }
+    }
+}
+
+/// body · status · error
+#[tokio::test]
+async fn what_is_no_request_for_weights_is_refused() {
+    let world = Scripted::new(None, []).await;
+    let bob = key("//Bob").hotkey();
+    for (body, status, said) in [
+        (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
+        (json!({ "uids": [1, 2], "weights": [1] }), 400, "uids/weights mismatch or empty"),
+        (json!("weights"), 400, "uids/weights mismatch or empty"),
+        (json!({ "uids": [1], "weights": ["a"] }), 400, "weights: expected finite numbers"),
+        (json!({ "uids": [1], "weights": [1], "netuid": 4 }), 400, "for subnet 59, not 4"),
+        (json!({ "uids": [1], "weights": [1], "wallet_hotkey": bob }), 400, "not 5FHneW46"),
+        (json!({ "uids": [99], "weights": [1] }), 500, "uid 99 is not on the subnet"),
+        (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "uid 1 is named twice"),
+        (json!({ "uids": [1], "weights": [0] }), 500, "no weight is above 0"),
+    ] {
+        let (found, answer) = post(&world.router, SET, &body).await;
+        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body}");
+        assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
+    }
+    // A hotkey's name says nothing.
+    assert_eq!(post(&world.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" })).await.0, 200);
+    assert_eq!(world.chain.submitted().len(), 1);
+}
+
+#[tokio::test]
+async fn a_request_is_answered_before_its_caller_hangs_up() {
+    let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
+    chain.set_weight_rules(NETUID, rules(None));
+    chain.script([Script::Drop, Script::Drop, Script::Drop]);
+    let settings = GatewaySettings {
+        confirm_within: Duration::from_millis(50),
+        ..GatewaySettings::new(NETUID, key("//validator").hotkey())
+    };
+    let router = connected(&chain, directory.path(), settings).await.router(OperatorLimits::new(None));
+    let (status, answer) =
+        post(&router, SET, &json!({ "uids": 1, "weights": 1, "retries": 1000, "delay_s": 600 })).await;
+    assert_eq!((status, &answer["details"]["state"]), (500, &json!("dropped")));
+}
+
+/// After a request that was lost, the gateway itself sees to it that the epoch has its weights.
+#[tokio::test]
+async fn what_is_unfinished_is_finished_with_the_blocks() {
+    let world = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
+    assert_eq!(world.set(&[1.0]).await.0, 500);
+    assert!(world.chain.included().is_empty());
+    let (shutdown, gateway) = (Shutdown::new(), world.gateway.clone());
+    let stop = shutdown.clone();
+    shutdown.spawn("follow", async move { gateway.follow(&stop).await });
+    let mut heads = world.chain.heads();
+    heads.borrow_and_update();
+    world.chain.mine(1);
+    while world.chain.included().is_empty() {
+        heads.changed().await.unwrap();
+    }
+    shutdown.request();
+    assert_eq!(shutdown.finished().await, Ok(()));
+    assert_eq!(world.chain.included().len(), 1);
+    assert_eq!(world.set(&[1.0]).await.0, 200);
+    assert_eq!(world.chain.included().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_chain_is_read_and_written() {
+    let chain = LocalChain::start(3).await;
+    let directory = tempfile::tempdir().unwrap();
+    let gateway = chain.gateway(directory.path()).await;
+    let url = listen(gateway.router(OperatorLimits::new(None))).await;
+    let client = GatewayClient::new(&url, None, Duration::from_secs(30)).unwrap();
+    let block = client.current_block(Duration::from_secs(5)).await.unwrap();
+    let next = client.wait_for_block(Duration::from_secs(5)).await.unwrap().unwrap();
+    assert!(next > block, "{next} after {block}");
+
+    let miner = &chain.miners[1];
+    let address = "203.0.113.7:9000".parse().unwrap();
+    chain.send(calls_serve(address), miner).await;
+    let snapshot = client.snapshot(NETUID).await.unwrap();
+    let uid = usize::from(chain.uid(miner).await.0);
+    assert_eq!(snapshot.hotkeys[uid], miner.hotkey().to_string());
+    assert_eq!(snapshot.axons[uid], AxonSnapshot { ip: "203.0.113.7".into(), port: 9000 });
+    let validator = usize::from(chain.uid(&chain.validator).await.0);
+    assert_eq!(snapshot.axons[validator], AxonSnapshot { ip: "0.0.0.0".into(), port: 0 });
+    assert_eq!((snapshot.last_update.len(), snapshot.axons.len()), (snapshot.hotkeys.len(), snapshot.hotkeys.len()));
+    let router = gateway.router(OperatorLimits::new(None));
+    let (status, context) = post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;
+    assert_eq!((status, &context["commitments"]), (200, &json!({})));
+    assert_eq!(context["metagraph"]["hotkeys"], json!(snapshot.hotkeys));
+    assert_eq!(post(&router, "/v1/metagraph/snapshot", &json!({ "netuid": 700 })).await.0, 404);
+
+    let others: Vec<Uid> = [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
+    let request = WeightsRequest::new(NETUID, others.clone(), vec![0.25, 0.75]);
+    let answer = client.set_and_confirm(&request).await.unwrap();
+    assert!(answer.success, "{answer:?}");
+    assert_eq!(chain.weights().await, [(others[0], 21_845), (others[1], 65_535)]);
+    let after = client.snapshot(NETUID).await.unwrap().last_update[validator];
+    assert!(u64::from(after) >= answer.details["ref_block"].as_u64().unwrap(), "{after} {}", answer.details);
+    chain.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_that_hides_weights_gets_timelocked_commits() {
+    let chain = LocalChain::start(1).await;
+    let call = "sudo_set_commit_reveal_weights_enabled";
+    chain.sudo("AdminUtils", call, json!({ "netuid": 59, "enabled": true })).await;
+    let directory = tempfile::tempdir().unwrap();
+    let router = chain.gateway(directory.path()).await.router(OperatorLimits::new(None));
+    let uid = chain.uid(&chain.miners[0]).await;
+    let (status, answer) = post(&router, SET, &json!({ "uids": uid, "weights": 1 })).await;
+    assert_eq!(status, 200, "{answer}");
+    let details = &answer["details"];
+    assert_eq!((&details["commit_reveal"], &details["confirmation"]), (&json!(true), &json!("timelocked_commit")));
+    assert!(details["reveal_round"].as_u64().is_some_and(|round| round > 0), "{details}");
+    assert!(chain.weights().await.is_empty(), "hidden until the round");
+    chain.node.stop().await;
+}
+
+#[tokio::test]
+async fn the_client_says_what_went_wrong() {
+    let client = |url: &Url| GatewayClient::new(url, None, Duration::from_secs(5)).unwrap();
+    let long = "x".repeat(1000);
+    let answers = |status: u16, body: String| {
+        listen(Router::new().fallback(move || {
+            let body = body.clone();
+            async move { (axum::http::StatusCode::from_u16(status).unwrap(), body) }
+        }))
+    };
+    let first = |error: GatewayError| error.to_string();
+    let plain = client(&answers(500, "Internal Server Error".into()).await);
+    let error = first(plain.snapshot(NETUID).await.unwrap_err());
+    assert_eq!(error, "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error");
+    let error = first(client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err());
+    assert_eq!(error, format!("gateway /v1/block/current failed status=503 body={}", "x".repeat(300)));
+    for body in ["[1]", "7", "{", "", "<html>"] {
+        let error = first(client(&answers(200, body.into()).await).snapshot(NETUID).await.unwrap_err());
+        assert_eq!(error, "gateway /v1/metagraph/snapshot returned invalid json", "{body}");
+    }
+    let error = first(client(&answers(200, "{}".into()).await).snapshot(NETUID).await.unwrap_err());
+    assert!(error.contains("missing field"), "{error}");
+    let error = first(client(&nowhere()).current_block(Duration::from_secs(5)).await.unwrap_err());
+    assert!(error.contains("refused"), "{error}");
+}
+
+fn calls_serve(address: std::net::SocketAddr) -> taonet_chain::Call {
+    taonet_chain::calls::serve_axon(NETUID, 4, address)
+}

@@ -1,0 +1,189 @@
+//! The validator: once an epoch it fetches the scores of the current challenge and has weights set by them.
+//!
+//! ```text
+//! gateway ── new block ── is an epoch due? ── engine: which challenge ── scoring API: its scores ─┐
+//!                                             gateway: who is on the subnet ──────────────────────┤
+//! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀─────────────────────────────────┘
+//! ```
+//!
+//! An epoch is due as soon as its first block or any later one is seen, so that none is missed; which one was worked on
+//! last, how many had no scores, and what was set last are on disk before the next one. An epoch that is worked on twice,
+//! after a kill, submits nothing twice: the gateway's weight ledger knows what was signed.
+
+mod epoch;
+mod scores_client;
+mod state;
+mod submit;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::weight_policy::due_epoch;
+use taonet_babelbit_core::weights::ArenaShare;
+use taonet_primitives::{BlockNumber, NetUid, Uid};
+use taonet_service::Shutdown;
+
+use crate::clock::Clock;
+use crate::engine_client::{EngineClient, Sleeper};
+use crate::signer::SignerClient;
+use crate::subtensor_gateway::{GatewayClient, GatewayError};
+
+pub use epoch::EpochReport;
+pub use scores_client::ScoresClient;
+pub use state::{StateError, StateFile};
+
+/// Time to read the newest block.
+const READING: Duration = Duration::from_secs(15);
+/// Time to wait for a block.
+const WAITING: Duration = Duration::from_mins(1);
+/// Pause after a gateway that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(3);
+/// Pause after an epoch that failed, and after a chain that stood still.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// How weights are made and set.
+#[derive(Debug, Clone)]
+pub struct ValidatorSettings {
+    /// The subnet.
+    pub netuid: NetUid,
+    /// Blocks of an epoch of weights.
+    pub tempo: u32,
+    /// The arena's share of the weights.
+    pub arena_share: ArenaShare,
+    /// Receives what nobody has earned, where it is on the subnet.
+    pub burn_uid: Uid,
+    /// After so many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
+    pub max_skipped_epochs: u32,
+    /// Whose rules count.
+    pub rules: Rules,
+    /// How often the gateway tries to have weights confirmed, where the signer could not.
+    pub retries: u32,
+    /// The time between two of its attempts.
+    pub retry_delay: Duration,
+    /// Where caches are; their number is a metric.
+    pub cache_dir: PathBuf,
+}
+
+/// The services that a [`Validator`] works with.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Says which challenge is current.
+    pub engine: EngineClient,
+    /// Has the scores.
+    pub scores: ScoresClient,
+    /// Has the chain.
+    pub gateway: GatewayClient,
+    /// Has weights set.
+    pub signer: SignerClient,
+}
+
+/// A validator.
+pub struct Validator {
+    services: Services,
+    settings: ValidatorSettings,
+    state: StateFile,
+    clock: Clock,
+    sleeper: Sleeper,
+    /// Whether the gateway answered last time.
+    is_well: bool,
+}
+
+impl Validator {
+    /// A validator that goes on where `state` says.
+    pub fn new(
+        services: Services,
+        settings: ValidatorSettings,
+        state: StateFile,
+        clock: Clock,
+        sleeper: Sleeper,
+    ) -> Self {
+        if let Some(set) = state.saved().last_set {
+            metrics::gauge!("lastset").set(set as f64);
+        }
+        Self { services, settings, state, clock, sleeper, is_well: true }
+    }
+
+    /// Works on epoch after epoch until the end is asked for.
+    pub async fn run(&mut self, shutdown: &Shutdown) {
+        let mut block = None;
+        loop {
+            tokio::select! {
+                () = shutdown.requested() => return,
+                next = self.step(block) => block = next,
+            }
+        }
+    }
+
+    /// Works on the epoch of the newest block, whether it is due or not.
+    ///
+    /// # Errors
+    /// [`GatewayError`] when the chain cannot be asked.
+    pub async fn run_once(&mut self) -> Result<EpochReport, GatewayError> {
+        let block = self.services.gateway.current_block(READING).await?;
+        let epoch = due_epoch(block, self.settings.tempo, None).unwrap_or_default();
+        self.epoch(epoch, block).await
+    }
+
+    /// Works on the epoch that is due at `block`, if any, and waits for the next block, which it gives.
+    async fn step(&mut self, block: Option<BlockNumber>) -> Option<BlockNumber> {
+        let block = match block {
+            Some(block) => block,
+            None => match self.services.gateway.current_block(READING).await {
+                Ok(block) => block,
+                Err(error) => return self.unwell(&error, AFTER_ERROR).await,
+            },
+        };
+        if let Some(epoch) = due_epoch(block, self.settings.tempo, self.state.saved().last_epoch)
+            && let Err(error) = self.epoch(epoch, block).await
+        {
+            return self.unwell(&error, AFTER_FAILURE).await;
+        }
+        match self.services.gateway.wait_for_block(WAITING).await {
+            Ok(Some(block)) => {
+                if !std::mem::replace(&mut self.is_well, true) {
+                    tracing::info!(%block, "the gateway answers again");
+                }
+                Some(block)
+            }
+            Ok(None) => {
+                tracing::warn!("no new block within {} s", WAITING.as_secs());
+                (self.sleeper)(AFTER_FAILURE).await;
+                None
+            }
+            Err(error) => self.unwell(&error, AFTER_ERROR).await,
+        }
+    }
+
+    /// Says once, however long it lasts, that the gateway does not answer.
+    async fn unwell(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
+        if std::mem::replace(&mut self.is_well, false) {
+            tracing::warn!(%error, "the chain cannot be asked, trying again");
+        } else {
+            tracing::debug!(%error, "the chain still cannot be asked");
+        }
+        (self.sleeper)(pause).await;
+        None
+    }
+
+    /// Gives the validator's metrics their help texts. Call after the recorder is installed.
+    pub fn describe_metrics() {
+        metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
+        metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");
+        metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
+        metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
+        metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
+        metrics::describe_gauge!("current_winner_uid", "Winner of the main contest, else of the arena");
+        metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
+        metrics::describe_gauge!("cache_files", "Cache files");
+    }
+}
+
+impl std::fmt::Debug for Validator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Validator").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize;
+use serde_json::Value;
+use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery};
+use taonet_wallet::Keypair;
+use taonet_wire::sorted_json;
+use url::Url;
+
+use crate::clock::{Clock, system_clock};
+use crate::engine_client::Sleeper;
+use crate::json_client::{JsonCallError, JsonClient, fields};
+
+/// Time for one call, as the reference has it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Pauses between attempts.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Longest pause, however long the API asks to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Rows of a full subnet take less than 100 kB.
+const MAX_BODY: usize = 8 << 20;
+
+/// A client of the scoring API, for one hotkey.
+#[derive(Clone)]
+pub struct ScoresClient {
+    http: JsonClient,
+    keypair: Arc<Keypair>,
+    clock: Clock,
+    sleeper: Sleeper,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    scores: Vec<Value>,
+}
+
+impl ScoresClient {
+    /// A client of the API at `base`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base: &Url, keypair: Arc<Keypair>) -> Result<Self, reqwest::Error> {
+        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
+        Ok(Self { http: JsonClient::new(base, None, MAX_BODY)?, keypair, clock: system_clock(), sleeper })
+    }
+
+    /// Asks this clock for the time, and waits in this way.
+    #[must_use]
+    pub fn with_time(self, clock: Clock, sleeper: Sleeper) -> Self {
+        Self { clock, sleeper, ..self }
+    }
+
+    /// The rows of a challenge, of one contest or of all; up to three attempts where the API is not reached, is overloaded
+    /// or fails.
+    ///
+    /// # Errors
+    /// The last attempt's [`JsonCallError`].
+    pub async fn rows(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let error = match self.attempt(challenge_uid, contest).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => error,
+            };
+            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
+            let pause = pause.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
+            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, trying again");
+            (self.sleeper)(pause).await;
+        }
+    }
+
+    async fn attempt(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
+        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut query = ScoreQuery {
+            hotkey: self.keypair.hotkey().to_string(),
+            timestamp: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            signature: String::new(),
+            challenge_uid: challenge_uid.to_owned(),
+            challenge_type: contest.map(|contest| contest.query_name().to_owned()),
+        };
+        query.signature = self.keypair.sign(sorted_json(&query.signed()).as_bytes()).to_bare_hex();
+        let timestamp = query.timestamp.to_string();
+        let mut pairs = vec![
+            ("hotkey", query.hotkey.as_str()),
+            ("timestamp", &timestamp),
+            ("signature", &query.signature),
+            ("challenge_uid", &query.challenge_uid),
+        ];
+        pairs.extend(query.challenge_type.as_deref().map(|kind| ("challenge_type", kind)));
+        let answer: Answer = self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(fields)?;
+        Ok(answer.scores)
+    }
+}
+
+impl fmt::Debug for ScoresClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScoresClient").field("hotkey", &self.keypair.hotkey()).finish_non_exhaustive()
+    }
+}

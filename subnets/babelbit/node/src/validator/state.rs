@@ -1,0 +1,130 @@
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use taonet_babelbit_core::weight_policy::PolicyState;
+use taonet_service::{Access, WriteError, atomic_write};
+
+/// The form of the file.
+const VERSION: u32 = 1;
+
+/// What a validator has on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) version: u32,
+    /// The last epoch that was worked on, whether or not weights were set.
+    pub(super) last_epoch: Option<u64>,
+    /// When weights were last set, in seconds since 1970.
+    pub(super) last_set: Option<u64>,
+    pub(super) policy: PolicyState,
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} is no validator's state: remove it to begin anew", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The file belongs to a newer version.
+    #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
+    Newer(PathBuf),
+    /// The directory cannot be made.
+    #[error("cannot create the directory of {}: check who owns its parent", path.display())]
+    Directory {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// The file in which a validator remembers what it did, whole at any moment.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    saved: Saved,
+}
+
+impl StateFile {
+    /// Reads the file, where there is one.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| StateError::Directory { path: path.to_owned(), source })?;
+        }
+        let saved = match std::fs::read(path) {
+            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
+                .map_err(|source| StateError::Damaged { path: path.to_owned(), source })?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Saved { version: VERSION, last_epoch: None, last_set: None, policy: PolicyState::default() }
+            }
+            Err(source) => return Err(StateError::Read { path: path.to_owned(), source }),
+        };
+        if saved.version > VERSION {
+            return Err(StateError::Newer(path.to_owned()));
+        }
+        Ok(Self { path: path.to_owned(), saved })
+    }
+
+    pub(super) const fn saved(&self) -> &Saved {
+        &self.saved
+    }
+
+    /// Changes what is remembered. Where the disk does not take it, it counts for as long as the process lives.
+    pub(super) fn replace(&mut self, saved: Saved) -> Result<(), WriteError> {
+        let bytes = serde_json::to_vec_pretty(&saved).unwrap_or_default();
+        self.saved = saved;
+        atomic_write(&self.path, &bytes, Access::Everyone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_babelbit_core::weights::Weights;
+    use taonet_primitives::Uid;
+
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_is_there_after_a_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/state.json");
+        let mut state = StateFile::open(&path).unwrap();
+        let weights = Weights { uids: vec![Uid(3), Uid(5)], weights: vec![0.1, 0.9] };
+        let policy = PolicyState { challenge_uid: Some("c".into()), epochs_without_scores: 3, previous: Some(weights) };
+        let saved = Saved { last_epoch: Some(7), last_set: Some(1_700_000_000), policy, ..state.saved().clone() };
+        state.replace(saved.clone()).unwrap();
+        assert_eq!(*StateFile::open(&path).unwrap().saved(), saved);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for (text, said) in [
+            ("{\"version\": 1", "no validator's state"),
+            (r#"{"version":2,"last_epoch":null,"last_set":null,"policy":{}}"#, "newer version"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = StateFile::open(&path).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert!(matches!(StateFile::open(folder.path()), Err(StateError::Read { .. })));
+    }
+}

@@ -1,0 +1,256 @@
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
+use taonet_wallet::verify;
+use tempfile::TempDir;
+use url::Url;
+use wiremock::matchers::{method, path, query_param, query_param_is_missing};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+use crate::clock::system_clock;
+use crate::engine_client::EngineOptions;
+use crate::operator_http::testing::{NETUID, key};
+
+mod epochs;
+mod scoring_faults;
+mod submission_faults;
+
+const SCORES: &str = "/v1/get_scores";
+
+/// A validator whose neighbours are scripted, and notes of how long it waited.
+struct World {
+    directory: TempDir,
+    engine: MockServer,
+    scoring: MockServer,
+    gateway: MockServer,
+    signer: MockServer,
+    waits: Arc<Mutex<Vec<u64>>>,
+    max_skipped_epochs: u32,
+    arena_share: ArenaShare,
+}
+
+fn hotkey(uid: u16) -> String {
+    key(&format!("//neuron//{uid}")).hotkey().to_string()
+}
+
+/// Ten neurons.
+fn snapshot() -> Value {
+    let hotkeys: Vec<_> = (0..10).map(hotkey).collect();
+    let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 10];
+    json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
+}
+
+fn ok(body: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+fn row(uid: u16, score: f64) -> Value {
+    json!({ "miner_hotkey": hotkey(uid), "challenge_mean_score": score })
+}
+
+async fn mount(server: &MockServer, verb: &str, at: &str, answer: ResponseTemplate) {
+    Mock::given(method(verb)).and(path(at)).respond_with(answer).mount(server).await;
+}
+
+impl World {
+    async fn new() -> Self {
+        let world = Self {
+            directory: tempfile::tempdir().unwrap(),
+            engine: MockServer::start().await,
+            scoring: MockServer::start().await,
+            gateway: MockServer::start().await,
+            signer: MockServer::start().await,
+            waits: Arc::default(),
+            max_skipped_epochs: 12,
+            arena_share: ArenaShare::default(),
+        };
+        world.challenge("ch").await;
+        mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot())).await;
+        mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
+        mount(&world.signer, "POST", "/set_weights", ok(json!({ "success": true, "details": {} }))).await;
+        world
+    }
+
+    async fn challenge(&self, uid: &str) {
+        serve_challenge(&self.engine, uid).await;
+    }
+
+    /// What the scoring API answers: to questions for the main contest, for the arena, and for all.
+    async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
+        self.scoring.reset().await;
+        for (name, answer) in [("qualifying", main), ("arena", arena)] {
+            let asks = Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", name));
+            asks.respond_with(answer).mount(&self.scoring).await;
+        }
+        let asks = Mock::given(method("GET")).and(path(SCORES)).and(query_param_is_missing("challenge_type"));
+        asks.respond_with(all).mount(&self.scoring).await;
+    }
+
+    async fn rows(&self, main: &[Value], arena: &[Value]) {
+        let answer = |rows: &[Value]| ok(json!({ "scores": rows }));
+        self.scores(answer(main), answer(arena), answer(&[])).await;
+    }
+
+    fn validator(&self) -> Validator {
+        let url = |server: &MockServer| server.uri().parse::<Url>().unwrap();
+        self.validator_of(&url(&self.signer), &url(&self.gateway))
+    }
+
+    fn validator_of(&self, signer: &Url, gateway: &Url) -> Validator {
+        let keypair = Arc::new(key("//validator"));
+        let notes = Arc::clone(&self.waits);
+        let sleeper: Sleeper = Arc::new(move |wait| {
+            notes.lock().unwrap().push(wait.as_secs());
+            Box::pin(std::future::ready(()))
+        });
+        let options = EngineOptions { sleeper: Arc::clone(&sleeper), ..EngineOptions::default() };
+        let services = Services {
+            engine: EngineClient::new(&self.engine.uri(), Arc::clone(&keypair), options).unwrap(),
+            scores: ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair)
+                .unwrap()
+                .with_time(system_clock(), Arc::clone(&sleeper)),
+            gateway: GatewayClient::new(gateway, None, Duration::from_secs(5)).unwrap(),
+            signer: SignerClient::new(signer, None).unwrap(),
+        };
+        let settings = ValidatorSettings {
+            netuid: NETUID,
+            tempo: REFERENCE_TEMPO,
+            arena_share: self.arena_share,
+            burn_uid: Uid(8),
+            max_skipped_epochs: self.max_skipped_epochs,
+            rules: Rules::Reference,
+            retries: 7,
+            retry_delay: Duration::from_millis(1_500),
+            cache_dir: self.directory.path().to_owned(),
+        };
+        let state = StateFile::open(&self.directory.path().join("state.json")).unwrap();
+        Validator::new(services, settings, state, system_clock(), sleeper)
+    }
+
+    fn waits(&self) -> Vec<u64> {
+        std::mem::take(&mut self.waits.lock().unwrap())
+    }
+}
+
+/// An engine whose current challenge has this uid.
+async fn serve_challenge(engine: &MockServer, uid: &str) {
+    engine.reset().await;
+    mount(engine, "POST", "/auth", ok(json!({ "challenge": "sign me", "timestamp": 1 }))).await;
+    mount(engine, "POST", "/auth/verify", ok(json!({ "access_token": "t" }))).await;
+    let utterance = json!({
+        "challenge_uid": uid, "session_id": "s", "utterance_id": "u", "language": "fr", "utterance_index": 0,
+        "sample_rate_hz": 16_000, "channels": 1, "sample_width_bytes": 2, "utterance_frames": 1,
+    });
+    mount(engine, "POST", "/source-audio/start", ok(utterance)).await;
+}
+
+/// What a server was asked for weights.
+async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
+    let requests = server.received_requests().await.unwrap();
+    let asked = requests.iter().filter(|request| request.url.path() == at);
+    asked.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
+}
+
+fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {
+    let weights = report.weights.as_ref();
+    let pairs = weights.into_iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights));
+    // To nine places: sums of shares are not exact.
+    pairs.map(|(uid, weight)| (uid.0, (weight * 1e9).round() / 1e9)).collect()
+}
+
+#[tokio::test]
+async fn scores_of_both_contests_become_weights() {
+    let world = World::new().await;
+    let stranger = json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
+    world.rows(&[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger], &[row(2, 0.4), row(3, 0.3)]).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.epoch, report.block, report.decision), (7, BlockNumber::new(742), "scored"));
+    assert!(report.success);
+    assert_eq!(pairs(&report), [(1, 0.056_25), (3, 0.012_5), (4, 0.031_25), (2, 0.9)]);
+
+    let body = asked(&world.signer, "/set_weights").await.remove(0);
+    let fields: Vec<_> = body.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["netuid", "uids", "weights", "wait_for_inclusion"]);
+    assert_eq!(
+        (&body["netuid"], &body["uids"], &body["wait_for_inclusion"]),
+        (&json!(59), &json!([1, 3, 4, 2]), &json!(false))
+    );
+    // Both contests have scores: nobody is asked for the older form.
+    let questions = world.scoring.received_requests().await.unwrap();
+    assert_eq!(questions.len(), 2);
+    for question in &questions {
+        let query: std::collections::HashMap<_, _> = question.url.query_pairs().into_owned().collect();
+        let validator = key("//validator").hotkey();
+        assert_eq!((&query["hotkey"], &query["challenge_uid"]), (&validator.to_string(), &"ch".to_owned()));
+        let (hotkey, timestamp) = (&query["hotkey"], &query["timestamp"]);
+        let text = if query["challenge_type"] == "arena" {
+            format!(
+                r#"{{"challenge_id":"ch","challenge_type":"arena","data":{{"challenge_type":"arena","challenge_uid":"ch"}},"hotkey":"{hotkey}","timestamp":{timestamp}}}"#
+            )
+        } else {
+            format!(
+                r#"{{"challenge_id":"ch","data":{{"challenge_uid":"ch"}},"hotkey":"{hotkey}","timestamp":{timestamp}}}"#
+            )
+        };
+        let signature = &query["signature"];
+        assert!(!signature.starts_with("0x"));
+        assert!(verify(&validator, text.as_bytes(), &signature.parse().unwrap()), "{text}");
+    }
+    assert!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.is_empty(), "the signer did it");
+}
+
+#[tokio::test]
+async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
+    let world = World::new().await;
+    let all = json!({ "scores": [{ "hotkey": hotkey(1), "score": 0.5 }, { "hotkey": hotkey(2), "score": 0.7, "challenge_type": "round2" }] });
+    world.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!(pairs(&report), [(1, 0.1), (2, 0.9)]);
+    assert_eq!(world.waits(), [0_u64; 0], "404 is an answer");
+}
+
+/// Without scores: nothing, until the limit; then everything to the fallback. The count outlives the process.
+#[tokio::test]
+async fn the_count_of_epochs_without_scores_outlives_the_process() {
+    let mut world = World::new().await;
+    world.max_skipped_epochs = 3;
+    world.rows(&[], &[]).await;
+    for (count, decision) in [(1, "wait"), (2, "wait"), (3, "fallback"), (4, "previous")] {
+        let report = world.validator().run_once().await.unwrap();
+        assert_eq!((report.epochs_without_scores, report.decision), (count, decision));
+    }
+    assert_eq!(asked(&world.signer, "/set_weights").await.len(), 2);
+    assert_eq!(asked(&world.signer, "/set_weights").await[1]["uids"], json!([8]));
+    // Another challenge begins the count anew; what was set last is set again.
+    world.challenge("other").await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.epochs_without_scores, report.decision), (1, "previous"));
+}
+
+#[tokio::test]
+async fn the_last_weights_are_set_again_after_a_restart() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    world.validator().run_once().await.unwrap();
+    world.rows(&[], &[]).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
+}
+
+#[tokio::test]
+async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
+    let mut world = World::new().await;
+    world.max_skipped_epochs = 1;
+    world.gateway.reset().await;
+    let hotkeys: Vec<_> = (0..3).map(hotkey).collect();
+    let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 3];
+    let small = json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": axons });
+    mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(small)).await;
+    mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
+    world.rows(&[], &[]).await;
+    assert_eq!(world.validator().run_once().await.unwrap().decision, "wait");
+    world.rows(&[row(1, 0.5)], &[]).await;
+    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
+}

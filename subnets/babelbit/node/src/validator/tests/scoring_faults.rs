@@ -1,0 +1,102 @@
+//! An engine and a scoring API that fail: down, slow, half-open, overloaded, with garbage, cut short.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Without a challenge nobody is asked for scores, and an engine that fails is asked three times.
+#[tokio::test]
+async fn without_a_challenge_there_are_no_scores() {
+    let world = World::new().await;
+    world.engine.reset().await;
+    mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
+    world.rows(&[row(1, 0.9)], &[]).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.decision, report.epochs_without_scores, report.challenge_uid), ("wait", 1, None));
+    assert!(world.scoring.received_requests().await.unwrap().is_empty());
+    assert_eq!(world.waits(), [1, 2]);
+}
+
+/// the scoring API's answers · how often it is asked for one contest
+#[tokio::test]
+async fn a_scoring_api_that_fails_gives_no_scores() {
+    for (answer, attempts) in [
+        (ResponseTemplate::new(500), 3),
+        (ResponseTemplate::new(429).insert_header("retry-after", "4"), 3),
+        (ResponseTemplate::new(403), 1),
+        (ResponseTemplate::new(200).set_body_string("garbage"), 3),
+        (ResponseTemplate::new(200).set_body_string("[]"), 3),
+        (ok(json!({ "scores": "many" })), 1),
+        (ok(json!({ "rows": [] })), 1),
+        (ok(json!({ "scores": [7, null, "x", { "hotkey": hotkey(1) }] })), 1),
+    ] {
+        let world = World::new().await;
+        let shown = format!("{answer:?}");
+        world.scores(answer.clone(), answer.clone(), answer).await;
+        let report = world.validator().run_once().await.unwrap();
+        assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{shown}");
+        let main = world.scoring.received_requests().await.unwrap();
+        let main = main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
+        assert_eq!(main.count(), attempts, "{shown}");
+        assert!(world.waits().iter().all(|wait| *wait <= 10));
+        assert!(asked(&world.signer, "/set_weights").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_scoring_api_that_recovers_loses_no_scores() {
+    let world = World::new().await;
+    let broken = Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    // Earlier mocks come first, unless they are used up.
+    broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
+    assert_eq!(world.validator().run_once().await.unwrap().decision, "scored");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_left_in_time() {
+    let world = World::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+    let held = tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((stream, _)) = silent.accept().await {
+            connections.push(stream);
+        }
+    });
+    let keypair = Arc::new(key("//validator"));
+    let waits = Arc::clone(&world.waits);
+    let sleeper: Sleeper = Arc::new(move |wait| {
+        waits.lock().unwrap().push(wait.as_secs());
+        Box::pin(std::future::ready(()))
+    });
+    let scores = ScoresClient::new(&url, keypair).unwrap().with_time(system_clock(), sleeper);
+    // Time passes at once wherever nothing else happens.
+    tokio::time::pause();
+    let error = scores.rows("ch", None).await.unwrap_err();
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+    assert_eq!(world.waits(), [1, 2]);
+    held.abort();
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_answer() {
+    let world = World::new().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let served = Arc::clone(&count);
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        while let Ok((mut stream, _)) = listener.accept().await {
+            served.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"scores\": [").await;
+        }
+    });
+    let sleeper: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+    let scores = ScoresClient::new(&url, Arc::new(key("//validator"))).unwrap().with_time(system_clock(), sleeper);
+    scores.rows("ch", None).await.unwrap_err();
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+    drop(world);
+}

@@ -1,0 +1,63 @@
+//! A signer and a gateway that fail.
+
+use super::*;
+use crate::operator_http::testing::nowhere;
+
+/// the signer's answer · whether the gateway is asked, too
+#[tokio::test]
+async fn the_gateway_is_asked_where_the_signer_fails() {
+    for (answer, is_asked) in [
+        (ok(json!({ "success": true, "details": {} })), false),
+        (ok(json!({ "success": false })), true),
+        (
+            ResponseTemplate::new(500)
+                .set_body_json(json!({ "success": false, "error": "confirmation failed", "details": {} })),
+            true,
+        ),
+        (ResponseTemplate::new(500).set_body_string("Internal Server Error"), true),
+        (ResponseTemplate::new(400).set_body_json(json!({ "success": false, "error": "mismatch" })), true),
+        (ResponseTemplate::new(200).set_body_string("garbage"), true),
+    ] {
+        let world = World::new().await;
+        world.signer.reset().await;
+        let shown = format!("{answer:?}");
+        mount(&world.signer, "POST", "/set_weights", answer).await;
+        let confirmed = ok(json!({ "success": true, "details": { "attempt": 1 } }));
+        mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
+        world.rows(&[row(1, 0.5)], &[]).await;
+        assert!(world.validator().run_once().await.unwrap().success, "{shown}");
+        let bodies = asked(&world.gateway, "/v1/weights/set_and_confirm").await;
+        assert_eq!(bodies.len(), usize::from(is_asked), "{shown}");
+        if let Some(body) = bodies.first() {
+            assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn where_neither_answers_it_is_tried_again_for_a_while() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[]).await;
+    let gateway: Url = world.gateway.uri().parse().unwrap();
+    let report = world.validator_of(&nowhere(), &gateway).run_once().await.unwrap();
+    assert!(!report.success);
+    assert!(report.error.unwrap().contains("status=404"));
+    assert_eq!(world.waits(), [2, 5, 15, 30, 60]);
+    // What was not set is not set again.
+    world.rows(&[], &[]).await;
+    assert_eq!(world.validator().run_once().await.unwrap().decision, "wait");
+}
+
+#[tokio::test]
+async fn weights_that_are_not_confirmed_are_left_to_the_gateway() {
+    let world = World::new().await;
+    world.signer.reset().await;
+    let failed = json!({ "success": false, "error": "confirmation failed", "details": { "attempt": 7 } });
+    mount(&world.gateway, "POST", "/v1/weights/set_and_confirm", ResponseTemplate::new(500).set_body_json(failed))
+        .await;
+    world.rows(&[row(1, 0.5)], &[]).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.success, report.error.as_deref()), (false, Some("confirmation failed")));
+    assert_eq!(report.details["attempt"], 7);
+    assert_eq!(asked(&world.gateway, "/v1/weights/set_and_confirm").await.len(), 1);
+}

@@ -1,0 +1,211 @@
+//! Validator, signer and subtensor gateway in processes of their own, before a development chain.
+
+mod kills;
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use taonet_wire::sorted_json;
+
+use crate::chain::{BABELBIT, Chain};
+use crate::support::{Daemon, document, local_bb, refusal, repository};
+
+/// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
+struct Network {
+    chain: Chain,
+    hotkey: String,
+    uid: u64,
+    miner_uid: u64,
+    engine: Daemon,
+    scoring: Scoring,
+}
+
+impl Network {
+    fn start() -> Self {
+        let chain = Chain::start();
+        let (_, hotkey) = chain.wallet();
+        let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].as_u64().unwrap();
+        chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--yes"]);
+        let miner = crate::chain::BOB;
+        let registered = chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
+        let miner_uid = registered["uid"].as_u64().unwrap();
+        chain.epoch(BABELBIT);
+        std::fs::write(chain.path("token"), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+        let scoring = Scoring::start(json!({ "scores": [{ "miner_hotkey": miner, "challenge_mean_score": 0.5 }] }));
+        Self { chain, hotkey, uid, miner_uid, engine, scoring }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.chain.path(name)
+    }
+
+    /// A command with the settings of this network: the wallet's hotkey signs, the token's file is named.
+    fn bb(&self, command: &str) -> Command {
+        let mut bb = local_bb();
+        bb.arg(command).env("BITTENSOR_WALLET_PATH", self.path("wallets")).env("BB_API_TOKEN_FILE", self.path("token"));
+        bb.env("BABELBIT_CACHE_DIR", self.path("cache"));
+        bb
+    }
+
+    fn gateway(&self, listen: &str) -> Daemon {
+        let mut gateway = self.bb("subtensor-gateway");
+        gateway.args(["--network", self.chain.url(), "--state"]).arg(self.path("gateway"));
+        Daemon::start_at(&mut gateway, listen)
+    }
+
+    fn signer(&self, listen: &str, gateway: &str) -> Daemon {
+        let mut signer = self.bb("signer");
+        signer.env("SUBTENSOR_GATEWAY_URL", gateway).arg("--audit-log").arg(self.path("audit.jsonl"));
+        Daemon::start_at(&mut signer, listen)
+    }
+
+    /// A validator with an epoch of weights every ten blocks, as many as the subnet's own have.
+    fn validator(&self, signer: &str, gateway: &str) -> Command {
+        let mut validator = self.bb("validate");
+        validator.args(["--json", "--tempo", "10", "--arena-percent", "0", "--state"]).arg(self.path("validator.json"));
+        validator.env("SIGNER_URL", signer).env("SUBTENSOR_GATEWAY_URL", gateway);
+        validator.env("BB_SUBMIT_API_URL", &self.scoring.url).env("BB_UTTERANCE_ENGINE_URL", self.engine.url());
+        validator
+    }
+
+    /// What the validator has on the chain.
+    fn weights(&self) -> Value {
+        let shown = self.chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &self.uid.to_string()]);
+        shown["rows"][0]["weights"].clone()
+    }
+}
+
+/// A scoring API that gives everybody the same rows, and keeps the questions.
+struct Scoring {
+    url: String,
+    questions: Arc<Mutex<Vec<String>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Scoring {
+    fn start(answer: Value) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let questions: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&questions);
+        let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
+            kept.lock().unwrap().push(uri.to_string());
+            let answer = axum::Json(answer.clone());
+            async move { answer }
+        });
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self { url, questions, _runtime: runtime }
+    }
+}
+
+/// An address of this machine that was free a moment ago.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn scores_reach_the_chain_through_all_three() {
+    let network = Network::start();
+    let gateway = network.gateway("127.0.0.1:0");
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let report = document(&network.validator(signer.url(), gateway.url()).arg("--once").output().unwrap());
+    assert_eq!((&report["decision"], &report["success"]), (&json!("scored"), &json!(true)), "{report}");
+    assert_eq!(report["weights"], json!({ "uids": [network.miner_uid], "weights": [1.0] }));
+    assert_eq!(report["details"]["confirmation"], "weights_set");
+    assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
+    let questions = network.scoring.questions.lock().unwrap().clone();
+    assert!(questions.iter().all(|question| question.starts_with("/v1/get_scores?hotkey=")), "{questions:?}");
+    assert_eq!(questions.len(), 2);
+
+    // Without a signer the gateway is asked; without the token nobody does anything.
+    let nobody = format!("http://{}", free_address());
+    document(&network.validator(&nobody, gateway.url()).arg("--once").output().unwrap());
+    let mut stranger = network.validator(signer.url(), gateway.url());
+    let error = refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
+    assert!(error.contains("status=401"), "{error}");
+
+    // The gateway's ledger is its own.
+    let mut second = network.bb("subtensor-gateway");
+    second.args(["--network", network.chain.url(), "--listen", "127.0.0.1:0", "--state"]).arg(network.path("gateway"));
+    let error = refusal(&second.output().unwrap(), 1);
+    assert!(error.contains("another process is using the weight ledger"), "{error}");
+    assert_eq!(signer.terminate().code(), Some(0));
+    assert_eq!(gateway.terminate().code(), Some(0));
+    let audit = std::fs::read_to_string(network.path("audit.jsonl")).unwrap();
+    assert!(audit.contains(r#""action":"set_weights""#), "{audit}");
+}
+
+#[test]
+fn beyond_this_machine_a_token_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, bad) = (folder.path().join("good"), folder.path().join("bad"));
+    std::fs::write(&good, "0123456789abcdef0123456789abcdef").unwrap();
+    std::fs::write(&bad, "secret").unwrap();
+    for (command, place) in [("signer", "--audit-log"), ("subtensor-gateway", "--state")] {
+        let bb = || {
+            let mut bb = local_bb();
+            bb.args([command, "--key-uri", "//Alice", place]).arg(folder.path().join(command));
+            bb.args(
+                (command == "subtensor-gateway").then_some(["--network", "ws://127.0.0.1:9"]).into_iter().flatten(),
+            );
+            bb
+        };
+        let error = refusal(&bb().args(["--listen", "0.0.0.0:0"]).output().unwrap(), 2);
+        assert!(error.contains("--token-file") && error.contains("--insecure"), "{error}");
+        let error = refusal(&bb().args(["--listen", "0.0.0.0:0", "--token-file"]).arg(&bad).output().unwrap(), 2);
+        assert!(error.contains("openssl rand") && !error.contains("secret\n"), "{error}");
+        drop(Daemon::start_at(bb().arg("--token-file").arg(&good), "0.0.0.0:0"));
+        drop(Daemon::start_at(bb().arg("--insecure"), "0.0.0.0:0"));
+        drop(Daemon::start(&mut bb()));
+    }
+}
+
+/// The memory that a process has in use, in kB.
+#[cfg(target_os = "linux")]
+fn resident(id: u32) -> i64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// As the reference's tests have it: less than 5 MB for 500 signatures, less than 1 MB for 50 settings of weights.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signer_needs_no_more_memory_over_time() {
+    let network = Network::start();
+    let gateway = network.gateway("127.0.0.1:0");
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let client = reqwest::Client::new();
+    let post = |path: &str, body: &Value| {
+        let request = client.post(format!("{}{path}", signer.url())).json(body);
+        let request = request.bearer_auth("0123456789abcdef0123456789abcdef");
+        let (status, text) = runtime.block_on(async {
+            let response = request.send().await.unwrap();
+            (response.status(), response.text().await.unwrap())
+        });
+        assert_eq!(status, 200, "{text}");
+    };
+    let text = sorted_json(&json!({
+        "challenge_id": "c", "data": { "content": "x".repeat(1000) }, "miner_hotkey": "", "miner_uid": 0,
+        "timestamp": 1, "vali_hotkey": network.hotkey,
+    }));
+    let sign = || post("/sign", &json!({ "payloads": [text, text] }));
+    let set = || post("/set_weights", &json!({ "uids": [network.miner_uid], "weights": [1.0] }));
+    // What it needs once, it has after these.
+    (0..100).for_each(|_| sign());
+    (0..10).for_each(|_| set());
+    let before = resident(signer.id());
+    (0..600).for_each(|_| sign());
+    let signed = resident(signer.id());
+    (0..60).for_each(|_| set());
+    let set = resident(signer.id());
+    println!("{before} kB, after 600 more signatures {signed} kB, after 60 more settings of weights {set} kB");
+    assert!(signed - before < 5_000, "{before} kB, then {signed} kB");
+    assert!(set - signed < 1_000, "{signed} kB, then {set} kB");
+}

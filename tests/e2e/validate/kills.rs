@@ -1,0 +1,123 @@
+//! Each of the three is killed at random moments, many times: every epoch has at most one submission of weights, and in
+//! the end the weights are there.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use taonet_chain::{At, Chain as _, Client, Event};
+use taonet_ledger::{Ledger, Step};
+use taonet_primitives::BlockNumber;
+
+use super::{Network, free_address};
+use crate::support::{Daemon, terminate};
+
+const KILLS: u32 = 50;
+
+struct Running<'a> {
+    network: &'a Network,
+    addresses: [String; 2],
+    gateway: Option<Daemon>,
+    signer: Option<Daemon>,
+    validator: Option<Child>,
+}
+
+impl Running<'_> {
+    fn url(&self, which: usize) -> String {
+        format!("http://{}", self.addresses[which])
+    }
+
+    /// Starts what is not running.
+    fn mend(&mut self) {
+        let [gateway_at, signer_at] = &self.addresses;
+        let (gateway, signer) = (self.url(0), self.url(1));
+        self.gateway.get_or_insert_with(|| self.network.gateway(gateway_at));
+        self.signer.get_or_insert_with(|| self.network.signer(signer_at, &gateway));
+        self.validator.get_or_insert_with(|| {
+            let mut validator = self.network.validator(&signer, &gateway);
+            validator.args(["--metrics", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::null());
+            validator.spawn().unwrap()
+        });
+    }
+
+    fn kill(&mut self, which: u32) {
+        match which {
+            // Dropping a daemon kills it.
+            0 => drop(self.gateway.take()),
+            1 => drop(self.signer.take()),
+            _ => {
+                if let Some(mut validator) = self.validator.take() {
+                    validator.kill().unwrap();
+                    validator.wait().unwrap();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.kill(2);
+    }
+}
+
+/// How many of the extrinsics that were signed for each epoch are on the chain; on the chain is nothing besides.
+async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
+    let chain = Client::connect(&network.chain.url().parse().unwrap()).await.unwrap();
+    let (zero, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);
+    let ledger = Ledger::open(&network.path("gateway")).await.unwrap();
+    let mut counts = BTreeMap::new();
+    for intent in ledger.intents(chain.genesis(), &network.hotkey.parse().unwrap(), false).await.unwrap() {
+        let mut count = 0;
+        for signed in ledger.extrinsics(&intent, Step::Submit).await.unwrap() {
+            let found = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
+            count += usize::from(found.is_some_and(|outcome| outcome.is_success()));
+        }
+        counts.insert(intent.plan.key.epoch, count);
+    }
+    let mut set = 0;
+    for number in 1..=head.get() {
+        let events = chain.events(At::Number(BlockNumber::new(number))).await.unwrap();
+        let ours = |event: &&Event| event.is("SubtensorModule", "WeightsSet") && event.fields[1] == network.uid;
+        set += events.iter().filter(ours).count();
+    }
+    assert_eq!(set, counts.values().sum::<usize>(), "{counts:?}");
+    counts
+}
+
+#[test]
+fn fifty_kills_double_no_submission() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let mut random = StdRng::seed_from_u64(seed);
+    let network = Network::start();
+    let addresses = [free_address(), free_address()];
+    let mut running = Running { network: &network, addresses, gateway: None, signer: None, validator: None };
+    for _ in 0..KILLS {
+        running.mend();
+        std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
+        running.kill(random.random_range(0..3));
+    }
+    running.mend();
+    // Undisturbed, they go on.
+    let state =
+        || -> Option<Value> { serde_json::from_slice(&std::fs::read(network.path("validator.json")).ok()?).ok() };
+    let last_set = |state: Option<Value>| state.and_then(|state| state["last_set"].as_u64());
+    let (before, began) = (last_set(state()), Instant::now());
+    while last_set(state()) == before || last_set(state()).is_none() {
+        assert!(began.elapsed() < Duration::from_mins(2), "no weights since: {:?}", state());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut validator = running.validator.take().unwrap();
+    terminate(&validator);
+    assert_eq!(validator.wait().unwrap().code(), Some(0));
+    drop(running);
+    assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let counts = runtime.block_on(submissions(&network));
+    println!("{KILLS} kills; submissions by epoch: {counts:?}");
+    assert!(counts.len() > 1 && counts.values().all(|count| *count <= 1), "{counts:?}");
+}
