@@ -35,7 +35,7 @@ mod settings;
 mod source;
 mod source_store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use connection::{CallError, MinerConnection, PredictCall};
 pub use error::RunError;

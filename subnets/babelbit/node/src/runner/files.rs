@@ -38,8 +38,7 @@ impl Layout {
     }
 
     pub(crate) fn miner(&self, miner: MinerKey) -> PathBuf {
-        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type)
-            .join(format!("miner_{}__hk_{}", miner.uid, miner.hotkey))
+        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner_name(miner))
     }
 
     pub(crate) fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
@@ -83,6 +82,11 @@ fn challenge_directory(paths: &RunPaths, challenge_uid: &str, kind: ChallengeTyp
 /// As [`Layout::shared_source`], before the challenge is in the ledger.
 pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, index: u32) -> PathBuf {
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
+}
+
+/// The name of a miner's directory.
+pub(crate) fn miner_name(miner: MinerKey) -> String {
+    format!("miner_{}__hk_{}", miner.uid, miner.hotkey)
 }
 
 /// A source's name below a miner's directory.

@@ -169,7 +169,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// Takes the lock that one runner at a time has. It goes with the process, however that ends.
 async fn lock(directory: &Path) -> Result<File, LedgerError> {
     let failed = |source| LedgerError::Directory { path: directory.to_owned(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK)).map_err(failed)?;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK)).map_err(failed)?;
     let mut waited = Duration::ZERO;
     loop {
         match file.try_lock() {

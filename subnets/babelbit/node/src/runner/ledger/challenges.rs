@@ -198,13 +198,12 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
     pub async fn latest(&self, kind: ChallengeType, limit: u32) -> Result<Vec<String>, LedgerError> {
-        let names = sqlx::query_scalar(
-            "SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?",
-        )
-        .bind(kind.as_str())
-        .bind(limit)
-        .fetch_all(&mut *self.connection.lock().await)
-        .await?;
+        let names =
+            sqlx::query_scalar("SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?")
+                .bind(kind.as_str())
+                .bind(limit)
+                .fetch_all(&mut *self.connection.lock().await)
+                .await?;
         Ok(names)
     }
 

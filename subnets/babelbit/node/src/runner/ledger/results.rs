@@ -57,13 +57,7 @@ pub struct StoredScore {
 
 impl From<ScoreResult> for StoredScore {
     fn from(result: ScoreResult) -> Self {
-        Self {
-            failed_gates: result.failed_gates().to_vec(),
-            result,
-            heard: None,
-            conditions: None,
-            batch: 0,
-        }
+        Self { failed_gates: result.failed_gates().to_vec(), result, heard: None, conditions: None, batch: 0 }
     }
 }
 

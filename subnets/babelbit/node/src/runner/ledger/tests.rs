@@ -195,6 +195,7 @@ async fn conditions_are_kept_once_and_scores_name_them() {
     }
     assert_eq!(ledger.conditions().await.unwrap(), [(name.clone(), conditions)].into());
     let rows = ledger.results(&row).await.unwrap();
-    let scores: Vec<_> = rows.into_iter().filter_map(|row| row.score).map(|score| (score.conditions, score.batch)).collect();
+    let scores: Vec<_> =
+        rows.into_iter().filter_map(|row| row.score).map(|score| (score.conditions, score.batch)).collect();
     assert_eq!(scores, [(Some(name.clone()), 1), (Some(name), 2)]);
 }
