@@ -121,11 +121,10 @@ fn one_changed_byte_names_one_reply() {
     }
     document(&run.audit(&[]));
 
-    let score = fs::read_dir(run.path().join("scores")).unwrap().map(|entry| entry.unwrap().path());
-    let score = score
-        .filter(|path| path.to_str().unwrap().contains("challenge_score_ferry_type_main_miner_1_"))
-        .next()
-        .unwrap();
+    let scores = fs::read_dir(run.path().join("scores")).unwrap();
+    let mut scores = scores.map(|entry| entry.unwrap().path());
+    let is_score = |path: &PathBuf| path.to_str().unwrap().contains("challenge_score_ferry_type_main_miner_1_");
+    let score = scores.find(is_score).unwrap();
     let mut changed: Value = serde_json::from_slice(&fs::read(&score).unwrap()).unwrap();
     changed["utterances"][3]["utterance_score"] = json!(0.123);
     fs::write(&score, changed.to_string()).unwrap();

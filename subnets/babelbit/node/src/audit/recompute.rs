@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use taonet_babelbit_core::scoring::{ScoreOptions, ScoreResult};
+use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_primitives::{SampleRate, Seconds, Transcript};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
@@ -60,6 +60,8 @@ pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) 
         work.prepare(row, engines)?;
     }
     let mut done = Recomputed { rows: record.rows.clone(), replies: 0, mismatches: work.changed() };
+    let keys = record.rows.iter().map(|row| (row.miner, row.utterance_index));
+    let places: HashMap<_, usize> = keys.zip(0..).collect();
     for utterance in &record.challenge.utterances {
         let Ok(source) = &utterance.source else { continue };
         let scored = |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
@@ -69,7 +71,14 @@ pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) 
         let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
         for number in batches {
             let company: Vec<&ResultRow> = rows.iter().copied().filter(|row| batch(row) <= number).collect();
-            work.score(&company, number, source, &utterance.utterance_id, &mut done)?;
+            for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
+                done.replies += 1;
+                done.mismatches.extend(work.compare(row, &score));
+                let place = places.get(&(row.miner, row.utterance_index)).and_then(|place| done.rows.get_mut(*place));
+                if let Some(place) = place {
+                    place.score = Some(score);
+                }
+            }
         }
     }
     Ok(done)
@@ -149,20 +158,17 @@ impl Work<'_> {
         }
     }
 
-    /// Scores `company`, all replies to an utterance up to batch `number`, and compares those of this batch.
-    fn score(
+    /// Scores `company`, all replies to an utterance up to batch `number`; gives the scores of those of this batch that
+    /// are intact.
+    fn score<'r>(
         &self,
-        company: &[&ResultRow],
+        company: &[&'r ResultRow],
         number: u32,
         source: &SourceInfo,
         utterance_id: &str,
-        done: &mut Recomputed,
-    ) -> Result<(), AuditError> {
-        let Some(scorer) =
-            company.iter().find(|row| batch(row) == number).and_then(|row| self.scorers.get(&self.name(row)))
-        else {
-            return Ok(());
-        };
+    ) -> Result<Vec<(&'r ResultRow, StoredScore)>, AuditError> {
+        let first = company.iter().find(|row| batch(row) == number);
+        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else { return Ok(Vec::new()) };
         let references = References::of(&self.record.challenge, &scorer.options().target_language, None);
         let reference = references.find(utterance_id);
         let candidates: Vec<Candidate> = company.iter().map(|row| self.candidate(row, source)).collect();
@@ -170,41 +176,27 @@ impl Work<'_> {
         if results.len() != company.len() {
             return Err(AuditError::ScoreCount { expected: company.len(), got: results.len() });
         }
-        for ((row, candidate), result) in company.iter().zip(&candidates).zip(results) {
-            if batch(row) != number || !self.is_intact(row) {
-                continue;
-            }
+        let scored = company.iter().zip(&candidates).zip(results);
+        let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
+        let stored = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
             let heard = audio.and_then(|audio| scorer.heard(audio.hash())).map(|heard| Heard::clone(&heard));
-            done.replies += 1;
-            done.mismatches.extend(self.compare(row, &result, heard.as_ref()));
-            let place = done.rows.iter_mut().find(|other| is_same(other, row));
-            if let Some(score) = place.and_then(|place| place.score.as_mut()) {
-                *score = StoredScore { heard, conditions: score.conditions.clone(), batch: number, ..result.into() };
-            }
-        }
-        Ok(())
+            let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
+            (*row, StoredScore { heard, conditions, batch: number, ..result.into() })
+        });
+        Ok(stored.collect())
     }
 
-    fn compare(&self, row: &ResultRow, result: &ScoreResult, heard: Option<&Heard>) -> Vec<Mismatch> {
+    fn compare(&self, row: &ResultRow, found: &StoredScore) -> Vec<Mismatch> {
         let Some(recorded) = &row.score else { return Vec::new() };
-        let document = |result: &ScoreResult, gates: &_, heard: Option<&Heard>| -> Value {
-            let mut document = serde_json::to_value(result).unwrap_or_default();
-            if let Value::Object(fields) = &mut document {
-                fields.insert("failed_gates".to_owned(), json!(gates));
-                fields.insert("heard".to_owned(), json!(heard));
-            }
-            document
-        };
         // A ledger of an older version does not hold what was heard.
-        let heard = heard.filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
-        let then = document(&recorded.result, &recorded.failed_gates, recorded.heard.as_ref());
-        let now = document(result, &result.failed_gates().to_vec(), heard);
+        let heard = found.heard.as_ref().filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
+        let then = document(recorded, recorded.heard.as_ref());
+        let now = document(found, heard);
         let found = differences(&then, &now, &[]).into_iter().filter(|found| {
             // Where a reference was looked for in vain depends on the machine.
-            let is_missing_file =
-                |value: &Value| value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"));
-            !(found.path == "score_error" && is_missing_file(&found.recorded) && is_missing_file(&found.found))
+            let is_missing = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"));
+            !(found.path == "score_error" && is_missing(&found.recorded) && is_missing(&found.found))
         });
         found
             .map(|found| Mismatch::new(Place::Ledger, found.path, found.recorded, found.found))
@@ -213,8 +205,14 @@ impl Work<'_> {
     }
 }
 
-fn is_same(row: &ResultRow, other: &ResultRow) -> bool {
-    row.miner == other.miner && row.utterance_index == other.utterance_index
+/// Everything about a score that is compared.
+fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
+    let mut document = serde_json::to_value(&score.result).unwrap_or_default();
+    if let Value::Object(fields) = &mut document {
+        fields.insert("failed_gates".to_owned(), json!(score.failed_gates));
+        fields.insert("heard".to_owned(), json!(heard));
+    }
+    document
 }
 
 /// The expected translation of each utterance, as result files show it.

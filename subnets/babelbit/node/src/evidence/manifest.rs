@@ -15,6 +15,8 @@ use crate::scorer::{AudioHash, ScoringConditions};
 
 /// More conditions than a challenge is ever scored under; each takes threads of its own.
 const MAX_CONDITIONS: usize = 16;
+/// More often than a challenge is ever taken up; each time, all replies before are scored again.
+const MAX_BATCHES: u32 = 64;
 /// More channels than any recording of speech has.
 const MAX_CHANNELS: u16 = 8;
 /// Longer than any utterance or reply, in samples of one channel.
@@ -205,6 +207,9 @@ impl Manifest {
             }
             if reply.frames > MAX_FRAMES {
                 return wrong(place("frames"), "no reply is that long");
+            }
+            if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
+                return wrong(place("score.batch"), "no challenge is taken up that often");
             }
             let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
             if named.is_some_and(|name| !self.conditions.contains_key(name)) {

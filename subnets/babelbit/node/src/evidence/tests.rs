@@ -146,6 +146,7 @@ async fn a_manifest_is_as_it_was_signed() {
         ("/replies/0/error", json!("boom"), "either audio_sha256 or error"),
         ("/replies/0/score/conditions", json!("x"), "there are no such conditions"),
         ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: no reply is that long"),
+        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: no challenge is taken up that often"),
         ("/utterances/1/index", json!(0), "utterances[1]: this index is there twice"),
         ("/utterances/0/source/channels", json!(0), "utterances[0]: no source has this format"),
         ("/replies/0/colour", json!("red"), "the manifest cannot be read"),
