@@ -13,6 +13,9 @@ use crate::support::{bb, document, local_bb, refusal, repository, require_models
 
 const MINERS: usize = 5;
 const UTTERANCES: usize = 4;
+/// Slots in the demonstration: the owner has the first, the validator the second.
+const INTERPRETER: u64 = 2;
+const PARROT: u64 = 4;
 
 /// What a demonstration of the challenge `ferry` leaves; each test has a copy of its own.
 struct Run {
@@ -107,7 +110,7 @@ fn a_demonstration_stands_up_to_an_audit() {
 fn one_changed_byte_names_one_reply() {
     let run = Run::new();
     // In the middle of the sound, and in the last byte.
-    for (uid, utterance, from_end) in [(1, 2, 20_000), (3, 0, 1)] {
+    for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
         let wav = run.reply(uid, utterance);
         let place = fs::metadata(&wav).unwrap().len() as usize - from_end;
         change_byte(&wav, place);
@@ -123,7 +126,9 @@ fn one_changed_byte_names_one_reply() {
 
     let scores = fs::read_dir(run.path().join("scores")).unwrap();
     let mut scores = scores.map(|entry| entry.unwrap().path());
-    let is_score = |path: &PathBuf| path.to_str().unwrap().contains("challenge_score_ferry_type_main_miner_1_");
+    let is_score = |path: &PathBuf| {
+        path.to_str().unwrap().contains(&format!("challenge_score_ferry_type_main_miner_{INTERPRETER}_"))
+    };
     let score = scores.find(is_score).unwrap();
     let mut changed: Value = serde_json::from_slice(&fs::read(&score).unwrap()).unwrap();
     changed["utterances"][3]["utterance_score"] = json!(0.123);
@@ -131,7 +136,7 @@ fn one_changed_byte_names_one_reply() {
     let report = findings(&run.audit(&[]));
     let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
     assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!("utterance_score")));
-    assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_id"]), (&json!(1), &json!("ferry:3")));
+    assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_id"]), (&json!(INTERPRETER), &json!("ferry:3")));
     let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
     assert!(stderr(&shown).contains("1 mismatches"), "{}", stderr(&shown));
     assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
@@ -182,10 +187,10 @@ fn evidence_is_checked_on_another_machine() {
     // In a transcript: nobody vouches for it any more.
     assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the one that was signed"));
     // In a reply.
-    let reply = text("replies/miner_1__hk_") + 512 + 30_000;
+    let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));
     let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
-    assert_eq!((&mismatch["place"], &mismatch["miner_uid"]), (&json!("reply"), &json!(1)));
+    assert_eq!((&mismatch["place"], &mismatch["miner_uid"]), (&json!("reply"), &json!(INTERPRETER)));
     assert_eq!((&mismatch["field"], &mismatch["utterance_index"]), (&json!("audio.sha256"), &json!(0)));
     // Cut off.
     fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
@@ -197,7 +202,7 @@ fn evidence_is_checked_on_another_machine() {
 #[test]
 fn evidence_of_a_changed_reply_is_not_made() {
     let run = Run::new();
-    change_byte(&run.reply(2, 1), 1_000);
+    change_byte(&run.reply(INTERPRETER, 1), 1_000);
     let file = run.path().join("evidence.tar");
     let error = refusal(&run.export(&file), 1);
     assert!(error.contains("the kept reply of miner 2 to utterance 1 is not as it was recorded"), "{error}");
