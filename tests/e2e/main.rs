@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod audit;
 mod axon;
 mod axon_peers;
 mod chain;
@@ -20,6 +21,7 @@ mod scoring_tools;
 mod scripts;
 mod speech;
 mod support;
+mod test_miner;
 mod timelock_peers;
 mod validate;
 mod wallet;

@@ -1,16 +1,19 @@
-//! `bb …`: engine, miner, runner, validator and the scoring tools.
+//! `bb …`: engine, miner, runner, validator, and the tools that score and check.
 
 mod access;
 mod align;
+mod audit;
 mod compute_weights;
 mod config;
 mod engine;
+mod evidence;
 pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
 mod score;
 mod signer;
 mod subtensor_gateway;
+mod test_miner;
 mod validate;
 
 use clap::Subcommand;
@@ -33,6 +36,13 @@ pub(crate) enum Command {
     Miner(miner::MinerArgs),
     /// Publish where a miner serves, so that validators find it
     RegisterAxon(register_axon::RegisterAxonArgs),
+    /// Test a miner as a validator would call it: rules, timing, score
+    TestMiner(test_miner::TestMinerArgs),
+    /// Recompute every score of a challenge from the kept replies and compare
+    Audit(audit::AuditArgs),
+    /// Pack what another validator needs to check a challenge, or check it
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// Score one reply
     Score(score::ScoreArgs),
     /// Score several miners' replies to one utterance, with the duplication penalty
@@ -55,6 +65,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::RegisterAxon(args) => register_axon::run(args, context),
+        Command::TestMiner(args) => test_miner::run(args, context),
+        Command::Audit(args) => audit::run(args, context),
+        Command::Evidence(command) => evidence::run(command, context),
         Command::Score(args) => score::run(args, context),
         Command::ScoreBatch(args) => score::run_batch(args, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),

@@ -62,7 +62,7 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
 }
 
 /// A shipped challenge by its number, or one from a file.
-fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
+pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
     let Ok(number) = text.parse::<usize>() else {
         let challenge = Challenge::load(text.as_ref());
         return challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"));

@@ -1,11 +1,14 @@
 //! The Babelbit daemons: utterance engine, miner, runner, validator, signer and subtensor gateway, and the batch scorer
-//! that some of them share.
+//! that some of them share; and what checks them: audits, evidence, tests of a miner.
 
+pub mod audit;
 pub mod challenge;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod engine;
 pub mod engine_client;
+pub mod evidence;
 mod http_api;
 pub mod json_client;
 pub mod miner;

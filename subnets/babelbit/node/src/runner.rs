@@ -15,12 +15,12 @@
 //! A miner that is slow or fails costs nobody else anything. A run that is killed is taken up by the next one: what is
 //! in the ledger is neither played nor scored again.
 
-mod artifacts;
+pub(crate) mod artifacts;
 mod challenge_run;
 mod connection;
 mod error;
 mod events;
-mod files;
+pub(crate) mod files;
 mod http;
 mod import;
 mod ledger;
@@ -28,14 +28,14 @@ mod miners;
 mod past_scores;
 mod player;
 mod reply;
-mod reply_scorer;
+pub(crate) mod reply_scorer;
 mod report;
 mod run;
 mod settings;
 mod source;
 mod source_store;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use connection::{CallError, MinerConnection, PredictCall};
 pub use error::RunError;

@@ -7,6 +7,7 @@
 mod batch;
 mod cache;
 mod candidate;
+mod conditions;
 mod input;
 mod jobs;
 mod vectors;
@@ -14,6 +15,7 @@ mod vectors;
 pub use batch::{BatchScorer, ScorerError, ScorerSettings};
 pub use cache::{CacheError, TranscriptCache};
 pub use candidate::{Audio, AudioHash, Candidate};
+pub use conditions::{ConditionDifference, EngineIdentity, ScoringConditions};
 pub use input::{
     BatchResults, InputError, Outcome, PairInput, Warning, compute_weights_document, score_batch_document, score_pair,
 };

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         play: config.play.clone(),
         metadata_root: Some(config.metadata_root.clone()),
         rules: config.rules,
-        ..RunnerSettings::new(paths(args, &config))
+        ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
     };
     if args.solo {
         runner_settings.challenge_type = ChallengeType::Solo;
@@ -123,9 +123,9 @@ fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 
-/// Where the files go.
-fn paths(args: &RunnerArgs, config: &Config) -> RunPaths {
-    match &args.keep {
+/// Where the files go: below `keep`, else where the environment says.
+pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
+    match keep {
         Some(dir) => RunPaths::below(dir),
         None => RunPaths {
             logs: config.logs_dir.clone(),

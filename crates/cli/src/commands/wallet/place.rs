@@ -69,6 +69,12 @@ impl WalletArgs {
 }
 
 impl HotkeyArgs {
+    /// Whether the command line names a wallet or a hotkey; what the environment says is for commands that need one.
+    pub(crate) const fn is_given(&self) -> bool {
+        let WalletArgs { wallet_name, root } = &self.wallet;
+        self.hotkey.is_some() || wallet_name.is_some() || root.wallet_path.is_some()
+    }
+
     pub(crate) fn wallet(&self) -> anyhow::Result<Wallet> {
         self.wallet.wallet()
     }

@@ -6,6 +6,7 @@ use std::thread::available_parallelism;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav};
 
@@ -127,6 +128,33 @@ impl BuiltChallenge {
             .try_collect::<Vec<_>>()
             .await?;
         Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
+    }
+
+    /// The utterance at `index` as an engine's session gives it; past the last one, the end marker.
+    pub(crate) fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
+        let challenge = &self.challenge;
+        let current = challenge.utterances.get(index).zip(self.audio.get(index));
+        let sample = current.map(|(_, audio)| audio).or(self.audio.first());
+        UtterancePayload {
+            challenge_uid: challenge.uid.clone(),
+            session_id: session_id.to_owned(),
+            utterance_id: current
+                .map_or_else(|| format!("{}:end", challenge.uid), |(utterance, _)| utterance.id.clone()),
+            language: challenge.language.clone(),
+            utterance_index: u32::try_from(index).unwrap_or(u32::MAX),
+            sample_rate_hz: sample.map_or(0, |audio| audio.rate.hz()),
+            channels: sample.map_or(0, |audio| audio.channels),
+            sample_width_bytes: UtteranceAudio::SAMPLE_WIDTH,
+            utterance_frames: current.map_or(0, |(_, audio)| audio.frames),
+            end_of_utterance: true,
+            done: index.saturating_add(1) >= self.audio.len(),
+            audio_b64: current.map_or_else(String::new, |(_, audio)| audio.wav_base64.to_string()),
+            target: current.map(|(utterance, _)| utterance.target.document(&challenge.target_language)),
+            reference_text: None,
+            reference_words: None,
+            reference_wps: None,
+            utterance_translations: None,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use taonet_primitives::Hotkey;
 use uuid::Uuid;
 
 use super::answer::ApiError;
-use crate::challenge::{BuiltChallenge, UtteranceAudio};
+use crate::challenge::BuiltChallenge;
 
 /// Which challenge a session plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Sessions {
         now: SystemTime,
     ) -> UtterancePayload {
         let id = Uuid::new_v4().to_string();
-        let first = payload(&built, &id, 0);
+        let first = built.payload(&id, 0);
         let mut table = self.lock();
         table.sessions.retain(|_, session| self.lives(session, now));
         let of_hotkey = || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
@@ -93,7 +93,7 @@ impl Sessions {
         let (built, index) = (Arc::clone(&session.built), session.next);
         session.next = index.saturating_add(1).min(built.audio.len());
         drop(table);
-        Ok(payload(&built, id, index))
+        Ok(built.payload(id, index))
     }
 
     /// The challenge of the hotkey's latest main session.
@@ -110,31 +110,5 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The utterance at `index`; past the last one, the end marker.
-fn payload(built: &BuiltChallenge, session_id: &str, index: usize) -> UtterancePayload {
-    let challenge = &built.challenge;
-    let current = challenge.utterances.get(index).zip(built.audio.get(index));
-    let sample = current.map(|(_, audio)| audio).or(built.audio.first());
-    UtterancePayload {
-        challenge_uid: challenge.uid.clone(),
-        session_id: session_id.to_owned(),
-        utterance_id: current.map_or_else(|| format!("{}:end", challenge.uid), |(utterance, _)| utterance.id.clone()),
-        language: challenge.language.clone(),
-        utterance_index: u32::try_from(index).unwrap_or(u32::MAX),
-        sample_rate_hz: sample.map_or(0, |audio| audio.rate.hz()),
-        channels: sample.map_or(0, |audio| audio.channels),
-        sample_width_bytes: UtteranceAudio::SAMPLE_WIDTH,
-        utterance_frames: current.map_or(0, |(_, audio)| audio.frames),
-        end_of_utterance: true,
-        done: index.saturating_add(1) >= built.audio.len(),
-        audio_b64: current.map_or_else(String::new, |(_, audio)| audio.wav_base64.to_string()),
-        target: current.map(|(utterance, _)| utterance.target.document(&challenge.target_language)),
-        reference_text: None,
-        reference_words: None,
-        reference_wps: None,
-        utterance_translations: None,
     }
 }

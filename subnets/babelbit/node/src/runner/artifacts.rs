@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::PROTOCOL;
 use taonet_babelbit_core::records::{ChallengeStatus, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
@@ -16,19 +16,19 @@ mod scores;
 mod utterance;
 
 /// Everything that one miner's result files are written from.
-pub(super) struct MinerResult<'a> {
-    pub(super) challenge: &'a ChallengeRow,
-    pub(super) miner: MinerKey,
+pub(crate) struct MinerResult<'a> {
+    pub(crate) challenge: &'a ChallengeRow,
+    pub(crate) miner: MinerKey,
     /// By utterance, at least one.
-    pub(super) rows: &'a [ResultRow],
+    pub(crate) rows: &'a [ResultRow],
     /// The expected translation of each utterance.
-    pub(super) reference_texts: &'a BTreeMap<u32, String>,
-    pub(super) rules: Rules,
+    pub(crate) reference_texts: &'a BTreeMap<u32, String>,
+    pub(crate) rules: Rules,
 }
 
 impl MinerResult<'_> {
     /// The miner's score in the challenge, not rounded.
-    pub(super) fn score(&self) -> f64 {
+    pub(crate) fn score(&self) -> f64 {
         let scores: Vec<_> = self.rows.iter().map(ResultRow::score_or_zero).collect();
         challenge_mean(&scores, self.challenge.utterances.len(), self.rules)
     }
@@ -44,14 +44,25 @@ impl MinerResult<'_> {
                 link(&layout.shared_source(row.utterance_index), &directory.join(name))?;
             }
         }
+        let [log, run, score] = self.documents(layout)?;
+        write_json(&log.path, &log.content)?;
+        replace(&layout.bundle(self.miner), |file| self.bundle(&directory, file))?;
+        write_json(&run.path, &run.content)?;
+        write_json(&score.path, &score.content)
+    }
+
+    /// The miner's run log, challenge run and challenge score.
+    pub(crate) fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
         let log = self.run_log();
-        let log_path = directory.join("run.json");
-        write_json(&log_path, &log)?;
-        replace(&directory.join("audio.tar"), |file| self.bundle(&directory, file))?;
-        let run_path = layout.challenge_run(self.miner);
         let summary = scores::summary(&log);
-        write_json(&run_path, &scores::challenge_run(&log, summary, &log_path))?;
-        write_json(&layout.challenge_score(self.miner), &scores::challenge_score(&log, summary, &run_path))
+        let (log_path, run_path) = (layout.run_log(self.miner), layout.challenge_run(self.miner));
+        let run = serde_json::to_value(scores::challenge_run(&log, summary, &log_path))?;
+        let score = serde_json::to_value(scores::challenge_score(&log, summary, &run_path))?;
+        Ok([
+            Document { path: log_path, content: serde_json::to_value(&log)? },
+            Document { path: run_path, content: run },
+            Document { path: layout.challenge_score(self.miner), content: score },
+        ])
     }
 
     fn run_log(&self) -> RunLog {
@@ -92,6 +103,12 @@ impl MinerResult<'_> {
         }
         tar.finish()
     }
+}
+
+/// A JSON file.
+pub(crate) struct Document {
+    pub(crate) path: PathBuf,
+    pub(crate) content: Value,
 }
 
 /// Writes the note that a challenge was processed. `scores` has one entry per miner with files.

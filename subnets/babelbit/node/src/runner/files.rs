@@ -11,7 +11,7 @@ use super::settings::RunPaths;
 
 /// Where the files of one challenge stand.
 #[derive(Debug, Clone)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     paths: RunPaths,
     challenge_uid: String,
     challenge_type: ChallengeType,
@@ -19,7 +19,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
+    pub(crate) fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
         Self {
             paths: paths.clone(),
             challenge_uid: challenge.challenge_uid.clone(),
@@ -28,29 +28,37 @@ impl Layout {
         }
     }
 
-    pub(super) fn paths(&self) -> &RunPaths {
+    pub(crate) fn paths(&self) -> &RunPaths {
         &self.paths
     }
 
     /// Sources that all miners share. The miners' own directories link to them.
-    pub(super) fn shared_source(&self, index: u32) -> PathBuf {
+    pub(crate) fn shared_source(&self, index: u32) -> PathBuf {
         shared_source(&self.paths, &self.challenge_uid, self.challenge_type, index)
     }
 
-    pub(super) fn miner(&self, miner: MinerKey) -> PathBuf {
-        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type)
-            .join(format!("miner_{}__hk_{}", miner.uid, miner.hotkey))
+    pub(crate) fn miner(&self, miner: MinerKey) -> PathBuf {
+        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner_name(miner))
     }
 
-    pub(super) fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
+    pub(crate) fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
         self.miner(miner).join(predicted_name(index))
     }
 
-    pub(super) fn challenge_run(&self, miner: MinerKey) -> PathBuf {
+    pub(crate) fn run_log(&self, miner: MinerKey) -> PathBuf {
+        self.miner(miner).join("run.json")
+    }
+
+    /// The miner's audio in one file.
+    pub(crate) fn bundle(&self, miner: MinerKey) -> PathBuf {
+        self.miner(miner).join("audio.tar")
+    }
+
+    pub(crate) fn challenge_run(&self, miner: MinerKey) -> PathBuf {
         self.score_file("run", miner)
     }
 
-    pub(super) fn challenge_score(&self, miner: MinerKey) -> PathBuf {
+    pub(crate) fn challenge_score(&self, miner: MinerKey) -> PathBuf {
         self.score_file("score", miner)
     }
 
@@ -62,7 +70,7 @@ impl Layout {
         ))
     }
 
-    pub(super) fn status(&self) -> PathBuf {
+    pub(crate) fn status(&self) -> PathBuf {
         self.paths.status.join(format!("{}__{}.json", self.challenge_uid, self.challenge_type))
     }
 }
@@ -76,18 +84,23 @@ pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: Challen
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
 }
 
+/// The name of a miner's directory.
+pub(crate) fn miner_name(miner: MinerKey) -> String {
+    format!("miner_{}__hk_{}", miner.uid, miner.hotkey)
+}
+
 /// A source's name below a miner's directory.
-pub(super) fn source_name(index: u32) -> String {
+pub(crate) fn source_name(index: u32) -> String {
     format!("source/utt_{index:04}.wav")
 }
 
 /// A reply's name below a miner's directory.
-pub(super) fn predicted_name(index: u32) -> String {
+pub(crate) fn predicted_name(index: u32) -> String {
     format!("predicted/utt_{index:04}.wav")
 }
 
 /// Whether a name from outside may become a part of a path.
-pub(super) fn is_safe_name(name: &str) -> bool {
+pub(crate) fn is_safe_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))

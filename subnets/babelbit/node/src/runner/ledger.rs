@@ -5,16 +5,20 @@
 //! the utterance is played again. Scores are added to all rows of an utterance in one transaction. Result files are
 //! written from these rows alone, so writing them again gives the same files.
 //!
-//! The file is opened with an exclusive lock: a second runner on the same directory is refused. `synchronous` is
-//! NORMAL: a killed process loses no committed row, a power cut may lose the latest ones, which are then played again.
-//! [`Ledger::sync`] forces everything to disk before files are named after a row.
+//! A file beside it is locked as long as a runner works there: a second one on the same directory is refused, readers
+//! ([`Ledger::read`]) are not. `synchronous` is NORMAL: a killed process loses no committed row, a power cut may lose the
+//! latest ones, which are then played again. [`Ledger::sync`] forces everything to disk before files are named after a
+//! row.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
@@ -26,6 +30,14 @@ pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
 
 /// Name of the file in the state directory.
 const FILE: &str = "runner.sqlite";
+/// Name of the file that a runner locks.
+const LOCK: &str = "runner.lock";
+/// Long enough for a runner that is just ending to let go.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/runner");
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,13 +46,30 @@ pub enum LedgerError {
     /// Another runner has it.
     #[error("another runner is working in {}: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
-    /// The directory cannot be made.
-    #[error("cannot create the state directory {}", path.display())]
+    /// The directory cannot be made, or locked.
+    #[error("cannot create or lock the state directory {}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// There is none to read.
+    #[error("there is no ledger {}: name the directory that the run kept its files in", .0.display())]
+    Missing(PathBuf),
+    /// The file was written by another version, and is only to be read.
+    #[error(
+        "the ledger {} is of version {found}, and this program reads version {expected}: a runner of this program brings \
+         an older one up to date",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The version of this program.
+        expected: i64,
     },
     /// The file belongs to a newer version, or is no ledger.
     #[error("cannot bring the ledger {} up to date", path.display())]
@@ -74,8 +103,9 @@ pub enum LedgerError {
 /// The runner's ledger. See the module's head.
 #[derive(Debug)]
 pub struct Ledger {
-    // One connection that lives as long as the ledger: it holds the lock.
     connection: Mutex<SqliteConnection>,
+    /// Keeps other runners out; readers have none.
+    _lock: Option<File>,
 }
 
 impl Ledger {
@@ -86,29 +116,36 @@ impl Ledger {
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
+        let lock = lock(directory).await?;
         let path = directory.join(FILE);
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
+        let options = options(&path)
             .create_if_missing(true)
-            .locking_mode(SqliteLockingMode::Exclusive)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            // Long enough for a runner that is just ending to let go.
-            .busy_timeout(Duration::from_secs(1))
-            .disable_statement_logging();
-        let locked = |error: sqlx::Error| {
-            if is_busy(&error) { LedgerError::Locked(directory.to_owned()) } else { error.into() }
-        };
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(locked)?;
-        // The first write takes the lock; until then two processes could both believe that they have the ledger.
-        sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(locked)?;
-        sqlx::query("COMMIT").execute(&mut connection).await.map_err(locked)?;
-        sqlx::migrate!("migrations/runner").run(&mut connection).await.map_err(|source| match source {
-            sqlx::migrate::MigrateError::Execute(error) if is_busy(&error) => LedgerError::Locked(directory.to_owned()),
-            source => LedgerError::Migrate { path, source },
-        })?;
-        Ok(Self { connection: Mutex::new(connection) })
+            .synchronous(SqliteSynchronous::Normal);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
+        Ok(Self { connection: Mutex::new(connection), _lock: Some(lock) })
+    }
+
+    /// Opens the ledger of a state directory to read it, while a runner works there or not. Nothing is made or changed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] when there is none, [`LedgerError::Version`] when it is not of this version, else what
+    /// kept it from being opened.
+    pub async fn read(directory: &Path) -> Result<Self, LedgerError> {
+        let path = directory.join(FILE);
+        if !path.is_file() {
+            return Err(LedgerError::Missing(path));
+        }
+        let mut connection = SqliteConnection::connect_with(&options(&path).read_only(true)).await?;
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut connection).await?;
+        let found = found.unwrap_or_default();
+        let expected = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
+        if found != expected {
+            return Err(LedgerError::Version { path, found, expected });
+        }
+        Ok(Self { connection: Mutex::new(connection), _lock: None })
     }
 
     /// Forces every committed row to disk.
@@ -121,13 +158,35 @@ impl Ledger {
     }
 }
 
-fn is_busy(error: &sqlx::Error) -> bool {
-    const BUSY: i32 = 5;
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        // The low byte of an extended code is the plain code.
-        .is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == BUSY))
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(LETS_GO_WITHIN)
+        .disable_statement_logging()
+}
+
+/// Takes the lock that one runner at a time has. It goes with the process, however that ends.
+async fn lock(directory: &Path) -> Result<File, LedgerError> {
+    let failed = |source| LedgerError::Directory { path: directory.to_owned(), source };
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK)).map_err(failed)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => {
+                return Err(LedgerError::Locked(directory.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                waited += LOOK_EVERY;
+            }
+        }
+    }
 }
 
 fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<String, LedgerError> {

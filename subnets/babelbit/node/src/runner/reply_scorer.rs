@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
 use super::ledger::{ChallengeRow, ResultRow};
-use crate::scorer::{Audio, AudioHash, BatchScorer, Candidate};
+use crate::scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
 
 /// What scores the replies to an utterance. [`BatchScorer`] in production.
 pub trait ReplyScorer: Send + Sync {
@@ -14,6 +15,16 @@ pub trait ReplyScorer: Send + Sync {
 
     /// Scores all replies to one utterance, in order. Blocks; runs on a thread of its own.
     fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult>;
+
+    /// Everything beside replies and references that the scores depend on, where the scorer knows it.
+    fn conditions(&self) -> Option<ScoringConditions> {
+        None
+    }
+
+    /// What was heard in a reply that was just scored, where it was listened to.
+    fn heard(&self, _: AudioHash) -> Option<Arc<Heard>> {
+        None
+    }
 }
 
 impl ReplyScorer for BatchScorer {
@@ -24,10 +35,18 @@ impl ReplyScorer for BatchScorer {
     fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
         Self::score(self, reference, candidates)
     }
+
+    fn conditions(&self) -> Option<ScoringConditions> {
+        Some(Self::conditions(self))
+    }
+
+    fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+        Self::heard(self, audio)
+    }
 }
 
 /// The references of a challenge.
-pub(super) struct References {
+pub(crate) struct References {
     document: Result<ReferenceDocument, ReferenceError>,
     source: Option<String>,
     target_language: String,
@@ -35,7 +54,7 @@ pub(super) struct References {
 
 impl References {
     /// `root` is where stored documents are looked for.
-    pub(super) fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
+    pub(crate) fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
         let document = match (&challenge.reference, &challenge.reference_source) {
             (Some(document), _) => ReferenceDocument::parse(document.clone()),
             (None, Some(file)) => Err(ReferenceError::Unreadable(file.into())),
@@ -49,7 +68,7 @@ impl References {
     }
 
     /// The reference of one utterance, or why no reply to it can be scored.
-    pub(super) fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
+    pub(crate) fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
         let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
         match (found, &self.source) {
@@ -60,7 +79,7 @@ impl References {
     }
 
     /// The expected translation; empty where there is none.
-    pub(super) fn text(&self, utterance_id: &str) -> String {
+    pub(crate) fn text(&self, utterance_id: &str) -> String {
         self.find(utterance_id).map(|reference| reference.text).unwrap_or_default()
     }
 }
@@ -69,7 +88,7 @@ impl References {
 ///
 /// # Errors
 /// When the file is gone, or the row names no hash.
-pub(super) fn find_candidate(
+pub(crate) fn find_candidate(
     row: &ResultRow,
     path: PathBuf,
     source_sec: f64,

@@ -21,35 +21,35 @@ use crate::scorer::Candidate;
 
 /// What a miner answers to one frame, and after how long.
 #[derive(Clone)]
-pub(super) struct Step {
-    pub(super) after: Duration,
-    pub(super) answer: Result<PredictResponse, CallError>,
+pub(crate) struct Step {
+    pub(crate) after: Duration,
+    pub(crate) answer: Result<PredictResponse, CallError>,
 }
 
 impl Step {
     /// Answers at once with base64 text.
-    pub(super) fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
+    pub(crate) fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
         let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
         Self { after: Duration::ZERO, answer: Ok(answer) }
     }
 
     /// Answers at once with `samples` samples of sound.
-    pub(super) fn sound(samples: usize, out_eos: bool) -> Self {
+    pub(crate) fn sound(samples: usize, out_eos: bool) -> Self {
         Self::text(STANDARD.encode(vec![0; samples * 4]), out_eos)
     }
 
-    pub(super) fn error(error: CallError) -> Self {
+    pub(crate) fn error(error: CallError) -> Self {
         Self { after: Duration::ZERO, answer: Err(error) }
     }
 
-    pub(super) fn after(self, delay: Duration) -> Self {
+    pub(crate) fn after(self, delay: Duration) -> Self {
         Self { after: delay, ..self }
     }
 }
 
 /// What a miner was asked.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     Init { request: InitRequest, timeout: Duration },
     Predict { bytes: usize, in_eos: bool },
 }
@@ -58,23 +58,23 @@ type InitScript = dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, Ca
 type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 
 /// A miner that follows a script and notes what it is asked. `predict` gets the number of the request, from 1.
-pub(super) struct ScriptedMiner {
+pub(crate) struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
     asked: Mutex<Vec<Asked>>,
 }
 
 impl ScriptedMiner {
-    pub(super) fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
         Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
     }
 
     /// Says nothing and ends with the source.
-    pub(super) fn silent() -> Self {
+    pub(crate) fn silent() -> Self {
         Self::new(|_, call| Step::sound(0, call.in_eos))
     }
 
-    pub(super) fn with_init(
+    pub(crate) fn with_init(
         mut self,
         init: impl Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync + 'static,
     ) -> Self {
@@ -82,17 +82,17 @@ impl ScriptedMiner {
         self
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Number of frames and requests for the rest of the last session.
-    pub(super) fn predicts(&self) -> usize {
+    pub(crate) fn predicts(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
     }
 
-    pub(super) fn inits(&self) -> usize {
+    pub(crate) fn inits(&self) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| matches!(asked, Asked::Init { .. })).count()
     }
 }
@@ -140,7 +140,7 @@ impl MinerConnection for ScriptedMiner {
 }
 
 /// Gives every reply the score that stands in the reference text, and says that it heard that text.
-pub(super) struct TextScorer;
+pub(crate) struct TextScorer;
 
 impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
@@ -178,12 +178,12 @@ impl ReplyScorer for TextScorer {
 }
 
 /// A WAV file of quiet sound.
-pub(super) fn wav(samples: usize, hz: u32) -> Vec<u8> {
+pub(crate) fn wav(samples: usize, hz: u32) -> Vec<u8> {
     Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, SampleRate::new(hz).unwrap()).unwrap()
 }
 
 /// An utterance of `frames` frames.
-pub(super) fn source(index: u32, frames: usize) -> Arc<Source> {
+pub(crate) fn source(index: u32, frames: usize) -> Arc<Source> {
     let file = wav(frames * 1_920, 24_000);
     Arc::new(Source::from_wav(index, format!("c:{index}"), "fr".into(), &file).unwrap())
 }

@@ -11,7 +11,7 @@ use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::jobs::{Heard, Hearing, Jobs, Slot, recognize};
 use super::vectors::{Vectorizer, Vectors};
-use super::{Audio, Candidate, TranscriptCache};
+use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
 
 /// Why a scorer could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,17 @@ impl BatchScorer {
     /// The contest's numbers.
     pub fn options(&self) -> &ScoreOptions {
         &self.options
+    }
+
+    /// Everything beside replies and references that the scores depend on.
+    pub fn conditions(&self) -> ScoringConditions {
+        let recognizer = EngineIdentity::of_recognizer(&*self.listener.recognizer);
+        ScoringConditions::here(recognizer, self.vectorizer.identity(), self.options.clone(), self.gates)
+    }
+
+    /// What was heard in an audio, as long as the cache remembers it.
+    pub fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
+        self.listener.cache.get(audio)
     }
 
     /// Starts recognising a reply in the background, if it will be needed. Returns at once.

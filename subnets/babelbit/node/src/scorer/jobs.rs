@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::Transcript;
 use taonet_speech::{RecognizeError, Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
@@ -14,7 +15,7 @@ use super::candidate::wav_error;
 use super::{Audio, AudioHash};
 
 /// What a recogniser made of a reply.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heard {
     /// Text, words and language.
     pub transcript: Transcript,

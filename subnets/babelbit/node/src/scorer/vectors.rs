@@ -9,6 +9,7 @@ use lru::LruCache;
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_speech::{Embedding, SentenceEmbedder};
 
+use super::EngineIdentity;
 use super::jobs::panic_message;
 
 /// Vectors of the texts asked for, or why there is none.
@@ -25,6 +26,10 @@ impl Vectorizer {
 
     pub(super) fn new(embedder: Arc<dyn SentenceEmbedder>) -> Self {
         Self { embedder, references: Mutex::new(LruCache::new(Self::REFERENCES)) }
+    }
+
+    pub(super) fn identity(&self) -> EngineIdentity {
+        EngineIdentity::of_embedder(&*self.embedder)
     }
 
     /// The vector of a reference text, from memory where it was asked for before.

@@ -8,8 +8,8 @@ use super::ChallengeRun;
 use crate::runner::RunError;
 use crate::runner::events::RunEvent;
 use crate::runner::ledger::{MinerKey, ResultRow, StoredScore};
-use crate::runner::reply_scorer::find_candidate;
-use crate::scorer::Candidate;
+use crate::runner::reply_scorer::{ReplyScorer, find_candidate};
+use crate::scorer::{Candidate, Heard, ScoringConditions};
 
 /// Scores utterance after utterance, each as soon as every miner has replied to it or failed.
 ///
@@ -122,6 +122,8 @@ impl Batches {
             return Ok(());
         }
         let new: HashSet<_> = replies.iter().map(|(miner, _)| *miner).collect();
+        let scored_before = self.peers.iter().filter_map(|row| row.score.as_ref()).map(|score| score.batch).max();
+        let batch = scored_before.unwrap_or_default().saturating_add(1);
         replies.extend(self.scored_peers(index).await?);
         // Scores must not depend on who answered first.
         replies.sort_by_key(|(miner, _)| *miner);
@@ -131,17 +133,34 @@ impl Batches {
         let run = Arc::clone(&self.run);
         let score = move || {
             let reference = run.references.find(&utterance_id);
-            run.scorer.score(reference.as_ref(), &candidates)
+            let results = run.scorer.score(reference.as_ref(), &candidates);
+            let heard = candidates.iter().map(|candidate| heard(&*run.scorer, candidate)).collect();
+            (results, heard, run.scorer.conditions())
         };
-        let results: Vec<ScoreResult> = spawn_blocking(score).await.map_err(RunError::Task)?;
+        let (results, heard, conditions): (Vec<ScoreResult>, Vec<Option<Heard>>, Option<ScoringConditions>) =
+            spawn_blocking(score).await.map_err(RunError::Task)?;
         if results.len() != miners.len() {
             return Err(RunError::ScoreCount { expected: miners.len(), got: results.len() });
         }
-        let scores = miners.into_iter().zip(results.into_iter().map(StoredScore::from));
-        let scores: Vec<_> = scores.filter(|(miner, _)| new.contains(miner)).collect();
-        self.run.ledger.score(&self.run.challenge, index, &scores).await?;
+        let name = conditions.as_ref().map(ScoringConditions::sha256);
+        let scores = miners.into_iter().zip(results.into_iter().zip(heard));
+        let scores: Vec<_> = scores
+            .filter(|(miner, _)| new.contains(miner))
+            .map(|(miner, (result, heard))| {
+                // Another reply may have been the same sound, and not spared.
+                let heard = heard.filter(|_| result.stt_text.is_some());
+                (miner, StoredScore { heard, conditions: name.clone(), batch, ..StoredScore::from(result) })
+            })
+            .collect();
+        self.run.ledger.score(&self.run.challenge, index, &scores, conditions.as_ref()).await?;
         let scores = scores.iter().map(|(miner, score)| (miner.uid, score.result.score)).collect();
         self.run.observer.observe(RunEvent::Scored { utterance_index: index, scores });
         Ok(())
     }
+}
+
+/// What the scorer heard in a reply.
+fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Heard> {
+    let audio = candidate.wav.as_ref()?.hash();
+    scorer.heard(audio).map(|heard| Heard::clone(&heard))
 }

@@ -66,7 +66,7 @@ pub struct NewChallenge {
 /// A challenge in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeRow {
-    pub(super) id: i64,
+    pub(crate) id: i64,
     /// Its name.
     pub challenge_uid: String,
     /// Its contest.
@@ -191,6 +191,20 @@ impl Ledger {
             Some(id) => read_challenge(&mut connection, id).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The names of the challenges of a contest that were begun last, `limit` of them at most, the latest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn latest(&self, kind: ChallengeType, limit: u32) -> Result<Vec<String>, LedgerError> {
+        let names =
+            sqlx::query_scalar("SELECT challenge_uid FROM challenge WHERE challenge_type = ? ORDER BY id DESC LIMIT ?")
+                .bind(kind.as_str())
+                .bind(limit)
+                .fetch_all(&mut *self.connection.lock().await)
+                .await?;
+        Ok(names)
     }
 
     /// The oldest challenge of a contest that is wholly known, not finished, and was begun at `since` (Unix seconds)

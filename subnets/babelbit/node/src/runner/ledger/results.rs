@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -8,6 +8,7 @@ use taonet_primitives::{Hotkey, Uid};
 
 use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
 use crate::runner::player::WallClock;
+use crate::scorer::{Heard, ScoringConditions};
 
 /// Who replied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,11 +43,21 @@ pub struct StoredScore {
     pub result: ScoreResult,
     /// The gates; none where the reply passed all of them.
     pub failed_gates: Vec<Gate>,
+    /// What the recogniser made of the reply; nothing where it was spared or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
+    /// SHA-256 of the conditions under which it was scored ([`Ledger::conditions`]); nothing where they are not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<String>,
+    /// Counts the times that replies to this utterance were scored: a reply was held against those of its own number
+    /// and of the lower ones.
+    #[serde(default)]
+    pub batch: u32,
 }
 
 impl From<ScoreResult> for StoredScore {
     fn from(result: ScoreResult) -> Self {
-        Self { failed_gates: result.failed_gates().to_vec(), result }
+        Self { failed_gates: result.failed_gates().to_vec(), result, heard: None, conditions: None, batch: 0 }
     }
 }
 
@@ -119,7 +130,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters the scores of one utterance, all of them or none.
+    /// Enters the scores of one utterance with the conditions that they name, all of them or none.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -128,9 +139,17 @@ impl Ledger {
         challenge: &ChallengeRow,
         index: u32,
         scores: &[(MinerKey, StoredScore)],
+        conditions: Option<&ScoringConditions>,
     ) -> Result<(), LedgerError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
+        if let Some(conditions) = conditions {
+            sqlx::query("INSERT INTO scoring_conditions (sha256, conditions) VALUES (?, ?) ON CONFLICT DO NOTHING")
+                .bind(conditions.sha256())
+                .bind(to_json("scoring_conditions.conditions", conditions)?)
+                .execute(&mut *transaction)
+                .await?;
+        }
         for (miner, score) in scores {
             sqlx::query(
                 "UPDATE result SET state = 'scored', score = ?
@@ -160,6 +179,21 @@ impl Ledger {
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
         rows.iter().map(read_result).collect()
+    }
+
+    /// All conditions under which replies were scored, by their SHA-256.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn conditions(&self) -> Result<BTreeMap<String, ScoringConditions>, LedgerError> {
+        let rows = sqlx::query("SELECT sha256, conditions FROM scoring_conditions")
+            .fetch_all(&mut *self.connection.lock().await)
+            .await?;
+        let read = |row: &SqliteRow| {
+            let text: String = row.try_get("conditions")?;
+            Ok((row.try_get("sha256")?, from_json("scoring_conditions.conditions", &text)?))
+        };
+        rows.iter().map(read).collect()
     }
 
     /// The miners whose result files are written.

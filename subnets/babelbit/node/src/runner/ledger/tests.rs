@@ -1,10 +1,11 @@
 use serde_json::json;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::scoring::{ScoreResult, Timeline};
+use taonet_babelbit_core::scoring::{ScoreOptions, ScoreResult, Timeline};
 use taonet_primitives::{Hotkey, Uid};
 
 use super::*;
 use crate::runner::player::WallClock;
+use crate::scorer::{EngineIdentity, ScoringConditions};
 
 fn miner(number: u8) -> MinerKey {
     MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }
@@ -62,7 +63,7 @@ fn score(value: f64) -> StoredScore {
         "score_is_fallback": false, "score_method": "semantic_audio_v1", "scoring_metadata_source": null,
     }))
     .unwrap();
-    StoredScore { result, failed_gates: Vec::new() }
+    StoredScore::from(result)
 }
 
 #[tokio::test]
@@ -115,8 +116,8 @@ async fn results_are_entered_once_and_scored_once() {
     assert_eq!(rows, [result(1, 0, Ok("aa".into())), result(2, 0, Err("boom".into()))]);
     assert!(rows[0].awaits_score() && !rows[1].awaits_score());
 
-    ledger.score(&challenge, 0, &[(miner(1), score(0.5)), (miner(2), score(0.5))]).await.unwrap();
-    ledger.score(&challenge, 0, &[(miner(1), score(0.6))]).await.unwrap();
+    ledger.score(&challenge, 0, &[(miner(1), score(0.5)), (miner(2), score(0.5))], None).await.unwrap();
+    ledger.score(&challenge, 0, &[(miner(1), score(0.6))], None).await.unwrap();
     let rows = ledger.results(&challenge).await.unwrap();
     assert_eq!(rows[0].score, Some(score(0.5)));
     assert_eq!(rows[1].score, None);
@@ -155,4 +156,46 @@ async fn a_file_that_is_no_ledger_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at as one").unwrap();
     assert!(Ledger::open(directory.path()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_a_runner_writes_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = Ledger::read(directory.path()).await.unwrap_err();
+    assert!(missing.to_string().contains("there is no ledger"), "{missing}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+
+    let runner = Ledger::open(directory.path()).await.unwrap();
+    let reader = Ledger::read(directory.path()).await.unwrap();
+    let row = runner.begin(&challenge()).await.unwrap();
+    runner.record(&row, &result(1, 0, Ok("aa".into()))).await.unwrap();
+    assert_eq!(reader.find("c", ChallengeType::Main).await.unwrap(), Some(row.clone()));
+    assert_eq!(reader.results(&row).await.unwrap(), [result(1, 0, Ok("aa".into()))]);
+    assert_eq!(reader.latest(ChallengeType::Main, 5).await.unwrap(), ["c"]);
+    // A reader keeps no runner out, and writes nothing itself.
+    drop(runner);
+    drop(Ledger::open(directory.path()).await.unwrap());
+    assert!(reader.finish_miner(&row, miner(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn conditions_are_kept_once_and_scores_name_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let row = ledger.begin(&challenge()).await.unwrap();
+    for number in [1, 2] {
+        ledger.record(&row, &result(number, 0, Ok("aa".into()))).await.unwrap();
+    }
+    let engine = |name: &str| EngineIdentity { name: name.into(), fingerprint: "1".into() };
+    let conditions = ScoringConditions::here(engine("ear"), engine("sense"), ScoreOptions::default(), true);
+    let name = conditions.sha256();
+    for number in [1, 2] {
+        let score = StoredScore { conditions: Some(name.clone()), batch: number.into(), ..score(0.5) };
+        ledger.score(&row, 0, &[(miner(number), score)], Some(&conditions)).await.unwrap();
+    }
+    assert_eq!(ledger.conditions().await.unwrap(), [(name.clone(), conditions)].into());
+    let rows = ledger.results(&row).await.unwrap();
+    let scores: Vec<_> =
+        rows.into_iter().filter_map(|row| row.score).map(|score| (score.conditions, score.batch)).collect();
+    assert_eq!(scores, [(Some(name.clone()), 1), (Some(name), 2)]);
 }

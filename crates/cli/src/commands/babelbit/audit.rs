@@ -1,0 +1,201 @@
+//! `bb audit`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::Value;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_node::audit::{AuditReport, Engines, Mismatch, Record, audit};
+use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::runner::RunPaths;
+use taonet_babelbit_node::scorer::ScoringConditions;
+
+use super::runner::run_paths;
+use crate::context::Context;
+use crate::printable::printable;
+use crate::table::{short, table};
+use crate::{engines, settings};
+
+/// Characters of a value that a table shows.
+const SHOWN: usize = 48;
+
+/// Recompute every score of a challenge from the kept replies and compare.
+///
+/// Each kept reply is hashed, recognised anew and scored in the company that it was scored in; ledger, run.json,
+/// challenge_run, challenge_score, audio.tar and status are compared with the outcome. The exit code is 1 when anything
+/// differs, or when the engines or options are not those of the record.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// The challenge's uid
+    challenge: String,
+    #[command(flatten)]
+    kept: KeptArgs,
+    #[command(flatten)]
+    engines: EngineArgs,
+}
+
+/// Where a run kept its files
+#[derive(Debug, Args)]
+pub(super) struct KeptArgs {
+    /// The contest: main, solo or arena
+    #[arg(long = "type", value_name = "TYPE", default_value = "main")]
+    challenge_type: ChallengeType,
+    /// The directory that the run kept its files in, where that is not what the environment says
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+/// What scores are recomputed with
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// Whose rules should have counted: reference, or strict; BB_RULES sets it, too
+    #[arg(long)]
+    rules: Option<Rules>,
+}
+
+impl KeptArgs {
+    pub(super) fn paths(&self, config: &Config) -> RunPaths {
+        run_paths(self.keep.as_deref(), config)
+    }
+
+    /// What the ledger holds of a challenge.
+    pub(super) fn record(&self, challenge: &str, config: &Config, context: &Context) -> anyhow::Result<Record> {
+        let state = self.paths(config).state;
+        context.block_on(async { Ok(Record::read(&state, challenge, self.challenge_type).await?) })
+    }
+}
+
+impl EngineArgs {
+    /// The engines that scored, as far as this build has them.
+    pub(super) fn load<'a>(
+        &self,
+        recorded: impl Iterator<Item = &'a ScoringConditions>,
+        mut config: Config,
+        context: &Context,
+    ) -> anyhow::Result<Engines> {
+        if let Some(rules) = self.rules {
+            config.scoring.rules = rules;
+        }
+        // Unless another one is asked for: the one that scored. Who audits with another is told of the difference.
+        let recorded = recorded.last();
+        if let (None, Some(recorded)) = (&config.recognizer, recorded) {
+            config.recognizer = Some(recorded.recognizer.name.clone());
+        }
+        let embedder = recorded.map_or(config.embedder.as_str(), |recorded| recorded.embedder.name.as_str());
+        Ok(Engines {
+            recognizer: engines::offline_scoring_recognizer(&config)?,
+            embedder: engines::embedder(embedder, self.models.clone().or(config.models_dir), context)?,
+            options: config.scoring,
+        })
+    }
+}
+
+pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let paths = args.kept.paths(&config);
+    let record = args.kept.record(&args.challenge, &config, context)?;
+    let engines = args.engines.load(record.conditions(), config, context)?;
+    let report = audit(&record, &paths, &engines)?;
+    if context.json {
+        context.print_json(&report)?;
+    } else {
+        context.print(&shown(&report))?;
+    }
+    verdict(&report)
+}
+
+/// An error for a report that is not clean.
+pub(super) fn verdict(report: &AuditReport) -> anyhow::Result<()> {
+    let (mismatches, conditions) = (report.mismatches.len(), report.different_conditions.len());
+    match (mismatches, conditions) {
+        (0, 0) => Ok(()),
+        (0, _) => anyhow::bail!(
+            "the scores were not recomputed under the recorded conditions ({conditions} differ): see the list"
+        ),
+        (_, 0) => anyhow::bail!("{mismatches} mismatches"),
+        _ => anyhow::bail!(
+            "{mismatches} mismatches, and {conditions} conditions are not those of the record: with other engines, \
+             scores may differ honestly"
+        ),
+    }
+}
+
+/// The report for people.
+pub(super) fn shown(report: &AuditReport) -> String {
+    let mut text = format!(
+        "{} ({}) · {} miners · {} scores recomputed in {:.1} s · {} mismatches\n",
+        printable(&report.challenge_uid),
+        report.challenge_type,
+        report.miners,
+        report.recomputed,
+        report.wall_sec,
+        report.mismatches.len(),
+    );
+    let notes = [
+        (report.failed, "replies failed when they were played: there is nothing to recompute"),
+        (report.unscored, "replies have no score yet"),
+        (
+            report.unknown_conditions,
+            "scores do not say how they came about; they were recomputed as this machine scores",
+        ),
+    ];
+    for (count, note) in notes.iter().filter(|(count, _)| *count > 0) {
+        let _ = writeln!(text, "{count} {note}");
+    }
+    for conditions in &report.conditions {
+        let ScoringConditions { recognizer, embedder, options, program, machine, .. } = conditions;
+        let line = format!(
+            "scored with {} ({:.12}) and {} ({:.12}), {} rules, by {program} on {machine}",
+            recognizer.name, recognizer.fingerprint, embedder.name, embedder.fingerprint, options.rules
+        );
+        let _ = writeln!(text, "{}", printable(&line));
+    }
+    if !report.different_conditions.is_empty() {
+        let mut rows = table(&["condition", "recorded", "here"], &[]);
+        for difference in &report.different_conditions {
+            rows.add_row([difference.field.clone(), brief(&difference.recorded), brief(&difference.here)]);
+        }
+        let _ = writeln!(text, "\nThis machine would score under other conditions:\n{rows}");
+    }
+    if !report.mismatches.is_empty() {
+        let mut rows = table(&["miner", "hotkey", "utterance", "where", "field", "recorded", "recomputed"], &[0]);
+        for mismatch in &report.mismatches {
+            rows.add_row(cells(mismatch));
+        }
+        let _ = writeln!(text, "\n{rows}");
+    }
+    text.trim_end().to_owned()
+}
+
+fn cells(mismatch: &Mismatch) -> [String; 7] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    [
+        or_dash(mismatch.miner_uid.map(|uid| uid.to_string())),
+        or_dash(mismatch.miner_hotkey.map(short)),
+        or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
+        mismatch.place.name().to_owned(),
+        mismatch.field.clone(),
+        brief(&mismatch.recorded),
+        brief(&mismatch.recomputed),
+    ]
+}
+
+/// A value as far as a table has room for it.
+fn brief(value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "–".to_owned(),
+        other => other.to_string(),
+    };
+    let cut = text.chars().count() > SHOWN;
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if cut {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,119 @@
+//! `bb evidence export|verify`.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_babelbit_node::evidence::{Bundle, export};
+use taonet_primitives::Hotkey;
+use taonet_service::{Access, atomic_write_with};
+
+use super::audit::{EngineArgs, KeptArgs, shown, verdict};
+use crate::context::Context;
+use crate::keys::KeyArgs;
+use crate::settings;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Pack what another validator needs to check a challenge into one signed file
+    Export(ExportArgs),
+    /// Check such a file: signature, hashes, scores; exit code 1 when anything differs
+    Verify(VerifyArgs),
+}
+
+/// Pack what another validator needs to check a challenge into one signed file.
+///
+/// The file is an uncompressed tar: manifest.json (utterances, reference, conditions, transcripts, frame times, hashes,
+/// scores), signature.json (the validator's signature over the manifest's SHA-256) and the sound of every reply.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The challenge's uid
+    challenge: String,
+    /// The file to write
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    kept: KeptArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+/// Check an evidence file: signature, hashes, recomputed scores.
+///
+/// The exit code is 1 when anything differs, or when this machine's engines or options are not those of the record.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The file
+    file: PathBuf,
+    /// The hotkey that must have signed it
+    #[arg(long, value_name = "HOTKEY")]
+    signed_by: Option<Hotkey>,
+    #[command(flatten)]
+    engines: EngineArgs,
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Export(args) => run_export(args, context),
+        Command::Verify(args) => run_verify(args, context),
+    }
+}
+
+fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let validator = args.key.load(&config.network)?;
+    let paths = args.kept.paths(&config);
+    let record = args.kept.record(&args.challenge, &config, context)?;
+    let mut refused = None;
+    let written = atomic_write_with(&args.output, Access::Everyone, |file| {
+        export(&record, &paths, &validator, io::BufWriter::new(file)).map_err(|error| {
+            let text = error.to_string();
+            refused = Some(error);
+            io::Error::other(text)
+        })
+    });
+    if let Some(error) = refused {
+        return Err(error.into());
+    }
+    written?;
+    let bytes = std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
+    if context.json {
+        let (challenge, file, hotkey) = (&args.challenge, &args.output, validator.hotkey());
+        return context.print_json(&json!({
+            "schema": "taonet.evidence-export/1", "challenge_uid": challenge, "file": file, "bytes": bytes,
+            "validator_hotkey": hotkey,
+        }));
+    }
+    context.print(&format!("{}: {:.1} MB, signed by {}", args.output.display(), bytes as f64 / 1e6, validator.hotkey()))
+}
+
+fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let bundle = read(&args.file, directory.path())?;
+    if let Some(expected) = args.signed_by.filter(|expected| *expected != bundle.validator()) {
+        bail!("{} signed {}, not {expected}", bundle.validator(), args.file.display());
+    }
+    let engines = args.engines.load(bundle.conditions(), config, context)?;
+    let report = bundle.verify(&engines)?;
+    if context.json {
+        context.print_json(&report)?;
+    } else {
+        let hash = &report.manifest_sha256;
+        context.print(&format!(
+            "signed by {} · manifest {hash:.16}…\n{}",
+            report.validator_hotkey,
+            shown(&report.audit)
+        ))?;
+    }
+    verdict(&report.audit)
+}
+
+fn read(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {
+    let named = || format!("{} cannot be used", file.display());
+    let opened = File::open(file).with_context(named)?;
+    Bundle::read(BufReader::new(opened), directory).with_context(named)
+}

@@ -1,0 +1,251 @@
+//! `bb test-miner`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use comfy_table::Cell;
+use serde_json::{Value, json};
+use taonet_babelbit_node::challenge::{Challenge, Challenges};
+use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::conformance::{Played, RulesReport, Target, Timings, Verdict, check, play, speech, tone};
+use taonet_babelbit_node::runner::{AddressPolicy, RunPaths, RunnerSettings};
+use taonet_babelbit_node::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_primitives::Hotkey;
+use taonet_speech::Espeak;
+use taonet_wallet::{Keypair, Mnemonic, WordCount};
+
+use crate::commands::demo;
+use crate::commands::wallet::place::HotkeyArgs;
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::leaderboard::{late_by, losses};
+use crate::password::PasswordArgs;
+use crate::printable::printable;
+use crate::table::{Rows, decimals, judged, table};
+use crate::{engines, memory, settings};
+
+/// Test a miner as a validator would call it: rules, timing, score.
+///
+/// Plays one utterance and looks at every answer, sends what must be refused, then plays the shipped challenges and scores
+/// them. The exit code is 1 when the miner breaks a rule; a low score is none. Requests are signed with a key that is made
+/// for the test, or with a wallet's hotkey.
+#[derive(Debug, Args)]
+pub(crate) struct TestMinerArgs {
+    /// Where the miner listens: http://HOST:PORT, or HOST:PORT
+    url: String,
+    /// The miner's hotkey: requests are signed for it alone
+    #[arg(long, value_name = "HOTKEY")]
+    miner_hotkey: Hotkey,
+    /// Play this shipped challenge (1 is the first), or this file, instead of all; may be repeated
+    #[arg(long, value_name = "N|FILE")]
+    challenge: Vec<String>,
+    /// Check the rules only, with a tone instead of speech: neither synthesiser nor models are needed
+    #[arg(long, conflicts_with = "challenge")]
+    rules_only: bool,
+    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    #[command(flatten)]
+    wallet: HotkeyArgs,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// The part of the test that needs engines.
+struct Contest {
+    recognizer: String,
+    embedder: String,
+    played: Vec<Played>,
+    timings: Timings,
+}
+
+pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    // Whoever names an address means it.
+    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
+    let target = Target {
+        address,
+        predict_path: config.predict_endpoint.clone(),
+        hotkey: args.miner_hotkey,
+        validator: validator(args)?,
+    };
+    let (rules, contest) = if args.rules_only {
+        (context.block_on(async { Ok(check(&target, &tone()?, &config.play).await?) })?, None)
+    } else {
+        let (rules, contest) = with_speech(args, &target, config, context)?;
+        (rules, Some(contest))
+    };
+    if context.json {
+        context.print_json(&document(&target, &rules, contest.as_ref()))?;
+    } else {
+        context.print(&shown(&rules, contest.as_ref()))?;
+    }
+    let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
+    anyhow::ensure!(failed.is_empty(), "the miner breaks {} rules: {}", failed.len(), failed.join(", "));
+    Ok(())
+}
+
+/// Who signs: a wallet's hotkey where one is named, else a key that nobody keeps.
+fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
+    if args.wallet.is_given() {
+        memory::protect();
+        return args.wallet.unlock(&args.password);
+    }
+    Ok(Keypair::from_seed(&Mnemonic::generate(WordCount::Twelve)?.to_seed("")))
+}
+
+/// Rules and scores, with speech.
+fn with_speech(
+    args: &TestMinerArgs,
+    target: &Target,
+    config: Config,
+    context: &Context,
+) -> anyhow::Result<(RulesReport, Contest)> {
+    let challenges = challenges(&args.challenge)?;
+    let first = challenges.first().cloned().context("there is no challenge")?;
+    let synthesizer = Arc::new(Espeak::find()?);
+    let recognizer = engines::transcribing_recognizer(&config)?;
+    let embedder = engines::embedder(&config.embedder, args.models.clone().or(config.models_dir), context)?;
+    let names = (recognizer.name().to_owned(), embedder.name().to_owned());
+    let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
+    let language = config.scoring.target_language.clone();
+    let scorer = Arc::new(BatchScorer::new(recognizer, embedder, cache, config.scoring, ScorerSettings::default())?);
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let run = RunnerSettings {
+        play: config.play.clone(),
+        rules: config.rules,
+        ..RunnerSettings::new(RunPaths::below(directory.path()))
+    };
+    context.block_on(async {
+        let source = speech(first, Arc::clone(&synthesizer) as _).await?;
+        context.say("checking the rules");
+        let rules = check(target, &source, &config.play).await?;
+        context.say(&format!("playing {} challenges", challenges.len()));
+        let (played, timings) = play(target, challenges, synthesizer, scorer, run, &language).await?;
+        let (recognizer, embedder) = names;
+        Ok((rules, Contest { recognizer, embedder, played, timings }))
+    })
+}
+
+/// The challenges that were asked for.
+fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
+    let shipped = Challenges::shipped()?;
+    if texts.is_empty() {
+        return Ok(shipped);
+    }
+    texts.iter().map(|text| demo::find(text, shipped.clone())).collect()
+}
+
+/// The document that `--json` prints.
+fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> Value {
+    let contest = contest.map(|contest| {
+        json!({
+            "recognizer": contest.recognizer,
+            "embedder": contest.embedder,
+            "score": contest.score(),
+            "challenges": contest.played,
+            "timings": contest.timings,
+        })
+    });
+    json!({
+        "schema": "taonet.test-miner/1",
+        "url": target.address.url().as_str(),
+        "miner_hotkey": target.hotkey,
+        "signed_by": target.validator.hotkey(),
+        "passed": rules.failed().count() == 0,
+        "rules": rules.rules,
+        "timings": rules.timings,
+        "contest": contest,
+    })
+}
+
+/// The report for people.
+fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
+    let mut rows = table(&["rule", "", "seen"], &[]);
+    for rule in &rules.rules {
+        let (verdict, good) = match rule.verdict {
+            Verdict::Passed => ("pass", true),
+            Verdict::Failed => ("FAIL", false),
+            Verdict::NotTested => ("not tested", false),
+        };
+        rows.add_row([rule.rule.name().into(), judged(verdict.to_owned(), good), Cell::from(rule.seen.as_str())]);
+    }
+    let mut text = format!("{rows}\n");
+    for rule in rules.failed() {
+        let seen = printable(&rule.seen);
+        let mend = rule.mend.unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n{}\n  expected  {}\n  seen      {seen}\n  mend      {mend}\n",
+            rule.rule.name(),
+            rule.expected
+        );
+    }
+    let timings = contest.map_or(&rules.timings, |contest| &contest.timings);
+    let _ = write!(text, "\n{}\n", timing_table(timings));
+    if let Some(contest) = contest {
+        let _ = write!(text, "\n{}", contest_table(contest));
+    }
+    text.trim_end().to_owned()
+}
+
+fn timing_table(Timings(timings): &Timings) -> Rows {
+    let header = ["request", "answers", "median ms", "p95 ms", "max ms", "deadline ms", "late"];
+    let mut rows = table(&header, &[1, 2, 3, 4, 5, 6]);
+    for timing in timings {
+        let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);
+        rows.add_row([
+            timing.phase.name().into(),
+            timing.answers.to_string().into(),
+            milliseconds(timing.median_sec).into(),
+            milliseconds(timing.p95_sec).into(),
+            milliseconds(timing.max_sec).into(),
+            decimals(Some(timing.deadline_sec * 1000.0), 0).into(),
+            judged(timing.late.to_string(), timing.late == 0),
+        ]);
+    }
+    rows
+}
+
+fn contest_table(contest: &Contest) -> String {
+    let mut rows = table(&["challenge", "score", "accuracy", "rate", "late by", "lost to"], &[1, 2, 3, 4]);
+    for played in &contest.played {
+        let miner = &played.miner;
+        rows.add_row([
+            played.title.clone(),
+            decimals(Some(miner.score), 3),
+            decimals(miner.accuracy, 2),
+            decimals(miner.rate_ratio, 2),
+            late_by(miner.overshoot_sec),
+            losses(&miner.failed_gates, miner.utterances.len()),
+        ]);
+    }
+    let errors: BTreeSet<&str> = contest
+        .played
+        .iter()
+        .flat_map(|played| &played.miner.utterances)
+        .filter_map(|utterance| utterance.error.as_deref())
+        .collect();
+    let score = decimals(contest.score(), 3);
+    let mut text = format!(
+        "{rows}\nscore {score}, alone on the field, heard by {} and compared by {}",
+        contest.recognizer, contest.embedder
+    );
+    for error in errors {
+        let _ = write!(text, "\nerror: {}", printable(error));
+    }
+    text
+}
+
+impl Contest {
+    /// The mean over the challenges.
+    fn score(&self) -> Option<f64> {
+        let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();
+        (!self.played.is_empty()).then(|| sum / self.played.len() as f64)
+    }
+}

@@ -1,0 +1,73 @@
+use serde_json::Value;
+
+/// By how much a recomputed number may differ from the recorded one. Sentence vectors of the same texts differ by up to
+/// 1e-6 a component with the texts beside them, and the duplication step multiplies that by 8.
+pub const TOLERANCE: f64 = 1e-5;
+
+/// A place where two documents differ.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Difference {
+    /// Keys and positions joined by dots, e.g. `latency.score`; empty for the whole document.
+    pub(super) path: String,
+    pub(super) recorded: Value,
+    pub(super) found: Value,
+}
+
+/// Where two documents differ. What is absent counts as null; `skip` names keys that are not looked at.
+pub(super) fn differences(recorded: &Value, found: &Value, skip: &[&str]) -> Vec<Difference> {
+    let mut all = Vec::new();
+    collect("", recorded, found, skip, &mut all);
+    all
+}
+
+fn collect(path: &str, recorded: &Value, found: &Value, skip: &[&str], all: &mut Vec<Difference>) {
+    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (recorded, found) {
+        (Value::Object(fields), Value::Object(others)) => {
+            let only_here = others.keys().filter(|key| !fields.contains_key(*key));
+            for key in fields.keys().chain(only_here).filter(|key| !skip.contains(&key.as_str())) {
+                let [recorded, found] = [fields, others].map(|fields| fields.get(key).unwrap_or(&Value::Null));
+                collect(&below(key), recorded, found, skip, all);
+            }
+        }
+        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
+            for (index, (recorded, found)) in items.iter().zip(others).enumerate() {
+                collect(&below(&index.to_string()), recorded, found, skip, all);
+            }
+        }
+        _ if recorded == found || are_close(recorded, found) => {}
+        _ => all.push(Difference { path: path.to_owned(), recorded: recorded.clone(), found: found.clone() }),
+    }
+}
+
+fn are_close(recorded: &Value, found: &Value) -> bool {
+    match (recorded.as_f64(), found.as_f64()) {
+        (Some(recorded), Some(found)) => (recorded - found).abs() <= TOLERANCE,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn places_are_named_and_small_differences_pass() {
+        for (recorded, found, paths) in [
+            (json!({"a": 1.0, "b": null}), json!({"a": 1}), vec![]),
+            (json!({"a": 0.5}), json!({"a": 0.500_009}), vec![]),
+            (json!({"a": 0.5}), json!({"a": 0.500_02}), vec!["a"]),
+            (json!({"a": {"b": [1, 2]}}), json!({"a": {"b": [1, 3]}}), vec!["a.b.1"]),
+            (json!({"a": [1]}), json!({"a": [1, 2]}), vec!["a"]),
+            (json!({"a": 1}), json!({"a": 1, "b": "new"}), vec!["b"]),
+            (json!({"a": "1"}), json!({"a": 1}), vec!["a"]),
+            (json!({"a": {"skipped": 1}}), json!({"a": {"skipped": 2}}), vec![]),
+            (json!([]), json!(null), vec![""]),
+        ] {
+            let found = differences(&recorded, &found, &["skipped"]);
+            assert_eq!(found.iter().map(|found| found.path.as_str()).collect::<Vec<_>>(), paths, "{recorded}");
+        }
+    }
+}

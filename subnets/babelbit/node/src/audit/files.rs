@@ -1,0 +1,184 @@
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use taonet_babelbit_core::records::ChallengeStatus;
+
+use super::compare::differences;
+use super::recompute::reference_texts;
+use super::{Engines, Mismatch, Place, Record};
+use crate::runner::artifacts::MinerResult;
+use crate::runner::files::{Layout, predicted_name, source_name};
+use crate::runner::{ChallengeState, MinerKey, ResultRow};
+
+/// Larger files are no result files.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+/// Where files stand, which says nothing about what they hold.
+const PATHS: [&str; 2] = ["log_file", "run_file"];
+
+/// Compares sources, result files and bundles with what they should hold. `rows` have the recomputed scores.
+pub(super) fn compare(record: &Record, layout: &Layout, rows: &[ResultRow], engines: &Engines) -> Vec<Mismatch> {
+    let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
+    let options = last.map_or(&engines.options, |conditions| &conditions.options);
+    let texts = reference_texts(record, &options.target_language);
+    let mut found = sources(record, layout);
+    let mut scores = Vec::new();
+    for miner in record.miners() {
+        let rows: Vec<ResultRow> = rows.iter().filter(|row| row.miner == miner).cloned().collect();
+        let result = MinerResult {
+            challenge: &record.challenge,
+            miner,
+            rows: &rows,
+            reference_texts: &texts,
+            rules: options.rules,
+        };
+        scores.push(result.score());
+        if has_files(record, layout, miner) {
+            found.extend(documents(record, layout, &result));
+            found.extend(bundle(record, layout, miner, &rows));
+        }
+    }
+    if record.challenge.state == ChallengeState::Finished {
+        found.extend(status(record, layout, &scores));
+    }
+    found
+}
+
+fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
+    let found = record.challenge.utterances.iter().filter_map(|utterance| {
+        let source = utterance.source.as_ref().ok()?;
+        let found = hash_of(&layout.shared_source(utterance.index));
+        let found = match found {
+            Ok(hash) if hash == source.wav_sha256 => return None,
+            Ok(hash) => json!(hash),
+            Err(error) => json!(error.to_string()),
+        };
+        let mismatch = Mismatch::new(Place::Source, "audio.sha256", json!(source.wav_sha256), found);
+        Some(mismatch.of_utterance(record, utterance.index))
+    });
+    found.collect()
+}
+
+/// Whether the miner's files are all written: it is finished, or the engine gave a part of the challenge only.
+fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
+    let is_partial = record.challenge.state == ChallengeState::Partial;
+    record.finished.contains(&miner) || (is_partial && layout.challenge_score(miner).exists())
+}
+
+/// The miner's three JSON files.
+fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
+    let places = [Place::RunLog, Place::ChallengeRun, Place::ChallengeScore];
+    // Numbers and texts always serialise.
+    let Ok(documents) = result.documents(layout) else { return Vec::new() };
+    let mut all = Vec::new();
+    for (place, document) in places.into_iter().zip(documents) {
+        let found = match read_json(&document.path) {
+            Ok(found) => found,
+            Err(error) => {
+                let mismatch = Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
+                all.push(mismatch.of_miner(result.miner));
+                continue;
+            }
+        };
+        for found in differences(&found, &document.content, &PATHS) {
+            let (index, field) = position(&found.path, result.rows);
+            let mismatch = Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
+            all.push(match index {
+                Some(index) => mismatch.of_utterance(record, index),
+                None => mismatch,
+            });
+        }
+    }
+    all
+}
+
+/// The utterance and the field in it that a path such as `utterances.2.score` means.
+fn position<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, &'a str) {
+    let inside = path.strip_prefix("utterances.").and_then(|rest| rest.split_once('.'));
+    let row = inside.and_then(|(position, field)| Some((rows.get(position.parse::<usize>().ok()?)?, field)));
+    row.map_or((None, path), |(row, field)| (Some(row.utterance_index), field))
+}
+
+/// The members of the miner's `audio.tar`.
+fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow]) -> Vec<Mismatch> {
+    let mut expected = BTreeMap::new();
+    for row in rows {
+        let index = row.utterance_index;
+        if let Ok(hash) = &row.outcome {
+            expected.insert(predicted_name(index), (index, hash.clone()));
+        }
+        let utterance = record.challenge.utterances.iter().find(|utterance| utterance.index == index);
+        if let Some(Ok(source)) = utterance.map(|utterance| &utterance.source) {
+            expected.insert(source_name(index), (index, source.wav_sha256.clone()));
+        }
+    }
+    let members = match members(&layout.bundle(miner)) {
+        Ok(members) => members,
+        Err(error) => {
+            let mismatch = Mismatch::new(Place::Bundle, "file", json!(error.to_string()), json!("a tar file"));
+            return vec![mismatch.of_miner(miner)];
+        }
+    };
+    let unexpected = members.keys().filter(|name| !expected.contains_key(*name)).map(|name| {
+        let found = members.get(name).cloned();
+        Mismatch::new(Place::Bundle, name.clone(), json!(found), Value::Null).of_miner(miner)
+    });
+    let changed = expected.iter().filter_map(|(name, (index, hash))| {
+        let found = members.get(name);
+        (found != Some(hash)).then(|| {
+            let mismatch = Mismatch::new(Place::Bundle, format!("{name} sha256"), json!(found), json!(hash));
+            mismatch.of_miner(miner).of_utterance(record, *index)
+        })
+    });
+    unexpected.chain(changed).collect()
+}
+
+/// SHA-256 of each member of a tar file by its name.
+fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
+    let mut archive = tar::Archive::new(File::open(path)?);
+    let mut members = BTreeMap::new();
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut hash = Sha256::new();
+        io::copy(&mut entry, &mut hash)?;
+        members.insert(name, hex::encode(hash.finalize()));
+    }
+    Ok(members)
+}
+
+fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
+    let read = || -> io::Result<ChallengeStatus> { Ok(serde_json::from_value(read_json(&layout.status())?)?) };
+    let status = match read() {
+        Ok(status) => status,
+        Err(error) => {
+            return vec![Mismatch::new(Place::Status, "file", json!(error.to_string()), json!("a JSON file"))];
+        }
+    };
+    let mean = (!scores.is_empty()).then(|| scores.iter().sum::<f64>() / scores.len() as f64);
+    let of = |uid: &str, miners: usize, utterances: usize, mean: Option<f64>| json!({ "challenge_uid": uid, "miner_count": miners, "total_dialogues": utterances, "mean_score": mean });
+    let ChallengeStatus { challenge_uid, miner_count, total_dialogues, mean_score, .. } = &status;
+    let found = of(challenge_uid, *miner_count, *total_dialogues, *mean_score);
+    let challenge = &record.challenge;
+    let expected = of(&challenge.challenge_uid, scores.len(), challenge.utterances.len(), mean);
+    let found = differences(&found, &expected, &[]).into_iter();
+    found.map(|found| Mismatch::new(Place::Status, found.path, found.recorded, found.found)).collect()
+}
+
+fn read_json(path: &Path) -> io::Result<Value> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn hash_of(path: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hex::encode(hash.finalize()))
+}

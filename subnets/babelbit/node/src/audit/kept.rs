@@ -1,0 +1,78 @@
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use taonet_speech::WavHeader;
+
+use super::{KeptReplies, Record};
+use crate::runner::ResultRow;
+use crate::runner::files::Layout;
+use crate::scorer::AudioHash;
+
+/// No reply is larger: two minutes on eight channels are 46 MB.
+pub(crate) const MAX_REPLY_BYTES: u64 = 64 << 20;
+
+/// A kept reply, and in what it is not the recorded one.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) path: PathBuf,
+    /// Field, what is recorded, what was found; empty for a reply as it was recorded.
+    pub(crate) differences: Vec<(&'static str, Value, Value)>,
+}
+
+impl Kept {
+    pub(crate) fn is_intact(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Looks at every kept reply, several at a time.
+pub(super) fn examine_all(record: &Record, layout: &Layout) -> KeptReplies {
+    let examine = |row: &ResultRow| {
+        let path = layout.predicted(row.miner, row.utterance_index);
+        let kept = examine(row, record.channels(row.utterance_index), path)?;
+        Some(((row.miner, row.utterance_index), kept))
+    };
+    record.rows.par_iter().filter_map(examine).collect()
+}
+
+/// Compares a kept reply with its row; none for a reply that failed, of which nothing is kept.
+pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> Option<Kept> {
+    let hash = row.outcome.as_deref().ok()?;
+    let differences = match read(&path) {
+        Err(error) => vec![("audio", json!(hash), json!(error.to_string()))],
+        Ok(wav) => {
+            let found = AudioHash::of(&wav).to_string();
+            if found == hash { facts(row, channels, &wav) } else { vec![("audio.sha256", json!(hash), json!(found))] }
+        }
+    };
+    Some(Kept { path, differences })
+}
+
+/// What the row says of the sound, and what the sound says.
+fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static str, Value, Value)> {
+    let header = match WavHeader::read(wav) {
+        Ok(header) => header,
+        Err(error) => return vec![("audio", json!("a WAV file"), json!(error.to_string()))],
+    };
+    let timeline = &row.reply.timeline;
+    // Samples arrive as 32-bit floats and are kept as 16-bit integers.
+    let arrived = (header.frames as u64).saturating_mul(u64::from(header.channels)).saturating_mul(4);
+    let first = timeline.arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
+    let facts = [
+        ("audio.bytes", json!(row.reply.wav_bytes), json!(wav.len())),
+        ("audio.frames", json!(row.reply.frames), json!(header.frames)),
+        ("audio.channels", json!(channels), json!(header.channels)),
+        ("timeline.arrivals", json!(timeline.total_bytes()), json!(arrived)),
+        ("timeline.first_output_frame", json!(timeline.first_output_frame), json!(first)),
+    ];
+    facts.into_iter().filter(|(_, recorded, found)| recorded != found).collect()
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_REPLY_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_REPLY_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
+}

@@ -1,0 +1,223 @@
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::scoring::ScoreOptions;
+use taonet_primitives::{SampleRate, Seconds, Transcript};
+use taonet_speech::{Recognizer, SentenceEmbedder};
+
+use super::compare::differences;
+use super::{AuditError, KeptReplies, Mismatch, Place, Record};
+use crate::runner::reply_scorer::References;
+use crate::runner::{ResultRow, SourceInfo, StoredScore};
+use crate::scorer::{
+    Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, Heard, ScorerSettings, ScoringConditions, TranscriptCache,
+};
+
+/// What this machine recomputes with.
+#[derive(Clone)]
+pub struct Engines {
+    /// Recognises the replies.
+    pub recognizer: Arc<dyn Recognizer>,
+    /// Compares their meaning.
+    pub embedder: Arc<dyn SentenceEmbedder>,
+    /// What this machine would score with. Recorded options count before them; a difference is told.
+    pub options: ScoreOptions,
+}
+
+impl Engines {
+    /// What this machine would score under.
+    pub fn conditions(&self) -> ScoringConditions {
+        let recognizer = EngineIdentity::of_recognizer(&*self.recognizer);
+        let embedder = EngineIdentity::of_embedder(&*self.embedder);
+        ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
+    }
+
+    /// A scorer that knows no transcript yet.
+    fn scorer(&self, options: &ScoreOptions, gates: bool, replies: usize) -> Result<BatchScorer, AuditError> {
+        let capacity = NonZeroUsize::MIN.saturating_add(replies);
+        let cache = TranscriptCache::in_memory(&*self.recognizer, capacity);
+        let settings = ScorerSettings { gates, ..ScorerSettings::default() };
+        let (recognizer, embedder) = (Arc::clone(&self.recognizer), Arc::clone(&self.embedder));
+        Ok(BatchScorer::new(recognizer, embedder, cache, options.clone().checked()?, settings)?)
+    }
+}
+
+/// What came of recomputing.
+pub(crate) struct Recomputed {
+    /// The rows with the scores that they should have. A row whose reply was changed keeps its own.
+    pub(crate) rows: Vec<ResultRow>,
+    /// Scores that were compared.
+    pub(crate) replies: usize,
+    pub(crate) mismatches: Vec<Mismatch>,
+}
+
+/// Scores every intact reply anew and compares with its row.
+pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) -> Result<Recomputed, AuditError> {
+    let mut work = Work { record, kept, scorers: HashMap::new() };
+    for row in record.rows.iter().filter(|row| row.score.is_some()) {
+        work.prepare(row, engines)?;
+    }
+    let mut done = Recomputed { rows: record.rows.clone(), replies: 0, mismatches: work.changed() };
+    let keys = record.rows.iter().map(|row| (row.miner, row.utterance_index));
+    let places: HashMap<_, usize> = keys.zip(0..).collect();
+    for utterance in &record.challenge.utterances {
+        let Ok(source) = &utterance.source else { continue };
+        let scored = |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
+        let mut rows: Vec<&ResultRow> = record.rows.iter().filter(scored).collect();
+        // As the runner does: scores must not depend on who answered first.
+        rows.sort_by_key(|row| row.miner);
+        let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
+        for number in batches {
+            let company: Vec<&ResultRow> = rows.iter().copied().filter(|row| batch(row) <= number).collect();
+            for (row, score) in work.score(&company, number, source, &utterance.utterance_id)? {
+                done.replies += 1;
+                done.mismatches.extend(work.compare(row, &score));
+                let place = places.get(&(row.miner, row.utterance_index)).and_then(|place| done.rows.get_mut(*place));
+                if let Some(place) = place {
+                    place.score = Some(score);
+                }
+            }
+        }
+    }
+    Ok(done)
+}
+
+fn batch(row: &ResultRow) -> u32 {
+    row.score.as_ref().map_or(0, |score| score.batch)
+}
+
+/// What a scorer is told apart by: the conditions' name, none where they are not known.
+type Name = Option<String>;
+
+struct Work<'a> {
+    record: &'a Record,
+    kept: &'a KeptReplies,
+    scorers: HashMap<Name, BatchScorer>,
+}
+
+impl Work<'_> {
+    /// The name of the conditions under which a row was scored.
+    fn name(&self, row: &ResultRow) -> Name {
+        self.record.conditions_of(row)?;
+        row.score.as_ref()?.conditions.clone()
+    }
+
+    fn is_intact(&self, row: &ResultRow) -> bool {
+        self.kept.get(&(row.miner, row.utterance_index)).is_some_and(super::Kept::is_intact)
+    }
+
+    /// Replies that are not the recorded ones.
+    fn changed(&self) -> Vec<Mismatch> {
+        let rows = self.record.rows.iter();
+        let found = rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
+        let told = found.flat_map(|(row, kept)| {
+            kept.differences.iter().map(|(field, recorded, found)| {
+                let mismatch = Mismatch::new(Place::Reply, *field, recorded.clone(), found.clone());
+                mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index)
+            })
+        });
+        told.collect()
+    }
+
+    /// Starts recognising a reply, with the scorer that will ask for it.
+    fn prepare(&mut self, row: &ResultRow, engines: &Engines) -> Result<(), AuditError> {
+        let name = self.name(row);
+        if !self.scorers.contains_key(&name) {
+            let recorded = self.record.conditions_of(row);
+            let (options, gates) = recorded.map_or((&engines.options, true), |it| (&it.options, it.gates));
+            self.scorers.insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
+        }
+        let source = self.record.challenge.utterances.iter().find(|utterance| utterance.index == row.utterance_index);
+        let source = source.and_then(|utterance| utterance.source.as_ref().ok());
+        if let (Some(scorer), Some(source)) = (self.scorers.get(&name), source) {
+            scorer.prepare(&self.candidate(row, source));
+        }
+        Ok(())
+    }
+
+    /// A reply as it was when it was scored.
+    fn candidate(&self, row: &ResultRow, source: &SourceInfo) -> Candidate {
+        let kept = self.kept.get(&(row.miner, row.utterance_index));
+        let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
+        let score = row.score.as_ref();
+        // What was spared recognition is spared it again, whatever its file holds by now.
+        let is_spared = score.is_some_and(|score| score.result.gate.is_some());
+        let listen = is_spared || self.is_intact(row);
+        let audio = kept.zip(hash).map(|(kept, hash)| Audio::on_disk(kept.path.clone(), hash));
+        let recorded = || score.and_then(|score| score.heard.clone()).map(|heard| heard.transcript).unwrap_or_default();
+        let frames = usize::try_from(row.reply.frames).unwrap_or(usize::MAX);
+        Candidate {
+            wav: audio.filter(|_| listen),
+            duration: Some(Seconds::of_frames(frames, SampleRate::HZ_24K)),
+            timeline: row.reply.timeline.clone(),
+            channels: source.channels,
+            source_duration: Seconds::new(source.duration_sec()).unwrap_or_default(),
+            transcript: (!listen).then(|| -> Transcript { recorded() }),
+        }
+    }
+
+    /// Scores `company`, all replies to an utterance up to batch `number`; gives the scores of those of this batch that
+    /// are intact.
+    fn score<'r>(
+        &self,
+        company: &[&'r ResultRow],
+        number: u32,
+        source: &SourceInfo,
+        utterance_id: &str,
+    ) -> Result<Vec<(&'r ResultRow, StoredScore)>, AuditError> {
+        let first = company.iter().find(|row| batch(row) == number);
+        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else { return Ok(Vec::new()) };
+        let references = References::of(&self.record.challenge, &scorer.options().target_language, None);
+        let reference = references.find(utterance_id);
+        let candidates: Vec<Candidate> = company.iter().map(|row| self.candidate(row, source)).collect();
+        let results = scorer.score(reference.as_ref(), &candidates);
+        if results.len() != company.len() {
+            return Err(AuditError::ScoreCount { expected: company.len(), got: results.len() });
+        }
+        let scored = company.iter().zip(&candidates).zip(results);
+        let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
+        let stored = scored.map(|((row, candidate), result)| {
+            let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
+            let heard = audio.and_then(|audio| scorer.heard(audio.hash())).map(|heard| Heard::clone(&heard));
+            let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
+            (*row, StoredScore { heard, conditions, batch: number, ..result.into() })
+        });
+        Ok(stored.collect())
+    }
+
+    fn compare(&self, row: &ResultRow, found: &StoredScore) -> Vec<Mismatch> {
+        let Some(recorded) = &row.score else { return Vec::new() };
+        // A ledger of an older version does not hold what was heard.
+        let heard = found.heard.as_ref().filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
+        let then = document(recorded, recorded.heard.as_ref());
+        let now = document(found, heard);
+        let found = differences(&then, &now, &[]).into_iter().filter(|found| {
+            // Where a reference was looked for in vain depends on the machine.
+            let is_missing = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"));
+            !(found.path == "score_error" && is_missing(&found.recorded) && is_missing(&found.found))
+        });
+        found
+            .map(|found| Mismatch::new(Place::Ledger, found.path, found.recorded, found.found))
+            .map(|mismatch| mismatch.of_miner(row.miner).of_utterance(self.record, row.utterance_index))
+            .collect()
+    }
+}
+
+/// Everything about a score that is compared.
+fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
+    let mut document = serde_json::to_value(&score.result).unwrap_or_default();
+    if let Value::Object(fields) = &mut document {
+        fields.insert("failed_gates".to_owned(), json!(score.failed_gates));
+        fields.insert("heard".to_owned(), json!(heard));
+    }
+    document
+}
+
+/// The expected translation of each utterance, as result files show it.
+pub(super) fn reference_texts(record: &Record, target_language: &str) -> BTreeMap<u32, String> {
+    let references = References::of(&record.challenge, target_language, None);
+    let utterances = record.challenge.utterances.iter();
+    utterances.map(|utterance| (utterance.index, references.text(&utterance.utterance_id))).collect()
+}

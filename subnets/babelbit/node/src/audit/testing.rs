@@ -1,0 +1,149 @@
+//! A challenge that was played and scored, for tests of whatever checks it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring::ScoreOptions;
+use taonet_primitives::{Hotkey, Transcript, Uid, Word};
+use taonet_speech::{EmbedError, Embedding, Recognition, RecognizeError, Recognizer, SentenceEmbedder};
+
+use super::{Engines, Record};
+use crate::engine_client::{PrefetchedChallenge, Reference};
+use crate::runner::testing::{ScriptedMiner, Step, wav};
+use crate::runner::{Miner, MinerConnection, MinerKey, RunPaths, Runner, RunnerSettings};
+use crate::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+
+pub(crate) const UID: &str = "challenge-1";
+pub(crate) const UTTERANCES: usize = 2;
+/// What a loudness in percent says, two words each.
+const SAYINGS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
+
+/// Knows a recording by its loudness.
+pub(crate) struct Ear(pub(crate) &'static str);
+
+impl Recognizer for Ear {
+    fn name(&self) -> &'static str {
+        "ear"
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.0
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        let loudness = (samples[0] * 100.0).round() as i32;
+        let (_, text) = SAYINGS
+            .iter()
+            .find(|(percent, _)| *percent == loudness)
+            .ok_or_else(|| RecognizeError::Engine(format!("no such recording: {loudness}").into()))?;
+        let each = samples.len() as f64 / 16_000.0 / 2.0;
+        let words = text.split(' ').zip([0.0, 1.0]).map(|(word, position)| Word {
+            text: word.to_owned(),
+            start: position * each,
+            end: (position + 1.0) * each,
+        });
+        let transcript =
+            Transcript { text: (*text).to_owned(), words: words.collect(), detected_language: "en".to_owned() };
+        Ok(Recognition { transcript, confidence: 0.9 })
+    }
+}
+
+/// Texts that begin alike mean the same.
+struct FirstLetter;
+
+impl SentenceEmbedder for FirstLetter {
+    fn name(&self) -> &'static str {
+        "first-letter"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "1"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let vector = |text: &&str| {
+            let mut vector = [0.0; 27];
+            vector[text.bytes().next().map_or(26, |byte| usize::from(byte - b'a'))] = 1.0;
+            Embedding(vector.into())
+        };
+        Ok(texts.iter().map(vector).collect())
+    }
+}
+
+pub(crate) fn engines() -> Engines {
+    engines_with("1")
+}
+
+/// With an ear of this fingerprint.
+pub(crate) fn engines_with(fingerprint: &'static str) -> Engines {
+    Engines {
+        recognizer: Arc::new(Ear(fingerprint)),
+        embedder: Arc::new(FirstLetter),
+        options: ScoreOptions::default(),
+    }
+}
+
+pub(crate) fn key(uid: u8) -> MinerKey {
+    MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
+}
+
+/// A second of sound at a loudness in percent with the end of the source; silence at 0.
+fn miner(uid: u8, loudness: u8) -> Miner {
+    let samples = if loudness == 0 { 0 } else { 24_000 };
+    let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);
+    let sound = STANDARD.encode(sound);
+    let script = move |_: usize, call: &crate::runner::PredictCall| {
+        Step::text(if call.in_eos { sound.as_str() } else { "" }, call.in_eos)
+    };
+    Miner { key: key(uid), name: None, connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection> }
+}
+
+/// Five frames of source for each utterance.
+fn challenge() -> PrefetchedChallenge {
+    let utterance = |index: usize| {
+        serde_json::from_value(json!({
+            "challenge_uid": UID, "session_id": "s", "utterance_id": format!("{UID}:{index}"), "language": "fr",
+            "utterance_index": index, "sample_rate_hz": 24_000, "channels": 1, "sample_width_bytes": 2,
+            "utterance_frames": 9_600, "audio_b64": STANDARD.encode(wav(9_600, 24_000)),
+        }))
+        .unwrap()
+    };
+    let reference = |index: usize| json!({ "utterance_id": index, "reference_text": "alpha", "reference_wps": 2.0 });
+    PrefetchedChallenge {
+        challenge_uid: UID.to_owned(),
+        utterances: (0..UTTERANCES).map(utterance).collect(),
+        error: None,
+        reference: Some(Reference {
+            document: json!({ "utterances": (0..UTTERANCES).map(reference).collect::<Vec<_>>() }),
+            source: "http://engine/transcription".to_owned(),
+        }),
+    }
+}
+
+/// Plays the challenge to miners of the given uids and loudnesses; gives where the files are.
+pub(crate) async fn play(directory: &Path, miners: &[(u8, u8)]) -> RunPaths {
+    let paths = RunPaths::below(directory);
+    let Engines { recognizer, embedder, options } = engines();
+    let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
+    let scorer = BatchScorer::new(recognizer, embedder, cache, options, ScorerSettings::default()).unwrap();
+    let runner = Runner::open(RunnerSettings::new(paths.clone()), "en", Arc::new(scorer)).await.unwrap();
+    let miners: Vec<_> = miners.iter().map(|(uid, loudness)| miner(*uid, *loudness)).collect();
+    runner.play(challenge(), &miners, Arc::new(())).await.unwrap();
+    paths
+}
+
+pub(crate) async fn record(paths: &RunPaths) -> Record {
+    Record::read(&paths.state, UID, ChallengeType::Main).await.unwrap()
+}
+
+/// Changes the byte at `position` from the end of a file.
+pub(crate) fn change_byte(path: &Path, position: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let place = bytes.len() - position;
+    bytes[place] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}

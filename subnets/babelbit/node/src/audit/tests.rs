@@ -1,0 +1,188 @@
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
+use tempfile::TempDir;
+
+use super::testing::{UID, UTTERANCES, change_byte, engines, engines_with, key, play, record};
+use super::*;
+
+/// Two that say nearly the same, one that says something else, one that is silent.
+const MINERS: [(u8, u8); 4] = [(1, 10), (2, 20), (3, 30), (4, 0)];
+
+struct Run {
+    _directory: TempDir,
+    paths: RunPaths,
+}
+
+impl Run {
+    async fn of(miners: &[(u8, u8)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = play(directory.path(), miners).await;
+        Self { _directory: directory, paths }
+    }
+
+    async fn audit(&self) -> AuditReport {
+        self.audit_with(engines()).await
+    }
+
+    async fn audit_with(&self, engines: Engines) -> AuditReport {
+        let (record, paths) = (record(&self.paths).await, self.paths.clone());
+        tokio::task::spawn_blocking(move || audit(&record, &paths, &engines).unwrap()).await.unwrap()
+    }
+
+    fn home(&self, uid: u8) -> PathBuf {
+        self.paths.logs.join(format!("s2s/{UID}/main/miner_{uid}__hk_{}", key(uid).hotkey))
+    }
+
+    fn score_file(&self, kind: &str, uid: u8) -> PathBuf {
+        let start = format!("challenge_{kind}_{UID}_type_main_miner_{uid}_");
+        let entries = std::fs::read_dir(&self.paths.scores).unwrap().map(|entry| entry.unwrap());
+        entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with(&start)).last().unwrap().path()
+    }
+
+    /// Changes a column of the ledger's rows.
+    async fn sql(&self, statement: &'static str) {
+        let url = format!("sqlite:{}", self.paths.state.join("runner.sqlite").display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        sqlx::query(statement).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+}
+
+/// Place, miner, utterance and field of each mismatch.
+fn told(report: &AuditReport) -> Vec<(Place, Option<u16>, Option<u32>, &str)> {
+    let mismatches = report.mismatches.iter();
+    mismatches.map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str())).collect()
+}
+
+#[tokio::test]
+async fn what_was_not_touched_is_found_as_it_was_recorded() {
+    let run = Run::of(&MINERS).await;
+    let report = run.audit().await;
+    assert_eq!(told(&report), []);
+    assert!(report.is_clean());
+    assert_eq!((report.miners, report.recomputed, report.unknown_conditions), (4, 4 * UTTERANCES, 0));
+    assert_eq!(report.conditions, std::slice::from_ref(&report.here));
+    // The duplication step has something to do, or the test would say little.
+    let record = record(&run.paths).await;
+    let pressed = record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
+    assert!(pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5));
+}
+
+#[tokio::test]
+async fn a_changed_reply_is_named_and_nothing_else() {
+    let run = Run::of(&MINERS).await;
+    let wav = run.home(1).join("predicted/utt_0001.wav");
+    let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
+    change_byte(&wav, 1);
+    let report = run.audit().await;
+    assert_eq!(told(&report), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
+    let found = crate::scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
+    assert_eq!((&report.mismatches[0].recorded, &report.mismatches[0].recomputed), (&json!(recorded), &json!(found)));
+    assert_eq!(report.mismatches[0].utterance_id.as_deref(), Some("challenge-1:1"));
+    assert_eq!(report.recomputed, 4 * UTTERANCES - 1);
+
+    std::fs::remove_file(&wav).unwrap();
+    assert_eq!(told(&run.audit().await), [(Place::Reply, Some(1), Some(1), "audio")]);
+    std::fs::write(&wav, "not the sound").unwrap();
+    assert_eq!(told(&run.audit().await), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
+}
+
+#[tokio::test]
+async fn changed_files_are_named_with_their_field() {
+    let run = Run::of(&MINERS).await;
+    let edit = |path: PathBuf, place: &str, value: Value| {
+        let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        *document.pointer_mut(place).unwrap() = value;
+        std::fs::write(&path, document.to_string()).unwrap();
+    };
+    edit(run.home(1).join("run.json"), "/utterances/1/transcript_text", json!("omega"));
+    edit(run.score_file("run", 2), "/utterances/0/score_breakdown/latency/score", json!(0.1));
+    edit(run.score_file("score", 3), "/challenge_mean_U", json!(1.0));
+    edit(run.paths.status.join(format!("{UID}__main.json")), "/mean_score", json!(1.0));
+    std::fs::write(run.score_file("score", 4), "{").unwrap();
+    change_byte(&run.paths.logs.join(format!("s2s/{UID}/main/source/utt_0000.wav")), 1);
+    // The end of a tar file is 1024 zeros; before them stands the last source.
+    change_byte(&run.home(2).join("audio.tar"), 1025 + 512);
+    assert_eq!(
+        told(&run.audit().await),
+        [
+            (Place::Status, None, None, "mean_score"),
+            (Place::Source, None, Some(0), "audio.sha256"),
+            (Place::RunLog, Some(1), Some(1), "transcript_text"),
+            (Place::ChallengeRun, Some(2), Some(0), "score_breakdown.latency.score"),
+            (Place::Bundle, Some(2), Some(1), "source/utt_0001.wav sha256"),
+            (Place::ChallengeScore, Some(3), None, "challenge_mean_U"),
+            (Place::ChallengeScore, Some(4), None, "file"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_changed_ledger_is_named() {
+    let run = Run::of(&MINERS).await;
+    run.sql(
+        "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",
+    )
+    .await;
+    let report = run.audit().await;
+    assert_eq!(told(&report), [(Place::Ledger, Some(3), Some(0), "score")]);
+    let mismatch = &report.mismatches[0];
+    assert_eq!((&mismatch.recorded, &mismatch.recomputed), (&json!(0.9), &json!(0.0)));
+
+    run.sql("UPDATE result SET score = json_set(score, '$.heard.transcript.text', 'alpha') WHERE miner_uid = 3").await;
+    let report = run.audit().await;
+    assert!(told(&report).contains(&(Place::Ledger, Some(3), Some(1), "heard.transcript.text")), "{report:?}");
+
+    // A reply's length decides when it is heard to its end.
+    run.sql("UPDATE result SET reply = json_set(reply, '$.frames', 240) WHERE miner_uid = 2 AND utterance_index = 1")
+        .await;
+    let report = run.audit().await;
+    assert!(told(&report).contains(&(Place::Reply, Some(2), Some(1), "audio.frames")), "{report:?}");
+}
+
+#[tokio::test]
+async fn other_engines_and_options_are_told() {
+    let run = Run::of(&MINERS).await;
+    let fields = |report: &AuditReport| -> Vec<String> {
+        assert!(!report.is_clean());
+        report.different_conditions.iter().map(|difference| difference.field.clone()).collect()
+    };
+    let report = run.audit_with(engines_with("2")).await;
+    assert_eq!((told(&report), fields(&report)), (vec![], vec!["recognizer.fingerprint".to_owned()]));
+
+    // Recorded options count: the arithmetic is checked, and the difference is told.
+    let mut engines = engines();
+    engines.options.latency_power = 1.0;
+    let report = run.audit_with(engines).await;
+    assert_eq!((told(&report), fields(&report)), (vec![], vec!["options.latency_power".to_owned()]));
+}
+
+#[tokio::test]
+async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
+    let run = Run::of(&MINERS).await;
+    run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')").await;
+    let report = run.audit().await;
+    assert_eq!((told(&report), report.unknown_conditions, report.conditions.len()), (vec![], 4 * UTTERANCES, 0));
+}
+
+#[tokio::test]
+async fn who_came_later_was_held_against_those_before_but_not_the_reverse() {
+    let run = Run::of(&[(1, 10)]).await;
+    let directory = run.paths.logs.parent().unwrap().to_owned();
+    play(&directory, &[(1, 10), (2, 20)]).await;
+    let report = run.audit().await;
+    assert_eq!((told(&report), report.recomputed), (vec![], 2 * UTTERANCES));
+    let rows = record(&run.paths).await.rows;
+    let scores: Vec<_> = rows.iter().map(|row| (row.miner.uid.0, row.score.as_ref().unwrap().batch)).collect();
+    assert_eq!(scores, [(1, 1), (1, 1), (2, 2), (2, 2)]);
+    assert!(rows[0].score_or_zero() > rows[2].score_or_zero());
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_not_there_is_told_with_those_that_are() {
+    let run = Run::of(&[(1, 10)]).await;
+    let error = Record::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
+    assert_eq!(error.to_string(), "the ledger has no main challenge \"other\"; it has challenge-1");
+}

@@ -1,0 +1,163 @@
+//! Whole challenges, played and scored by the runner itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_primitives::Uid;
+use taonet_speech::{Synthesizer, WavError};
+use taonet_wire::{BabelbitScheme, CallError as WireError, ClientConfig, PeerError, SignedClient, Signer};
+use tokio::time::Instant;
+
+use super::timing::{Stopwatch, Timings};
+use super::{Phase, Target};
+use crate::challenge::{BuildError, BuiltChallenge, Challenge};
+use crate::engine_client::{PrefetchedChallenge, Reference};
+use crate::runner::{
+    CallError, HttpMiner, Miner, MinerConnection, MinerEntry, MinerKey, MinerReport, PlaySettings, PredictCall,
+    ReplyScorer, RunError, Runner, RunnerSettings, Source, SourceError, read_source,
+};
+
+/// Why challenges could not be played. What the miner does wrong is part of the result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ContestError {
+    /// A challenge could not be spoken.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// Its sound is none that a validator would play.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Its sound cannot be read.
+    #[error(transparent)]
+    Wav(#[from] WavError),
+    /// The runner failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The miner's host cannot be signed for.
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    /// The HTTP client cannot be set up.
+    #[error(transparent)]
+    Client(#[from] WireError),
+}
+
+/// What came of one challenge.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Played {
+    /// The challenge.
+    pub challenge_uid: String,
+    /// For people.
+    pub title: String,
+    /// The miner's part in it.
+    pub miner: MinerReport,
+}
+
+/// Plays challenges one after the other, alone on the field, so that no reply is held against another's. Files go where
+/// `settings` say.
+///
+/// # Errors
+/// [`ContestError`].
+pub async fn play(
+    target: &Target,
+    challenges: Vec<Challenge>,
+    synthesizer: Arc<dyn Synthesizer>,
+    scorer: Arc<dyn ReplyScorer>,
+    settings: RunnerSettings,
+    target_language: &str,
+) -> Result<(Vec<Played>, Timings), ContestError> {
+    let connection = Arc::new(TimedMiner { inner: connect(target, &settings)?, watch: Mutex::default() });
+    let key = MinerKey { uid: Uid(0), hotkey: target.hotkey };
+    let miner = Miner { key, name: None, connection: Arc::clone(&connection) as _ };
+    let play = settings.play.clone();
+    let runner = Runner::open(settings, target_language, scorer).await?;
+    let mut all = Vec::new();
+    for challenge in challenges {
+        let title = challenge.title.clone();
+        let built = BuiltChallenge::build(Arc::new(challenge), Arc::clone(&synthesizer)).await?;
+        let report = runner.play(prefetched(&built), std::slice::from_ref(&miner), Arc::new(())).await?;
+        let challenge_uid = report.challenge_uid;
+        all.extend(report.miners.into_iter().map(|miner| Played {
+            challenge_uid: challenge_uid.clone(),
+            title: title.clone(),
+            miner,
+        }));
+    }
+    let watch = connection.watch.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok((all, watch.timings(&play)))
+}
+
+/// The first utterance of a challenge, as it is sent.
+///
+/// # Errors
+/// [`ContestError`] when it cannot be spoken.
+pub async fn speech(challenge: Challenge, synthesizer: Arc<dyn Synthesizer>) -> Result<Source, ContestError> {
+    let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
+    let first = built.payload("", 0);
+    let (wav, _) = read_source(&first, PlaySettings::default().max_source)?;
+    Ok(Source::from_wav(0, first.utterance_id, first.language, &wav)?)
+}
+
+fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, ContestError> {
+    let signer = Signer::new(target.validator.clone(), "0.0.0.0", BabelbitScheme::axon());
+    let config = ClientConfig { max_response_bytes: settings.play.max_answer_bytes(1), ..ClientConfig::default() };
+    let client = SignedClient::new(signer, config)?;
+    let entry = MinerEntry { uid: Uid(0), hotkey: target.hotkey, address: target.address.clone(), name: None };
+    Ok(HttpMiner::new(client, &entry, &target.predict_path)?)
+}
+
+/// The challenge as an engine would have delivered it.
+fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
+    PrefetchedChallenge {
+        challenge_uid: built.challenge.uid.clone(),
+        utterances: (0..built.audio.len()).map(|index| built.payload("", index)).collect(),
+        error: None,
+        reference: Some(Reference { document: built.challenge.reference_document(), source: "shipped".to_owned() }),
+    }
+}
+
+/// A connection that measures how long answers take.
+struct TimedMiner {
+    inner: HttpMiner,
+    watch: Mutex<Stopwatch>,
+}
+
+impl TimedMiner {
+    fn measure(&self, phase: Phase) -> Measure<'_> {
+        Measure { watch: &self.watch, phase, began: Instant::now() }
+    }
+}
+
+/// Notes its own life time: a call that is given up counts with the time until then.
+struct Measure<'a> {
+    watch: &'a Mutex<Stopwatch>,
+    phase: Phase,
+    began: Instant,
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).add(self.phase, self.began.elapsed());
+    }
+}
+
+impl MinerConnection for TimedMiner {
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        async move {
+            let _measure = self.measure(Phase::Init);
+            self.inner.init(request, timeout).await
+        }
+        .boxed()
+    }
+
+    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        async move {
+            let _measure = self.measure(Phase::of_predict(!call.audio_b64.is_empty(), call.in_eos));
+            self.inner.predict(call, timeout).await
+        }
+        .boxed()
+    }
+}

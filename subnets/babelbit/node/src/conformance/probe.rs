@@ -1,0 +1,303 @@
+//! Plays one utterance as a validator does, and sends what must be refused.
+
+mod wire;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ};
+use tokio::time::Instant;
+
+use super::rules::Findings;
+use super::timing::Stopwatch;
+use super::{Phase, Rule, RulesReport, Target, TestError, deadline};
+use crate::runner::{PlaySettings, Source};
+use wire::{Forgery, Reply, Wire};
+
+/// The challenge that the miner is told; no validator calls one so.
+const CHALLENGE: &str = "taonet-test-miner";
+/// Characters of a miner's answer that are shown.
+const SHOWN: usize = 200;
+
+/// Checks every rule that can be checked from outside, with `source` as the speech that is played.
+///
+/// # Errors
+/// [`TestError`] when nothing can be sent at all.
+pub async fn check(target: &Target, source: &Source, settings: &PlaySettings) -> Result<RulesReport, TestError> {
+    let wire = Wire::new(target, settings)?;
+    let mut probe = Probe { wire, settings, findings: Findings::default(), watch: Stopwatch::default() };
+    probe.health().await;
+    if let Some(session) = probe.open(source).await {
+        probe.play(&session, source).await;
+        probe.signed_body(source).await;
+        probe.two_channels(source).await;
+        probe.forgeries(source).await;
+    }
+    Ok(RulesReport { timings: probe.watch.timings(settings), rules: probe.findings.report() })
+}
+
+struct Probe<'a> {
+    wire: Wire,
+    settings: &'a PlaySettings,
+    findings: Findings,
+    watch: Stopwatch,
+}
+
+/// A JSON object as the reference's client writes it: with spaces after `,` and `:`.
+fn spaced(fields: &[(&str, Value)]) -> String {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    format!("{{{}}}", fields.join(", "))
+}
+
+fn init(source: &Source, channels: u16) -> String {
+    spaced(&[
+        ("kind", json!("init")),
+        ("challenge_uid", json!(CHALLENGE)),
+        ("utterance_id", json!(source.utterance_id)),
+        ("language", json!(source.language)),
+        ("sample_rate_hz", json!(SAMPLE_RATE_HZ)),
+        ("frame_rate_hz", json!(FRAME_RATE_HZ)),
+        ("frame_samples", json!(FRAME_SAMPLES)),
+        ("dtype", json!(DTYPE)),
+        ("channels", json!(channels)),
+    ])
+}
+
+/// The object that an answer must be, or what it is instead.
+fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
+    let reply = reply.as_ref().map_err(Clone::clone)?;
+    if reply.status != 200 {
+        return Err(shown(reply));
+    }
+    match serde_json::from_slice(&reply.body) {
+        Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
+        _ => Err(shown(reply)),
+    }
+}
+
+/// The beginning of an answer.
+fn shown(reply: &Reply) -> String {
+    let text: String = String::from_utf8_lossy(&reply.body).chars().take(SHOWN).collect();
+    format!("{} {}", reply.status, text.trim_end()).trim_end().to_owned()
+}
+
+fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
+    let shown = fields.iter().map(|field| match object.get(*field) {
+        Some(value) => format!("{field}: {}", value.to_string().chars().take(SHOWN).collect::<String>()),
+        None => format!("no {field}"),
+    });
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+impl Probe<'_> {
+    async fn health(&mut self) {
+        let mut seen = Vec::new();
+        for route in ["/healthz", "/health"] {
+            let reply = self.wire.get(route).await;
+            let keeps = object(&reply).is_ok_and(|health| {
+                health.get("status") == Some(&json!("healthy"))
+                    && health.get("model").is_some_and(Value::is_string)
+                    && health.get("model_loaded").is_some_and(Value::is_boolean)
+            });
+            let text = reply.as_ref().map_or_else(Clone::clone, shown);
+            if !keeps {
+                return self.findings.fail(Rule::Health, format!("{route}: {text}"));
+            }
+            seen.push(format!("{route}: {text}"));
+        }
+        self.findings.pass(Rule::Health, seen.join("; "));
+    }
+
+    /// Opens the session that is played; none when there is nothing to play in.
+    async fn open(&mut self, source: &Source) -> Option<String> {
+        let began = Instant::now();
+        let reply = self.wire.signed(init(source, source.channels), deadline(Phase::Init, self.settings)).await;
+        self.watch.add(Phase::Init, began.elapsed());
+        let object = match object(&reply) {
+            Ok(object) => object,
+            Err(seen) => {
+                self.findings.fail(Rule::SignedRequest, seen);
+                return None;
+            }
+        };
+        self.findings.pass(Rule::SignedRequest, "200");
+        self.session(&object, source, source.channels);
+        let session = object.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty());
+        session.map(str::to_owned)
+    }
+
+    /// Judges the answer to init.
+    fn session(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
+        let is = |field: &str, expected: Value| object.get(field) == Some(&expected);
+        let above_0 = |field: &str| object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0);
+        let named = object.get("session_id").and_then(Value::as_str).is_some_and(|session| !session.is_empty());
+        let same = is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
+        let format = is("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && is("dtype", json!(DTYPE));
+        let format = format && is("channels", json!(channels));
+        let grid = above_0("frame_rate_hz") && above_0("frame_samples");
+        for (rule, keeps, fields) in [
+            (Rule::Ready, is("ready", json!(true)), &["ready"][..]),
+            (Rule::SessionId, named, &["session_id"]),
+            (Rule::SameUtterance, same, &["challenge_uid", "utterance_id"]),
+            (Rule::AudioFormat, format, &["sample_rate_hz", "dtype", "channels"]),
+            (Rule::FrameGrid, grid, &["frame_rate_hz", "frame_samples"]),
+        ] {
+            self.findings.judge(rule, keeps, of(object, fields));
+        }
+    }
+
+    /// Sends every frame and asks for the rest of the reply.
+    async fn play(&mut self, session: &str, source: &Source) {
+        let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
+        let frames = source.frames_b64.len();
+        for (number, frame) in (1..).zip(&source.frames_b64) {
+            let label = format!("frame {number} of {frames}");
+            match self.predict(session, frame, number == frames, &label, &mut heard).await {
+                Some(false) => {}
+                Some(true) => return self.ended(&label, &heard),
+                None => return,
+            }
+        }
+        for request in 1..=self.settings.drain_max_requests {
+            let label = format!("empty request {request}");
+            match self.predict(session, "", true, &label, &mut heard).await {
+                Some(false) => {}
+                Some(true) => return self.ended(&label, &heard),
+                None => return,
+            }
+        }
+        let seen = format!("no out_eos in {frames} frames and {} empty requests", self.settings.drain_max_requests);
+        self.findings.fail(Rule::ReplyEnds, seen);
+    }
+
+    fn ended(&mut self, label: &str, heard: &Heard) {
+        self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
+        let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
+        let sound = format!("{} bytes in {} answers", heard.bytes, heard.pieces);
+        self.findings.judge(Rule::WholeSamples, heard.bytes.is_multiple_of(unit), sound);
+        let seconds = heard.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
+        self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
+    }
+
+    /// One request; whether the reply ended with its answer, none when there is no use in going on.
+    async fn predict(
+        &mut self,
+        session: &str,
+        audio: &str,
+        in_eos: bool,
+        label: &str,
+        heard: &mut Heard,
+    ) -> Option<bool> {
+        let body = spaced(&[
+            ("kind", json!("predict")),
+            ("session_id", json!(session)),
+            ("audio_b64", json!(audio)),
+            ("in_eos", json!(in_eos)),
+        ]);
+        let phase = Phase::of_predict(!audio.is_empty(), in_eos);
+        let limit = deadline(phase, self.settings);
+        let began = Instant::now();
+        let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
+        let took = began.elapsed();
+        self.watch.add(phase, took);
+        if took > limit {
+            let seen = format!("{label}: {:.2} s, at most {} s", took.as_secs_f64(), limit.as_secs_f64());
+            self.findings.fail(Rule::FrameDeadline, seen);
+        }
+        let answer = match object(&reply) {
+            Ok(answer) => answer,
+            Err(_) if took > limit => return None,
+            Err(seen) => {
+                self.findings.fail(Rule::JsonAnswer, format!("{label}: {seen}"));
+                return None;
+            }
+        };
+        self.findings.pass(Rule::JsonAnswer, "every answer");
+        self.findings.pass(Rule::FrameDeadline, "every answer");
+        let same = answer.get("session_id").and_then(Value::as_str) == Some(session);
+        self.findings.judge(Rule::AnswerSession, same, format!("{label}: {}", of(&answer, &["session_id"])));
+        self.sound(&answer, label, heard)?;
+        match answer.get("out_eos") {
+            None => Some(false),
+            Some(Value::Bool(ended)) => Some(*ended),
+            Some(_) => {
+                self.findings.fail(Rule::ReplyEnds, format!("{label}: {}", of(&answer, &["out_eos"])));
+                None
+            }
+        }
+    }
+
+    /// Judges the sound of an answer; none when there is no use in going on.
+    fn sound(&mut self, answer: &Map<String, Value>, label: &str, heard: &mut Heard) -> Option<()> {
+        let bytes = match answer.get("audio_b64") {
+            None => Some(0),
+            Some(Value::String(text)) => STANDARD.decode(text).ok().map(|sound| sound.len()),
+            Some(_) => None,
+        };
+        let Some(bytes) = bytes else {
+            self.findings.fail(Rule::Base64, format!("{label}: {}", of(answer, &["audio_b64"])));
+            return None;
+        };
+        self.findings.pass(Rule::Base64, "every answer");
+        let counted = answer
+            .get("n_bytes")
+            .is_none_or(|count| count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64));
+        self.findings.judge(
+            Rule::ByteCount,
+            counted,
+            format!("{label}: {}, {bytes} bytes of sound", of(answer, &["n_bytes"])),
+        );
+        heard.bytes += bytes as u64;
+        heard.pieces += usize::from(bytes > 0);
+        let limit = self.settings.max_reply_bytes(heard.channels) as u64;
+        if heard.bytes > limit {
+            self.findings.fail(Rule::ReplyLength, format!("{} bytes by {label}, at most {limit}", heard.bytes));
+            return None;
+        }
+        Some(())
+    }
+
+    async fn signed_body(&mut self, source: &Source) {
+        let reply = self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;
+        let seen = reply.as_ref().map_or_else(Clone::clone, shown);
+        self.findings.judge(Rule::SignedBody, object(&reply).is_ok(), seen);
+    }
+
+    async fn two_channels(&mut self, source: &Source) {
+        let reply = self.wire.signed(init(source, 2), self.settings.miner_timeout).await;
+        let answer = object(&reply);
+        let keeps = answer.as_ref().is_ok_and(|answer| answer.get("channels") == Some(&json!(2)));
+        let seen = answer.map_or_else(|seen| seen, |answer| of(&answer, &["channels"]));
+        self.findings.judge(Rule::TwoChannels, keeps, seen);
+    }
+
+    /// Sends what must be refused.
+    async fn forgeries(&mut self, source: &Source) {
+        for (forgery, rule, must_be_401) in [
+            (Forgery::Unsigned, Rule::UnsignedRefused, true),
+            (Forgery::OtherReceiver, Rule::OtherReceiverRefused, true),
+            (Forgery::FalseSignature, Rule::FalseSignatureRefused, true),
+            (Forgery::OldNonce, Rule::OldNonceRefused, false),
+            (Forgery::FutureNonce, Rule::FutureNonceRefused, false),
+            (Forgery::Replay, Rule::ReplayRefused, false),
+        ] {
+            let reply = self.wire.forged(forgery, init(source, source.channels), self.settings.miner_timeout).await;
+            // For the others the refusal counts, whatever its status.
+            let refuses = |reply: &Reply| reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status));
+            let seen = reply.as_ref().map_or_else(Clone::clone, shown);
+            self.findings.judge(rule, reply.as_ref().is_ok_and(refuses), seen);
+        }
+    }
+}
+
+/// What came of the reply so far.
+struct Heard {
+    channels: u16,
+    bytes: u64,
+    pieces: usize,
+}
+
+/// How long a request may take beyond a deadline before it is given up: a late answer is told with its time.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,354 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// A rule of the protocol, in the order in which a validator meets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Rule {
+    /// The health routes answer.
+    Health,
+    /// A signed request is accepted.
+    SignedRequest,
+    /// So is one whose body's hash is signed.
+    SignedBody,
+    /// The session is ready.
+    Ready,
+    /// The session has a name.
+    SessionId,
+    /// Challenge and utterance are repeated.
+    SameUtterance,
+    /// Rate, kind of sample and channels are repeated.
+    AudioFormat,
+    /// Frame rate and size are above 0.
+    FrameGrid,
+    /// Sources may have two channels.
+    TwoChannels,
+    /// Every answer is a JSON object without `error`.
+    JsonAnswer,
+    /// Every answer names its session.
+    AnswerSession,
+    /// Sound is base64.
+    Base64,
+    /// The whole reply ends with a sample.
+    WholeSamples,
+    /// `n_bytes` is true.
+    ByteCount,
+    /// Frames are answered in time.
+    FrameDeadline,
+    /// The reply ends.
+    ReplyEnds,
+    /// The reply is not endless.
+    ReplyLength,
+    /// Requests without signature are refused.
+    UnsignedRefused,
+    /// Requests for others are refused.
+    OtherReceiverRefused,
+    /// False signatures are refused.
+    FalseSignatureRefused,
+    /// Old requests are refused.
+    OldNonceRefused,
+    /// Requests from the future are refused.
+    FutureNonceRefused,
+    /// A request is accepted once.
+    ReplayRefused,
+}
+
+/// What is written about a rule.
+struct Text {
+    name: &'static str,
+    section: &'static str,
+    demands: &'static str,
+    mend: &'static str,
+}
+
+impl Rule {
+    /// All of them, in order.
+    pub const ALL: [Self; 23] = [
+        Self::Health,
+        Self::SignedRequest,
+        Self::SignedBody,
+        Self::Ready,
+        Self::SessionId,
+        Self::SameUtterance,
+        Self::AudioFormat,
+        Self::FrameGrid,
+        Self::TwoChannels,
+        Self::JsonAnswer,
+        Self::AnswerSession,
+        Self::Base64,
+        Self::WholeSamples,
+        Self::ByteCount,
+        Self::FrameDeadline,
+        Self::ReplyEnds,
+        Self::ReplyLength,
+        Self::UnsignedRefused,
+        Self::OtherReceiverRefused,
+        Self::FalseSignatureRefused,
+        Self::OldNonceRefused,
+        Self::FutureNonceRefused,
+        Self::ReplayRefused,
+    ];
+
+    /// The name in reports, e.g. `session_id`.
+    pub const fn name(self) -> &'static str {
+        self.text().name
+    }
+
+    /// What the rule belongs to: `messages`, `deadlines`, `signatures` or `health`.
+    pub const fn section(self) -> &'static str {
+        self.text().section
+    }
+
+    /// What the miner must do.
+    pub const fn demands(self) -> &'static str {
+        self.text().demands
+    }
+
+    /// What to do where it does not.
+    pub const fn mend(self) -> &'static str {
+        self.text().mend
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one entry after the other")]
+    const fn text(self) -> Text {
+        const fn text(section: &'static str, name: &'static str, demands: &'static str, mend: &'static str) -> Text {
+            Text { name, section, demands, mend }
+        }
+        const MESSAGES: &str = "messages";
+        const DEADLINES: &str = "deadlines";
+        const SIGNATURES: &str = "signatures";
+        match self {
+            Self::Health => text(
+                "health",
+                "health",
+                "GET /healthz and GET /health answer 200 with \"status\": \"healthy\", \"model\" and \"model_loaded\"",
+                "serve both routes beside the predict route, without signatures",
+            ),
+            Self::SignedRequest => text(
+                SIGNATURES,
+                "signed_request",
+                "an init request that is signed for the miner, with an empty body hash, is answered 200",
+                "verify sr25519 over {nonce}.{validator}.{miner}.{uuid}. with --miner-hotkey as your own key; where only \
+                 known validators are admitted, sign with one of them (--wallet-name)",
+            ),
+            Self::SignedBody => text(
+                SIGNATURES,
+                "signed_body",
+                "the same with the SHA-256 of the compact JSON body signed is answered 200",
+                "take computed_body_hash as it is into the signed text; the body on the wire has spaces after , and :",
+            ),
+            Self::Ready => text(
+                MESSAGES,
+                "ready",
+                "the answer to init has \"ready\": true",
+                "answer when the session can be played",
+            ),
+            Self::SessionId => text(
+                MESSAGES,
+                "session_id",
+                "the answer to init has a \"session_id\" that is text and not empty",
+                "name each session, e.g. by a UUID",
+            ),
+            Self::SameUtterance => text(
+                MESSAGES,
+                "same_utterance",
+                "the answer to init repeats \"challenge_uid\" and \"utterance_id\"",
+                "copy both from the request",
+            ),
+            Self::AudioFormat => text(
+                MESSAGES,
+                "audio_format",
+                "the answer to init repeats \"sample_rate_hz\" (24000), \"dtype\" (float32le) and \"channels\"",
+                "copy them from the request, and answer with sound of this format",
+            ),
+            Self::FrameGrid => text(
+                MESSAGES,
+                "frame_grid",
+                "\"frame_rate_hz\" and \"frame_samples\" of the answer to init are above 0",
+                "copy both from the request: validators keep to 12.5 and 1920 whatever is answered",
+            ),
+            Self::TwoChannels => text(
+                MESSAGES,
+                "two_channels",
+                "an init request with \"channels\": 2 is answered with \"channels\": 2",
+                "take as many channels as the source has, interleaved",
+            ),
+            Self::JsonAnswer => text(
+                MESSAGES,
+                "json_answer",
+                "each predict request is answered 200 with a JSON object that has no key \"error\"",
+                "catch what fails while a frame is worked on: an error ends the utterance with score 0",
+            ),
+            Self::AnswerSession => text(
+                MESSAGES,
+                "answer_session",
+                "each answer has the \"session_id\" of its request",
+                "copy it from the request",
+            ),
+            Self::Base64 => text(
+                MESSAGES,
+                "base64",
+                "\"audio_b64\" is standard base64 with padding, or empty",
+                "encode with the standard alphabet (+ and /), padded, without line breaks",
+            ),
+            Self::WholeSamples => text(
+                MESSAGES,
+                "whole_samples",
+                "the bytes of the whole reply are a multiple of 4 for each channel",
+                "send whole float32 samples of all channels",
+            ),
+            Self::ByteCount => text(
+                MESSAGES,
+                "byte_count",
+                "\"n_bytes\" is 0, absent, or the number of bytes in \"audio_b64\"",
+                "count the bytes before base64, or leave the field out",
+            ),
+            Self::FrameDeadline => text(
+                DEADLINES,
+                "frame_deadline",
+                "each frame is answered within 3 s, the last one and the requests after it within 10 s",
+                "answer at once with what is ready, empty if nothing is, and work in the background",
+            ),
+            Self::ReplyEnds => text(
+                DEADLINES,
+                "reply_ends",
+                "the reply ends with \"out_eos\": true, at the latest in the 8th empty request after the last frame",
+                "when in_eos was true, send the rest and set out_eos",
+            ),
+            Self::ReplyLength => text(
+                MESSAGES,
+                "reply_length",
+                "a reply to one utterance has at most 120 s of sound",
+                "speak no longer than the source, roughly",
+            ),
+            Self::UnsignedRefused => text(
+                SIGNATURES,
+                "unsigned_refused",
+                "a request without signed headers is answered 401",
+                "check signatures always: switch development modes such as MINER_DEV_MODE off",
+            ),
+            Self::OtherReceiverRefused => text(
+                SIGNATURES,
+                "other_receiver_refused",
+                "a request that is signed for another hotkey is answered 401",
+                "compare bt_header_axon_hotkey with your own key",
+            ),
+            Self::FalseSignatureRefused => text(
+                SIGNATURES,
+                "false_signature_refused",
+                "a request whose signature does not hold is answered 401",
+                "verify with the key in bt_header_dendrite_hotkey over the whole signed text",
+            ),
+            Self::OldNonceRefused => text(
+                SIGNATURES,
+                "old_nonce_refused",
+                "a request older than 4 s and its timeout is refused",
+                "the nonce is nanoseconds of Unix time: compare it with your clock",
+            ),
+            Self::FutureNonceRefused => text(
+                SIGNATURES,
+                "future_nonce_refused",
+                "a request dated more than 3 s ahead is refused",
+                "the nonce is nanoseconds of Unix time: compare it with your clock",
+            ),
+            Self::ReplayRefused => text(
+                SIGNATURES,
+                "replay_refused",
+                "the same signed request is accepted once",
+                "remember hotkey and nonce of what was accepted, at least as long as a nonce is fresh",
+            ),
+        }
+    }
+}
+
+/// Whether a miner keeps a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It does.
+    Passed,
+    /// It does not.
+    Failed,
+    /// It did not come to it.
+    NotTested,
+}
+
+/// One rule and the miner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleReport {
+    /// The rule.
+    pub rule: Rule,
+    /// What it belongs to.
+    pub section: &'static str,
+    /// What it demands.
+    pub expected: &'static str,
+    /// Whether the miner keeps it.
+    pub verdict: Verdict,
+    /// What the miner did.
+    pub seen: String,
+    /// What to do, where the rule is broken.
+    pub mend: Option<&'static str>,
+}
+
+/// Verdicts as they come: a rule that was broken once is broken.
+#[derive(Debug, Default)]
+pub(super) struct Findings(BTreeMap<Rule, (Verdict, String)>);
+
+impl Findings {
+    pub(super) fn pass(&mut self, rule: Rule, seen: impl Into<String>) {
+        self.0.entry(rule).or_insert_with(|| (Verdict::Passed, seen.into()));
+    }
+
+    pub(super) fn fail(&mut self, rule: Rule, seen: impl Into<String>) {
+        let entry = self.0.entry(rule).or_insert_with(|| (Verdict::Passed, String::new()));
+        if entry.0 == Verdict::Passed {
+            *entry = (Verdict::Failed, seen.into());
+        }
+    }
+
+    pub(super) fn judge(&mut self, rule: Rule, keeps: bool, seen: impl Into<String>) {
+        if keeps { self.pass(rule, seen) } else { self.fail(rule, seen) }
+    }
+
+    pub(super) fn report(mut self) -> Vec<RuleReport> {
+        let report = |rule: Rule| {
+            let untested = || (Verdict::NotTested, "the test did not come to it".to_owned());
+            let (verdict, seen) = self.0.remove(&rule).unwrap_or_else(untested);
+            let mend = (verdict == Verdict::Failed).then(|| rule.mend());
+            RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }
+        };
+        Rule::ALL.map(report).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rule_is_listed_once_under_the_name_that_json_has() {
+        assert!(Rule::ALL.is_sorted());
+        let names: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+        assert_eq!(names.len(), Rule::ALL.len());
+        for rule in Rule::ALL {
+            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+        }
+    }
+
+    #[test]
+    fn a_rule_that_was_broken_once_is_broken() {
+        let mut findings = Findings::default();
+        findings.pass(Rule::Base64, "fine");
+        findings.fail(Rule::Base64, "first");
+        findings.fail(Rule::Base64, "second");
+        findings.pass(Rule::Base64, "fine again");
+        let reports = findings.report();
+        let report = |rule| reports.iter().find(|report| report.rule == rule).unwrap();
+        assert_eq!((report(Rule::Base64).verdict, report(Rule::Base64).seen.as_str()), (Verdict::Failed, "first"));
+        assert_eq!((report(Rule::Ready).verdict, report(Rule::Ready).mend), (Verdict::NotTested, None));
+    }
+}

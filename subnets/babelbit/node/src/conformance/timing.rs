@@ -1,0 +1,127 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::deadline;
+use crate::runner::PlaySettings;
+
+/// What a request was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Opened a session.
+    Init,
+    /// Delivered a frame.
+    Frame,
+    /// Delivered the last frame.
+    FinalFrame,
+    /// Asked for the rest of the reply.
+    Drain,
+}
+
+impl Phase {
+    /// What a table calls it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Frame => "frame",
+            Self::FinalFrame => "final frame",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// What a predict request is.
+    pub(super) const fn of_predict(has_audio: bool, in_eos: bool) -> Self {
+        match (has_audio, in_eos) {
+            (false, _) => Self::Drain,
+            (true, true) => Self::FinalFrame,
+            (true, false) => Self::Frame,
+        }
+    }
+}
+
+/// How long the answers of one phase took.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PhaseTiming {
+    /// The phase.
+    pub phase: Phase,
+    /// Answers measured.
+    pub answers: usize,
+    /// Half of them were not slower, in seconds.
+    pub median_sec: f64,
+    /// 19 of 20 were not slower, in seconds.
+    pub p95_sec: f64,
+    /// The slowest, in seconds.
+    pub max_sec: f64,
+    /// The validator's deadline, in seconds.
+    pub deadline_sec: f64,
+    /// Answers later than that.
+    pub late: usize,
+}
+
+/// How long answers took, one entry for each phase that occurred.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(transparent)]
+pub struct Timings(pub Vec<PhaseTiming>);
+
+/// Times as they are measured, in seconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stopwatch(BTreeMap<Phase, Vec<f64>>);
+
+impl Stopwatch {
+    pub(super) fn add(&mut self, phase: Phase, took: Duration) {
+        self.0.entry(phase).or_default().push(took.as_secs_f64());
+    }
+
+    pub(super) fn timings(&self, settings: &PlaySettings) -> Timings {
+        let timing = |(phase, times): (&Phase, &Vec<f64>)| {
+            let mut times = times.clone();
+            times.sort_unstable_by(f64::total_cmp);
+            let deadline_sec = deadline(*phase, settings).as_secs_f64();
+            PhaseTiming {
+                phase: *phase,
+                answers: times.len(),
+                median_sec: quantile(&times, 0.5),
+                p95_sec: quantile(&times, 0.95),
+                max_sec: quantile(&times, 1.0),
+                deadline_sec,
+                late: times.iter().filter(|time| **time > deadline_sec).count(),
+            }
+        };
+        Timings(self.0.iter().map(timing).collect())
+    }
+}
+
+/// The smallest value that at least this share of all is not above; 0 of none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_held_against_the_deadlines() {
+        let mut watch = Stopwatch::default();
+        for tenth in 1..=20 {
+            watch.add(Phase::Frame, Duration::from_millis(200 * tenth));
+        }
+        watch.add(Phase::FinalFrame, Duration::from_secs(9));
+        let Timings(timings) = watch.timings(&PlaySettings::default());
+        let timing = |phase, answers, median_sec, p95_sec, max_sec, deadline_sec, late| PhaseTiming {
+            phase,
+            answers,
+            median_sec,
+            p95_sec,
+            max_sec,
+            deadline_sec,
+            late,
+        };
+        let expected =
+            [timing(Phase::Frame, 20, 2.0, 3.8, 4.0, 3.0, 5), timing(Phase::FinalFrame, 1, 9.0, 9.0, 9.0, 10.0, 0)];
+        assert_eq!(timings, expected);
+    }
+}

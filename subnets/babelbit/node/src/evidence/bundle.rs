@@ -1,0 +1,138 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use taonet_primitives::Hotkey;
+use taonet_wallet::verify;
+
+use super::{EvidenceError, Manifest, Seal, signed_text};
+use crate::audit::{KeptReplies, MAX_REPLY_BYTES, Record, examine};
+use crate::runner::MinerKey;
+use crate::runner::files::miner_name;
+use crate::scorer::ScoringConditions;
+
+pub(super) const MANIFEST: &str = "manifest.json";
+pub(super) const SIGNATURE: &str = "signature.json";
+/// The largest manifest: 256 miners and 100 utterances take some 150 MB.
+pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
+/// The largest `signature.json`.
+pub const MAX_SIGNATURE_BYTES: u64 = 4 << 10;
+/// A tar file ends with zeros: two blocks of 512 bytes, or as many as other writers fill their last record with.
+const MAX_END_BYTES: u64 = 10 << 10;
+
+/// The name of a reply's member.
+pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
+    format!("replies/{}/utt_{index:04}.wav", miner_name(miner))
+}
+
+/// A bundle that was read: its signature holds, its manifest is sound, its replies are unpacked.
+#[derive(Debug)]
+pub struct Bundle {
+    validator: Hotkey,
+    manifest_sha256: String,
+    record: Record,
+    kept: KeptReplies,
+}
+
+impl Bundle {
+    /// Reads a bundle and unpacks its replies into `directory`, under names of our own: `0.wav` and so on. A reply that is
+    /// not the one that the manifest names is no error: [`Bundle::verify`] tells it. Blocks.
+    ///
+    /// # Errors
+    /// [`EvidenceError`] when it is no bundle, or its signature does not hold.
+    pub fn read(source: impl Read, directory: &Path) -> Result<Self, EvidenceError> {
+        let mut archive = tar::Archive::new(source);
+        let mut members = Members { entries: archive.entries()?.raw(true) };
+        let manifest = members.bytes(MANIFEST, MAX_MANIFEST_BYTES)?;
+        let seal = members.bytes(SIGNATURE, MAX_SIGNATURE_BYTES)?;
+        let seal: Seal = serde_json::from_slice(&seal).map_err(EvidenceError::Seal)?;
+        if !verify(&seal.hotkey, signed_text(&manifest).as_bytes(), &seal.signature) {
+            return Err(EvidenceError::Signature(seal.hotkey));
+        }
+        let manifest_sha256 = hex::encode(Sha256::digest(&manifest));
+        let parsed = Manifest::parse(&manifest, seal.hotkey)?;
+        drop(manifest);
+        let record = parsed.into_record();
+        let mut kept = KeptReplies::new();
+        for (number, row) in record.rows.iter().filter(|row| row.outcome.is_ok()).enumerate() {
+            let path = directory.join(format!("{number}.wav"));
+            let mut member = members.next(&member_name(row.miner, row.utterance_index), MAX_REPLY_BYTES)?;
+            io::copy(&mut member, &mut File::create(&path)?)?;
+            if let Some(reply) = examine(row, record.channels(row.utterance_index), path) {
+                kept.insert((row.miner, row.utterance_index), reply);
+            }
+        }
+        members.end()?;
+        let mut rest = Vec::new();
+        archive.into_inner().take(MAX_END_BYTES + 1).read_to_end(&mut rest)?;
+        if rest.len() as u64 > MAX_END_BYTES || rest.iter().any(|byte| *byte != 0) {
+            return Err(EvidenceError::Trailing);
+        }
+        Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
+    }
+
+    /// Who signed it.
+    pub const fn validator(&self) -> Hotkey {
+        self.validator
+    }
+
+    /// SHA-256 of the manifest, lowercase hex.
+    pub fn manifest_sha256(&self) -> &str {
+        &self.manifest_sha256
+    }
+
+    /// The conditions under which its replies were scored.
+    pub fn conditions(&self) -> impl Iterator<Item = &ScoringConditions> {
+        self.record.conditions()
+    }
+
+    pub(super) const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(super) const fn kept(&self) -> &KeptReplies {
+        &self.kept
+    }
+}
+
+/// The members of a bundle, each of which must be the one that is expected.
+struct Members<'a, R: Read> {
+    entries: tar::Entries<'a, R>,
+}
+
+impl<'a, R: Read> Members<'a, R> {
+    fn next(&mut self, name: &str, limit: u64) -> Result<tar::Entry<'a, R>, EvidenceError> {
+        let entry = self.entries.next().ok_or_else(|| EvidenceError::Missing(name.to_owned()))??;
+        let found = || String::from_utf8_lossy(&entry.path_bytes()).chars().take(200).collect::<String>();
+        if *entry.path_bytes() != *name.as_bytes() {
+            return Err(EvidenceError::Member { expected: name.to_owned(), found: found() });
+        }
+        if entry.header().entry_type() != tar::EntryType::Regular {
+            return Err(EvidenceError::Kind(found()));
+        }
+        let bytes = entry.size();
+        if bytes > limit {
+            return Err(EvidenceError::TooLarge { name: found(), bytes, limit });
+        }
+        Ok(entry)
+    }
+
+    fn bytes(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, EvidenceError> {
+        let mut entry = self.next(name, limit)?;
+        let mut bytes = Vec::new();
+        // What the header promises may not be there.
+        if entry.read_to_end(&mut bytes)? as u64 == entry.size() {
+            Ok(bytes)
+        } else {
+            Err(EvidenceError::Missing(format!("the end of {name}")))
+        }
+    }
+
+    fn end(&mut self) -> Result<(), EvidenceError> {
+        match self.entries.next() {
+            None => Ok(()),
+            Some(_) => Err(EvidenceError::Trailing),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+use std::io::{self, Write};
+
+use taonet_wallet::Keypair;
+
+use super::bundle::{MANIFEST, SIGNATURE, member_name};
+use super::{EvidenceError, Manifest, Seal, signed_text};
+use crate::audit::{Record, examine};
+use crate::runner::RunPaths;
+use crate::runner::files::Layout;
+
+/// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks.
+///
+/// # Errors
+/// [`EvidenceError::Kept`] when a kept reply is not the recorded one, else what kept it from being written.
+pub fn export(record: &Record, paths: &RunPaths, validator: &Keypair, out: impl Write) -> Result<(), EvidenceError> {
+    let manifest = serde_json::to_vec(&Manifest::of(record, validator.hotkey()))?;
+    let signature = validator.sign(signed_text(&manifest).as_bytes());
+    let seal = serde_json::to_vec(&Seal { hotkey: validator.hotkey(), signature })?;
+    let mut tar = tar::Builder::new(out);
+    append(&mut tar, MANIFEST, &manifest)?;
+    append(&mut tar, SIGNATURE, &seal)?;
+    let layout = Layout::new(paths, &record.challenge);
+    for row in &record.rows {
+        let index = row.utterance_index;
+        let Some(kept) = examine(row, record.channels(index), layout.predicted(row.miner, index)) else { continue };
+        if let Some((field, ..)) = kept.differences.first() {
+            return Err(EvidenceError::Kept { uid: row.miner.uid, index, field });
+        }
+        append(&mut tar, &member_name(row.miner, index), &std::fs::read(&kept.path)?)?;
+    }
+    tar.into_inner()?.flush()?;
+    Ok(())
+}
+
+fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o644);
+    // The same record gives the same bytes, whenever it is exported.
+    header.set_mtime(0);
+    tar.append_data(&mut header, name, bytes)
+}

@@ -1,0 +1,297 @@
+use std::collections::{BTreeMap, HashSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring::Timeline;
+use taonet_primitives::{Hotkey, Uid};
+
+use super::FORMAT;
+use crate::audit::Record;
+use crate::runner::{
+    ChallengeRow, ChallengeState, MinerKey, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow, WallClock,
+};
+use crate::scorer::{AudioHash, ScoringConditions};
+
+/// More conditions than a challenge is ever scored under; each takes threads of its own.
+const MAX_CONDITIONS: usize = 16;
+/// More often than a challenge is ever taken up; each time, all replies before are scored again.
+const MAX_BATCHES: u32 = 64;
+/// More channels than any recording of speech has.
+const MAX_CHANNELS: u16 = 8;
+/// Longer than any utterance or reply, in samples of one channel.
+const MAX_FRAMES: u64 = 768_000 * 600;
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Not JSON, a field too many, or one that is missing or of another type.
+    #[error("the manifest cannot be read")]
+    Json(#[from] serde_json::Error),
+    /// Another layout or version.
+    #[error("the bundle's format is {0:?}, and this program reads {FORMAT}")]
+    Format(String),
+    /// The manifest names another validator than the one who signed.
+    #[error("the manifest is of the validator {named}, and {signer} signed it")]
+    Validator {
+        /// Whom the manifest names.
+        named: Hotkey,
+        /// Who signed.
+        signer: Hotkey,
+    },
+    /// A field has a value that it cannot have.
+    #[error("the manifest's {place}: {problem}")]
+    Field {
+        /// Where, e.g. `replies[3].audio_sha256`.
+        place: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// The content of `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always [`FORMAT`].
+    pub format: String,
+    /// Who played and scored.
+    pub validator_hotkey: Hotkey,
+    /// The challenge.
+    pub challenge_uid: String,
+    /// Its contest.
+    pub challenge_type: ChallengeType,
+    /// Local time of the run, as file names carry it.
+    pub run_timestamp: String,
+    /// Why the engine did not deliver all of it.
+    pub error: Option<String>,
+    /// The reference document.
+    pub reference: Option<Value>,
+    /// Where the reference document came from.
+    pub reference_source: Option<String>,
+    /// What was played, by index.
+    pub utterances: Vec<UtteranceEvidence>,
+    /// Under which conditions replies were scored, by SHA-256.
+    pub conditions: BTreeMap<String, ScoringConditions>,
+    /// What came of it, by miner and utterance.
+    pub replies: Vec<ReplyEvidence>,
+}
+
+/// One utterance of a [`Manifest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UtteranceEvidence {
+    /// Position in the challenge, from 0.
+    pub index: u32,
+    /// The engine's name for it.
+    pub utterance_id: String,
+    /// Language of the source speech.
+    pub language: String,
+    /// The source's format and hash; null when it could not be played, and `error` says why.
+    pub source: Option<SourceInfo>,
+    /// Why it could not be played.
+    pub error: Option<String>,
+}
+
+/// What came of one utterance with one miner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyEvidence {
+    /// The miner's slot.
+    pub miner_uid: Uid,
+    /// The miner's key.
+    pub miner_hotkey: Hotkey,
+    /// Position of the utterance in the challenge, from 0.
+    pub utterance_index: u32,
+    /// The session that the miner opened.
+    pub session_id: Option<String>,
+    /// Frames sent.
+    pub frames_in: u32,
+    /// When each part arrived, on the frame clock.
+    pub timeline: Timeline,
+    /// What a clock on the wall showed.
+    pub wall: WallClock,
+    /// Samples per channel.
+    pub frames: u64,
+    /// Size of the reply's WAV file; 0 when the reply failed.
+    pub wav_bytes: u64,
+    /// SHA-256 of the reply's WAV file, lowercase hex; null when the reply failed, and `error` says why.
+    pub audio_sha256: Option<String>,
+    /// Why the reply failed.
+    pub error: Option<String>,
+    /// The score, what was heard, and the name of the conditions; null for a reply that failed or waits for its score.
+    pub score: Option<StoredScore>,
+}
+
+impl Manifest {
+    /// The manifest of a record, as `validator` vouches for it.
+    pub(super) fn of(record: &Record, validator: Hotkey) -> Self {
+        let ChallengeRow { challenge_uid, challenge_type, run_timestamp, error, reference, reference_source, .. } =
+            record.challenge.clone();
+        Self {
+            format: FORMAT.to_owned(),
+            validator_hotkey: validator,
+            challenge_uid,
+            challenge_type,
+            run_timestamp,
+            error,
+            reference,
+            reference_source,
+            utterances: record.challenge.utterances.iter().cloned().map(UtteranceEvidence::from).collect(),
+            conditions: record.conditions.clone(),
+            replies: record.rows.iter().cloned().map(ReplyEvidence::from).collect(),
+        }
+    }
+
+    /// Reads and checks the bytes of a manifest that `signer` signed.
+    ///
+    /// # Errors
+    /// [`ManifestError`] naming what is wrong.
+    pub fn parse(bytes: &[u8], signer: Hotkey) -> Result<Self, ManifestError> {
+        let manifest: Self = serde_json::from_slice(bytes)?;
+        if manifest.format != FORMAT {
+            return Err(ManifestError::Format(manifest.format.chars().take(100).collect()));
+        }
+        if manifest.validator_hotkey != signer {
+            return Err(ManifestError::Validator { named: manifest.validator_hotkey, signer });
+        }
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<(), ManifestError> {
+        let wrong = |place: String, problem| Err(ManifestError::Field { place, problem });
+        if self.conditions.len() > MAX_CONDITIONS {
+            return wrong("conditions".into(), "there are more than 16");
+        }
+        for (name, conditions) in &self.conditions {
+            if *name != conditions.sha256() {
+                return wrong(format!("conditions.{name:.16}"), "not the SHA-256 of these conditions");
+            }
+        }
+        let mut indices = HashSet::new();
+        for (position, utterance) in self.utterances.iter().enumerate() {
+            let place = format!("utterances[{position}]");
+            if !indices.insert(utterance.index) {
+                return wrong(place, "this index is there twice");
+            }
+            if utterance.source.is_some() == utterance.error.is_some() {
+                return wrong(place, "either source or error must be given");
+            }
+            if utterance.source.as_ref().is_some_and(|source| {
+                !(1..=MAX_CHANNELS).contains(&source.channels)
+                    || source.sample_rate_hz == 0
+                    || source.frames > MAX_FRAMES
+            }) {
+                return wrong(place, "no source has this format");
+            }
+        }
+        let mut keys = HashSet::new();
+        for (position, reply) in self.replies.iter().enumerate() {
+            let place = |field: &str| format!("replies[{position}].{field}");
+            if !keys.insert((reply.miner_uid, reply.miner_hotkey, reply.utterance_index)) {
+                return wrong(place("utterance_index"), "this reply is there twice");
+            }
+            if !indices.contains(&reply.utterance_index) {
+                return wrong(place("utterance_index"), "there is no such utterance");
+            }
+            if reply.audio_sha256.is_some() == reply.error.is_some() {
+                return wrong(place("audio_sha256"), "either audio_sha256 or error must be given");
+            }
+            if reply.audio_sha256.as_deref().is_some_and(|hash| !is_hash(hash)) {
+                return wrong(place("audio_sha256"), "not 64 lowercase hexadecimal digits");
+            }
+            if reply.score.is_some() && reply.error.is_some() {
+                return wrong(place("score"), "a reply that failed has none");
+            }
+            if reply.frames > MAX_FRAMES {
+                return wrong(place("frames"), "no reply is that long");
+            }
+            if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
+                return wrong(place("score.batch"), "no challenge is taken up that often");
+            }
+            let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
+            if named.is_some_and(|name| !self.conditions.contains_key(name)) {
+                return wrong(place("score.conditions"), "there are no such conditions");
+            }
+        }
+        Ok(())
+    }
+
+    /// The record that the manifest stands for.
+    pub(super) fn into_record(self) -> Record {
+        let state = if self.error.is_some() { ChallengeState::Partial } else { ChallengeState::Finished };
+        let utterances = self.utterances.into_iter().map(|utterance| UtteranceRow {
+            index: utterance.index,
+            utterance_id: utterance.utterance_id,
+            language: utterance.language,
+            source: utterance.source.ok_or(utterance.error.unwrap_or_default()),
+        });
+        let challenge = ChallengeRow {
+            // Of no ledger.
+            id: 0,
+            challenge_uid: self.challenge_uid,
+            challenge_type: self.challenge_type,
+            run_timestamp: self.run_timestamp,
+            state,
+            error: self.error,
+            reference: self.reference,
+            reference_source: self.reference_source,
+            utterances: utterances.collect(),
+        };
+        let rows = self.replies.into_iter().map(ResultRow::from).collect();
+        Record { challenge, rows, finished: HashSet::new(), conditions: self.conditions }
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    AudioHash::from_hex(text).is_some_and(|hash| hash.to_string() == text)
+}
+
+impl From<UtteranceRow> for UtteranceEvidence {
+    fn from(row: UtteranceRow) -> Self {
+        let (source, error) = match row.source {
+            Ok(source) => (Some(source), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self { index: row.index, utterance_id: row.utterance_id, language: row.language, source, error }
+    }
+}
+
+impl From<ResultRow> for ReplyEvidence {
+    fn from(row: ResultRow) -> Self {
+        let ReplyRecord { session_id, frames_in, timeline, wall, frames, wav_bytes } = row.reply;
+        let (audio_sha256, error) = match row.outcome {
+            Ok(hash) => (Some(hash), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            miner_uid: row.miner.uid,
+            miner_hotkey: row.miner.hotkey,
+            utterance_index: row.utterance_index,
+            session_id,
+            frames_in,
+            timeline,
+            wall,
+            frames,
+            wav_bytes,
+            audio_sha256,
+            error,
+            score: row.score,
+        }
+    }
+}
+
+impl From<ReplyEvidence> for ResultRow {
+    fn from(reply: ReplyEvidence) -> Self {
+        let ReplyEvidence { session_id, frames_in, timeline, wall, frames, wav_bytes, .. } = reply;
+        Self {
+            miner: MinerKey { uid: reply.miner_uid, hotkey: reply.miner_hotkey },
+            utterance_index: reply.utterance_index,
+            reply: ReplyRecord { session_id, frames_in, timeline, wall, frames, wav_bytes },
+            outcome: reply.audio_sha256.ok_or(reply.error.unwrap_or_default()),
+            score: reply.score,
+        }
+    }
+}

@@ -1,0 +1,281 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::json;
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+
+use super::bundle::{MANIFEST, SIGNATURE};
+use super::*;
+use crate::audit::Place;
+use crate::audit::testing::{UTTERANCES, change_byte, engines, engines_with, key, play, record};
+use crate::runner::RunPaths;
+
+fn alice() -> Keypair {
+    Keypair::from_uri("//Alice").unwrap()
+}
+
+async fn played() -> (TempDir, RunPaths) {
+    let directory = tempfile::tempdir().unwrap();
+    let paths = play(directory.path(), &[(1, 10), (2, 20), (4, 0)]).await;
+    (directory, paths)
+}
+
+async fn exported() -> Vec<u8> {
+    let (_directory, paths) = played().await;
+    let mut bundle = Vec::new();
+    export(&record(&paths).await, &paths, &alice(), &mut bundle).unwrap();
+    bundle
+}
+
+fn read(bundle: &[u8]) -> Result<EvidenceReport, EvidenceError> {
+    let directory = tempfile::tempdir().unwrap();
+    Bundle::read(bundle, directory.path()).map(|bundle| bundle.verify(&engines()).unwrap())
+}
+
+/// Name and content.
+type Member = (String, Vec<u8>);
+
+/// The members of a tar file.
+fn members(bundle: &[u8]) -> Vec<Member> {
+    let mut archive = tar::Archive::new(bundle);
+    let member = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).unwrap();
+        (entry.path().unwrap().to_str().unwrap().to_owned(), bytes)
+    };
+    archive.entries().unwrap().map(member).collect()
+}
+
+fn packed(members: &[Member]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes.as_slice()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+/// The bundle with another manifest, signed by `signer`.
+fn with_manifest(bundle: &[u8], signer: &Keypair, edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+    let mut members = members(bundle);
+    let mut manifest: serde_json::Value = serde_json::from_slice(&members[0].1).unwrap();
+    edit(&mut manifest);
+    members[0].1 = serde_json::to_vec(&manifest).unwrap();
+    let signature = signer.sign(signed_text(&members[0].1).as_bytes());
+    members[1].1 = serde_json::to_vec(&Seal { hotkey: signer.hotkey(), signature }).unwrap();
+    packed(&members)
+}
+
+#[tokio::test]
+async fn a_bundle_holds_what_checking_needs() {
+    let bundle = exported().await;
+    let report = read(&bundle).unwrap();
+    assert!(report.audit.is_clean(), "{report:?}");
+    assert_eq!((report.validator_hotkey, report.audit.recomputed), (alice().hotkey(), 3 * UTTERANCES));
+    let names: Vec<_> = members(&bundle).into_iter().map(|(name, _)| name).collect();
+    let reply = |uid: u8, index: u32| format!("replies/miner_{uid}__hk_{}/utt_{index:04}.wav", key(uid).hotkey);
+    let replies = [1, 2, 4].iter().flat_map(|uid| [reply(*uid, 0), reply(*uid, 1)]);
+    assert_eq!(names, [MANIFEST.to_owned(), SIGNATURE.to_owned()].into_iter().chain(replies).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_same_record_gives_the_same_bytes_but_for_the_signature() {
+    let (_directory, paths) = played().await;
+    let record = record(&paths).await;
+    let [first, second] = [(); 2].map(|()| {
+        let mut bundle = Vec::new();
+        export(&record, &paths, &alice(), &mut bundle).unwrap();
+        let (from, to) = {
+            let text = String::from_utf8_lossy(&bundle);
+            let from = text.find("\"signature\":\"0x").unwrap() + "\"signature\":\"0x".len();
+            (from, from + 128)
+        };
+        bundle[from..to].fill(0);
+        bundle
+    });
+    assert!(first == second);
+}
+
+#[tokio::test]
+async fn a_changed_byte_of_a_reply_is_named() {
+    let bundle = exported().await;
+    let mut members = members(&bundle);
+    let last = members[3].1.len() - 1;
+    members[3].1[last] ^= 1;
+    let report = read(&packed(&members)).unwrap();
+    let told: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.miner_uid, it.utterance_index)).collect();
+    assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
+    // Cut off, longer, another's: the same.
+    for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
+        members[3].1 = change;
+        let report = read(&packed(&members)).unwrap();
+        assert_eq!(report.audit.changed_replies(), [(key(1).uid, 1)].into());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_exported_that_proves_nothing() {
+    let (_directory, paths) = played().await;
+    let record = record(&paths).await;
+    let wav = paths.logs.join(format!("s2s/challenge-1/main/miner_2__hk_{}/predicted/utt_0000.wav", key(2).hotkey));
+    change_byte(&wav, 1);
+    let error = export(&record, &paths, &alice(), Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("miner 2 to utterance 0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_manifest_is_as_it_was_signed() {
+    let bundle = exported().await;
+    let bob = Keypair::from_uri("//Bob").unwrap();
+    let mut changed = members(&bundle);
+    let place = changed[0].1.len() / 2;
+    changed[0].1[place] ^= 1;
+    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
+
+    let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
+    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest is of the validator 5Grwva"));
+    for (place, value, says) in [
+        ("/format", json!("taonet.evidence/2"), "the bundle's format is"),
+        ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: this reply is there twice"),
+        ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: there is no such utterance"),
+        ("/replies/0/audio_sha256", json!("AB"), "replies[0].audio_sha256: not 64 lowercase"),
+        ("/replies/0/error", json!("boom"), "either audio_sha256 or error"),
+        ("/replies/0/score/conditions", json!("x"), "there are no such conditions"),
+        ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: no reply is that long"),
+        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: no challenge is taken up that often"),
+        ("/utterances/1/index", json!(0), "utterances[1]: this index is there twice"),
+        ("/utterances/0/source/channels", json!(0), "utterances[0]: no source has this format"),
+        ("/replies/0/colour", json!("red"), "the manifest cannot be read"),
+    ] {
+        let edit = |manifest: &mut serde_json::Value| {
+            let (parent, field) = place.rsplit_once('/').unwrap();
+            let parent = if parent.is_empty() { manifest } else { manifest.pointer_mut(parent).unwrap() };
+            parent[field] = value.clone();
+        };
+        let found = error(&with_manifest(&bundle, &alice(), edit));
+        assert!(found.contains(says), "{place}: {found}");
+    }
+    // Conditions go by their hash: nobody slips in other options under a known name.
+    let options = with_manifest(&bundle, &alice(), |manifest| {
+        let conditions = manifest["conditions"].as_object_mut().unwrap().values_mut().next().unwrap();
+        conditions["options"]["accuracy_threshold"] = 0.1.into();
+    });
+    assert!(error(&options).contains("not the SHA-256 of these conditions"));
+}
+
+#[tokio::test]
+async fn scores_that_do_not_follow_are_named_although_they_are_signed() {
+    let bundle = exported().await;
+    let lying =
+        with_manifest(&bundle, &alice(), |manifest| manifest["replies"][0]["score"]["result"]["score"] = 1.0.into());
+    let report = read(&lying).unwrap();
+    let fields: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.field.as_str())).collect();
+    assert_eq!(fields, [(Place::Ledger, "score")]);
+
+    let directory = tempfile::tempdir().unwrap();
+    let other = Bundle::read(bundle.as_slice(), directory.path()).unwrap().verify(&engines_with("2")).unwrap();
+    assert_eq!(other.audit.different_conditions[0].field, "recognizer.fingerprint");
+}
+
+#[tokio::test]
+async fn members_are_those_that_belong_there() {
+    let bundle = exported().await;
+    let good = members(&bundle);
+    let error = |edit: &dyn Fn(&mut Vec<Member>)| {
+        let mut members = good.clone();
+        edit(&mut members);
+        read(&packed(&members)).unwrap_err().to_string()
+    };
+    assert!(
+        error(&|members| members[2].0 = "elsewhere.wav".into()).contains("\"elsewhere.wav\" stands where replies/")
+    );
+    assert!(error(&|members| members.swap(2, 3)).contains("stands where"));
+    assert!(error(&|members| members.truncate(5)).contains("ends before replies/"));
+    assert!(error(&|members| members.push(("more".into(), vec![]))).contains("something follows"));
+    assert!(error(&|members| members[1].1 = vec![b' '; 5000]).contains("has 5000 bytes, at most 4096"));
+    assert!(error(&|members| members[1].1 = b"{}".to_vec()).contains("signature.json cannot be read"));
+    assert!(error(&Vec::clear).contains("ends before manifest.json"));
+    assert!(read(b"").unwrap_err().to_string().contains("ends before manifest.json"));
+
+    let mut trailing = bundle.clone();
+    trailing.extend(b"more");
+    assert!(matches!(read(&trailing), Err(EvidenceError::Trailing)));
+    for cut in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
+        assert!(read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(), "{cut}");
+    }
+}
+
+/// A header with a name, a kind and a size, and nothing behind it.
+fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+#[test]
+fn links_paths_and_giants_are_refused_before_anything_is_written() {
+    for (name, kind, size, says) in [
+        ("manifest.json", tar::EntryType::Symlink, 0, "is no plain file"),
+        ("manifest.json", tar::EntryType::Directory, 0, "is no plain file"),
+        ("manifest.json", tar::EntryType::GNULongName, 10, "is no plain file"),
+        ("manifest.json", tar::EntryType::XHeader, u64::MAX / 2, "is no plain file"),
+        ("../manifest.json", tar::EntryType::Regular, 1, "stands where manifest.json belongs"),
+        ("/manifest.json", tar::EntryType::Regular, 1, "stands where manifest.json belongs"),
+        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES + 1, "at most 268435456 are taken"),
+        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES, "ends before the end of manifest.json"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Bundle::read(header(name, kind, size).as_slice(), directory.path()).unwrap_err();
+        assert!(error.to_string().contains(says), "{name} {kind:?}: {error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}
+
+fn checked(bundle: &[u8], directory: &Path) {
+    // Whatever it is: an answer, and no panic.
+    if let Ok(bundle) = Bundle::read(bundle, directory) {
+        let _ = bundle.verify(&engines());
+    }
+}
+
+#[test]
+fn no_change_of_a_bundle_panics() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let bundle = runtime.block_on(exported());
+    let directory = tempfile::tempdir().unwrap();
+    proptest!(ProptestConfig::with_cases(64), |(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4))| {
+        let mut bundle = bundle.clone();
+        for (place, value) in changes {
+            let place = place.index(bundle.len());
+            bundle[place] = value;
+        }
+        checked(&bundle, directory.path());
+    });
+    // Signed nonsense: the manifest's own numbers.
+    proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
+        let places = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
+        let bundle = with_manifest(&bundle, &alice(), |manifest| match places.get(field) {
+            Some(place) => manifest["replies"][0][*place] = number.into(),
+            None if field == 5 => manifest["replies"][0]["timeline"]["arrivals"] = json!([[number, number]]),
+            None if field == 6 => manifest["replies"][0]["timeline"]["eos_frame"] = number.into(),
+            None => manifest["utterances"][0]["source"]["frames"] = number.into(),
+        });
+        checked(&bundle, directory.path());
+    });
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>) {
+        let directory = tempfile::tempdir().unwrap();
+        prop_assert!(Bundle::read(bytes.as_slice(), directory.path()).is_err());
+        prop_assert!(Manifest::parse(&bytes, alice().hotkey()).is_err());
+    }
+}

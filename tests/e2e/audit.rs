@@ -1,0 +1,210 @@
+//! `bb audit` and `bb evidence` on what a demonstration has left.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+
+use crate::support::{bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+
+const MINERS: usize = 5;
+const UTTERANCES: usize = 4;
+/// Slots in the demonstration: the owner has the first, the validator the second.
+const INTERPRETER: u64 = 2;
+const PARROT: u64 = 4;
+
+/// What a demonstration of the challenge `ferry` leaves; each test has a copy of its own.
+struct Run {
+    folder: TempDir,
+}
+
+impl Run {
+    fn new() -> Self {
+        static PLAYED: OnceLock<TempDir> = OnceLock::new();
+        require_models();
+        let played = PLAYED.get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let ferry = repository("tests/e2e/data/ferry.json");
+            let mut demo = tao();
+            demo.args(["demo", "--json", "--challenge"]).arg(ferry).arg("--keep").arg(folder.path());
+            document(&demo.output().unwrap());
+            folder
+        });
+        let folder = tempfile::tempdir().unwrap();
+        copy(played.path(), folder.path());
+        Self { folder }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn audit(&self, arguments: &[&str]) -> Output {
+        bb().args(["audit", "ferry", "--json", "--keep"]).arg(self.path()).args(arguments).output().unwrap()
+    }
+
+    /// The file of a miner's reply.
+    fn reply(&self, uid: u64, utterance: usize) -> PathBuf {
+        let miners = fs::read_dir(self.path().join("logs/s2s/ferry/main")).unwrap().map(|entry| entry.unwrap().path());
+        let start = format!("miner_{uid}__hk_");
+        let mut homes = miners.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&start));
+        homes.next().unwrap().join(format!("predicted/utt_{utterance:04}.wav"))
+    }
+
+    fn export(&self, file: &Path) -> Output {
+        let mut export = local_bb();
+        export.args(["evidence", "export", "ferry", "--json", "--key-uri", "//Alice", "--keep"]).arg(self.path());
+        export.arg("--output").arg(file).output().unwrap()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap().map(|entry| entry.unwrap()) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn change_byte(path: &Path, place: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[place] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+/// The report of an audit that found something.
+#[track_caller]
+fn findings(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", stderr(output)))
+}
+
+fn verify(file: &Path, arguments: &[&str]) -> Output {
+    bb().args(["evidence", "verify", "--json"]).arg(file).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_demonstration_stands_up_to_an_audit() {
+    let run = Run::new();
+    let report = document(&run.audit(&[]));
+    assert_eq!((&report["mismatches"], &report["different_conditions"]), (&json!([]), &json!([])));
+    assert_eq!(report["recomputed"], MINERS * UTTERANCES);
+    assert_eq!(report["conditions"][0]["recognizer"]["name"], "tiny-ctc");
+    println!("audit of {} scores: {} s", report["recomputed"], report["wall_sec"]);
+
+    let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("20 scores recomputed") && shown.contains("0 mismatches"), "{shown}");
+    assert!(shown.contains("scored with tiny-ctc ("), "{shown}");
+}
+
+#[test]
+fn one_changed_byte_names_one_reply() {
+    let run = Run::new();
+    // In the middle of the sound, and in the last byte.
+    for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
+        let wav = run.reply(uid, utterance);
+        let place = fs::metadata(&wav).unwrap().len() as usize - from_end;
+        change_byte(&wav, place);
+        let report = findings(&run.audit(&[]));
+        let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
+        assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("reply"), &json!("audio.sha256")));
+        assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_index"]), (&json!(uid), &json!(utterance)));
+        assert!(wav.to_str().unwrap().contains(mismatch["miner_hotkey"].as_str().unwrap()));
+        assert_ne!(mismatch["recorded"], mismatch["recomputed"]);
+        change_byte(&wav, place);
+    }
+    document(&run.audit(&[]));
+
+    let scores = fs::read_dir(run.path().join("scores")).unwrap();
+    let mut scores = scores.map(|entry| entry.unwrap().path());
+    let is_score = |path: &PathBuf| {
+        path.to_str().unwrap().contains(&format!("challenge_score_ferry_type_main_miner_{INTERPRETER}_"))
+    };
+    let score = scores.find(is_score).unwrap();
+    let mut changed: Value = serde_json::from_slice(&fs::read(&score).unwrap()).unwrap();
+    changed["utterances"][3]["utterance_score"] = json!(0.123);
+    fs::write(&score, changed.to_string()).unwrap();
+    let report = findings(&run.audit(&[]));
+    let [mismatch] = &report["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
+    assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!("utterance_score")));
+    assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_id"]), (&json!(INTERPRETER), &json!("ferry:3")));
+    let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
+    assert!(stderr(&shown).contains("1 mismatches"), "{}", stderr(&shown));
+    assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
+}
+
+#[test]
+fn other_conditions_and_unknown_challenges_are_told() {
+    let run = Run::new();
+    let report = findings(&run.audit(&["--rules", "strict"]));
+    assert_eq!(report["mismatches"], json!([]));
+    let expected = json!([{ "field": "options.rules", "recorded": "reference", "here": "strict" }]);
+    assert_eq!(report["different_conditions"], expected);
+
+    let output = bb().args(["audit", "bridge", "--keep"]).arg(run.path()).output().unwrap();
+    assert!(refusal(&output, 1).contains("the ledger has no main challenge \"bridge\"; it has ferry"));
+    let empty = tempfile::tempdir().unwrap();
+    let output = bb().args(["audit", "ferry", "--keep"]).arg(empty.path()).output().unwrap();
+    assert!(refusal(&output, 1).contains("there is no ledger"));
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn evidence_is_checked_on_another_machine() {
+    let run = Run::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("ferry.tar");
+    let made = document(&run.export(&file));
+    let alice = Keypair::from_uri("//Alice").unwrap().hotkey().to_string();
+    assert_eq!(made["validator_hotkey"].as_str(), Some(alice.as_str()));
+    // Nothing of the run is there any more.
+    drop(run);
+    let report = document(&verify(&file, &["--signed-by", &alice]));
+    assert_eq!(report["validator_hotkey"].as_str(), Some(alice.as_str()));
+    assert_eq!((&report["audit"]["mismatches"], &report["audit"]["recomputed"]), (&json!([]), &json!(20)));
+
+    let bob = Keypair::from_uri("//Bob").unwrap().hotkey().to_string();
+    assert!(refusal(&verify(&file, &["--signed-by", &bob]), 1).contains(&format!("not {bob}")));
+
+    let whole = fs::read(&file).unwrap();
+    let text = |needle: &str| whole.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap();
+    let changed = elsewhere.path().join("changed.tar");
+    let with = |place: usize| {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        fs::write(&changed, bytes).unwrap();
+        verify(&changed, &[])
+    };
+    // In a transcript: nobody vouches for it any more.
+    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the one that was signed"));
+    // In a reply.
+    let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
+    let report = findings(&with(reply));
+    let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
+    assert_eq!((&mismatch["place"], &mismatch["miner_uid"]), (&json!("reply"), &json!(INTERPRETER)));
+    assert_eq!((&mismatch["field"], &mismatch["utterance_index"]), (&json!("audio.sha256"), &json!(0)));
+    // Cut off.
+    fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
+    assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));
+    fs::write(&changed, "no tar file").unwrap();
+    assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));
+}
+
+#[test]
+fn evidence_of_a_changed_reply_is_not_made() {
+    let run = Run::new();
+    change_byte(&run.reply(INTERPRETER, 1), 1_000);
+    let file = run.path().join("evidence.tar");
+    let error = refusal(&run.export(&file), 1);
+    assert!(error.contains("the kept reply of miner 2 to utterance 1 is not as it was recorded"), "{error}");
+    assert!(!file.exists());
+}

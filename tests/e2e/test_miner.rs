@@ -1,0 +1,194 @@
+//! `bb test-miner` against miners that keep the rules and miners that break one of them.
+
+mod toy;
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+
+use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao};
+use toy::Toy;
+
+fn hotkey(uri: &str) -> String {
+    Keypair::from_uri(uri).unwrap().hotkey().to_string()
+}
+
+fn test(url: &str, miner: &str, arguments: &[&str]) -> Output {
+    let mut command = bb();
+    command.args(["test-miner", url, "--miner-hotkey", miner, "--json"]).args(arguments);
+    command.output().unwrap()
+}
+
+/// The document of a test that found something.
+#[track_caller]
+fn findings(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The rules with a verdict.
+fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
+    let rules = report["rules"].as_array().unwrap().iter();
+    rules.filter(|rule| rule["verdict"] == verdict).map(|rule| rule["rule"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_miner_that_keeps_the_rules_passes_all_of_them() {
+    for manner in ["", "drains"] {
+        let toy = Toy::start(manner);
+        let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
+        assert_eq!((&report["passed"], &report["contest"]), (&json!(true), &Value::Null));
+        assert_eq!(with_verdict(&report, "passed").len(), report["rules"].as_array().unwrap().len());
+        let timings = report["timings"].as_array().unwrap();
+        let phases: Vec<_> = timings.iter().map(|timing| timing["phase"].as_str().unwrap()).collect();
+        let expected: &[&str] = if manner == "drains" {
+            &["init", "frame", "final_frame", "drain"]
+        } else {
+            &["init", "frame", "final_frame"]
+        };
+        assert_eq!(phases, expected);
+        let frames = &timings[1];
+        assert_eq!(
+            (&frames["answers"], &frames["deadline_sec"], &frames["late"]),
+            (&json!(24), &json!(3.0), &json!(0))
+        );
+        assert!(frames["median_sec"].as_f64() <= frames["p95_sec"].as_f64(), "{frames}");
+        assert!(frames["p95_sec"].as_f64() <= frames["max_sec"].as_f64(), "{frames}");
+    }
+}
+
+#[test]
+fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
+    let all = {
+        let toy = Toy::start("");
+        let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
+        with_verdict(&report, "passed").into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    for rule in &all {
+        let toy = Toy::start(rule);
+        let mut command = bb();
+        command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+        if rule == "frame_deadline" {
+            command.env("BB_S2S_CHUNK_TIMEOUT_SEC", "1");
+        }
+        let output = command.output().unwrap();
+        let report = findings(&output);
+        assert_eq!(with_verdict(&report, "failed"), [rule.as_str()], "{report:#}");
+        assert_eq!(report["passed"], false);
+        let broken = report["rules"].as_array().unwrap().iter().find(|found| found["rule"] == *rule).unwrap();
+        for field in ["expected", "seen", "mend"] {
+            assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");
+        }
+        assert!(stderr(&output).contains(&format!("the miner breaks 1 rules: {rule}")), "{}", stderr(&output));
+    }
+    assert!(all.len() > 20, "{all:?}");
+}
+
+#[test]
+fn people_get_a_table() {
+    let toy = Toy::start("byte_count");
+    let output =
+        bb().args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    for says in ["byte_count", "FAIL", "expected", "seen      frame 1 of 25", "mend", "median ms", "final frame"] {
+        assert!(shown.contains(says), "{says}: {shown}");
+    }
+}
+
+#[test]
+fn nobody_there_and_nonsense_are_told() {
+    let bob = hotkey("//Bob");
+    let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
+    assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
+    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("neither an http nor an https URL"));
+    assert!(refusal(&test("127.0.0.1:1", "5Nobody", &[]), 2).contains("--miner-hotkey"));
+}
+
+#[test]
+fn our_miner_passes_and_is_scored() {
+    require_models();
+    let miner = Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let ferry = repository("tests/e2e/data/ferry.json");
+    let report = document(&test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]));
+    assert_eq!(with_verdict(&report, "failed"), [""; 0]);
+    assert_eq!(with_verdict(&report, "not_tested"), [""; 0]);
+    let contest = &report["contest"];
+    assert_eq!((&contest["recognizer"], &contest["embedder"]), (&json!("tiny-ctc"), &json!("all-MiniLM-L6-v2")));
+    let [challenge] = &contest["challenges"].as_array().unwrap()[..] else { panic!("{contest:#}") };
+    assert_eq!((&challenge["challenge_uid"], &challenge["title"]), (&json!("ferry"), &json!("The ferry")));
+    assert_eq!(challenge["miner"]["utterances"].as_array().unwrap().len(), 4);
+    assert!(contest["score"].as_f64() > Some(0.5), "{contest:#}");
+    assert_eq!(contest["timings"][1]["phase"], "frame");
+}
+
+/// A miner that knows its validators tells others so; a wallet's hotkey signs instead of a key made for the test.
+#[test]
+fn a_wallet_signs_where_only_known_validators_are_admitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let wallets = folder.path().to_str().unwrap();
+    let mnemonic = folder.path().join("mnemonic.txt");
+    let create = ["wallet", "new-hotkey", "--wallet-path", wallets, "--wallet-name", "v", "--hotkey", "h", "--json"];
+    let made = document(&tao().args(create).arg("--mnemonic-file").arg(&mnemonic).output().unwrap());
+    let validator = made["hotkey"]["address"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let miner = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--allow", validator];
+    let miner = Daemon::start(local_bb().args(miner));
+    let bob = hotkey("//Bob");
+    let report = findings(&test(miner.url(), &bob, &["--rules-only"]));
+    assert_eq!(with_verdict(&report, "failed"), ["signed_request"]);
+    assert!(report["rules"][1]["seen"].as_str().unwrap().starts_with("403 "), "{report:#}");
+    let wallet = ["--rules-only", "--wallet-path", wallets, "--wallet-name", "v", "--hotkey", "h"];
+    let report = document(&test(miner.url(), &bob, &wallet));
+    assert_eq!((&report["passed"], report["signed_by"].as_str()), (&json!(true), Some(validator)));
+}
+
+/// What the guide tells a miner to type, typed.
+#[test]
+fn the_guide_to_miners_does_what_it_says() {
+    require_models();
+    let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
+    let commands: Vec<&str> = guide.lines().filter(|line| line.starts_with("bb ")).collect();
+    let mut miner = None;
+    let mut tests = 0;
+    for line in commands {
+        let line = line.split_once('#').map_or(line, |(command, _)| command);
+        let words: Vec<String> = line.split_whitespace().skip(1).map(str::to_owned).collect();
+        match words[0].as_str() {
+            "miner" => {
+                let listen = words.iter().position(|word| word == "--listen");
+                let words = listen.map_or(words.clone(), |place| [&words[..place], &words[place + 2..]].concat());
+                miner = Some(Daemon::start(local_bb().args(words)));
+            }
+            "test-miner" => {
+                let miner: &Daemon = miner.as_ref().expect("the guide starts a miner before it tests it");
+                let address = miner.url().trim_start_matches("http://");
+                let words = words.iter().map(|word| word.replace("127.0.0.1:8092", address));
+                let output = local_bb().args(words).output().unwrap();
+                assert!(output.status.success(), "{line}: {}", stderr(&output));
+                tests += 1;
+            }
+            "register-axon" => {
+                let help = bb().args(["register-axon", "--help"]).output().unwrap();
+                let help = String::from_utf8(help.stdout).unwrap();
+                for option in words.iter().filter(|word| word.starts_with("--")) {
+                    assert!(help.contains(&format!("{option} ")), "{line}: {option}");
+                }
+            }
+            other => panic!("the guide names bb {other}, which this test does not know"),
+        }
+    }
+    assert!(tests >= 2, "{tests}");
+}
+
+/// The guide's table has every rule, in words of its own.
+#[test]
+fn the_guide_to_miners_has_every_rule() {
+    let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
+    let toy = Toy::start("");
+    let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
+    let rules: Vec<_> = with_verdict(&report, "passed").iter().map(|rule| format!("| `{rule}` |")).collect();
+    let documented: Vec<_> =
+        guide.lines().filter(|line| line.starts_with("| `")).filter_map(|line| line.split(" | ").next()).collect();
+    assert_eq!(documented.iter().map(|start| format!("{start} |")).collect::<Vec<_>>(), rules);
+}
