@@ -210,7 +210,7 @@ mod tests {
     fn example(word: String) -> String {
         match word.as_str() {
             "HEX" => "ab".repeat(64),
-            "ADDRESS" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
+            "ADDRESS" | "HOTKEY" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
             _ => word,
         }
     }

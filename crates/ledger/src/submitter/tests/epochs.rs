@@ -44,7 +44,7 @@ async fn what_was_signed_for_the_epoch_is_followed_to_its_end() {
     let world = World::plain();
     let submitter = world.start().await;
     let first = submitter.submit(world.weights().await).await.unwrap();
-    world.chain.mine(88);
+    world.chain.mine(87);
     assert_eq!(submitter.submit(world.weights().await).await.unwrap(), first);
     assert_eq!(world.calls().len(), 1);
 }
