@@ -7,7 +7,6 @@ mod node;
 mod pace;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -57,7 +56,7 @@ impl Rpc {
         total: Duration,
     ) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
-        self.first(&question, total, &AtomicU32::new(0), |answer| result(method, answer)).await?
+        self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
     /// As [`Self::request`], but a node that fails is not tried again: for the first question of all, so that one that
@@ -65,7 +64,7 @@ impl Rpc {
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
-        self.each_once(&question, deadline, &AtomicU32::new(0), &|answer| result(method, answer)).await?
+        self.each_once(&question, deadline, &mut 0, &|answer| result(method, answer)).await?
     }
 
     /// All that one read asks, in the time for one request.
@@ -101,9 +100,9 @@ impl Rpc {
             Answer::Result(_) => Err(WrongAnswer.into()),
         };
         let question = Question { method, params: &params, unsubscribe: Some(unsubscribe) };
-        let tries = AtomicU32::new(0);
-        let answer = self.first(&question, self.pace.total(), &tries, read).await?;
-        Ok(Offered { answer, tries: tries.into_inner() })
+        let mut tries = 0;
+        let answer = self.first(&question, self.pace.total(), &mut tries, read).await?;
+        Ok(Offered { answer, tries })
     }
 
     /// Tries the nodes until one answers or the time is over, and counts. An answer that cannot be read is none.
@@ -111,7 +110,7 @@ impl Rpc {
         &self,
         question: &Question<'_>,
         total: Duration,
-        tries: &AtomicU32,
+        tries: &mut u32,
         read: impl Fn(Answer) -> Result<T, Source> + Send + Sync,
     ) -> Result<T, ChainError> {
         let deadline = Deadline { started: Instant::now(), total };
@@ -132,7 +131,7 @@ impl Rpc {
         &self,
         question: &Question<'_>,
         deadline: Deadline,
-        tries: &AtomicU32,
+        tries: &mut u32,
         read: &(impl Fn(Answer) -> Result<T, Source> + Send + Sync),
     ) -> Result<T, ChainError> {
         let (mut endpoint, mut source) = (String::new(), timed_out(question, deadline.total));
@@ -141,7 +140,7 @@ impl Rpc {
             if left.is_zero() {
                 break;
             }
-            tries.fetch_add(1, Ordering::Relaxed);
+            *tries = tries.saturating_add(1);
             let limit = self.pace.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
             let error = match timeout(limit, node.ask(question)).await {
                 Ok(Ok(answer)) => match read(answer) {

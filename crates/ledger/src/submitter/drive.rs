@@ -34,10 +34,7 @@ impl Submitter {
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if now.when(epoch) != When::Now {
-            return Err(SubmitError::TooLate);
-        }
-        if now.era().is_none() {
+        if now.when(epoch) != When::Now || now.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();

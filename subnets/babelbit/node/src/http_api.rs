@@ -1,10 +1,15 @@
-//! What the HTTP services here share: how a body is read, which path is meant.
+//! What the HTTP services here share: how a body is read, which path is meant, the form of errors, the count of requests.
 
+use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, MatchedPath, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::uri::PathAndQuery;
 use axum::http::{StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A body that is not what a route takes.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,28 @@ pub(crate) async fn read_json<T: DeserializeOwned, S: Send + Sync>(
     })?;
     deserializer.end().map_err(BodyError::NotJson)?;
     Ok(value)
+}
+
+/// Gives the errors of layers below, which have plain or empty bodies, the form that a service's own have.
+pub(crate) fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let status = parts.status;
+    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json {
+        return Response::from_parts(parts, body);
+    }
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_TYPE);
+    (parts, Json(form(status.canonical_reason().unwrap_or("error")))).into_response()
+}
+
+/// Counts requests by route and status. `counter` is the metric's name.
+pub(crate) async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
+    let status = response.status().as_u16().to_string();
+    metrics::counter!(counter, "route" => route, "status" => status).increment(1);
+    response
 }
 
 /// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common. To be put around a router,

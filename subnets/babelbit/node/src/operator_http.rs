@@ -14,7 +14,7 @@ mod token;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
@@ -28,7 +28,7 @@ use tower_http::trace::TraceLayer;
 pub(crate) use envelope::{ApiError, Body};
 pub use token::{AccessToken, TokenError};
 
-use crate::http_api::collapse_slashes;
+use crate::http_api::{collapse_slashes, count};
 use envelope::as_json;
 
 /// What a service takes from its callers.
@@ -84,12 +84,4 @@ async fn admit(State(token): State<Option<AccessToken>>, request: Request, next:
         }
     }
     Ok(next.run(request).await)
-}
-
-async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
-    let status = response.status().as_u16().to_string();
-    metrics::counter!(counter, "route" => route, "status" => status).increment(1);
-    response
 }

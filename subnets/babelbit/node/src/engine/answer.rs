@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::limits::RateLimit;
-use crate::http_api::{BodyError, read_json};
+use crate::http_api::{BodyError, error_as_json, read_json};
 
 /// A refusal.
 #[derive(Debug, thiserror::Error)]
@@ -83,16 +83,7 @@ impl IntoResponse for ApiError {
 
 /// Gives the errors of layers below, which have plain or empty bodies, the same form as ours.
 pub(super) async fn as_json(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let status = parts.status;
-    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    if !(status.is_client_error() || status.is_server_error()) || is_json {
-        return Response::from_parts(parts, body);
-    }
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.remove(CONTENT_TYPE);
-    let detail = status.canonical_reason().unwrap_or("error");
-    (parts, Json(json!({ "detail": detail }))).into_response()
+    error_as_json(response, |detail| json!({ "detail": detail }))
 }
 
 /// A JSON body, whatever its content type says.

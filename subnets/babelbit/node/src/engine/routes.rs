@@ -3,11 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State as Shared};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequestParts, State as Shared};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::middleware::{self, Next};
-use axum::response::{Json, Response};
+use axum::middleware;
+use axum::response::Json;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_babelbit_core::engine_api::{
@@ -23,7 +23,7 @@ use super::State;
 use super::answer::{ApiError, Body, as_json};
 use super::sessions::Stream;
 use crate::challenge::{BuildError, BuiltChallenge};
-use crate::http_api::collapse_slashes;
+use crate::http_api::{collapse_slashes, count};
 
 type Engine = Shared<Arc<State>>;
 
@@ -42,18 +42,10 @@ pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> R
         .layer(RequestBodyLimitLayer::new(max_body))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
         .layer(middleware::map_response(as_json))
-        .layer(middleware::from_fn(count))
+        .layer(middleware::from_fn(|route, request, next| count("taonet_engine_requests_total", route, request, next)))
         .layer(TraceLayer::new_for_http())
         .with_state(state);
     Router::new().fallback_service(routes.map_request(collapse_slashes))
-}
-
-async fn count(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
-    let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
-    let status = response.status().as_u16().to_string();
-    metrics::counter!("taonet_engine_requests_total", "route" => route, "status" => status).increment(1);
-    response
 }
 
 /// A caller without a token, admitted by address.

@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsProblem};
 use taonet_chain::ChainError;
 use taonet_primitives::{Hotkey, NetUid};
 
-use crate::http_api::{BodyError, read_json};
+use crate::http_api::{BodyError, error_as_json, read_json};
 
 /// A refusal or failure, answered as `{"success": false, "error": …}`, with `details` where there are some.
 #[derive(Debug, thiserror::Error)]
@@ -85,16 +85,7 @@ impl IntoResponse for ApiError {
 
 /// Gives the errors of layers below, which have plain or empty bodies, the same form.
 pub(super) async fn as_json(response: Response) -> Response {
-    let (mut parts, body) = response.into_parts();
-    let status = parts.status;
-    let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    if !(status.is_client_error() || status.is_server_error()) || is_json {
-        return Response::from_parts(parts, body);
-    }
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.remove(CONTENT_TYPE);
-    let error = status.canonical_reason().unwrap_or("error");
-    (parts, Json(json!({ "success": false, "error": error }))).into_response()
+    error_as_json(response, |error| json!({ "success": false, "error": error }))
 }
 
 /// A JSON body.
