@@ -6,6 +6,7 @@
 
 mod network;
 mod operator;
+mod rounds;
 mod value;
 mod variables;
 
@@ -22,6 +23,7 @@ use url::Url;
 
 pub use network::Network;
 pub use operator::OperatorSettings;
+pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
@@ -80,6 +82,8 @@ pub struct Config {
     pub submit_api_url: Url,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
+    /// The runner's loop.
+    pub rounds: RoundSettings,
 }
 
 impl Config {
@@ -113,6 +117,7 @@ impl Config {
             #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
             submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
             operator: OperatorSettings::defaults(),
+            rounds: RoundSettings::defaults(),
         }
     }
 

@@ -162,3 +162,35 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
     assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.operator.max_skipped_epochs, 12);
     assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.operator.max_skipped_epochs, 3);
 }
+
+#[test]
+fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
+    let (config, _) = read(&[]).unwrap();
+    let schedule = config.rounds.schedule();
+    assert_eq!((schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena), (2_160, false, true, None));
+    let (config, warnings) = read(&[
+        ("BB_ENABLE_ARENA_CHALLENGE", "on"),
+        ("BB_ARENA_RUN_ON_STARTUP", "Y"),
+        ("BB_ARENA_CADENCE_BLOCKS", "0"),
+        ("BB_ENABLE_SOLO_CHALLENGE", "off"),
+        ("BABELBIT_RUNNER_TEMPO", "7"),
+        ("BB_MINER_TIMEOUT_SEC", "5"),
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "2"),
+        ("BB_ARENA_MINER_TIMEOUT_SEC", "20"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty());
+    let schedule = config.rounds.schedule();
+    let arena = schedule.arena.unwrap();
+    assert_eq!((schedule.tempo, schedule.solo, arena.cadence, arena.on_startup), (7, false, 1, true));
+    let arena = config.rounds.arena_play(&config.play);
+    assert_eq!((config.play.miner_timeout, config.play.drop_after_failures), (Duration::from_secs(5), 0));
+    assert_eq!((arena.miner_timeout, arena.chunk_timeout), (Duration::from_secs(20), Duration::from_secs(2)));
+    assert_eq!((arena.startup_utterances, arena.startup_frames, arena.drop_after_failures), (3, 4, 2));
+    assert_eq!(
+        (arena.startup_chunk_timeout, arena.init_barrier),
+        (Duration::from_mins(1), Some(Duration::from_mins(10)))
+    );
+    let error = read(&[("BABELBIT_RUNNER_TEMPO", "0")]).unwrap_err().to_string();
+    assert!(error.contains("BABELBIT_RUNNER_TEMPO=0: expected a number of blocks from 1"), "{error}");
+}

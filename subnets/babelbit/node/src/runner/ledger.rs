@@ -24,9 +24,11 @@ use tokio::sync::Mutex;
 
 mod challenges;
 mod results;
+mod rounds;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
 pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
+pub use rounds::{RoundEnd, RoundRow};
 
 /// Name of the file in the state directory.
 const FILE: &str = "runner.sqlite";
