@@ -4,6 +4,7 @@
 //! meaning and its way into [`Config`]; an unknown `BB_*` or `BABELBIT_*` name gives a warning, as does one that has no
 //! effect here.
 
+mod arena;
 mod network;
 mod operator;
 mod value;
@@ -20,6 +21,7 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
+pub use arena::{ApiKey, ArenaSettings};
 pub use network::Network;
 pub use operator::OperatorSettings;
 pub use variables::{Apply, Variable, variables};
@@ -80,6 +82,8 @@ pub struct Config {
     pub submit_api_url: Url,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
+    /// The arena's miners.
+    pub arena: ArenaSettings,
 }
 
 impl Config {
@@ -113,6 +117,7 @@ impl Config {
             #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
             submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
             operator: OperatorSettings::defaults(),
+            arena: ArenaSettings::defaults(),
         }
     }
 

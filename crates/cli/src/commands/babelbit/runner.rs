@@ -119,7 +119,7 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Whether this process runs in a container from which its host can be reached under Docker's name for it.
-fn in_container() -> bool {
+pub(super) fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 

@@ -22,6 +22,11 @@ pub struct PredictCall {
 ///
 /// A call ends within `timeout` with an answer or an error; dropping its future gives it up.
 pub trait MinerConnection: Send + Sync {
+    /// How long one call may take where miners that are called directly have `usual`.
+    fn total(&self, usual: Duration) -> Duration {
+        usual
+    }
+
     /// Opens a session for one utterance.
     fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>>;
 

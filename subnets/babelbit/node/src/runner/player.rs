@@ -161,7 +161,7 @@ async fn open(
         dtype: DTYPE.to_owned(),
         channels: source.channels,
     };
-    let limit = settings.init_deadline(source.index);
+    let limit = miner.total(settings.init_deadline(source.index));
     let response =
         timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;
     check_init(&request, &response)?;
@@ -281,7 +281,7 @@ impl Stream<'_> {
             in_eos,
             max_answer_bytes: answer_bytes(self.reply.room()),
         };
-        let total = self.settings.miner_timeout;
+        let total = self.miner.total(self.settings.miner_timeout);
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
             Ok(answer) => Ok(Some(answer?)),
             Err(_) if total < limit => Err(CallError::Timeout(total).into()),
