@@ -39,6 +39,8 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
     };
     let code = sources(&[
+        "subnets/babelbit/node/src/arena_gateway",
+        "subnets/babelbit/node/src/arena_gateway.rs",
         "subnets/babelbit/node/src/engine",
         "subnets/babelbit/node/src/miner",
         "subnets/babelbit/node/src/runner",

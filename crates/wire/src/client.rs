@@ -10,6 +10,7 @@ mod transport;
 
 use std::error::Error;
 use std::future::Future;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -87,7 +88,20 @@ impl SignedClient {
     /// # Errors
     /// [`CallError::Setup`] when TLS cannot be set up.
     pub fn new(signer: Signer, config: ClientConfig) -> Result<Self, CallError> {
-        let transport = Transport::new(config.idle_per_host)?;
+        Self::with_addresses(signer, config, |_| true)
+    }
+
+    /// As [`SignedClient::new`], for hosts that strangers name: a host name is called only at those of its addresses that
+    /// are `permitted`. Addresses in URLs are for the caller to check.
+    ///
+    /// # Errors
+    /// [`CallError::Setup`] when TLS cannot be set up.
+    pub fn with_addresses(
+        signer: Signer,
+        config: ClientConfig,
+        permitted: fn(IpAddr) -> bool,
+    ) -> Result<Self, CallError> {
+        let transport = Transport::new(config.idle_per_host, permitted)?;
         Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
     }
 

@@ -2,6 +2,8 @@
 
 mod access;
 mod align;
+mod arena_gateway;
+mod arena_submit;
 mod audit;
 mod compute_weights;
 mod config;
@@ -30,6 +32,10 @@ pub(crate) enum Command {
     Signer(signer::SignerArgs),
     /// Talk to the chain for others: blocks, neurons, weights
     SubtensorGateway(subtensor_gateway::GatewayArgs),
+    /// Let miners into the arena and pass validators' messages on to them
+    ArenaGateway(arena_gateway::ArenaGatewayArgs),
+    /// Ask the arena gateway to let a miner in, at this address
+    ArenaSubmit(arena_submit::ArenaSubmitArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
     /// Serve a miner: interpreter, patient, parrot, mumbler or silent
@@ -62,6 +68,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Validate(args) => validate::run(args, context),
         Command::Signer(args) => signer::run(args, context),
         Command::SubtensorGateway(args) => subtensor_gateway::run(args, context),
+        Command::ArenaGateway(args) => arena_gateway::run(args, context),
+        Command::ArenaSubmit(args) => arena_submit::run(args, context),
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::RegisterAxon(args) => register_axon::run(args, context),

@@ -208,3 +208,19 @@ fn nonces_grow_even_when_the_clock_does_not() {
     assert_eq!(nonce(&signer), "2000");
     assert!(!format!("{signer:?}").contains("33a6f3093f158a71"), "no secret in sight");
 }
+
+#[tokio::test]
+async fn names_lead_only_to_addresses_that_are_permitted() {
+    let port = serve(answering(|| axum::Json(json!({})).into_response())).await.port();
+    let call = async |permitted: fn(IpAddr) -> bool| {
+        let signer = Signer::new(key("//Alice"), "127.0.0.1", BabelbitScheme::axon());
+        let client = SignedClient::with_addresses(signer, ClientConfig::default(), permitted).unwrap();
+        let peer = Peer::new(key("//Bob").hotkey(), "localhost", port).unwrap();
+        send(&client, &peer, "v1/predict", &json!({}), Duration::from_secs(10)).await
+    };
+    assert_eq!(call(|_| true).await.unwrap(), json!({}));
+    let error = call(|ip| !ip.is_loopback()).await.unwrap_err();
+    let source = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+    assert!(error.is_connect());
+    assert!(source.collect::<String>().contains("localhost has no address that may be called"), "{error:?}");
+}

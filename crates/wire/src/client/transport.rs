@@ -1,4 +1,9 @@
 use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +13,9 @@ use http_body_util::{Either, Full};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::Service;
 
 use super::CallError;
 
@@ -23,11 +30,11 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// Connections to all hosts, plain and TLS, pooled for each host. It follows no redirects and knows no proxies.
 #[derive(Debug, Clone)]
-pub(super) struct Transport(Client<HttpsConnector<HttpConnector>, Body>);
+pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
 
 impl Transport {
-    pub(super) fn new(idle_per_host: usize) -> Result<Self, CallError> {
-        let mut tcp = HttpConnector::new();
+    pub(super) fn new(idle_per_host: usize, permitted: fn(IpAddr) -> bool) -> Result<Self, CallError> {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver { permitted });
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
         // Named, since a program may be built with several providers; then there is no default.
@@ -64,6 +71,36 @@ impl Transport {
             } else {
                 CallError::Broken(error.into())
             }
+        })
+    }
+}
+
+/// Looks names up, and gives those of their addresses that may be called. Whoever owns a name can change its addresses at
+/// any time, so that checking them before the connection is made would be of no use.
+#[derive(Debug, Clone)]
+pub(super) struct Resolver {
+    permitted: fn(IpAddr) -> bool,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let permitted = self.permitted;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
+            if allowed.is_empty() {
+                let text = format!("{name} has no address that may be called");
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
+            Ok(allowed.into_iter())
         })
     }
 }

@@ -4,6 +4,7 @@
 //! meaning and its way into [`Config`]; an unknown `BB_*` or `BABELBIT_*` name gives a warning, as does one that has no
 //! effect here.
 
+mod arena;
 mod network;
 mod operator;
 mod rounds;
@@ -21,6 +22,7 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
+pub use arena::{ApiKey, ArenaSettings};
 pub use network::Network;
 pub use operator::OperatorSettings;
 pub use rounds::{ArenaRoundSettings, RoundSettings};
@@ -84,6 +86,8 @@ pub struct Config {
     pub operator: OperatorSettings,
     /// The runner's loop.
     pub rounds: RoundSettings,
+    /// The arena's miners.
+    pub arena: ArenaSettings,
 }
 
 impl Config {
@@ -118,6 +122,7 @@ impl Config {
             submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
+            arena: ArenaSettings::defaults(),
         }
     }
 

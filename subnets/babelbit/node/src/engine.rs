@@ -19,7 +19,7 @@
 
 mod answer;
 mod auth;
-mod limits;
+pub(crate) mod limits;
 mod routes;
 mod sessions;
 

@@ -85,6 +85,11 @@ impl JsonClient {
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
+    /// The same client with another token.
+    pub(crate) fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
+        Self { authorization, ..self.clone() }
+    }
+
     pub(crate) async fn post(
         &self,
         path: &str,

@@ -1,7 +1,10 @@
-//! The Babelbit daemons: utterance engine, miner, runner, validator, signer and subtensor gateway, and the batch scorer
-//! that some of them share; and what checks them: audits, evidence, tests of a miner.
+//! The Babelbit daemons: utterance engine, miner, runner, validator, signer, subtensor gateway and arena gateway, and the
+//! batch scorer that some of them share; and what checks them: audits, evidence, tests of a miner.
 
+pub mod arena;
+pub mod arena_gateway;
 pub mod audit;
+mod bearer_tokens;
 pub mod challenge;
 pub mod clock;
 pub mod config;

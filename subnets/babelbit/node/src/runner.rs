@@ -21,7 +21,7 @@ mod connection;
 mod error;
 mod events;
 pub(crate) mod files;
-mod http;
+pub(crate) mod http;
 mod import;
 mod ledger;
 mod miners;

@@ -148,7 +148,7 @@ fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
 }
 
 /// Whether this process runs in a container from which its host can be reached under Docker's name for it.
-fn in_container() -> bool {
+pub(super) fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 

@@ -90,7 +90,7 @@ impl Config {
         self.service_url(operator.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
     }
 
-    fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
+    pub(super) fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
         set.cloned().unwrap_or_else(|| constant(if self.network.is_local() { local } else { compose }))
     }
 

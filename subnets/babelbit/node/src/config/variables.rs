@@ -7,7 +7,7 @@ use url::Url;
 
 use super::network::without_credentials;
 use super::value::{Expected, address, any, flag, number, seconds, whole};
-use super::{Config, MAX_SKIPPED_EPOCHS, Network};
+use super::{ApiKey, Config, MAX_SKIPPED_EPOCHS, Network};
 
 /// Puts the text of a variable into a configuration; the error says what was expected.
 pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
@@ -32,7 +32,7 @@ trait Shown {
 macro_rules! shown_by_display {
     ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
 }
-shown_by_display!(f64, usize, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr, taonet_babelbit_core::Rules);
+shown_by_display!(f64, usize, u64, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr, taonet_babelbit_core::Rules);
 
 impl Shown for Url {
     fn shown(&self) -> String {
@@ -49,6 +49,12 @@ impl Shown for bool {
 impl Shown for Duration {
     fn shown(&self) -> String {
         self.as_secs_f64().to_string()
+    }
+}
+
+impl Shown for ApiKey {
+    fn shown(&self) -> String {
+        "(set)".to_owned()
     }
 }
 
@@ -185,19 +191,29 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES", "An arena miner that fails so many utterances in a row is dropped", rounds.arena.drop_after_failures = whole),
         variable!("BB_ARENA_MINER_TIMEOUT_SEC", "Deadline of one call to an arena miner", rounds.arena.miner_timeout = seconds),
         variable!("BB_ARENA_INIT_BARRIER_TIMEOUT_SEC", "Longest time for opening a session with an arena miner", rounds.arena.init_barrier = seconds),
+        variable!("BB_ARENA_GATEWAY_URL", "The arena gateway; left out: on this machine for local networks, else https://gw.babelbit.ai/", arena.gateway_url = |t: &str| http_url(t).map(Some)),
+        variable!("BB_ARENA_CONTAINERS_API_PATH", "The arena gateway's route that lists the miners", arena.registry_path = any),
+        variable!("BB_ARENA_CONTAINERS_STATUS", "Which states of miners are asked for, separated by commas", arena.status = any),
+        variable!("BB_ARENA_CONTAINERS_WINDOW_SECONDS", "How far back the list of miners looks, in seconds", arena.window_seconds = whole),
+        variable!("BB_ARENA_CONTAINERS_TIMEOUT_SEC", "Deadline of one call for the list of miners, or for a token", arena.registry_timeout = seconds),
+        variable!("BB_ARENA_ROUTE_READY_TIMEOUT_SEC", "How long is waited for miners that are not ready", arena.ready_timeout = seconds),
+        variable!("BB_ARENA_ROUTE_READY_POLL_SEC", "How often it is looked whether they are", arena.ready_poll = seconds),
+        variable!("BB_ARENA_RUNSYNC_API_PATH", "The arena gateway's route that calls miners", arena.runsync_path = any),
+        variable!("BB_ARENA_GATEWAY_AUTH_API_PATH", "The arena gateway's route that gives tokens", arena.auth_path = any),
+        variable!("BB_ARENA_GATEWAY_TIMEOUT_SEC", "Deadline of one call through the arena gateway, where it is more than 600 s", arena.gateway_timeout = seconds),
+        variable!("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "The first pause before a call through the arena gateway is repeated", arena.retry_base_delay = seconds),
+        variable!("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC", "The longest of these pauses", arena.retry_max_delay = seconds),
+        variable!("RUNPOD_API_KEY", "The key for arena miners that RunPod runs", arena.runpod_api_key = |t: &str| Ok::<_, Expected>(Some(ApiKey::new(t)))),
+        variable!("POD_HEALTH_PATH", "The route that says whether such a miner is awake", arena.pod_health_path = any),
+        variable!("POD_WAKE_TIMEOUT_SECONDS", "How long such a miner may take to wake", arena.pod_wake_timeout = seconds),
+        variable!("POD_WAKE_POLL_INTERVAL_SECONDS", "How often it is looked whether it has", arena.pod_wake_poll = seconds),
         replaced("MINER_AXON_PORT", "say with --listen where the miner listens"),
         unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
         replaced("BABELBIT_TEMPO", "say with bb validate --tempo how many blocks an epoch of weights has"),
         unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
         unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
         unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
-        unused("BB_AUDIO_SCORING_STT_DEVICE"),
-        unused("BB_ARENA_GATEWAY_URL"), unused("BB_ARENA_CONTAINERS_API_PATH"), unused("BB_ARENA_CONTAINERS_STATUS"),
-        unused("BB_ARENA_CONTAINERS_WINDOW_SECONDS"), unused("BB_ARENA_CONTAINERS_TIMEOUT_SEC"),
-        unused("BB_ARENA_ROUTE_READY_TIMEOUT_SEC"), unused("BB_ARENA_ROUTE_READY_POLL_SEC"),
-        unused("BB_ARENA_RUNSYNC_API_PATH"), unused("BB_ARENA_GATEWAY_AUTH_API_PATH"), unused("BB_ARENA_GATEWAY_TIMEOUT_SEC"),
-        unused("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC"), unused("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC"),
-        unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
+        unused("BB_AUDIO_SCORING_STT_DEVICE"), unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
         unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"),
         unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
         unused("BB_ENABLE_S3_UPLOADS"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),

@@ -5,43 +5,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
-use rand::RngCore as _;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use taonet_babelbit_core::engine_api::{AuthChallenge, AuthToken, AuthVerify};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Signature, verify};
 
 use super::answer::ApiError;
+use crate::bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 
 /// Challenges that wait for a signature; one more drops the oldest.
 const MAX_PENDING: usize = 10_000;
-/// Tokens of all hotkeys; one more drops the oldest.
-const MAX_TOKENS: usize = 10_000;
 /// Tokens of one hotkey; one more drops the oldest.
 const MAX_TOKENS_PER_HOTKEY: usize = 8;
-
-struct Token {
-    hotkey: Hotkey,
-    issued: SystemTime,
-}
-
-impl Token {
-    /// A clock that was set back ends no token.
-    fn is_good(&self, lifetime: Duration, now: SystemTime) -> bool {
-        now.duration_since(self.issued).map_or(true, |age| age < lifetime)
-    }
-}
 
 pub(super) struct Authenticator {
     allowed: Option<BTreeSet<Hotkey>>,
     challenge_lifetime: Duration,
-    token_lifetime: Duration,
     /// When each unanswered challenge was issued.
     pending: Mutex<HashMap<String, SystemTime>>,
-    /// By SHA-256: whoever reads this table learns no token, and how long a lookup takes says nothing about one.
-    tokens: Mutex<HashMap<[u8; 32], Token>>,
+    tokens: BearerTokens,
 }
 
 impl Authenticator {
@@ -50,7 +32,8 @@ impl Authenticator {
         challenge_lifetime: Duration,
         token_lifetime: Duration,
     ) -> Self {
-        Self { allowed, challenge_lifetime, token_lifetime, pending: Mutex::default(), tokens: Mutex::default() }
+        let tokens = BearerTokens::new(token_lifetime, MAX_TOKENS_PER_HOTKEY);
+        Self { allowed, challenge_lifetime, pending: Mutex::default(), tokens }
     }
 
     /// A new text to sign.
@@ -87,34 +70,15 @@ impl Authenticator {
     }
 
     fn issue(&self, hotkey: Hotkey, now: SystemTime) -> AuthToken {
-        let access_token = random_hex();
-        let mut tokens = lock(&self.tokens);
-        tokens.retain(|_, token| token.is_good(self.token_lifetime, now));
-        if tokens.len() >= MAX_TOKENS {
-            drop_oldest(&mut tokens, |token| token.issued);
-        }
-        let of_hotkey = || tokens.iter().filter(|(_, token)| token.hotkey == hotkey);
-        if of_hotkey().count() >= MAX_TOKENS_PER_HOTKEY {
-            let oldest = of_hotkey().min_by_key(|(_, token)| token.issued).map(|(hash, _)| *hash);
-            oldest.map(|hash| tokens.remove(&hash));
-        }
-        tokens.insert(hash(&access_token), Token { hotkey, issued: now });
-        metrics::gauge!("taonet_engine_tokens").set(tokens.len() as f64);
+        let access_token = self.tokens.issue(hotkey, now);
+        metrics::gauge!("taonet_engine_tokens").set(self.tokens.len() as f64);
         tracing::info!(%hotkey, "token issued");
-        AuthToken { access_token, expires_in: self.token_lifetime.as_secs(), validator_uid: None }
+        AuthToken { access_token, expires_in: self.tokens.lifetime().as_secs(), validator_uid: None }
     }
 
     /// Whose bearer token a request carries.
     pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or(ApiError::Token)?;
-        let (scheme, token) = header.split_once(' ').ok_or(ApiError::Token)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(ApiError::Token);
-        }
-        let tokens = lock(&self.tokens);
-        let known = tokens.get(&hash(token.trim()));
-        let token = known.filter(|token| token.is_good(self.token_lifetime, now)).ok_or(ApiError::Token)?;
-        Ok(token.hotkey)
+        shown_in(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
     }
 }
 
@@ -134,24 +98,9 @@ fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn random_hex() -> String {
-    let mut bytes = [0; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    hex::encode(bytes)
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
-}
-
-fn drop_oldest<K: Clone + Eq + std::hash::Hash, V>(table: &mut HashMap<K, V>, issued: impl Fn(&V) -> SystemTime) {
-    if let Some(oldest) = table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone()) {
-        table.remove(&oldest);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::header::AUTHORIZATION;
     use taonet_wallet::Keypair;
 
     use super::*;
@@ -218,7 +167,7 @@ mod tests {
             auth.issue(alice.hotkey(), at(1_000 + second));
         }
         assert!(auth.caller(&bearer(&first.access_token), at(1_010)).is_err());
-        assert_eq!(lock(&auth.tokens).len(), MAX_TOKENS_PER_HOTKEY);
+        assert_eq!(auth.tokens.len(), MAX_TOKENS_PER_HOTKEY);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -16,22 +17,22 @@ pub struct RateLimit {
 }
 
 /// Counts the admitted requests of each caller over the last window.
-pub(super) struct SlidingWindow<K> {
+pub(crate) struct SlidingWindow<K> {
     limit: RateLimit,
     admitted: Mutex<HashMap<K, VecDeque<SystemTime>>>,
 }
 
 impl<K: Hash + Eq + Copy> SlidingWindow<K> {
-    pub(super) fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(limit: RateLimit) -> Self {
         Self { limit, admitted: Mutex::default() }
     }
 
-    pub(super) const fn limit(&self) -> RateLimit {
+    pub(crate) const fn limit(&self) -> RateLimit {
         self.limit
     }
 
     /// Admits a request of `key`, or says how long to wait. Refused requests do not count.
-    pub(super) fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
             make_room(&mut admitted, now, self.limit.window);
@@ -46,6 +47,14 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         }
         times.push_back(now);
         Ok(())
+    }
+}
+
+/// The part of an address that its user cannot change at will: a /64 is what one IPv6 subscriber has.
+pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        address @ IpAddr::V4(_) => address,
     }
 }
 

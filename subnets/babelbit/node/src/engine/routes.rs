@@ -21,6 +21,7 @@ use tower_http::trace::TraceLayer;
 
 use super::State;
 use super::answer::{ApiError, Body, as_json};
+use super::limits::subscriber;
 use super::sessions::Stream;
 use crate::challenge::{BuildError, BuiltChallenge};
 use crate::http_api::{collapse_slashes, count};
@@ -60,14 +61,6 @@ impl FromRequestParts<Arc<State>> for Stranger {
         let limit = &state.auth_limit;
         limit.admit(key, state.now()).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
         Ok(Self)
-    }
-}
-
-/// The part of an address that its user cannot change at will: a /64 is what one IPv6 subscriber has.
-fn subscriber(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -8,15 +8,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, MinerRequest, PredictResponse};
+use taonet_primitives::Hotkey;
 use taonet_wire::{Peer, PeerError, SignedClient};
+use url::Url;
 
 use super::connection::{CallError, MinerConnection, PredictCall};
-use super::miners::MinerEntry;
+use super::miners::{MinerAddress, MinerEntry};
 
-const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
+pub(crate) const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
 /// The answer to an init repeats the request and names a session.
-const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
-const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
+pub(crate) const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
+pub(crate) const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
 /// A miner behind its axon: one signed POST per message, all to the same route.
 #[derive(Debug, Clone)]
@@ -29,11 +31,20 @@ pub struct HttpMiner {
 
 /// A `predict` request around a frame that many miners share. Field order is the order on the wire.
 #[derive(Serialize)]
-struct PredictBody<'a> {
+pub(crate) struct PredictBody<'a> {
     kind: &'static str,
     session_id: &'a str,
     audio_b64: &'a str,
     in_eos: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame_index: Option<u64>,
+}
+
+impl<'a> PredictBody<'a> {
+    pub(crate) fn new(call: &'a PredictCall, frame_index: Option<u64>) -> Self {
+        let PredictCall { session_id, audio_b64, in_eos, .. } = call;
+        Self { kind: "predict", session_id, audio_b64, in_eos: *in_eos, frame_index }
+    }
 }
 
 impl HttpMiner {
@@ -44,10 +55,20 @@ impl HttpMiner {
     /// # Errors
     /// [`PeerError`] when the miner's host cannot be signed for.
     pub fn new(client: SignedClient, miner: &MinerEntry, predict_path: &str) -> Result<Self, PeerError> {
-        let peer = Peer::new(miner.hotkey, miner.address.host(), miner.address.port())?;
         let mut url = miner.address.url().clone();
         let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_start_matches('/'));
         url.set_path(&path);
+        Self::at(client, miner.hotkey, &miner.address, url)
+    }
+
+    /// A connection to the miner at an address whose predict route is `url`.
+    pub(crate) fn at(
+        client: SignedClient,
+        hotkey: Hotkey,
+        address: &MinerAddress,
+        url: Url,
+    ) -> Result<Self, PeerError> {
+        let peer = Peer::new(hotkey, address.host(), address.port())?;
         Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
     }
 
@@ -76,16 +97,18 @@ impl MinerConnection for HttpMiner {
     }
 
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
-        let PredictCall { session_id, audio_b64, in_eos, max_answer_bytes } = &call;
-        let body = PredictBody { kind: "predict", session_id, audio_b64, in_eos: *in_eos };
-        self.call(PREDICT_MESSAGE, serde_json::to_vec(&body), timeout, *max_answer_bytes).boxed()
+        let body = serde_json::to_vec(&PredictBody::new(&call, None));
+        self.call(PREDICT_MESSAGE, body, timeout, call.max_answer_bytes).boxed()
     }
 }
 
-/// Reads an answer in two steps, so that an object with `error` counts as a refusal whatever else it lacks.
 fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
+    read_value(serde_json::from_slice(answer).map_err(|error| CallError::Parse(error.to_string()))?)
+}
+
+/// Reads an answer's fields, unless it is an object with `error`: that is a refusal whatever else it lacks.
+pub(crate) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
     let parse = |error: serde_json::Error| CallError::Parse(error.to_string());
-    let value: Value = serde_json::from_slice(answer).map_err(parse)?;
     let Value::Object(object) = &value else { return Err(CallError::InvalidPayloadType) };
     match object.get("error") {
         Some(Value::String(text)) => Err(CallError::Refused(text.chars().take(300).collect())),
@@ -94,7 +117,7 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
     }
 }
 
-fn call_error(error: taonet_wire::CallError) -> CallError {
+pub(crate) fn call_error(error: taonet_wire::CallError) -> CallError {
     use taonet_wire::CallError as Wire;
     match error {
         Wire::Timeout { after } => CallError::Timeout(after),

@@ -12,7 +12,7 @@ pub struct Playing {
     source_seconds: u64,
     requests: u64,
     most_requests: u64,
-    /// The last frame that carried an index and its answer, for a caller that never got it.
+    /// The last frame's index and its answer, for a caller that never got it.
     last: Option<(u64, PredictResponse)>,
 }
 
@@ -76,7 +76,8 @@ impl Playing {
             out_eos: reply.done,
             n_bytes: size_of_val(reply.samples.as_slice()) as u64,
         };
-        self.last = request.frame_index.map(|index| (index, response.clone()));
+        // Whoever repeats a frame may have left out the index the first time.
+        self.last = Some((self.requests, response.clone()));
         self.requests += 1;
         Ok(Answer { response, heard: frame.len(), spoken: reply.samples.len() })
     }

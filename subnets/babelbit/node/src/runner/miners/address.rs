@@ -88,6 +88,25 @@ impl AddressPolicy {
     /// # Errors
     /// [`AddressError`] when the text is malformed, or the address may not be called.
     pub fn resolve(&self, text: &str) -> Result<MinerAddress, AddressError> {
+        self.address(text, false)
+    }
+
+    /// As [`Self::resolve`], for miners that others run, which have names: a name of the public internet is permitted.
+    /// Where it leads is known only when it is called, so call it with a client that checks that
+    /// ([`Self::permitted`]).
+    ///
+    /// # Errors
+    /// [`AddressError`] when the text is malformed, or the address may not be called.
+    pub fn resolve_managed(&self, text: &str) -> Result<MinerAddress, AddressError> {
+        self.address(text, true)
+    }
+
+    /// Tells which addresses names may lead to.
+    pub fn permitted(&self) -> fn(IpAddr) -> bool {
+        if self.dev_mode { |_| true } else { is_public }
+    }
+
+    fn address(&self, text: &str, names: bool) -> Result<MinerAddress, AddressError> {
         let malformed = |source| AddressError::Malformed { address: text.to_owned(), source };
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&full).map_err(malformed)?;
@@ -109,6 +128,7 @@ impl AddressPolicy {
             match ip {
                 Ok(ip) if is_public(ip) => {}
                 Ok(ip) => return Err(AddressError::NotPublic(ip)),
+                Err(name) if names && is_public_name(&name) => {}
                 Err(name) => return Err(AddressError::Name(name)),
             }
         } else if self.in_container && self.means_own_machine(&ip) {
@@ -135,6 +155,13 @@ impl AddressPolicy {
         };
         self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == text)
     }
+}
+
+/// Whether a name can be one of the public internet, and not one of this machine, its network or its cluster.
+fn is_public_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let own = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "test", "invalid", "example"];
+    name.rsplit_once('.').is_some_and(|(_, last)| !own.contains(&last))
 }
 
 fn is_public(ip: IpAddr) -> bool {
@@ -235,6 +262,23 @@ mod tests {
         for name in ["localhost", "miner.example.com", "metadata.google.internal"] {
             assert_eq!(in_production(&format!("{name}:80")), Err(AddressError::Name(name.to_owned())));
         }
+    }
+
+    #[test]
+    fn managed_miners_may_have_public_names() {
+        let policy = AddressPolicy::default();
+        for name in ["pod-8000.proxy.runpod.net", "miner.example.com", "miner.example.com."] {
+            let address = policy.resolve_managed(&format!("https://{name}/v1/predict")).unwrap();
+            assert_eq!((address.host(), address.port()), (name, 443));
+        }
+        for name in ["localhost", "redis", "metadata.google.internal", "printer.local", "x.localhost", "x.LOCALHOST."] {
+            assert!(matches!(policy.resolve_managed(&format!("http://{name}:80")), Err(AddressError::Name(_))), "{name}");
+        }
+        assert!(matches!(policy.resolve_managed("127.0.0.1:80"), Err(AddressError::NotPublic(_))));
+        assert!(!(policy.permitted())("10.0.0.1".parse().unwrap()));
+        assert!((policy.permitted())("8.8.8.8".parse().unwrap()));
+        let dev = AddressPolicy { dev_mode: true, ..policy };
+        assert!((dev.permitted())("10.0.0.1".parse().unwrap()) && dev.resolve_managed("localhost:80").is_ok());
     }
 
     #[test]

@@ -1,0 +1,135 @@
+//! `bb arena-gateway`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_node::arena_gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
+use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::runner::AddressPolicy;
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_node::validator::ScoresClient;
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+
+use super::access::TokenArgs;
+use super::runner::{engine_client, in_container};
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs, state_directory};
+use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Let miners into the arena and pass validators' messages on to them
+#[derive(Debug, Args)]
+pub(crate) struct ArenaGatewayArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8060")]
+    listen: SocketAddr,
+    /// Validators that may get tokens; left out, on loopback only, any may
+    #[arg(long, value_name = "HOTKEY")]
+    allow: Vec<Hotkey>,
+    /// Let only miners in that won a main challenge lately, as BB_UTTERANCE_ENGINE_URL and BB_SUBMIT_API_URL tell
+    #[arg(long)]
+    qualifying: bool,
+    /// Let only miners in that are registered on the subnet, as SUBTENSOR_GATEWAY_URL tells
+    #[arg(long)]
+    registered: bool,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Most miners in the arena
+    #[arg(long, value_name = "COUNT", default_value_t = 7)]
+    slots: usize,
+    /// How long a win counts, in hours
+    #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = clap::value_parser!(u64).range(1..=8_760))]
+    window: u64,
+    /// How often engine and scoring API are asked, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    poll: u64,
+    /// Tell validators the miners' own endpoints, to be called directly
+    #[arg(long)]
+    direct: bool,
+    /// How long a token is good, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(30..=31_536_000))]
+    token_lifetime: u64,
+    /// Where submissions and wins are kept [default: arena-gateway in the state directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    if args.allow.is_empty() && !args.listen.ip().is_loopback() {
+        let message =
+            format!("{} is open to the network: say with --allow which validators may get tokens", args.listen);
+        return Err(Classified::error(Failure::Usage, message));
+    }
+    let keypair = Arc::new(args.key.load(&config.network)?);
+    let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));
+    let members = args.members(&config)?;
+    let results = args.qualifying.then(|| args.results(&config, &keypair)).transpose()?;
+    let gateway_config = args.config(&config, keypair);
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        ArenaGateway::describe_metrics();
+        // Nobody can come back to a port that the system chose: there is no restart to speak of.
+        let remember = args.listen.port() != 0;
+        let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
+        context.say(&format!("hotkey {}", gateway.hotkey()));
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        if let Some(members) = members {
+            let stop = shutdown.clone();
+            shutdown.spawn("members", async move { members.follow(&stop).await });
+        }
+        if let Some(results) = results {
+            let (stop, gateway) = (shutdown.clone(), gateway.clone());
+            shutdown.spawn("results", async move { gateway.follow(&results, &stop).await });
+        }
+        daemon.serve_until(shutdown, "arena gateway", gateway.router(), context).await
+    })
+}
+
+impl ArenaGatewayArgs {
+    fn config(&self, config: &Config, keypair: Arc<Keypair>) -> ArenaGatewayConfig {
+        ArenaGatewayConfig {
+            allowed: (!self.allow.is_empty()).then(|| self.allow.iter().copied().collect()),
+            policy: AddressPolicy {
+                dev_mode: config.dev_mode,
+                in_container: in_container(),
+                local_miner_ip: config.local_miner_ip.clone(),
+            },
+            predict_path: config.predict_endpoint.clone(),
+            slots: self.slots,
+            window: Duration::from_hours(self.window),
+            wins_needed: self.qualifying,
+            listing: if self.direct { Listing::Endpoints } else { Listing::Gateway },
+            token_lifetime: Duration::from_secs(self.token_lifetime),
+            ..ArenaGatewayConfig::new(keypair)
+        }
+    }
+
+    fn members(&self, config: &Config) -> anyhow::Result<Option<Members>> {
+        if !self.registered {
+            return Ok(None);
+        }
+        let token = self.token.token(config)?;
+        let chain = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+        Ok(Some(Members::new(chain, config.netuid)))
+    }
+
+    fn results(&self, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Results> {
+        Ok(Results {
+            engine: engine_client(config, keypair)?,
+            scores: ScoresClient::new(&config.submit_api_url, Arc::clone(keypair))?,
+            every: Duration::from_secs(self.poll),
+        })
+    }
+}

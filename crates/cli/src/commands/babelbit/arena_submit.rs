@@ -1,0 +1,61 @@
+//! `bb arena-submit`.
+
+use clap::Args;
+use taonet_babelbit_core::arena_api::Submission;
+use taonet_babelbit_node::arena_gateway::{SubmitError, submit};
+use taonet_babelbit_node::json_client::JsonCallError;
+use taonet_primitives::{Hotkey, Uid};
+use taonet_wire::CallError;
+use url::Url;
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Ask the arena gateway to let a miner in, at this address
+#[derive(Debug, Args)]
+pub(crate) struct ArenaSubmitArgs {
+    /// Where the miner is called: http://HOST:PORT, or HOST:PORT
+    url: String,
+    /// The miner's slot in the subnet
+    #[arg(long, value_name = "UID")]
+    uid: Uid,
+    /// The arena gateway [default: BB_ARENA_GATEWAY_URL, or http://127.0.0.1:8060 on local networks]
+    #[arg(long, value_name = "URL")]
+    gateway: Option<Url>,
+    /// The gateway's hotkey, for which the submission is signed; left out, the gateway is asked
+    #[arg(long, value_name = "HOTKEY")]
+    gateway_hotkey: Option<Hotkey>,
+    #[command(flatten)]
+    key: KeyArgs,
+}
+
+pub(crate) fn run(args: &ArenaSubmitArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let gateway = args.gateway.clone().unwrap_or_else(|| config.arena_gateway_url());
+    let keypair = args.key.load(&config.network)?;
+    let submission = Submission { endpoint_url: args.url.clone(), uid: args.uid.0 };
+    let answer = context.block_on(async {
+        submit(&gateway, args.gateway_hotkey, &keypair, &submission).await.map_err(classify)
+    })?;
+    if context.json {
+        return context.print_json(&answer);
+    }
+    let place = if answer.listed { "in the arena" } else { "not in the arena yet" };
+    context.print(&format!("{} at {} is {place}; wins: {}", answer.hotkey, answer.endpoint_url, answer.wins))
+}
+
+fn classify(error: SubmitError) -> anyhow::Error {
+    let status = match &error {
+        SubmitError::Call(CallError::Status { status, .. })
+        | SubmitError::Health(JsonCallError::Status { status, .. }) => Some(status.as_u16()),
+        SubmitError::Call(_) | SubmitError::Health(_) => None,
+        _ => return error.into(),
+    };
+    match status {
+        Some(401 | 403) => Classified::error(Failure::Authentication, error.to_string()),
+        Some(400..=499) => error.into(),
+        _ => Classified::error(Failure::Network, error.to_string()),
+    }
+}

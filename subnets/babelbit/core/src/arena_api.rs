@@ -1,0 +1,230 @@
+//! What validators, miners and the arena gateway say to each other.
+//!
+//! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), asks who is in the arena (`GET /list_arena_miners`,
+//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner enters the arena
+//! with `POST /v1/arena/submit`, [`Submission`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+/// Where validators get tokens.
+pub const AUTH_PATH: &str = "/auth/token";
+/// Where validators ask who is in the arena.
+pub const LIST_PATH: &str = "/list_arena_miners";
+/// Where validators call miners.
+pub const RUNSYNC_PATH: &str = "/runsync";
+/// Where miners enter.
+pub const SUBMIT_PATH: &str = "/v1/arena/submit";
+/// The provider of routes that lead through the gateway.
+pub const GATEWAY_PROVIDER: &str = "gateway";
+/// Seconds that a token is good where the answer does not say.
+pub const DEFAULT_TOKEN_SECONDS: u64 = 1_800;
+
+/// The body of `POST /auth/token`: for one miner, or without `miner_hotkey` and `uid` for all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// The validator.
+    pub hotkey: String,
+    /// The miner that the token is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miner_hotkey: Option<String>,
+    /// Its slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u16>,
+    /// When it was signed, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// The same in nanoseconds, as text; never used twice.
+    pub nonce: String,
+    /// sr25519 over [`TokenRequest::signed_text`]: hex without `0x`.
+    pub signature: String,
+}
+
+impl TokenRequest {
+    /// The object whose text is signed.
+    pub fn signed_object(&self) -> Value {
+        match (&self.miner_hotkey, self.uid) {
+            (Some(miner_hotkey), Some(uid)) => json!({ "miner_hotkey": miner_hotkey, "uid": uid }),
+            _ => json!({ "scope": "gateway" }),
+        }
+    }
+
+    /// What is signed; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
+    pub fn signed_text(&self, object: &str) -> String {
+        format!("{}|{}|{object}", self.timestamp_ms, self.nonce)
+    }
+}
+
+/// The answer to `POST /auth/token`.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct TokenAnswer {
+    /// The token.
+    pub auth_token: String,
+    /// Seconds until it expires.
+    pub expires_in: u64,
+}
+
+impl TokenAnswer {
+    /// Reads an answer, which may call the token `token`; `None` where there is none.
+    pub fn read(answer: &Value) -> Option<Self> {
+        let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
+        let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
+        let seconds = answer.get("expires_in").and_then(Value::as_f64);
+        // The cast saturates, and makes NaN 0.
+        let expires_in = seconds.map_or(DEFAULT_TOKEN_SECONDS, |seconds| seconds as u64);
+        Some(Self { auth_token, expires_in })
+    }
+}
+
+impl std::fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenAnswer").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// The answer to `GET /list_arena_miners`: miners that are called through the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedMiners {
+    /// The miners, the best first.
+    pub miners: Vec<ListedMiner>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// A miner in the arena.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedMiner {
+    /// Its key.
+    pub hotkey: String,
+    /// Its slot.
+    pub uid: u16,
+}
+
+/// The other answer to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators read more
+/// shapes than this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedContainers {
+    /// The miners, the best first.
+    pub containers: Vec<ListedContainer>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// A miner in the arena, with its endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedContainer {
+    /// Its key.
+    pub miner_hotkey: String,
+    /// Its slot.
+    pub miner_uid: u16,
+    /// Its state, `running`.
+    pub status: String,
+    /// Who runs it, `miner`.
+    pub provider: String,
+    /// Where it is called.
+    pub endpoint_url: String,
+    /// What it is called.
+    pub container_name: String,
+}
+
+/// The body of `POST /runsync`: one message to a miner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunsyncRequest {
+    /// The message.
+    pub input: RunsyncInput,
+    /// The token; a request may show it as `Authorization: Bearer` instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_token: Option<String>,
+    /// The miner's slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u16>,
+    /// The miner.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub miner_hotkey: Option<String>,
+    /// Names the call in logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// A message and what signs it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunsyncInput {
+    /// What the miner gets, byte for byte: the signature covers it.
+    pub predict_payload: Box<RawValue>,
+    /// The signed headers.
+    pub bt_headers: BTreeMap<String, String>,
+}
+
+/// The body of `POST /v1/arena/submit`, signed by the miner's hotkey in `X-Bittensor-*` headers (`btauth/1`) for the
+/// gateway's hotkey, which `GET /healthz` names. A later submission takes the place of an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// Where the gateway calls the miner: a base URL, or one that ends with the path of the predict route.
+    pub endpoint_url: String,
+    /// The miner's slot.
+    pub uid: u16,
+}
+
+/// The answer to `POST /v1/arena/submit`: the submission is on the gateway's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionAnswer {
+    /// Who submitted.
+    pub hotkey: String,
+    /// The endpoint as it will be called.
+    pub endpoint_url: String,
+    /// Whether the miner is in the arena now.
+    pub listed: bool,
+    /// How many qualifying wins within the window are known of it.
+    pub wins: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// answer · token and lifetime
+    #[test]
+    fn tokens_have_two_names_and_a_usual_lifetime() {
+        for (answer, expected) in [
+            (json!({ "auth_token": "a", "expires_in": 60 }), Some(("a", 60))),
+            (json!({ "token": "b" }), Some(("b", 1_800))),
+            (json!({ "auth_token": "a", "token": "b", "expires_in": 60.9 }), Some(("a", 60))),
+            (json!({ "auth_token": "", "token": "b", "expires_in": "soon" }), Some(("b", 1_800))),
+            (json!({ "token": "b", "expires_in": -1 }), Some(("b", 0))),
+            (json!({ "token": 7 }), None),
+            (json!({}), None),
+            (json!([]), None),
+        ] {
+            let read = TokenAnswer::read(&answer);
+            let read = read.as_ref().map(|token| (token.auth_token.as_str(), token.expires_in));
+            assert_eq!(read, expected, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_message_keeps_its_bytes() {
+        let body = r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
+        let request: RunsyncRequest = serde_json::from_str(body).unwrap();
+        assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);
+        assert_eq!((request.uid, request.auth_token), (Some(7), None));
+    }
+
+    #[test]
+    fn both_forms_sign_their_object() {
+        let mut request = TokenRequest {
+            hotkey: "5V".into(),
+            miner_hotkey: Some("5M".into()),
+            uid: Some(7),
+            timestamp_ms: 1,
+            nonce: "2".into(),
+            signature: String::new(),
+        };
+        assert_eq!(request.signed_object(), json!({ "miner_hotkey": "5M", "uid": 7 }));
+        request.uid = None;
+        assert_eq!(request.signed_object(), json!({ "scope": "gateway" }));
+        assert_eq!(request.signed_text("{}"), "1|2|{}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Who may enter the arena: miners that won qualifying challenges lately.
+//!
+//! A win: of a main challenge the highest score above 0. Miners that share the highest score have one win each.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_primitives::Uid;
+
+use crate::scoring_api::Contest;
+use crate::weight_policy::ContestScores;
+
+/// The winner of one challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Winner {
+    /// Its key, as the scoring API has it.
+    pub hotkey: String,
+    /// Its score in the challenge.
+    pub score: f64,
+}
+
+/// The winners among rows of the scoring API, as validators read them: the first row of a hotkey counts.
+pub fn winners(rows: &[Value]) -> Vec<Winner> {
+    let named = |row: &Value| {
+        let names = ["miner_hotkey", "hotkey"];
+        names.iter().find_map(|name| row.get(name)?.as_str().map(str::to_owned))
+    };
+    let mut hotkeys: Vec<String> = rows.iter().filter_map(named).collect();
+    hotkeys.sort_unstable();
+    hotkeys.dedup();
+    let place = |hotkey: &str| {
+        let found = hotkeys.binary_search_by(|known| known.as_str().cmp(hotkey)).ok();
+        found.and_then(|place| u16::try_from(place).ok()).map(Uid)
+    };
+    let mut scores = ContestScores::default();
+    scores.add(rows, Contest::Main, place);
+    let best = scores.main.iter().map(|(_, score)| *score).fold(0.0, f64::max);
+    let won = scores.main.iter().filter(|(_, score)| *score > 0.0 && *score >= best);
+    won.filter_map(|(place, score)| Some(Winner { hotkey: hotkeys.get(usize::from(place.0))?.clone(), score: *score }))
+        .collect()
+}
+
+/// What a miner has won.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Record {
+    /// How many challenges.
+    pub wins: usize,
+    /// The best score that won one.
+    pub best: f64,
+}
+
+/// Adds up the wins of each miner.
+pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a str, Record> {
+    let mut records: BTreeMap<&str, Record> = BTreeMap::new();
+    for win in wins {
+        let record = records.entry(&win.hotkey).or_default();
+        record.wins += 1;
+        record.best = record.best.max(win.score);
+    }
+    records
+}
+
+/// A miner that wants to enter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its key.
+    pub hotkey: String,
+    /// What it has won within the window.
+    pub record: Record,
+    /// When it first asked to enter, in seconds since 1970.
+    pub since: u64,
+}
+
+/// Who enters, the best first: by wins, then by score; of equals those who asked first. Where wins are needed, nobody
+/// enters without one.
+pub fn entrants(mut candidates: Vec<Candidate>, wins_needed: bool, slots: usize) -> Vec<Candidate> {
+    candidates.retain(|candidate| !wins_needed || candidate.record.wins > 0);
+    candidates.sort_by(|a, b| {
+        let by_record = b.record.wins.cmp(&a.record.wins).then(b.record.best.total_cmp(&a.record.best));
+        by_record.then(a.since.cmp(&b.since)).then_with(|| a.hotkey.cmp(&b.hotkey))
+    });
+    candidates.truncate(slots);
+    candidates
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// rows · winners
+    #[test]
+    fn a_challenge_is_won_by_its_highest_score_above_zero() {
+        let row = |hotkey: &str, score: f64| json!({ "miner_hotkey": hotkey, "challenge_mean_score": score });
+        for (rows, expected) in [
+            (vec![], vec![]),
+            (vec![row("a", 0.4), row("b", 0.7)], vec![("b", 0.7)]),
+            (vec![row("a", 0.7), row("b", 0.7), row("c", 0.6)], vec![("a", 0.7), ("b", 0.7)]),
+            (vec![row("a", 0.0), row("b", -1.0)], vec![]),
+            (vec![row("a", 0.1), row("a", 0.9), row("b", 0.2)], vec![("b", 0.2)]),
+            (vec![json!({ "hotkey": "a", "score": 0.3, "challenge_type": "arena" }), row("b", 0.1)], vec![("b", 0.1)]),
+            (vec![json!({ "hotkey": "a", "main_score": 0.3, "arena_score": 0.9 })], vec![("a", 0.3)]),
+            (vec![json!({ "hotkey": "a", "score": "0.3" }), json!(7), json!(null), json!({ "score": 1 })], vec![]),
+        ] {
+            let won = winners(&rows);
+            let won: Vec<_> = won.iter().map(|winner| (winner.hotkey.as_str(), winner.score)).collect();
+            assert_eq!(won, expected, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn wins_come_before_scores_and_scores_before_patience() {
+        let won = |hotkey: &str, score| Winner { hotkey: hotkey.into(), score };
+        let wins = [won("a", 0.5), won("b", 0.9), won("a", 0.4), won("c", 0.9)];
+        let records = records(&wins);
+        assert_eq!(records["a"], Record { wins: 2, best: 0.5 });
+        let candidate = |hotkey: &str, since| {
+            let record = records.get(hotkey).copied().unwrap_or_default();
+            Candidate { hotkey: hotkey.into(), record, since }
+        };
+        let candidates = vec![candidate("d", 1), candidate("c", 5), candidate("b", 5), candidate("a", 9), candidate("e", 0)];
+        let order = |wins_needed, slots| {
+            let entrants = entrants(candidates.clone(), wins_needed, slots);
+            entrants.iter().map(|entrant| entrant.hotkey.clone()).collect::<String>()
+        };
+        assert_eq!(order(true, 7), "abc");
+        assert_eq!(order(true, 2), "ab");
+        assert_eq!(order(false, 7), "abced");
+    }
+}

@@ -1,0 +1,252 @@
+//! The arena's miners: where they are found, and how they are called.
+//!
+//! The arena gateway lists who is in the arena ([`Arena::miners`]); only miners that are registered on the chain, too, are
+//! played. There are three ways to one: through the gateway, straight to a managed container, or to a pod that may have to
+//! be woken first. All are [`MinerConnection`](crate::runner::MinerConnection)s that sign the hash of each message.
+
+mod auth;
+mod container;
+mod gateway;
+mod pod;
+mod registry;
+mod resolve;
+mod route;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, ClientConfig, PeerError, SignedClient, Signer};
+use url::Url;
+
+pub use auth::TokenError;
+pub(crate) use container::predict_url;
+pub(crate) use registry::below;
+pub use registry::RegistryError;
+
+use crate::clock::{MonotonicClock, monotonic_clock};
+use crate::config::ArenaSettings;
+use crate::engine_client::Sleeper;
+use crate::runner::{AddressPolicy, Miner, MinerConnection, MinerEntry, MinerKey};
+
+use auth::Tokens;
+use container::ContainerMiner;
+use gateway::{GatewayMiner, GatewayRoute};
+use pod::{PodMiner, Pods};
+use registry::Registry;
+use resolve::{Endpoints, Resolved, Route, Target, resolve};
+
+/// A look for ready miners is repeated at most this often.
+const SHORTEST_POLL: Duration = Duration::from_secs(1);
+/// What the gateway puts around a miner's answer.
+const ENVELOPE_BYTES: usize = 4 << 10;
+
+/// Everything that an [`Arena`] needs.
+#[derive(Clone)]
+pub struct ArenaConfig {
+    /// How miners are found and called.
+    pub settings: ArenaSettings,
+    /// The arena gateway, see [`crate::config::Config::arena_gateway_url`].
+    pub gateway: Url,
+    /// Who calls.
+    pub keypair: Arc<Keypair>,
+    /// Our address as miners see it; the signed headers name it.
+    pub external_ip: String,
+    /// Which of the endpoints that the gateway names are called.
+    pub policy: AddressPolicy,
+    /// Path of the miners' predict route.
+    pub predict_path: String,
+    /// Largest answer of a miner: [`crate::runner::PlaySettings::max_answer_bytes`].
+    pub max_answer_bytes: usize,
+}
+
+/// How time passes for an [`Arena`]; tests hand in their own.
+#[derive(Clone)]
+pub struct ArenaTime {
+    /// Tells how much time has passed.
+    pub now: MonotonicClock,
+    /// Waits.
+    pub sleeper: Sleeper,
+}
+
+impl Default for ArenaTime {
+    fn default() -> Self {
+        Self { now: monotonic_clock(), sleeper: Arc::new(|pause| Box::pin(tokio::time::sleep(pause))) }
+    }
+}
+
+impl ArenaTime {
+    fn now(&self) -> Instant {
+        (self.now)()
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        (self.sleeper)(pause).await;
+    }
+}
+
+/// Why the arena's miners are not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArenaError {
+    /// The gateway does not say who they are.
+    #[error("the arena gateway does not list its miners: {0}")]
+    Registry(#[from] RegistryError),
+    /// An HTTP client cannot be set up.
+    #[error("the arena's HTTP clients cannot be set up")]
+    Client(#[source] taonet_wire::CallError),
+    /// An HTTP client cannot be set up.
+    #[error("the arena's HTTP clients cannot be set up")]
+    Http(#[from] reqwest::Error),
+    /// A miner's endpoint cannot be signed for.
+    #[error("an arena miner cannot be called")]
+    Peer(#[from] PeerError),
+}
+
+/// The way to the arena's miners. Cheap to clone; clones share tokens and connections.
+#[derive(Clone)]
+pub struct Arena {
+    config: Arc<ArenaConfig>,
+    registry: Arc<Registry>,
+    tokens: Arc<Tokens>,
+    clients: Clients,
+    pods: Arc<Pods>,
+    time: ArenaTime,
+}
+
+/// One client calls the gateway, whose address is the operator's own word, the other one what the gateway names.
+#[derive(Clone)]
+struct Clients {
+    trusted: SignedClient,
+    checked: SignedClient,
+}
+
+impl Arena {
+    /// The arena behind a gateway.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(config: ArenaConfig) -> Result<Self, ArenaError> {
+        Self::with_time(config, ArenaTime::default())
+    }
+
+    /// The same with another time.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn with_time(config: ArenaConfig, time: ArenaTime) -> Result<Self, ArenaError> {
+        let signer = Signer::new(Keypair::clone(&config.keypair), &config.external_ip, BabelbitScheme::managed());
+        let limits = ClientConfig {
+            max_response_bytes: config.max_answer_bytes.saturating_add(ENVELOPE_BYTES),
+            ..ClientConfig::default()
+        };
+        let clients = Clients {
+            trusted: SignedClient::new(signer.clone(), limits).map_err(ArenaError::Client)?,
+            checked: SignedClient::with_addresses(signer, limits, config.policy.permitted())
+                .map_err(ArenaError::Client)?,
+        };
+        let tokens = Arc::new(Tokens::new(Arc::clone(&config.keypair), config.settings.registry_timeout, time.clone()));
+        let registry = Registry::new(&config, clients.trusted.clone(), Arc::clone(&tokens), time.clone())?;
+        let pods = Pods::new(&config.settings, config.policy.permitted(), time.clone())?;
+        Ok(Self {
+            registry: Arc::new(registry),
+            pods: Arc::new(pods),
+            config: Arc::new(config),
+            tokens,
+            clients,
+            time,
+        })
+    }
+
+    /// The arena's miners among those that are `registered`, once all of them are ready. Miners that still are not when
+    /// the time for it is over are left out.
+    ///
+    /// # Errors
+    /// [`ArenaError::Registry`] when the gateway does not list its miners.
+    pub async fn miners(&self, registered: &[MinerEntry]) -> Result<Vec<Miner>, ArenaError> {
+        let routes = self.ready_routes(registered).await?;
+        routes.into_iter().map(|route| self.connect(route)).collect()
+    }
+
+    /// Looks again and again, until all are ready or the time is over.
+    async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
+        let settings = &self.config.settings;
+        let began = self.time.now();
+        let poll = settings.ready_poll.max(SHORTEST_POLL);
+        let mut last = None;
+        loop {
+            let failure = match self.look(registered).await {
+                Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => return Ok(found),
+                Ok(found) => {
+                    tracing::info!(routes = found.len(), waiting = waiting(&found), "arena miners are not ready yet");
+                    last = Some(found);
+                    None
+                }
+                Err(error) if last.is_none() && !error.is_retryable() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "the arena gateway does not list its miners, trying again");
+                    Some(error)
+                }
+            };
+            let left = settings.ready_timeout.saturating_sub(self.time.now().saturating_duration_since(began));
+            if left.is_zero() {
+                let Some(mut found) = last else {
+                    return failure.map_or_else(|| Ok(Vec::new()), Err);
+                };
+                tracing::warn!(left_out = waiting(&found), "arena miners that are not ready in time are left out");
+                found.retain(Route::is_ready);
+                return Ok(found);
+            }
+            self.time.sleep(poll.min(left)).await;
+        }
+    }
+
+    async fn look(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
+        let listing = self.registry.listing().await?;
+        let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
+        let Resolved { routes, unregistered, terminated, refused } = resolve(&listing.rows, registered, &endpoints);
+        let (rows, malformed) = (listing.rows.len(), listing.malformed);
+        tracing::debug!(rows, malformed, unregistered, terminated, refused, routes = routes.len(), "arena listed");
+        if malformed > 0 || refused > 0 {
+            tracing::warn!(malformed, refused, "the arena gateway lists miners that cannot be called");
+        }
+        Ok(routes)
+    }
+
+    fn connect(&self, route: Route) -> Result<Miner, ArenaError> {
+        let Route { miner, target, .. } = route;
+        let path = &self.config.predict_path;
+        let checked = || self.clients.checked.clone();
+        let connection: Arc<dyn MinerConnection> = match target {
+            Target::Gateway { url, is_ours } => {
+                let client = if is_ours { self.clients.trusted.clone() } else { checked() };
+                let route = GatewayRoute { url, hotkey: miner.hotkey, uid: miner.uid };
+                let tokens = Arc::clone(&self.tokens);
+                Arc::new(GatewayMiner::new(client, tokens, route, &self.config.settings, self.time.clone())?)
+            }
+            Target::Container(address) => Arc::new(ContainerMiner::new(checked(), miner.hotkey, &address, path)?),
+            Target::Pod { address, pod } => {
+                let container = ContainerMiner::new(checked(), miner.hotkey, &address, path)?;
+                Arc::new(PodMiner::new(container, Arc::clone(&self.pods), &address, path, pod))
+            }
+        };
+        let key = MinerKey { uid: miner.uid, hotkey: miner.hotkey };
+        Ok(Miner { key, name: miner.name, connection })
+    }
+}
+
+/// How many of them are not ready.
+fn waiting(routes: &[Route]) -> usize {
+    routes.iter().filter(|route| !route.is_ready()).count()
+}
+
+impl fmt::Debug for Arena {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arena").field("gateway", &self.config.gateway.as_str()).finish_non_exhaustive()
+    }
+}

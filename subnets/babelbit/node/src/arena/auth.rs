@@ -1,0 +1,182 @@
+//! The tokens that the gateway asks for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderValue};
+use taonet_babelbit_core::arena_api::{TokenAnswer, TokenRequest};
+use taonet_wallet::Keypair;
+use taonet_wire::{CallError, SignedClient, sorted_json};
+use tokio::sync::Mutex;
+
+use super::ArenaTime;
+
+/// A token is used at least this long.
+const SHORTEST_LIFE: Duration = Duration::from_secs(30);
+/// A lifetime beyond this ends the same: never.
+const LONGEST_LIFE: Duration = Duration::from_hours(24 * 365);
+/// An answer with a token is small.
+const MAX_ANSWER: usize = 64 << 10;
+/// More tokens than these are not remembered.
+const MAX_CACHED: usize = 4_096;
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The gateway refuses both forms of the request.
+    #[error("the gateway gives no token: {second}; and for the miner alone: {first}")]
+    Refused {
+        /// What it says to the request for one miner.
+        first: Box<CallError>,
+        /// What it says to the request for all.
+        second: Box<CallError>,
+    },
+    /// The gateway does not answer.
+    #[error("the gateway gives no token: {0}")]
+    Call(#[source] CallError),
+    /// The answer has none.
+    #[error("the gateway's answer holds no token")]
+    NoToken,
+}
+
+impl TokenError {
+    /// What the gateway said last.
+    pub(super) fn call(&self) -> Option<&CallError> {
+        match self {
+            Self::Refused { second, .. } => Some(second),
+            Self::Call(error) => Some(error),
+            Self::NoToken => None,
+        }
+    }
+
+    /// Whether another attempt may succeed: the gateway was not reached, is overloaded or failed.
+    pub(super) fn is_retryable(&self) -> bool {
+        match self.call() {
+            Some(CallError::Status { status, .. }) => status.is_server_error() || status.as_u16() == 429,
+            Some(error) => is_transport(error),
+            None => false,
+        }
+    }
+}
+
+/// Whether the other side was not reached, or broke off.
+pub(super) const fn is_transport(error: &CallError) -> bool {
+    matches!(error, CallError::Connect { .. } | CallError::Broken(_) | CallError::Timeout { .. })
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenScope {
+    /// Where it is asked for.
+    pub(super) auth_url: String,
+    /// The miner's hotkey; `discovery` for the registry.
+    pub(super) miner_hotkey: String,
+    /// The miner's slot; 0 for the registry.
+    pub(super) uid: u16,
+}
+
+struct Cached {
+    token: Arc<str>,
+    until: Instant,
+}
+
+/// Held while a token is asked for: callers that need the same one at once wait for one answer.
+type Slot = Arc<Mutex<Option<Cached>>>;
+
+/// The tokens that are good, and the key that gets new ones.
+pub(super) struct Tokens {
+    keypair: Arc<Keypair>,
+    timeout: Duration,
+    time: ArenaTime,
+    slots: std::sync::Mutex<HashMap<TokenScope, Slot>>,
+}
+
+impl Tokens {
+    pub(super) fn new(keypair: Arc<Keypair>, timeout: Duration, time: ArenaTime) -> Self {
+        Self { keypair, timeout, time, slots: std::sync::Mutex::default() }
+    }
+
+    /// The token for `scope`, asked for with `client` where there is no good one.
+    pub(super) async fn get(&self, client: &SignedClient, scope: &TokenScope) -> Result<Arc<str>, TokenError> {
+        let slot = self.slot(scope);
+        let mut cached = slot.lock().await;
+        let now = self.time.now();
+        if let Some(cached) = cached.as_ref().filter(|cached| now < cached.until) {
+            return Ok(Arc::clone(&cached.token));
+        }
+        *cached = None;
+        let answer = self.authenticate(client, scope).await?;
+        let life = Duration::from_secs(answer.expires_in).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+        let token: Arc<str> = answer.auth_token.into();
+        *cached = Some(Cached { token: Arc::clone(&token), until: now + life });
+        Ok(token)
+    }
+
+    /// Forgets `token`, unless somebody has renewed it meanwhile.
+    pub(super) async fn forget(&self, scope: &TokenScope, token: &str) {
+        let slot = self.slot(scope);
+        let mut cached = slot.lock().await;
+        if cached.as_ref().is_some_and(|cached| cached.token.as_ref() == token) {
+            *cached = None;
+        }
+    }
+
+    fn slot(&self, scope: &TokenScope) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= MAX_CACHED && !slots.contains_key(scope) {
+            // Those that somebody is waiting for stay.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1);
+        }
+        Arc::clone(slots.entry(scope.clone()).or_default())
+    }
+
+    async fn authenticate(&self, client: &SignedClient, scope: &TokenScope) -> Result<TokenAnswer, TokenError> {
+        let miner = Some((scope.miner_hotkey.as_str(), scope.uid));
+        let first = match self.ask(client, &scope.auth_url, miner).await {
+            Err(TokenError::Call(first @ CallError::Status { .. })) => first,
+            other => return other,
+        };
+        match self.ask(client, &scope.auth_url, None).await {
+            Err(TokenError::Call(second @ CallError::Status { .. })) => {
+                Err(TokenError::Refused { first: Box::new(first), second: Box::new(second) })
+            }
+            other => other,
+        }
+    }
+
+    async fn ask(
+        &self,
+        client: &SignedClient,
+        url: &str,
+        miner: Option<(&str, u16)>,
+    ) -> Result<TokenAnswer, TokenError> {
+        let request = signed_request(&self.keypair, miner, SystemTime::now());
+        let body = serde_json::to_vec(&request).unwrap_or_default();
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        let answer = client.post(url, headers, body.into(), self.timeout, MAX_ANSWER).await.map_err(TokenError::Call)?;
+        let answer = serde_json::from_slice(&answer).ok();
+        answer.as_ref().and_then(TokenAnswer::read).ok_or(TokenError::NoToken)
+    }
+}
+
+/// A request for a token, for one miner or for all, signed at `now`.
+pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let mut request = TokenRequest {
+        hotkey: keypair.hotkey().to_string(),
+        miner_hotkey: miner.map(|(hotkey, _)| hotkey.to_owned()),
+        uid: miner.map(|(_, uid)| uid),
+        timestamp_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        nonce: since.as_nanos().to_string(),
+        signature: String::new(),
+    };
+    let text = request.signed_text(&sorted_json(&request.signed_object()));
+    request.signature = keypair.sign(text.as_bytes()).to_bare_hex();
+    request
+}
+
+#[cfg(test)]
+mod tests;

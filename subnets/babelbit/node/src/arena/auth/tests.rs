@@ -1,0 +1,97 @@
+use serde_json::{Value, json};
+use taonet_wallet::verify;
+
+use super::super::testing::{Passing, asked, body, client, gateway, key, ok, route, says};
+use super::*;
+
+fn tokens(passing: &Passing) -> Tokens {
+    Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time())
+}
+
+fn scope(url: &str, uid: u16) -> TokenScope {
+    TokenScope { auth_url: format!("{url}/auth/token"), miner_hotkey: "5M".into(), uid }
+}
+
+#[test]
+fn the_signed_text_is_that_of_the_protocol() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let request = signed_request(&key("//validator"), Some(("5M", 7)), now);
+    let expected = r#"1700000000000|1700000000000000000|{"miner_hotkey":"5M","uid":7}"#;
+    assert_eq!(request.signed_text(&sorted_json(&request.signed_object())), expected);
+    assert!(verify(&key("//validator").hotkey(), expected.as_bytes(), &request.signature.parse().unwrap()));
+    assert_eq!(request.signature.len(), 128);
+
+    let request = signed_request(&key("//validator"), None, now);
+    let expected = r#"1700000000000|1700000000000000000|{"scope":"gateway"}"#;
+    assert_eq!(request.signed_text(&sorted_json(&request.signed_object())), expected);
+    let sent = serde_json::to_value(&request).unwrap();
+    let fields: Vec<_> = sent.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["hotkey", "timestamp_ms", "nonce", "signature"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_followed_by_the_request_for_all() {
+    let server = wiremock::MockServer::start().await;
+    route(&server, "POST", "/auth/token", vec![says(422, "which miner?"), ok(json!({ "token": "t" }))]).await;
+    let token = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap();
+    assert_eq!(&*token, "t");
+    let bodies: Vec<Value> = asked(&server, "/auth/token").await.iter().map(body).collect();
+    assert_eq!((&bodies[0]["miner_hotkey"], &bodies[0]["uid"]), (&json!("5M"), &json!(7)));
+    assert_eq!((bodies[1].get("miner_hotkey"), bodies[1].get("uid")), (None, None));
+}
+
+#[tokio::test]
+async fn both_refusals_are_told() {
+    let server = wiremock::MockServer::start().await;
+    route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
+    let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the gateway gives no token: 401:nor so; and for the miner alone: 403:not you");
+    assert!(!error.is_retryable());
+    let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();
+    assert!(nowhere.is_retryable(), "{nowhere}");
+}
+
+#[tokio::test]
+async fn what_is_no_token_is_none() {
+    for answer in [ok(json!({})), ok(json!([])), says(200, "<html>"), ok(json!({ "auth_token": "" }))] {
+        let server = wiremock::MockServer::start().await;
+        route(&server, "POST", "/auth/token", vec![answer]).await;
+        let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
+        assert!(matches!(error, TokenError::NoToken), "{error}");
+    }
+}
+
+/// lifetime as the gateway says · how long the token is used
+#[tokio::test]
+async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
+    for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
+        let server = wiremock::MockServer::start().await;
+        let answer = |n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": expires_in }));
+        route(&server, "POST", "/auth/token", (0..3).map(answer).collect()).await;
+        let passing = Passing::default();
+        let tokens = tokens(&passing);
+        let get = async || tokens.get(&client(), &scope(&server.uri(), 7)).await.unwrap();
+        assert_eq!(&*get().await, "token-0");
+        passing.pass(Duration::from_secs(used - 1));
+        assert_eq!(&*get().await, "token-0");
+        passing.pass(Duration::from_secs(1));
+        assert_eq!(&*get().await, "token-1", "{expires_in}");
+    }
+}
+
+#[tokio::test]
+async fn each_miner_has_its_token_and_many_callers_ask_once() {
+    let server = gateway().await;
+    let tokens = tokens(&Passing::default());
+    let (client, scope) = (client(), scope(&server.uri(), 7));
+    let all = futures::future::join_all((0..20).map(|_| tokens.get(&client, &scope))).await;
+    assert!(all.into_iter().all(|token| &*token.unwrap() == "token-0"));
+    assert_eq!(asked(&server, "/auth/token").await.len(), 1);
+    let other = TokenScope { uid: 8, ..scope.clone() };
+    assert_eq!(&*tokens.get(&client, &other).await.unwrap(), "token-1");
+    // Who learns late that a token is refused does not throw away its successor.
+    tokens.forget(&scope, "token-0").await;
+    assert_eq!(&*tokens.get(&client, &scope).await.unwrap(), "token-2");
+    tokens.forget(&scope, "token-0").await;
+    assert_eq!(&*tokens.get(&client, &scope).await.unwrap(), "token-2");
+}

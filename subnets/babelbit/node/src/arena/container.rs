@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_primitives::Hotkey;
+use taonet_wire::{PeerError, SignedClient};
+use url::Url;
+
+use super::gateway::LEAST_TOTAL;
+use crate::runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
+
+/// A miner in a container that is called at its own endpoint: the signature covers the hash of each message.
+pub(super) struct ContainerMiner(HttpMiner);
+
+impl ContainerMiner {
+    pub(super) fn new(
+        client: SignedClient,
+        hotkey: Hotkey,
+        endpoint: &MinerAddress,
+        predict_path: &str,
+    ) -> Result<Self, PeerError> {
+        let url = predict_url(endpoint.url(), predict_path);
+        HttpMiner::at(client, hotkey, endpoint, url).map(Self)
+    }
+}
+
+impl MinerConnection for ContainerMiner {
+    fn patience(&self) -> Duration {
+        LEAST_TOTAL
+    }
+
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        self.0.init(request, timeout.max(LEAST_TOTAL))
+    }
+
+    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        self.0.predict(call, timeout.max(LEAST_TOTAL))
+    }
+}
+
+/// The endpoint with the path of the predict route at its end; once, however often it stands there already.
+pub(crate) fn predict_url(endpoint: &Url, predict_path: &str) -> Url {
+    let mut url = base_url(endpoint, predict_path);
+    let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_matches('/'));
+    url.set_path(&path);
+    url
+}
+
+/// The endpoint without the path of the predict route at its end.
+pub(super) fn base_url(endpoint: &Url, predict_path: &str) -> Url {
+    let mut url = endpoint.clone();
+    let path = url.path().trim_end_matches('/').to_owned();
+    let suffix = format!("/{}", predict_path.trim_matches('/'));
+    url.set_path(path.strip_suffix(&suffix).unwrap_or(&path));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// endpoint · predict path · where it is called
+    #[test]
+    fn the_predict_path_is_appended_once() {
+        for (endpoint, path, expected) in [
+            ("http://a:9000", "v1/predict", "http://a:9000/v1/predict"),
+            ("http://a:9000/", "/v1/predict/", "http://a:9000/v1/predict"),
+            ("http://a:9000/v1/predict", "v1/predict", "http://a:9000/v1/predict"),
+            ("http://a:9000/v1/predict/", "v1/predict", "http://a:9000/v1/predict"),
+            ("http://a:9000/pods/7/v1/predict", "v1/predict", "http://a:9000/pods/7/v1/predict"),
+            ("http://a:9000/pods/7", "v1/predict", "http://a:9000/pods/7/v1/predict"),
+            ("http://a:9000/predict", "v1/predict", "http://a:9000/predict/v1/predict"),
+            ("http://a:9000/xv1/predict", "v1/predict", "http://a:9000/xv1/predict/v1/predict"),
+            ("http://a:9000/predict", "predict", "http://a:9000/predict"),
+        ] {
+            assert_eq!(predict_url(&endpoint.parse().unwrap(), path).as_str(), expected, "{endpoint} {path}");
+        }
+        assert_eq!(base_url(&"http://a:1/x/v1/predict".parse().unwrap(), "v1/predict").as_str(), "http://a:1/x");
+    }
+}

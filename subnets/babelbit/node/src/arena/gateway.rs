@@ -1,0 +1,273 @@
+//! A miner behind the arena gateway.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use taonet_babelbit_core::arena_api::{RunsyncInput, RunsyncRequest};
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, MinerRequest, PredictResponse};
+use taonet_primitives::{Hotkey, Uid};
+use taonet_wire::{CallError as WireError, Peer, PeerError, SignedClient};
+use url::Url;
+use uuid::Uuid;
+
+use super::auth::{TokenError, TokenScope, Tokens, is_transport};
+use super::registry::below;
+use super::{ArenaTime, ENVELOPE_BYTES};
+use crate::config::ArenaSettings;
+use crate::runner::http::{
+    INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
+};
+use crate::runner::{CallError, MinerConnection, PredictCall};
+
+mod retry;
+
+use retry::{Backoff, is_retryable};
+
+/// Miners that others run may have to be started first: each call may take this long, where the caller waits so long.
+pub(super) const LEAST_TOTAL: Duration = Duration::from_mins(10);
+
+/// Where and whom a gateway calls.
+pub(super) struct GatewayRoute {
+    pub(super) url: Url,
+    pub(super) hotkey: Hotkey,
+    pub(super) uid: Uid,
+}
+
+/// A miner that is called through the gateway's `/runsync`. A call that may succeed later is repeated until its deadline.
+pub(super) struct GatewayMiner {
+    client: SignedClient,
+    tokens: Arc<Tokens>,
+    scope: TokenScope,
+    route: GatewayRoute,
+    peer: Peer,
+    backoff: Backoff,
+    total: Duration,
+    time: ArenaTime,
+    sent: Mutex<Sent>,
+}
+
+/// How many frames a session was sent.
+#[derive(Default)]
+struct Sent {
+    session: Arc<str>,
+    frames: u64,
+}
+
+/// One message: the bytes that are signed, which may differ when it is repeated.
+struct Message {
+    name: &'static str,
+    first: Result<Vec<u8>, serde_json::Error>,
+    repeated: Option<Result<Vec<u8>, serde_json::Error>>,
+    max_answer_bytes: usize,
+}
+
+/// Why an attempt failed.
+enum Failure {
+    /// There is no token.
+    Token(TokenError),
+    /// The gateway refuses this token, or answered otherwise.
+    Call { error: WireError, token: Arc<str> },
+    /// There is no use in repeating it.
+    Final(CallError),
+}
+
+impl GatewayMiner {
+    pub(super) fn new(
+        client: SignedClient,
+        tokens: Arc<Tokens>,
+        route: GatewayRoute,
+        settings: &ArenaSettings,
+        time: ArenaTime,
+    ) -> Result<Self, PeerError> {
+        let auth_url = auth_url(&route.url, &settings.runsync_path, &settings.auth_path).into();
+        Ok(Self {
+            // The gateway knows where the miner is; the headers do not say.
+            peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
+            scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
+            backoff: Backoff { base: settings.retry_base_delay, max: settings.retry_max_delay },
+            total: settings.gateway_timeout.max(LEAST_TOTAL),
+            client,
+            tokens,
+            route,
+            time,
+            sent: Mutex::default(),
+        })
+    }
+
+    /// How many frames came before this one in its session.
+    fn count(&self, session: &Arc<str>) -> u64 {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if sent.session != *session {
+            *sent = Sent { session: Arc::clone(session), frames: 0 };
+        }
+        sent.frames += 1;
+        sent.frames - 1
+    }
+
+    async fn call<T: DeserializeOwned>(&self, message: Message, timeout: Duration) -> Result<T, CallError> {
+        let encode = |error: serde_json::Error| CallError::Transport(error.to_string());
+        let total = timeout.max(self.total);
+        let until = self.time.now() + total;
+        let mut body = message.first.map_err(encode)?;
+        let mut repeated = message.repeated;
+        let mut is_renewed = false;
+        let mut repeats = 0;
+        let mut attempt = 1;
+        loop {
+            let sent = Attempt { number: attempt, name: message.name, body: &body };
+            let failure = match self.attempt(&sent, until, total, message.max_answer_bytes).await {
+                Ok(answer) => return read_value(answer),
+                Err(failure) => failure,
+            };
+            attempt += 1;
+            if let Some(again) = repeated.take() {
+                body = again.map_err(encode)?;
+            }
+            match &failure {
+                Failure::Call { error: WireError::Status { status, .. }, token } if status.as_u16() == 401 && !is_renewed => {
+                    is_renewed = true;
+                    self.tokens.forget(&self.scope, token).await;
+                    continue;
+                }
+                Failure::Token(error) if error.is_retryable() => {}
+                Failure::Call { error, .. } if is_transport(error) => {}
+                Failure::Call { error: WireError::Status { status, text }, .. }
+                    if is_retryable(status.as_u16(), text) => {}
+                _ => return Err(failure.into()),
+            }
+            let left = until.saturating_duration_since(self.time.now());
+            let Some(pause) = self.backoff.pause(repeats, left) else { return Err(failure.into()) };
+            repeats += 1;
+            tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "gateway call is repeated");
+            self.time.sleep(pause).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        sent: &Attempt<'_>,
+        until: Instant,
+        total: Duration,
+        max_answer_bytes: usize,
+    ) -> Result<Value, Failure> {
+        let token = self.tokens.get(&self.client, &self.scope).await.map_err(Failure::Token)?;
+        let body = self.request(sent, &token, total).map_err(Failure::Final)?;
+        let left = until.saturating_duration_since(self.time.now());
+        let limit = max_answer_bytes.saturating_add(ENVELOPE_BYTES);
+        let headers = headers(&token);
+        let answer = self.client.post(self.route.url.as_str(), headers, body.into(), left, limit).await;
+        let answer = answer.map_err(|error| Failure::Call { error, token })?;
+        let answer = serde_json::from_slice(&answer);
+        answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
+    }
+
+    /// The message and its signed headers, as the gateway takes them.
+    fn request(&self, sent: &Attempt<'_>, token: &str, total: Duration) -> Result<Vec<u8>, CallError> {
+        let Attempt { number, name, body } = sent;
+        let signed = self.client.signer().headers(&self.peer, &Method::POST, "/", name, total, body);
+        let signed = signed.map_err(|error| CallError::Identity(error.to_string()))?;
+        let mut bt_headers = BTreeMap::new();
+        for (name, value) in &signed {
+            if name != CONTENT_TYPE {
+                let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+                bt_headers.insert(name.as_str().to_owned(), value);
+            }
+        }
+        let encode = |error: serde_json::Error| CallError::Transport(error.to_string());
+        let predict_payload: Box<RawValue> = serde_json::from_slice(body).map_err(encode)?;
+        let id = Uuid::new_v4().simple();
+        let request = RunsyncRequest {
+            input: RunsyncInput { predict_payload, bt_headers },
+            auth_token: Some(token.to_owned()),
+            uid: Some(self.route.uid.0),
+            miner_hotkey: Some(self.route.hotkey.to_string()),
+            request_id: Some(format!("gw-audio:{name}:{}:{number}:{id}", self.route.uid)),
+        };
+        serde_json::to_vec(&request).map_err(encode)
+    }
+}
+
+/// One attempt of a call.
+struct Attempt<'a> {
+    /// From 1.
+    number: u32,
+    name: &'static str,
+    body: &'a [u8],
+}
+
+impl MinerConnection for GatewayMiner {
+    fn patience(&self) -> Duration {
+        self.total
+    }
+
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        let message = Message {
+            name: INIT_MESSAGE,
+            first: serde_json::to_vec(&MinerRequest::Init(request)),
+            repeated: None,
+            max_answer_bytes: MAX_INIT_ANSWER_BYTES,
+        };
+        self.call(message, timeout).boxed()
+    }
+
+    /// The first attempt is what other validators send, too. Those after it say which frame it is: the miner may have
+    /// heard it already.
+    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        let index = self.count(&call.session_id);
+        let message = Message {
+            name: PREDICT_MESSAGE,
+            first: serde_json::to_vec(&PredictBody::new(&call, None)),
+            repeated: Some(serde_json::to_vec(&PredictBody::new(&call, Some(index)))),
+            max_answer_bytes: call.max_answer_bytes,
+        };
+        self.call(message, timeout).boxed()
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Token(error) => Self::Identity(error.to_string()),
+            Failure::Call { error, .. } => call_error(error),
+            Failure::Final(error) => error,
+        }
+    }
+}
+
+/// The token stands in the body for all gateways, and in a header for those that look before they read.
+fn headers(token: &str) -> HeaderMap {
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    headers
+}
+
+/// The miner's answer: the `output` object where there is one, else the whole.
+fn unwrapped(mut answer: Value) -> Value {
+    match answer.get_mut("output") {
+        Some(output @ Value::Object(_)) => output.take(),
+        _ => answer,
+    }
+}
+
+/// Where tokens for this route are asked for: beside it.
+fn auth_url(route: &Url, runsync_path: &str, auth_path: &str) -> Url {
+    let mut base = route.clone();
+    let path = route.path().trim_end_matches('/').to_owned();
+    let suffix = format!("/{}", runsync_path.trim_matches('/'));
+    base.set_path(path.strip_suffix(&suffix).unwrap_or(&path));
+    below(&base, auth_path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! When a call through the gateway is repeated.
+
+use std::time::Duration;
+
+/// The gateway or the miner behind it may be there later.
+const PASSING: [&str; 12] = [
+    "endpoint_not_found",
+    "pod_capacity_exhausted",
+    "pod_recreating",
+    "miner pod is being recreated",
+    "cold pod could not be started",
+    "warming",
+    "rate_limited",
+    "upstream_unavailable",
+    "upstream_error",
+    "upstream request failed",
+    "miner_unavailable",
+    "miner endpoint unavailable",
+];
+/// The miner is there, and says no.
+const FINAL: [&str; 3] = ["miner_app_unavailable", "miner not initialized", "not initialized"];
+/// Pauses are not shorter.
+const SHORTEST: Duration = Duration::from_millis(100);
+/// Time that is left for the attempt after a pause.
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// Whether a call that was answered so may succeed later.
+pub(super) fn is_retryable(status: u16, body: &str) -> bool {
+    let body = body.to_lowercase();
+    let says = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
+    if says(&FINAL) {
+        return false;
+    }
+    match status {
+        404 | 429 | 503 | 504 => true,
+        409 | 410 if says(&["upstream", "unavailable"]) => true,
+        _ => says(&PASSING),
+    }
+}
+
+/// How long is waited between attempts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Backoff {
+    pub(super) base: Duration,
+    pub(super) max: Duration,
+}
+
+impl Backoff {
+    /// The pause after so many repetitions; `None` where no time is left for another attempt.
+    pub(super) fn pause(&self, repeats: u32, left: Duration) -> Option<Duration> {
+        let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
+        let doubled = self.base.saturating_mul(2_u32.saturating_pow(repeats));
+        Some(doubled.min(self.max).max(SHORTEST).min(left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// status · body · whether it is repeated
+    #[test]
+    fn the_table() {
+        for (status, body, repeated) in [
+            (404, "", true),
+            (429, "", true),
+            (503, "", true),
+            (504, "", true),
+            (500, "", false),
+            (502, "", false),
+            (400, "", false),
+            (401, "", false),
+            (409, "", false),
+            (409, "upstream conflict", true),
+            (410, "gone", false),
+            (410, r#"{"detail":"miner_unavailable"}"#, true),
+            (410, "endpoint unavailable", true),
+            (500, r#"{"error":"pod_capacity_exhausted"}"#, true),
+            (500, "Miner pod is being recreated", true),
+            (502, "UPSTREAM_ERROR", true),
+            (500, "cold pod could not be started", true),
+            (400, "warming up", true),
+            (503, r#"{"error":"miner_app_unavailable"}"#, false),
+            (503, "Miner not initialized", false),
+            (404, "session not initialized", false),
+            (503, "miner_unavailable, miner_app_unavailable", false),
+        ] {
+            assert_eq!(is_retryable(status, body), repeated, "{status} {body}");
+        }
+        for marker in PASSING {
+            assert!(is_retryable(500, marker), "{marker}");
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_leave_time_for_the_attempt() {
+        let backoff = Backoff { base: Duration::from_secs(2), max: Duration::from_secs(10) };
+        let pauses = |left| (0..5).map(move |repeats| backoff.pause(repeats, left).map(|pause| pause.as_millis()));
+        let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();
+        assert_eq!(plenty, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));
+        let little: Vec<_> = pauses(Duration::from_millis(3_500)).collect();
+        assert_eq!(little, [2_000, 3_000, 3_000, 3_000, 3_000].map(Some));
+        assert_eq!(backoff.pause(0, Duration::from_millis(500)), None);
+        assert_eq!(backoff.pause(u32::MAX, Duration::from_mins(10)), Some(Duration::from_secs(10)));
+        let hasty = Backoff { base: Duration::ZERO, max: Duration::ZERO };
+        assert_eq!(hasty.pause(0, Duration::from_mins(1)), Some(SHORTEST));
+    }
+}

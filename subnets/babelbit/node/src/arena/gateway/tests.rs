@@ -1,0 +1,215 @@
+use serde_json::json;
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use taonet_wire::compact_hash;
+use wiremock::{MockServer, ResponseTemplate};
+
+use super::super::testing::{Passing, asked, body, client, gateway, key, miner_key, ok, route, says};
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+fn miner(server: &MockServer, passing: &Passing) -> GatewayMiner {
+    miner_at(&format!("{}/runsync", server.uri()), passing)
+}
+
+fn miner_at(url: &str, passing: &Passing) -> GatewayMiner {
+    let tokens = Tokens::new(Arc::new(key("//validator")), Duration::from_secs(5), passing.time());
+    let route = GatewayRoute { url: url.parse().unwrap(), hotkey: miner_key(7).hotkey(), uid: Uid(7) };
+    GatewayMiner::new(client(), Arc::new(tokens), route, &ArenaSettings::default(), passing.time()).unwrap()
+}
+
+fn frame(session: &str) -> PredictCall {
+    PredictCall { session_id: session.into(), audio_b64: "".into(), in_eos: true, max_answer_bytes: 1_000 }
+}
+
+fn init() -> InitRequest {
+    InitRequest {
+        challenge_uid: "c1".into(),
+        utterance_id: "c1:0".into(),
+        language: Some("fr".into()),
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.into(),
+        channels: 1,
+    }
+}
+
+fn answered() -> ResponseTemplate {
+    ok(json!({ "output": { "session_id": "s1", "out_eos": true } }))
+}
+
+/// The bodies of all calls.
+async fn calls(server: &MockServer) -> Vec<Value> {
+    asked(server, "/runsync").await.iter().map(body).collect()
+}
+
+#[tokio::test]
+async fn a_message_goes_with_its_signed_headers_token_and_name() {
+    let server = gateway().await;
+    route(&server, "POST", "/runsync", vec![answered()]).await;
+    let miner = miner(&server, &Passing::default());
+    assert!(miner.predict(frame("s1"), MINUTE).await.unwrap().out_eos);
+    // Not the whole of an answer that this gives, but enough to see what was sent.
+    miner.init(init(), MINUTE).await.unwrap_err();
+    let calls = calls(&server).await;
+    let hotkey = miner_key(7).hotkey().to_string();
+    for (call, name, hash) in [
+        (&calls[0], PREDICT_MESSAGE, "8db618b579f6667e1cbdf641d0704a326abae8d0e9a0037cff59ddc5c98f04c2"),
+        (&calls[1], INIT_MESSAGE, "8bf3b03b89a68cdcd7f64b01f0072a7a5db443a9e1febbbadf0e977e9313cf69"),
+    ] {
+        assert_eq!((&call["auth_token"], &call["uid"]), (&json!("token-0"), &json!(7)));
+        assert_eq!(call["miner_hotkey"], hotkey);
+        let id = call["request_id"].as_str().unwrap();
+        let (prefix, uuid) = id.rsplit_once(':').unwrap();
+        assert_eq!(prefix, format!("gw-audio:{name}:7:1"));
+        assert!(uuid.len() == 32 && uuid.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        let headers = &call["input"]["bt_headers"];
+        assert_eq!((&headers["name"], &headers["computed_body_hash"]), (&json!(name), &json!(hash)));
+        assert_eq!((&headers["bt_header_axon_ip"], &headers["bt_header_axon_port"]), (&json!("0.0.0.0"), &json!("0")));
+        assert_eq!((&headers["bt_header_axon_hotkey"], &headers["timeout"]), (&json!(hotkey), &json!("600.0")));
+        assert_eq!(headers.get("content-type"), None);
+        // What was signed is what was sent.
+        let payload = serde_json::to_string(&call["input"]["predict_payload"]).unwrap();
+        assert_eq!(compact_hash(payload.as_bytes()).unwrap(), hash);
+    }
+    let auth = body(&asked(&server, "/auth/token").await[0]);
+    assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!(hotkey), &json!(7)));
+}
+
+/// answer · the session that is read from it, or the error
+#[tokio::test]
+async fn the_output_is_taken_out_of_its_envelope() {
+    for (answer, expected) in [
+        (ok(json!({ "output": { "session_id": "a" }, "session_id": "b" })), Ok("a")),
+        (ok(json!({ "session_id": "b" })), Ok("b")),
+        (ok(json!({ "session_id": "b", "output": "text" })), Ok("b")),
+        (ok(json!({ "output": { "error": "unknown session" } })), Err("unknown session")),
+        (ok(json!({ "error": "no" })), Err("no")),
+        (ok(json!([])), Err("invalid_payload_type")),
+        (ok(json!({ "status": "IN_QUEUE" })), Err("parse:missing field `session_id`")),
+    ] {
+        let server = gateway().await;
+        route(&server, "POST", "/runsync", vec![answer]).await;
+        let outcome = miner(&server, &Passing::default()).predict(frame("s"), MINUTE).await;
+        match (outcome, expected) {
+            (Ok(response), Ok(session)) => assert_eq!(response.session_id, session),
+            (Err(error), Err(text)) => assert_eq!(error.to_string(), text),
+            (outcome, expected) => panic!("{outcome:?} {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_succeed_later_is_repeated_under_new_numbers() {
+    let (server, passing) = (gateway().await, Passing::default());
+    let answers = vec![
+        says(503, r#"{"error":"pod_capacity_exhausted"}"#),
+        says(500, "miner pod is being recreated"),
+        says(410, "miner endpoint unavailable"),
+        says(409, "upstream said no"),
+        says(404, ""),
+        answered(),
+    ];
+    route(&server, "POST", "/runsync", answers).await;
+    miner(&server, &passing).predict(frame("s1"), MINUTE).await.unwrap();
+    assert_eq!(passing.waits(), [2.0, 4.0, 8.0, 10.0, 10.0]);
+    let calls = calls(&server).await;
+    for (call, attempt) in calls.iter().zip(1..) {
+        let prefix = format!("gw-audio:BBAudioMinerPredictPayload:7:{attempt}:");
+        assert!(call["request_id"].as_str().unwrap().starts_with(&prefix), "{call}");
+    }
+    let nonces: std::collections::BTreeSet<_> =
+        calls.iter().map(|call| call["input"]["bt_headers"]["bt_header_dendrite_nonce"].to_string()).collect();
+    assert_eq!(nonces.len(), 6, "each attempt is signed anew");
+}
+
+#[tokio::test]
+async fn a_repeated_frame_says_which_it_is() {
+    let server = gateway().await;
+    let answers = vec![answered(), says(504, ""), says(504, ""), answered(), answered(), says(504, ""), answered()];
+    route(&server, "POST", "/runsync", answers).await;
+    let miner = miner(&server, &Passing::default());
+    for session in ["s1", "s1", "s1", "s2"] {
+        miner.predict(frame(session), MINUTE).await.unwrap();
+    }
+    let sent: Vec<_> = calls(&server)
+        .await
+        .iter()
+        .map(|call| {
+            let payload = &call["input"]["predict_payload"];
+            let hash = compact_hash(payload.to_string().as_bytes()).unwrap();
+            assert_eq!(call["input"]["bt_headers"]["computed_body_hash"], hash);
+            (payload["session_id"].as_str().unwrap().to_owned(), payload.get("frame_index").cloned())
+        })
+        .collect();
+    let plain = |session: &str| (session.to_owned(), None);
+    let counted = |session: &str, index: u64| (session.to_owned(), Some(json!(index)));
+    assert_eq!(
+        sent,
+        [plain("s1"), plain("s1"), counted("s1", 1), counted("s1", 1), plain("s1"), plain("s2"), counted("s2", 0)]
+    );
+}
+
+/// answer · what is said, at once
+#[tokio::test]
+async fn what_will_not_succeed_is_not_repeated() {
+    for (answer, text) in [
+        (says(503, r#"{"error":"miner_app_unavailable"}"#), r#"503:{"error":"miner_app_unavailable"}"#),
+        (says(503, "Miner not initialized"), "503:Miner not initialized"),
+        (says(500, "boom"), "500:boom"),
+        (says(422, "what?"), "422:what?"),
+        (says(302, ""), "302:"),
+    ] {
+        let (server, passing) = (gateway().await, Passing::default());
+        route(&server, "POST", "/runsync", vec![answer]).await;
+        let error = miner(&server, &passing).predict(frame("s"), MINUTE).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), passing.waits().len()), (text, 0));
+        assert_eq!(calls(&server).await.len(), 1, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn repetition_ends_with_the_deadline() {
+    let (server, passing) = (gateway().await, Passing::default());
+    route(&server, "POST", "/runsync", vec![says(503, "busy")]).await;
+    let error = miner(&server, &passing).predict(frame("s"), MINUTE).await.unwrap_err();
+    assert_eq!(error, CallError::Status { status: 503, body: "busy".into() });
+    let waited: f64 = passing.waits().iter().sum();
+    assert!((599.0..=599.6).contains(&waited), "{waited}");
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_for_each_call() {
+    let server = gateway().await;
+    route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token"), answered()]).await;
+    let (miner, passing) = (miner(&server, &Passing::default()), Passing::default());
+    miner.predict(frame("s"), MINUTE).await.unwrap();
+    let tokens: Vec<_> = calls(&server).await.iter().map(|call| call["auth_token"].clone()).collect();
+    assert_eq!(tokens, [json!("token-0"), json!("token-1")]);
+    let server = gateway().await;
+    route(&server, "POST", "/runsync", vec![says(401, "invalid_auth_token")]).await;
+    let miner = self::miner(&server, &passing);
+    for calls_so_far in [2, 4] {
+        assert_eq!(miner.predict(frame("s"), MINUTE).await.unwrap_err().to_string(), "401:invalid_auth_token");
+        assert_eq!(calls(&server).await.len(), calls_so_far);
+    }
+}
+
+/// route · where its tokens are
+#[test]
+fn tokens_are_asked_for_beside_the_route() {
+    for (route, expected) in [
+        ("https://gw/runsync", "https://gw/auth/token"),
+        ("https://gw/v1/runsync/", "https://gw/v1/auth/token"),
+        ("https://gw/other", "https://gw/other/auth/token"),
+    ] {
+        assert_eq!(auth_url(&route.parse().unwrap(), "/runsync", "/auth/token").as_str(), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_call_may_take_ten_minutes() {
+    let miner = miner_at("http://127.0.0.1:1/runsync", &Passing::default());
+    assert_eq!(miner.patience(), Duration::from_mins(10));
+}

@@ -1,0 +1,179 @@
+//! Miners in pods, which RunPod stops when they are not used.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use url::Url;
+
+use super::ArenaTime;
+use super::container::{ContainerMiner, base_url};
+use super::registry::below;
+use super::resolve::Pod;
+use crate::config::{ApiKey, ArenaSettings};
+use crate::engine_client::http::{fault, read_capped};
+use crate::runner::{CallError, MinerAddress, MinerConnection, PredictCall};
+
+/// Where pods are started.
+const RUNPOD: &str = "https://rest.runpod.io/v1";
+/// Time for one call that starts a pod, or asks how it is.
+const CALL: Duration = Duration::from_secs(10);
+/// It is looked at most this often.
+const SHORTEST_POLL: Duration = Duration::from_millis(200);
+/// Of an answer that says why a pod does not start.
+const MAX_ERROR_BODY: usize = 64 << 10;
+/// The second health route.
+const HEALTH: &str = "/health";
+
+/// Wakes pods.
+pub(super) struct Pods {
+    /// For pods, whose addresses the gateway names.
+    checked: reqwest::Client,
+    /// For RunPod itself.
+    api: reqwest::Client,
+    pub(super) api_url: String,
+    key: Option<ApiKey>,
+    health_path: String,
+    wake_timeout: Duration,
+    poll: Duration,
+    time: ArenaTime,
+}
+
+impl Pods {
+    pub(super) fn new(
+        settings: &ArenaSettings,
+        permitted: fn(IpAddr) -> bool,
+        time: ArenaTime,
+    ) -> Result<Self, reqwest::Error> {
+        let builder = || {
+            reqwest::Client::builder()
+                .timeout(CALL)
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
+        };
+        Ok(Self {
+            checked: builder().dns_resolver(Arc::new(Permitted(permitted))).build()?,
+            api: builder().build()?,
+            api_url: RUNPOD.to_owned(),
+            key: settings.runpod_api_key.clone(),
+            health_path: settings.pod_health_path.clone(),
+            wake_timeout: settings.pod_wake_timeout,
+            poll: settings.pod_wake_poll.max(SHORTEST_POLL),
+            time,
+        })
+    }
+
+    async fn start(&self, id: &str, key: &ApiKey) -> Result<(), CallError> {
+        let mut url = Url::parse(&self.api_url).map_err(|error| CallError::Transport(error.to_string()))?;
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.extend(["pods", id, "start"]);
+        }
+        let call = self.api.post(url).bearer_auth(key.expose()).send().await;
+        let answer = call.map_err(|error| CallError::Transport(fault(error).to_string()))?;
+        let status = answer.status().as_u16();
+        if matches!(status, 200 | 201) {
+            return Ok(());
+        }
+        Err(CallError::status(status, &read_capped(answer, MAX_ERROR_BODY).await.unwrap_or_default()))
+    }
+
+    async fn is_healthy(&self, base: &Url) -> bool {
+        for path in [self.health_path.as_str(), HEALTH] {
+            let answer = self.checked.get(below(base, path)).send().await;
+            if answer.is_ok_and(|answer| answer.status().as_u16() == 200) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// A miner in a pod. It is woken before each session, not before each frame.
+pub(super) struct PodMiner {
+    container: ContainerMiner,
+    pods: Arc<Pods>,
+    base: Url,
+    id: Option<String>,
+    is_up: AtomicBool,
+}
+
+impl PodMiner {
+    pub(super) fn new(
+        container: ContainerMiner,
+        pods: Arc<Pods>,
+        address: &MinerAddress,
+        predict_path: &str,
+        pod: Pod,
+    ) -> Self {
+        let base = base_url(address.url(), predict_path);
+        Self { container, pods, base, id: pod.id, is_up: AtomicBool::new(pod.is_up) }
+    }
+
+    async fn wake(&self, timeout: Duration) -> Result<(), CallError> {
+        let refused = |text: &str| CallError::Refused(text.to_owned());
+        let key = self.pods.key.as_ref().ok_or_else(|| refused("missing_runpod_api_key_for_pod_route"))?;
+        let id = self.id.as_deref().ok_or_else(|| refused("missing_endpoint_id_for_pod_route"))?;
+        if !self.is_up.load(Ordering::Relaxed) {
+            tracing::info!(pod = id, "pod is started");
+            self.pods.start(id, key).await?;
+        }
+        let (time, limit) = (&self.pods.time, timeout.max(self.pods.wake_timeout));
+        let began = time.now();
+        loop {
+            if self.pods.is_healthy(&self.base).await {
+                self.is_up.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            let left = limit.saturating_sub(time.now().saturating_duration_since(began));
+            if left.is_zero() {
+                // Next time it is started anew, whatever the registry said of it.
+                self.is_up.store(false, Ordering::Relaxed);
+                return Err(CallError::Timeout(limit));
+            }
+            time.sleep(self.pods.poll.min(left)).await;
+        }
+    }
+}
+
+impl MinerConnection for PodMiner {
+    fn patience(&self) -> Duration {
+        self.container.patience()
+    }
+
+    fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        async move {
+            self.wake(timeout).await?;
+            self.container.init(request, timeout).await
+        }
+        .boxed()
+    }
+
+    fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        self.container.predict(call, timeout)
+    }
+}
+
+/// Looks names up and gives the addresses that may be called.
+struct Permitted(fn(IpAddr) -> bool);
+
+impl Resolve for Permitted {
+    fn resolve(&self, name: Name) -> Resolving {
+        let permitted = self.0;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| permitted(address.ip())).collect();
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

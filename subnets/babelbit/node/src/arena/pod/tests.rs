@@ -1,0 +1,121 @@
+use serde_json::json;
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+use wiremock::MockServer;
+
+use super::super::testing::{Passing, asked, client, miner_key, ok, policy, route, says};
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+struct Scripted {
+    server: MockServer,
+    passing: Passing,
+}
+
+impl Scripted {
+    async fn new() -> Self {
+        let server = MockServer::start().await;
+        let opened = json!({
+            "ready": true, "session_id": "s1", "challenge_uid": "c1", "utterance_id": "c1:0", "sample_rate_hz": 24_000,
+            "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
+        });
+        route(&server, "POST", "/v1/predict", vec![ok(opened)]).await;
+        Self { server, passing: Passing::default() }
+    }
+
+    fn miner(&self, key: Option<&str>, id: Option<&str>, is_up: bool) -> PodMiner {
+        let settings = ArenaSettings { runpod_api_key: key.map(ApiKey::new), ..ArenaSettings::default() };
+        let mut pods = Pods::new(&settings, policy(true).permitted(), self.passing.time()).unwrap();
+        pods.api_url = format!("{}/api", self.server.uri());
+        let address = policy(true).resolve_managed(&self.server.uri()).unwrap();
+        let container = ContainerMiner::new(client(), miner_key(1).hotkey(), &address, "v1/predict").unwrap();
+        let pod = Pod { id: id.map(str::to_owned), is_up };
+        PodMiner::new(container, Arc::new(pods), &address, "v1/predict", pod)
+    }
+
+    async fn paths(&self) -> Vec<String> {
+        self.server.received_requests().await.unwrap().iter().map(|r| r.url.path().to_owned()).collect()
+    }
+}
+
+fn init() -> InitRequest {
+    InitRequest {
+        challenge_uid: "c1".into(),
+        utterance_id: "c1:0".into(),
+        language: None,
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.into(),
+        channels: 1,
+    }
+}
+
+fn frame() -> PredictCall {
+    PredictCall { session_id: "s1".into(), audio_b64: "".into(), in_eos: false, max_answer_bytes: 10_000 }
+}
+
+#[tokio::test]
+async fn a_pod_is_started_looked_at_and_called() {
+    let pod = Scripted::new().await;
+    route(&pod.server, "POST", "/api/pods/abc/start", vec![says(201, "")]).await;
+    route(&pod.server, "GET", "/healthz", vec![says(200, "")]).await;
+    let miner = pod.miner(Some("secret"), Some("abc"), false);
+    miner.init(init(), MINUTE).await.unwrap();
+    miner.predict(frame(), MINUTE).await.unwrap();
+    miner.predict(frame(), MINUTE).await.unwrap();
+    // It is looked at before the session, and not before each frame; once started it is not started again.
+    miner.init(init(), MINUTE).await.unwrap();
+    let predict = "/v1/predict";
+    let expected = ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];
+    assert_eq!(pod.paths().await, expected);
+    let start = &asked(&pod.server, "/api/pods/abc/start").await[0];
+    assert_eq!(start.headers["authorization"], "Bearer secret");
+}
+
+#[tokio::test]
+async fn a_pod_that_is_up_is_only_looked_at() {
+    let pod = Scripted::new().await;
+    route(&pod.server, "GET", "/healthz", vec![says(404, "")]).await;
+    route(&pod.server, "GET", "/health", vec![says(503, "loading"), says(503, "loading"), says(200, "")]).await;
+    pod.miner(Some("k"), Some("abc"), true).init(init(), MINUTE).await.unwrap();
+    let mut expected = ["/healthz", "/health"].repeat(3);
+    expected.push("/v1/predict");
+    assert_eq!(pod.paths().await, expected);
+    assert_eq!(pod.passing.waits(), [2.0, 2.0]);
+}
+
+#[tokio::test]
+async fn a_pod_that_never_wakes_is_given_up_and_started_anew() {
+    let pod = Scripted::new().await;
+    route(&pod.server, "POST", "/api/pods/abc/start", vec![says(200, ""), says(500, "no capacity")]).await;
+    let miner = pod.miner(Some("k"), Some("abc"), false);
+    let error = miner.init(init(), Duration::from_secs(10)).await.unwrap_err();
+    assert_eq!(error, CallError::Timeout(Duration::from_secs(90)));
+    let waited: f64 = pod.passing.waits().iter().sum();
+    assert!((waited - 90.0).abs() < 0.1, "{waited}");
+    let error = miner.init(init(), MINUTE).await.unwrap_err();
+    assert_eq!(error.to_string(), "500:no capacity");
+    assert!(asked(&pod.server, "/v1/predict").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let pod = Scripted::new().await;
+    for (key, id, said) in [
+        (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),
+        (Some("k"), None, "missing_endpoint_id_for_pod_route"),
+    ] {
+        let error = pod.miner(key, id, true).init(init(), MINUTE).await.unwrap_err();
+        assert_eq!(error.to_string(), said);
+    }
+    assert!(pod.paths().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_odd_name_stays_in_its_segment() {
+    let pod = Scripted::new().await;
+    let error = pod.miner(Some("k"), Some("../x?y/z"), false).init(init(), MINUTE).await.unwrap_err();
+    assert!(error.to_string().starts_with("404:"), "{error}");
+    assert_eq!(pod.paths().await, ["/api/pods/..%2Fx%3Fy%2Fz/start"]);
+}

@@ -1,0 +1,245 @@
+//! Who is in the arena, as the gateway says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use taonet_babelbit_core::arena_api::GATEWAY_PROVIDER;
+use taonet_wire::SignedClient;
+use url::Url;
+
+use super::auth::{TokenError, TokenScope, Tokens};
+use super::route::{Listing, Rows};
+use super::{ArenaConfig, ArenaTime};
+use crate::json_client::{JsonCallError, JsonClient};
+
+/// Pauses between attempts.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
+/// Longest pause, however long the gateway asks to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Rows of a full subnet take less than 1 MB.
+const MAX_BODY: usize = 8 << 20;
+/// What `running` alone means: every state that can come to run.
+const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
+/// The registry's route of older gateways.
+const LEGACY: &str = "/live_containers";
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The call failed.
+    #[error("GET {path} {source}")]
+    Call {
+        /// The route.
+        path: String,
+        /// How it failed.
+        source: JsonCallError,
+    },
+    /// There is no token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The answer holds neither containers nor miners.
+    #[error("GET {path} answered an object with neither `containers` nor `miners`")]
+    Shape {
+        /// The route.
+        path: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether another attempt may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Call { source, .. } => source.is_retryable(),
+            Self::Token(error) => error.is_retryable(),
+            Self::Shape { .. } => false,
+        }
+    }
+
+    fn status(&self) -> Option<(StatusCode, &str)> {
+        match self {
+            Self::Call { source: JsonCallError::Status { status, body, .. }, .. } => Some((*status, body)),
+            _ => None,
+        }
+    }
+
+    fn refuses_token(&self) -> bool {
+        self.status().is_some_and(|(status, body)| {
+            let body = body.to_ascii_lowercase();
+            status == StatusCode::UNAUTHORIZED
+                && (body.contains("invalid_auth_token") || body.contains("auth token"))
+        })
+    }
+
+    fn is_not_found(&self) -> bool {
+        self.status().is_some_and(|(status, _)| status == StatusCode::NOT_FOUND)
+    }
+}
+
+pub(super) struct Registry {
+    http: JsonClient,
+    client: SignedClient,
+    tokens: Arc<Tokens>,
+    scope: TokenScope,
+    paths: Vec<String>,
+    statuses: Vec<String>,
+    window: String,
+    timeout: Duration,
+    /// Where miners of the gateway's own are called.
+    runsync: Url,
+    predict_path: String,
+    time: ArenaTime,
+}
+
+impl Registry {
+    pub(super) fn new(
+        config: &ArenaConfig,
+        client: SignedClient,
+        tokens: Arc<Tokens>,
+        time: ArenaTime,
+    ) -> Result<Self, reqwest::Error> {
+        let settings = &config.settings;
+        let auth_url = below(&config.gateway, &settings.auth_path).to_string();
+        Ok(Self {
+            http: JsonClient::new(&config.gateway, None, MAX_BODY)?,
+            client,
+            tokens,
+            scope: TokenScope { auth_url, miner_hotkey: "discovery".to_owned(), uid: 0 },
+            paths: candidates(&config.gateway, &settings.registry_path),
+            statuses: statuses(&settings.status),
+            window: settings.window_seconds.to_string(),
+            timeout: settings.registry_timeout,
+            runsync: below(&config.gateway, &settings.runsync_path),
+            predict_path: config.predict_path.clone(),
+            time,
+        })
+    }
+
+    /// Everything that the gateway lists, taken together over the states that are asked for.
+    pub(super) async fn listing(&self) -> Result<Listing, RegistryError> {
+        let mut paths = self.paths.as_slice();
+        let mut rows = Rows::new(&self.predict_path);
+        for status in &self.statuses {
+            let (path, answer) = self.page(&mut paths, status).await?;
+            if let Some(Value::Array(containers)) = answer.get("containers") {
+                rows.add(containers);
+            } else if let Some(Value::Array(miners)) = answer.get("miners") {
+                // This form knows no states: each is asked for the same.
+                let miners: Vec<Value> = miners.iter().map(|miner| self.gateway_row(miner)).collect();
+                rows.add(&miners);
+                break;
+            } else {
+                return Err(RegistryError::Shape { path });
+            }
+        }
+        Ok(rows.into_listing())
+    }
+
+    /// A miner without a route of its own is called through the gateway.
+    fn gateway_row(&self, miner: &Value) -> Value {
+        let uid = miner.get("uid").cloned().unwrap_or_default();
+        let name = format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
+        json!({
+            "miner_hotkey": miner.get("hotkey"), "miner_uid": uid, "status": "running", "provider": GATEWAY_PROVIDER,
+            "endpoint_url": self.runsync.as_str(), "container_name": name,
+        })
+    }
+
+    /// One status, from the first path that the gateway knows; those before it are not asked again.
+    async fn page(&self, paths: &mut &[String], status: &str) -> Result<(String, Value), RegistryError> {
+        loop {
+            let (path, others) = paths.split_first().map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
+            match self.get(path, status).await {
+                Err(error) if error.is_not_found() && !others.is_empty() => *paths = others,
+                answer => return answer.map(|answer| (path.to_owned(), answer)),
+            }
+        }
+    }
+
+    /// Up to three attempts where the gateway is not reached, is overloaded or fails; a token that it refuses is renewed
+    /// once.
+    async fn get(&self, path: &str, status: &str) -> Result<Value, RegistryError> {
+        let mut pauses = PAUSES.into_iter();
+        let mut is_renewed = false;
+        loop {
+            let error = match self.attempt(path, status).await {
+                Ok(answer) => return Ok(answer),
+                Err((error, Some(token))) if !is_renewed && error.refuses_token() => {
+                    is_renewed = true;
+                    self.tokens.forget(&self.scope, &token).await;
+                    continue;
+                }
+                Err((error, _)) => error,
+            };
+            let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
+            let asked = match &error {
+                RegistryError::Call { source, .. } => source.retry_after().unwrap_or_default(),
+                _ => Duration::ZERO,
+            };
+            tracing::info!(%error, "no list from the arena gateway, trying again");
+            self.time.sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
+        }
+    }
+
+    /// The answer, or the error with the token that was shown.
+    async fn attempt(&self, path: &str, status: &str) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
+        let token = self.tokens.get(&self.client, &self.scope).await.map_err(|error| (error.into(), None))?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
+            // The gateway gave a token that no header can hold.
+            (RegistryError::Token(TokenError::NoToken), None)
+        })?;
+        bearer.set_sensitive(true);
+        let query = [("window_seconds", self.window.as_str()), ("status", status)];
+        let answer = self.http.authorized(Some(bearer)).get(path, &query, self.timeout).await;
+        answer.map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
+    }
+}
+
+/// The address of a route below a base, however many slashes stand between them.
+pub(crate) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
+    url.set_path(&path);
+    url
+}
+
+/// The paths below `base` that are tried, in turn: as it is set, and with or without `/v1`. Where the base ends with
+/// `/v1` it is not doubled.
+fn candidates(base: &Url, path: &str) -> Vec<String> {
+    let path = normal(path);
+    let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));
+    if base.path().trim_end_matches('/').ends_with("/v1") {
+        return vec![without.unwrap_or(&path).to_owned()];
+    }
+    let other = without.map_or_else(|| format!("/v1{path}"), str::to_owned);
+    vec![path, other]
+}
+
+/// One slash at the beginning and between segments; the route of older gateways has its new name.
+fn normal(path: &str) -> String {
+    let segments: Vec<_> = path.trim().split('/').filter(|segment| !segment.is_empty()).collect();
+    let path = format!("/{}", segments.join("/"));
+    match path.strip_suffix(LEGACY) {
+        Some(before) => format!("{before}/list_arena_miners"),
+        None => path,
+    }
+}
+
+fn statuses(setting: &str) -> Vec<String> {
+    let mut asked: Vec<String> = Vec::new();
+    for status in setting.split(',').map(|status| status.trim().to_ascii_lowercase()) {
+        if !status.is_empty() && !asked.contains(&status) {
+            asked.push(status);
+        }
+    }
+    match asked.as_slice() {
+        [] => WIDENED.map(str::to_owned).to_vec(),
+        [only] if only == "running" => WIDENED.map(str::to_owned).to_vec(),
+        _ => asked,
+    }
+}
+
+#[cfg(test)]
+mod tests;

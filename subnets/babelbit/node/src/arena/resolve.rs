@@ -1,0 +1,139 @@
+//! Which of the listed miners are played, and how each is reached.
+
+use std::collections::HashMap;
+
+use taonet_babelbit_core::arena_api::GATEWAY_PROVIDER;
+use taonet_primitives::Hotkey;
+use url::Url;
+
+use super::route::Row;
+use crate::runner::{AddressPolicy, MinerAddress, MinerEntry};
+
+/// States, the best first.
+const RANKS: [&str; 8] =
+    ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
+
+/// A miner of the arena that is registered on the chain.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) miner: MinerEntry,
+    pub(super) status: String,
+    pub(super) target: Target,
+}
+
+impl Route {
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.status.as_str(), "running" | "idle")
+    }
+
+    fn rank(&self) -> usize {
+        RANKS.iter().position(|rank| *rank == self.status).unwrap_or(99)
+    }
+}
+
+/// How a miner is reached.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// Through a gateway.
+    Gateway {
+        /// Its route for calls.
+        url: Url,
+        /// Whether it is the gateway that the operator named.
+        is_ours: bool,
+    },
+    /// At its own endpoint.
+    Container(MinerAddress),
+    /// The same, where it may have to be woken.
+    Pod {
+        /// Its endpoint.
+        address: MinerAddress,
+        /// What wakes it.
+        pod: Pod,
+    },
+}
+
+/// A pod as the registry describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    pub(super) id: Option<String>,
+    /// Whether it was up when it was listed.
+    pub(super) is_up: bool,
+}
+
+/// What decides whether an endpoint is called.
+pub(super) struct Endpoints<'a> {
+    pub(super) policy: &'a AddressPolicy,
+    pub(super) gateway: &'a Url,
+}
+
+/// The listed miners that are registered; how many rows lead to none.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// In the order of the registry.
+    pub(super) routes: Vec<Route>,
+    pub(super) unregistered: usize,
+    pub(super) terminated: usize,
+    /// Endpoints that may not be called.
+    pub(super) refused: usize,
+}
+
+/// Finds each row's miner by its hotkey, else by its uid. Of several rows of one miner the one in the best state counts,
+/// of equal ones the first.
+pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpoints<'_>) -> Resolved {
+    let by_hotkey: HashMap<Hotkey, &MinerEntry> = registered.iter().map(|miner| (miner.hotkey, miner)).collect();
+    let by_uid: HashMap<u16, &MinerEntry> = registered.iter().map(|miner| (miner.uid.0, miner)).collect();
+    let mut resolved = Resolved::default();
+    let mut places: HashMap<Hotkey, usize> = HashMap::new();
+    for row in rows {
+        if row.status == "terminated" && !["not_in_list", "idle"].iter().any(|soft| row.reason.contains(soft)) {
+            resolved.terminated += 1;
+            continue;
+        }
+        let hotkey = row.hotkey.parse::<Hotkey>().ok();
+        let found = hotkey.and_then(|hotkey| by_hotkey.get(&hotkey));
+        let Some(miner) = found.or_else(|| by_uid.get(&row.uid?)) else {
+            resolved.unregistered += 1;
+            continue;
+        };
+        let target = match endpoints.target(row) {
+            Ok(target) => target,
+            Err(error) => {
+                tracing::debug!(uid = %miner.uid, %error, "an arena miner's endpoint is not called");
+                resolved.refused += 1;
+                continue;
+            }
+        };
+        let route = Route { miner: (*miner).clone(), status: row.status.clone(), target };
+        match places.get(&miner.hotkey).and_then(|place| resolved.routes.get_mut(*place)) {
+            Some(known) if route.rank() < known.rank() => *known = route,
+            Some(_) => {}
+            None => {
+                places.insert(miner.hotkey, resolved.routes.len());
+                resolved.routes.push(route);
+            }
+        }
+    }
+    resolved
+}
+
+impl Endpoints<'_> {
+    fn target(&self, row: &Row) -> Result<Target, crate::runner::AddressError> {
+        if row.provider == GATEWAY_PROVIDER {
+            // The operator's own word needs no check; what the gateway says of other gateways does.
+            if row.endpoint.origin() == self.gateway.origin() {
+                return Ok(Target::Gateway { url: row.endpoint.clone(), is_ours: true });
+            }
+            let url = self.policy.resolve_managed(row.endpoint.as_str())?.url().clone();
+            return Ok(Target::Gateway { url, is_ours: false });
+        }
+        let address = self.policy.resolve_managed(row.endpoint.as_str())?;
+        if row.endpoint_type.as_deref().is_some_and(|kind| kind.eq_ignore_ascii_case("pod")) {
+            let is_up = matches!(row.status.as_str(), "running" | "warming" | "idle");
+            return Ok(Target::Pod { address, pod: Pod { id: row.endpoint_id.clone(), is_up } });
+        }
+        Ok(Target::Container(address))
+    }
+}
+
+#[cfg(test)]
+mod tests;

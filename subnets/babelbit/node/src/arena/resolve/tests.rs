@@ -1,0 +1,123 @@
+use serde_json::{Value, json};
+
+use super::super::route::Rows;
+use super::super::testing::{hotkey, policy, registered};
+use super::*;
+
+const GATEWAY: &str = "https://gw.example.com/api";
+
+fn resolved(rows: &[Value], uids: &[u16], dev_mode: bool) -> Resolved {
+    let mut all = Rows::new("v1/predict");
+    all.add(rows);
+    let policy = policy(dev_mode);
+    let endpoints = Endpoints { policy: &policy, gateway: &GATEWAY.parse().unwrap() };
+    resolve(&all.into_listing().rows, &registered(uids), &endpoints)
+}
+
+fn row(uid: u16, status: &str) -> Value {
+    json!({ "hotkey": hotkey(uid), "uid": uid, "status": status, "url": format!("http://9.9.9.9:{uid}/{status}") })
+}
+
+fn uids(resolved: &Resolved) -> Vec<u16> {
+    resolved.routes.iter().map(|route| route.miner.uid.0).collect()
+}
+
+#[test]
+fn only_registered_miners_are_played_under_the_chains_names() {
+    let mut other_slot = row(2, "running");
+    other_slot["uid"] = json!(9);
+    let mut other_hotkey = row(3, "running");
+    other_hotkey["hotkey"] = json!("5SomethingElse");
+    let mut nobody = row(8, "running");
+    nobody["uid"] = json!(77);
+    let mut no_slot = row(4, "running");
+    no_slot.as_object_mut().unwrap().remove("uid");
+    let found = resolved(&[row(1, "running"), other_slot, other_hotkey, nobody, no_slot, row(6, "idle")], &[1, 2, 3, 4, 5], true);
+    assert_eq!((uids(&found), found.unregistered), (vec![1, 2, 3, 4], 2));
+    // The hotkey is the chain's, whatever the row says; so is the slot.
+    assert_eq!(found.routes[2].miner, registered(&[3])[0]);
+    assert_eq!(found.routes[1].miner, registered(&[2])[0]);
+}
+
+#[test]
+fn of_two_rows_of_one_miner_the_better_state_counts() {
+    for (first, second, better) in [
+        ("warming", "running", "running"),
+        ("running", "warming", "running"),
+        ("idle", "running", "running"),
+        ("failed", "unavailable", "unavailable"),
+        ("unavailable", "stopped", "stopped"),
+        ("stopped", "unhealthy", "unhealthy"),
+        ("unknown", "failed", "failed"),
+        ("odd", "strange", "odd"),
+    ] {
+        let found = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
+        assert_eq!((uids(&found), found.routes[0].status.as_str()), (vec![1, 2], better), "{first} {second}");
+    }
+    // By the slot it is the same miner, too.
+    let mut alias = row(1, "running");
+    alias["hotkey"] = json!("5X");
+    assert_eq!(resolved(&[row(1, "warming"), alias], &[1], true).routes[0].status, "running");
+}
+
+/// reason · whether the miner stays
+#[test]
+fn who_was_terminated_for_want_of_use_stays() {
+    for (reason, stays) in [
+        (json!({}), false),
+        (json!({ "reason": "banned" }), false),
+        (json!({ "reason": "NOT_IN_LIST" }), true),
+        (json!({ "status_reason": "idle timeout" }), true),
+        (json!({ "metadata": { "termination_reason": "was not_in_list" } }), true),
+    ] {
+        let mut terminated = row(1, "terminated");
+        terminated.as_object_mut().unwrap().extend(reason.as_object().unwrap().clone());
+        let found = resolved(&[terminated], &[1], true);
+        assert_eq!((found.routes.len(), found.terminated), (usize::from(stays), usize::from(!stays)), "{reason}");
+        assert!(found.routes.iter().all(|route| !route.is_ready()));
+    }
+}
+
+#[test]
+fn pods_keep_what_wakes_them() {
+    let pod = |status: &str| {
+        let mut pod = row(1, status);
+        pod["endpoint_type"] = json!("Pod");
+        pod["metadata"] = json!(r#"{"endpoint_id":"abc"}"#);
+        resolved(&[pod], &[1], true).routes.remove(0).target
+    };
+    for (status, up) in [("running", true), ("warming", true), ("idle", true), ("stopped", false), ("", false)] {
+        let Target::Pod { pod, .. } = pod(status) else { panic!("{status}") };
+        assert_eq!(pod, Pod { id: Some("abc".into()), is_up: up }, "{status}");
+    }
+}
+
+/// endpoint · provider · whether it is called in production
+#[test]
+fn endpoints_inside_the_own_network_are_not_called() {
+    for (endpoint, provider, called) in [
+        ("http://9.9.9.9:9000", "runpod", true),
+        ("https://abc-8000.proxy.runpod.net/v1/predict", "runpod", true),
+        ("http://127.0.0.1:9000", "runpod", false),
+        ("http://169.254.169.254/latest", "runpod", false),
+        ("http://10.0.0.1:80", "runpod", false),
+        ("http://localhost:80", "runpod", false),
+        ("http://redis:6379", "runpod", false),
+        ("http://[::ffff:10.0.0.1]:80", "runpod", false),
+        ("file:///etc/passwd", "runpod", false),
+        ("https://gw.example.com/api/runsync", "gateway", true),
+        ("https://gw.example.com/other", "gateway", true),
+        ("https://other.example.net/runsync", "gateway", true),
+        ("http://127.0.0.1:8060/runsync", "gateway", false),
+        ("http://gw.example.com:81/runsync", "gateway", true),
+    ] {
+        let row = json!({ "hotkey": hotkey(1), "status": "running", "provider": provider, "url": endpoint });
+        let found = resolved(std::slice::from_ref(&row), &[1], false);
+        assert_eq!(found.routes.len(), usize::from(called), "{endpoint}");
+        if let Some(Target::Gateway { is_ours, .. }) = found.routes.first().map(|route| &route.target) {
+            assert_eq!(*is_ours, endpoint.starts_with("https://gw.example.com/"), "{endpoint}");
+        }
+    }
+    let found = resolved(&[row(1, "running")], &[1], true);
+    assert!(matches!(found.routes[0].target, Target::Container(_)));
+}

@@ -1,0 +1,130 @@
+//! What the arena's tests share: a time that passes when somebody waits, a scripted gateway, registered miners.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use taonet_primitives::Uid;
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
+use url::Url;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+use super::{ArenaConfig, ArenaTime};
+use crate::config::ArenaSettings;
+use crate::runner::{AddressPolicy, MinerEntry};
+
+pub(super) fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+pub(super) fn miner_key(uid: u16) -> Keypair {
+    key(&format!("//miner//{uid}"))
+}
+
+pub(super) fn hotkey(uid: u16) -> String {
+    miner_key(uid).hotkey().to_string()
+}
+
+pub(super) fn policy(dev_mode: bool) -> AddressPolicy {
+    AddressPolicy { dev_mode, ..AddressPolicy::default() }
+}
+
+/// Miners with these slots, as the metagraph announces them.
+pub(super) fn registered(uids: &[u16]) -> Vec<MinerEntry> {
+    let entry = |uid: &u16| MinerEntry {
+        uid: Uid(*uid),
+        hotkey: miner_key(*uid).hotkey(),
+        address: policy(true).resolve("127.0.0.1:9").unwrap(),
+        name: None,
+    };
+    uids.iter().map(entry).collect()
+}
+
+/// Time that passes only while somebody waits for it.
+#[derive(Clone, Default)]
+pub(super) struct Passing {
+    millis: Arc<AtomicU64>,
+    waits: Arc<Mutex<Vec<f64>>>,
+}
+
+impl Passing {
+    pub(super) fn time(&self) -> ArenaTime {
+        let (millis, began) = (Arc::clone(&self.millis), Instant::now());
+        let now = move || began + Duration::from_millis(millis.load(Ordering::SeqCst));
+        let passing = self.clone();
+        let sleeper = move |pause: Duration| {
+            passing.pass(pause);
+            passing.waits.lock().unwrap().push(pause.as_secs_f64());
+            Box::pin(std::future::ready(())) as _
+        };
+        ArenaTime { now: Arc::new(now), sleeper: Arc::new(sleeper) }
+    }
+
+    pub(super) fn pass(&self, time: Duration) {
+        self.millis.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    pub(super) fn waits(&self) -> Vec<f64> {
+        self.waits.lock().unwrap().clone()
+    }
+}
+
+pub(super) fn config(gateway: &str, settings: ArenaSettings) -> ArenaConfig {
+    ArenaConfig {
+        settings,
+        gateway: gateway.parse::<Url>().unwrap(),
+        keypair: Arc::new(key("//validator")),
+        external_ip: "203.0.113.7".to_owned(),
+        policy: policy(true),
+        predict_path: "v1/predict".to_owned(),
+        max_answer_bytes: 1 << 20,
+    }
+}
+
+pub(super) fn client() -> SignedClient {
+    let signer = Signer::new(key("//validator"), "203.0.113.7", BabelbitScheme::managed());
+    SignedClient::new(signer, ClientConfig::default()).unwrap()
+}
+
+/// Answers in turn; the last is repeated.
+pub(super) struct InTurn(Vec<ResponseTemplate>, AtomicUsize);
+
+impl Respond for InTurn {
+    fn respond(&self, _: &Request) -> ResponseTemplate {
+        let turn = self.1.fetch_add(1, Ordering::SeqCst);
+        self.0[turn.min(self.0.len() - 1)].clone()
+    }
+}
+
+pub(super) fn ok(body: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(body)
+}
+
+pub(super) fn says(status: u16, body: &str) -> ResponseTemplate {
+    ResponseTemplate::new(status).set_body_string(body)
+}
+
+pub(super) async fn route(server: &MockServer, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
+    Mock::given(method(verb)).and(path(at)).respond_with(InTurn(answers, AtomicUsize::new(0))).mount(server).await;
+}
+
+/// A gateway that gives tokens `token-0`, `token-1` ….
+pub(super) async fn gateway() -> MockServer {
+    let server = MockServer::start().await;
+    let tokens = (0..20).map(|n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": 1_800 }))).collect();
+    route(&server, "POST", "/auth/token", tokens).await;
+    server
+}
+
+/// The requests for one path.
+pub(super) async fn asked(server: &MockServer, at: &str) -> Vec<Request> {
+    let requests = server.received_requests().await.unwrap();
+    requests.into_iter().filter(|request| request.url.path() == at).collect()
+}
+
+pub(super) fn body(request: &Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
+}

@@ -1,0 +1,145 @@
+//! What goes wrong, as JSON.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use taonet_primitives::Hotkey;
+
+use crate::http_api::{BodyError, error_as_json, read_json};
+use crate::runner::AddressError;
+
+/// Characters of a miner's answer that are passed on.
+const SHOWN: usize = 300;
+
+/// A refusal or failure.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("the auth token is missing, unknown or expired: get one at /auth/token")]
+    Token,
+    #[error("the signature does not match the request and the hotkey")]
+    Signature,
+    #[error("the request was signed at another time than now: {0}")]
+    Time(&'static str),
+    #[error("this request was accepted before")]
+    Replayed,
+    #[error("this hotkey is not on the gateway's list")]
+    NotAllowed,
+    #[error("{0} is not registered on the subnet")]
+    NotRegistered(Hotkey),
+    #[error("it is not known yet who is registered on the subnet")]
+    MembersUnknown,
+    #[error("{field}: {problem}")]
+    Field { field: &'static str, problem: String },
+    #[error("endpoint_url: {0}")]
+    Endpoint(#[from] AddressError),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error("the body did not arrive in time")]
+    BodyTime,
+    #[error("no such miner is in the arena")]
+    NoMiner,
+    #[error("the message was signed by another hotkey than the token is for")]
+    OtherCaller,
+    #[error("too many requests: wait {} s", wait.as_secs().max(1))]
+    TooMany { wait: Duration },
+    #[error("too many calls at a time")]
+    Busy,
+    #[error("the miner is not reached")]
+    Unreached,
+    #[error("the miner did not answer within {} s", .0.as_secs_f64())]
+    Silent(Duration),
+    #[error("the miner is busy: {status} {text}")]
+    MinerBusy { status: u16, text: String },
+    #[error("the miner refused: {status} {text}")]
+    MinerRefused { status: u16, text: String },
+    #[error("the miner's answer is no JSON object, or too large")]
+    MinerAnswer,
+    #[error("the submission could not be kept")]
+    NotKept,
+}
+
+impl ApiError {
+    /// Puts a miner's answer that is none into words.
+    pub(super) fn of_miner(status: u16, text: &str) -> Self {
+        let text = text.chars().take(SHOWN).collect();
+        if matches!(status, 429 | 503) { Self::MinerBusy { status, text } } else { Self::MinerRefused { status, text } }
+    }
+
+    /// The status, and the word by which clients decide whether to try again.
+    const fn kind(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Token => (StatusCode::UNAUTHORIZED, "invalid_auth_token"),
+            Self::Signature => (StatusCode::UNAUTHORIZED, "bad_signature"),
+            Self::Time(_) => (StatusCode::UNAUTHORIZED, "stale_request"),
+            Self::Replayed => (StatusCode::UNAUTHORIZED, "replayed_request"),
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "not_allowed"),
+            Self::NotRegistered(_) => (StatusCode::FORBIDDEN, "not_registered"),
+            Self::OtherCaller => (StatusCode::FORBIDDEN, "other_caller"),
+            Self::Field { .. } | Self::Endpoint(_) | Self::Body(BodyError::Shape { .. }) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request")
+            }
+            Self::Body(BodyError::NotJson(_)) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::Body(BodyError::Read { status, .. }) => (*status, "invalid_request"),
+            Self::BodyTime => (StatusCode::REQUEST_TIMEOUT, "invalid_request"),
+            Self::NoMiner => (StatusCode::NOT_FOUND, "endpoint_not_found"),
+            Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "rate_limited"),
+            Self::MembersUnknown => (StatusCode::SERVICE_UNAVAILABLE, "members_unknown"),
+            Self::Unreached => (StatusCode::SERVICE_UNAVAILABLE, "miner_unavailable"),
+            Self::Silent(_) => (StatusCode::GATEWAY_TIMEOUT, "upstream_unavailable"),
+            Self::MinerBusy { .. } => (StatusCode::SERVICE_UNAVAILABLE, "upstream_unavailable"),
+            Self::MinerRefused { .. } => (StatusCode::BAD_GATEWAY, "miner_refused"),
+            Self::MinerAnswer => (StatusCode::BAD_GATEWAY, "miner_answer"),
+            Self::NotKept => (StatusCode::INTERNAL_SERVER_ERROR, "not_kept"),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, marker) = self.kind();
+        tracing::debug!(status = status.as_u16(), error = %self, "request refused");
+        let body = json!({ "error": marker, "detail": self.to_string() });
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        match self {
+            // Rounded up, so that whoever waits that long is admitted.
+            Self::TooMany { wait } => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().saturating_add(1)));
+            }
+            Self::Busy => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(1));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// Gives the errors of layers below, which have plain or empty bodies, the same form.
+pub(super) async fn as_json(response: Response) -> Response {
+    error_as_json(response, |detail| json!({ "error": "invalid_request", "detail": detail }))
+}
+
+/// A JSON body, whatever its content type says.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        /// Requests are small: whoever takes longer to send one does so on purpose.
+        const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+        let read = tokio::time::timeout(ARRIVES_WITHIN, read_json(request, state)).await;
+        Ok(Self(read.map_err(|_| ApiError::BodyTime)??))
+    }
+}

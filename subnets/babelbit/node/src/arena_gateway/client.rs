@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use axum::http::Method;
+use bytes::Bytes;
+use serde_json::Value;
+use taonet_babelbit_core::arena_api::{SUBMIT_PATH, Submission, SubmissionAnswer};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError};
+use url::Url;
+
+use crate::arena::below;
+use crate::json_client::{JsonCallError, JsonClient};
+
+/// Time for one call.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Answers are small.
+const MAX_BODY: usize = 64 << 10;
+
+/// Why a submission failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The gateway does not say who it is.
+    #[error("the gateway does not say for which hotkey to sign (GET /healthz): {0}")]
+    Health(#[source] JsonCallError),
+    /// It says something else.
+    #[error("the gateway's health names no hotkey: is it an arena gateway?")]
+    NoHotkey,
+    /// The request could not be signed.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// The gateway was not reached, or refused.
+    #[error("the gateway did not take the submission: {0}")]
+    Call(#[from] CallError),
+    /// The answer is none.
+    #[error("the gateway's answer cannot be read")]
+    Answer(#[source] serde_json::Error),
+}
+
+/// Asks the gateway to let a miner in. Without `receiver` the gateway is asked for its hotkey first.
+///
+/// # Errors
+/// [`SubmitError`].
+pub async fn submit(
+    gateway: &Url,
+    receiver: Option<Hotkey>,
+    keypair: &Keypair,
+    submission: &Submission,
+) -> Result<SubmissionAnswer, SubmitError> {
+    let receiver = match receiver {
+        Some(receiver) => receiver,
+        None => ask_hotkey(gateway).await?,
+    };
+    let mut base = gateway.clone();
+    let path = gateway.path().trim_end_matches('/');
+    base.set_path(path.strip_suffix("/v1").unwrap_or(path));
+    let url = below(&base, SUBMIT_PATH);
+    let body = Bytes::from(serde_json::to_vec(submission).map_err(SubmitError::Answer)?);
+    let signer = Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new());
+    let client = SignedClient::new(signer, ClientConfig::default())?;
+    // Only the receiver's key is signed, not its address.
+    let peer = Peer::new(receiver, "0.0.0.0", 0).map_err(|_| SubmitError::NoHotkey)?;
+    let headers = client.signer().headers(&peer, &Method::POST, url.path(), "", TIMEOUT, &body)?;
+    let answer = client.post(url.as_str(), headers, body, TIMEOUT, MAX_BODY).await?;
+    serde_json::from_slice(&answer).map_err(SubmitError::Answer)
+}
+
+async fn ask_hotkey(gateway: &Url) -> Result<Hotkey, SubmitError> {
+    let broken = |_| SubmitError::NoHotkey;
+    let client = JsonClient::new(gateway, None, MAX_BODY).map_err(broken)?;
+    let health = client.get("/healthz", &[], TIMEOUT).await.map_err(SubmitError::Health)?;
+    let hotkey = health.get("hotkey").and_then(Value::as_str);
+    hotkey.and_then(|hotkey| hotkey.parse().ok()).ok_or(SubmitError::NoHotkey)
+}

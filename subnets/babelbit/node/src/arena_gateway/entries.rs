@@ -1,0 +1,310 @@
+//! Submissions and wins, kept in one file that is replaced as a whole.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use taonet_babelbit_core::arena_api::Submission;
+use taonet_babelbit_core::qualifying::{Candidate, Record, Winner, entrants, records};
+use taonet_primitives::Hotkey;
+use taonet_service::{Access, WriteError, atomic_write};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+
+/// The form of the file.
+const VERSION: u32 = 1;
+/// Name of the file in the state directory.
+const FILE: &str = "arena.json";
+/// Name of the file that a gateway locks.
+const LOCK: &str = "arena.lock";
+/// Long enough for a gateway that is just ending to let go.
+const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// More submissions are not kept: the oldest without a win makes room.
+const MAX_SUBMISSIONS: usize = 4_096;
+/// More challenges are not kept.
+const MAX_CHALLENGES: usize = 4_096;
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EntriesError {
+    /// Another gateway has it.
+    #[error("another arena gateway is working in {}: stop it, or use another state directory", .0.display())]
+    Locked(PathBuf),
+    /// The directory or the file cannot be made or read.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{} holds no submissions: remove it to begin anew", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The file belongs to a newer version.
+    #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
+    Newer(PathBuf),
+}
+
+/// What is on disk.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Saved {
+    version: u32,
+    submissions: BTreeMap<Hotkey, Entry>,
+    /// In the order in which they came up.
+    challenges: Vec<Challenge>,
+}
+
+/// A miner that asked to enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    pub(super) endpoint_url: String,
+    pub(super) uid: u16,
+    /// When it first asked, in seconds since 1970.
+    first_at: u64,
+    /// When it asked last.
+    last_at: u64,
+}
+
+/// A qualifying challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Challenge {
+    challenge_uid: String,
+    /// When it came up, in seconds since 1970.
+    seen_at: u64,
+    winners: Vec<Winner>,
+}
+
+/// The state, in memory and on disk.
+pub(super) struct Entries {
+    path: PathBuf,
+    saved: Mutex<Saved>,
+    /// Counts the changes.
+    version: AtomicU64,
+    _lock: File,
+}
+
+impl Entries {
+    pub(super) async fn open(directory: &Path) -> Result<Self, EntriesError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| EntriesError::Io { path, source }
+        };
+        std::fs::create_dir_all(directory).map_err(failed(directory))?;
+        let lock = lock(directory).await?;
+        let path = directory.join(FILE);
+        let saved = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
+                .map_err(|source| EntriesError::Damaged { path: path.clone(), source })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Saved { version: VERSION, ..Saved::default() },
+            Err(source) => return Err(EntriesError::Io { path, source }),
+        };
+        if saved.version > VERSION {
+            return Err(EntriesError::Newer(path));
+        }
+        metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);
+        Ok(Self { path, saved: Mutex::new(saved), version: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// Another number after each change.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    /// Takes a submission. When this returns it is on disk.
+    pub(super) async fn submit(
+        &self,
+        hotkey: Hotkey,
+        submission: &Submission,
+        now: SystemTime,
+    ) -> Result<(), WriteError> {
+        let now = unix_seconds(now);
+        let entry = Entry {
+            endpoint_url: submission.endpoint_url.clone(),
+            uid: submission.uid,
+            first_at: now,
+            last_at: now,
+        };
+        self.change(|saved| {
+            let first_at = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at);
+            if saved.submissions.len() >= MAX_SUBMISSIONS && !saved.submissions.contains_key(&hotkey) {
+                saved.make_room();
+            }
+            saved.submissions.insert(hotkey, Entry { first_at, ..entry });
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Notes which challenge is current.
+    pub(super) async fn note_challenge(&self, challenge_uid: &str, now: SystemTime) -> Result<(), WriteError> {
+        if self.saved.lock().await.challenges.iter().any(|known| known.challenge_uid == challenge_uid) {
+            return Ok(());
+        }
+        let challenge =
+            Challenge { challenge_uid: challenge_uid.to_owned(), seen_at: unix_seconds(now), winners: Vec::new() };
+        self.change(|saved| {
+            saved.challenges.push(challenge);
+            let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
+            saved.challenges.drain(..surplus);
+        })
+        .await
+    }
+
+    /// The challenges that came up last, the newest first.
+    pub(super) async fn newest_challenges(&self, most: usize) -> Vec<String> {
+        let saved = self.saved.lock().await;
+        saved.challenges.iter().rev().take(most).map(|challenge| challenge.challenge_uid.clone()).collect()
+    }
+
+    /// Puts a challenge's winners in place of those known so far; challenges older than `window` are forgotten.
+    pub(super) async fn set_winners(
+        &self,
+        challenge_uid: &str,
+        winners: Vec<Winner>,
+        now: SystemTime,
+        window: Duration,
+    ) -> Result<(), WriteError> {
+        let since = unix_seconds(now).saturating_sub(window.as_secs());
+        let is_known = self.saved.lock().await.challenges.iter().any(|known| {
+            known.challenge_uid == challenge_uid && known.winners == winners
+        });
+        if is_known {
+            return Ok(());
+        }
+        self.change(|saved| {
+            saved.challenges.retain(|known| known.seen_at >= since || known.challenge_uid == challenge_uid);
+            if let Some(known) = saved.challenges.iter_mut().find(|known| known.challenge_uid == challenge_uid) {
+                known.winners = winners;
+            }
+        })
+        .await
+    }
+
+    /// Who is in the arena at `now`, the best first. `uid_of` tells a member's slot; whoever has none is no member.
+    pub(super) async fn listed(
+        &self,
+        rules: &Rules,
+        now: SystemTime,
+        uid_of: impl Fn(&Hotkey, u16) -> Option<u16>,
+    ) -> Vec<Listed> {
+        let saved = self.saved.lock().await;
+        let records = saved.records(now, rules.window);
+        let mut members: BTreeMap<String, (Hotkey, u16, &Entry)> = BTreeMap::new();
+        let mut candidates = Vec::new();
+        for (hotkey, entry) in &saved.submissions {
+            let Some(uid) = uid_of(hotkey, entry.uid) else { continue };
+            let name = hotkey.to_string();
+            let record = records.get(name.as_str()).copied().unwrap_or_default();
+            candidates.push(Candidate { hotkey: name.clone(), record, since: entry.first_at });
+            members.insert(name, (*hotkey, uid, entry));
+        }
+        let chosen = entrants(candidates, rules.wins_needed, rules.slots);
+        let listed = chosen.into_iter().filter_map(|candidate| {
+            let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
+            Some(Listed { hotkey: *hotkey, uid: *uid, endpoint_url: entry.endpoint_url.clone() })
+        });
+        listed.collect()
+    }
+
+    /// What a miner has won lately.
+    pub(super) async fn record(&self, hotkey: &Hotkey, now: SystemTime, window: Duration) -> Record {
+        let saved = self.saved.lock().await;
+        saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()
+    }
+
+    /// Changes what is on disk, and then what is in memory. A change that the disk does not take has not happened.
+    async fn change(&self, change: impl FnOnce(&mut Saved)) -> Result<(), WriteError> {
+        let mut saved = self.saved.lock().await;
+        let mut changed = saved.clone();
+        change(&mut changed);
+        let failed = |source: io::Error| WriteError { path: self.path.clone(), source };
+        let bytes = serde_json::to_vec(&changed).map_err(|error| failed(error.into()))?;
+        let path = self.path.clone();
+        let written = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
+        written.map_err(|error| failed(io::Error::other(error)))??;
+        *saved = changed;
+        self.version.fetch_add(1, Ordering::SeqCst);
+        metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);
+        metrics::gauge!("taonet_arena_gateway_challenges").set(saved.challenges.len() as f64);
+        Ok(())
+    }
+}
+
+/// What decides who is in the arena.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) slots: usize,
+    pub(super) window: Duration,
+    pub(super) wins_needed: bool,
+}
+
+/// A miner in the arena.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) hotkey: Hotkey,
+    pub(super) uid: u16,
+    pub(super) endpoint_url: String,
+}
+
+impl Saved {
+    fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
+        let since = unix_seconds(now).saturating_sub(window.as_secs());
+        let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
+        records(lately.flat_map(|challenge| &challenge.winners))
+    }
+
+    fn make_room(&mut self) {
+        let won: Vec<_> = self.challenges.iter().flat_map(|challenge| &challenge.winners).collect();
+        let has_won = |hotkey: &Hotkey| {
+            let name = hotkey.to_string();
+            won.iter().any(|winner| winner.hotkey == name)
+        };
+        let oldest = self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at);
+        if let Some(hotkey) = oldest.map(|(hotkey, _)| *hotkey) {
+            self.submissions.remove(&hotkey);
+        }
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Takes the lock that one gateway at a time has. It goes with the process, however that ends.
+async fn lock(directory: &Path) -> Result<File, EntriesError> {
+    let path = directory.join(LOCK);
+    let failed = |source| EntriesError::Io { path: path.clone(), source };
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => {
+                return Err(EntriesError::Locked(directory.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => {
+                tokio::time::sleep(LOOK_EVERY).await;
+                waited += LOOK_EVERY;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

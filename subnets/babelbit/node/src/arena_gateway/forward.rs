@@ -1,0 +1,116 @@
+//! A validator's message on its way to a miner.
+
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::value::RawValue;
+use taonet_babelbit_core::arena_api::{RunsyncInput, RunsyncRequest};
+use taonet_primitives::Hotkey;
+use taonet_wire::CallError;
+
+use super::State;
+use super::answer::ApiError;
+use super::entries::Listed;
+use crate::arena::predict_url;
+
+/// The signed headers of a message. Others are not passed on.
+const SIGNED: [&str; 12] = [
+    "name",
+    "timeout",
+    "bt_header_axon_ip",
+    "bt_header_axon_port",
+    "bt_header_axon_hotkey",
+    "bt_header_dendrite_ip",
+    "bt_header_dendrite_version",
+    "bt_header_dendrite_nonce",
+    "bt_header_dendrite_uuid",
+    "bt_header_dendrite_hotkey",
+    "bt_header_dendrite_signature",
+    "computed_body_hash",
+];
+const CALLER: &str = "bt_header_dendrite_hotkey";
+const TIMEOUT: &str = "timeout";
+/// A miner has at least this long.
+const SHORTEST_CALL: Duration = Duration::from_secs(1);
+
+impl State {
+    /// Passes a message of `caller` on and gives the miner's answer.
+    pub(super) async fn forward(&self, caller: Hotkey, request: RunsyncRequest) -> Result<Response, ApiError> {
+        let _permit = self.calls.try_acquire().map_err(|_| ApiError::Busy)?;
+        let miner = self.addressee(&request).await?;
+        let RunsyncInput { predict_payload, bt_headers } = request.input;
+        // Whoever has a token may send its own messages, and not those that it has heard of others.
+        if bt_headers.get(CALLER).is_none_or(|name| name.parse() != Ok(caller)) {
+            return Err(ApiError::OtherCaller);
+        }
+        let headers = headers(&bt_headers)?;
+        let asked = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
+        let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let longest = self.config.call_timeout;
+        let limit = asked.unwrap_or(longest).clamp(SHORTEST_CALL.min(longest), longest);
+        // It may have been taken in under other rules.
+        let address = self.config.policy.resolve_managed(&miner.endpoint_url).map_err(|_| ApiError::Unreached)?;
+        let url = predict_url(address.url(), &self.config.predict_path);
+        let body = Bytes::from(String::from(Box::<str>::from(predict_payload)));
+        let began = Instant::now();
+        let answer = self.client.post(url.as_str(), headers, body, limit, self.config.max_answer_bytes).await;
+        metrics::histogram!("taonet_arena_gateway_call_seconds").record(began.elapsed().as_secs_f64());
+        let answer = answer.map_err(|error| failed(error, limit)).and_then(|answer| enveloped(&answer));
+        let result = if answer.is_ok() { "answered" } else { "failed" };
+        metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
+        if let Err(error) = &answer {
+            let request_id = request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
+            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner gave no answer");
+        }
+        answer
+    }
+
+    /// The miner that a message is for, among those in the arena: by its hotkey, else by its slot.
+    async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
+        let listed = self.listed().await;
+        let found = match &request.miner_hotkey {
+            Some(hotkey) => listed.iter().find(|listed| hotkey.parse() == Ok(listed.hotkey)),
+            None => listed.iter().find(|listed| request.uid == Some(listed.uid)),
+        };
+        found.cloned().ok_or(ApiError::NoMiner)
+    }
+}
+
+fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<HeaderMap, ApiError> {
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+    for name in SIGNED {
+        let Some(value) = bt_headers.get(name) else { continue };
+        let value = HeaderValue::from_str(value).map_err(|_| ApiError::Field {
+            field: "input.bt_headers",
+            problem: format!("{name} cannot be sent as a header"),
+        })?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+fn failed(error: CallError, limit: Duration) -> ApiError {
+    match error {
+        CallError::Status { status, text } => ApiError::of_miner(status.as_u16(), &text),
+        CallError::Timeout { .. } => ApiError::Silent(limit),
+        CallError::TooLarge { .. } => ApiError::MinerAnswer,
+        error => {
+            tracing::debug!(%error, "a miner is not reached");
+            ApiError::Unreached
+        }
+    }
+}
+
+/// The miner's answer as `{"output": …}`, its bytes as they are.
+fn enveloped(answer: &[u8]) -> Result<Response, ApiError> {
+    let object: &RawValue = serde_json::from_slice(answer).map_err(|_| ApiError::MinerAnswer)?;
+    let object = object.get();
+    if !object.starts_with('{') {
+        return Err(ApiError::MinerAnswer);
+    }
+    let body = Body::from(format!("{{\"output\":{object}}}"));
+    Ok(([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response())
+}

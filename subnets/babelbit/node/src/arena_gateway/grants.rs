@@ -1,0 +1,115 @@
+//! Tokens for validators that prove who they are.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use taonet_babelbit_core::arena_api::{TokenAnswer, TokenRequest};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{CryptoType, Signature, verify};
+use taonet_wire::{Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, ReplayRule, Window, sorted_json};
+
+use super::ArenaGatewayConfig;
+use super::answer::ApiError;
+use crate::bearer_tokens::BearerTokens;
+
+/// How old a request may be, and how far ahead of our clock.
+const WINDOW: Window =
+    Window { past: Duration::from_mins(1), future: Duration::from_secs(3), max_timeout: Duration::ZERO };
+/// A validator has a token for each miner, and more than one process.
+const TOKENS_PER_HOTKEY: usize = 1_024;
+/// Requests that are remembered, so that none is accepted twice.
+const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10_000, total: 100_000 };
+
+pub(super) struct Grants {
+    allowed: Option<BTreeSet<Hotkey>>,
+    tokens: BearerTokens,
+    replay: ReplayGuard,
+}
+
+impl Grants {
+    pub(super) fn open(config: &ArenaGatewayConfig, log: Option<&Path>) -> Result<Self, ReplayLogError> {
+        let now = nanoseconds((config.clock)());
+        let replay = match log {
+            Some(path) => ReplayGuard::open(path, &WINDOW, ReplayRule::Once, BOUNDS, now)?,
+            None => ReplayGuard::new(&WINDOW, ReplayRule::Once, BOUNDS),
+        };
+        let tokens = BearerTokens::new(config.token_lifetime, TOKENS_PER_HOTKEY);
+        Ok(Self { allowed: config.allowed.clone(), tokens, replay })
+    }
+
+    /// A token for a signed request, once.
+    pub(super) fn grant(&self, request: &TokenRequest, now: SystemTime) -> Result<TokenAnswer, ApiError> {
+        let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
+        let signature: Signature = parse("signature", &request.signature)?;
+        let nonce: u64 = parse("nonce", &request.nonce)?;
+        if request.miner_hotkey.is_some() != request.uid.is_some() {
+            let problem = "either both of miner_hotkey and uid, or none".to_owned();
+            return Err(ApiError::Field { field: "uid", problem });
+        }
+        for (field, signed_at) in
+            [("timestamp_ms", Duration::from_millis(request.timestamp_ms)), ("nonce", Duration::from_nanos(nonce))]
+        {
+            if !is_fresh(signed_at, now) {
+                return Err(ApiError::Time(field));
+            }
+        }
+        let text = request.signed_text(&sorted_json(&request.signed_object()));
+        if !verify(&hotkey, text.as_bytes(), &signature) {
+            return Err(ApiError::Signature);
+        }
+        if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hotkey)) {
+            return Err(ApiError::NotAllowed);
+        }
+        self.remember(hotkey, signature, nonce, now)?;
+        let auth_token = self.tokens.issue(hotkey, now);
+        metrics::gauge!("taonet_arena_gateway_tokens").set(self.tokens.len() as f64);
+        tracing::debug!(%hotkey, miner = request.miner_hotkey, "token issued");
+        Ok(TokenAnswer { auth_token, expires_in: self.tokens.lifetime().as_secs() })
+    }
+
+    fn remember(&self, sender: Hotkey, signature: Signature, nonce: u64, now: SystemTime) -> Result<(), ApiError> {
+        let claim = Claim {
+            sender,
+            receiver: None,
+            nonce,
+            uuid: None,
+            body_hash: None,
+            timeout: Duration::ZERO,
+            dated: true,
+            crypto_type: CryptoType::Sr25519,
+            signature,
+        };
+        self.replay.accept(&claim, nanoseconds(now)).map_err(|refusal| match refusal {
+            Refusal::Replayed => ApiError::Replayed,
+            // At the first start, and after another boot, what was signed before it.
+            Refusal::Stale { .. } => ApiError::Time("nonce"),
+            _ => ApiError::TooMany { wait: WINDOW.past },
+        })
+    }
+
+    /// Whose token it is.
+    pub(super) fn owner(&self, token: &str, now: SystemTime) -> Result<Hotkey, ApiError> {
+        self.tokens.owner(token, now).ok_or(ApiError::Token)
+    }
+}
+
+fn is_fresh(signed_at: Duration, now: SystemTime) -> bool {
+    let now = since_epoch(now);
+    signed_at.saturating_add(WINDOW.past) >= now && signed_at <= now.saturating_add(WINDOW.future)
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanoseconds(time: SystemTime) -> u64 {
+    u64::try_from(since_epoch(time).as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

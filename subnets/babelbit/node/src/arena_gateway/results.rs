@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use taonet_babelbit_core::qualifying::winners;
+use taonet_babelbit_core::scoring_api::Contest;
+use taonet_service::Shutdown;
+
+use super::ArenaGateway;
+use crate::engine_client::{ChallengeKind, EngineClient, EngineError};
+use crate::json_client::JsonCallError;
+use crate::validator::ScoresClient;
+
+/// Of so many challenges the scores are looked up again: validators submit theirs one after the other.
+const OPEN_CHALLENGES: usize = 4;
+
+/// Where qualifying results come from.
+#[derive(Clone)]
+pub struct Results {
+    /// Says which challenge is current.
+    pub engine: EngineClient,
+    /// Says who scored what.
+    pub scores: ScoresClient,
+    /// How often both are asked.
+    pub every: Duration,
+}
+
+/// Why results are not known.
+#[derive(Debug, thiserror::Error)]
+enum LookError {
+    #[error("the engine names no challenge: {0}")]
+    Engine(#[from] EngineError),
+    #[error("no scores of challenge {challenge_uid}: {source}")]
+    Scores { challenge_uid: String, source: JsonCallError },
+    #[error(transparent)]
+    Write(#[from] taonet_service::WriteError),
+}
+
+impl ArenaGateway {
+    /// Looks for qualifying results again and again, until the end is asked for.
+    pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
+        loop {
+            let look = async {
+                self.look(results).await;
+                tokio::time::sleep(results.every).await;
+            };
+            tokio::select! {
+                () = shutdown.requested() => return,
+                () = look => {}
+            }
+        }
+    }
+
+    /// Looks once. What fails is in the log; what is known counts on.
+    pub async fn look(&self, results: &Results) {
+        // An engine that is down says nothing about challenges that are known.
+        for outcome in [self.note_current(results).await, self.read_scores(results).await] {
+            let result = if outcome.is_ok() { "ok" } else { "failed" };
+            metrics::counter!("taonet_arena_gateway_looks_total", "result" => result).increment(1);
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "qualifying results are not up to date");
+            }
+        }
+    }
+
+    async fn note_current(&self, results: &Results) -> Result<(), LookError> {
+        let first = results.engine.start_with_retry(ChallengeKind::Main).await?;
+        Ok(self.state.entries.note_challenge(&first.challenge_uid, self.state.now()).await?)
+    }
+
+    async fn read_scores(&self, results: &Results) -> Result<(), LookError> {
+        let (state, window) = (&self.state, self.state.config.window);
+        for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
+            let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
+            let rows = rows.map_err(|source| LookError::Scores { challenge_uid: challenge_uid.clone(), source })?;
+            // Before the first validator has submitted there are none; what was known is not forgotten for that.
+            if !rows.is_empty() {
+                state.entries.set_winners(&challenge_uid, winners(&rows), state.now(), window).await?;
+            }
+        }
+        Ok(())
+    }
+}

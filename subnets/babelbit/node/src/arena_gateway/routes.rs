@@ -1,0 +1,229 @@
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, FromRequestParts, Request, State as Shared};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::middleware;
+use axum::response::{IntoResponse as _, Json, Response};
+use axum::routing::{get, post};
+use axum::{RequestPartsExt as _, Router};
+use serde_json::{Value, json};
+use taonet_babelbit_core::arena_api::{
+    AUTH_PATH, LIST_PATH, ListedContainer, ListedContainers, ListedMiner, ListedMiners, RUNSYNC_PATH, RunsyncRequest,
+    SUBMIT_PATH, Submission, SubmissionAnswer, TokenAnswer, TokenRequest,
+};
+use taonet_primitives::Hotkey;
+use taonet_wire::{Caller as Signer, SignedLayer};
+use tower::ServiceExt as _;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use super::answer::{ApiError, Body, as_json};
+use super::entries::{Listed, Rules};
+use super::{CachedList, Listing, State};
+use crate::bearer_tokens::shown_in;
+use crate::engine::limits::subscriber;
+use crate::http_api::{collapse_slashes, count};
+
+type Gateway = Shared<Arc<State>>;
+
+/// How long a list is good while nothing changes: wins grow too old, members come and go.
+const LISTED_FOR: Duration = Duration::from_secs(1);
+/// How much longer than a miner a request may take.
+const GRACE: Duration = Duration::from_secs(15);
+
+pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
+    let (max_body, timeout) = (state.config.max_body_bytes, state.config.call_timeout.saturating_add(GRACE));
+    let validators = Router::new()
+        .route(AUTH_PATH, post(token))
+        .route(LIST_PATH, get(list))
+        .route(RUNSYNC_PATH, post(runsync));
+    let submit = Router::new()
+        .route(SUBMIT_PATH, post(submit))
+        .route_layer(submissions)
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), admit_stranger));
+    let routes = Router::new()
+        .merge(validators.clone())
+        .nest("/v1", validators)
+        .merge(submit)
+        .route("/healthz", get(healthz))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(max_body))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
+        .layer(middleware::map_response(as_json))
+        .layer(middleware::from_fn(|route, request, next| {
+            count("taonet_arena_gateway_requests_total", route, request, next)
+        }))
+        .layer(TraceLayer::new_for_http())
+        .with_state(state);
+    Router::new().fallback_service(routes.map_request(collapse_slashes))
+}
+
+impl State {
+    /// Who is in the arena now, at most [`LISTED_FOR`] old: every message asks.
+    pub(super) async fn listed(&self) -> Arc<[Listed]> {
+        let (config, now, version) = (&self.config, self.now(), self.entries.version());
+        let mut cached = self.listed.lock().await;
+        if let Some(known) = cached.as_ref()
+            && known.version == version
+            && now.duration_since(known.at).is_ok_and(|age| age < LISTED_FOR)
+        {
+            return Arc::clone(&known.miners);
+        }
+        let rules = Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };
+        let miners: Arc<[Listed]> = match &self.members {
+            None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
+            Some(members) => {
+                let uid_of = |hotkey: &Hotkey, _| members.slot(hotkey).flatten();
+                self.entries.listed(&rules, now, uid_of).await
+            }
+        }
+        .into();
+        metrics::gauge!("taonet_arena_gateway_listed").set(miners.len() as f64);
+        *cached = Some(CachedList { version, at: now, miners: Arc::clone(&miners) });
+        miners
+    }
+
+    /// The slot of a miner that wants to enter: the chain's word where it is known, else its own.
+    fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
+        match &self.members {
+            None => Ok(claimed),
+            Some(members) => match members.slot(&hotkey) {
+                None => Err(ApiError::MembersUnknown),
+                Some(None) => Err(ApiError::NotRegistered(hotkey)),
+                Some(Some(uid)) => Ok(uid),
+            },
+        }
+    }
+
+    fn admit_address(&self, parts: &Parts) -> Result<(), ApiError> {
+        let address = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        let key = subscriber(address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED)));
+        self.auth_limit.admit(key, self.now()).map_err(|wait| ApiError::TooMany { wait })
+    }
+
+    fn admit_hotkey(&self, hotkey: Hotkey) -> Result<(), ApiError> {
+        self.data_limit.admit(hotkey, self.now()).map_err(|wait| ApiError::TooMany { wait })
+    }
+}
+
+/// A caller without a token, admitted by address.
+struct Stranger;
+
+impl FromRequestParts<Arc<State>> for Stranger {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
+        state.admit_address(parts)?;
+        Ok(Self)
+    }
+}
+
+async fn admit_stranger(
+    Shared(state): Gateway,
+    request: Request,
+    next: middleware::Next,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    state.admit_address(&parts)?;
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// A caller with a good token in the head of its request, admitted by hotkey.
+struct Caller(Hotkey);
+
+impl FromRequestParts<Arc<State>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
+        let token = shown_in(&parts.headers).ok_or(ApiError::Token)?;
+        let hotkey = state.grants.owner(token, state.now())?;
+        state.admit_hotkey(hotkey)?;
+        Ok(Self(hotkey))
+    }
+}
+
+async fn healthz(Shared(state): Gateway) -> Json<Value> {
+    Json(json!({ "status": "ok", "hotkey": state.config.keypair.hotkey() }))
+}
+
+async fn token(
+    Shared(state): Gateway,
+    _: Stranger,
+    Body(request): Body<TokenRequest>,
+) -> Result<Json<TokenAnswer>, ApiError> {
+    state.grants.grant(&request, state.now()).map(Json)
+}
+
+/// The query is not looked at: whoever is in the arena is in it whatever the window, and counts as running.
+async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
+    let listed = state.listed().await;
+    let count = listed.len();
+    Ok(match state.config.listing {
+        Listing::Gateway => {
+            let miner = |listed: &Listed| ListedMiner { hotkey: listed.hotkey.to_string(), uid: listed.uid };
+            Json(ListedMiners { miners: listed.iter().map(miner).collect(), count }).into_response()
+        }
+        Listing::Endpoints => {
+            let container = |listed: &Listed| ListedContainer {
+                miner_hotkey: listed.hotkey.to_string(),
+                miner_uid: listed.uid,
+                status: "running".to_owned(),
+                provider: "miner".to_owned(),
+                endpoint_url: listed.endpoint_url.clone(),
+                container_name: format!("arena-miner-{}", listed.uid),
+            };
+            Json(ListedContainers { containers: listed.iter().map(container).collect(), count }).into_response()
+        }
+    })
+}
+
+/// The token may stand in the head, and is checked before the body is read, or in the body.
+async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let shown = match shown_in(&parts.headers) {
+        Some(_) => Some(parts.extract_with_state::<Caller, _>(&state).await?.0),
+        None => None,
+    };
+    let request = Request::from_parts(parts.clone(), body);
+    let Body(request) = Body::<RunsyncRequest>::from_request(request, &state).await?;
+    let caller = match (shown, &request.auth_token) {
+        (Some(caller), _) => caller,
+        (None, token) => {
+            let owner = token.as_deref().map(|token| state.grants.owner(token, state.now()));
+            let Some(Ok(caller)) = owner else {
+                // Guesses count by address.
+                state.admit_address(&parts)?;
+                return Err(ApiError::Token);
+            };
+            state.admit_hotkey(caller)?;
+            caller
+        }
+    };
+    state.forward(caller, request).await
+}
+
+async fn submit(
+    Shared(state): Gateway,
+    signer: Signer,
+    Body(submission): Body<Submission>,
+) -> Result<Json<SubmissionAnswer>, ApiError> {
+    let hotkey = signer.hotkey;
+    let address = state.config.policy.resolve_managed(&submission.endpoint_url)?;
+    let uid = state.slot(hotkey, submission.uid)?;
+    let submission = Submission { endpoint_url: address.url().to_string(), uid };
+    let now = state.now();
+    state.entries.submit(hotkey, &submission, now).await.map_err(|error| {
+        tracing::error!(%error, "a submission could not be kept");
+        ApiError::NotKept
+    })?;
+    let listed = state.listed().await.iter().any(|listed| listed.hotkey == hotkey);
+    let wins = state.entries.record(&hotkey, now, state.config.window).await.wins;
+    tracing::info!(%hotkey, uid, endpoint = submission.endpoint_url, listed, wins, "a miner asked to enter the arena");
+    let hotkey = hotkey.to_string();
+    Ok(Json(SubmissionAnswer { hotkey, endpoint_url: submission.endpoint_url, listed, wins }))
+}
