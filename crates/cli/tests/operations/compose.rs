@@ -12,6 +12,9 @@ use crate::{check, read, root, there_is};
 /// The daemons, as the reference calls them.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
 
+/// Where the runner serves metrics, beside the validator's.
+const RUNNER_METRICS: &str = "8011";
+
 /// One service of compose.yml, as that file writes them: a key in the first column, what belongs to it further in.
 struct Service(Vec<String>);
 
@@ -73,7 +76,7 @@ fn services_have_the_names_and_ports_of_the_reference() {
     assert_eq!(port("subtensor-gateway"), [["127.0.0.1", "8090", "8090"]]);
     assert_eq!(port("signer"), [["127.0.0.1", "8080", "8080"]]);
     assert_eq!(port("validator"), [["127.0.0.1", "8001", "8010"]]);
-    assert_eq!(port("runner"), [["127.0.0.1", "8002", "8010"]]);
+    assert_eq!(port("runner"), [["127.0.0.1", "8002", RUNNER_METRICS]]);
     assert!(services.contains_key("model-cache"));
     let limit = |name: &str| services[name].value("mem_limit").unwrap();
     assert_eq!(DAEMONS.map(limit), ["1g", "1g", "1g", "8g"]);
@@ -86,9 +89,8 @@ fn daemons_listen_where_others_look_for_them() {
     let [gateway, signer, validator, runner] = DAEMONS.map(|name| services[name].config());
     assert_eq!(gateway.gateway_listen().to_string(), format!("0.0.0.0:{}", container("subtensor-gateway")));
     assert_eq!(signer.signer_listen().to_string(), format!("0.0.0.0:{}", container("signer")));
-    for (config, name) in [(&validator, "validator"), (&runner, "runner")] {
-        assert_eq!(config.metrics_listen().to_string(), format!("0.0.0.0:{}", container(name)));
-    }
+    assert_eq!(validator.metrics_listen().to_string(), format!("0.0.0.0:{}", container("validator")));
+    assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
     // The same places as without compose.yml, under the names that stand for them there.
     let defaults = Config::from_variables([], None).unwrap().0;
     assert_eq!(gateway.operator.gateway_port, defaults.operator.gateway_port);

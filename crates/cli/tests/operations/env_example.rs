@@ -15,7 +15,7 @@ const HEAD: &str = "\
 ";
 
 /// Sections, in this order, and how the names in them begin; the longest beginning counts.
-const SECTIONS: [(&str, &[&str]); 12] = [
+const SECTIONS: [(&str, &[&str]); 13] = [
     ("Chain, subnet, wallet", &["BITTENSOR_", "BABELBIT_NETUID"]),
     ("Neighbours", &["BB_UTTERANCE_ENGINE_", "BABELBIT_API_", "BB_SUBMIT_API_URL"]),
     ("Rounds", &["BB_", "BABELBIT_RUNNER_", "BABELBIT_MAX_SUBTENSOR_"]),
@@ -28,6 +28,7 @@ const SECTIONS: [(&str, &[&str]); 12] = [
     ("Weights", &["BB_ARENA_INCENTIVE_", "BB_DEFAULT_FALLBACK_", "BB_MAX_SKIPPED_", "BB_SET_WEIGHTS_"]),
     ("Signer and subtensor gateway", &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"]),
     ("Metrics", &["BABELBIT_METRICS_"]),
+    ("The subnet owner's scoring API", &["DATABASE_"]),
 ];
 
 /// The defaults of a machine whose home directory is nowhere else the start of a path.
