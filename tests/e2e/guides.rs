@@ -95,12 +95,7 @@ impl Rehearsal {
             line += &format!(" --network {}", self.services["localnet"].url());
         }
         let output = self.prepare(&mut shell(&line)).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{line}: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            stderr(&output)
-        );
+        assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
     }
 
     /// What a command says at the end.

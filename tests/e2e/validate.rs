@@ -173,7 +173,9 @@ fn a_validator_at_work_shows_its_figures() {
         figures = shown();
     }
     let uid = network.miner_uid;
-    for figure in [format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"), format!("current_winner_uid {uid}"), "cache_files 0".to_owned()] {
+    for figure in
+        [format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"), format!("current_winner_uid {uid}"), "cache_files 0".to_owned()]
+    {
         assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
     }
 }

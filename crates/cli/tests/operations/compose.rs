@@ -114,8 +114,7 @@ fn every_setting_in_it_exists() {
     let known: BTreeSet<_> =
         variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| variable.name).collect();
     let text = read("compose.yml");
-    let named: BTreeSet<_> =
-        text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap()).collect();
+    let named: BTreeSet<_> = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap()).collect();
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
@@ -190,11 +189,12 @@ fn a_token_is_made_once() {
 
 #[test]
 fn compose_reads_it() {
-    let (program, first) = match (there_is("docker-compose"), Command::new("docker").args(["compose", "version"]).output()) {
-        (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),
-        (true, _) => ("docker-compose", None),
-        _ => return,
-    };
+    let (program, first) =
+        match (there_is("docker-compose"), Command::new("docker").args(["compose", "version"]).output()) {
+            (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),
+            (true, _) => ("docker-compose", None),
+            _ => return,
+        };
     // It wants the file with settings, which is the operator's.
     let folder = tempfile::tempdir().unwrap();
     for name in ["compose.yml", "env.example"] {

@@ -27,7 +27,13 @@ fn without(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
         let inside = depth > 0;
-        depth = if *c == open { depth + 1 } else if *c == close { depth.saturating_sub(1) } else { depth };
+        depth = if *c == open {
+            depth + 1
+        } else if *c == close {
+            depth.saturating_sub(1)
+        } else {
+            depth
+        };
         !inside && *c != open
     });
     outside.collect()
