@@ -13,6 +13,7 @@ mod axon_peers;
 mod chain;
 mod cli;
 mod demo;
+mod guides;
 mod kill;
 mod localnet_peers;
 mod peers;

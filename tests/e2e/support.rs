@@ -24,6 +24,16 @@ pub(crate) fn bb() -> Command {
     program(env!("CARGO_BIN_EXE_bb"))
 }
 
+/// A line for the shell, to which `tao` and `bb` are installed programs.
+pub(crate) fn shell(line: &str) -> Command {
+    let mut shell = program("sh");
+    let programs = Path::new(env!("CARGO_BIN_EXE_tao")).parent().unwrap().to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    shell.args(["-c", line]);
+    shell.env("PATH", std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&others))).unwrap());
+    shell
+}
+
 /// As [`bb`], on a network of this machine.
 pub(crate) fn local_bb() -> Command {
     let mut bb = bb();

@@ -4,8 +4,9 @@ mod kills;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taonet_wire::sorted_json;
@@ -138,6 +139,45 @@ fn scores_reach_the_chain_through_all_three() {
     assert_eq!(gateway.terminate().code(), Some(0));
     let audit = std::fs::read_to_string(network.path("audit.jsonl")).unwrap();
     assert!(audit.contains(r#""action":"set_weights""#), "{audit}");
+}
+
+/// A process that ends with its test.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_validator_at_work_shows_its_figures() {
+    let network = Network::start();
+    let gateway = network.gateway("127.0.0.1:0");
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let metrics = free_address();
+    let mut validator = network.validator(signer.url(), gateway.url());
+    validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
+    let _validator = Killed(validator.spawn().unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let shown = || {
+        let answer = runtime.block_on(async { reqwest::get(format!("http://{metrics}/metrics")).await?.text().await });
+        answer.unwrap_or_default()
+    };
+    let began = Instant::now();
+    let mut figures = shown();
+    while !figures.contains("\nlastset ") {
+        assert!(began.elapsed() < Duration::from_secs(60), "{figures}");
+        std::thread::sleep(Duration::from_millis(50));
+        figures = shown();
+    }
+    let uid = network.miner_uid;
+    for figure in
+        [format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"), format!("current_winner_uid {uid}"), "cache_files 0".to_owned()]
+    {
+        assert!(figures.lines().any(|line| line == figure), "{figure}: {figures}");
+    }
 }
 
 #[test]

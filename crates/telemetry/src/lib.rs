@@ -3,8 +3,9 @@
 //! Libraries only emit; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics` installs
 //! [`Metrics`] once.
 
+mod filter;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,26 +22,12 @@ pub enum LogFormat {
 /// The variable `RUST_LOG`, handed in as `filter`, overrides the level. Does nothing when a subscriber is installed
 /// already, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
-    let level = match verbosity {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    // Dependencies stay at `warn`: their debug output buries ours and may hold request bodies.
-    let ours = format!("warn,taonet={level},tao={level},bb={level},{}", crate_filters(level));
-    let filter = EnvFilter::try_new(filter.unwrap_or(&ours)).unwrap_or_else(|_| EnvFilter::new(&ours));
+    let filter = filter::filter(verbosity, filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match format {
         LogFormat::Human => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
-}
-
-fn crate_filters(level: &str) -> String {
-    ["primitives", "wallet", "wire", "service", "speech", "cli", "babelbit_core", "babelbit_node"]
-        .map(|name| format!("taonet_{name}={level}"))
-        .join(",")
 }
 
 /// Bucket bounds of every histogram of seconds: from an answer out of memory to a miner's longest deadline.

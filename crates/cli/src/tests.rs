@@ -1,0 +1,67 @@
+//! The commands that documents, compose.yml and the systemd units give parse.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The files of a folder with this extension.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
+}
+
+/// A value in the place of a word that stands for one.
+fn example(word: String) -> String {
+    match word.as_str() {
+        "HEX" => "ab".repeat(64),
+        "ADDRESS" | "HOTKEY" => "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".to_owned(),
+        _ => word,
+    }
+}
+
+/// Parses a line if it is a command of ours; gives whether it is.
+#[track_caller]
+fn parses(path: &Path, line: &str) -> bool {
+    let program = line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
+    if program != "tao" && program != "bb" {
+        return false;
+    }
+    // What the shell does with the command is not the command.
+    let command = line.split(['|', '>', '<', '&']).next().unwrap();
+    let words: Vec<String> = shlex::split(command).unwrap().into_iter().map(example).collect();
+    let parsed =
+        if program == "tao" { Tao::try_parse_from(words).map(drop) } else { Bb::try_parse_from(words).map(drop) };
+    assert!(parsed.is_ok(), "{}: {line}: {}", path.display(), parsed.unwrap_err());
+    true
+}
+
+#[test]
+fn every_command_in_the_documents_exists() {
+    let mut checked = 0;
+    for path in [vec![root().join("README.md"), root().join("CONTRIBUTING.md")], files("docs", "md")].concat() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let blocks = text.split("```").skip(1).step_by(2);
+        let lines = blocks.flat_map(str::lines).map(|line| line.trim_start_matches("$ ").trim());
+        checked += lines.filter(|line| parses(&path, line)).count();
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn every_command_that_services_run_exists() {
+    let mut checked = 0;
+    for (path, key) in [(root().join("compose.yml"), "command: ")]
+        .into_iter()
+        .chain(files("systemd", "service").into_iter().map(|path| (path, "ExecStart=")))
+    {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let commands = text.lines().filter_map(|line| line.trim().strip_prefix(key));
+        checked += commands.filter(|command| parses(&path, command)).count();
+    }
+    // The five of compose.yml without its token, and as many units.
+    assert_eq!(checked, 10);
+}

@@ -1,0 +1,206 @@
+//! compose.yml against the settings of the program that it starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use taonet_babelbit_node::config::{Config, variables};
+use taonet_babelbit_node::operator_http::AccessToken;
+
+use crate::{check, read, root, there_is};
+
+/// The daemons, as the reference calls them.
+const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
+
+/// Where the runner serves metrics, beside the validator's.
+const RUNNER_METRICS: &str = "8011";
+
+/// One service of compose.yml, as that file writes them: a key in the first column, what belongs to it further in.
+struct Service(Vec<String>);
+
+impl Service {
+    /// What stands behind a key, in its line.
+    fn value(&self, key: &str) -> Option<&str> {
+        self.0.iter().find_map(|line| line.strip_prefix(&format!("{key}: ")))
+    }
+
+    /// The lines below a key, without what marks the entries of a list.
+    fn block(&self, key: &str) -> impl Iterator<Item = &str> {
+        let after = self.0.iter().skip_while(move |line| **line != format!("{key}:")).skip(1);
+        let lines = after.take_while(|line| line.starts_with(' ')).map(|line| line.trim());
+        lines.filter(|line| !line.starts_with('#')).map(|line| line.trim_start_matches("- "))
+    }
+
+    fn environment(&self) -> BTreeMap<&str, &str> {
+        let pairs = self.block("environment").map(|line| line.split_once(": ").unwrap());
+        pairs.map(|(name, value)| (name, value.trim_matches('"'))).collect()
+    }
+
+    /// What it is set to where .env sets nothing.
+    fn config(&self) -> Config {
+        let pairs = self.environment().into_iter().map(|(name, value)| (name.into(), value.into()));
+        let (config, warnings) = Config::from_variables(pairs, Some(Path::new("/home/taonet"))).unwrap();
+        assert_eq!(warnings, []);
+        config
+    }
+
+    /// Ports as `address:host:container`.
+    fn ports(&self) -> Vec<[&str; 3]> {
+        self.block("ports").map(|port| port.split(':').collect::<Vec<_>>().try_into().unwrap()).collect()
+    }
+}
+
+/// The entries of a section of compose.yml.
+fn section(name: &str) -> BTreeMap<String, Service> {
+    let text = read("compose.yml");
+    let lines = text.lines().skip_while(|line| *line != format!("{name}:")).skip(1);
+    let mut entries = BTreeMap::<String, Service>::new();
+    let mut current = String::new();
+    for line in lines.take_while(|line| line.is_empty() || line.starts_with(' ')) {
+        match line.strip_prefix("    ") {
+            Some(inside) => entries.get_mut(&current).unwrap().0.push(inside.to_owned()),
+            None if line.trim().is_empty() || line.trim().starts_with('#') => {}
+            None => {
+                line.trim().trim_end_matches(':').clone_into(&mut current);
+                entries.insert(current.clone(), Service(Vec::new()));
+            }
+        }
+    }
+    entries
+}
+
+#[test]
+fn services_have_the_names_and_ports_of_the_reference() {
+    let services = section("services");
+    let port = |name: &str| services[name].ports();
+    assert_eq!(port("subtensor-gateway"), [["127.0.0.1", "8090", "8090"]]);
+    assert_eq!(port("signer"), [["127.0.0.1", "8080", "8080"]]);
+    assert_eq!(port("validator"), [["127.0.0.1", "8001", "8010"]]);
+    assert_eq!(port("runner"), [["127.0.0.1", "8002", RUNNER_METRICS]]);
+    assert!(services.contains_key("model-cache"));
+    let limit = |name: &str| services[name].value("mem_limit").unwrap();
+    assert_eq!(DAEMONS.map(limit), ["1g", "1g", "1g", "8g"]);
+}
+
+#[test]
+fn daemons_listen_where_others_look_for_them() {
+    let services = section("services");
+    let container = |name: &str| services[name].ports()[0][2].to_owned();
+    let [gateway, signer, validator, runner] = DAEMONS.map(|name| services[name].config());
+    assert_eq!(gateway.gateway_listen().to_string(), format!("0.0.0.0:{}", container("subtensor-gateway")));
+    assert_eq!(signer.signer_listen().to_string(), format!("0.0.0.0:{}", container("signer")));
+    assert_eq!(validator.metrics_listen().to_string(), format!("0.0.0.0:{}", container("validator")));
+    assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
+    // The same places as without compose.yml, under the names that stand for them there.
+    let defaults = Config::from_variables([], None).unwrap().0;
+    assert_eq!(gateway.operator.gateway_port, defaults.operator.gateway_port);
+    assert_eq!(signer.operator.signer_port, defaults.operator.signer_port);
+    assert_eq!(validator.operator.metrics_port, defaults.operator.metrics_port);
+    for config in [&signer, &validator, &runner] {
+        assert_eq!(config.gateway_url(), defaults.gateway_url());
+    }
+    assert_eq!(validator.signer_url(), defaults.signer_url());
+    for name in DAEMONS {
+        let config = services[name].config();
+        assert_eq!(config.operator.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
+        assert!(services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"), "{name}");
+        let health = services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
+        assert!(health.contains(&format!("http://127.0.0.1:{}/", container(name))), "{name}: {health}");
+    }
+}
+
+#[test]
+fn every_setting_in_it_exists() {
+    let known: BTreeSet<_> =
+        variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| variable.name).collect();
+    let text = read("compose.yml");
+    let named: BTreeSet<_> = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap()).collect();
+    assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert!(!named.is_empty());
+    for (name, service) in section("services") {
+        let set: BTreeSet<_> = service.environment().into_keys().collect();
+        assert_eq!(set.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
+    }
+}
+
+/// Nothing that counts is in a container's own layer, and everything named is declared.
+#[test]
+fn what_is_kept_is_in_volumes() {
+    let services = section("services");
+    let declared: BTreeSet<String> = section("volumes").into_keys().collect();
+    let sources = services.values().flat_map(|service| service.block("volumes").collect::<Vec<_>>());
+    let used: BTreeSet<String> = sources
+        .map(|volume| volume.split(':').next().unwrap().to_owned())
+        .filter(|source| !source.starts_with(['.', '$']))
+        .collect();
+    assert_eq!(used, declared);
+    let runner = services["runner"].config();
+    for folder in [&runner.logs_dir, &runner.scores_dir, &runner.status_dir, &runner.cache_dir] {
+        let is_kept = |volume: &str| volume.split(':').nth(1).is_some_and(|place| folder.starts_with(place));
+        assert!(services["runner"].block("volumes").any(is_kept), "{}", folder.display());
+    }
+    for name in DAEMONS {
+        let wallets = "${BITTENSOR_WALLET_PATH:-~/.bittensor/wallets}:/home/taonet/.bittensor/wallets:ro";
+        assert!(services[name].block("volumes").any(|volume| volume == wallets), "{name}");
+    }
+    for name in ["subtensor-gateway", "signer", "validator"] {
+        let mut volumes = services[name].block("volumes");
+        assert!(volumes.any(|volume| volume.ends_with("-state:/home/taonet/.local/state/taonet")), "{name}");
+    }
+}
+
+/// The image has a folder of its user for every volume, whose owner the volume takes over.
+#[test]
+fn the_image_has_a_place_for_each_volume() {
+    let image = read("docker/Dockerfile");
+    let made = image.split_once("install --directory").unwrap().1.split_once("COPY").unwrap().0;
+    let made: BTreeSet<_> = made.split_whitespace().collect();
+    for (name, service) in section("services") {
+        let places = service.block("volumes").map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
+        for place in places.map(Option::unwrap).filter(|place| place.contains("taonet/") || place.ends_with("taonet")) {
+            let place = place.trim_start_matches("/home/taonet/");
+            // Docker makes what is mounted from the machine itself.
+            assert!(made.contains(place) || place == ".bittensor/wallets", "{name}: {place}");
+        }
+    }
+    assert!(image.contains("\nUSER taonet\n"));
+}
+
+/// The one-shot service makes a token that the services take, readable for its user, and leaves it from then on.
+#[cfg(unix)]
+#[test]
+fn a_token_is_made_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let services = section("services");
+    let command = services["token"].value("command").unwrap();
+    let words = shlex::split(&command.replace("/run/taonet", folder.path().to_str().unwrap())).unwrap();
+    let run = || {
+        check(Command::new(&words[0]).args(&words[1..]));
+        std::fs::read_to_string(folder.path().join("token")).unwrap()
+    };
+    let token = run();
+    assert_eq!(token.len(), 64);
+    AccessToken::parse(&token).unwrap();
+    assert_eq!(run(), token);
+    let mode = folder.path().join("token").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn compose_reads_it() {
+    let (program, first) =
+        match (there_is("docker-compose"), Command::new("docker").args(["compose", "version"]).output()) {
+            (_, Ok(output)) if output.status.success() => ("docker", Some("compose")),
+            (true, _) => ("docker-compose", None),
+            _ => return,
+        };
+    // It wants the file with settings, which is the operator's.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["compose.yml", "env.example"] {
+        std::fs::copy(root().join(name), folder.path().join(name)).unwrap();
+    }
+    std::fs::copy(root().join("env.example"), folder.path().join(".env")).unwrap();
+    let mut command = Command::new(program);
+    check(command.args(first).args(["config", "--quiet"]).current_dir(folder.path()));
+}

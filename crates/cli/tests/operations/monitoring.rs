@@ -1,0 +1,141 @@
+//! prometheus.yml, its rules and the Grafana dashboard, against docs/metrics.md, which another test holds to the code.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{check, read, root, there_is};
+
+/// Names that documented metrics have in Prometheus, and what Prometheus itself knows.
+fn known() -> BTreeSet<String> {
+    let document = read("docs/metrics.md");
+    let mut names: BTreeSet<String> = ["up".to_owned()].into();
+    for row in document.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let name = cells[1].trim_matches('`');
+        match cells[2] {
+            "histogram" => names.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"))),
+            _ => names.extend([name.to_owned()]),
+        }
+    }
+    names
+}
+
+/// The text without what stands between two characters.
+fn without(text: &str, open: char, close: char) -> String {
+    let mut depth = 0_usize;
+    let outside = text.chars().filter(|c| {
+        let inside = depth > 0;
+        depth = if *c == open {
+            depth + 1
+        } else if *c == close {
+            depth.saturating_sub(1)
+        } else {
+            depth
+        };
+        !inside && *c != open
+    });
+    outside.collect()
+}
+
+/// The metrics that an expression reads: words that are no function, no label and no keyword.
+fn metrics(expression: &str) -> Vec<String> {
+    const KEYWORDS: [&str; 11] =
+        ["by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right"];
+    let mut text = without(&without(expression, '{', '}'), '[', ']');
+    for keyword in ["by", "without", "on", "ignoring"] {
+        while let Some((before, (list, after))) =
+            text.split_once(&format!("{keyword} (")).and_then(|(before, rest)| Some((before, rest.split_once(')')?)))
+        {
+            assert!(list.chars().all(|c| c.is_ascii_alphanumeric() || "_, ".contains(c)), "{expression}");
+            text = format!("{before} {after}");
+        }
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut names = Vec::new();
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find(is_name) {
+        let word = rest[start..].split(|c| !is_name(c)).next().unwrap();
+        rest = &rest[start + word.len()..];
+        let is_function = rest.trim_start().starts_with('(');
+        if !is_function && !word.starts_with(|c: char| c.is_ascii_digit()) && !KEYWORDS.contains(&word) {
+            names.push(word.to_owned());
+        }
+    }
+    names
+}
+
+#[test]
+fn metrics_are_found_in_expressions() {
+    let found = |expression: &str| metrics(expression).join(" ");
+    assert_eq!(found(r#"sum by (status) (rate(a_total{job="b", x=~"c"}[5m])) / 2"#), "a_total");
+    assert_eq!(found("histogram_quantile(0.95, sum by (le, job) (rate(a_bucket[1h]))) > 1e3"), "a_bucket");
+    assert_eq!(found("time() - last > 3600 or absent(last)"), "last last");
+}
+
+/// Every `expr` of the dashboard.
+fn expressions(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, value)| match value.as_str().filter(|_| key == "expr") {
+                Some(expression) => vec![expression.to_owned()],
+                None => expressions(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(expressions).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_exist() {
+    let dashboard: Value = serde_json::from_str(&read("grafana/babelbit.json")).unwrap();
+    let known = known();
+    let expressions = expressions(&dashboard);
+    assert!(expressions.len() > 10);
+    for expression in &expressions {
+        let metrics = metrics(expression);
+        assert!(!metrics.is_empty(), "{expression}");
+        for metric in metrics {
+            assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+        }
+    }
+}
+
+#[test]
+fn alerts_watch_metrics_that_exist() {
+    let rules = read("prometheus.rules.yml");
+    let known = known();
+    let mut watched = 0;
+    for expression in rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")) {
+        for metric in metrics(expression) {
+            assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
+            watched += 1;
+        }
+    }
+    assert!(watched > 5, "{watched}");
+}
+
+/// Each daemon of compose.yml is asked at the port where it serves metrics.
+#[test]
+fn prometheus_asks_every_daemon() {
+    let settings = read("prometheus.yml");
+    let compose = read("compose.yml");
+    let targets: BTreeSet<&str> =
+        settings.split("targets: [\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let expected = ["subtensor-gateway:8010", "signer:8010", "validator:8010", "runner:8011"];
+    assert_eq!(targets, expected.into());
+    for (daemon, command) in [("subtensor-gateway", "bb -v subtensor-gateway"), ("signer", "bb -v signer")] {
+        assert!(compose.contains(&format!("command: {command} --metrics 0.0.0.0:8010\n")), "{daemon}");
+    }
+}
+
+#[test]
+fn prometheus_takes_its_files() {
+    if there_is("promtool") {
+        check(Command::new("promtool").arg("check").arg("rules").arg(root().join("prometheus.rules.yml")));
+        check(Command::new("promtool").arg("check").arg("config").arg(root().join("prometheus.yml")));
+    }
+}

@@ -1,0 +1,66 @@
+//! The systemd units.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use taonet_babelbit_node::config::{Config, variables};
+
+use crate::{read, root, there_is};
+
+const COMMON: &str = "systemd/taonet-.service.d/common.conf";
+
+fn units() -> Vec<String> {
+    let folder = fs::read_dir(root().join("systemd")).unwrap();
+    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".service")).collect()
+}
+
+#[test]
+fn there_is_a_unit_for_each_daemon() {
+    let expected = ["subtensor-gateway", "signer", "validator", "runner", "miner"];
+    let expected: BTreeSet<_> = expected.map(|name| format!("taonet-{name}.service")).into();
+    assert_eq!(BTreeSet::from_iter(units()), expected);
+}
+
+#[test]
+fn units_set_what_exists_and_find_each_other() {
+    let mut texts: Vec<String> = units().iter().map(|unit| read(&format!("systemd/{unit}"))).collect();
+    let common = read(COMMON);
+    texts.push(common.clone());
+    let set = |text: &str| -> Vec<(String, String)> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("Environment="));
+        lines.map(|line| line.split_once('=').unwrap()).map(|(name, value)| (name.into(), value.into())).collect()
+    };
+    for (name, _) in texts.iter().flat_map(|text| set(text)) {
+        assert!(variables().iter().any(|variable| variable.name == name && variable.apply.is_some()), "{name}");
+    }
+    let pairs = set(&common).into_iter().map(|(name, value)| (name.into(), value.into()));
+    let config = Config::from_variables(pairs, None).unwrap().0;
+    assert_eq!(config.signer_url().as_str(), format!("http://{}/", config.signer_listen()));
+    assert_eq!(config.gateway_url().as_str(), format!("http://{}/", config.gateway_listen()));
+}
+
+/// As systemd sees them, with the program of this build in the place of the installed one.
+#[test]
+fn systemd_takes_the_units() {
+    if !there_is("systemd-analyze") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = |path: &Path| folder.path().join(path.strip_prefix("systemd").unwrap());
+    fs::create_dir(place(Path::new(COMMON).parent().unwrap())).unwrap();
+    fs::write(place(Path::new(COMMON)), read(COMMON)).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]).env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()));
+    for unit in units() {
+        let text = read(&format!("systemd/{unit}")).replace("/usr/local/bin/bb", env!("CARGO_BIN_EXE_bb"));
+        fs::write(folder.path().join(&unit), text).unwrap();
+        verify.arg(folder.path().join(&unit));
+    }
+    let output = verify.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<_> = told.lines().filter(|line| line.contains("taonet-")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{told}");
+}

@@ -1,0 +1,43 @@
+//! Which events are logged.
+
+use tracing_subscriber::EnvFilter;
+
+/// Ours from the level that `verbosity` asks for, or what `own` says.
+pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
+    let level = match verbosity {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    // Dependencies stay at `warn`: their debug output buries ours and may hold request bodies.
+    let ours = format!("warn,taonet={level},tao={level},bb={level},{}", crate_filters(level));
+    EnvFilter::try_new(own.unwrap_or(&ours)).unwrap_or_else(|_| EnvFilter::new(&ours))
+}
+
+fn crate_filters(level: &str) -> String {
+    ["primitives", "wallet", "wire", "service", "speech", "cli", "babelbit_core", "babelbit_node"]
+        .map(|name| format!("taonet_{name}={level}"))
+        .join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::level_filters::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_asked_for_stays() {
+        for (verbosity, own, level) in [
+            (0, None, LevelFilter::WARN),
+            (1, None, LevelFilter::INFO),
+            (2, None, LevelFilter::DEBUG),
+            (3, None, LevelFilter::TRACE),
+            (0, Some("debug"), LevelFilter::DEBUG),
+            (2, Some("taonet=debug,what is this"), LevelFilter::DEBUG),
+        ] {
+            assert_eq!(filter(verbosity, own).max_level_hint(), Some(level), "{verbosity} {own:?}");
+        }
+    }
+}
