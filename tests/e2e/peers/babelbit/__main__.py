@@ -14,7 +14,6 @@ import sys
 import arena_gateway
 import engine
 import miner
-import runner
 import scoring_api
 import web
 
@@ -27,6 +26,9 @@ SERVERS = {
 
 role = sys.argv[1]
 if role == "runner":
+    # Servers start sooner without httpx.
+    import runner
+
     print(json.dumps(runner.play(json.load(sys.stdin))))
 else:
     web.serve(SERVERS[role](json.loads(sys.stdin.readline())))

@@ -125,7 +125,7 @@ class Envelope:
 
 
 class Miner(web.Service):
-    """Settings: `uri`, its key; `manner`, as `Sessions` has them; `address`, as the runner has it."""
+    """Settings: `uri`, its key; `manner`, as `Sessions` has them; `host`, as the runner names it."""
 
     def __init__(self, settings):
         super().__init__()

@@ -50,11 +50,11 @@ def fetch(client, base, headers, kind):
     utterances = []
     while payload.get("audio_b64"):
         utterances.append(payload)
-        if payload["done"]:
+        if payload.get("done"):
             return utterances
         answer = client.post(f"{base}/{path}/next", headers=headers, json={"session_id": payload["session_id"]})
         payload = answer.raise_for_status().json()
-    assert payload["done"], payload
+    assert payload.get("done"), payload
     return utterances
 
 
