@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::support::{Daemon, RunFiles, document, local_bb, repository, require_models, stderr, terminate};
 
-const KILLS: u32 = 30;
+const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 
@@ -30,11 +30,15 @@ struct Network {
 
 impl Network {
     fn start() -> Self {
+        Self::of(&PROFILES)
+    }
+
+    fn of(profiles: &[&str]) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         let mut miners = Vec::new();
         let mut entries = Vec::new();
-        for (uid, profile) in (1..).zip(PROFILES) {
+        for (uid, profile) in (1..).zip(profiles) {
             let miner = miner_at(folder.path(), profile, "127.0.0.1:0");
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
             entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
@@ -76,7 +80,7 @@ fn miner_at(folder: &Path, profile: &str, listen: &str) -> Daemon {
 }
 
 /// What the tester says, else any; said, so that a failure can be repeated.
-fn random_seed() -> u64 {
+pub(crate) fn random_seed() -> u64 {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
     seed
@@ -105,7 +109,7 @@ fn results(report: &Value) -> Value {
 }
 
 #[test]
-fn thirty_kills_lose_and_repeat_nothing() {
+fn fifty_kills_lose_and_repeat_nothing() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
 

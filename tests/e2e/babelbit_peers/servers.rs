@@ -113,10 +113,8 @@ const MANNERS: [(&str, bool, &str); 6] = [
 #[test]
 fn our_runner_plays_python_miners() {
     let Some(peer) = peer() else { return };
-    let host = address("127.0.0.1").trim_matches(['[', ']']).to_owned();
-    let start = |(manner, _, _)| {
-        Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner, "host": host }))
-    };
+    let start =
+        |(manner, _, _)| Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner }));
     let miners = MANNERS.map(start);
     let listed: Vec<_> = miners.iter().map(|miner| (miner.hello("hotkey").as_str().unwrap(), miner.url())).collect();
     let round = Round::with(&listed);

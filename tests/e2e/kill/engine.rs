@@ -1,107 +1,125 @@
-//! Engines are killed while runners play: the next run asks for what is missing.
+//! Engines are killed while runners fetch: the next run asks for what is missing.
 
-use std::fs;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
-use super::{Network, engine, random_seed, results};
+use super::{Network, random_seed, results};
 use crate::support::{Daemon, RunFiles, document, local_bb, repository, stderr};
 
-const KILLS: u32 = 50;
+const KILLS: usize = 50;
 /// Challenges that are played at the same time, each with an engine of its own: runners wait before they try again.
-const LANES: u64 = 5;
+const LANES: u64 = 3;
 
-/// The engine of [`engine`], where it was before.
-fn engine_at(address: &str) -> Daemon {
-    Daemon::start_at(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")), address)
+/// An engine that logs every request.
+fn engine(listen: &str) -> Daemon {
+    Daemon::start_at(local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")), listen)
 }
 
-/// Starts a runner, and sees when it has fetched the challenge; after that it needs no engine.
-fn run_watched(mut runner: Command, directory: &Path) -> (Output, Duration) {
-    let began = Instant::now();
+/// Starts a runner, waits until it has come to its engine, and does something then.
+fn run(mut runner: Command, engine: Daemon, meanwhile: impl FnOnce(Daemon) -> Daemon) -> (Output, Daemon) {
+    let before = engine.log_bytes();
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while !directory.join("logs").exists() && child.try_wait().unwrap().is_none() {
+    while engine.log_bytes() == before && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let fetched = began.elapsed();
-    (child.wait_with_output().unwrap(), fetched)
+    let engine = meanwhile(engine);
+    (child.wait_with_output().unwrap(), engine)
+}
+
+/// What happened, by the kills' moments.
+#[derive(Debug, Default)]
+struct Tally {
+    kills: Vec<Duration>,
+    finished: usize,
+    partial: usize,
+    unreachable: usize,
 }
 
 #[test]
 fn fifty_kills_of_engines_lose_and_repeat_nothing() {
     let seed = random_seed();
-    let network = Network::start();
+    // The others would only be played longer.
+    let network = Network::of(&["parrot"]);
     let reference = network.directory("reference");
-    let (output, fetched) = run_watched(network.runner(&engine(), &reference), &reference);
+    let mut fetching = Duration::ZERO;
+    let first = engine("127.0.0.1:0");
+    let (output, _first) = run(network.runner(&first, &reference), first, |engine| {
+        let began = Instant::now();
+        // Its first files are what it has fetched.
+        while !reference.join("logs").exists() {
+            assert!(began.elapsed() < Duration::from_mins(1), "nothing was fetched");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fetching = began.elapsed();
+        engine
+    });
     let undisturbed = document(&output);
     let reference = RunFiles::read(&reference);
-    let kills = AtomicU32::new(0);
-    let partial = AtomicU32::new(0);
+    let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for lane in 0..LANES {
-            let (network, reference, undisturbed) = (&network, &reference, &undisturbed);
-            let (kills, partial) = (&kills, &partial);
+            let (network, tally, reference, undisturbed) = (&network, &tally, &reference, &undisturbed);
             scope.spawn(move || {
                 let mut random = StdRng::seed_from_u64(seed.wrapping_add(lane));
-                let mut round = 0;
-                while kills.load(Ordering::Relaxed) < KILLS {
+                for round in 0.. {
+                    if tally.lock().unwrap().kills.len() >= KILLS {
+                        return;
+                    }
                     let directory = network.directory(&format!("lane-{lane}-{round}"));
-                    round += 1;
-                    let cache = network.directory(&format!("lane-{lane}-cache"));
-                    let report = play(network, [&directory, &cache], &mut random, fetched, kills, partial);
+                    let report = play(network, &directory, &mut random, fetching, tally);
                     assert_eq!(results(&report), results(undisturbed));
                     RunFiles::read(&directory).assert_equal(reference, &directory);
                 }
             });
         }
     });
-    println!(
-        "{kills:?} kills, {partial:?} runs with a part of the challenge; fetching takes {fetched:?} from the start"
-    );
+    let Tally { kills, finished, partial, unreachable } = tally.into_inner().unwrap();
+    println!("{} kills, {finished} runs finished, {partial} had a part, {unreachable} nothing", kills.len());
+    assert!(partial + unreachable > 0, "no kill came in time: {fetching:?}, {kills:?}");
 }
 
 /// Plays one challenge to its end; the engine is killed once in every run.
 fn play(
     network: &Network,
-    [directory, cache]: [&Path; 2],
+    directory: &std::path::Path,
     random: &mut StdRng,
-    fetched: Duration,
-    kills: &AtomicU32,
-    partial: &AtomicU32,
+    fetching: Duration,
+    tally: &Mutex<Tally>,
 ) -> Value {
-    let mut engine = super::engine();
-    let address = engine.url().trim_start_matches("http://").to_owned();
+    let mut server = engine("127.0.0.1:0");
+    let address = server.url().trim_start_matches("http://").to_owned();
     loop {
-        let mut runner = network.runner(&engine, directory);
-        // What was recognised once costs nothing any more.
-        runner.env("BABELBIT_CACHE_DIR", cache);
-        let child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        if kills.fetch_add(1, Ordering::Relaxed) < KILLS {
-            std::thread::sleep(fetched.mul_f64(random.random_range(0.0..1.2)));
-            drop(engine);
+        // Lanes are slower than a single runner.
+        let moment = fetching.mul_f64(random.random_range(0.0..2.0));
+        let (output, next) = run(network.runner(&server, directory), server, |server| {
+            std::thread::sleep(moment);
+            drop(server);
             std::thread::sleep(Duration::from_millis(random.random_range(0..100)));
-            engine = engine_at(&address);
-        }
-        let output = child.wait_with_output().unwrap();
+            engine(&address)
+        });
+        server = next;
         let text = stderr(&output);
         assert!(!text.contains("panicked"), "{text}");
+        let mut tally = tally.lock().unwrap();
+        tally.kills.push(moment);
         match output.status.code() {
-            Some(0) => return document(&output),
+            Some(0) => {
+                tally.finished += 1;
+                return document(&output);
+            }
             // What there is of the challenge is played and written all the same.
             Some(1) => {
+                tally.partial += 1;
                 let report: Value =
                     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
                 assert_eq!(report["outcome"], "partial", "{report}");
-                assert!(fs::exists(directory.join("scores")).unwrap());
-                partial.fetch_add(1, Ordering::Relaxed);
             }
-            Some(3) => {}
+            Some(3) => tally.unreachable += 1,
             code => panic!("{code:?}: {text}"),
         }
     }

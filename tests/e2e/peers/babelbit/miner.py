@@ -1,5 +1,6 @@
 """A miner behind its axon, and the rules of its protocol, which the arena gateway shares."""
 import base64
+import ipaddress
 import re
 import threading
 import time
@@ -15,6 +16,12 @@ PREDICT = ["kind", "session_id", "audio_b64", "in_eos"]
 NAMES = {"init": "BBAudioMinerInitPayload", "predict": "BBAudioMinerPredictPayload"}
 FRAME_BYTES = 7_680
 MOST_DRAINS = 8
+
+
+def plain(address):
+    """An address without the forms that the same one may have."""
+    address = ipaddress.ip_address(address)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class Sessions:
@@ -108,8 +115,8 @@ class Envelope:
         signature, digest = get("dendrite_signature"), headers.get("computed_body_hash")
         same("receiver", receiver, self.hotkey)
         same("version", get("dendrite_version"), "7002000")
-        same("address of the axon", (get("axon_ip"), get("axon_port")), self.address)
-        check(re.fullmatch(r"[0-9.]+|[0-9a-f:]+", get("dendrite_ip")), f"address of the caller: {get('dendrite_ip')!r}")
+        same("address of the axon", (plain(get("axon_ip")), get("axon_port")), self.address)
+        check(plain(get("dendrite_ip")), "address of the caller")
         same("name", headers.get("name"), NAMES[payload["kind"]])
         check(re.fullmatch(r"\d+\.\d+", headers.get("timeout", "")), f"timeout: {headers.get('timeout')!r}")
         same("body hash", digest, keys.body_hash(payload) if self.is_hashed else "")
@@ -125,12 +132,11 @@ class Envelope:
 
 
 class Miner(web.Service):
-    """Settings: `uri`, its key; `manner`, as `Sessions` has them; `host`, as the runner names it."""
+    """Settings: `uri`, its key; `manner`, as `Sessions` has them."""
 
     def __init__(self, settings):
         super().__init__()
         self.hotkey = keys.keypair(settings["uri"]).ss58_address
-        self.host = settings.get("host", "127.0.0.1")
         self.sessions = Sessions(self, settings["manner"])
         self.envelope = None
 
@@ -138,7 +144,7 @@ class Miner(web.Service):
         return {("POST", "/v1/predict"): self.predict, ("GET", "/healthz"): self.health, ("GET", "/health"): self.health}
 
     def hello(self):
-        self.envelope = Envelope(self, self.hotkey, (self.host, str(self.port)), False)
+        self.envelope = Envelope(self, self.hotkey, ("127.0.0.1", str(self.port)), False)
         return {"hotkey": self.hotkey}
 
     def report(self):

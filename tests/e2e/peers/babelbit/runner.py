@@ -70,7 +70,7 @@ def engine(client, question):
             {
                 "utterance_id": utterance["utterance_id"], "challenge_uid": utterance["challenge_uid"],
                 "language": utterance["language"], "index": utterance["utterance_index"],
-                "seconds": len(speech.floats(utterance)[0]) / 24_000,
+                "seconds": len(speech.samples(utterance)) / utterance["channels"] / utterance["sample_rate_hz"],
                 "reference": any(name in utterance for name in ["target", "reference_text", "utterance_translations"]),
             }
             for utterance in utterances
@@ -148,7 +148,7 @@ class Miner:
 
 
 def miner(client, question):
-    """Every utterance of an engine's challenge to a miner, with either form of the headers; and what is refused."""
+    """Two utterances of an engine's challenge to a miner, one with either form of the headers; and what is refused."""
     headers = bearer(authenticate(client, question["engine"], keys.keypair("//Alice")).json()["access_token"])
     utterances = fetch(client, question["engine"], headers, "main")
     url, hotkey = question["url"], question["hotkey"]
@@ -161,8 +161,10 @@ def miner(client, question):
         return answer.status_code, answer.json()
 
     uid = utterances[0]["challenge_uid"]
-    plain = [Miner(send).play(uid, utterance) for utterance in utterances]
-    hashed = Miner(lambda payload: send(payload, hashed=True)).play(uid, utterances[0])
+    played = {
+        "plain": Miner(send).play(uid, utterances[0]),
+        "hashed": Miner(lambda payload: send(payload, hashed=True)).play(uid, utterances[1]),
+    }
     init = {
         "kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": "fr", "sample_rate_hz": 24_000,
         "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
@@ -180,7 +182,7 @@ def miner(client, question):
         "replay": again,
     }
     health = [client.get(f"{url}{path}").json() for path in ["/healthz", "/health"]]
-    return {"plain": plain, "hashed": hashed, "refused": refused, "health": health}
+    return {**played, "refused": refused, "health": health}
 
 
 # The scoring API

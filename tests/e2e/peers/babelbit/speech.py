@@ -45,8 +45,8 @@ def encoded(samples, rate, form):
     }
 
 
-def floats(utterance):
-    """An utterance's samples, resampled to 24 kHz with end points kept, as 32-bit floats of all channels."""
+def samples(utterance):
+    """An utterance's 16-bit samples, all channels together. The audio must be what the other fields say."""
     data = base64.b64decode(utterance["audio_b64"])
     if data.startswith(b"RIFF"):
         with wave.open(io.BytesIO(data)) as file:
@@ -56,20 +56,26 @@ def floats(utterance):
             ]:
                 assert utterance[field] == value, (field, utterance[field], value)
             data = file.readframes(file.getnframes())
-    assert utterance["sample_width_bytes"] == 2
-    samples, channels = array.array("h", data), utterance["channels"]
-    return [resampled(samples[channel::channels], utterance["sample_rate_hz"]) for channel in range(channels)]
+    assert utterance["sample_width_bytes"] == 2 and len(data) == 2 * utterance["channels"] * utterance["utterance_frames"]
+    return array.array("h", data)
 
 
-def resampled(samples, rate):
-    count = max(1, round(len(samples) * 24_000 / rate))
-    step = (len(samples) - 1) / (count - 1) if count > 1 else 0.0
+def floats(utterance):
+    """An utterance at 24 kHz as floats, by channel."""
+    data, channels = samples(utterance), utterance["channels"]
+    return [resampled(data[channel::channels], utterance["sample_rate_hz"]) for channel in range(channels)]
+
+
+def resampled(data, rate):
+    """Linearly, the first and the last sample kept."""
+    count = max(1, round(len(data) * 24_000 / rate))
+    step = (len(data) - 1) / (count - 1) if count > 1 else 0.0
     result = array.array("f")
     for index in range(count):
         place = index * step
-        left = min(int(place), len(samples) - 1)
-        right = min(left + 1, len(samples) - 1)
-        result.append((samples[left] + (samples[right] - samples[left]) * (place - left)) / 32_768)
+        left = min(int(place), len(data) - 1)
+        right = min(left + 1, len(data) - 1)
+        result.append((data[left] + (data[right] - data[left]) * (place - left)) / 32_768)
     return result
 
 
