@@ -1,5 +1,8 @@
-//! An engine, miners and a runner in processes of their own: the runner is killed at random moments, and what it leaves
+//! An engine, miners and a runner in processes of their own: each is killed at random moments, and what the runner leaves
 //! in the end must be what an undisturbed one leaves. Servers asked to end do so.
+
+mod engine;
+mod miner;
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -15,33 +18,43 @@ use tempfile::TempDir;
 
 use crate::support::{Daemon, RunFiles, document, local_bb, repository, require_models, stderr, terminate};
 
-const KILLS: u32 = 30;
+const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 
 /// A miner of each profile, and a place for files.
 struct Network {
     folder: TempDir,
-    _miners: Vec<Daemon>,
+    miners: Vec<Daemon>,
 }
 
 impl Network {
     fn start() -> Self {
+        Self::of(&PROFILES)
+    }
+
+    fn of(profiles: &[&str]) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         let mut miners = Vec::new();
         let mut entries = Vec::new();
-        for (uid, profile) in (1..).zip(PROFILES) {
-            let key = format!("//miner//{profile}");
-            let miner = Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", &key]));
-            entries.push(json!({
-                "uid": uid, "hotkey": Keypair::from_uri(&key).unwrap().hotkey(), "name": profile,
-                "address": address(miner.url()),
-            }));
+        for (uid, profile) in (1..).zip(profiles) {
+            let miner = miner_at(folder.path(), profile, "127.0.0.1:0");
+            let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
+            entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
             miners.push(miner);
         }
         fs::write(folder.path().join("miners.json"), Value::from(entries).to_string()).unwrap();
-        Self { folder, _miners: miners }
+        Self { folder, miners }
+    }
+
+    /// Kills a miner and starts it again where it was; gives what it had written on standard error.
+    fn restart(&mut self, which: usize) -> String {
+        let mut killed = self.miners.remove(which);
+        let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
+        drop(killed);
+        self.miners.insert(which, miner_at(self.folder.path(), PROFILES[which], &listen));
+        log
     }
 
     fn directory(&self, name: &str) -> PathBuf {
@@ -58,6 +71,21 @@ impl Network {
     }
 }
 
+/// A miner that remembers in a folder what it has accepted.
+fn miner_at(folder: &Path, profile: &str, listen: &str) -> Daemon {
+    let mut miner = local_bb();
+    miner.args(["miner", "--profile", profile, "--key-uri", &format!("//miner//{profile}")]);
+    miner.arg("--replay-log").arg(folder.join(format!("{profile}.replay")));
+    Daemon::start_at(&mut miner, listen)
+}
+
+/// What the tester says, else any; said, so that a failure can be repeated.
+pub(crate) fn random_seed() -> u64 {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    seed
+}
+
 /// An engine with one short challenge.
 fn engine() -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
@@ -65,7 +93,7 @@ fn engine() -> Daemon {
 
 /// In a container, loopback addresses mean the container's host. The miners are in the same container as the runner, so
 /// their address is written in a form that is not rewritten.
-fn address(url: &str) -> String {
+pub(crate) fn address(url: &str) -> String {
     let is_container = Path::new("/.dockerenv").exists();
     if is_container { url.replace("127.0.0.1", "[::ffff:127.0.0.1]") } else { url.to_owned() }
 }
@@ -81,10 +109,8 @@ fn results(report: &Value) -> Value {
 }
 
 #[test]
-fn thirty_kills_lose_and_repeat_nothing() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
-    let mut random = StdRng::seed_from_u64(seed);
+fn fifty_kills_lose_and_repeat_nothing() {
+    let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
 
     let reference = network.directory("reference");

@@ -10,6 +10,7 @@
 mod audit;
 mod axon;
 mod axon_peers;
+mod babelbit_peers;
 mod chain;
 mod cli;
 mod demo;

@@ -140,6 +140,11 @@ impl Daemon {
         text
     }
 
+    /// How much it has written on standard error.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log.metadata().unwrap().len()
+    }
+
     /// The number of its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()

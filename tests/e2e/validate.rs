@@ -1,6 +1,7 @@
 //! Validator, signer and subtensor gateway in processes of their own, before a development chain.
 
 mod kills;
+mod python;
 
 use std::net::TcpListener;
 use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Event};
@@ -13,8 +14,10 @@ use taonet_ledger::{Ledger, Step};
 use taonet_primitives::BlockNumber;
 
 use super::{Network, free_address};
+use crate::kill::random_seed;
 use crate::support::{Daemon, terminate};
 
+/// Of each of the three.
 const KILLS: u32 = 50;
 
 struct Running<'a> {
@@ -89,17 +92,17 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn fifty_kills_double_no_submission() {
-    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
-    let mut random = StdRng::seed_from_u64(seed);
+fn fifty_kills_of_each_double_no_submission() {
+    let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
     let mut running = Running { network: &network, addresses, gateway: None, signer: None, validator: None };
-    for _ in 0..KILLS {
+    let mut turns: Vec<u32> = (0..3).cycle().take(3 * KILLS as usize).collect();
+    turns.shuffle(&mut random);
+    for which in turns {
         running.mend();
-        std::thread::sleep(Duration::from_millis(random.random_range(0..700)));
-        running.kill(random.random_range(0..3));
+        std::thread::sleep(Duration::from_millis(random.random_range(0..350)));
+        running.kill(which);
     }
     running.mend();
     // Undisturbed, they go on.
@@ -118,6 +121,6 @@ fn fifty_kills_double_no_submission() {
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let counts = runtime.block_on(submissions(&network));
-    println!("{KILLS} kills; submissions by epoch: {counts:?}");
+    println!("{KILLS} kills of each; submissions by epoch: {counts:?}");
     assert!(counts.len() > 1 && counts.values().all(|count| *count <= 1), "{counts:?}");
 }

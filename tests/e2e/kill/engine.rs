@@ -1,0 +1,126 @@
+//! Engines are killed while runners fetch: the next run asks for what is missing.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
+
+use super::{Network, random_seed, results};
+use crate::support::{Daemon, RunFiles, document, local_bb, repository, stderr};
+
+const KILLS: usize = 50;
+/// Challenges that are played at the same time, each with an engine of its own: runners wait before they try again.
+const LANES: u64 = 3;
+
+/// An engine that logs every request.
+fn engine(listen: &str) -> Daemon {
+    Daemon::start_at(local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")), listen)
+}
+
+/// Starts a runner, waits until it has come to its engine, and does something then.
+fn run(mut runner: Command, engine: Daemon, meanwhile: impl FnOnce(Daemon) -> Daemon) -> (Output, Daemon) {
+    let before = engine.log_bytes();
+    let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while engine.log_bytes() == before && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let engine = meanwhile(engine);
+    (child.wait_with_output().unwrap(), engine)
+}
+
+/// What happened, by the kills' moments.
+#[derive(Debug, Default)]
+struct Tally {
+    kills: Vec<Duration>,
+    finished: usize,
+    partial: usize,
+    unreachable: usize,
+}
+
+#[test]
+fn fifty_kills_of_engines_lose_and_repeat_nothing() {
+    let seed = random_seed();
+    // The others would only be played longer.
+    let network = Network::of(&["parrot"]);
+    let reference = network.directory("reference");
+    let mut fetching = Duration::ZERO;
+    let first = engine("127.0.0.1:0");
+    let (output, _first) = run(network.runner(&first, &reference), first, |engine| {
+        let began = Instant::now();
+        // Its first files are what it has fetched.
+        while !reference.join("logs").exists() {
+            assert!(began.elapsed() < Duration::from_mins(1), "nothing was fetched");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        fetching = began.elapsed();
+        engine
+    });
+    let undisturbed = document(&output);
+    let reference = RunFiles::read(&reference);
+    let tally = Mutex::new(Tally::default());
+    std::thread::scope(|scope| {
+        for lane in 0..LANES {
+            let (network, tally, reference, undisturbed) = (&network, &tally, &reference, &undisturbed);
+            scope.spawn(move || {
+                let mut random = StdRng::seed_from_u64(seed.wrapping_add(lane));
+                for round in 0.. {
+                    if tally.lock().unwrap().kills.len() >= KILLS {
+                        return;
+                    }
+                    let directory = network.directory(&format!("lane-{lane}-{round}"));
+                    let report = play(network, &directory, &mut random, fetching, tally);
+                    assert_eq!(results(&report), results(undisturbed));
+                    RunFiles::read(&directory).assert_equal(reference, &directory);
+                }
+            });
+        }
+    });
+    let Tally { kills, finished, partial, unreachable } = tally.into_inner().unwrap();
+    println!("{} kills, {finished} runs finished, {partial} had a part, {unreachable} nothing", kills.len());
+    assert!(partial + unreachable > 0, "no kill came in time: {fetching:?}, {kills:?}");
+}
+
+/// Plays one challenge to its end; the engine is killed once in every run.
+fn play(
+    network: &Network,
+    directory: &std::path::Path,
+    random: &mut StdRng,
+    fetching: Duration,
+    tally: &Mutex<Tally>,
+) -> Value {
+    let mut server = engine("127.0.0.1:0");
+    let address = server.url().trim_start_matches("http://").to_owned();
+    loop {
+        // Lanes are slower than a single runner.
+        let moment = fetching.mul_f64(random.random_range(0.0..2.0));
+        let (output, next) = run(network.runner(&server, directory), server, |server| {
+            std::thread::sleep(moment);
+            drop(server);
+            std::thread::sleep(Duration::from_millis(random.random_range(0..100)));
+            engine(&address)
+        });
+        server = next;
+        let text = stderr(&output);
+        assert!(!text.contains("panicked"), "{text}");
+        let mut tally = tally.lock().unwrap();
+        tally.kills.push(moment);
+        match output.status.code() {
+            Some(0) => {
+                tally.finished += 1;
+                return document(&output);
+            }
+            // What there is of the challenge is played and written all the same.
+            Some(1) => {
+                tally.partial += 1;
+                let report: Value =
+                    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}"));
+                assert_eq!(report["outcome"], "partial", "{report}");
+            }
+            Some(3) => tally.unreachable += 1,
+            code => panic!("{code:?}: {text}"),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Miners are killed while a runner plays: what they were asked meanwhile fails, and nothing else does.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, Peer, Signer};
+
+use super::{Network, PROFILES, engine, random_seed};
+use crate::support::{Daemon, RunFiles, document, stderr};
+
+const KILLS: u32 = 50;
+/// Of [`PROFILES`], the one that is left alone.
+const UNTOUCHED: usize = 1;
+
+/// A request that was accepted once.
+struct Accepted {
+    url: String,
+    headers: http::HeaderMap,
+    body: String,
+}
+
+impl Accepted {
+    fn new(miner: &Daemon, key: &str) -> Self {
+        let signer = Signer::new(Keypair::from_uri("//Dave").unwrap(), "127.0.0.1", BabelbitScheme::axon());
+        let peer = Peer::new(Keypair::from_uri(key).unwrap().hotkey(), "127.0.0.1", 1).unwrap();
+        let body = json!({
+            "kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": "en", "sample_rate_hz": 24_000,
+            "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
+        })
+        .to_string();
+        // The window in which it would be fresh is as long as it can be.
+        let (name, timeout) = ("BBAudioMinerInitPayload", Duration::from_mins(1));
+        let headers =
+            signer.headers(&peer, &http::Method::POST, "/v1/predict", name, timeout, body.as_bytes()).unwrap();
+        let accepted = Self { url: format!("{}/v1/predict", miner.url()), headers, body };
+        assert_eq!(accepted.send(), 200);
+        accepted
+    }
+
+    fn send(&self) -> u16 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let request = reqwest::Client::new().post(&self.url).headers(self.headers.clone()).body(self.body.clone());
+        runtime.block_on(async { request.send().await.unwrap().status().as_u16() })
+    }
+}
+
+/// Starts a runner with its output kept.
+fn start(network: &Network, engine: &Daemon, name: &str) -> Child {
+    let mut runner = network.runner(engine, &network.directory(name));
+    runner.env("BABELBIT_CACHE_DIR", network.directory("cache"));
+    runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The report of a runner that came to its end.
+fn finish(child: Child) -> Value {
+    let output = child.wait_with_output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    let report = document(&output);
+    assert_eq!(report["outcome"], "finished", "{report}");
+    report
+}
+
+/// What a miner itself did in an utterance: a score depends on the other miners, too, since copies cost.
+fn reply(utterance: &Value) -> [&Value; 3] {
+    [&utterance["index"], &utterance["transcript"], &utterance["accuracy"]]
+}
+
+#[test]
+fn fifty_kills_of_miners_cost_only_what_they_were_asked() {
+    let mut random = StdRng::seed_from_u64(random_seed());
+    let mut network = Network::start();
+    let engine = engine();
+    let undisturbed = finish(start(&network, &engine, "reference"));
+    let reference = RunFiles::read(&network.directory("reference"));
+    let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
+    let accepted: Vec<_> = network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
+
+    let (mut kills, mut rounds, mut failed) = (0, 0, 0);
+    while kills < KILLS {
+        let name = format!("killed-{rounds}");
+        rounds += 1;
+        let mut child = start(&network, &engine, &name);
+        while kills < KILLS && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(random.random_range(0..300)));
+            let which = if random.random() { 0 } else { 2 };
+            kills += 1;
+            let log = network.restart(which);
+            assert!(!log.contains("panicked"), "{log}");
+            assert_eq!(accepted[which].send(), 401, "a request from before the kill is accepted again");
+        }
+        let report = finish(child);
+        for (which, (ours, theirs)) in miners(&report).zip(miners(&undisturbed)).enumerate() {
+            assert_eq!(ours["completed"].as_bool(), Some(utterances(ours).iter().all(|one| one["error"].is_null())));
+            assert_eq!(utterances(ours).len(), utterances(theirs).len());
+            for (one, other) in utterances(ours).iter().zip(utterances(theirs)) {
+                if which == UNTOUCHED || one["error"].is_null() {
+                    assert_eq!(reply(one), reply(other), "{name}: miner {which}");
+                } else {
+                    failed += 1;
+                    assert_eq!((&one["index"], &one["score"]), (&other["index"], &json!(0.0)));
+                }
+            }
+        }
+        // Every file is there, once.
+        assert_eq!(
+            RunFiles::read(&network.directory(&name)).json("challenge_status/ferry__main.json")["miner_count"],
+            3
+        );
+    }
+    println!("{kills} kills in {rounds} rounds; {failed} utterances failed");
+
+    finish(start(&network, &engine, "after"));
+    RunFiles::read(&network.directory("after")).assert_equal(&reference, &"after all kills");
+}
+
+fn miners(report: &Value) -> impl Iterator<Item = &Value> {
+    report["miners"].as_array().unwrap().iter()
+}
+
+fn utterances(miner: &Value) -> &[Value] {
+    miner["utterances"].as_array().unwrap()
+}
