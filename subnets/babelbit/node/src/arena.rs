@@ -32,7 +32,7 @@ pub use registry::RegistryError;
 use crate::clock::{MonotonicClock, monotonic_clock};
 use crate::config::ArenaSettings;
 use crate::engine_client::Sleeper;
-use crate::runner::{AddressPolicy, Miner, MinerConnection, MinerEntry, MinerKey};
+use crate::runner::{AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerConnection, MinerEntry, MinerKey};
 
 use auth::Tokens;
 use container::ContainerMiner;
@@ -237,6 +237,12 @@ impl Arena {
         };
         let key = MinerKey { uid: miner.uid, hotkey: miner.hotkey };
         Ok(Miner { key, name: miner.name, connection })
+    }
+}
+
+impl ArenaMiners for Arena {
+    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        async { Self::miners(self, registered).await.map_err(|error| ArenaUnavailable(Box::new(error))) }.boxed()
     }
 }
 

@@ -80,8 +80,8 @@ pub struct Config {
     pub arena_share: ArenaShare,
     /// Receives what nobody has earned.
     pub burn_uid: Uid,
-    /// The scoring API: where results go, and where scores come from.
-    pub submit_api_url: Url,
+    /// The scoring API: where results go, and where scores come from; see [`Config::submit_api_url`].
+    pub submit_api_url: Option<Url>,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
     /// The runner's loop.
@@ -118,8 +118,7 @@ impl Config {
             models_dir: None,
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
-            #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
-            submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
+            submit_api_url: None,
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
             arena: ArenaSettings::defaults(),

@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_node::arena_gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
 use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::runner::AddressPolicy;
 use taonet_babelbit_node::subtensor_gateway::GatewayClient;
 use taonet_babelbit_node::validator::ScoresClient;
 use taonet_primitives::Hotkey;
@@ -17,7 +16,7 @@ use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;
-use super::runner::{engine_client, in_container};
+use super::runner::{address_policy, engine_client};
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::exit::{Classified, Failure};
@@ -101,11 +100,7 @@ impl ArenaGatewayArgs {
     fn config(&self, config: &Config, keypair: Arc<Keypair>) -> ArenaGatewayConfig {
         ArenaGatewayConfig {
             allowed: (!self.allow.is_empty()).then(|| self.allow.iter().copied().collect()),
-            policy: AddressPolicy {
-                dev_mode: config.dev_mode,
-                in_container: in_container(),
-                local_miner_ip: config.local_miner_ip.clone(),
-            },
+            policy: address_policy(config),
             predict_path: config.predict_endpoint.clone(),
             slots: self.slots,
             window: Duration::from_hours(self.window),
@@ -128,7 +123,7 @@ impl ArenaGatewayArgs {
     fn results(&self, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Results> {
         Ok(Results {
             engine: engine_client(config, keypair)?,
-            scores: ScoresClient::new(&config.submit_api_url, Arc::clone(keypair))?,
+            scores: ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?,
             every: Duration::from_secs(self.poll),
         })
     }

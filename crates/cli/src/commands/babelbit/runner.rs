@@ -79,6 +79,8 @@ pub(crate) struct RunnerArgs {
 struct Setup {
     config: Config,
     keypair: Arc<Keypair>,
+    /// What miners see as our address.
+    external_ip: IpAddr,
     settings: RunnerSettings,
     scorer: Arc<BatchScorer>,
     miners: MinerSource,
@@ -114,6 +116,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         connect: connector(&keypair, args.external_ip, &config, &settings)?,
         engine: engine_client(&config, &keypair)?,
         keypair,
+        external_ip: args.external_ip,
         settings,
         scorer,
         miners,
@@ -121,12 +124,17 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     })
 }
 
-fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
-    let policy = AddressPolicy {
+/// Which addresses of others may be called.
+pub(super) fn address_policy(config: &Config) -> AddressPolicy {
+    AddressPolicy {
         dev_mode: config.dev_mode,
         in_container: in_container(),
         local_miner_ip: config.local_miner_ip.clone(),
-    };
+    }
+}
+
+fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
+    let policy = address_policy(config);
     let Some(file) = &args.miners else { return Ok(MinerSource::Metagraph(policy)) };
     let listed = read_miners(file, &policy, config.max_miners)?;
     if listed.is_empty() {
@@ -148,7 +156,7 @@ fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
 }
 
 /// Whether this process runs in a container from which its host can be reached under Docker's name for it.
-pub(super) fn in_container() -> bool {
+fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 

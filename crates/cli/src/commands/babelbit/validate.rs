@@ -122,7 +122,7 @@ fn services(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> any
     let token = args.token.token(config)?;
     Ok(Services {
         engine: engine_client(config, keypair)?,
-        scores: ScoresClient::new(&config.submit_api_url, Arc::clone(keypair))?,
+        scores: ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?,
         gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?,
         signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
     })

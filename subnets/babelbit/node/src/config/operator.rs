@@ -84,6 +84,11 @@ impl Config {
         self.service_url(operator.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
     }
 
+    /// Where the scoring API is: as set, else on this machine for a local network, else the owner's.
+    pub fn submit_api_url(&self) -> Url {
+        self.service_url(self.submit_api_url.as_ref(), "http://127.0.0.1:8070", "https://scoring.babelbit.ai")
+    }
+
     /// Where the gateway is: as set, else on this machine for a local network, else at its name in the compose file.
     pub fn gateway_url(&self) -> Url {
         let operator = &self.operator;

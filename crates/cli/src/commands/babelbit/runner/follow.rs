@@ -1,17 +1,20 @@
 //! The loop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use taonet_babelbit_node::arena::{Arena, ArenaConfig};
 use taonet_babelbit_node::clock::system_clock;
+use taonet_babelbit_node::config::Config;
 use taonet_babelbit_node::engine_client::Sleeper;
 use taonet_babelbit_node::runner::{
     ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
 };
 use taonet_service::{Readiness, Shutdown};
+use taonet_wallet::Keypair;
 
-use super::{RunnerArgs, Setup};
+use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 
@@ -47,13 +50,10 @@ async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyho
 }
 
 async fn rounds(setup: Setup, context: &Context) -> anyhow::Result<Rounds> {
-    let Setup { config, settings, scorer, miners, chain, connect, engine, .. } = setup;
+    let Setup { config, keypair, external_ip, settings, scorer, miners, chain, connect, engine } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
     let runner = Runner::open(settings, &config.scoring.target_language, scorer).await?;
-    let arena: Option<Arc<dyn ArenaMiners>> = None;
-    if config.rounds.arena.enabled && arena.is_none() {
-        tracing::warn!("BB_ENABLE_ARENA_CHALLENGE is set, but there is no arena to play in");
-    }
+    let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip)).transpose()?;
     let settings = RoundsSettings {
         schedule: config.rounds.schedule(),
         max_miners: config.max_miners,
@@ -65,7 +65,7 @@ async fn rounds(setup: Setup, context: &Context) -> anyhow::Result<Rounds> {
         chain,
         miners,
         connect,
-        arena,
+        arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
         shuffle: random_order(),
         observer: Arc::new(()),
         tell: teller(context),
@@ -73,6 +73,18 @@ async fn rounds(setup: Setup, context: &Context) -> anyhow::Result<Rounds> {
         sleeper,
     };
     Ok(Rounds::new(parts, settings).await?)
+}
+
+fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow::Result<Arena> {
+    Ok(Arena::new(ArenaConfig {
+        settings: config.arena.clone(),
+        gateway: config.arena_gateway_url(),
+        keypair: Arc::clone(keypair),
+        external_ip: external_ip.to_string(),
+        policy: address_policy(config),
+        predict_path: config.predict_endpoint.clone(),
+        max_answer_bytes: config.play.max_answer_bytes(MOST_CHANNELS),
+    })?)
 }
 
 /// Prints a line of JSON for each round, where JSON is asked for.
