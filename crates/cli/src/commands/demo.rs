@@ -3,6 +3,7 @@
 mod chain;
 mod contest;
 mod report;
+mod services;
 
 use std::path::PathBuf;
 

@@ -18,7 +18,7 @@ use taonet_wallet::Keypair;
 use crate::commands::serve_axon::version;
 
 /// Babelbit's number, on the development chain as on the real one.
-const NETUID: NetUid = NetUid(59);
+pub(super) const NETUID: NetUid = NetUid(59);
 /// A block so often: a demonstration need not wait for twelve seconds.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Who pays for everything: a development key, which opens nothing of worth.
@@ -26,7 +26,7 @@ const COLDKEY: &str = "//Alice";
 /// What the validator stakes.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Stands for this machine, since the chain takes no loopback address.
-const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(super) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// A chain in memory, which ends with the demonstration.
 pub(super) struct DemoChain {
@@ -34,14 +34,6 @@ pub(super) struct DemoChain {
     client: Arc<Client>,
     coldkey: Keypair,
     validator: Keypair,
-}
-
-/// A miner that the chain knows.
-pub(super) struct Registered {
-    pub(super) uid: Uid,
-    pub(super) hotkey: Hotkey,
-    /// Where it listens on this machine.
-    pub(super) address: SocketAddr,
 }
 
 /// What the chain says of a miner after the epoch.
@@ -78,50 +70,31 @@ impl DemoChain {
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
-    /// The miners that the chain knows, by uid.
-    pub(super) async fn miners(&self) -> anyhow::Result<Vec<Registered>> {
-        let metagraph = self.metagraph().await?;
-        let found = metagraph.neurons.into_iter().filter_map(|neuron| {
-            let address = neuron.axon?.address;
-            let ip = if address.ip() == ANNOUNCED { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
-            Some(Registered { uid: neuron.uid, hotkey: neuron.hotkey, address: SocketAddr::new(ip, address.port()) })
-        });
-        Ok(found.collect())
+    /// The client that the subtensor gateway works with.
+    pub(super) fn client(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
     }
 
-    /// Sets the validator's weights, waits for the next epoch, and says what it brought.
-    pub(super) async fn settle(&self, weights: &Weights, directory: &Path) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
-        // A permit comes with the first epoch after the stake.
+    /// Goes on to the end of the subnet's epoch: permits are given, emission is shared out.
+    pub(super) async fn pass_epoch(&self) -> anyhow::Result<()> {
         self.node.mine_to_epoch(NETUID.0).await?;
+        Ok(())
+    }
+
+    /// What the chain says of every neuron, the validator having asked for `weights`.
+    pub(super) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
-        let scores: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
-        let submitted = quantise(&within_limits(&scores, &rules)?)?;
-        let ledger = Ledger::open(directory).await?;
-        let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await?;
-        let new = NewWeights {
-            netuid: NETUID,
-            mech: MechId(0),
-            weights: submitted.clone(),
-            version_key: 0,
-            state_block: head.number,
-        };
-        let submission = submitter.submit(new).await.context("the weights could not be set")?;
-        submitter.close().await?;
-        let outcome = submission.latest().and_then(|signed| signed.outcome.clone());
-        anyhow::ensure!(
-            outcome.as_ref().is_some_and(Outcome::is_success),
-            "the weights are not on the chain: {outcome:?}"
-        );
-        self.node.mine_to_epoch(NETUID.0).await?;
-        let metagraph = self.metagraph().await?;
+        let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
+        let submitted = quantise(&within_limits(&shares, &rules)?)?;
+        let metagraph = self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?;
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
         let validator = validator.context("the validator has no slot on the chain")?;
-        let on_chain = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
+        let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
         let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
         let row = |neuron: &taonet_chain::Neuron| OnChain {
             weight_submitted: of(&submitted, neuron.uid),
-            weight_stored: of(&on_chain, neuron.uid),
+            weight_stored: of(&stored, neuron.uid),
             incentive: f64::from(neuron.incentive) / f64::from(u16::MAX),
             emission: neuron.emission.get(),
         };
@@ -131,10 +104,6 @@ impl DemoChain {
     /// Ends the chain.
     pub(super) async fn stop(self) {
         self.node.stop().await;
-    }
-
-    async fn metagraph(&self) -> anyhow::Result<Metagraph> {
-        Ok(self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?)
     }
 
     async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {

@@ -1,5 +1,5 @@
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,26 +8,33 @@ use anyhow::Context as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
+use taonet_babelbit_node::arena::{Arena, ArenaConfig};
 use taonet_babelbit_node::challenge::Challenge;
+use taonet_babelbit_node::clock::system_clock;
 use taonet_babelbit_node::config::{Config, Network};
 use taonet_babelbit_node::engine::{Engine, EngineConfig};
-use taonet_babelbit_node::engine_client::ChallengeKind;
+use taonet_babelbit_node::engine_client::{ChallengeKind, Sleeper};
 use taonet_babelbit_node::miner::MinerConfig;
 use taonet_babelbit_node::miner::profile::{Profile, ProfileName};
 use taonet_babelbit_node::miner::server::{Miner as MinerServer, router, signed_requests};
-use taonet_babelbit_node::runner::{AddressPolicy, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings};
+use taonet_babelbit_node::runner::{
+    AddressPolicy, ChainView, Miner, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings,
+    registered_miners,
+};
 use taonet_babelbit_node::scorer::BatchScorer;
+use taonet_babelbit_node::submission::{Outbox, OutboxSettings};
+use taonet_babelbit_node::validator::{self, EpochReport, ScoresClient, StateFile, Validator, ValidatorSettings};
 use taonet_primitives::Uid;
-use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_service::Shutdown;
 use taonet_speech::{CtcRecognizer, Espeak};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
-use tokio::net::TcpListener;
 use url::Url;
 
-use super::chain::DemoChain;
+use super::chain::{ANNOUNCED, DemoChain, NETUID};
 use super::report::{DemoReport, PlayedChallenge};
+use super::services::{Services, serve_here};
 use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
@@ -43,9 +50,8 @@ pub(super) struct Contest {
     profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
-    paths: RunPaths,
-    /// Where the validator's ledger of weights is.
-    ledger: PathBuf,
+    /// Where results are kept.
+    directory: PathBuf,
 }
 
 impl Contest {
@@ -59,12 +65,13 @@ impl Contest {
         let mut config = settings::load()?;
         // The demonstration is a network of its own, whatever the environment says of another one.
         config.network = Network::Local;
+        config.netuid = NETUID;
         config.recognizer = None;
         config.dev_mode = true;
-        config.local_miner_ip = None;
+        config.local_miner_ip = Some(ANNOUNCED.to_string());
         config.transcript_cache = directory.join("transcripts.jsonl");
-        // It has no arena, so all weight goes by the main scores.
-        config.arena_share = ArenaShare::NONE;
+        // Where nobody has won, nobody comes.
+        config.arena.ready_timeout = Duration::ZERO;
         // The owner of the subnet, who has the first slot.
         config.burn_uid = Uid(0);
         if let Some(rules) = rules {
@@ -77,15 +84,14 @@ impl Contest {
         let profiles = profiles.into_iter().collect::<Result<_, _>>()?;
         let scorer = Arc::new(scorer(&config, models, true, context)?);
         let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
-        let paths = RunPaths::below(directory);
-        let ledger = directory.join("ledger");
-        Ok(Self { config, synthesizer, profiles, scorer, validator, paths, ledger })
+        Ok(Self { config, synthesizer, profiles, scorer, validator, directory: directory.to_owned() })
     }
 
     /// Plays the challenges one after the other.
     pub(super) async fn play(mut self, challenges: Vec<Challenge>, context: &Context) -> anyhow::Result<DemoReport> {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
-        let play = self.play_all(challenges, &shutdown, context);
+        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let play = self.play_all(challenges, passing.path(), &shutdown, context);
         let report = tokio::select! {
             report = play => report?,
             () = shutdown.requested() => anyhow::bail!("stopped"),
@@ -98,47 +104,135 @@ impl Contest {
     async fn play_all(
         &mut self,
         challenges: Vec<Challenge>,
+        passing: &Path,
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let entries = self.start_miners(&chain, shutdown).await?;
+        let kept = self.directory.join("scoring-api");
+        let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
+        self.config.submit_api_url = services.scoring_url.clone();
+        let entries = self.start_miners(&chain, &services, shutdown).await?;
+        // A permit comes with the first epoch after the stake.
+        chain.pass_epoch().await?;
         let settings = RunnerSettings {
-            challenge_type: ChallengeType::Main,
             play: self.config.play.clone(),
             rules: self.config.rules,
-            ..RunnerSettings::new(self.paths.clone())
+            ..RunnerSettings::new(RunPaths::below(&self.directory))
         };
         let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
-        let language = self.config.scoring.target_language.clone();
-        let runner = Runner::open(settings, &language, Arc::clone(&self.scorer) as _).await?;
+        let outbox_settings = OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
+        let runner = Runner::open(settings, &self.config.scoring.target_language, Arc::clone(&self.scorer) as _).await?;
+        let outbox =
+            Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.validator), None, outbox_settings)?;
+        let state = passing.join("validator.json");
         let mut played = Vec::new();
         for (position, challenge) in challenges.iter().enumerate() {
-            self.config.engine_url = self.start_engine(challenge.clone(), shutdown).await?;
-            let engine = engine_client(&self.config, &self.validator)?;
+            self.config.engine_url = self.start_engine(challenge.clone(), &services, shutdown).await?;
             let title = format!("{} of {}: {}", position + 1, challenges.len(), challenge.title);
-            let progress = Progress::new(&title, &entries, context);
             let began = Instant::now();
-            let observer = {
-                let progress = progress.clone();
-                move |event: RunEvent| progress.observe(&event)
-            };
-            // Not `run_once`: in a directory that is kept it would first finish what an earlier demonstration left.
-            engine.authenticate_with_retry().await?;
-            let fetched = engine.prefetch(ChallengeKind::Main).await?;
-            let report: RunReport = runner.play(fetched, &miners, Arc::new(observer)).await?;
-            progress.finish();
-            played.push(PlayedChallenge { challenge: challenge.clone(), report, wall: began.elapsed() });
+            let main = self.play_one(&runner, &title, &entries, &miners, context).await?;
+            deliver(&outbox).await?;
+
+            services.look_for_winners(engine_client(&self.config, services.owner())?).await?;
+            let arena = self.arena(&services)?.miners(&entries).await?;
+            let arena_runner = runner.with_settings(RunnerSettings {
+                challenge_type: ChallengeType::Arena,
+                play: self.config.rounds.arena_play(&self.config.play),
+                ..runner.settings().clone()
+            });
+            let title = format!("{title}, the arena");
+            let arena = self.play_one(&arena_runner, &title, &entries, &arena, context).await?;
+            deliver(&outbox).await?;
+
+            let epoch = self.set_weights(&services, &state).await?;
+            let weights = epoch.weights.clone().unwrap_or_default();
+            chain.pass_epoch().await?;
+            let on_chain = chain.standings(&weights).await?;
+            let challenge = challenge.clone();
+            played.push(PlayedChallenge { challenge, main, arena, epoch, weights, on_chain, wall: began.elapsed() });
         }
-        let mut report = DemoReport::new(played, self.config.rules, self.config.burn_uid);
-        report.record(&chain.settle(report.weights(), &self.ledger).await?)?;
         chain.stop().await;
+        DemoReport::new(played, self.config.rules, self.config.arena_share)
+    }
+
+    /// Plays the engine's challenge to `miners`; lines of progress are for those of `entries`.
+    async fn play_one(
+        &self,
+        runner: &Runner,
+        title: &str,
+        entries: &[MinerEntry],
+        miners: &[Miner],
+        context: &Context,
+    ) -> anyhow::Result<RunReport> {
+        let takes_part = |entry: &&MinerEntry| miners.iter().any(|miner| miner.key.uid == entry.uid);
+        let progress = Progress::new(title, entries.iter().filter(takes_part), context);
+        let observer = {
+            let progress = progress.clone();
+            move |event: RunEvent| progress.observe(&event)
+        };
+        // Not `run_once`: in a directory that is kept it would first finish what an earlier demonstration left.
+        let engine = engine_client(&self.config, &self.validator)?;
+        engine.authenticate_with_retry().await?;
+        let fetched = engine.prefetch(ChallengeKind::Main).await?;
+        let report = runner.play(fetched, miners, Arc::new(observer)).await?;
+        progress.finish();
         Ok(report)
     }
 
-    /// Serves one miner of each profile, each with a key of its own, and finds them again on the chain.
-    async fn start_miners(&self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<Vec<MinerEntry>> {
-        let mut names = BTreeMap::new();
+    /// Has the validator work on an epoch.
+    async fn set_weights(&self, services: &Services, state: &Path) -> anyhow::Result<EpochReport> {
+        let (retries, retry_delay) = self.config.set_weights_retries();
+        let settings = ValidatorSettings {
+            netuid: NETUID,
+            tempo: REFERENCE_TEMPO,
+            arena_share: self.config.arena_share,
+            burn_uid: self.config.burn_uid,
+            max_skipped_epochs: self.config.operator.max_skipped_epochs,
+            rules: self.config.rules,
+            retries,
+            retry_delay,
+            cache_dir: self.directory.clone(),
+        };
+        let services = validator::Services {
+            engine: engine_client(&self.config, &self.validator)?,
+            scores: ScoresClient::new(&services.scoring_url, Arc::clone(&self.validator))?,
+            gateway: services.gateway.clone(),
+            signer: services.signer.clone(),
+        };
+        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
+        let mut validator = Validator::new(services, settings, StateFile::open(state)?, system_clock(), sleeper);
+        let report = validator.run_once().await?;
+        match &report.error {
+            _ if report.success => Ok(report),
+            error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+        }
+    }
+
+    fn arena(&self, services: &Services) -> anyhow::Result<Arena> {
+        Ok(Arena::new(ArenaConfig {
+            settings: self.config.arena.clone(),
+            gateway: services.arena_url.clone(),
+            keypair: Arc::clone(&self.validator),
+            external_ip: Ipv4Addr::LOCALHOST.to_string(),
+            policy: self.policy(),
+            predict_path: self.config.predict_endpoint.clone(),
+            max_answer_bytes: self.config.play.max_answer_bytes(1),
+        })?)
+    }
+
+    fn policy(&self) -> AddressPolicy {
+        AddressPolicy { dev_mode: true, in_container: false, local_miner_ip: self.config.local_miner_ip.clone() }
+    }
+
+    /// Serves one miner of each profile, each with a key of its own, registers them, and finds them in the metagraph.
+    async fn start_miners(
+        &self,
+        chain: &DemoChain,
+        services: &Services,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Vec<MinerEntry>> {
+        let mut keys = BTreeMap::new();
         for profile in &self.profiles {
             let name = profile.name();
             let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
@@ -149,38 +243,35 @@ impl Contest {
             let signed =
                 signed_requests(keypair.hotkey(), &config).policy(Policy::only([self.validator.hotkey()])).build();
             let server = Arc::new(MinerServer::new(config, Arc::clone(profile)));
-            let address = start("miner", router(server, signed), shutdown).await?;
-            chain.register(&keypair, address.port()).await?;
-            names.insert(keypair.hotkey(), name.to_string());
+            let url = serve_here("miner", router(server, signed), shutdown).await?;
+            chain.register(&keypair, url.port().unwrap_or_default()).await?;
+            keys.insert(keypair.hotkey(), (name.to_string(), keypair));
         }
-        let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
-        let mut entries = Vec::new();
-        for miner in chain.miners().await? {
-            let address = policy.resolve(&miner.address.to_string())?;
-            let name = names.get(&miner.hotkey).cloned();
-            entries.push(MinerEntry { uid: miner.uid, hotkey: miner.hotkey, address, name });
+        let view = ChainView::new(services.gateway.clone(), NETUID, None);
+        let mut entries = registered_miners(&view, &self.policy()).await?;
+        for entry in &mut entries {
+            let Some((name, keypair)) = keys.get(&entry.hotkey) else { continue };
+            entry.name = Some(name.clone());
+            services.enter_arena(keypair, entry.uid, entry.address.url()).await?;
         }
         Ok(entries)
     }
 
-    async fn start_engine(&self, challenge: Challenge, shutdown: &Shutdown) -> anyhow::Result<Url> {
+    async fn start_engine(&self, challenge: Challenge, services: &Services, shutdown: &Shutdown) -> anyhow::Result<Url> {
         let engine = Engine::new(EngineConfig {
-            allowed: Some([self.validator.hotkey()].into()),
+            allowed: Some([self.validator.hotkey(), services.owner().hotkey()].into()),
             ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer) as _)
         })?;
         engine.prepare().await?;
-        let address = start("engine", engine.router(), shutdown).await?;
-        Ok(Url::parse(&format!("http://{address}"))?)
+        serve_here("engine", engine.router(), shutdown).await
     }
 }
 
-/// Serves on a free port of this machine; gives the address.
-async fn start(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
-    let address = listener.local_addr()?;
-    let stop = shutdown.clone();
-    shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
-    Ok(address)
+/// Submits all results to the scoring API.
+async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
+    let left = outbox.drain().await?;
+    anyhow::ensure!(left.waiting == 0 && left.refused == 0, "the scoring API did not take every result: {left:?}");
+    Ok(())
 }
 
 /// A line for each miner, while a challenge is played; nothing where standard error is no terminal.
@@ -191,7 +282,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(title: &str, miners: &[MinerEntry], context: &Context) -> Self {
+    fn new<'a>(title: &str, miners: impl Iterator<Item = &'a MinerEntry>, context: &Context) -> Self {
         let lines = MultiProgress::new();
         if context.json {
             lines.set_draw_target(indicatif::ProgressDrawTarget::hidden());
@@ -205,7 +296,7 @@ impl Progress {
             let bar = lines.add(ProgressBar::new(0).with_style(style.clone()).with_prefix(name));
             (miner.uid, bar)
         };
-        Self { bars: miners.iter().map(bar).collect(), head }
+        Self { bars: miners.map(bar).collect(), head }
     }
 
     fn observe(&self, event: &RunEvent) {

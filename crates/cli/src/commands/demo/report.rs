@@ -7,21 +7,27 @@ use comfy_table::Cell;
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
-use taonet_babelbit_core::weights::{ArenaShare, Weights, compute_weights};
+use taonet_babelbit_core::weights::{ArenaShare, Weights};
 use taonet_babelbit_node::challenge::{Challenge, Source};
 use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
+use taonet_babelbit_node::validator::EpochReport;
 use taonet_primitives::{Hotkey, Uid};
 
 use super::chain::OnChain;
 use crate::leaderboard::{explain, late_by, losses, name_of};
 use crate::table::{Rows, decimals, judged, plain, table};
 
-const NO_ARENA: &str = "The demonstration has no arena: weights are computed with an arena share of 0. The chain is one of its own, in memory.";
-
 /// A challenge and what came of it.
 pub(super) struct PlayedChallenge {
     pub(super) challenge: Challenge,
-    pub(super) report: RunReport,
+    pub(super) main: RunReport,
+    pub(super) arena: RunReport,
+    /// What the validator made of both.
+    pub(super) epoch: EpochReport,
+    /// What it set.
+    pub(super) weights: Weights,
+    /// What the chain made of that, by the end of its epoch.
+    pub(super) on_chain: BTreeMap<Uid, OnChain>,
     pub(super) wall: Duration,
 }
 
@@ -31,13 +37,17 @@ struct Standing {
     uid: Uid,
     hotkey: Hotkey,
     score: f64,
+    /// Over the challenges in whose arena it was.
+    arena_score: Option<f64>,
     accuracy: Option<f64>,
     rate_ratio: Option<f64>,
     overshoot_sec: Option<f64>,
     wall_after_source_sec: Option<f64>,
     failed_gates: BTreeMap<Gate, usize>,
     utterances: usize,
+    /// Mean over the epochs.
     weight: f64,
+    /// As the last epoch left it; incentive: mean over the epochs; emission: of all.
     chain: OnChain,
 }
 
@@ -45,39 +55,28 @@ struct Standing {
 pub(super) struct DemoReport {
     played: Vec<PlayedChallenge>,
     rules: Rules,
-    weights: Weights,
+    arena_share: ArenaShare,
     /// Best first.
     standings: Vec<Standing>,
 }
 
 impl DemoReport {
-    pub(super) fn new(played: Vec<PlayedChallenge>, rules: Rules, burn_uid: Uid) -> Self {
+    /// A report of challenges, each of which had an epoch of the chain; an error where the chain does not know a miner.
+    pub(super) fn new(
+        played: Vec<PlayedChallenge>,
+        rules: Rules,
+        arena_share: ArenaShare,
+    ) -> anyhow::Result<Self> {
         let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
-        for miner in played.iter().flat_map(|played| &played.report.miners) {
+        for miner in played.iter().flat_map(|played| &played.main.miners) {
             by_miner.entry(miner.uid).or_default().push(miner);
         }
         let mut standings: Vec<Standing> = by_miner.values().filter_map(|reports| Standing::of(reports)).collect();
-        let scores: Vec<(Uid, f64)> = standings.iter().map(|standing| (standing.uid, standing.score)).collect();
-        let weights: Weights = compute_weights(&scores, &[], ArenaShare::NONE, Some(burn_uid), rules);
         for standing in &mut standings {
-            standing.weight = weights.of(standing.uid);
+            standing.settle(&played)?;
         }
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-        Self { played, rules, weights, standings }
-    }
-
-    /// What the validator sets.
-    pub(super) fn weights(&self) -> &Weights {
-        &self.weights
-    }
-
-    /// Takes over what the chain says of each miner; an error where it does not know one.
-    pub(super) fn record(&mut self, chain: &BTreeMap<Uid, OnChain>) -> anyhow::Result<()> {
-        for standing in &mut self.standings {
-            let found = chain.get(&standing.uid).copied();
-            standing.chain = found.with_context(|| format!("the chain does not know miner {}", standing.uid))?;
-        }
-        Ok(())
+        Ok(Self { played, rules, arena_share, standings })
     }
 
     /// The document that `--json` prints.
@@ -89,25 +88,38 @@ impl DemoReport {
                 json!({
                     "title": played.challenge.title,
                     "wall_sec": played.wall.as_secs_f64(),
-                    "report": played.report,
+                    "report": played.main,
+                    "arena": played.arena,
+                    "epoch": {
+                        "decision": played.epoch.decision,
+                        "weights": played.weights,
+                        "confirmation": played.epoch.details.pointer("/confirmation"),
+                    },
                 })
             })
             .collect();
         json!({
-            "schema": "taonet.demo/1",
+            "schema": "taonet.demo/2",
             "rules": self.rules,
-            "arena_share": ArenaShare::NONE.get(),
-            "note": NO_ARENA,
+            "arena_share": self.arena_share.get(),
+            "note": self.note(),
             "miners": self.standings.iter().map(Standing::document).collect::<Vec<_>>(),
             "challenges": challenges,
         })
+    }
+
+    fn note(&self) -> String {
+        format!(
+            "{:.0} % of the weights go to the arena's winner, the rest by the main scores. The chain is one of its own, in memory.",
+            self.arena_share.get() * 100.0
+        )
     }
 
     /// The utterance that shows best what an interpreter does: the winner's soonest and closest one.
     fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
         let winner = self.standings.first()?;
         let utterances = self.played.iter().flat_map(|played| {
-            let miner = played.report.miners.iter().find(|miner| miner.uid == winner.uid);
+            let miner = played.main.miners.iter().find(|miner| miner.uid == winner.uid);
             miner.into_iter().flat_map(move |miner| miner.utterances.iter().map(move |utterance| (played, utterance)))
         });
         let worth = |utterance: &UtteranceReport| utterance.score * utterance.accuracy.unwrap_or_default();
@@ -137,9 +149,29 @@ impl Standing {
             wall_after_source_sec: mean(|report| report.wall_after_source_sec),
             failed_gates,
             utterances: reports.iter().map(|report| report.utterances.len()).sum(),
+            arena_score: None,
             weight: 0.0,
             chain: OnChain::default(),
         })
+    }
+
+    /// Takes over what arenas, validator and chain made of it.
+    fn settle(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
+        let epochs = played.len() as f64;
+        let mut arena = Vec::new();
+        for played in played {
+            let found = played.on_chain.get(&self.uid).copied();
+            let found = found.with_context(|| format!("the chain does not know miner {}", self.uid))?;
+            self.weight += played.weights.of(self.uid) / epochs;
+            self.chain = OnChain {
+                incentive: self.chain.incentive + found.incentive / epochs,
+                emission: self.chain.emission + found.emission,
+                ..found
+            };
+            arena.extend(played.arena.miners.iter().find(|miner| miner.uid == self.uid).map(|miner| miner.score));
+        }
+        self.arena_score = (!arena.is_empty()).then(|| arena.iter().sum::<f64>() / arena.len() as f64);
+        Ok(())
     }
 
     fn reason(&self) -> String {
@@ -152,6 +184,7 @@ impl Standing {
             "uid": self.uid,
             "hotkey": self.hotkey,
             "score": self.score,
+            "arena_score": self.arena_score,
             "weight": self.weight,
             "weight_submitted": self.chain.weight_submitted,
             "weight_on_chain": self.chain.weight_stored,
@@ -172,7 +205,7 @@ impl Standing {
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let utterances: usize = self.played.iter().map(|played| played.report.utterances).sum();
+        let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
         let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
         let what = match self.played.as_slice() {
             [one] => one.challenge.title.clone(),
@@ -183,13 +216,14 @@ impl fmt::Display for DemoReport {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
         let header =
-            ["miner", "uid", "score", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
-        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8]);
+            ["miner", "uid", "score", "arena", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
+        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for standing in &self.standings {
             rows.add_row([
                 judged(standing.name.clone(), standing.score > 0.0),
                 standing.uid.to_string().into(),
                 decimals(Some(standing.score), 3).into(),
+                decimals(standing.arena_score, 3).into(),
                 decimals(Some(standing.weight), 3).into(),
                 decimals(Some(standing.chain.incentive), 3).into(),
                 format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
@@ -200,7 +234,7 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{NO_ARENA}")
+        write!(f, "{}", self.note())
     }
 }
 
@@ -212,7 +246,7 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
         rows.add_row(["source", text.as_str(), ""]);
     }
     rows.add_row(["reference", example.reference.as_str(), ""]);
-    for miner in &played.report.miners {
+    for miner in &played.main.miners {
         let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index) else { continue };
         let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
         let gates: Vec<_> = said.failed_gates.iter().map(|gate| explain(*gate)).collect();

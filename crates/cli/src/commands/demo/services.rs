@@ -1,0 +1,139 @@
+//! What a validator and the subnet's owner run, each service as its daemon serves it, on free ports of this machine.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use taonet_babelbit_core::arena_api::Submission;
+use taonet_babelbit_node::arena_gateway::{ArenaGateway, ArenaGatewayConfig, Results, submit};
+use taonet_babelbit_node::engine_client::EngineClient;
+use taonet_babelbit_node::operator_http::OperatorLimits;
+use taonet_babelbit_node::runner::AddressPolicy;
+use taonet_babelbit_node::scoring_api::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_node::signer::{AuditLog, PayloadPolicy, Signer, SignerClient, SignerConfig};
+use taonet_babelbit_node::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
+use taonet_babelbit_node::validator::ScoresClient;
+use taonet_ledger::{Ledger, Submitter};
+use taonet_primitives::Uid;
+use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_wallet::Keypair;
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::chain::{DemoChain, NETUID};
+
+/// The subnet owner's key: a development key, which opens nothing of worth.
+const OWNER: &str = "//Bob";
+/// Time for one call of a service on this machine.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// Attempts to have weights set, and the pause between them.
+const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
+
+/// Where the services are found.
+pub(super) struct Services {
+    pub(super) gateway: GatewayClient,
+    pub(super) signer: SignerClient,
+    pub(super) scoring_url: Url,
+    pub(super) arena_url: Url,
+    arena: ArenaGateway,
+    owner: Arc<Keypair>,
+}
+
+impl Services {
+    /// Starts subtensor gateway, signer, scoring API and arena gateway. What belongs to the chain is kept in `passing`,
+    /// which goes with it, results in `kept`.
+    pub(super) async fn start(
+        chain: &DemoChain,
+        validator: &Arc<Keypair>,
+        passing: &Path,
+        kept: &Path,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Self> {
+        let gateway = start_gateway(chain, validator, &passing.join("weights"), shutdown).await?;
+        let signer = start_signer(validator, gateway.clone(), &passing.join("audit.jsonl"), shutdown).await?;
+        let scoring_url = start_scoring_api(kept, shutdown).await?;
+        let owner = Arc::new(Keypair::from_uri(OWNER)?);
+        let config = ArenaGatewayConfig {
+            policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
+            wins_needed: true,
+            ..ArenaGatewayConfig::new(Arc::clone(&owner))
+        };
+        let arena = ArenaGateway::open(config, &passing.join("arena"), false, None).await?;
+        let arena_url = serve_here("arena gateway", arena.router(), shutdown).await?;
+        Ok(Self { gateway, signer, scoring_url, arena_url, arena, owner })
+    }
+
+    /// Asks for a miner's place in the arena.
+    pub(super) async fn enter_arena(&self, miner: &Keypair, uid: Uid, address: &Url) -> anyhow::Result<()> {
+        let submission = Submission { endpoint_url: address.to_string(), uid: uid.0 };
+        submit(&self.arena_url, Some(self.arena.hotkey()), miner, &submission).await?;
+        Ok(())
+    }
+
+    /// Lets those into the arena that have won a challenge by now.
+    pub(super) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
+        let scores = ScoresClient::new(&self.scoring_url, Arc::clone(&self.owner))?;
+        self.arena.look(&Results { engine, scores, every: CALL_TIMEOUT }).await;
+        Ok(())
+    }
+
+    /// Who may ask the engine: the owner's own services.
+    pub(super) fn owner(&self) -> &Arc<Keypair> {
+        &self.owner
+    }
+}
+
+async fn start_gateway(
+    chain: &DemoChain,
+    validator: &Keypair,
+    ledger: &Path,
+    shutdown: &Shutdown,
+) -> anyhow::Result<GatewayClient> {
+    let gateway = Gateway::new(GatewaySettings::new(NETUID, validator.hotkey()));
+    let client = chain.client();
+    let submitter = Submitter::new(Ledger::open(ledger).await?, Arc::clone(&client) as _, validator.clone()).await?;
+    gateway.connect(client, submitter);
+    let url = serve_here("subtensor gateway", gateway.router(OperatorLimits::new(None)), shutdown).await?;
+    let stop = shutdown.clone();
+    shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
+    Ok(GatewayClient::new(&url, None, CALL_TIMEOUT)?)
+}
+
+async fn start_signer(
+    validator: &Arc<Keypair>,
+    gateway: GatewayClient,
+    audit: &Path,
+    shutdown: &Shutdown,
+) -> anyhow::Result<SignerClient> {
+    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
+    let signer = Signer::new(SignerConfig {
+        keypair: Arc::clone(validator),
+        netuid: NETUID,
+        gateway,
+        retries,
+        retry_delay,
+        policy: PayloadPolicy::new(validator.hotkey()),
+        audit: AuditLog::open(audit)?,
+    });
+    let url = serve_here("signer", signer.router(OperatorLimits::new(None)), shutdown).await?;
+    Ok(SignerClient::new(&url, None)?)
+}
+
+async fn start_scoring_api(directory: &Path, shutdown: &Shutdown) -> anyhow::Result<Url> {
+    let failed = || format!("the scoring API cannot keep its results in {}", directory.display());
+    std::fs::create_dir_all(directory).with_context(failed)?;
+    let store = Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
+    let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
+    let api = ScoringApi::new(store.with_context(failed)?, artifacts, Admission::Open, ScoringLimits::default());
+    serve_here("scoring API", api.router(), shutdown).await
+}
+
+/// Serves on a free port of this machine; gives the URL.
+pub(super) async fn serve_here(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let stop = shutdown.clone();
+    shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    Ok(url)
+}
