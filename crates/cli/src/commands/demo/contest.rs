@@ -111,7 +111,6 @@ impl Contest {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
         let kept = self.directory.join("scoring-api");
         let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
-        self.config.submit_api_url = services.scoring_url.clone();
         let entries = self.start_miners(&chain, &services, shutdown).await?;
         // A permit comes with the first epoch after the stake.
         chain.pass_epoch().await?;
