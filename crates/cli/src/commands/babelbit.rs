@@ -11,6 +11,7 @@ pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
 mod score;
+mod scoring_api;
 mod signer;
 mod subtensor_gateway;
 mod test_miner;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Signer(signer::SignerArgs),
     /// Talk to the chain for others: blocks, neurons, weights
     SubtensorGateway(subtensor_gateway::GatewayArgs),
+    /// Take validators' results, and give each the scores of all: the subnet owner's side
+    ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
     /// Serve a miner: interpreter, patient, parrot, mumbler or silent
@@ -62,6 +65,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Validate(args) => validate::run(args, context),
         Command::Signer(args) => signer::run(args, context),
         Command::SubtensorGateway(args) => subtensor_gateway::run(args, context),
+        Command::ScoringApi(args) => scoring_api::run(args, context),
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::RegisterAxon(args) => register_axon::run(args, context),

@@ -6,6 +6,9 @@
 
 mod network;
 mod operator;
+mod s3;
+mod secret;
+mod submission;
 mod value;
 mod variables;
 
@@ -22,6 +25,9 @@ use url::Url;
 
 pub use network::Network;
 pub use operator::OperatorSettings;
+pub use s3::{S3Addressing, S3Settings};
+pub use secret::Secret;
+pub use submission::SubmissionSettings;
 pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
@@ -78,6 +84,10 @@ pub struct Config {
     pub burn_uid: Uid,
     /// The scoring API: where results go, and where scores come from.
     pub submit_api_url: Url,
+    /// How results go to the scoring API.
+    pub submission: SubmissionSettings,
+    /// Where files are uploaded.
+    pub s3: S3Settings,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
 }
@@ -112,6 +122,8 @@ impl Config {
             burn_uid: Uid(248),
             #[expect(clippy::expect_used, reason = "a constant, covered by every test that builds a Config")]
             submit_api_url: Url::parse("https://scoring.babelbit.ai").expect("a valid URL"),
+            submission: SubmissionSettings::defaults(),
+            s3: S3Settings::defaults(),
             operator: OperatorSettings::defaults(),
         }
     }

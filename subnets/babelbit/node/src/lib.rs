@@ -1,5 +1,5 @@
-//! The Babelbit daemons: utterance engine, miner, runner, validator, signer and subtensor gateway, and the batch scorer
-//! that some of them share; and what checks them: audits, evidence, tests of a miner.
+//! The Babelbit daemons: utterance engine, miner, runner, validator, signer, subtensor gateway and scoring API, and the
+//! batch scorer that some of them share; and what checks them: audits, evidence, tests of a miner.
 
 pub mod audit;
 pub mod challenge;
@@ -12,9 +12,12 @@ pub mod evidence;
 mod http_api;
 pub mod json_client;
 pub mod miner;
+pub mod object_storage;
 pub mod operator_http;
 pub mod runner;
 pub mod scorer;
+pub mod scoring_api;
 pub mod signer;
+pub mod submission;
 pub mod subtensor_gateway;
 pub mod validator;

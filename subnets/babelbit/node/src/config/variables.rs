@@ -7,7 +7,7 @@ use url::Url;
 
 use super::network::without_credentials;
 use super::value::{Expected, address, any, flag, number, seconds, whole};
-use super::{Config, MAX_SKIPPED_EPOCHS, Network};
+use super::{Config, MAX_SKIPPED_EPOCHS, Network, S3Addressing, Secret, s3, submission};
 
 /// Puts the text of a variable into a configuration; the error says what was expected.
 pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
@@ -64,6 +64,18 @@ impl<T: Shown> Shown for Option<T> {
     }
 }
 
+impl Shown for Secret {
+    fn shown(&self) -> String {
+        "(set)".to_owned()
+    }
+}
+
+impl Shown for S3Addressing {
+    fn shown(&self) -> String {
+        self.as_str().to_owned()
+    }
+}
+
 impl Shown for ArenaShare {
     fn shown(&self) -> String {
         (self.get() * 100.0).to_string()
@@ -96,6 +108,10 @@ const fn replaced(name: &'static str, help: &'static str) -> Variable {
 
 fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
+}
+
+fn secret(text: &str) -> Result<Option<Secret>, Expected> {
+    Ok(Some(Secret::new(text)))
 }
 
 /// As many attempts as signer and gateway take.
@@ -155,6 +171,25 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BITTENSOR_WALLET_PATH", "The directory of wallets, or a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
         variable!("BITTENSOR_SUBTENSOR_FALLBACK", "The node that the subtensor gateway asks where the network's own fail", operator.fallback_node = |t: &str| any(t).map(Some)),
         variable!("BB_SUBMIT_API_URL", "The scoring API", submit_api_url = http_url),
+        variable!("BB_ENABLE_VALIDATION_SUBMISSIONS", "Submit results to the scoring API", submission.enabled = flag),
+        variable!("BB_SUBMIT_TIMEOUT_S", "Deadline of one submission, in seconds", submission.timeout = seconds),
+        variable!("BB_SUBMIT_CONCURRENCY", "Submissions at a time", submission.concurrency = submission::concurrency),
+        variable!("DATABASE_URL", "The database of bb scoring-api: postgres://… or sqlite:FILE", submission.database_url = submission::database),
+        variable!("BB_ENABLE_S3_UPLOADS", "Upload result files before they are submitted", s3.enabled = flag),
+        variable!("S3_ENDPOINT_URL", "The S3 service; left out: AWS", s3.endpoint_url = s3::endpoint),
+        variable!("S3_REGION", "Its region", s3.region = any),
+        variable!("S3_ACCESS_KEY_ID", "Who uploads; left out: what the machine's role allows", s3.access_key_id = secret),
+        variable!("S3_SECRET_ACCESS_KEY", "The secret to it", s3.secret_access_key = secret),
+        variable!("S3_BUCKET_NAME", "The bucket", s3.bucket = any),
+        variable!("S3_LOG_DIR", "Run logs go below this folder of the bucket", s3.log_dir = s3::folder),
+        variable!("S3_ADDRESSING_STYLE", "path or virtual: how the bucket's name is part of addresses", s3.addressing = s3::addressing),
+        variable!("S3_USE_SSL", "Use TLS where S3_ENDPOINT_URL has no scheme", s3.use_ssl = flag),
+        Variable {
+            name: "S3_SIGNATURE_VERSION",
+            help: "s3v4, the only one",
+            apply: Some(|_, text| s3::signature_version(text)),
+            show: |_| "s3v4".to_owned(),
+        },
         variable!("SIGNER_URL", "The signer; left out: on this machine for local networks, else http://signer:8080", operator.signer_url = |t: &str| http_url(t).map(Some)),
         variable!("SIGNER_HOST", "Where the signer listens", operator.signer_host = address),
         variable!("SIGNER_PORT", "Where the signer listens", operator.signer_port = whole),
@@ -175,7 +210,7 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         replaced("BABELBIT_TEMPO", "say with bb validate --tempo how many blocks an epoch of weights has"),
         unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
         unused("BABELBIT_RUNNER_TEMPO"), unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
-        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
+        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"),
         unused("BB_RUNNER_ON_STARTUP"), unused("BB_ENABLE_SOLO_CHALLENGE"), unused("BB_AUDIO_SCORING_STT_DEVICE"),
         unused("BB_ENABLE_ARENA_CHALLENGE"), unused("BB_ARENA_RUN_ON_STARTUP"), unused("BB_ARENA_CADENCE_BLOCKS"),
         unused("BB_ARENA_GATEWAY_URL"), unused("BB_ARENA_CONTAINERS_API_PATH"), unused("BB_ARENA_CONTAINERS_STATUS"),
@@ -187,7 +222,7 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"), unused("BB_ARENA_STARTUP_UTTERANCE_COUNT"),
         unused("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES"), unused("BB_ARENA_MINER_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
-        unused("BB_ENABLE_S3_UPLOADS"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
+        unused("S3_SUBMISSIONS_DIR"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
         unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC"), unused("BB_STEP_BLOCK_MODULO"), unused("BB_TRACE_MINER_CALLS"),
     ];

@@ -16,13 +16,13 @@ pub struct RateLimit {
 }
 
 /// Counts the admitted requests of each caller over the last window.
-pub(super) struct SlidingWindow<K> {
+pub(crate) struct SlidingWindow<K> {
     limit: RateLimit,
     admitted: Mutex<HashMap<K, VecDeque<SystemTime>>>,
 }
 
 impl<K: Hash + Eq + Copy> SlidingWindow<K> {
-    pub(super) fn new(limit: RateLimit) -> Self {
+    pub(crate) fn new(limit: RateLimit) -> Self {
         Self { limit, admitted: Mutex::default() }
     }
 
@@ -31,7 +31,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     }
 
     /// Admits a request of `key`, or says how long to wait. Refused requests do not count.
-    pub(super) fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
             make_room(&mut admitted, now, self.limit.window);

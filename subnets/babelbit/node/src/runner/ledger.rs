@@ -23,9 +23,11 @@ use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 mod challenges;
+mod outbox;
 mod results;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
+pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
 
 /// Name of the file in the state directory.
