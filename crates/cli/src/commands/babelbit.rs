@@ -13,6 +13,7 @@ pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
 mod score;
+mod scoring_api;
 mod signer;
 mod subtensor_gateway;
 mod test_miner;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     ArenaGateway(arena_gateway::ArenaGatewayArgs),
     /// Ask the arena gateway to let a miner in, at this address
     ArenaSubmit(arena_submit::ArenaSubmitArgs),
+    /// Take validators' results, and give each the scores of all: the subnet owner's side
+    ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
     /// Serve a miner: interpreter, patient, parrot, mumbler or silent
@@ -70,6 +73,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::SubtensorGateway(args) => subtensor_gateway::run(args, context),
         Command::ArenaGateway(args) => arena_gateway::run(args, context),
         Command::ArenaSubmit(args) => arena_submit::run(args, context),
+        Command::ScoringApi(args) => scoring_api::run(args, context),
         Command::Engine(args) => engine::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::RegisterAxon(args) => register_axon::run(args, context),

@@ -7,6 +7,8 @@
 //! - [`mod@reference`]: what a reply should have said, and how fast;
 //! - [`qualifying`]: who may enter the arena;
 //! - [`scoring_api`]: what validators and the scoring API say about scores;
+//! - [`submission_api`]: what they say about results;
+//! - [`aggregation`]: how several validators' scores become one;
 //! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
 //! - [`weights`]: how scores become weights;
 //! - [`weight_policy`]: which scores count, and what is set without any;
@@ -16,6 +18,7 @@
 // Rounded numbers are equal or they are wrong: the tables are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp, clippy::approx_constant))]
 
+pub mod aggregation;
 pub mod arena_api;
 pub mod engine_api;
 mod number;
@@ -28,6 +31,7 @@ pub mod rounding;
 mod rules;
 pub mod scoring;
 pub mod scoring_api;
+pub mod submission_api;
 pub mod weight_policy;
 pub mod weights;
 

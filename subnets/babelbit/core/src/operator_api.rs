@@ -164,6 +164,12 @@ pub struct MetagraphSnapshot {
     pub last_update: Vec<u32>,
     /// Where each serves.
     pub axons: Vec<AxonSnapshot>,
+    /// Whether the weights of each count. The reference's gateway does not say it.
+    #[serde(default)]
+    pub validator_permit: Vec<bool>,
+    /// The stake of each, in rao. The reference's gateway does not say it.
+    #[serde(default)]
+    pub stake: Vec<u64>,
 }
 
 /// Where a neuron serves; `0.0.0.0` and port 0, or nothing, where it does not.

@@ -8,6 +8,9 @@ mod arena;
 mod network;
 mod operator;
 mod rounds;
+mod s3;
+mod secret;
+mod submission;
 mod value;
 mod variables;
 
@@ -22,10 +25,13 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{NetUid, Uid};
 use url::Url;
 
-pub use arena::{ApiKey, ArenaSettings};
+pub use arena::ArenaSettings;
 pub use network::Network;
 pub use operator::OperatorSettings;
 pub use rounds::{ArenaRoundSettings, RoundSettings};
+pub use s3::{S3Addressing, S3Settings};
+pub use secret::Secret;
+pub use submission::SubmissionSettings;
 pub use variables::{Apply, Variable, variables};
 
 use crate::runner::PlaySettings;
@@ -82,6 +88,10 @@ pub struct Config {
     pub burn_uid: Uid,
     /// The scoring API: where results go, and where scores come from; see [`Config::submit_api_url`].
     pub submit_api_url: Option<Url>,
+    /// How results go to the scoring API.
+    pub submission: SubmissionSettings,
+    /// Where files are uploaded.
+    pub s3: S3Settings,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
     /// The runner's loop.
@@ -119,6 +129,8 @@ impl Config {
             arena_share: ArenaShare::from_percent(90.0),
             burn_uid: Uid(248),
             submit_api_url: None,
+            submission: SubmissionSettings::defaults(),
+            s3: S3Settings::defaults(),
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
             arena: ArenaSettings::defaults(),

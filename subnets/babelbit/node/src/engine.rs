@@ -37,7 +37,7 @@ use crate::clock::{Clock, system_clock};
 pub use limits::RateLimit;
 
 use auth::Authenticator;
-use limits::SlidingWindow;
+pub(crate) use limits::SlidingWindow;
 use sessions::{Sessions, Stream};
 
 /// When the current challenge changes.

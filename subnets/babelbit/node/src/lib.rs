@@ -1,5 +1,5 @@
-//! The Babelbit daemons: utterance engine, miner, runner, validator, signer, subtensor gateway and arena gateway, and the
-//! batch scorer that some of them share; and what checks them: audits, evidence, tests of a miner.
+//! The Babelbit daemons: utterance engine, miner, runner, validator, signer, subtensor gateway, arena gateway and scoring
+//! API, and the batch scorer that some of them share; and what checks them: audits, evidence, tests of a miner.
 
 pub mod arena;
 pub mod arena_gateway;
@@ -15,9 +15,12 @@ pub mod evidence;
 mod http_api;
 pub mod json_client;
 pub mod miner;
+pub mod object_storage;
 pub mod operator_http;
 pub mod runner;
 pub mod scorer;
+pub mod scoring_api;
 pub mod signer;
+pub mod submission;
 pub mod subtensor_gateway;
 pub mod validator;

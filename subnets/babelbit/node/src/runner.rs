@@ -43,8 +43,8 @@ pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
 pub use http::HttpMiner;
 pub use ledger::{
-    ChallengeRow, ChallengeState, Ledger, LedgerError, MinerKey, NewChallenge, ReplyRecord, ResultRow, RoundEnd,
-    RoundRow, SourceInfo, StoredScore, UtteranceRow,
+    ChallengeRow, ChallengeState, Ledger, LedgerError, MinerKey, NewChallenge, OutboxCounts, OutboxEntry, ReplyRecord,
+    ResultRow, RoundEnd, RoundRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
 pub use player::{PlayError, PlayFailure, WallClock};

@@ -5,7 +5,7 @@
 //! | `GET /healthz` | `{"ok": true}` |
 //! | `POST /v1/block/current` | `{"block": 123}` |
 //! | `POST /v1/block/wait` | the same, once there is a newer block; 504 after `timeout_s` |
-//! | `POST /v1/metagraph/snapshot` | block, hotkeys, last updates and endpoints of a subnet |
+//! | `POST /v1/metagraph/snapshot` | block, hotkeys, last updates, endpoints, permits and stakes of a subnet |
 //! | `POST /v1/registry/context` | the snapshot as `metagraph`, and no commitments |
 //! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
 //!
@@ -153,6 +153,8 @@ pub(crate) fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
         hotkeys: neurons.iter().map(|neuron| neuron.hotkey.to_string()).collect(),
         last_update: neurons.iter().map(|neuron| neuron.last_update.get()).collect(),
         axons: neurons.iter().map(|neuron| axon(neuron.axon.map(|axon| axon.address))).collect(),
+        validator_permit: neurons.iter().map(|neuron| neuron.validator_permit).collect(),
+        stake: neurons.iter().map(|neuron| neuron.total_stake.get()).collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod follow;
 mod once;
+mod submission;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -109,6 +110,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         play: config.play.clone(),
         metadata_root: Some(config.metadata_root.clone()),
         rules: config.rules,
+        submit: submission::is_wanted(&config),
         ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
     };
     Ok(Setup {

@@ -117,6 +117,7 @@ impl Contest {
         let settings = RunnerSettings {
             play: self.config.play.clone(),
             rules: self.config.rules,
+            submit: true,
             ..RunnerSettings::new(RunPaths::below(&self.directory))
         };
         let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;

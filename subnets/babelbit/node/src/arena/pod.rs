@@ -16,7 +16,7 @@ use super::ArenaTime;
 use super::container::{ContainerMiner, base_url};
 use super::registry::below;
 use super::resolve::Pod;
-use crate::config::{ApiKey, ArenaSettings};
+use crate::config::{ArenaSettings, Secret};
 use crate::engine_client::http::{fault, read_capped};
 use crate::runner::{CallError, MinerAddress, MinerConnection, PredictCall};
 
@@ -38,7 +38,7 @@ pub(super) struct Pods {
     /// For RunPod itself.
     api: reqwest::Client,
     pub(super) api_url: String,
-    key: Option<ApiKey>,
+    key: Option<Secret>,
     health_path: String,
     wake_timeout: Duration,
     poll: Duration,
@@ -70,7 +70,7 @@ impl Pods {
         })
     }
 
-    async fn start(&self, id: &str, key: &ApiKey) -> Result<(), CallError> {
+    async fn start(&self, id: &str, key: &Secret) -> Result<(), CallError> {
         let mut url = Url::parse(&self.api_url).map_err(|error| CallError::Transport(error.to_string()))?;
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(["pods", id, "start"]);

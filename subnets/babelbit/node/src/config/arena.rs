@@ -1,11 +1,9 @@
-use std::fmt;
 use std::time::Duration;
 
 use taonet_babelbit_core::arena_api::{AUTH_PATH, LIST_PATH, RUNSYNC_PATH};
 use url::Url;
-use zeroize::Zeroizing;
 
-use super::Config;
+use super::{Config, Secret};
 
 /// How the arena's miners are found and called.
 #[derive(Debug, Clone)]
@@ -35,7 +33,7 @@ pub struct ArenaSettings {
     /// The longest pause.
     pub retry_max_delay: Duration,
     /// The key for miners that RunPod runs.
-    pub runpod_api_key: Option<ApiKey>,
+    pub runpod_api_key: Option<Secret>,
     /// The route that says whether such a miner is awake.
     pub pod_health_path: String,
     /// How long such a miner may take to wake.
@@ -78,27 +76,5 @@ impl Config {
     pub fn arena_gateway_url(&self) -> Url {
         let set = self.arena.gateway_url.as_ref();
         self.service_url(set, "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
-    }
-}
-
-/// A key of somebody's API. Never printed.
-#[derive(Clone)]
-pub struct ApiKey(Zeroizing<String>);
-
-impl ApiKey {
-    /// The key with this text.
-    pub fn new(text: &str) -> Self {
-        Self(Zeroizing::new(text.to_owned()))
-    }
-
-    /// The key itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiKey")
     }
 }

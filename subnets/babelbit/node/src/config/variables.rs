@@ -7,7 +7,7 @@ use url::Url;
 
 use super::network::without_credentials;
 use super::value::{Expected, address, any, flag, number, seconds, whole};
-use super::{ApiKey, Config, MAX_SKIPPED_EPOCHS, Network};
+use super::{Config, MAX_SKIPPED_EPOCHS, Network, S3Addressing, Secret, s3, submission};
 
 /// Puts the text of a variable into a configuration; the error says what was expected.
 pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
@@ -52,12 +52,6 @@ impl Shown for Duration {
     }
 }
 
-impl Shown for ApiKey {
-    fn shown(&self) -> String {
-        "(set)".to_owned()
-    }
-}
-
 impl Shown for std::path::PathBuf {
     fn shown(&self) -> String {
         Path::display(self).to_string()
@@ -67,6 +61,18 @@ impl Shown for std::path::PathBuf {
 impl<T: Shown> Shown for Option<T> {
     fn shown(&self) -> String {
         self.as_ref().map(Shown::shown).unwrap_or_default()
+    }
+}
+
+impl Shown for Secret {
+    fn shown(&self) -> String {
+        "(set)".to_owned()
+    }
+}
+
+impl Shown for S3Addressing {
+    fn shown(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 
@@ -102,6 +108,10 @@ const fn replaced(name: &'static str, help: &'static str) -> Variable {
 
 fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
+}
+
+fn secret(text: &str) -> Result<Option<Secret>, Expected> {
+    Ok(Some(Secret::new(text)))
 }
 
 /// As many attempts as signer and gateway take.
@@ -166,6 +176,25 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BITTENSOR_WALLET_PATH", "The directory of wallets, or a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
         variable!("BITTENSOR_SUBTENSOR_FALLBACK", "The node that the subtensor gateway asks where the network's own fail", operator.fallback_node = |t: &str| any(t).map(Some)),
         variable!("BB_SUBMIT_API_URL", "The scoring API; left out: on this machine for local networks, else https://scoring.babelbit.ai", submit_api_url = |t: &str| http_url(t).map(Some)),
+        variable!("BB_ENABLE_VALIDATION_SUBMISSIONS", "Submit results to the scoring API", submission.enabled = flag),
+        variable!("BB_SUBMIT_TIMEOUT_S", "Deadline of one submission, in seconds", submission.timeout = seconds),
+        variable!("BB_SUBMIT_CONCURRENCY", "Submissions at a time", submission.concurrency = submission::concurrency),
+        variable!("DATABASE_URL", "The database of bb scoring-api: postgres://… or sqlite:FILE", submission.database_url = submission::database),
+        variable!("BB_ENABLE_S3_UPLOADS", "Upload result files before they are submitted", s3.enabled = flag),
+        variable!("S3_ENDPOINT_URL", "The S3 service; left out: AWS", s3.endpoint_url = s3::endpoint),
+        variable!("S3_REGION", "Its region", s3.region = any),
+        variable!("S3_ACCESS_KEY_ID", "Who uploads; left out: what the machine's role allows", s3.access_key_id = secret),
+        variable!("S3_SECRET_ACCESS_KEY", "The secret to it", s3.secret_access_key = secret),
+        variable!("S3_BUCKET_NAME", "The bucket", s3.bucket = any),
+        variable!("S3_LOG_DIR", "Run logs go below this folder of the bucket", s3.log_dir = s3::folder),
+        variable!("S3_ADDRESSING_STYLE", "path or virtual: how the bucket's name is part of addresses", s3.addressing = s3::addressing),
+        variable!("S3_USE_SSL", "Use TLS where S3_ENDPOINT_URL has no scheme", s3.use_ssl = flag),
+        Variable {
+            name: "S3_SIGNATURE_VERSION",
+            help: "s3v4, the only one",
+            apply: Some(|_, text| s3::signature_version(text)),
+            show: |_| "s3v4".to_owned(),
+        },
         variable!("SIGNER_URL", "The signer; left out: on this machine for local networks, else http://signer:8080", operator.signer_url = |t: &str| http_url(t).map(Some)),
         variable!("SIGNER_HOST", "Where the signer listens", operator.signer_host = address),
         variable!("SIGNER_PORT", "Where the signer listens", operator.signer_port = whole),
@@ -203,7 +232,7 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BB_ARENA_GATEWAY_TIMEOUT_SEC", "Deadline of one call through the arena gateway, where it is more than 600 s", arena.gateway_timeout = seconds),
         variable!("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "The first pause before a call through the arena gateway is repeated", arena.retry_base_delay = seconds),
         variable!("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC", "The longest of these pauses", arena.retry_max_delay = seconds),
-        variable!("RUNPOD_API_KEY", "The key for arena miners that RunPod runs", arena.runpod_api_key = |t: &str| Ok::<_, Expected>(Some(ApiKey::new(t)))),
+        variable!("RUNPOD_API_KEY", "The key for arena miners that RunPod runs", arena.runpod_api_key = secret),
         variable!("POD_HEALTH_PATH", "The route that says whether such a miner is awake", arena.pod_health_path = any),
         variable!("POD_WAKE_TIMEOUT_SECONDS", "How long such a miner may take to wake", arena.pod_wake_timeout = seconds),
         variable!("POD_WAKE_POLL_INTERVAL_SECONDS", "How often it is looked whether it has", arena.pod_wake_poll = seconds),
@@ -211,12 +240,11 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
         replaced("BABELBIT_TEMPO", "say with bb validate --tempo how many blocks an epoch of weights has"),
         unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
-        unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
-        unused("BABELBIT_MAX_CONCURRENT_API_CALLS"), unused("BB_SUBMIT_TIMEOUT_S"), unused("BB_ENABLE_VALIDATION_SUBMISSIONS"),
+        unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"), unused("BABELBIT_MAX_CONCURRENT_API_CALLS"),
         unused("BB_AUDIO_SCORING_STT_DEVICE"), unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
         unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"),
         unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
-        unused("BB_ENABLE_S3_UPLOADS"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
+        unused("S3_SUBMISSIONS_DIR"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
         unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),
         unused("BB_ARENA_STARTUP_REQUEST_TIMEOUT_SEC"), unused("BB_STEP_BLOCK_MODULO"), unused("BB_TRACE_MINER_CALLS"),
     ];

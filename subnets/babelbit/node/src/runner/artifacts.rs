@@ -10,7 +10,8 @@ use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, METHOD_NOT_S
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
 use super::files::{Layout, link, predicted_name, replace, source_name, write_json};
-use super::ledger::{ChallengeRow, MinerKey, ResultRow};
+use super::ledger::{ChallengeRow, MinerKey, ResultRow, WrittenFiles};
+use super::source::sha256;
 
 mod scores;
 mod utterance;
@@ -49,6 +50,14 @@ impl MinerResult<'_> {
         replace(&layout.bundle(self.miner), |file| self.bundle(&directory, file))?;
         write_json(&run.path, &run.content)?;
         write_json(&score.path, &score.content)
+    }
+
+    /// What is to be known of the files that [`Self::write`] has written.
+    pub(super) fn written(&self, layout: &Layout) -> io::Result<WrittenFiles> {
+        let log = std::fs::read(layout.run_log(self.miner))?;
+        let run_sha256 = sha256(&log);
+        let method = serde_json::from_slice::<RunLog>(&log)?.score_method;
+        Ok(WrittenFiles { run_sha256, score_method: method })
     }
 
     /// The miner's run log, challenge run and challenge score.

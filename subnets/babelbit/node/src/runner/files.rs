@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_service::{Access, atomic_write_with};
 
 use super::ledger::{ChallengeRow, MinerKey};
@@ -20,11 +21,26 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
+        Self::of(paths, &challenge.challenge_uid, challenge.challenge_type, &challenge.run_timestamp)
+    }
+
+    /// As [`Layout::new`], of a challenge of which no more than this is at hand.
+    pub(crate) fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
         Self {
             paths: paths.clone(),
-            challenge_uid: challenge.challenge_uid.clone(),
-            challenge_type: challenge.challenge_type,
-            run_timestamp: challenge.run_timestamp.clone(),
+            challenge_uid: challenge_uid.to_owned(),
+            challenge_type: kind,
+            run_timestamp: run_timestamp.to_owned(),
+        }
+    }
+
+    /// Where a result file of a miner stands.
+    pub(crate) fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
+        match file {
+            ResultFile::RunLog => self.run_log(miner),
+            ResultFile::Audio => self.bundle(miner),
+            ResultFile::ChallengeRun => self.challenge_run(miner),
+            ResultFile::ChallengeScore => self.challenge_score(miner),
         }
     }
 

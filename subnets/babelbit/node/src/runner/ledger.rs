@@ -23,10 +23,12 @@ use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 mod challenges;
+mod outbox;
 mod results;
 mod rounds;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
+pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
 

@@ -67,7 +67,7 @@ impl Runner {
         &self.settings
     }
 
-    /// The ledger.
+    /// What was played, scored and is to be submitted.
     pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
@@ -275,7 +275,7 @@ impl Runner {
     ) -> Result<Vec<MinerReport>, RunError> {
         let challenge = &run.challenge;
         let texts = Arc::new(run.reference_texts());
-        let rules = self.settings.rules;
+        let (rules, submit) = (self.settings.rules, self.settings.submit);
         let mut rows: Vec<(MinerKey, Vec<ResultRow>)> =
             by_miner(self.ledger.results(challenge).await?).into_iter().collect();
         rows.sort_by_key(|(miner, _)| *miner);
@@ -292,14 +292,19 @@ impl Runner {
                 if write {
                     result.write(&run.layout).map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 }
-                Ok::<_, RunError>(MinerReport::of(&result, None))
+                let files = (write && submit).then(|| result.written(&run.layout)).transpose();
+                let files = files.map_err(|source| file_error(&run.layout.miner(miner), source))?;
+                Ok::<_, RunError>((MinerReport::of(&result, None), files))
             };
-            let report = spawn_blocking(job).await.map_err(RunError::Task)??;
+            let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
             if write {
                 written = true;
                 // A part is written, too, but the miner stays open for the rest.
-                if challenge.error.is_none() && is_whole {
-                    self.ledger.finish_miner(challenge, miner).await?;
+                let is_finished = challenge.error.is_none() && is_whole;
+                match files {
+                    Some(files) => self.ledger.hand_over(challenge, miner, &files, is_finished).await?,
+                    None if is_finished => self.ledger.finish_miner(challenge, miner).await?,
+                    None => {}
                 }
                 observer.observe(RunEvent::Written { miner: miner.uid, score: report.score });
             }

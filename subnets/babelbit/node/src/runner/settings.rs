@@ -47,6 +47,9 @@ pub struct RunnerSettings {
     pub rules: Rules,
     /// An unfinished challenge older than this is not taken up again.
     pub resume_within: Duration,
+    /// Whether result files are put into the ledger's outbox, from which an [`Outbox`](crate::submission::Outbox)
+    /// submits them.
+    pub submit: bool,
 }
 
 impl RunnerSettings {
@@ -60,6 +63,7 @@ impl RunnerSettings {
             play: PlaySettings::default(),
             rules: Rules::Reference,
             resume_within: Duration::from_hours(24),
+            submit: false,
         }
     }
 }

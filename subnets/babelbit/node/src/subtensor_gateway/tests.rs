@@ -265,6 +265,8 @@ async fn a_real_chain_is_read_and_written() {
     assert_eq!(snapshot.axons[uid], AxonSnapshot { ip: "203.0.113.7".into(), port: 9000 });
     let validator = usize::from(chain.uid(&chain.validator).await.0);
     assert_eq!(snapshot.axons[validator], AxonSnapshot { ip: "0.0.0.0".into(), port: 0 });
+    assert!(snapshot.validator_permit[validator] && snapshot.stake[validator] > 0, "{snapshot:?}");
+    assert_eq!((snapshot.validator_permit[uid], snapshot.stake[uid]), (false, 0));
     assert_eq!((snapshot.last_update.len(), snapshot.axons.len()), (snapshot.hotkeys.len(), snapshot.hotkeys.len()));
     let router = gateway.router(OperatorLimits::new(None));
     let (status, context) = post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;

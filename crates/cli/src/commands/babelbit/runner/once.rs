@@ -10,7 +10,7 @@ use taonet_babelbit_node::runner::{
 };
 use taonet_service::Shutdown;
 
-use super::{RunnerArgs, Setup, connect_all};
+use super::{RunnerArgs, Setup, connect_all, submission};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::leaderboard;
@@ -37,11 +37,20 @@ async fn play(setup: Setup) -> anyhow::Result<RunReport> {
     let language = setup.config.scoring.target_language.clone();
     let runner =
         Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _).await.map_err(classify)?;
+    let paths = setup.settings.paths.clone();
+    let outbox = submission::outbox(&setup.config, &setup.keypair, runner.ledger(), paths)?;
     let miners = connect_all(&miners(&setup).await?, &setup.connect)?;
     let progress = Progress::new();
     let bar = progress.0.clone();
     let observer = move |event: RunEvent| observe(&bar, &event);
-    runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)
+    let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
+    if let Some(outbox) = outbox {
+        let left = outbox.drain().await?;
+        if left.waiting > 0 {
+            tracing::warn!(files = left.waiting, "not every result reached the scoring API: the next run goes on");
+        }
+    }
+    Ok(report)
 }
 
 async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {

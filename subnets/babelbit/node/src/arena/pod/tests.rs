@@ -24,7 +24,7 @@ impl Scripted {
     }
 
     fn miner(&self, key: Option<&str>, id: Option<&str>, is_up: bool) -> PodMiner {
-        let settings = ArenaSettings { runpod_api_key: key.map(ApiKey::new), ..ArenaSettings::default() };
+        let settings = ArenaSettings { runpod_api_key: key.map(Secret::new), ..ArenaSettings::default() };
         let mut pods = Pods::new(&settings, policy(true).permitted(), self.passing.time()).unwrap();
         pods.api_url = format!("{}/api", self.server.uri());
         let address = policy(true).resolve_managed(&self.server.uri()).unwrap();

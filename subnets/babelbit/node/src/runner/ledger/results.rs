@@ -225,7 +225,7 @@ impl Ledger {
     }
 }
 
-fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
+pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     let hotkey: String = row.try_get("miner_hotkey")?;
     let hotkey = hotkey.parse().map_err(|_| LedgerError::Value { column: "result.miner_hotkey", value: hotkey })?;
     Ok(MinerKey { uid: Uid(row.try_get("miner_uid")?), hotkey })

@@ -1,0 +1,127 @@
+//! `bb scoring-api`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_node::config::Config;
+use taonet_babelbit_node::object_storage::ObjectStorage;
+use taonet_babelbit_node::scoring_api::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+
+use super::access::TokenArgs;
+use crate::context::Context;
+use crate::daemon::{Daemon, MetricsArgs, state_directory};
+use crate::exit::{Classified, Failure};
+use crate::settings;
+
+/// Take validators' results, and give each the scores of all: the subnet owner's side
+#[derive(Debug, Args)]
+pub(crate) struct ScoringApiArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
+    listen: SocketAddr,
+    /// Who may submit and ask: `permits` (who has a validator permit, as the subtensor gateway says), `anyone` (on the
+    /// network `local` only), a hotkey, or a file with a hotkey a line; may be given several times [default: permits; on
+    /// the network `local` anyone]
+    #[arg(long, value_name = "WHO")]
+    validators: Vec<String>,
+    /// Where database and files are kept, unless said otherwise [default: scoring-api in the state directory]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The database: postgres://… or sqlite:FILE; better named by DATABASE_URL, which other users do not see [default:
+    /// scoring.sqlite in --state]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Keep the files that validators submit in the bucket that S3_BUCKET_NAME names, not in --state
+    #[arg(long)]
+    artifacts_in_s3: bool,
+    /// Forget what came longer ago
+    #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    keep_days: u64,
+    /// How far a request's time may be from this machine's, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    window: u64,
+    /// Largest file that is taken, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    max_artifact_mib: u64,
+    #[command(flatten)]
+    token: TokenArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+}
+
+pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let admission = admission(args, &config)?;
+    let state = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
+    std::fs::create_dir_all(&state)
+        .with_context(|| format!("cannot create {}; name another directory with --state", state.display()))?;
+    let bucket = args.artifacts_in_s3.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+    let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
+    let limits = ScoringLimits {
+        window: Duration::from_secs(args.window),
+        keep: Duration::from_hours(args.keep_days * 24),
+        max_artifact_bytes: args.max_artifact_mib << 20,
+        ..ScoringLimits::default()
+    };
+    let set = config.submission.database_url.as_ref().map(|url| url.expose().to_owned());
+    let database = args.database.clone().or(set);
+    let database = database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        ScoringApi::describe_metrics();
+        let store = Store::open(&database).await?;
+        let api = ScoringApi::new(store, artifacts, admission, limits);
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let (stop, follower) = (shutdown.clone(), api.clone());
+        shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
+        daemon.serve_until(shutdown, "scoring API", api.router(), context).await
+    })
+}
+
+/// Who may submit and ask.
+fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
+    let usage = |message: String| Classified::error(Failure::Usage, message);
+    let permits = || -> anyhow::Result<Admission> {
+        let token = args.token.token(config)?;
+        let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+        Ok(Admission::Permits { gateway, netuid: config.netuid })
+    };
+    let is_local = config.network.is_local();
+    match args.validators.as_slice() {
+        [] if is_local => Ok(Admission::Open),
+        [] => permits(),
+        [who] if who == "permits" => permits(),
+        [who] if who == "anyone" && is_local => Ok(Admission::Open),
+        [who] if who == "anyone" => {
+            Err(usage("--validators anyone is for the network `local`: everybody could give scores".to_owned()))
+        }
+        several => {
+            let mut listed = BTreeSet::new();
+            for who in several {
+                listed.extend(hotkeys(who).map_err(usage)?);
+            }
+            Ok(Admission::Listed(listed))
+        }
+    }
+}
+
+/// A hotkey, or those in a file: one a line, `#` begins a comment.
+fn hotkeys(who: &str) -> Result<Vec<Hotkey>, String> {
+    if let Ok(hotkey) = who.parse() {
+        return Ok(vec![hotkey]);
+    }
+    let text = std::fs::read_to_string(who)
+        .map_err(|error| format!("--validators {who}: no hotkey, and no file that can be read: {error}"))?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
+    lines
+        .map(|(index, line)| line.parse().map_err(|_| format!("{who}, line {}: expected a hotkey", index + 1)))
+        .collect()
+}

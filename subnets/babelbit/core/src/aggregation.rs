@@ -1,0 +1,65 @@
+//! How the scores that several validators give a miner become one.
+
+/// The median of scores by stake: half of the stake gave this score or less, half this or more. Where a score and the
+/// next one both fit, it is their mean. Who has no stake does not count, unless nobody has any: then all count the same.
+///
+/// Whoever holds less than half of the stake cannot lift the result above every score that the others gave, nor push it
+/// below. Scores that are not finite do not count. `None` without any score.
+pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
+    let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
+    if scores.iter().all(|(_, stake)| *stake == 0) {
+        scores.iter_mut().for_each(|(_, stake)| *stake = 1);
+    }
+    scores.retain(|(_, stake)| *stake > 0);
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let total: u128 = scores.iter().map(|(_, stake)| u128::from(*stake)).sum();
+    let mut below = 0_u128;
+    let mut rest = scores.into_iter();
+    while let Some((score, stake)) = rest.next() {
+        below += u128::from(stake);
+        if below * 2 > total {
+            return Some(score);
+        }
+        if below * 2 == total {
+            return rest.next().map(|(next, _)| f64::midpoint(score, next));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// scores and stakes · median
+    #[test]
+    fn half_of_the_stake_decides() {
+        #[rustfmt::skip]
+        let table: &[(&[(f64, u64)], Option<f64>)] = &[
+            (&[], None),
+            (&[(f64::NAN, 5)], None),
+            (&[(0.3, 7)], Some(0.3)),
+            (&[(0.3, 0)], Some(0.3)),
+            (&[(0.2, 1), (0.6, 1)], Some(0.4)),
+            (&[(0.6, 1), (0.2, 2)], Some(0.2)),
+            (&[(0.1, 1), (0.2, 1), (0.9, 1)], Some(0.2)),
+            // Two small ones against a large one.
+            (&[(1.0, 2), (1.0, 2), (0.5, 5)], Some(0.5)),
+            // Without stake a score does not count beside others.
+            (&[(1.0, 0), (0.4, 3)], Some(0.4)),
+            (&[(1.0, 0), (0.5, 0)], Some(0.75)),
+            (&[(0.4, u64::MAX), (0.5, u64::MAX), (0.6, u64::MAX)], Some(0.5)),
+        ];
+        for (scores, median) in table {
+            assert_eq!(stake_weighted_median(scores.iter().copied()), *median, "{scores:?}");
+        }
+    }
+
+    #[test]
+    fn less_than_half_cannot_leave_the_others_scores() {
+        for wild in [0.0, 1.0] {
+            let median = stake_weighted_median([(wild, 49), (0.4, 30), (0.5, 21)]).unwrap();
+            assert!((0.4..=0.5).contains(&median), "{median}");
+        }
+    }
+}

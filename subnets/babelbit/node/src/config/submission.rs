@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+use super::Secret;
+use super::value::Expected;
+
+/// How results go to the scoring API, and where a scoring API keeps them.
+#[derive(Debug, Clone)]
+pub struct SubmissionSettings {
+    /// Whether results are submitted.
+    pub enabled: bool,
+    /// Time for one submission. One with a file has more, by the file's size.
+    pub timeout: Duration,
+    /// Submissions at a time.
+    pub concurrency: usize,
+    /// The database of `bb scoring-api`; without one a SQLite file in its state directory.
+    pub database_url: Option<Secret>,
+}
+
+impl SubmissionSettings {
+    pub(super) const fn defaults() -> Self {
+        Self { enabled: true, timeout: Duration::from_secs(30), concurrency: 8, database_url: None }
+    }
+}
+
+/// Submissions at a time.
+pub(super) fn concurrency(text: &str) -> Result<usize, Expected> {
+    text.parse().ok().filter(|count| (1..=256).contains(count)).ok_or("a whole number from 1 to 256")
+}
+
+/// Where a database is.
+pub(super) fn database(text: &str) -> Result<Option<Secret>, Expected> {
+    let known = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
+    if known { Ok(Some(Secret::new(text))) } else { Err("postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE") }
+}

@@ -1,0 +1,203 @@
+//! A bucket of an S3 service: where a validator uploads result files before it submits them, and where a scoring API may
+//! keep artifacts.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
+use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use taonet_babelbit_core::submission_api::ResultFile;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use crate::config::{S3Addressing, S3Settings};
+
+/// Larger files are uploaded in parts of this size; services ask for at least 5 MiB.
+const PART: usize = 8 << 20;
+/// Time for one request, of which the largest carry [`PART`] bytes.
+const REQUEST: Duration = Duration::from_mins(2);
+
+/// Why a file is not in the bucket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// No bucket is named.
+    #[error("S3_BUCKET_NAME is empty: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
+    NoBucket,
+    /// A key without its secret, or the reverse.
+    #[error("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together: set both or none")]
+    HalfAKey,
+    /// The endpoint is none.
+    #[error("S3_ENDPOINT_URL: {0}")]
+    Endpoint(url::ParseError),
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The service failed or refused.
+    #[error("the bucket {bucket} failed: {source}")]
+    Service {
+        /// The bucket.
+        bucket: String,
+        /// How.
+        source: object_store::Error,
+    },
+}
+
+/// A bucket. Cheap to clone.
+#[derive(Clone)]
+pub struct ObjectStorage {
+    store: Arc<AmazonS3>,
+    bucket: String,
+    log_dir: String,
+}
+
+impl fmt::Debug for ObjectStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObjectStorage").field("bucket", &self.bucket).finish_non_exhaustive()
+    }
+}
+
+impl ObjectStorage {
+    /// The bucket that the settings name. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`StorageError`] when settings are missing or do not fit.
+    pub fn open(settings: &S3Settings) -> Result<Self, StorageError> {
+        Self::open_within(settings, REQUEST)
+    }
+
+    /// As [`Self::open`], with so much time for each request.
+    pub(crate) fn open_within(settings: &S3Settings, timeout: Duration) -> Result<Self, StorageError> {
+        let bucket = settings.bucket.trim();
+        if bucket.is_empty() {
+            return Err(StorageError::NoBucket);
+        }
+        let is_virtual = settings.addressing == S3Addressing::Virtual;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(&settings.region)
+            .with_virtual_hosted_style_request(is_virtual)
+            .with_client_options(ClientOptions::new().with_timeout(timeout).with_allow_http(true))
+            // Whoever uploads tries again, for longer than a client should hold a request.
+            .with_retry(RetryConfig {
+                backoff: BackoffConfig::default(),
+                max_retries: 2,
+                retry_timeout: Duration::from_secs(30),
+            });
+        if let Some(endpoint) = &settings.endpoint_url {
+            builder = builder.with_endpoint(endpoint_of(endpoint, settings.use_ssl, is_virtual.then_some(bucket))?);
+        }
+        match (&settings.access_key_id, &settings.secret_access_key) {
+            (Some(id), Some(secret)) => {
+                builder = builder.with_access_key_id(id.expose()).with_secret_access_key(secret.expose());
+            }
+            (None, None) => {}
+            _ => return Err(StorageError::HalfAKey),
+        }
+        let failed = |source| StorageError::Service { bucket: bucket.to_owned(), source };
+        let store = Arc::new(builder.build().map_err(failed)?);
+        Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
+    }
+
+    /// Where a miner's result file goes: the reference's folders, with what makes the file one of a kind below them.
+    /// `miner` is the name of the miner's directory.
+    pub(crate) fn result_key(
+        &self,
+        file: ResultFile,
+        challenge_uid: &str,
+        kind: &str,
+        miner: &str,
+        name: &str,
+    ) -> String {
+        let folder = match (file, self.log_dir.as_str()) {
+            (ResultFile::RunLog, "") => "logs".to_owned(),
+            (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
+            _ => "submissions".to_owned(),
+        };
+        format!("{folder}/{challenge_uid}/{kind}/{miner}/{name}")
+    }
+
+    /// Uploads a file. What is there already under this key is replaced as a whole.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the file cannot be read, or the service fails or refuses.
+    pub async fn upload(&self, key: &str, path: &Path) -> Result<(), StorageError> {
+        let unread = |source| StorageError::File { path: path.to_owned(), source };
+        let mut file = File::open(path).await.map_err(unread)?;
+        let key = Key::from(key);
+        let first = read_part(&mut file).await.map_err(unread)?;
+        if first.len() < PART {
+            self.store.put(&key, first.into()).await.map_err(|source| self.failed(source))?;
+            return Ok(());
+        }
+        let mut upload = self.store.put_multipart(&key).await.map_err(|source| self.failed(source))?;
+        let uploaded = self.upload_parts(&mut *upload, first, &mut file, path).await;
+        if uploaded.is_err() {
+            // What cannot be cleared away is the bucket's rule for unfinished uploads to clear.
+            let _ = upload.abort().await;
+        }
+        uploaded
+    }
+
+    async fn upload_parts(
+        &self,
+        upload: &mut dyn MultipartUpload,
+        first: Bytes,
+        file: &mut File,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let mut part = first;
+        while !part.is_empty() {
+            upload.put_part(part.into()).await.map_err(|source| self.failed(source))?;
+            part = read_part(file).await.map_err(|source| StorageError::File { path: path.to_owned(), source })?;
+        }
+        upload.complete().await.map_err(|source| self.failed(source))?;
+        Ok(())
+    }
+
+    /// Removes what is under a key, if there is something.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the service fails or refuses.
+    pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
+        match self.store.delete(&Key::from(key)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(self.failed(source)),
+        }
+    }
+
+    fn failed(&self, source: object_store::Error) -> StorageError {
+        StorageError::Service { bucket: self.bucket.clone(), source }
+    }
+}
+
+/// The endpoint with its scheme, and with the bucket's name before the host where addresses have it there.
+fn endpoint_of(endpoint: &str, use_ssl: bool, bucket: Option<&str>) -> Result<String, StorageError> {
+    let scheme = if use_ssl { "https" } else { "http" };
+    let full = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };
+    let Some(bucket) = bucket else { return Ok(full) };
+    let mut url = url::Url::parse(&full).map_err(StorageError::Endpoint)?;
+    let host = format!("{bucket}.{}", url.host_str().unwrap_or_default());
+    url.set_host(Some(&host)).map_err(StorageError::Endpoint)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+async fn read_part(file: &mut File) -> std::io::Result<Bytes> {
+    let mut part = Vec::new();
+    file.take(PART as u64).read_to_end(&mut part).await?;
+    Ok(part.into())
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! An S3 server in this process, over real HTTP, that checks signatures.
+
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::error_handling::HandleError;
+use axum::http::StatusCode;
+use s3s::auth::SimpleAuth;
+use s3s::host::MultiDomain;
+use s3s::service::S3ServiceBuilder;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::config::{S3Addressing, S3Settings, Secret};
+
+pub(crate) const BUCKET: &str = "results";
+const ID: &str = "AKIAEXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI";
+
+/// A server with one bucket.
+pub(crate) struct S3Server {
+    folder: TempDir,
+    pub(crate) url: Url,
+}
+
+impl S3Server {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
+        let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
+        builder.set_auth(SimpleAuth::from_single(ID, SECRET));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        builder.set_host(MultiDomain::new([format!("localhost:{port}"), format!("127.0.0.1:{port}")]).unwrap());
+        let failed = |error| async move { (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}")) };
+        let routes = Router::new().fallback_service(HandleError::new(builder.build(), failed));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { folder, url: format!("http://127.0.0.1:{port}").parse().unwrap() }
+    }
+
+    /// Where an object is on this machine.
+    pub(crate) fn object(&self, key: &str) -> PathBuf {
+        self.folder.path().join(BUCKET).join(key)
+    }
+}
+
+/// Settings for a bucket at an address.
+pub(crate) fn settings(url: &Url, addressing: S3Addressing) -> S3Settings {
+    S3Settings {
+        enabled: true,
+        endpoint_url: Some(url.as_str().trim_end_matches('/').to_owned()),
+        region: "us-east-1".to_owned(),
+        access_key_id: Some(Secret::new(ID)),
+        secret_access_key: Some(Secret::new(SECRET)),
+        bucket: BUCKET.to_owned(),
+        log_dir: "logs".to_owned(),
+        addressing,
+        use_ssl: true,
+    }
+}

@@ -1,0 +1,98 @@
+use super::testing::{S3Server, settings};
+use super::*;
+use crate::config::Secret;
+
+fn file(folder: &Path, content: &[u8]) -> PathBuf {
+    let path = folder.join("file");
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+/// Small and large files, in both ways to address a bucket, at a server that checks signatures.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_uploaded_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = S3Server::start().await;
+    // Only names have buckets before them.
+    let mut by_name = server.url.clone();
+    by_name.set_host(Some("localhost")).unwrap();
+    for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)] {
+        let storage = ObjectStorage::open(&settings(url, addressing)).unwrap();
+        for (name, size) in [("empty", 0), ("small", 100), ("exact", PART), ("large", 2 * PART + 7)] {
+            let content: Vec<u8> = (0..size).map(|index| (index * 31) as u8).collect();
+            let key = format!("logs/{name} é.json");
+            storage.upload(&key, &file(folder.path(), &content)).await.unwrap();
+            assert!(std::fs::read(server.object(&key)).unwrap() == content, "{name}");
+            storage.upload(&key, &file(folder.path(), b"new")).await.unwrap();
+            assert_eq!(std::fs::read(server.object(&key)).unwrap(), b"new");
+            storage.remove(&key).await.unwrap();
+            storage.remove(&key).await.unwrap();
+            assert!(!server.object(&key).exists());
+        }
+    }
+}
+
+/// what is wrong · what is said
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = S3Server::start().await;
+    let good = settings(&server.url, S3Addressing::Path);
+    for (settings, text) in [
+        (
+            S3Settings { bucket: " ".into(), ..good.clone() },
+            "S3_BUCKET_NAME is empty: name the bucket, or set BB_ENABLE_S3_UPLOADS=0",
+        ),
+        (
+            S3Settings { access_key_id: None, ..good.clone() },
+            "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together",
+        ),
+        (
+            S3Settings { secret_access_key: None, ..good.clone() },
+            "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together",
+        ),
+    ] {
+        let error = ObjectStorage::open(&settings).unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    }
+    let path = file(folder.path(), b"x");
+    let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
+    ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err();
+    let nowhere = S3Settings { bucket: "other".into(), ..good.clone() };
+    let error = ObjectStorage::open(&nowhere).unwrap().upload("x", &path).await.unwrap_err().to_string();
+    assert!(error.starts_with("the bucket other failed: "), "{error}");
+    let storage = ObjectStorage::open(&good).unwrap();
+    let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();
+    assert!(error.starts_with("cannot read "), "{error}");
+    assert!(!format!("{good:?} {storage:?}").contains("wJalr"), "{good:?}");
+}
+
+/// endpoint, TLS, bucket before the host · address
+#[test]
+fn the_scheme_decides_else_the_setting() {
+    for (endpoint, use_ssl, bucket, expected) in [
+        ("https://s3.example:9000", false, None, "https://s3.example:9000"),
+        ("http://s3.example", true, None, "http://s3.example"),
+        ("s3.example:9000", true, None, "https://s3.example:9000"),
+        ("s3.example:9000", false, None, "http://s3.example:9000"),
+        ("s3.example:9000", false, Some("b"), "http://b.s3.example:9000"),
+        ("https://s3.example", false, Some("b"), "https://b.s3.example"),
+    ] {
+        assert_eq!(endpoint_of(endpoint, use_ssl, bucket).unwrap(), expected);
+    }
+}
+
+#[test]
+fn no_two_results_have_one_key() {
+    let url = "http://127.0.0.1:1".parse().unwrap();
+    let with_log_dir = |log_dir: &str| {
+        let settings = S3Settings { log_dir: log_dir.into(), ..settings(&url, S3Addressing::Path) };
+        ObjectStorage::open(&settings).unwrap()
+    };
+    let storage = with_log_dir("logs");
+    let key = |file, kind, miner| storage.result_key(file, "c", kind, miner, "x");
+    assert_eq!(key(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
+    assert_eq!(key(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
+    assert_ne!(key(ResultFile::Audio, "main", "m"), key(ResultFile::Audio, "main", "n"));
+    assert_eq!(with_log_dir("").result_key(ResultFile::RunLog, "c", "main", "m", "x"), "logs/c/main/m/x");
+}

@@ -1,0 +1,244 @@
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Acquire, Row};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::submission_api::ResultFile;
+
+use super::results::read_key;
+use super::{ChallengeRow, Ledger, LedgerError, MinerKey};
+
+/// What is to be known of one miner's result files once they are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFiles {
+    /// SHA-256 of the run log: the same rows give the same files.
+    pub run_sha256: String,
+    /// How the utterances were scored.
+    pub score_method: String,
+}
+
+/// A result file that waits for its submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxEntry {
+    pub(crate) id: i64,
+    /// The challenge.
+    pub challenge_uid: String,
+    /// Its contest.
+    pub challenge_type: ChallengeType,
+    /// Local time of the challenge's first run, as file names carry it.
+    pub run_timestamp: String,
+    /// Of a solo challenge: the main one before it.
+    pub main_challenge_uid: Option<String>,
+    /// Whose result it is.
+    pub miner: MinerKey,
+    /// Which file.
+    pub file: ResultFile,
+    /// SHA-256 of the run log that the file was written with.
+    pub run_sha256: String,
+    /// How the utterances were scored.
+    pub score_method: String,
+    /// Where the file is in the bucket, if it is there.
+    pub s3_path: Option<String>,
+    /// How often its submission has failed.
+    pub attempts: u32,
+}
+
+/// How many result files are in which state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct OutboxCounts {
+    /// To be submitted.
+    pub waiting: u64,
+    /// Submitted, and not forgotten yet.
+    pub delivered: u64,
+    /// Refused for good.
+    pub refused: u64,
+}
+
+impl Ledger {
+    /// Puts a miner's four result files into the outbox; where its result is complete, notes in the same transaction that
+    /// its files are written. Files that are there already stay as they are, delivered or not, unless they were written
+    /// anew from other rows.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn hand_over(
+        &self,
+        challenge: &ChallengeRow,
+        miner: MinerKey,
+        files: &WrittenFiles,
+        is_finished: bool,
+    ) -> Result<(), LedgerError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        for file in ResultFile::ALL {
+            sqlx::query(
+                "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state)
+                 VALUES (?, ?, ?, ?, ?, ?, 'waiting')
+                 ON CONFLICT (challenge_id, miner_uid, miner_hotkey, file) DO UPDATE SET
+                     run_sha256 = excluded.run_sha256, score_method = excluded.score_method, state = 'waiting',
+                     s3_path = NULL, attempts = 0, due_unix_ms = 0, error = NULL
+                 WHERE run_sha256 <> excluded.run_sha256",
+            )
+            .bind(challenge.id)
+            .bind(miner.uid.0)
+            .bind(miner.hotkey.to_string())
+            .bind(file.file_type())
+            .bind(&files.run_sha256)
+            .bind(&files.score_method)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if is_finished {
+            sqlx::query(
+                "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?)
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(challenge.id)
+            .bind(miner.uid.0)
+            .bind(miner.hotkey.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Files whose submission is due, in the order in which they came, `most` of them at most.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn due(&self, now_unix_ms: i64, most: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
+             FROM outbox JOIN challenge ON challenge.id = challenge_id
+             WHERE outbox.state = 'waiting' AND due_unix_ms <= ? ORDER BY due_unix_ms, outbox.id LIMIT ?",
+        )
+        .bind(now_unix_ms)
+        .bind(most)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
+        rows.iter().map(read_entry).collect()
+    }
+
+    /// When the next submission is due, in milliseconds since 1970; `None` where nothing waits.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn next_due(&self) -> Result<Option<i64>, LedgerError> {
+        let next = sqlx::query_scalar("SELECT min(due_unix_ms) FROM outbox WHERE state = 'waiting'")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?;
+        Ok(next)
+    }
+
+    /// How many files are in which state.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn outbox_counts(&self) -> Result<OutboxCounts, LedgerError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM outbox GROUP BY state")
+            .fetch_all(&mut *self.connection.lock().await)
+            .await?;
+        let count = |state| rows.iter().find(|(name, _)| name == state).map_or(0, |(_, count)| count.unsigned_abs());
+        Ok(OutboxCounts { waiting: count("waiting"), delivered: count("delivered"), refused: count("refused") })
+    }
+
+    /// Notes where a file is in the bucket.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn note_uploaded(&self, entry: &OutboxEntry, s3_path: &str) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
+            .bind(s3_path)
+            .bind(entry.id)
+            .bind(&entry.run_sha256)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that a file was delivered, or refused for good: `error` says why. A file that was written anew meanwhile
+    /// keeps waiting.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn note_outcome(
+        &self,
+        entry: &OutboxEntry,
+        now_unix_ms: i64,
+        error: Option<&str>,
+    ) -> Result<(), LedgerError> {
+        sqlx::query("UPDATE outbox SET state = ?, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?")
+            .bind(if error.is_some() { "refused" } else { "delivered" })
+            .bind(now_unix_ms)
+            .bind(error)
+            .bind(entry.id)
+            .bind(&entry.run_sha256)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        Ok(())
+    }
+
+    /// Notes that an attempt failed, and when the next one is due.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn put_off(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
+        sqlx::query(
+            "UPDATE outbox SET attempts = attempts + 1, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?",
+        )
+        .bind(due_unix_ms)
+        .bind(error)
+        .bind(entry.id)
+        .bind(&entry.run_sha256)
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        Ok(())
+    }
+
+    /// Gives what was refused another chance: clocks are set and validators admitted in the meantime. Returns how many
+    /// files that are.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn retry_refused(&self) -> Result<u64, LedgerError> {
+        let retried =
+            sqlx::query("UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'")
+                .execute(&mut *self.connection.lock().await)
+                .await?;
+        Ok(retried.rows_affected())
+    }
+
+    /// Forgets what was delivered before a time in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn forget_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
+        let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
+            .bind(before_unix_ms)
+            .execute(&mut *self.connection.lock().await)
+            .await?;
+        Ok(forgotten.rows_affected())
+    }
+}
+
+fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
+    let file: String = row.try_get("file")?;
+    let kind: String = row.try_get("challenge_type")?;
+    Ok(OutboxEntry {
+        id: row.try_get("id")?,
+        challenge_uid: row.try_get("challenge_uid")?,
+        challenge_type: kind
+            .parse()
+            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        run_timestamp: row.try_get("run_timestamp")?,
+        main_challenge_uid: row.try_get("main_challenge_uid")?,
+        miner: read_key(row)?,
+        file: ResultFile::of_file_type(&file).ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
+        run_sha256: row.try_get("run_sha256")?,
+        score_method: row.try_get("score_method")?,
+        s3_path: row.try_get("s3_path")?,
+        attempts: row.try_get("attempts")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+use taonet_babelbit_core::records::ChallengeType;
+
+use super::*;
+use crate::runner::NewChallenge;
+use crate::submission::testing::{Results, challenge, miner, written};
+
+#[tokio::test]
+async fn each_file_waits_once_in_its_order() {
+    let results = Results::new(2).await;
+    let ledger = &results.ledger;
+    ledger.hand_over(&results.challenge, miner(1), &written("run"), true).await.unwrap();
+    let due = ledger.due(0, 100).await.unwrap();
+    let order: Vec<_> = due.iter().map(|entry| (entry.miner.uid.0, entry.file)).collect();
+    let expected: Vec<_> = [0, 1].into_iter().flat_map(|uid| ResultFile::ALL.map(|file| (uid, file))).collect();
+    assert_eq!(order, expected);
+    assert_eq!(ledger.due(0, 3).await.unwrap().len(), 3);
+    assert!(ledger.finished_miners(&results.challenge).await.unwrap().contains(&miner(1)));
+}
+
+#[tokio::test]
+async fn outcomes_are_kept() {
+    let results = Results::new(1).await;
+    let ledger = &results.ledger;
+    let due = ledger.due(0, 100).await.unwrap();
+    ledger.note_outcome(&due[0], 10, None).await.unwrap();
+    ledger.note_outcome(&due[1], 10, Some("403")).await.unwrap();
+    ledger.put_off(&due[2], 500, "down").await.unwrap();
+    ledger.note_uploaded(&due[3], "a/b").await.unwrap();
+    assert_eq!(ledger.outbox_counts().await.unwrap(), OutboxCounts { waiting: 2, delivered: 1, refused: 1 });
+    assert_eq!(ledger.next_due().await.unwrap(), Some(0));
+    let later = ledger.due(500, 100).await.unwrap();
+    assert_eq!((later[0].s3_path.as_deref(), later[1].attempts), (Some("a/b"), 1));
+    assert_eq!(ledger.retry_refused().await.unwrap(), 1);
+    assert_eq!(ledger.forget_delivered(10).await.unwrap(), 0);
+    assert_eq!(ledger.forget_delivered(11).await.unwrap(), 1);
+}
+
+/// A result that was completed later goes out again, even while its first part is on its way.
+#[tokio::test]
+async fn files_that_are_written_anew_wait_again() {
+    let results = Results::new(0).await;
+    let ledger = &results.ledger;
+    ledger.hand_over(&results.challenge, miner(1), &written("part"), false).await.unwrap();
+    assert!(ledger.finished_miners(&results.challenge).await.unwrap().is_empty());
+    let part = ledger.due(0, 100).await.unwrap();
+    ledger.note_uploaded(&part[0], "a/b").await.unwrap();
+    ledger.note_outcome(&part[1], 10, None).await.unwrap();
+    ledger.note_outcome(&part[2], 10, Some("400")).await.unwrap();
+    ledger.hand_over(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
+    ledger.note_outcome(&part[0], 10, None).await.unwrap();
+    let whole = ledger.due(0, 100).await.unwrap();
+    assert_eq!((whole.len(), whole.iter().all(|entry| entry.s3_path.is_none())), (4, true));
+    assert_eq!(ledger.outbox_counts().await.unwrap(), OutboxCounts { waiting: 4, delivered: 0, refused: 0 });
+}
+
+#[tokio::test]
+async fn a_solo_challenge_goes_out_with_its_main_one() {
+    let results = Results::new(1).await;
+    let ledger = &results.ledger;
+    for (uid, kind, main) in [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))] {
+        let new = NewChallenge { main_challenge_uid: main.map(str::to_owned), ..challenge(uid, kind) };
+        let row = ledger.begin(&new).await.unwrap();
+        ledger.hand_over(&row, miner(2), &written("run"), true).await.unwrap();
+    }
+    let due = ledger.due(0, 100).await.unwrap();
+    let mut mains: Vec<_> =
+        due.iter().map(|entry| (entry.challenge_uid.as_str(), entry.main_challenge_uid.as_deref())).collect();
+    mains.dedup();
+    assert_eq!(mains, [("c", None), ("arena-1", None), ("solo-1", Some("c"))]);
+}

@@ -1,0 +1,43 @@
+use std::collections::BTreeMap;
+
+use taonet_babelbit_core::aggregation::stake_weighted_median;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring_api::{ScoreRow, ScoresAnswer};
+use taonet_primitives::Hotkey;
+
+use super::record::GivenScore;
+
+/// One row for each miner and contest, the best first. `stake` is how much a validator counts; without it, not at all.
+pub(super) fn answer(
+    challenge_uid: &str,
+    scores: Vec<GivenScore>,
+    stake: impl Fn(&Hotkey) -> Option<u64>,
+) -> ScoresAnswer {
+    let mut miners: BTreeMap<(ChallengeType, String), Vec<(GivenScore, u64)>> = BTreeMap::new();
+    for score in scores {
+        // Solo challenges are each validator's own and give no weights.
+        if score.challenge_type != ChallengeType::Solo
+            && let Some(stake) = stake(&score.validator)
+        {
+            miners.entry((score.challenge_type, score.miner_hotkey.clone())).or_default().push((score, stake));
+        }
+    }
+    let row = |((challenge_type, miner_hotkey), given): ((ChallengeType, String), Vec<(GivenScore, u64)>)| {
+        let median = stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
+        // A miner that has moved to another slot is where the last of the validators saw it.
+        let newest = given.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
+        Some(ScoreRow {
+            miner_hotkey,
+            miner_uid: newest.map(|(score, _)| score.miner_uid),
+            challenge_uid: challenge_uid.to_owned(),
+            challenge_type,
+            challenge_mean_score: median,
+        })
+    };
+    let mut rows: Vec<ScoreRow> = miners.into_iter().filter_map(row).collect();
+    rows.sort_by(|a, b| {
+        let by_score = b.challenge_mean_score.total_cmp(&a.challenge_mean_score);
+        a.challenge_type.cmp(&b.challenge_type).then(by_score).then_with(|| a.miner_hotkey.cmp(&b.miner_hotkey))
+    });
+    ScoresAnswer { scores: rows }
+}

@@ -1,0 +1,117 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{NamedTempFile, TempPath};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::object_storage::{ObjectStorage, StorageError};
+
+/// Where files wait that are not whole yet.
+const INCOMING: &str = ".incoming";
+
+/// A file that cannot be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArtifactError {
+    /// The directory fails.
+    #[error("cannot write below {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The bucket fails.
+    #[error(transparent)]
+    Bucket(#[from] StorageError),
+    /// Writing was interrupted.
+    #[error("writing a file was interrupted")]
+    Task(#[source] JoinError),
+}
+
+/// Where artifacts are kept: below a directory, or in a bucket.
+#[derive(Debug, Clone)]
+pub struct ArtifactStore {
+    directory: PathBuf,
+    bucket: Option<ObjectStorage>,
+}
+
+/// A file that is coming in. Dropping it removes it.
+pub(super) struct Incoming {
+    file: File,
+    path: TempPath,
+    pub(super) bytes: u64,
+}
+
+impl ArtifactStore {
+    /// Keeps files below `directory`; with a bucket there, only until they are whole.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Directory`] when the directory cannot be made.
+    pub fn open(directory: &Path, bucket: Option<ObjectStorage>) -> Result<Self, ArtifactError> {
+        let store = Self { directory: directory.to_owned(), bucket };
+        let incoming = store.directory.join(INCOMING);
+        // What a killed process had not finished is sent again.
+        match std::fs::remove_dir_all(&incoming) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store.failed(error)),
+            _ => {}
+        }
+        std::fs::create_dir_all(incoming).map_err(|source| store.failed(source))?;
+        Ok(store)
+    }
+
+    pub(super) fn receive(&self) -> Result<Incoming, ArtifactError> {
+        let file = NamedTempFile::new_in(self.directory.join(INCOMING)).map_err(|source| self.failed(source))?;
+        let (file, path) = file.into_parts();
+        Ok(Incoming { file: File::from_std(file), path, bytes: 0 })
+    }
+
+    pub(super) async fn add(&self, incoming: &mut Incoming, chunk: &[u8]) -> Result<(), ArtifactError> {
+        incoming.file.write_all(chunk).await.map_err(|source| self.failed(source))?;
+        incoming.bytes += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Keeps a whole file under a name, and forgets the one that was there.
+    pub(super) async fn keep(&self, mut incoming: Incoming, name: &str) -> Result<(), ArtifactError> {
+        incoming.file.flush().await.map_err(|source| self.failed(source))?;
+        if let Some(bucket) = &self.bucket {
+            return Ok(bucket.upload(&key(name), &incoming.path).await?);
+        }
+        incoming.file.sync_all().await.map_err(|source| self.failed(source))?;
+        let target = self.directory.join(name);
+        let kept = spawn_blocking(move || {
+            let Some(parent) = target.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
+            std::fs::create_dir_all(parent)?;
+            incoming.path.persist(&target)?;
+            std::fs::File::open(parent)?.sync_all()
+        });
+        kept.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) async fn remove(&self, name: &str) -> Result<(), ArtifactError> {
+        if let Some(bucket) = &self.bucket {
+            return Ok(bucket.remove(&key(name)).await?);
+        }
+        let mut path = self.directory.join(name);
+        match tokio::fs::remove_file(&path).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
+            _ => {}
+        }
+        // Folders that are empty now; the first that is not ends it.
+        while path.pop() && path != self.directory && tokio::fs::remove_dir(&path).await.is_ok() {}
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> ArtifactError {
+        ArtifactError::Directory { path: self.directory.clone(), source }
+    }
+}
+
+/// Where a file is in the bucket.
+fn key(name: &str) -> String {
+    format!("artifacts/{name}")
+}

@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use taonet_babelbit_core::submission_api::UnknownKind;
+
+use super::artifacts::ArtifactError;
+use super::multipart::FormError;
+use super::store::StoreError;
+use crate::http_api::error_as_json;
+
+/// How long callers are asked to wait where something behind this service fails.
+const COME_BACK_S: u64 = 5;
+
+/// A refusal or failure, answered as `{"success": false, "error": …}`.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    #[error("{field}: expected {expected}")]
+    Field { field: &'static str, expected: &'static str },
+    #[error(transparent)]
+    Kind(#[from] UnknownKind),
+    #[error("{kind} goes to {route}")]
+    Route { kind: &'static str, route: &'static str },
+    #[error("the body is not JSON: {0}")]
+    NotJson(serde_json::Error),
+    #[error("the body could not be read: {text}")]
+    Body { status: StatusCode, text: String },
+    #[error(transparent)]
+    Form(#[from] FormError),
+    #[error("the signature does not fit vali_hotkey and what is signed")]
+    Signature,
+    #[error("timestamp: {age_s} s from this machine's clock; at most {window_s} s are accepted: set the clock")]
+    Stale { age_s: u64, window_s: u64 },
+    #[error("{0} has no validator permit on this subnet, and is not on this service's list of validators")]
+    NotAdmitted(String),
+    #[error("the subnet's validators are not known yet")]
+    ValidatorsUnknown,
+    #[error("too many requests")]
+    TooMany { wait: Duration },
+    #[error("the file is larger than {limit} bytes")]
+    TooLarge { limit: u64 },
+    #[error("data.file_size: {told} bytes were told, {found} came")]
+    OtherSize { told: u64, found: u64 },
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Artifact(#[from] ArtifactError),
+}
+
+impl ApiError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Field { .. } | Self::Kind(_) | Self::Route { .. } | Self::NotJson(_) | Self::OtherSize { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Body { status, .. } => *status,
+            Self::Form(form) => form.status(),
+            Self::Signature | Self::Stale { .. } => StatusCode::UNAUTHORIZED,
+            Self::NotAdmitted(_) => StatusCode::FORBIDDEN,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ValidatorsUnknown | Self::Store(_) | Self::Artifact(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let text = match &self {
+            // What is behind this service is nobody's business.
+            Self::Store(_) => "the database failed".to_owned(),
+            Self::Artifact(_) => "the file cannot be kept".to_owned(),
+            other => other.to_string(),
+        };
+        if status.is_server_error() {
+            tracing::warn!(status = status.as_u16(), error = %self, "request failed");
+        } else {
+            tracing::info!(status = status.as_u16(), error = %self, "request refused");
+        }
+        let mut response = (status, Json(form(&text))).into_response();
+        let wait = match &self {
+            Self::TooMany { wait } => Some(wait.as_secs() + 1),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some(COME_BACK_S),
+            _ => None,
+        };
+        if let Some(wait) = wait {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
+        }
+        response
+    }
+}
+
+fn form(error: &str) -> Value {
+    json!({ "success": false, "error": error })
+}
+
+pub(super) async fn as_json(response: Response) -> Response {
+    error_as_json(response, form)
+}

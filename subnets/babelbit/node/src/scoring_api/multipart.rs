@@ -1,0 +1,161 @@
+use axum::body::{Body, BodyDataStream};
+use axum::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+
+/// Bytes of the head of a part.
+const MAX_HEAD: usize = 8 << 10;
+/// Bytes of a boundary, as RFC 2046 has it.
+const MAX_BOUNDARY: usize = 70;
+
+/// A body that is no form.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FormError {
+    #[error("the content type must be multipart/form-data with a boundary")]
+    ContentType,
+    #[error("the form ends before its last boundary")]
+    Truncated,
+    #[error("the form's parts cannot be told apart: {0}")]
+    Malformed(&'static str),
+    #[error("the form has no field {0}; `metadata` comes first, then `file`")]
+    Missing(&'static str),
+    #[error("the field {field} is larger than {limit} bytes")]
+    TooLarge { field: &'static str, limit: usize },
+    #[error("the body could not be read: {0}")]
+    Read(axum::Error),
+}
+
+impl FormError {
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            // Whoever sends it again may have a better line.
+            Self::Truncated | Self::Read(_) => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A `multipart/form-data` body, read part by part as it comes.
+pub(super) struct Form {
+    stream: BodyDataStream,
+    buffer: BytesMut,
+    delimiter: Vec<u8>,
+    /// Whether what comes next belongs to a part, or to what stands before the first one.
+    is_inside: bool,
+}
+
+impl Form {
+    pub(super) fn new(content_type: &str, body: Body) -> Result<Self, FormError> {
+        let (essence, parameters) = content_type.split_once(';').ok_or(FormError::ContentType)?;
+        let boundary = parameter(parameters, "boundary").filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()));
+        if !essence.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return Err(FormError::ContentType);
+        }
+        let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::ContentType)?).into_bytes();
+        // So that the first delimiter, which nothing comes before, looks like the others.
+        Ok(Self { stream: body.into_data_stream(), buffer: BytesMut::from(&b"\r\n"[..]), delimiter, is_inside: true })
+    }
+
+    /// Goes to the part with this name, which must be the next one.
+    pub(super) async fn field(&mut self, name: &'static str) -> Result<(), FormError> {
+        while self.chunk().await?.is_some() {}
+        // `--` ends the form; anything else but the end of the line does not follow a boundary.
+        while self.buffer.len() < 2 {
+            self.more().await?;
+        }
+        match self.buffer.split_to(2).as_ref() {
+            b"\r\n" => {}
+            b"--" => return Err(FormError::Missing(name)),
+            _ => return Err(FormError::Malformed("a boundary does not end its line")),
+        }
+        let head = self.head().await?;
+        self.is_inside = true;
+        let head = str::from_utf8(&head).map_err(|_| FormError::Malformed("a head is not text"))?;
+        let is_it = head.split("\r\n").any(|line| {
+            let (header, value) = line.split_once(':').unwrap_or_default();
+            header.trim().eq_ignore_ascii_case("content-disposition")
+                && parameter(value, "name").is_some_and(|found| found == name)
+        });
+        if is_it { Ok(()) } else { Err(FormError::Missing(name)) }
+    }
+
+    /// The next piece of the part; `None` at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, FormError> {
+        while self.is_inside {
+            match find(&self.buffer, &self.delimiter) {
+                Some(0) => {
+                    let _ = self.buffer.split_to(self.delimiter.len());
+                    self.is_inside = false;
+                }
+                Some(end) => return Ok(Some(self.buffer.split_to(end).freeze())),
+                // The end of what is there may be the beginning of a delimiter.
+                None if self.buffer.len() >= self.delimiter.len() => {
+                    let certain = self.buffer.len() - self.delimiter.len() + 1;
+                    return Ok(Some(self.buffer.split_to(certain).freeze()));
+                }
+                None => self.more().await?,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The whole part.
+    pub(super) async fn whole(&mut self, field: &'static str, limit: usize) -> Result<Vec<u8>, FormError> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if whole.len() + chunk.len() > limit {
+                return Err(FormError::TooLarge { field, limit });
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole)
+    }
+
+    /// The lines before a part's content.
+    async fn head(&mut self) -> Result<Bytes, FormError> {
+        const END: &[u8] = b"\r\n\r\n";
+        loop {
+            if let Some(end) = find(&self.buffer, END) {
+                let head = self.buffer.split_to(end).freeze();
+                let _ = self.buffer.split_to(END.len());
+                return Ok(head);
+            }
+            if self.buffer.len() > MAX_HEAD {
+                return Err(FormError::Malformed("a head does not end"));
+            }
+            self.more().await?;
+        }
+    }
+
+    async fn more(&mut self) -> Result<(), FormError> {
+        let chunk = self.stream.next().await.ok_or(FormError::Truncated)?.map_err(FormError::Read)?;
+        self.buffer.extend_from_slice(&chunk);
+        Ok(())
+    }
+}
+
+/// A parameter of a header: `name=value` or `name="value"`.
+fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    parameters.split(';').find_map(|parameter| {
+        let (found, value) = parameter.split_once('=')?;
+        found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
+    })
+}
+
+fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    let first = needle.first()?;
+    let mut from = 0;
+    while let Some(rest) = bytes.get(from..)
+        && let Some(at) = rest.iter().position(|byte| byte == first)
+    {
+        if rest.get(at..).is_some_and(|rest| rest.starts_with(needle)) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use futures::stream;
+use proptest::prelude::*;
+
+use super::*;
+
+const TYPE: &str = "multipart/form-data; boundary=\"b\"";
+
+/// A form whose body comes in pieces of this size.
+fn form(body: &[u8], piece: usize) -> Form {
+    let pieces: Vec<Result<Bytes, std::io::Error>> =
+        body.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    Form::new(TYPE, Body::from_stream(stream::iter(pieces))).unwrap()
+}
+
+fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
+    let mut body = b"preamble\r\n--b\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n".to_vec();
+    body.extend_from_slice(metadata);
+    body.extend_from_slice(
+        b"\r\n--b\r\ncontent-type: x/y\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n",
+    );
+    body.extend_from_slice(file);
+    body.extend_from_slice(b"\r\n--b--\r\n");
+    body
+}
+
+async fn both(body: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
+    let mut form = form(body, piece);
+    form.field("metadata").await?;
+    let metadata = form.whole("metadata", 1_000).await?;
+    form.field("file").await?;
+    Ok((metadata, form.whole("file", 100_000).await?))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+proptest! {
+    /// Whatever the parts hold, and however the body is cut.
+    #[test]
+    fn parts_come_out_as_they_went_in(
+        metadata in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..50),
+        file in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..300),
+        piece in 1_usize..40,
+    ) {
+        let holds = |part: &[u8]| find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r");
+        prop_assume!(!holds(&metadata) && !holds(&file));
+        let (found, content) = block_on(both(&body(&metadata, &file), piece)).unwrap();
+        prop_assert_eq!((found, content), (metadata, file));
+    }
+
+    #[test]
+    fn garbage_is_refused_without_end(bytes: Vec<u8>, piece in 1_usize..9) {
+        prop_assert!(block_on(both(&bytes, piece)).is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_form_that_breaks_off_is_noticed() {
+    let whole = body(b"{}", b"sound");
+    for length in 0..whole.len() - 4 {
+        assert!(both(&whole[..length], 7).await.is_err(), "{length}");
+    }
+}
+
+/// what is wrong · what is said
+#[tokio::test]
+async fn each_mistake_is_named() {
+    let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+    let long = format!("--b\r\nx: {}", "y".repeat(10_000));
+    for (body, text) in [
+        (swapped, "the form has no field metadata; `metadata` comes first, then `file`"),
+        ("--b--\r\n", "the form has no field metadata; `metadata` comes first, then `file`"),
+        ("--bX", "the form's parts cannot be told apart: a boundary does not end its line"),
+        (&long, "the form's parts cannot be told apart: a head does not end"),
+        ("", "the form ends before its last boundary"),
+    ] {
+        assert_eq!(both(body.as_bytes(), 100).await.unwrap_err().to_string(), text, "{body:.40}");
+    }
+    let error = both(&body(&[b'x'; 2_000], b""), 100).await.unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.status()),
+        ("the field metadata is larger than 1000 bytes", StatusCode::PAYLOAD_TOO_LARGE)
+    );
+    for content_type in
+        ["", "application/json", "multipart/form-data", "multipart/form-data; boundary=", "text/plain; boundary=b"]
+    {
+        assert!(matches!(Form::new(content_type, Body::empty()), Err(FormError::ContentType)), "{content_type}");
+    }
+}

@@ -1,0 +1,202 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest as _, Request, State as Shared};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{Json, Response};
+use axum::routing::{get, post};
+use serde_json::{Value, json};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
+use taonet_primitives::Hotkey;
+use tower::ServiceExt as _;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+
+use super::State;
+use super::answer::answer;
+use super::error::{ApiError, as_json};
+use super::multipart::Form;
+use super::record::{NewSubmission, SubmissionKey};
+use super::verify::{Signed, asker, check_fresh};
+use crate::http_api::{collapse_slashes, count};
+use crate::runner::MinerKey;
+use crate::runner::files::{is_safe_name, miner_name};
+
+/// Bytes of a form besides its file: the signed metadata and the parts' heads.
+const FORM_OVERHEAD: u64 = 1 << 20;
+/// Bytes of the signed metadata.
+const MAX_METADATA: usize = 256 << 10;
+
+type Api = Shared<Arc<State>>;
+
+pub(super) fn router(state: &Arc<State>) -> Router {
+    let limits = &state.limits;
+    let within = |timeout| TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout);
+    let max_form = usize::try_from(limits.max_artifact_bytes.saturating_add(FORM_OVERHEAD)).unwrap_or(usize::MAX);
+    let files = Router::new()
+        .route("/v1/submit-artifact", post(submit_artifact))
+        .layer(RequestBodyLimitLayer::new(max_form))
+        .layer(within(limits.request_timeout * 10))
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency));
+    let texts = Router::new()
+        .route("/v1/submit", post(submit))
+        .route("/v1/get_scores", get(get_scores))
+        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+        .layer(within(limits.request_timeout))
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency));
+    let routes = files
+        .merge(texts)
+        .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
+        .route("/healthz", get(healthz))
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::map_response(as_json))
+        .layer(middleware::from_fn(|route, request, next| {
+            count("taonet_scoring_api_requests_total", route, request, next)
+        }))
+        .layer(TraceLayer::new_for_http())
+        .with_state(Arc::clone(state));
+    Router::new().fallback_service(routes.map_request(collapse_slashes))
+}
+
+/// Verifying costs time: it is done so many times a minute for each address.
+async fn admit_address(Shared(state): Api, request: Request, next: Next) -> Result<Response, ApiError> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let address = match peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()) {
+        // Whoever has one address of a /64 has them all.
+        Some(IpAddr::V6(address)) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        Some(address) => address,
+        None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    state.per_address.admit(address, state.now()).map_err(|wait| ApiError::TooMany { wait })?;
+    Ok(next.run(request).await)
+}
+
+async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
+    state.store.ping().await?;
+    Ok(Json(json!({ "ok": true })))
+}
+
+/// What follows a signature that holds: its age, and who signed.
+fn admit(state: &State, hotkey: &Hotkey, timestamp: i64) -> Result<(), ApiError> {
+    check_fresh(timestamp, state.now(), state.limits.window)?;
+    state.validators.admit(hotkey)?;
+    state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
+}
+
+fn stored(new: &NewSubmission, stored: bool) -> Json<Value> {
+    metrics::counter!("taonet_scoring_api_submissions_total", "kind" => new.key.kind.as_str()).increment(1);
+    Json(json!({ "success": true, "stored": stored }))
+}
+
+async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, ApiError> {
+    let body = Bytes::from_request(request, &())
+        .await
+        .map_err(|rejection| ApiError::Body { status: rejection.status(), text: rejection.body_text() })?;
+    let signed = Signed::read(&body)?;
+    admit(&state, &signed.validator, signed.timestamp)?;
+    let new = signed.understand(state.now())?;
+    if new.key.kind.is_artifact() {
+        return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
+    }
+    let is_new = state.store.put(&new).await?;
+    Ok(stored(&new, is_new))
+}
+
+async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> Result<Json<Value>, ApiError> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let mut form = Form::new(content_type, body)?;
+    form.field("metadata").await?;
+    let metadata = form.whole("metadata", MAX_METADATA).await?;
+    let signed = Signed::read(&metadata)?;
+    admit(&state, &signed.validator, signed.timestamp)?;
+    let size = signed.data("file_size").and_then(Value::as_u64);
+    let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
+    if !is_safe_name(&name) {
+        return Err(ApiError::Field { field: "data.file_name", expected: "at most 128 letters, digits, - _ ." });
+    }
+    let mut new = signed.understand(state.now())?;
+    if !new.key.kind.is_artifact() {
+        return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit" });
+    }
+    form.field("file").await?;
+    // The signature does not cover the file: a request that is sent again must not bring another one.
+    let is_newer = state.store.signed_at(&new.key).await?.is_none_or(|signed| signed < new.signed_unix);
+    let (limit, mut incoming) = (state.limits.max_artifact_bytes, state.artifacts.receive()?);
+    while let Some(chunk) = form.chunk().await? {
+        if incoming.bytes + chunk.len() as u64 > limit {
+            return Err(ApiError::TooLarge { limit });
+        }
+        state.artifacts.add(&mut incoming, &chunk).await?;
+    }
+    if let Some(told) = size.filter(|told| *told != incoming.bytes) {
+        return Err(ApiError::OtherSize { told, found: incoming.bytes });
+    }
+    if !is_newer {
+        return Ok(stored(&new, false));
+    }
+    let (bytes, place) = (incoming.bytes, place(&new.key, &name));
+    state.artifacts.keep(incoming, &place).await?;
+    new.artifact = Some(place);
+    let is_new = state.store.put(&new).await?;
+    metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
+    Ok(stored(&new, is_new))
+}
+
+/// Where a file is kept: what makes it one of a kind, and its name.
+fn place(key: &SubmissionKey, name: &str) -> String {
+    let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
+    let uid = taonet_primitives::Uid(*miner_uid);
+    let miner = key.miner_hotkey.map_or_else(|| format!("miner_{uid}"), |hotkey| miner_name(MinerKey { uid, hotkey }));
+    format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{name}")
+}
+
+async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, ApiError> {
+    let query = read_query(uri.query().unwrap_or_default())?;
+    if !is_safe_name(&query.challenge_uid) {
+        return Err(ApiError::Field { field: "challenge_uid", expected: "at most 128 letters, digits, - _ ." });
+    }
+    let hotkey = asker(&query)?;
+    admit(&state, &hotkey, query.timestamp)?;
+    let contest = match query.challenge_type.as_deref() {
+        None => None,
+        Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {
+            Some(Contest::Main) => Some(ChallengeType::Main),
+            Some(Contest::Arena) => Some(ChallengeType::Arena),
+            None => return Err(ApiError::Field { field: "challenge_type", expected: "qualifying or arena" }),
+        },
+    };
+    let scores = state.store.scores(&query.challenge_uid, contest).await?;
+    Ok(Json(answer(&query.challenge_uid, scores, state.validators.stake())))
+}
+
+fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
+    let mut pairs = HashMap::new();
+    for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+        if pairs.insert(name, value).is_some() {
+            return Err(ApiError::Field { field: "query", expected: "each parameter once" });
+        }
+    }
+    let mut take = |name: &'static str| {
+        let value = pairs.remove(name).map(std::borrow::Cow::into_owned);
+        value.ok_or(ApiError::Field { field: name, expected: "a parameter of the query" })
+    };
+    let timestamp = take("timestamp")?;
+    Ok(ScoreQuery {
+        hotkey: take("hotkey")?,
+        timestamp: timestamp
+            .parse()
+            .map_err(|_| ApiError::Field { field: "timestamp", expected: "seconds since 1970" })?,
+        signature: take("signature")?,
+        challenge_uid: take("challenge_uid")?,
+        challenge_type: take("challenge_type").ok(),
+    })
+}

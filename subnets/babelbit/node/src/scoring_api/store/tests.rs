@@ -1,0 +1,95 @@
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::submission_api::SubmissionKind;
+use taonet_primitives::Hotkey;
+
+use super::*;
+use crate::scoring_api::testing::{Postgres, sqlite};
+
+fn hotkey(number: u8) -> Hotkey {
+    Hotkey::from_bytes([number; 32])
+}
+
+fn submission(validator: u8, miner: u8, kind: SubmissionKind, signed_unix: i64, score: f64) -> NewSubmission {
+    NewSubmission {
+        key: SubmissionKey {
+            validator: hotkey(validator),
+            challenge_uid: "c".into(),
+            challenge_type: ChallengeType::Main,
+            miner_hotkey: Some(hotkey(miner)),
+            miner_uid: miner.into(),
+            kind,
+            dialogue_uid: String::new(),
+        },
+        signed_unix,
+        received_unix: signed_unix + 1,
+        payload: r#"{"a":"\u0000"}"#.into(),
+        signature: "ab".into(),
+        artifact: kind.is_artifact().then(|| format!("c/{validator}/{miner}")),
+        mean_score: (kind == SubmissionKind::ChallengeScores).then_some(score),
+    }
+}
+
+async fn scores(store: &Store) -> Vec<(u16, f64)> {
+    store.scores("c", None).await.unwrap().iter().map(|given| (given.miner_uid, given.score)).collect()
+}
+
+/// Everything that a store does; on each database the same.
+async fn check(url: &str) {
+    use SubmissionKind::{AudioBundle, ChallengeScores, DialogueLogs};
+    let store = Store::open(url).await.unwrap();
+    store.ping().await.unwrap();
+    let first = submission(1, 7, ChallengeScores, 100, 0.25);
+    assert_eq!(store.signed_at(&first.key).await.unwrap(), None);
+    assert!(store.put(&first).await.unwrap());
+    assert!(store.put(&first).await.unwrap(), "the same once more");
+    assert_eq!(store.count().await.unwrap(), 1);
+    assert_eq!(store.signed_at(&first.key).await.unwrap(), Some(100));
+    // What was signed later counts, in whatever order they come.
+    assert!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap());
+    assert!(!store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap());
+    assert_eq!(scores(&store).await, [(7, 0.75)]);
+    // Others stand beside it.
+    store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
+    store.put(&submission(1, 8, ChallengeScores, 200, 0.125)).await.unwrap();
+    store.put(&submission(1, 7, DialogueLogs, 100, 0.0)).await.unwrap();
+    store.put(&submission(1, 7, AudioBundle, 100, 0.0)).await.unwrap();
+    let mut nobody = submission(1, 9, ChallengeScores, 100, 1.0);
+    nobody.key.miner_hotkey = None;
+    store.put(&nobody).await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 6);
+    assert_eq!(scores(&store).await.len(), 3, "nobody's score is nobody's");
+    assert_eq!(store.scores("c", Some(ChallengeType::Arena)).await.unwrap(), []);
+    assert_eq!(store.scores("d", None).await.unwrap(), []);
+    // The old is forgotten, files first.
+    assert_eq!(store.expired_artifacts(101, 10).await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.expired_artifacts(150, 10).await.unwrap(), ["c/1/7"]);
+    assert_eq!(store.forget(150).await.unwrap(), 4);
+    assert_eq!(store.count().await.unwrap(), 2, "what has a file stays");
+    store.forget_artifact("c/1/7").await.unwrap();
+    assert_eq!(store.forget(150).await.unwrap(), 1);
+    assert_eq!(scores(&store).await, [(8, 0.125)]);
+    // Another process finds it all.
+    drop(store);
+    assert_eq!(scores(&Store::open(url).await.unwrap()).await, [(8, 0.125)]);
+}
+
+#[tokio::test]
+async fn sqlite_keeps_submissions() {
+    let folder = tempfile::tempdir().unwrap();
+    check(&sqlite(folder.path())).await;
+}
+
+#[tokio::test]
+async fn postgres_keeps_submissions() {
+    let Some(postgres) = Postgres::start() else { return };
+    check(&postgres.url()).await;
+}
+
+/// address · what is said about it
+#[tokio::test]
+async fn other_databases_are_refused() {
+    for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {
+        let error = Store::open(url).await.unwrap_err().to_string();
+        assert_eq!(error, "DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE", "{url}");
+    }
+}

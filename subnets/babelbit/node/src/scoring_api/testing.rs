@@ -1,0 +1,137 @@
+//! Databases of the tests' own, and scoring APIs on them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use url::Url;
+
+use super::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use crate::operator_http::testing::listen;
+
+/// A PostgreSQL server of a test's own, in a folder of its own, reached through a socket there.
+pub(crate) struct Postgres {
+    folder: TempDir,
+    server: Option<Child>,
+}
+
+impl Postgres {
+    /// Starts one. `None`, and a loud word, where PostgreSQL is not installed; with `CI=true` that is a failure.
+    pub(crate) fn start() -> Option<Self> {
+        if tool("initdb").is_none() {
+            let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+            println!("\n!!! SKIPPED: {message} !!!\n");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(user) = other_user() {
+            assert!(Command::new("chown").arg(user).arg(folder.path()).status().unwrap().success());
+        }
+        let mut postgres = Self { folder, server: None };
+        let made = as_user("initdb")
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(postgres.data())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        postgres.run();
+        Some(postgres)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the server and waits until it can be reached.
+    pub(crate) fn run(&mut self) {
+        let server = as_user("postgres")
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .arg(self.folder.path())
+            .arg("-D")
+            .arg(self.data())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.server = Some(server);
+        let (socket, began) = (self.folder.path().join(".s.PGSQL.5432"), Instant::now());
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(60), "PostgreSQL does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops it as a machine that loses its power would.
+    pub(crate) fn stop(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        // It ends its own processes on SIGQUIT, and leaves them alone on SIGKILL.
+        let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
+        assert!(quit.unwrap().success());
+        server.wait().unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@localhost/postgres?host={}", self.folder.path().display())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A program of PostgreSQL's: on the path, or where Debian puts it.
+fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
+    folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
+}
+
+/// PostgreSQL does not run as root: who runs it instead.
+fn other_user() -> Option<&'static str> {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";
+    let has_user = || Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
+    is_root.then(|| if has_user() { "postgres" } else { "nobody" })
+}
+
+fn as_user(name: &str) -> Command {
+    let tool = tool(name).unwrap();
+    match other_user() {
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.arg(format!("--reuid={user}")).args(["--clear-groups", "--"]).arg(tool);
+            command.current_dir("/");
+            command
+        }
+        None => Command::new(tool),
+    }
+}
+
+/// A database in a SQLite file.
+pub(crate) fn sqlite(directory: &Path) -> String {
+    format!("sqlite:{}", directory.join("scoring.sqlite").display())
+}
+
+/// A scoring API with its files below a directory.
+pub(crate) async fn api(directory: &Path, database: &str, admission: Admission) -> ScoringApi {
+    let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
+    ScoringApi::new(Store::open(database).await.unwrap(), artifacts, admission, ScoringLimits::default())
+}
+
+/// As [`api`], open to all and served.
+pub(crate) async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
+    let api = api(directory, database, Admission::Open).await;
+    let url = listen(api.router()).await;
+    (api, url)
+}
+
+impl ScoringApi {
+    pub(crate) fn store(&self) -> &Store {
+        &self.state.store
+    }
+}

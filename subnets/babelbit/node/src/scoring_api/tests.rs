@@ -1,0 +1,200 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use taonet_babelbit_core::scoring_api::Contest;
+use taonet_babelbit_core::submission_api::{Submission, SubmissionKind};
+use taonet_primitives::Uid;
+use taonet_wallet::Keypair;
+use taonet_wire::sorted_json;
+
+use super::testing::{Postgres, api, served, sqlite};
+use super::*;
+use crate::operator_http::testing::{ask, key, nowhere};
+use crate::validator::ScoresClient;
+
+mod admission;
+mod artifacts;
+mod database_faults;
+
+fn now() -> i64 {
+    verify::unix(SystemTime::now())
+}
+
+/// A body of `POST /v1/submit`.
+fn signed(validator: &Keypair, kind: SubmissionKind, submission: &Submission) -> Value {
+    let signature = validator.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
+    submission.with_signature(signature, kind)
+}
+
+/// A miner's score in the challenge `c`.
+fn score(validator: &Keypair, miner: &Keypair, contest: &str, score: f64, timestamp: i64) -> Value {
+    let content = json!({ "challenge_uid": "c", "miner_hotkey": miner.hotkey(), "challenge_mean_U": score, "é": "ü" });
+    let data = json!({ "file_type": "challenge_scores", "challenge_type": contest, "content": content.to_string() });
+    let miner = Some((Uid(7), miner.hotkey()));
+    let submission = Submission::new(&validator.hotkey(), miner, timestamp, "c", data);
+    signed(validator, SubmissionKind::ChallengeScores, &submission)
+}
+
+async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
+    ask(&api.router(), Method::POST, "/v1/submit", &[("content-type", "application/json")], &body.to_string()).await
+}
+
+/// What validators read, by the client that they read with.
+async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(String, f64)> {
+    let client = ScoresClient::new(url, Arc::new(key(asker))).unwrap();
+    let rows = client.rows("c", contest).await.unwrap();
+    let read = |row: &Value| {
+        (row["challenge_type"].as_str().unwrap().to_owned(), row["challenge_mean_score"].as_f64().unwrap())
+    };
+    rows.iter().map(read).collect()
+}
+
+/// On each database: three validators' scores come back as their median, the best first.
+async fn validators_read_what_validators_wrote(directory: &Path, database: &str) {
+    let (api, url) = served(directory, database).await;
+    let (good, poor) = (key("//good"), key("//poor"));
+    let time = now();
+    for (validator, first, second) in [("//a", 0.9, 0.1), ("//b", 0.7, 0.2), ("//c", 0.2, 0.3)] {
+        for (miner, mean) in [(&poor, second), (&good, first)] {
+            let answer = post(&api, &score(&key(validator), miner, "main", mean, time)).await;
+            assert_eq!(answer, (200, json!({ "success": true, "stored": true })));
+        }
+    }
+    post(&api, &score(&key("//a"), &good, "arena", 0.5, time)).await;
+    post(&api, &score(&key("//a"), &good, "solo", 1.0, time)).await;
+    let (main, arena) = ("main".to_owned(), "arena".to_owned());
+    assert_eq!(rows(&url, "//a", Some(Contest::Main)).await, [(main.clone(), 0.7), (main.clone(), 0.2)]);
+    assert_eq!(rows(&url, "//b", Some(Contest::Arena)).await, [(arena.clone(), 0.5)]);
+    assert_eq!(rows(&url, "//b", None).await, [(main.clone(), 0.7), (main, 0.2), (arena, 0.5)]);
+}
+
+#[tokio::test]
+async fn validators_read_what_validators_wrote_to_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    validators_read_what_validators_wrote(folder.path(), &sqlite(folder.path())).await;
+}
+
+#[tokio::test]
+async fn validators_read_what_validators_wrote_to_postgres() {
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
+}
+
+/// The same submission twice is one row; an older one that is sent again brings nothing back.
+#[tokio::test]
+async fn a_submission_that_is_sent_again_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let (validator, miner, time) = (key("//a"), key("//good"), now());
+    let old = score(&validator, &miner, "main", 0.25, time - 10);
+    assert_eq!(post(&api, &old).await.0, 200);
+    assert_eq!(post(&api, &old).await, (200, json!({ "success": true, "stored": true })));
+    assert_eq!(post(&api, &score(&validator, &miner, "main", 0.75, time)).await.0, 200);
+    assert_eq!(post(&api, &old).await, (200, json!({ "success": true, "stored": false })));
+    assert_eq!(api.store().count().await.unwrap(), 1);
+    assert_eq!(rows(&url, "//a", None).await, [("main".to_owned(), 0.75)]);
+}
+
+/// what is wrong with a submission · status · what is said
+#[tokio::test]
+async fn what_is_no_submission_is_refused_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
+    let (validator, miner, time) = (key("//a"), key("//good"), now());
+    let good = || score(&validator, &miner, "main", 0.5, time);
+    let with = |field: &str, value: Value| {
+        let mut body = good();
+        body[field] = value;
+        body
+    };
+    let resigned = |data: Value, challenge: &str| {
+        let submission = Submission::new(&validator.hotkey(), Some((Uid(7), miner.hotkey())), time, challenge, data);
+        signed(&validator, SubmissionKind::ChallengeScores, &submission)
+    };
+    let content = |content: Value| resigned(json!({ "content": content.to_string() }), "c");
+    let mut unsigned = good();
+    unsigned.as_object_mut().unwrap().remove("signature");
+    #[rustfmt::skip]
+    let table = [
+        (json!([]), 400, "body: expected a JSON object"),
+        (json!({}), 400, "signature: expected hex of 64 bytes"),
+        (unsigned, 400, "signature: expected hex of 64 bytes"),
+        (with("signature", json!("ab")), 400, "signature: expected hex of 64 bytes"),
+        (with("vali_hotkey", json!("5V")), 400, "vali_hotkey: expected an SS58 address"),
+        (with("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not fit"),
+        (with("miner_uid", json!(8)), 401, "the signature does not fit"),
+        (with("extra", json!(8)), 401, "the signature does not fit"),
+        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp: 400 s from this machine's clock"),
+        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set the clock"),
+        (with("kind", json!("scores")), 400, "kind: expected challenge_scores, dialogue_scores"),
+        (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind of data.file_type"),
+        (with("kind", json!(1)), 400, "kind: expected text"),
+        (score(&validator, &miner, "round9", 0.5, time), 400, "data.challenge_type: expected main, solo or arena"),
+        (score(&validator, &miner, "main", 1.5, time), 400, "data.content: expected challenge_mean_U from 0 to 1"),
+        (content(json!({ "challenge_uid": "d" })), 400, "data.content: expected the challenge and the miner"),
+        (content(json!({})), 400, "data.content: expected challenge_mean_U"),
+        (resigned(json!({ "content": "{" }), "c"), 400, "data.content: expected a challenge score's JSON"),
+        (resigned(json!({}), "../c"), 400, "challenge_id: expected"),
+        (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected a short name"),
+    ];
+    for (body, status, text) in table {
+        let (found, answer) = post(&api, &body).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(found == status && error.contains(text), "{found} {error}, not {status} {text}");
+    }
+    let mut bundle = good();
+    bundle["kind"] = json!("audio_bundle");
+    bundle["data"] = json!({});
+    bundle.as_object_mut().unwrap().remove("signature");
+    bundle.as_object_mut().unwrap().remove("kind");
+    let signature = validator.sign(sorted_json(&bundle).as_bytes()).to_bare_hex();
+    (bundle["signature"], bundle["kind"]) = (json!(signature), json!("audio_bundle"));
+    assert_eq!(post(&api, &bundle).await.1["error"], "audio_bundle goes to /v1/submit-artifact");
+    for (method, path, body, status) in [
+        (Method::POST, "/v1/submit", "{".to_owned(), 400),
+        (Method::POST, "/v1/submit", "x".repeat((8 << 20) + 1), 413),
+        (Method::GET, "/v1/submit", String::new(), 405),
+        (Method::GET, "/v1/nothing", String::new(), 404),
+        (Method::GET, "/v1/get_scores", String::new(), 400),
+        (Method::GET, "/v1/get_scores?hotkey=a&hotkey=b", String::new(), 400),
+    ] {
+        let (found, answer) = ask(&api.router(), method, path, &[], &body).await;
+        assert_eq!((found, &answer["success"]), (status, &json!(false)), "{path}");
+    }
+    assert_eq!(api.store().count().await.unwrap(), 0);
+    assert_eq!(ask(&api.router(), Method::GET, "//healthz", &[], "").await, (200, json!({ "ok": true })));
+}
+
+/// What the reference's client sends without a file: no content, and nobody.
+#[tokio::test]
+async fn submissions_without_content_or_miner_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let validator = key("//a");
+    let data = json!({ "file_type": "dialogue_log", "file_size": null });
+    let submission = Submission::new(&validator.hotkey(), None, now(), "c", data);
+    assert_eq!(post(&api, &signed(&validator, SubmissionKind::DialogueLogs, &submission)).await.0, 200);
+    let data = json!({ "file_type": "challenge_scores", "content": r#"{"challenge_mean_U": 1}"# });
+    let submission = Submission::new(&validator.hotkey(), None, now(), "c", data);
+    assert_eq!(post(&api, &signed(&validator, SubmissionKind::ChallengeScores, &submission)).await.0, 200);
+    assert_eq!(api.store().count().await.unwrap(), 2);
+    assert_eq!(rows(&url, "//a", None).await, []);
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
+    assert_eq!(retention::forget_old(&api.state).await.unwrap(), 0);
+    assert_eq!(rows(&url, "//a", None).await.len(), 1);
+    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let limits = ScoringLimits::default();
+    let later = ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, limits, later);
+    assert_eq!(retention::forget_old(&later.state).await.unwrap(), 1);
+    assert_eq!(rows(&url, "//a", None).await, []);
+}

@@ -1,0 +1,124 @@
+//! Files: what is kept of them, and what is not.
+
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use tower::ServiceExt as _;
+
+use super::*;
+
+fn metadata(validator: &Keypair, data: Value, timestamp: i64) -> Value {
+    let miner = Some((Uid(7), key("//good").hotkey()));
+    let submission = Submission::new(&validator.hotkey(), miner, timestamp, "c", data);
+    signed(validator, SubmissionKind::AudioBundle, &submission)
+}
+
+fn bundle(size: usize) -> Value {
+    json!({ "file_type": "artifact", "file_name": "audio.tar", "file_size": size })
+}
+
+/// The form that the Python clients of the reference write.
+async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (u16, Value) {
+    let mut body = format!(
+        "--x\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--x\r\nContent-Disposition: form-data; \
+         name=\"file\"; filename=\"audio.tar\"\r\nContent-Type: application/x-tar\r\n\r\n"
+    )
+    .into_bytes();
+    body.extend_from_slice(file);
+    body.extend_from_slice(b"\r\n--x--\r\n");
+    let request = Request::post("/v1/submit-artifact").header("content-type", "multipart/form-data; boundary=x");
+    let response = api.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+/// Every file below a directory, with its content.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![directory.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read(path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_file_is_kept_once_and_goes_with_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
+    let (validator, time) = (key("//a"), now());
+    let answer = submit(&api, &metadata(&validator, bundle(5), time), b"sound").await;
+    assert_eq!(answer, (200, json!({ "success": true, "stored": true })));
+    let artifacts = folder.path().join("artifacts");
+    let miner = key("//good").hotkey();
+    let name = format!("c/main/{}/miner_7__hk_{miner}/audio.tar", validator.hotkey());
+    assert_eq!(files(&artifacts), [(name.clone(), b"sound".to_vec())]);
+    // The signature does not cover the file: the same request with another one changes nothing.
+    let answer = submit(&api, &metadata(&validator, bundle(5), time), b"other").await;
+    assert_eq!(answer, (200, json!({ "success": true, "stored": false })));
+    assert_eq!(files(&artifacts), [(name.clone(), b"sound".to_vec())]);
+    assert_eq!(submit(&api, &metadata(&validator, bundle(3), time + 1), b"new").await.0, 200);
+    assert_eq!(files(&artifacts), [(name, b"new".to_vec())]);
+    assert_eq!(api.store().count().await.unwrap(), 1);
+    // In a month all of it is gone.
+    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
+    let store = ArtifactStore::open(&artifacts, None).unwrap();
+    let limits = ScoringLimits::default();
+    let later = ScoringApi::with_clock(api.store().clone(), store, Admission::Open, limits, later);
+    assert_eq!(retention::forget_old(&later.state).await.unwrap(), 1);
+    assert_eq!(files(&artifacts), []);
+    assert!(!artifacts.join("c").exists(), "nor is a folder left");
+}
+
+/// what is wrong · status · what is said
+#[tokio::test]
+async fn what_is_no_artifact_is_refused_and_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    let limits = ScoringLimits { max_artifact_bytes: 1_000, ..ScoringLimits::default() };
+    let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
+    let (validator, time) = (key("//a"), now());
+    let mut forged = metadata(&validator, bundle(5), time);
+    forged["timestamp"] = json!(time + 1);
+    let mut other_kind = metadata(&validator, json!({}), time);
+    other_kind["kind"] = json!("dialogue_logs");
+    let long = vec![0; 1_001];
+    #[rustfmt::skip]
+    let table = [
+        (forged, &b"sound"[..], 401, "the signature does not fit"),
+        (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp: 400 s"),
+        (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size: 6 bytes were told, 5 came"),
+        (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
+        (metadata(&validator, json!({ "file_name": "../x" }), time), b"sound", 400, "data.file_name: expected"),
+        (other_kind, b"sound", 400, "dialogue_logs goes to /v1/submit"),
+    ];
+    for (metadata, file, status, text) in table {
+        let (found, answer) = submit(&api, &metadata, file).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(found == status && error.contains(text), "{found} {error}, not {status} {text}");
+    }
+    let (status, _) =
+        ask(&api.router(), Method::POST, "/v1/submit-artifact", &[("content-type", "application/json")], "{}").await;
+    assert_eq!(status, 400);
+    assert_eq!(api.store().count().await.unwrap(), 0);
+    assert_eq!(files(&folder.path().join("artifacts")), []);
+}
+
+/// What a killed process left half-written is cleared away.
+#[tokio::test]
+async fn a_half_written_file_does_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join(".incoming")).unwrap();
+    std::fs::write(folder.path().join(".incoming/x"), "half").unwrap();
+    ArtifactStore::open(folder.path(), None).unwrap();
+    assert_eq!(files(folder.path()), []);
+}

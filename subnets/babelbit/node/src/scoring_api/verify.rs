@@ -1,0 +1,160 @@
+use std::time::{Duration, SystemTime};
+
+use serde::Deserialize as _;
+use serde_json::Value;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::scoring_api::ScoreQuery;
+use taonet_babelbit_core::submission_api::{ResultFile, Submission, SubmissionKind};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{Signature, verify};
+use taonet_wire::sorted_json;
+
+use super::error::ApiError;
+use super::record::{NewSubmission, SubmissionKey};
+use crate::runner::files::is_safe_name;
+
+/// Longest name of a dialogue.
+const LONGEST_DIALOGUE: usize = 200;
+
+/// A submission whose signature holds. Nothing of it is believed yet.
+pub(super) struct Signed {
+    pub(super) validator: Hotkey,
+    pub(super) timestamp: i64,
+    body: Value,
+    payload: String,
+    signature: String,
+    kind: Option<String>,
+}
+
+impl Signed {
+    /// Checks the signature over everything in a body but `signature` and `kind`.
+    pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let mut body: Value = serde_json::from_slice(body).map_err(ApiError::NotJson)?;
+        let fields = body.as_object_mut().ok_or(ApiError::Field { field: "body", expected: "a JSON object" })?;
+        let kind = match fields.remove("kind") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(kind)) => Some(kind),
+            Some(_) => return Err(ApiError::Field { field: "kind", expected: "text" }),
+        };
+        let Some(Value::String(signature)) = fields.remove("signature") else {
+            return Err(ApiError::Field { field: "signature", expected: "hex of 64 bytes" });
+        };
+        let validator = hotkey_of(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
+        let timestamp = fields.get("timestamp").and_then(Value::as_i64);
+        let timestamp = timestamp.ok_or(ApiError::Field { field: "timestamp", expected: "seconds since 1970" })?;
+        let payload = sorted_json(&body);
+        check(&validator, &payload, &signature)?;
+        Ok(Self { validator, timestamp, body, payload, signature, kind })
+    }
+
+    /// What the submission says: whose result it is, and the score in it, where it is one.
+    pub(super) fn understand(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
+        let submission = Submission::deserialize(&self.body)
+            .map_err(|_| ApiError::Field { field: "body", expected: "miner_hotkey, miner_uid, challenge_id, data" })?;
+        let data = Data(&submission.data);
+        let kind = match &self.kind {
+            Some(kind) => kind.parse()?,
+            None => ResultFile::of_file_type(data.text("file_type").unwrap_or_default())
+                .map(ResultFile::kind)
+                .ok_or(ApiError::Field { field: "kind", expected: "a kind" })?,
+        };
+        // The kind is not signed; the file's type is.
+        if ResultFile::of_file_type(data.text("file_type").unwrap_or_default()).is_some_and(|file| file.kind() != kind)
+        {
+            return Err(ApiError::Field { field: "kind", expected: "the kind of data.file_type" });
+        }
+        let challenge_uid = submission.challenge_id;
+        if !is_safe_name(&challenge_uid) {
+            return Err(ApiError::Field { field: "challenge_id", expected: "at most 128 letters, digits, - _ ." });
+        }
+        let challenge_type = data.text("challenge_type").unwrap_or(ChallengeType::Main.as_str()).parse();
+        let miner_hotkey = match submission.miner_hotkey.as_str() {
+            "" => None,
+            text => Some(hotkey_of(Some(text), "miner_hotkey")?),
+        };
+        let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
+        if dialogue_uid.len() > LONGEST_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
+            return Err(ApiError::Field { field: "data.dialogue_uid", expected: "a short name" });
+        }
+        let key = SubmissionKey {
+            validator: self.validator,
+            challenge_type: challenge_type
+                .map_err(|_| ApiError::Field { field: "data.challenge_type", expected: "main, solo or arena" })?,
+            miner_hotkey,
+            miner_uid: submission.miner_uid,
+            kind,
+            dialogue_uid: dialogue_uid.to_owned(),
+            challenge_uid,
+        };
+        let mean_score = match (kind, data.text("content")) {
+            (SubmissionKind::ChallengeScores, Some(content)) => Some(mean_score(content, &key)?),
+            _ => None,
+        };
+        Ok(NewSubmission {
+            key,
+            signed_unix: self.timestamp,
+            received_unix: unix(received),
+            payload: self.payload,
+            signature: self.signature,
+            artifact: None,
+            mean_score,
+        })
+    }
+
+    /// A text or number of `data`.
+    pub(super) fn data(&self, field: &str) -> Option<&Value> {
+        self.body.get("data")?.get(field)
+    }
+}
+
+struct Data<'a>(&'a Value);
+
+impl<'a> Data<'a> {
+    fn text(&self, field: &str) -> Option<&'a str> {
+        self.0.get(field)?.as_str()
+    }
+}
+
+/// The mean score in a challenge score's text, which must be about what was signed for.
+fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
+    const FIELD: &str = "data.content";
+    let wrong = |expected| ApiError::Field { field: FIELD, expected };
+    let score: Value = serde_json::from_str(content).map_err(|_| wrong("a challenge score's JSON"))?;
+    let says =
+        |field: &str, expected: &str| score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected);
+    let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
+    if !says("challenge_uid", &key.challenge_uid) || !says("miner_hotkey", &miner) {
+        return Err(wrong("the challenge and the miner that were signed for"));
+    }
+    let mean = score.get("challenge_mean_U").and_then(Value::as_f64);
+    mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| wrong("challenge_mean_U from 0 to 1"))
+}
+
+/// Checks the signature of a question, and gives who asks.
+pub(super) fn asker(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
+    let hotkey = hotkey_of(Some(&query.hotkey), "hotkey")?;
+    check(&hotkey, &sorted_json(&query.signed()), &query.signature)?;
+    Ok(hotkey)
+}
+
+/// Refuses what was signed too long ago, or in the future.
+pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> Result<(), ApiError> {
+    let age_s = unix(now).abs_diff(timestamp);
+    if age_s > window.as_secs() { Err(ApiError::Stale { age_s, window_s: window.as_secs() }) } else { Ok(()) }
+}
+
+/// Seconds since 1970.
+pub(super) fn unix(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {
+    text.and_then(|text| text.parse().ok()).ok_or(ApiError::Field { field, expected: "an SS58 address" })
+}
+
+fn check(signer: &Hotkey, text: &str, signature: &str) -> Result<(), ApiError> {
+    let signature: Signature =
+        signature.parse().map_err(|_| ApiError::Field { field: "signature", expected: "hex of 64 bytes" })?;
+    if verify(signer, text.as_bytes(), &signature) { Ok(()) } else { Err(ApiError::Signature) }
+}

@@ -1,0 +1,279 @@
+//! The way of results out of the runner: from the ledger's outbox to the scoring API.
+//!
+//! A miner's four result files enter the outbox in the transaction that notes that they are written
+//! ([`Ledger::hand_over`]). The [`Outbox`] submits several at a time. What is refused for now (network, 5xx, 408, 429) is
+//! tried again for ever, later each time; what is refused for good stays in the ledger with the reason. An attempt that
+//! was killed is made again: the scoring API takes the same submission any number of times.
+
+mod client;
+mod multipart;
+mod payload;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use rand::Rng as _;
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+use tokio::sync::Notify;
+use url::Url;
+
+use crate::clock::{Clock, system_clock};
+use crate::object_storage::ObjectStorage;
+use crate::runner::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
+
+use client::ScoringApi;
+pub use client::SubmitError;
+use payload::LocalFile;
+
+/// Files that are looked up in the ledger at a time.
+const BATCH: u32 = 256;
+/// How often it is looked what has become due while submissions are on their way.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait after the ledger failed.
+const LEDGER_PAUSE: Duration = Duration::from_secs(5);
+/// Longest wait that a scoring API may ask for.
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
+
+/// How an [`Outbox`] goes about its work.
+#[derive(Debug, Clone)]
+pub struct OutboxSettings {
+    /// The scoring API.
+    pub api: Url,
+    /// Time for one submission; one with a file has more, by the file's size.
+    pub timeout: Duration,
+    /// Submissions at a time.
+    pub concurrency: usize,
+    /// Where the runner's files stand.
+    pub paths: RunPaths,
+    /// The pause after the first failure; each further one doubles it.
+    pub first_pause: Duration,
+    /// The longest such pause.
+    pub longest_pause: Duration,
+    /// How long [`Outbox::drain`] waits for a next attempt.
+    pub patience: Duration,
+    /// What was delivered longer ago is forgotten.
+    pub keep_delivered: Duration,
+}
+
+impl OutboxSettings {
+    /// The usual ones: 8 at a time, 30 s each, pauses of a second to five minutes.
+    pub fn new(api: Url, paths: RunPaths) -> Self {
+        Self {
+            api,
+            timeout: Duration::from_secs(30),
+            concurrency: 8,
+            paths,
+            first_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_mins(5),
+            patience: Duration::from_secs(10),
+            keep_delivered: Duration::from_hours(7 * 24),
+        }
+    }
+}
+
+/// Submits what is in a ledger's outbox. See the module's head.
+pub struct Outbox {
+    ledger: Arc<Ledger>,
+    api: ScoringApi,
+    storage: Option<ObjectStorage>,
+    settings: OutboxSettings,
+    clock: Clock,
+    wake: Notify,
+}
+
+impl Outbox {
+    /// Submits in the name of `keypair`; uploads each file to `storage` before, where there is one.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(
+        ledger: Arc<Ledger>,
+        keypair: Arc<Keypair>,
+        storage: Option<ObjectStorage>,
+        settings: OutboxSettings,
+    ) -> Result<Self, reqwest::Error> {
+        let api = ScoringApi::new(&settings.api, keypair, settings.timeout)?;
+        Ok(Self { ledger, api, storage, settings, clock: system_clock(), wake: Notify::new() })
+    }
+
+    /// Asks this clock for the time.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Says that there is something new in the ledger.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Submits what waits and what comes, until the end is asked for. What was refused for good before gets one more
+    /// chance at the start. What is on its way in the end is sent again by the next one.
+    pub async fn run(&self, shutdown: &Shutdown) {
+        let work = async {
+            if let Err(error) = self.ledger.retry_refused().await {
+                tracing::warn!(%error, "what was refused is not tried again");
+            }
+            loop {
+                let pause = match self.work().await {
+                    Ok(None) => self.settings.longest_pause,
+                    Ok(Some(due)) => self.until(due).min(self.settings.longest_pause),
+                    Err(error) => {
+                        tracing::error!(%error, "the outbox cannot be worked on");
+                        LEDGER_PAUSE
+                    }
+                };
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        };
+        tokio::select! {
+            () = shutdown.requested() => {}
+            () = work => {}
+        }
+    }
+
+    /// Submits until nothing waits, or until the next attempt is further away than [`OutboxSettings::patience`].
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
+        let patience = tokio::time::Instant::now() + self.settings.patience;
+        while let Some(due) = self.work().await? {
+            let pause = self.until(due);
+            if tokio::time::Instant::now() + pause > patience {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+        }
+        self.ledger.outbox_counts().await
+    }
+
+    /// Submits everything that is due, and what becomes due meanwhile; says when the next is, where something waits.
+    async fn work(&self) -> Result<Option<i64>, LedgerError> {
+        let (mut queue, mut running) = (VecDeque::new(), FuturesUnordered::new());
+        let mut ids = HashSet::new();
+        loop {
+            if queue.is_empty() && running.len() < self.settings.concurrency {
+                queue = self.due(&ids).await?;
+            }
+            while running.len() < self.settings.concurrency
+                && let Some(entry) = queue.pop_front()
+            {
+                ids.insert(entry.id);
+                running.push(self.attempt(entry));
+            }
+            if running.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(done) = running.next() => { ids.remove(&done?); }
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+        let keep = i64::try_from(self.settings.keep_delivered.as_millis()).unwrap_or(i64::MAX);
+        self.ledger.forget_delivered(self.now_ms().saturating_sub(keep)).await?;
+        self.ledger.next_due().await
+    }
+
+    /// What is due and not on its way.
+    async fn due(&self, running: &HashSet<i64>) -> Result<VecDeque<OutboxEntry>, LedgerError> {
+        let due = self.ledger.due(self.now_ms(), BATCH).await?;
+        metrics::gauge!("taonet_submission_waiting").set(self.ledger.outbox_counts().await?.waiting as f64);
+        Ok(due.into_iter().filter(|entry| !running.contains(&entry.id)).collect())
+    }
+
+    /// One attempt to submit a file; notes in the ledger what came of it.
+    async fn attempt(&self, entry: OutboxEntry) -> Result<i64, LedgerError> {
+        let kind = entry.file.kind().as_str();
+        let named = || format!("{}, miner {}, {}", entry.challenge_uid, entry.miner.uid, entry.file.file_type());
+        match self.submit(&entry).await {
+            Ok(()) => {
+                self.ledger.note_outcome(&entry, self.now_ms(), None).await?;
+                metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
+            }
+            Err(Failed::Ledger(error)) => return Err(error),
+            Err(Failed::Submit(error)) if error.is_retryable() => {
+                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(LONGEST_ASKED));
+                let due = self.now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
+                if entry.attempts == 0 {
+                    tracing::info!(file = named(), %error, "not submitted, trying again");
+                } else {
+                    tracing::debug!(file = named(), %error, attempts = entry.attempts, "not submitted, trying again");
+                }
+                self.ledger.put_off(&entry, due, &error.to_string()).await?;
+                metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
+            }
+            Err(Failed::Submit(error)) => {
+                tracing::warn!(file = named(), %error, "the scoring API refuses a result for good");
+                self.ledger.note_outcome(&entry, self.now_ms(), Some(&error.to_string())).await?;
+                metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
+            }
+        }
+        Ok(entry.id)
+    }
+
+    async fn submit(&self, entry: &OutboxEntry) -> Result<(), Failed> {
+        let file = LocalFile::of(entry, &self.settings.paths);
+        let mut s3_path = entry.s3_path.clone();
+        if let (Some(storage), None) = (&self.storage, &s3_path)
+            && file.exists().await.map_err(Failed::Submit)?
+        {
+            let key = file.key(entry, storage);
+            storage.upload(&key, file.path()).await.map_err(|error| Failed::Submit(SubmitError::Storage(error)))?;
+            self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
+            s3_path = Some(key);
+        }
+        let timestamp = self.now_ms().div_euclid(1_000);
+        self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)
+    }
+
+    /// Twice as long after each failure; a random half of it, so that what failed together does not come together.
+    fn pause(&self, attempts: u32) -> Duration {
+        let doubled = self.settings.first_pause.saturating_mul(1 << attempts.min(20));
+        doubled.min(self.settings.longest_pause).mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    fn until(&self, due_unix_ms: i64) -> Duration {
+        Duration::from_millis(u64::try_from(due_unix_ms.saturating_sub(self.now_ms())).unwrap_or_default())
+    }
+
+    fn now_ms(&self) -> i64 {
+        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// Gives the outbox's metrics their help texts. Call after the recorder is installed.
+    pub fn describe_metrics() {
+        metrics::describe_gauge!("taonet_submission_waiting", "Result files that wait for their submission");
+        metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
+        metrics::describe_counter!("taonet_submission_refused_total", "Result files refused for good, by kind");
+        metrics::describe_counter!(
+            "taonet_submission_retries_total",
+            "Attempts that failed and are made again, by kind"
+        );
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Why an attempt came to nothing.
+enum Failed {
+    Submit(SubmitError),
+    Ledger(LedgerError),
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

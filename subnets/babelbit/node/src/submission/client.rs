@@ -1,0 +1,166 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, StatusCode, redirect};
+use serde::de::IgnoredAny;
+use taonet_babelbit_core::submission_api::Submission;
+use taonet_wallet::Keypair;
+use taonet_wire::sorted_json;
+use url::Url;
+
+use super::multipart::Form;
+use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
+use crate::engine_client::Fault;
+use crate::engine_client::http::{fault, read_capped, seconds};
+use crate::object_storage::StorageError;
+use crate::runner::OutboxEntry;
+
+/// Answers are read up to here.
+const MAX_ANSWER: usize = 64 << 10;
+/// Characters of a refusal that are kept.
+const KEPT: usize = 300;
+/// Time to connect.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// A file may take the time that this many bytes a second need, besides the usual one.
+const SLOWEST_UPLOAD: u64 = 256 << 10;
+
+/// Why a result is not submitted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The answer has another status than 200.
+    #[error("the scoring API answered {}: {body}", status.as_u16())]
+    Status {
+        /// The status.
+        status: StatusCode,
+        /// The beginning of the answer.
+        body: String,
+        /// How long the API asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// There is no answer.
+    #[error("the scoring API is not reached: {0}")]
+    Fault(Fault),
+    /// The answer is 200 and nothing that a scoring API says: somebody else may have answered.
+    #[error("the scoring API's answer is not JSON")]
+    NotJson,
+    /// The file is not in the bucket.
+    #[error("{0}")]
+    Storage(StorageError),
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// There is no such file, and nothing to submit without it.
+    #[error("there is no file {}", .0.display())]
+    NoFile(PathBuf),
+}
+
+impl SubmitError {
+    /// Whether another attempt may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => {
+                !status.is_client_error()
+                    || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+            }
+            Self::NoFile(_) => false,
+            Self::Fault(_) | Self::NotJson | Self::Storage(_) | Self::File { .. } => true,
+        }
+    }
+
+    /// How long the API asks to wait.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// A client of the scoring API's routes for results, for one hotkey.
+pub(super) struct ScoringApi {
+    http: reqwest::Client,
+    submit: Url,
+    submit_artifact: Url,
+    keypair: Arc<Keypair>,
+    timeout: Duration,
+}
+
+impl ScoringApi {
+    pub(super) fn new(base: &Url, keypair: Arc<Keypair>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECTING)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let route = |path: &str| {
+            let mut url = base.clone();
+            let base = url.path().trim_end_matches('/').to_owned();
+            url.set_path(&format!("{base}{path}"));
+            url
+        };
+        let (submit, submit_artifact) = (route("/v1/submit"), route("/v1/submit-artifact"));
+        Ok(Self { http, submit, submit_artifact, keypair, timeout })
+    }
+
+    /// Submits a file once. `timestamp` is the time in seconds since 1970.
+    pub(super) async fn submit(
+        &self,
+        entry: &OutboxEntry,
+        file: &LocalFile,
+        s3_path: Option<&str>,
+        timestamp: i64,
+    ) -> Result<(), SubmitError> {
+        let signed = |data| {
+            let miner = (entry.miner.uid, entry.miner.hotkey);
+            let submission =
+                Submission::new(&self.keypair.hotkey(), Some(miner), timestamp, &entry.challenge_uid, data);
+            let signature = self.keypair.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
+            sorted_json(&submission.with_signature(signature, entry.file.kind()))
+        };
+        let name = file.name();
+        let request = if is_artifact(entry.file) {
+            let (opened, size) = file.open().await?;
+            let metadata = signed(artifact_data(entry, &name, size, s3_path));
+            let form = Form::new(&metadata, &name, TAR, size);
+            self.http
+                .post(self.submit_artifact.clone())
+                .timeout(self.timeout + Duration::from_secs(size / SLOWEST_UPLOAD))
+                .header(CONTENT_TYPE, form.content_type())
+                .header(CONTENT_LENGTH, form.length())
+                .body(form.body(opened))
+        } else {
+            let text = file.text().await?;
+            let body = signed(text_data(entry, &name, text.as_deref(), s3_path));
+            let request = self.http.post(self.submit.clone()).timeout(self.timeout);
+            request.header(CONTENT_TYPE, "application/json").body(body)
+        };
+        judge(request.send().await.map_err(|error| SubmitError::Fault(fault(error)))?).await
+    }
+}
+
+/// Whether an answer means that the result has arrived.
+async fn judge(response: Response) -> Result<(), SubmitError> {
+    let status = response.status();
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = header.and_then(seconds);
+    let body = read_capped(response, MAX_ANSWER).await;
+    if !status.is_success() {
+        let body = String::from_utf8_lossy(&body.unwrap_or_default()).chars().take(KEPT).collect();
+        return Err(SubmitError::Status { status, body, retry_after });
+    }
+    let body = body.map_err(SubmitError::Fault)?;
+    if body.is_empty() || serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
+        Ok(())
+    } else {
+        Err(SubmitError::NotJson)
+    }
+}

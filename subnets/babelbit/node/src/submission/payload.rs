@@ -1,0 +1,105 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+use taonet_babelbit_core::protocol::PROTOCOL;
+use taonet_babelbit_core::submission_api::ResultFile;
+
+use super::SubmitError;
+use crate::object_storage::ObjectStorage;
+use crate::runner::files::{Layout, miner_name};
+use crate::runner::{OutboxEntry, RunPaths};
+
+/// What the audio bundle is.
+pub(super) const TAR: &str = "application/x-tar";
+
+/// A result file on this machine.
+pub(super) struct LocalFile {
+    path: PathBuf,
+}
+
+impl LocalFile {
+    pub(super) fn of(entry: &OutboxEntry, paths: &RunPaths) -> Self {
+        let layout = Layout::of(paths, &entry.challenge_uid, entry.challenge_type, &entry.run_timestamp);
+        Self { path: layout.result_file(entry.file, entry.miner) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Where the file goes in a bucket.
+    pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
+        let miner = miner_name(entry.miner);
+        storage.result_key(entry.file, &entry.challenge_uid, entry.challenge_type.as_str(), &miner, &self.name())
+    }
+
+    pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
+        tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
+    }
+
+    /// The file's text; `None` where there is no such file, which is submitted all the same.
+    pub(super) async fn text(&self) -> Result<Option<String>, SubmitError> {
+        match tokio::fs::read(&self.path).await {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.unread(source)),
+        }
+    }
+
+    /// The file and its size.
+    pub(super) async fn open(&self) -> Result<(tokio::fs::File, u64), SubmitError> {
+        let file = match tokio::fs::File::open(&self.path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SubmitError::NoFile(self.path.clone()));
+            }
+            opened => opened.map_err(|source| self.unread(source))?,
+        };
+        let size = file.metadata().await.map_err(|source| self.unread(source))?.len();
+        Ok((file, size))
+    }
+
+    fn unread(&self, source: io::Error) -> SubmitError {
+        SubmitError::File { path: self.path.clone(), source }
+    }
+}
+
+/// `data` of a text file's submission.
+pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_path: Option<&str>) -> Value {
+    let mut data = common(entry, name, text.map(|text| text.len() as u64), s3_path);
+    data.insert("dialogue_uid".to_owned(), Value::Null);
+    if let Some(text) = text {
+        data.insert("content".to_owned(), text.into());
+    }
+    data.into()
+}
+
+/// `data` of an artifact's submission.
+pub(super) fn artifact_data(entry: &OutboxEntry, name: &str, size: u64, s3_path: Option<&str>) -> Value {
+    let mut data = common(entry, name, Some(size), s3_path);
+    data.insert("content_type".to_owned(), TAR.into());
+    data.into()
+}
+
+fn common(entry: &OutboxEntry, name: &str, size: Option<u64>, s3_path: Option<&str>) -> Map<String, Value> {
+    let data = json!({
+        "file_type": entry.file.file_type(), "file_name": name, "challenge_uid": entry.challenge_uid,
+        "main_challenge_uid": entry.main_challenge_uid, "miner_uid": entry.miner.uid,
+        "miner_hotkey": entry.miner.hotkey, "s3_path": s3_path, "file_size": size,
+        "challenge_type": entry.challenge_type, "protocol": PROTOCOL, "score_is_fallback": false,
+        "score_method": entry.score_method,
+    });
+    match data {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Whether a file goes out as an artifact.
+pub(super) const fn is_artifact(file: ResultFile) -> bool {
+    file.kind().is_artifact()
+}

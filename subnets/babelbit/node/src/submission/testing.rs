@@ -1,0 +1,209 @@
+//! Results that wait for their submission, and a door that misbehaves before whoever takes them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::submission_api::ResultFile;
+use taonet_primitives::{Hotkey, Uid};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use url::Url;
+
+use super::{Outbox, OutboxSettings};
+use crate::object_storage::ObjectStorage;
+use crate::operator_http::testing::key;
+use crate::runner::files::Layout;
+use crate::runner::{ChallengeRow, Ledger, MinerKey, NewChallenge, RunPaths, WrittenFiles};
+
+/// The written result files of some miners in the challenge `c`, all in the outbox.
+pub(crate) struct Results {
+    pub(crate) folder: TempDir,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) challenge: ChallengeRow,
+}
+
+pub(crate) fn miner(number: u16) -> MinerKey {
+    let [high, low] = number.to_be_bytes();
+    let mut bytes = [7; 32];
+    (bytes[0], bytes[1]) = (high, low);
+    MinerKey { uid: Uid(number), hotkey: Hotkey::from_bytes(bytes) }
+}
+
+pub(crate) fn written(name: &str) -> WrittenFiles {
+    WrittenFiles { run_sha256: name.to_owned(), score_method: "semantic_audio_v1".to_owned() }
+}
+
+impl Results {
+    pub(crate) async fn new(miners: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Arc::new(Ledger::open(&folder.path().join("state")).await.unwrap());
+        let challenge = ledger.begin(&challenge("c", ChallengeType::Main)).await.unwrap();
+        let results = Self { folder, ledger, challenge };
+        for number in 0..miners {
+            for file in ResultFile::ALL {
+                let path = results.path(file, number);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, results.content(file, number)).unwrap();
+            }
+            results.ledger.hand_over(&results.challenge, miner(number), &written("run"), true).await.unwrap();
+        }
+        results
+    }
+
+    pub(crate) fn paths(&self) -> RunPaths {
+        RunPaths::below(self.folder.path())
+    }
+
+    pub(crate) fn path(&self, file: ResultFile, number: u16) -> PathBuf {
+        Layout::new(&self.paths(), &self.challenge).result_file(file, miner(number))
+    }
+
+    /// As large as files of a real run are, but for the sound.
+    pub(crate) fn content(&self, file: ResultFile, number: u16) -> Vec<u8> {
+        match file {
+            ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
+            ResultFile::ChallengeScore => {
+                let hotkey = miner(number).hotkey;
+                let score = f64::from(number) / 1_000.0;
+                json!({ "challenge_uid": "c", "miner_hotkey": hotkey, "challenge_mean_U": score }).to_string().into()
+            }
+            _ => json!({ "challenge_uid": "c", "miner_uid": number, "é": "x".repeat(20_000) }).to_string().into(),
+        }
+    }
+
+    /// Quick to try again, and patient.
+    pub(crate) fn settings(&self, api: &Url) -> OutboxSettings {
+        OutboxSettings {
+            timeout: Duration::from_secs(20),
+            first_pause: Duration::from_millis(20),
+            longest_pause: Duration::from_millis(200),
+            patience: Duration::from_mins(2),
+            ..OutboxSettings::new(api.clone(), self.paths())
+        }
+    }
+
+    pub(crate) fn outbox(&self, api: &Url) -> Outbox {
+        self.outbox_with(self.settings(api), None)
+    }
+
+    pub(crate) fn outbox_with(&self, settings: OutboxSettings, storage: Option<ObjectStorage>) -> Outbox {
+        Outbox::new(Arc::clone(&self.ledger), Arc::new(key("//validator")), storage, settings).unwrap()
+    }
+}
+
+pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
+    NewChallenge {
+        challenge_uid: uid.to_owned(),
+        challenge_type: kind,
+        run_timestamp: "20260101_120000".to_owned(),
+        started_unix: 1_000,
+        error: None,
+        reference: None,
+        reference_source: None,
+        main_challenge_uid: None,
+        utterances: Vec::new(),
+    }
+}
+
+/// What a door does with a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Lets everything through.
+    None,
+    /// Closes at once.
+    Down,
+    /// Listens, and says nothing.
+    HalfOpen,
+    /// Takes longer than anybody waits, one byte after the other.
+    Slow,
+    /// Answers this, and closes.
+    Answer(String),
+    /// Lets the request through and the answer not: what was done is not known.
+    Deaf,
+}
+
+/// A door before a service.
+pub(crate) struct Door {
+    pub(crate) url: Url,
+    fault: watch::Sender<Fault>,
+    faults: Arc<AtomicUsize>,
+}
+
+impl Door {
+    pub(crate) async fn before(service: &Url, fault: Fault) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let behind = service.socket_addrs(|| None).unwrap()[0];
+        let (fault, watched) = watch::channel(fault);
+        let faults = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&faults);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (mut watched, count) = (watched.clone(), Arc::clone(&count));
+                tokio::spawn(async move {
+                    let fault = watched.borrow_and_update().clone();
+                    if fault != Fault::None {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                    tokio::select! {
+                        () = pass(stream, behind, fault) => {}
+                        // Whoever is inside when things change is thrown out.
+                        _ = watched.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { url, fault, faults }
+    }
+
+    pub(crate) fn set(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// How many connections it spoiled.
+    pub(crate) fn faults(&self) -> usize {
+        self.faults.load(Ordering::SeqCst)
+    }
+}
+
+async fn pass(mut stream: TcpStream, behind: SocketAddr, fault: Fault) {
+    let mut buffer = vec![0; 1 << 16];
+    match fault {
+        Fault::Down => {}
+        Fault::HalfOpen => std::future::pending().await,
+        Fault::Slow => {
+            for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}" {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let _ = stream.write_all(&[*byte]).await;
+            }
+        }
+        Fault::Answer(answer) => {
+            let _ = stream.read(&mut buffer).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            // What still comes is read, so that the answer is not lost to a reset.
+            while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        }
+        Fault::None => {
+            let mut service = TcpStream::connect(behind).await.unwrap();
+            let _ = copy_bidirectional(&mut stream, &mut service).await;
+        }
+        Fault::Deaf => {
+            let mut service = TcpStream::connect(behind).await.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            let (mut answers, mut requests) = service.split();
+            tokio::select! {
+                _ = tokio::io::copy(&mut reader, &mut requests) => {}
+                _ = answers.read(&mut buffer) => {}
+            }
+            let _ = writer.shutdown().await;
+        }
+    }
+}

@@ -1,0 +1,271 @@
+use std::sync::Mutex;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::submission_api::{ResultFile, Submission};
+use taonet_wallet::verify;
+use taonet_wire::sorted_json;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
+
+use super::testing::{Results, challenge, miner, written};
+use super::*;
+use crate::operator_http::testing::key;
+use crate::scoring_api::testing::{served, sqlite};
+
+mod bucket;
+mod faults;
+
+async fn taking_all() -> (MockServer, Url) {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200).set_body_json(json!({}))).mount(&server).await;
+    let url = format!("{}//", server.uri()).parse().unwrap();
+    (server, url)
+}
+
+async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
+    let all = server.received_requests().await.unwrap();
+    all.into_iter().filter(|request| request.url.path() == route).collect()
+}
+
+/// The text that is signed, as the protocol's description has it.
+#[test]
+fn the_signed_text_is_that_of_the_reference() {
+    let submission = Submission {
+        vali_hotkey: "5V".into(),
+        miner_hotkey: "5M".into(),
+        miner_uid: 7,
+        timestamp: 1_700_000_000,
+        challenge_id: "ch".into(),
+        data: json!({ "file_type": "x", "content": "é" }),
+    };
+    assert_eq!(
+        sorted_json(&submission.signed()),
+        r#"{"challenge_id":"ch","data":{"content":"\u00e9","file_type":"x"},"miner_hotkey":"5M","miner_uid":7,"timestamp":1700000000,"vali_hotkey":"5V"}"#
+    );
+}
+
+/// Takes signature and kind out of what was sent, and checks the signature over the rest.
+#[track_caller]
+fn check_signature(mut sent: Value) -> (Value, String) {
+    let fields = sent.as_object_mut().unwrap();
+    let signature = fields.remove("signature").unwrap();
+    let kind = fields.remove("kind").unwrap().as_str().unwrap().to_owned();
+    let signature = signature.as_str().unwrap();
+    assert!(signature.len() == 128 && signature.bytes().all(|byte| byte.is_ascii_hexdigit()), "{signature}");
+    let text = sorted_json(&sent);
+    assert!(verify(&key("//validator").hotkey(), text.as_bytes(), &signature.parse().unwrap()), "{text}");
+    (sent, kind)
+}
+
+#[tokio::test]
+async fn each_file_is_submitted_as_the_reference_submits_it() {
+    let results = Results::new(1).await;
+    let (server, url) = taking_all().await;
+    let clock: Clock = Arc::new(|| SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    let counts = results.outbox(&url).with_clock(clock).drain().await.unwrap();
+    assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 4, 0));
+
+    let hotkey = miner(0).hotkey;
+    let sent = requests(&server, "/v1/submit").await;
+    assert_eq!(sent.len(), 3);
+    for (file, file_type, kind) in [
+        (ResultFile::RunLog, "dialogue_log", "dialogue_logs"),
+        (ResultFile::ChallengeRun, "challenge_run", "dialogue_scores"),
+        (ResultFile::ChallengeScore, "challenge_scores", "challenge_scores"),
+    ] {
+        let bodies = sent.iter().map(|request| request.body_json::<Value>().unwrap());
+        let body = bodies.into_iter().find(|body| body["data"]["file_type"] == file_type).unwrap();
+        let (body, sent_kind) = check_signature(body);
+        let content = String::from_utf8(results.content(file, 0)).unwrap();
+        let name = results.path(file, 0).file_name().unwrap().to_str().unwrap().to_owned();
+        let expected = json!({
+            "vali_hotkey": key("//validator").hotkey(), "miner_hotkey": hotkey, "miner_uid": 0,
+            "timestamp": 1_700_000_000, "challenge_id": "c",
+            "data": {
+                "file_type": file_type, "file_name": name, "challenge_uid": "c", "main_challenge_uid": null,
+                "miner_uid": 0, "miner_hotkey": hotkey, "dialogue_uid": null, "s3_path": null,
+                "file_size": content.len(), "content": content, "challenge_type": "main",
+                "protocol": "s2s_audio_v1", "score_is_fallback": false, "score_method": "semantic_audio_v1",
+            },
+        });
+        assert_eq!((body, sent_kind.as_str()), (expected, kind));
+    }
+
+    let sent = requests(&server, "/v1/submit-artifact").await;
+    assert_eq!(sent.len(), 1, "the bundle is submitted once");
+    let content_type = sent[0].headers["content-type"].to_str().unwrap();
+    let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
+    let text = String::from_utf8_lossy(&sent[0].body);
+    let parts: Vec<_> = text.split(&format!("--{boundary}")).collect();
+    assert_eq!((parts.len(), parts[0], parts[3]), (4, "", "--\r\n"));
+    assert!(
+        parts[2].contains("name=\"file\"; filename=\"audio.tar\"\r\ncontent-type: application/x-tar\r\n"),
+        "{}",
+        parts[2]
+    );
+    let (head, metadata) = parts[1].trim_end().split_once("\r\n\r\n").unwrap();
+    assert_eq!(head, "\r\ncontent-disposition: form-data; name=\"metadata\"");
+    let metadata: Value = serde_json::from_str(metadata).unwrap();
+    assert_eq!(sorted_json(&metadata), parts[1].trim_end().split_once("\r\n\r\n").unwrap().1);
+    let (metadata, kind) = check_signature(metadata);
+    assert_eq!(kind, "audio_bundle");
+    assert_eq!(
+        metadata["data"],
+        json!({
+            "file_type": "artifact", "file_name": "audio.tar", "challenge_uid": "c", "main_challenge_uid": null,
+            "miner_uid": 0, "miner_hotkey": hotkey, "s3_path": null, "file_size": 100_000,
+            "content_type": "application/x-tar", "challenge_type": "main", "protocol": "s2s_audio_v1",
+            "score_is_fallback": false, "score_method": "semantic_audio_v1",
+        })
+    );
+    let sound = results.content(ResultFile::Audio, 0);
+    assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
+}
+
+/// As the reference: without its file a text is submitted all the same, a bundle is not.
+#[tokio::test]
+async fn files_that_are_missing_are_submitted_without_content() {
+    let results = Results::new(1).await;
+    for file in ResultFile::ALL {
+        std::fs::remove_file(results.path(file, 0)).unwrap();
+    }
+    let (server, url) = taking_all().await;
+    let counts = results.outbox(&url).drain().await.unwrap();
+    assert_eq!((counts.delivered, counts.refused), (3, 1));
+    for request in requests(&server, "/v1/submit").await {
+        let data = request.body_json::<Value>().unwrap()["data"].clone();
+        assert_eq!((data.get("content"), data.get("file_size")), (None, Some(&Value::Null)));
+    }
+    assert_eq!(requests(&server, "/v1/submit-artifact").await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_is_kept_with_the_reason() {
+    let results = Results::new(1).await;
+    let server = MockServer::start().await;
+    let no = ResponseTemplate::new(403).set_body_string("no permit");
+    Mock::given(path("/v1/submit")).respond_with(no).up_to_n_times(3).mount(&server).await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let outbox = results.outbox(&server.uri().parse().unwrap());
+    let counts = outbox.drain().await.unwrap();
+    assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 1, 3));
+    assert_eq!(server.received_requests().await.unwrap().len(), 4, "nothing is tried again");
+    let counts = outbox.drain().await.unwrap();
+    assert_eq!((counts.waiting, counts.refused), (0, 3));
+    // The next one that runs gives it another chance.
+    let shutdown = Shutdown::new();
+    let watch = async {
+        while results.ledger.outbox_counts().await.unwrap().delivered < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        shutdown.request();
+    };
+    tokio::join!(outbox.run(&shutdown), watch);
+}
+
+/// A challenge of the validator's own names the main one before it.
+#[tokio::test]
+async fn solo_results_name_the_main_challenge() {
+    let results = Results::new(0).await;
+    let solo = results.ledger.begin(&challenge("solo-1", ChallengeType::Solo)).await.unwrap();
+    results.ledger.hand_over(&solo, miner(1), &written("run"), true).await.unwrap();
+    let (server, url) = taking_all().await;
+    results.outbox(&url).drain().await.unwrap();
+    for request in requests(&server, "/v1/submit").await {
+        let body = request.body_json::<Value>().unwrap();
+        assert_eq!((&body["challenge_id"], &body["data"]["main_challenge_uid"]), (&json!("solo-1"), &json!("c")));
+        assert_eq!(body["data"]["challenge_type"], "solo");
+    }
+}
+
+/// What comes while the outbox runs goes out at once; files that are written anew go out again, others do not.
+#[tokio::test]
+async fn a_running_outbox_submits_what_comes() {
+    let results = Results::new(1).await;
+    let (server, url) = taking_all().await;
+    let outbox = results.outbox(&url);
+    let shutdown = Shutdown::new();
+    let sent = async |count: usize| {
+        let began = Instant::now();
+        while server.received_requests().await.unwrap().len() < count {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let feed = async {
+        sent(4).await;
+        for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
+            results.ledger.hand_over(&results.challenge, miner(0), &written(name), true).await.unwrap();
+            outbox.wake();
+            sent(count).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        shutdown.request();
+    };
+    tokio::join!(outbox.run(&shutdown), feed);
+    assert_eq!(server.received_requests().await.unwrap().len(), 8);
+    let counts = results.ledger.outbox_counts().await.unwrap();
+    assert_eq!((counts.waiting, counts.delivered), (0, 4));
+}
+
+#[tokio::test]
+async fn what_was_delivered_long_ago_is_forgotten() {
+    let results = Results::new(1).await;
+    let (_server, url) = taking_all().await;
+    results.outbox(&url).drain().await.unwrap();
+    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(8 * 24));
+    let counts = results.outbox(&url).with_clock(later).drain().await.unwrap();
+    assert_eq!(counts, OutboxCounts::default());
+}
+
+#[tokio::test]
+async fn pauses_double_up_to_the_longest() {
+    let results = Results::new(0).await;
+    let api: Url = "http://127.0.0.1:9".parse().unwrap();
+    let settings = OutboxSettings::new(api, results.paths());
+    let outbox = results.outbox_with(settings, None);
+    for (attempts, longest) in [(0, 1.0), (1, 2.0), (5, 32.0), (9, 300.0), (u32::MAX, 300.0)] {
+        let pause = outbox.pause(attempts).as_secs_f64();
+        assert!((longest / 2.0..=longest).contains(&pause), "{attempts}: {pause}");
+    }
+}
+
+/// A whole round of 256 miners, on SQLite that flushes every row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_artefacts_go_out_in_seconds() {
+    let results = Results::new(256).await;
+    let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+    let began = Instant::now();
+    let counts = results.outbox(&url).drain().await.unwrap();
+    let took = began.elapsed();
+    println!("1 024 artefacts in {took:?}");
+    assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+/// Submissions go out at the same time, as many as are allowed.
+#[tokio::test(flavor = "multi_thread")]
+async fn so_many_at_a_time_and_no_more() {
+    let results = Results::new(6).await;
+    let running = Arc::new(Mutex::new((0, 0)));
+    let counted = Arc::clone(&running);
+    let routes = axum::Router::new().fallback(move || {
+        let counted = Arc::clone(&counted);
+        async move {
+            {
+                let mut running = counted.lock().unwrap();
+                running.0 += 1;
+                running.1 = running.1.max(running.0);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            counted.lock().unwrap().0 -= 1;
+            "{}"
+        }
+    });
+    let url = crate::operator_http::testing::listen(routes).await;
+    let settings = OutboxSettings { concurrency: 5, ..results.settings(&url) };
+    results.outbox_with(settings, None).drain().await.unwrap();
+    assert_eq!(running.lock().unwrap().1, 5);
+}

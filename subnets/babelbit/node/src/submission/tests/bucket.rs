@@ -1,0 +1,106 @@
+//! Files are uploaded before they are submitted; a bucket that fails delays them, and loses none.
+
+use super::super::testing::{Door, Fault};
+use super::*;
+use crate::config::S3Addressing;
+use crate::object_storage::testing::{S3Server, settings};
+
+/// Where each file of a miner must be in the bucket.
+fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
+    let name = crate::runner::files::miner_name(miner(number));
+    let key = |file: ResultFile| {
+        let folder = if file == ResultFile::RunLog { "logs/logs" } else { "submissions" };
+        let path = results.path(file, number);
+        (file, format!("{folder}/c/main/{name}/{}", path.file_name().unwrap().to_str().unwrap()))
+    };
+    ResultFile::ALL.map(key).to_vec()
+}
+
+fn check(results: &Results, server: &S3Server, miners: u16) {
+    for number in 0..miners {
+        for (file, key) in keys(results, number) {
+            assert!(std::fs::read(server.object(&key)).unwrap() == results.content(file, number), "{key}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_say_where_their_file_is() {
+    let results = Results::new(2).await;
+    let bucket = S3Server::start().await;
+    let (server, url) = taking_all().await;
+    let storage = ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
+    let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
+    assert_eq!(counts.delivered, 8);
+    check(&results, &bucket, 2);
+    let bodies = requests(&server, "/v1/submit").await;
+    let bodies: Vec<Value> = bodies.iter().map(|request| request.body_json().unwrap()).collect();
+    for number in 0..2 {
+        for (file, key) in keys(&results, number).into_iter().filter(|(file, _)| *file != ResultFile::Audio) {
+            let is_it = |body: &&Value| body["miner_uid"] == number && body["data"]["file_type"] == file.file_type();
+            assert_eq!(bodies.iter().find(is_it).unwrap()["data"]["s3_path"], json!(key));
+        }
+    }
+    for request in requests(&server, "/v1/submit-artifact").await {
+        assert!(String::from_utf8_lossy(&request.body).contains(r#""s3_path":"submissions/c/main/miner_"#));
+    }
+}
+
+/// A bucket that fails, at the start and in the middle.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_fails_loses_nothing() {
+    let refused = |status: &str| {
+        let body = "<Error><Code>SlowDown</Code></Error>";
+        Fault::Answer(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+    };
+    for (what, fault) in [
+        ("down", Fault::Down),
+        ("500", refused("500 Internal Server Error")),
+        ("503", refused("503 Slow Down")),
+        ("429", refused("429 Too Many Requests\r\nretry-after: 1")),
+        ("403", refused("403 Forbidden")),
+        ("garbage", Fault::Answer("220 mail.example ESMTP\r\n".into())),
+        ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
+        ("done, but not told", Fault::Deaf),
+    ] {
+        for in_the_middle in [false, true] {
+            let results = Results::new(3).await;
+            let bucket = S3Server::start().await;
+            let (server, url) = taking_all().await;
+            let first = if in_the_middle { Fault::None } else { fault.clone() };
+            let door = Door::before(&bucket.url, first).await;
+            let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
+            let settings = OutboxSettings { concurrency: 2, ..results.settings(&url) };
+            let outbox = results.outbox_with(settings, Some(storage));
+            let trouble = async {
+                while in_the_middle && results.ledger.outbox_counts().await.unwrap().delivered < 3 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                door.set(fault.clone());
+                let began = Instant::now();
+                while door.faults() < 2 {
+                    assert!(began.elapsed() < Duration::from_mins(1), "{what}");
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                door.set(Fault::None);
+            };
+            let (counts, ()) = tokio::join!(outbox.drain(), trouble);
+            let counts = counts.unwrap();
+            assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 12, 0), "{what}");
+            check(&results, &bucket, 3);
+            assert_eq!(server.received_requests().await.unwrap().len(), 12, "{what}: each is submitted once");
+        }
+    }
+}
+
+/// A bucket that hangs holds up nobody for ever.
+#[tokio::test]
+async fn a_bucket_that_says_nothing_is_given_up() {
+    let results = Results::new(0).await;
+    let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::HalfOpen).await;
+    let path = results.folder.path().join("x");
+    std::fs::write(&path, "x").unwrap();
+    let settings = settings(&door.url, S3Addressing::Path);
+    let storage = ObjectStorage::open_within(&settings, Duration::from_millis(200)).unwrap();
+    storage.upload("x", &path).await.unwrap_err();
+}

@@ -1,0 +1,110 @@
+//! A scoring API that fails, at the start and in the middle: nothing is lost, nothing is doubled.
+
+use std::collections::BTreeSet;
+
+use super::super::testing::{Door, Fault};
+use super::*;
+use crate::scoring_api::ScoringApi;
+
+const MINERS: u16 = 6;
+const ENTRIES: i64 = 24;
+
+async fn until(what: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !what().await {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not come to that");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Everything has arrived once, whole.
+async fn check(results: &Results, api: &ScoringApi, what: &str) {
+    assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{what}");
+    let scores = api.store().scores("c", None).await.unwrap();
+    assert_eq!(scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(), (0..MINERS).collect(), "{what}");
+    let validator = key("//validator").hotkey();
+    for number in 0..MINERS {
+        let name = crate::runner::files::miner_name(miner(number));
+        let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}/audio.tar"));
+        assert_eq!(std::fs::read(kept).unwrap(), results.content(ResultFile::Audio, number), "{what}");
+    }
+}
+
+fn answer(head: &str, body: &str) -> Fault {
+    Fault::Answer(format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+}
+
+fn every_fault() -> Vec<(&'static str, Fault)> {
+    vec![
+        ("down", Fault::Down),
+        ("half-open", Fault::HalfOpen),
+        ("slow", Fault::Slow),
+        ("500", answer("500 Internal Server Error", "oops")),
+        ("502 of a proxy", answer("502 Bad Gateway", "<html>")),
+        ("429", answer("429 Too Many Requests\r\nretry-after: 1", "{}")),
+        ("garbage", answer("200 OK", "<html>welcome</html>")),
+        ("no HTTP", Fault::Answer("220 mail.example ESMTP\r\n".into())),
+        ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into())),
+        ("done, but not told", Fault::Deaf),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scoring_api_that_fails_from_the_start_loses_nothing() {
+    for (what, fault) in every_fault() {
+        let results = Results::new(MINERS).await;
+        let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+        let door = Door::before(&url, fault.clone()).await;
+        let settings = OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&door.url) };
+        let outbox = results.outbox_with(settings, None);
+        let began = Instant::now();
+        let mend = async {
+            until(async || door.faults() >= 4).await;
+            if fault != Fault::Deaf {
+                assert_eq!(api.store().count().await.unwrap(), 0, "{what}");
+            }
+            door.set(Fault::None);
+        };
+        let (counts, ()) = tokio::join!(outbox.drain(), mend);
+        let counts = counts.unwrap();
+        assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{what}");
+        check(&results, &api, what).await;
+        if what == "429" {
+            assert!(began.elapsed() >= Duration::from_secs(1), "it was asked to wait for a second");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
+    for (what, fault) in every_fault() {
+        let results = Results::new(MINERS).await;
+        let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+        let door = Door::before(&url, Fault::None).await;
+        let settings =
+            OutboxSettings { timeout: Duration::from_millis(500), concurrency: 2, ..results.settings(&door.url) };
+        let outbox = results.outbox_with(settings, None);
+        let spoil = async {
+            until(async || api.store().count().await.unwrap() >= 5).await;
+            door.set(fault.clone());
+            until(async || door.faults() >= 3).await;
+            door.set(Fault::None);
+        };
+        let (counts, ()) = tokio::join!(outbox.drain(), spoil);
+        let counts = counts.unwrap();
+        assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{what}");
+        check(&results, &api, what).await;
+    }
+}
+
+/// Who does not wait leaves it for the next time, and the reason is in the ledger.
+#[tokio::test]
+async fn a_drain_does_not_wait_for_ever() {
+    let results = Results::new(1).await;
+    let api = crate::operator_http::testing::nowhere();
+    let settings = OutboxSettings { patience: Duration::ZERO, ..results.settings(&api) };
+    let counts = results.outbox_with(settings, None).drain().await.unwrap();
+    assert_eq!((counts.waiting, counts.delivered, counts.refused), (4, 0, 0));
+    let due = results.ledger.due(i64::MAX, 10).await.unwrap();
+    assert!(due.iter().all(|entry| entry.attempts == 1), "{due:?}");
+}
