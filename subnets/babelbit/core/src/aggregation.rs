@@ -8,7 +8,9 @@
 pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
     let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
     if scores.iter().all(|(_, stake)| *stake == 0) {
-        scores.iter_mut().for_each(|(_, stake)| *stake = 1);
+        for (_, stake) in scores.iter_mut() {
+            *stake = 1;
+        }
     }
     scores.retain(|(_, stake)| *stake > 0);
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
