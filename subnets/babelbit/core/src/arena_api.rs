@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_message_keeps_its_bytes() {
-        let body = r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
+        let body =
+            r#"{"input":{"predict_payload":{"kind": "predict",  "b":1,"a":"é"},"bt_headers":{"name":"X"}},"uid":7}"#;
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
         assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);
         assert_eq!((request.uid, request.auth_token), (Some(7), None));

@@ -120,7 +120,8 @@ mod tests {
             let record = records.get(hotkey).copied().unwrap_or_default();
             Candidate { hotkey: hotkey.into(), record, since }
         };
-        let candidates = vec![candidate("d", 1), candidate("c", 5), candidate("b", 5), candidate("a", 9), candidate("e", 0)];
+        let candidates =
+            vec![candidate("d", 1), candidate("c", 5), candidate("b", 5), candidate("a", 9), candidate("e", 0)];
         let order = |wins_needed, slots| {
             let entrants = entrants(candidates.clone(), wins_needed, slots);
             entrants.iter().map(|entrant| entrant.hotkey.clone()).collect::<String>()

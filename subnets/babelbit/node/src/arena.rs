@@ -26,8 +26,8 @@ use url::Url;
 
 pub use auth::TokenError;
 pub(crate) use container::predict_url;
-pub(crate) use registry::below;
 pub use registry::RegistryError;
+pub(crate) use registry::below;
 
 use crate::clock::{MonotonicClock, monotonic_clock};
 use crate::config::ArenaSettings;
@@ -35,6 +35,8 @@ use crate::engine_client::Sleeper;
 use crate::runner::{AddressPolicy, Miner, MinerConnection, MinerEntry, MinerKey};
 
 use auth::Tokens;
+#[cfg(test)]
+pub(crate) use auth::signed_request;
 use container::ContainerMiner;
 use gateway::{GatewayMiner, GatewayRoute};
 use pod::{PodMiner, Pods};
@@ -153,14 +155,7 @@ impl Arena {
         let tokens = Arc::new(Tokens::new(Arc::clone(&config.keypair), config.settings.registry_timeout, time.clone()));
         let registry = Registry::new(&config, clients.trusted.clone(), Arc::clone(&tokens), time.clone())?;
         let pods = Pods::new(&config.settings, config.policy.permitted(), time.clone())?;
-        Ok(Self {
-            registry: Arc::new(registry),
-            pods: Arc::new(pods),
-            config: Arc::new(config),
-            tokens,
-            clients,
-            time,
-        })
+        Ok(Self { registry: Arc::new(registry), pods: Arc::new(pods), config: Arc::new(config), tokens, clients, time })
     }
 
     /// The arena's miners among those that are `registered`, once all of them are ready. Miners that still are not when

@@ -156,7 +156,8 @@ impl Tokens {
         let request = signed_request(&self.keypair, miner, SystemTime::now());
         let body = serde_json::to_vec(&request).unwrap_or_default();
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
-        let answer = client.post(url, headers, body.into(), self.timeout, MAX_ANSWER).await.map_err(TokenError::Call)?;
+        let answer =
+            client.post(url, headers, body.into(), self.timeout, MAX_ANSWER).await.map_err(TokenError::Call)?;
         let answer = serde_json::from_slice(&answer).ok();
         answer.as_ref().and_then(TokenAnswer::read).ok_or(TokenError::NoToken)
     }

@@ -22,9 +22,7 @@ use super::auth::{TokenError, TokenScope, Tokens, is_transport};
 use super::registry::below;
 use super::{ArenaTime, ENVELOPE_BYTES};
 use crate::config::ArenaSettings;
-use crate::runner::http::{
-    INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
-};
+use crate::runner::http::{INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value};
 use crate::runner::{CallError, MinerConnection, PredictCall};
 
 mod retry;
@@ -132,7 +130,9 @@ impl GatewayMiner {
                 body = again.map_err(encode)?;
             }
             match &failure {
-                Failure::Call { error: WireError::Status { status, .. }, token } if status.as_u16() == 401 && !is_renewed => {
+                Failure::Call { error: WireError::Status { status, .. }, token }
+                    if status.as_u16() == 401 && !is_renewed =>
+                {
                     is_renewed = true;
                     self.tokens.forget(&self.scope, token).await;
                     continue;

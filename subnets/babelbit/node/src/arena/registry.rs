@@ -68,8 +68,7 @@ impl RegistryError {
     fn refuses_token(&self) -> bool {
         self.status().is_some_and(|(status, body)| {
             let body = body.to_ascii_lowercase();
-            status == StatusCode::UNAUTHORIZED
-                && (body.contains("invalid_auth_token") || body.contains("auth token"))
+            status == StatusCode::UNAUTHORIZED && (body.contains("invalid_auth_token") || body.contains("auth token"))
         })
     }
 

@@ -10,8 +10,7 @@ use super::route::Row;
 use crate::runner::{AddressPolicy, MinerAddress, MinerEntry};
 
 /// States, the best first.
-const RANKS: [&str; 8] =
-    ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
+const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
 
 /// A miner of the arena that is registered on the chain.
 #[derive(Debug)]

@@ -134,7 +134,9 @@ impl<'a> Fields<'a> {
 
     fn text(&self, names: &[&str]) -> Option<String> {
         self.values(names).find_map(|value| match value {
-            Value::String(text) => Some(text.trim()).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT).map(str::to_owned),
+            Value::String(text) => {
+                Some(text.trim()).filter(|text| !text.is_empty() && text.len() <= MAX_TEXT).map(str::to_owned)
+            }
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         })

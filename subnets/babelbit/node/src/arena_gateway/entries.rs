@@ -131,12 +131,8 @@ impl Entries {
         now: SystemTime,
     ) -> Result<(), WriteError> {
         let now = unix_seconds(now);
-        let entry = Entry {
-            endpoint_url: submission.endpoint_url.clone(),
-            uid: submission.uid,
-            first_at: now,
-            last_at: now,
-        };
+        let entry =
+            Entry { endpoint_url: submission.endpoint_url.clone(), uid: submission.uid, first_at: now, last_at: now };
         self.change(|saved| {
             let first_at = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at);
             if saved.submissions.len() >= MAX_SUBMISSIONS && !saved.submissions.contains_key(&hotkey) {
@@ -178,9 +174,13 @@ impl Entries {
         window: Duration,
     ) -> Result<(), WriteError> {
         let since = unix_seconds(now).saturating_sub(window.as_secs());
-        let is_known = self.saved.lock().await.challenges.iter().any(|known| {
-            known.challenge_uid == challenge_uid && known.winners == winners
-        });
+        let is_known = self
+            .saved
+            .lock()
+            .await
+            .challenges
+            .iter()
+            .any(|known| known.challenge_uid == challenge_uid && known.winners == winners);
         if is_known {
             return Ok(());
         }
@@ -272,7 +272,8 @@ impl Saved {
             let name = hotkey.to_string();
             won.iter().any(|winner| winner.hotkey == name)
         };
-        let oldest = self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at);
+        let oldest =
+            self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at);
         if let Some(hotkey) = oldest.map(|(hotkey, _)| *hotkey) {
             self.submissions.remove(&hotkey);
         }

@@ -37,10 +37,8 @@ const GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
     let (max_body, timeout) = (state.config.max_body_bytes, state.config.call_timeout.saturating_add(GRACE));
-    let validators = Router::new()
-        .route(AUTH_PATH, post(token))
-        .route(LIST_PATH, get(list))
-        .route(RUNSYNC_PATH, post(runsync));
+    let validators =
+        Router::new().route(AUTH_PATH, post(token)).route(LIST_PATH, get(list)).route(RUNSYNC_PATH, post(runsync));
     let submit = Router::new()
         .route(SUBMIT_PATH, post(submit))
         .route_layer(submissions)

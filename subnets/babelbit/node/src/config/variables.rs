@@ -32,7 +32,19 @@ trait Shown {
 macro_rules! shown_by_display {
     ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
 }
-shown_by_display!(f64, usize, u64, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr, taonet_babelbit_core::Rules);
+shown_by_display!(
+    f64,
+    usize,
+    u64,
+    u32,
+    u16,
+    String,
+    NetUid,
+    Uid,
+    Network,
+    std::net::IpAddr,
+    taonet_babelbit_core::Rules
+);
 
 impl Shown for Url {
     fn shown(&self) -> String {

@@ -54,7 +54,8 @@ fn running_means_all_that_can_come_to_run() {
 #[tokio::test]
 async fn every_state_is_asked_for_with_a_token_and_the_answers_are_taken_together() {
     let server = gateway().await;
-    let pages = [vec![container(1)], vec![container(2), container(1)], vec![], vec![json!({})], vec![json!({})], vec![]];
+    let pages =
+        [vec![container(1)], vec![container(2), container(1)], vec![], vec![json!({})], vec![json!({})], vec![]];
     route(&server, "GET", LIST, pages.map(|page| ok(json!({ "containers": page }))).into()).await;
     let listing = default_registry(&server.uri()).listing().await.unwrap();
     let hotkeys: Vec<_> = listing.rows.iter().map(|row| row.hotkey.clone()).collect();

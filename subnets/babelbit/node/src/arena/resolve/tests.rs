@@ -32,7 +32,11 @@ fn only_registered_miners_are_played_under_the_chains_names() {
     nobody["uid"] = json!(77);
     let mut no_slot = row(4, "running");
     no_slot.as_object_mut().unwrap().remove("uid");
-    let found = resolved(&[row(1, "running"), other_slot, other_hotkey, nobody, no_slot, row(6, "idle")], &[1, 2, 3, 4, 5], true);
+    let found = resolved(
+        &[row(1, "running"), other_slot, other_hotkey, nobody, no_slot, row(6, "idle")],
+        &[1, 2, 3, 4, 5],
+        true,
+    );
     assert_eq!((uids(&found), found.unregistered), (vec![1, 2, 3, 4], 2));
     // The hotkey is the chain's, whatever the row says; so is the slot.
     assert_eq!(found.routes[2].miner, registered(&[3])[0]);

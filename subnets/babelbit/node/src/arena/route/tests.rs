@@ -22,7 +22,11 @@ fn one(row: Value) -> Row {
 #[test]
 fn keys_have_other_names() {
     for (row, hotkey, endpoint) in [
-        (json!({ "miner_hotkey": "a", "hotkey": "b", "endpoint_url": "http://x/1", "url": "http://x/2" }), "a", "http://x/1"),
+        (
+            json!({ "miner_hotkey": "a", "hotkey": "b", "endpoint_url": "http://x/1", "url": "http://x/2" }),
+            "a",
+            "http://x/1",
+        ),
         (json!({ "hotkey": "b", "axon_hotkey": "c", "url": "http://x/2" }), "b", "http://x/2"),
         (json!({ "axon_hotkey": "c", "container_url": "x:80/3" }), "c", "http://x/3"),
         (json!({ "wallet_hotkey": "d", "endpoint": "https://x" }), "d", "https://x/"),
@@ -85,8 +89,21 @@ fn value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         any::<String>(),
         prop::sample::select(vec![
-            "running", "terminated", "idle", "POD", "gateway", "http://", "http://127.0.0.1:1/x?y", "1.2.3.4", "65536",
-            "{\"hotkey\":[]}", "::1", "[::1", "//", "http://a@b", "not_in_list",
+            "running",
+            "terminated",
+            "idle",
+            "POD",
+            "gateway",
+            "http://",
+            "http://127.0.0.1:1/x?y",
+            "1.2.3.4",
+            "65536",
+            "{\"hotkey\":[]}",
+            "::1",
+            "[::1",
+            "//",
+            "http://a@b",
+            "not_in_list",
         ])
         .prop_map(str::to_owned),
         Just(hotkey(1)),
@@ -100,8 +117,24 @@ fn value() -> impl Strategy<Value = Value> {
     ];
     leaf.prop_recursive(3, 64, 8, |inner| {
         let names = prop::sample::select(vec![
-            "miner_hotkey", "hotkey", "endpoint_url", "url", "endpoint", "ip", "host", "port", "path", "uid",
-            "miner_uid", "provider", "endpoint_type", "endpoint_id", "status", "reason", "metadata", "submission_id",
+            "miner_hotkey",
+            "hotkey",
+            "endpoint_url",
+            "url",
+            "endpoint",
+            "ip",
+            "host",
+            "port",
+            "path",
+            "uid",
+            "miner_uid",
+            "provider",
+            "endpoint_type",
+            "endpoint_id",
+            "status",
+            "reason",
+            "metadata",
+            "submission_id",
             "container_name",
         ]);
         let key = prop_oneof![8 => names.prop_map(str::to_owned), 1 => any::<String>()];

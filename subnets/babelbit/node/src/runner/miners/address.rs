@@ -143,7 +143,8 @@ impl AddressPolicy {
 /// Whether a name can be one of the public internet, and not one of this machine, its network or its cluster.
 fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let own = ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "test", "invalid", "example"];
+    let own =
+        ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "test", "invalid", "example"];
     name.rsplit_once('.').is_some_and(|(_, last)| !own.contains(&last))
 }
 
@@ -255,7 +256,10 @@ mod tests {
             assert_eq!((address.host(), address.port()), (name, 443));
         }
         for name in ["localhost", "redis", "metadata.google.internal", "printer.local", "x.localhost", "x.LOCALHOST."] {
-            assert!(matches!(policy.resolve_managed(&format!("http://{name}:80")), Err(AddressError::Name(_))), "{name}");
+            assert!(
+                matches!(policy.resolve_managed(&format!("http://{name}:80")), Err(AddressError::Name(_))),
+                "{name}"
+            );
         }
         assert!(matches!(policy.resolve_managed("127.0.0.1:80"), Err(AddressError::NotPublic(_))));
         assert!(!(policy.permitted())("10.0.0.1".parse().unwrap()));
