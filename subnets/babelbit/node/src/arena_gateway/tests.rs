@@ -226,7 +226,7 @@ async fn submissions_are_signed_checked_and_kept() {
     assert!(error.contains("401:") && error.contains("WrongReceiver"), "{error}");
     // Below a version it is the same place.
     let versioned = running.url.join("v1/").unwrap();
-    submit(&versioned, other.and(Some(running.gateway.hotkey())), &miner_key(1), &submission).await.unwrap();
+    submit(&versioned, Some(running.gateway.hotkey()), &miner_key(1), &submission).await.unwrap();
     let (status, refusal) = ask(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
     assert_eq!((status, &refusal["error"]), (401, &json!("MalformedAuth")), "{refusal}");
 

@@ -130,7 +130,7 @@ async fn at_the_start() {
             settings.ready_timeout = Duration::from_secs(3);
             settings.registry_timeout = Duration::from_millis(50);
             let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
-            let error = arena.miners(&registered(&[1])).await.unwrap_err().to_string();
+            let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
             assert!(error.starts_with("the arena gateway does not list its miners: "), "{error}");
             assert!(passing.waits().iter().sum::<f64>() < 20.0, "{path} {fault:?}: {:?}", passing.waits());
         }
@@ -140,7 +140,7 @@ async fn at_the_start() {
 #[tokio::test]
 async fn a_gateway_that_is_down_or_half_open() {
     let passing = Passing::default();
-    let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.unwrap_err().to_string();
+    let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("cannot connect"), "{error}");
 
     // Takes the connection and the request, and says half a head.
@@ -158,7 +158,7 @@ async fn a_gateway_that_is_down_or_half_open() {
     settings.ready_timeout = Duration::from_secs(3);
     settings.registry_timeout = Duration::from_millis(50);
     let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
-    let error = arena.miners(&registered(&[1])).await.unwrap_err().to_string();
+    let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("timeout after 0.05s"), "{error}");
     held.abort();
 }
@@ -219,19 +219,22 @@ async fn in_the_middle() {
 #[tokio::test]
 async fn a_gateway_that_comes_back() {
     let world = world(Listing::Gateway, &[1]).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let url: Url = format!("http://{address}").parse().unwrap();
-    let serve = |listener, router: Router| tokio::spawn(axum::serve(listener, router).into_future());
-    let first = serve(listener, world.router.clone());
+    let serve = |listener, router: Router| axum::serve(listener, router).into_future();
+    // A runtime of its own takes its connections with it.
+    let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let router = world.router.clone();
+    first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });
     // Time passes in truth: somebody is to come back in it.
     let mut settings = settings();
     settings.retry_base_delay = Duration::from_millis(50);
     let arena = Arena::new(config(url.as_str(), settings)).unwrap();
     let miners = arena.miners(&registered(&[1])).await.unwrap();
     play(&*miners[0].connection, 0, 3).await;
-    first.abort();
-    let _ = first.await;
+    first.shutdown_background();
 
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json")).unwrap();
@@ -240,7 +243,7 @@ async fn a_gateway_that_comes_back() {
     let back = async {
         tokio::time::sleep(SOON).await;
         let listener = TcpListener::bind(address).await.unwrap();
-        serve(listener, again.router())
+        tokio::spawn(serve(listener, again.router()))
     };
     let (_, second) = tokio::join!(play(&*miners[0].connection, 1, 3), back);
     play(&*miners[0].connection, 2, 3).await;
