@@ -7,6 +7,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod arena;
 mod audit;
 mod axon;
 mod axon_peers;

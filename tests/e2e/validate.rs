@@ -106,7 +106,7 @@ impl Scoring {
 }
 
 /// An address of this machine that was free a moment ago.
-fn free_address() -> String {
+pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 

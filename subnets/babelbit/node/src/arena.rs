@@ -37,6 +37,8 @@ use crate::engine_client::Sleeper;
 use crate::runner::{AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerConnection, MinerEntry, MinerKey};
 
 use auth::Tokens;
+#[cfg(test)]
+pub(crate) use auth::signed_request;
 use container::ContainerMiner;
 use gateway::{GatewayMiner, GatewayRoute};
 use pod::{PodMiner, Pods};

@@ -25,7 +25,7 @@ mod members;
 mod results;
 mod routes;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

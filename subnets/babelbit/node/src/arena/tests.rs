@@ -1,1 +1,143 @@
+//! From the list of miners to their answers, through gateways that work and that do not.
 
+mod faults;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wiremock::MockServer;
+
+use super::testing::{Passing, asked, config, gateway, hotkey, ok, registered, route, says};
+use super::*;
+use crate::arena_gateway::testing::{Running, parrot, play};
+use crate::arena_gateway::{ArenaGatewayConfig, Listing};
+
+const LIST: &str = "/list_arena_miners";
+
+fn arena(url: &str, passing: &Passing) -> Arena {
+    Arena::with_time(config(url, ArenaSettings { status: "any".into(), ..ArenaSettings::default() }), passing.time())
+        .unwrap()
+}
+
+fn page(rows: &[(u16, &str)]) -> wiremock::ResponseTemplate {
+    let row = |(uid, status): &(u16, &str)| {
+        json!({ "hotkey": hotkey(*uid), "uid": uid, "status": status, "provider": "gateway",
+                "url": format!("http://9.9.9.9:{uid}/runsync") })
+    };
+    ok(json!({ "containers": rows.iter().map(row).collect::<Vec<Value>>() }))
+}
+
+async fn found(server: &MockServer, passing: &Passing) -> Vec<u16> {
+    let miners = arena(&server.uri(), passing).miners(&registered(&[1, 2, 3])).await.unwrap();
+    miners.iter().map(|miner| miner.key.uid.0).collect()
+}
+
+#[tokio::test]
+async fn the_round_waits_until_all_are_ready() {
+    let (server, passing) = (gateway().await, Passing::default());
+    let pages = [
+        page(&[(1, "running"), (2, "warming")]),
+        page(&[(1, "running"), (2, "warming")]),
+        page(&[(1, "running"), (2, "idle")]),
+    ];
+    route(&server, "GET", LIST, pages.into()).await;
+    assert_eq!(found(&server, &passing).await, [1, 2]);
+    assert_eq!(passing.waits(), [10.0, 10.0]);
+}
+
+#[tokio::test]
+async fn who_is_not_ready_in_time_is_left_out() {
+    let (server, passing) = (gateway().await, Passing::default());
+    route(&server, "GET", LIST, vec![page(&[(1, "running"), (2, "warming"), (3, "idle")])]).await;
+    assert_eq!(found(&server, &passing).await, [1, 3]);
+    assert!((passing.waits().iter().sum::<f64>() - 300.0).abs() < 0.1);
+}
+
+#[tokio::test]
+async fn an_empty_arena_is_waited_for_too() {
+    let (server, passing) = (gateway().await, Passing::default());
+    route(&server, "GET", LIST, vec![page(&[]), page(&[(9, "running")]), page(&[(2, "running")])]).await;
+    assert_eq!(found(&server, &passing).await, [2]);
+    assert_eq!(passing.waits(), [10.0, 10.0]);
+    let (server, passing) = (gateway().await, Passing::default());
+    route(&server, "GET", LIST, vec![page(&[])]).await;
+    assert_eq!(found(&server, &passing).await, [0_u16; 0]);
+    assert_eq!(passing.waits().len(), 30);
+}
+
+#[tokio::test]
+async fn looks_are_at_least_a_second_apart() {
+    let (server, passing) = (gateway().await, Passing::default());
+    route(&server, "GET", LIST, vec![page(&[(1, "warming")])]).await;
+    let settings = ArenaSettings {
+        status: "any".into(),
+        ready_poll: Duration::ZERO,
+        ready_timeout: Duration::from_millis(2_500),
+        ..ArenaSettings::default()
+    };
+    let arena = Arena::with_time(config(&server.uri(), settings), passing.time()).unwrap();
+    assert!(arena.miners(&registered(&[1])).await.unwrap().is_empty());
+    assert_eq!(passing.waits(), [1.0, 1.0, 0.5]);
+    assert_eq!(asked(&server, LIST).await.len(), 4);
+}
+
+/// A gateway with a parrot for each of these slots.
+async fn world(listing: Listing, uids: &[u16]) -> Running {
+    let running = Running::start(ArenaGatewayConfig { listing, ..crate::arena_gateway::testing::config() }).await;
+    for uid in uids {
+        let url = parrot(*uid).await;
+        assert!(running.submit(*uid, url.as_str()).await.unwrap().listed);
+    }
+    running
+}
+
+#[tokio::test]
+async fn real_miners_are_played_through_our_gateway_and_directly() {
+    for listing in [Listing::Gateway, Listing::Endpoints] {
+        let world = world(listing, &[1, 2, 4]).await;
+        let passing = Passing::default();
+        let arena = Arena::with_time(config(world.url.as_str(), ArenaSettings::default()), passing.time()).unwrap();
+        let miners = arena.miners(&registered(&[1, 2, 3])).await.unwrap();
+        assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1, 2], "{listing:?}");
+        for miner in &miners {
+            for utterance in 0..2 {
+                play(&*miner.connection, utterance, 5).await;
+            }
+        }
+        assert!(passing.waits().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_checked_and_redirects_are_not_followed() {
+    let (server, trap) = (gateway().await, MockServer::start().await);
+    route(&server, "GET", LIST, vec![says(302, "")]).await;
+    let passing = Passing::default();
+    let error = arena(&server.uri(), &passing).miners(&registered(&[1])).await.err().unwrap();
+    assert!(error.to_string().contains("status=302"), "{error}");
+
+    let server = gateway().await;
+    let moved = says(307, "").insert_header("location", format!("{}/x", trap.uri()));
+    route(&server, "POST", "/v1/predict", vec![moved.clone()]).await;
+    route(&server, "POST", "/runsync", vec![moved]).await;
+    let row = |uid: u16, provider: &str, path: &str| {
+        let url = format!("{}{path}", server.uri());
+        json!({ "hotkey": hotkey(uid), "status": "running", "provider": provider, "url": url })
+    };
+    let rows = [row(1, "gateway", "/runsync"), row(2, "other", "")];
+    route(&server, "GET", LIST, vec![ok(json!({ "containers": rows }))]).await;
+    let miners = arena(&server.uri(), &passing).miners(&registered(&[1, 2])).await.unwrap();
+    assert_eq!(miners.len(), 2);
+    for miner in &miners {
+        let init = crate::arena_gateway::testing::init(0);
+        let error = miner.connection.init(init, Duration::from_secs(5)).await.unwrap_err();
+        assert!(error.to_string().starts_with("307:"), "{error}");
+    }
+    assert!(trap.received_requests().await.unwrap().is_empty());
+
+    // In production the same list leads nowhere but to the gateway itself.
+    let mut production = config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
+    production.policy = super::testing::policy(false);
+    let miners = Arena::with_time(production, passing.time()).unwrap().miners(&registered(&[1, 2])).await.unwrap();
+    assert_eq!(miners.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1]);
+}

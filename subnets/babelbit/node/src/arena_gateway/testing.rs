@@ -1,1 +1,127 @@
+//! A gateway and miners in this process.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use taonet_babelbit_core::arena_api::{Submission, SubmissionAnswer};
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+use url::Url;
+
+use super::{ArenaGateway, ArenaGatewayConfig, Members, SubmitError, submit};
+use crate::clock::Clock;
+use crate::miner::MinerConfig;
+use crate::miner::profile::Parrot;
+use crate::miner::server::{Miner, router, signed_requests};
+use crate::operator_http::testing::listen;
+use crate::runner::{AddressPolicy, MinerConnection, PredictCall};
+
+pub(crate) fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+pub(crate) fn miner_key(uid: u16) -> Keypair {
+    key(&format!("//miner//{uid}"))
+}
+
+pub(crate) fn config() -> ArenaGatewayConfig {
+    ArenaGatewayConfig {
+        policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
+        ..ArenaGatewayConfig::new(Arc::new(key("//gateway")))
+    }
+}
+
+/// The system's time and as much more as a test says.
+#[derive(Clone, Default)]
+pub(crate) struct Ahead(Arc<AtomicU64>);
+
+impl Ahead {
+    pub(crate) fn clock(&self) -> Clock {
+        let seconds = Arc::clone(&self.0);
+        Arc::new(move || SystemTime::now() + Duration::from_secs(seconds.load(Ordering::SeqCst)))
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::SeqCst);
+    }
+}
+
+/// A gateway on a port of this machine.
+pub(crate) struct Running {
+    pub(crate) gateway: ArenaGateway,
+    pub(crate) router: Router,
+    pub(crate) url: Url,
+    pub(crate) directory: TempDir,
+}
+
+impl Running {
+    pub(crate) async fn start(config: ArenaGatewayConfig) -> Self {
+        Self::with_members(config, None).await
+    }
+
+    pub(crate) async fn with_members(config: ArenaGatewayConfig, members: Option<Members>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let gateway = ArenaGateway::open(config, directory.path(), false, members).await.unwrap();
+        let router = gateway.router();
+        let url = listen(router.clone()).await;
+        Self { gateway, router, url, directory }
+    }
+
+    pub(crate) async fn submit(&self, uid: u16, endpoint: &str) -> Result<SubmissionAnswer, SubmitError> {
+        let submission = Submission { endpoint_url: endpoint.to_owned(), uid };
+        submit(&self.url, None, &miner_key(uid), &submission).await
+    }
+}
+
+/// A miner that repeats what it hears, on a port of this machine.
+pub(crate) async fn parrot(uid: u16) -> Url {
+    let config = MinerConfig::default();
+    let signed = signed_requests(miner_key(uid).hotkey(), &config).build();
+    listen(router(Arc::new(Miner::new(config, Arc::new(Parrot))), signed)).await
+}
+
+pub(crate) fn init(utterance: u32) -> InitRequest {
+    InitRequest {
+        challenge_uid: "c1".into(),
+        utterance_id: format!("c1:{utterance}"),
+        language: Some("fr".into()),
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.into(),
+        channels: 1,
+    }
+}
+
+/// A frame that differs from all others.
+pub(crate) fn frame_b64(number: u16) -> String {
+    let sample = f32::from(number + 1) / 65_536.0;
+    let bytes: Vec<u8> = std::iter::repeat_n(sample.to_le_bytes(), 1_920).flatten().collect();
+    BASE64_STANDARD.encode(bytes)
+}
+
+pub(crate) fn frame(session: &str, number: u16, last: bool) -> PredictCall {
+    PredictCall {
+        session_id: session.into(),
+        audio_b64: frame_b64(number).into(),
+        in_eos: last,
+        max_answer_bytes: 1 << 20,
+    }
+}
+
+/// Plays an utterance to a parrot, which must repeat each frame once.
+pub(crate) async fn play(miner: &dyn MinerConnection, utterance: u32, frames: u16) {
+    let limit = Duration::from_secs(10);
+    let session = miner.init(init(utterance), limit).await.unwrap().session_id;
+    for number in 0..frames {
+        let last = number + 1 == frames;
+        let answer = miner.predict(frame(&session, number, last), limit).await.unwrap();
+        assert!(answer.audio_b64 == frame_b64(number), "frame {number} of utterance {utterance}");
+        assert_eq!(answer.out_eos, last);
+    }
+}

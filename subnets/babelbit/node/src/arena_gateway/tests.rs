@@ -1,1 +1,428 @@
+use std::time::SystemTime;
 
+use axum::http::Method;
+use serde_json::{Value, json};
+use taonet_babelbit_core::arena_api::Submission;
+use taonet_primitives::NetUid;
+use taonet_wire::CallError;
+use wiremock::matchers::{method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::testing::{Ahead, Running, config, frame, init, key, miner_key, parrot, play};
+use super::*;
+use crate::arena::{Arena, ArenaConfig, signed_request};
+use crate::config::ArenaSettings;
+use crate::engine_client::{EngineClient, EngineOptions};
+use crate::operator_http::testing::{ask, nowhere};
+use crate::runner::{Miner, MinerEntry};
+use crate::subtensor_gateway::GatewayClient;
+use crate::validator::ScoresClient;
+
+/// A token of Alice's.
+async fn token(running: &Running) -> String {
+    let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
+    let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["expires_in"], 1_800);
+    answer["auth_token"].as_str().unwrap().to_owned()
+}
+
+async fn get(running: &Running, path: &str, token: &str) -> (u16, Value) {
+    ask(&running.router, Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "").await
+}
+
+async fn listed(running: &Running) -> Vec<u64> {
+    let (_, list) = get(running, "/list_arena_miners", &token(running).await).await;
+    list["miners"].as_array().unwrap().iter().map(|miner| miner["uid"].as_u64().unwrap()).collect()
+}
+
+async fn runsync(running: &Running, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
+    ask(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
+}
+
+/// The arena as a validator sees it.
+fn arena(running: &Running) -> Arena {
+    let config = ArenaConfig {
+        settings: ArenaSettings { ready_timeout: Duration::ZERO, ..ArenaSettings::default() },
+        gateway: running.url.clone(),
+        keypair: Arc::new(key("//Alice")),
+        external_ip: "203.0.113.7".to_owned(),
+        policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
+        predict_path: "v1/predict".to_owned(),
+        max_answer_bytes: 1 << 20,
+    };
+    Arena::new(config).unwrap()
+}
+
+async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
+    let entry = |uid: &u16| MinerEntry {
+        uid: taonet_primitives::Uid(*uid),
+        hotkey: miner_key(*uid).hotkey(),
+        address: AddressPolicy { dev_mode: true, ..AddressPolicy::default() }.resolve("127.0.0.1:9").unwrap(),
+        name: None,
+    };
+    arena(running).miners(&uids.iter().map(entry).collect::<Vec<_>>()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_list_is_for_validators_and_has_two_forms() {
+    let running = Running::start(config()).await;
+    for uid in [3, 1] {
+        running.submit(uid, &format!("http://127.0.0.1:{uid}/x")).await.unwrap();
+    }
+    let token = token(&running).await;
+    let miner = |uid: u16| json!({ "hotkey": miner_key(uid).hotkey().to_string(), "uid": uid });
+    for path in
+        ["/list_arena_miners?window_seconds=86000&status=running", "/v1/list_arena_miners", "//v1//list_arena_miners"]
+    {
+        let (status, list) = get(&running, path, &token).await;
+        let mut found = list["miners"].as_array().unwrap().clone();
+        found.sort_by_key(|miner| miner["uid"].as_u64());
+        assert_eq!((status, found, &list["count"]), (200, vec![miner(1), miner(3)], &json!(2)), "{path}");
+    }
+    for token in ["", "guess"] {
+        let (status, refusal) = get(&running, "/list_arena_miners", token).await;
+        assert_eq!((status, &refusal["error"]), (401, &json!("invalid_auth_token")));
+    }
+    let (status, health) = ask(&running.router, Method::GET, "/healthz", &[], "").await;
+    assert_eq!((status, health), (200, json!({ "status": "ok", "hotkey": key("//gateway").hotkey().to_string() })));
+    let (status, refusal) = ask(&running.router, Method::GET, "/else", &[], "").await;
+    assert_eq!((status, refusal), (404, json!({ "error": "invalid_request", "detail": "Not Found" })));
+
+    let direct = Running::start(ArenaGatewayConfig { listing: Listing::Endpoints, ..config() }).await;
+    direct.submit(3, "127.0.0.1:3/x").await.unwrap();
+    let (_, list) = get(&direct, "/list_arena_miners", &self::token(&direct).await).await;
+    let expected = json!({ "containers": [{
+        "miner_hotkey": miner_key(3).hotkey().to_string(), "miner_uid": 3, "status": "running", "provider": "miner",
+        "endpoint_url": "http://127.0.0.1:3/x", "container_name": "arena-miner-3",
+    }], "count": 1 });
+    assert_eq!(list, expected);
+}
+
+#[tokio::test]
+async fn messages_reach_the_miner_and_its_answers_come_back() {
+    let running = Running::start(config()).await;
+    for uid in [1, 2] {
+        running.submit(uid, parrot(uid).await.as_str()).await.unwrap();
+    }
+    for miner in miners(&running, &[1, 2]).await {
+        play(&*miner.connection, 0, 3).await;
+    }
+    // What the miner refuses is told as the miner said it, at once.
+    let miner = &miners(&running, &[1]).await[0].connection;
+    let error = miner.predict(frame("no-session", 0, false), Duration::from_secs(5)).await.unwrap_err().to_string();
+    assert!(error.starts_with("502:") && error.contains("miner_refused"), "{error}");
+}
+
+/// The token in the body is as good as one in the head; a message goes only under its own sender's token.
+#[tokio::test]
+async fn a_message_needs_a_token_of_its_sender() {
+    let running = Running::start(config()).await;
+    running.submit(1, parrot(1).await.as_str()).await.unwrap();
+    let hotkey = miner_key(1).hotkey();
+    let payload = serde_json::to_string(&taonet_babelbit_core::protocol::MinerRequest::Init(init(0))).unwrap();
+    let message = |sender: &str| {
+        let signer = Signer::new(key(sender), "203.0.113.7", BabelbitScheme::managed());
+        let peer = taonet_wire::Peer::new(hotkey, "0.0.0.0", 0).unwrap();
+        let limit = Duration::from_secs(10);
+        let signed = signer.headers(&peer, &Method::POST, "/", "X", limit, payload.as_bytes()).unwrap();
+        let headers: serde_json::Map<String, Value> = signed
+            .iter()
+            .filter(|(name, _)| name.as_str() != "content-type")
+            .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())))
+            .collect();
+        let payload: Value = serde_json::from_str(&payload).unwrap();
+        json!({ "input": { "predict_payload": payload, "bt_headers": headers }, "uid": 1 })
+    };
+    let token = token(&running).await;
+    let bearer = format!("Bearer {token}");
+    let with = |mut body: Value, field: &str, value: Value| {
+        body[field] = value;
+        body
+    };
+    let (status, answer) = runsync(&running, &[], &with(message("//Alice"), "auth_token", json!(token))).await;
+    assert_eq!((status, &answer["output"]["ready"]), (200, &json!(true)), "{answer}");
+    let head = [("authorization", bearer.as_str())];
+    assert_eq!(runsync(&running, &head, &message("//Alice")).await.0, 200);
+
+    let none = with(message("//Alice"), "auth_token", json!("guess"));
+    let stranger = miner_key(2).hotkey().to_string();
+    for (headers, body, status, marker) in [
+        (&[][..], message("//Alice"), 401, "invalid_auth_token"),
+        (&[], none.clone(), 401, "invalid_auth_token"),
+        // Before the body is read.
+        (&[("authorization", "Bearer guess")], json!("no message"), 401, "invalid_auth_token"),
+        (&head, message("//Bob"), 403, "other_caller"),
+        (&head, with(message("//Alice"), "uid", json!(2)), 404, "endpoint_not_found"),
+        (&head, with(message("//Alice"), "miner_hotkey", json!(stranger)), 404, "endpoint_not_found"),
+        (&head, json!({ "input": {} }), 422, "invalid_request"),
+        (&head, json!([]), 422, "invalid_request"),
+    ] {
+        let (found, answer) = runsync(&running, headers, &body).await;
+        assert_eq!((found, &answer["error"]), (status, &json!(marker)), "{answer}");
+    }
+    let mut bad = message("//Alice");
+    bad["input"]["bt_headers"]["name"] = json!("a\nb");
+    let (status, answer) = runsync(&running, &head, &bad).await;
+    assert_eq!((status, &answer["error"]), (422, &json!("invalid_request")), "{answer}");
+    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &head, "{").await;
+    assert_eq!((status, &answer["error"]), (400, &json!("invalid_request")));
+    let large = "x".repeat(300 << 10);
+    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &head, &large).await;
+    assert_eq!((status, &answer["error"]), (413, &json!("invalid_request")), "{answer}");
+}
+
+/// a miner's answer · what the gateway makes of it
+#[tokio::test]
+async fn miners_that_fail_are_told_from_those_that_refuse() {
+    for (answer, status, marker) in [
+        (ResponseTemplate::new(503).set_body_string("no room"), 503, "upstream_unavailable"),
+        (ResponseTemplate::new(429).set_body_string("slow"), 503, "upstream_unavailable"),
+        (ResponseTemplate::new(404).set_body_string("unknown session"), 502, "miner_refused"),
+        (ResponseTemplate::new(500).set_body_string("boom"), 502, "miner_refused"),
+        (ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"), 502, "miner_refused"),
+        (ResponseTemplate::new(200).set_body_string("<html>"), 502, "miner_answer"),
+        (ResponseTemplate::new(200).set_body_json(json!([])), 502, "miner_answer"),
+        (ResponseTemplate::new(200).set_body_string("x".repeat(2_000)), 502, "miner_answer"),
+        (ResponseTemplate::new(200).set_delay(Duration::from_secs(60)), 504, "upstream_unavailable"),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+        let config =
+            ArenaGatewayConfig { call_timeout: Duration::from_millis(300), max_answer_bytes: 1_000, ..config() };
+        let running = Running::start(config).await;
+        running.submit(1, &server.uri()).await.unwrap();
+        let token = token(&running).await;
+        let alice = key("//Alice").hotkey().to_string();
+        let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+        let (found, answer) = runsync(&running, &[], &json!({ "input": input, "auth_token": token, "uid": 1 })).await;
+        assert_eq!((found, &answer["error"]), (status, &json!(marker)), "{answer}");
+    }
+    let running = Running::start(config()).await;
+    running.submit(1, nowhere().as_str()).await.unwrap();
+    let alice = key("//Alice").hotkey().to_string();
+    let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+    let body = json!({ "input": input, "auth_token": token(&running).await, "uid": 1 });
+    let (status, answer) = runsync(&running, &[], &body).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("miner_unavailable")), "{answer}");
+}
+
+#[tokio::test]
+async fn submissions_are_signed_checked_and_kept() {
+    let running = Running::start(config()).await;
+    let answer = running.submit(1, "127.0.0.1:9000").await.unwrap();
+    assert_eq!((answer.endpoint_url.as_str(), answer.listed, answer.wins), ("http://127.0.0.1:9000/", true, 0));
+    let said = |error: SubmitError| error.to_string();
+    for (endpoint, text) in
+        [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "neither an http nor an https URL")]
+    {
+        let error = said(running.submit(1, endpoint).await.unwrap_err());
+        assert!(error.contains("422:") && error.contains(text), "{error}");
+    }
+    // For another gateway.
+    let submission = Submission { endpoint_url: "127.0.0.1:9000".into(), uid: 1 };
+    let other = Some(key("//Bob").hotkey());
+    let error = said(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
+    assert!(error.contains("401:") && error.contains("WrongReceiver"), "{error}");
+    // Below a version it is the same place.
+    let versioned = running.url.join("v1/").unwrap();
+    submit(&versioned, Some(running.gateway.hotkey()), &miner_key(1), &submission).await.unwrap();
+    let (status, refusal) = ask(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
+    assert_eq!((status, &refusal["error"]), (401, &json!("MalformedAuth")), "{refusal}");
+
+    let production = Running::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() }).await;
+    for (endpoint, taken) in
+        [("http://10.0.0.1:80", false), ("http://localhost:80", false), ("https://miner.example.com", true)]
+    {
+        assert_eq!(production.submit(1, endpoint).await.is_ok(), taken, "{endpoint}");
+    }
+}
+
+#[tokio::test]
+async fn a_captured_submission_is_good_once() {
+    let running = Running::start(config()).await;
+    let signer = Signer::new(miner_key(1), "0.0.0.0", BtauthScheme::new());
+    let peer = taonet_wire::Peer::new(running.gateway.hotkey(), "0.0.0.0", 0).unwrap();
+    let body = r#"{"endpoint_url":"127.0.0.1:9","uid":1}"#;
+    let path = "/v1/arena/submit";
+    let signed = signer.headers(&peer, &Method::POST, path, "", Duration::from_secs(5), body.as_bytes()).unwrap();
+    let headers: Vec<(&str, &str)> =
+        signed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert_eq!(ask(&running.router, Method::POST, path, &headers, body).await.0, 200);
+    let (status, refusal) = ask(&running.router, Method::POST, path, &headers, body).await;
+    assert_eq!((status, &refusal["error"]), (401, &json!("ReplayedRequest")), "{refusal}");
+    let changed = body.replace(":9", ":8");
+    let (status, refusal) = ask(&running.router, Method::POST, path, &headers, &changed).await;
+    assert_eq!((status, &refusal["error"]), (401, &json!("BadSignature")), "{refusal}");
+}
+
+#[tokio::test]
+async fn limits_hold() {
+    let limit = |requests| RateLimit { requests, window: Duration::from_mins(1) };
+    let running = Running::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() }).await;
+    let token = token(&running).await;
+    for expected in [200, 200, 429] {
+        let (status, answer) = get(&running, "/list_arena_miners", &token).await;
+        assert_eq!(status, expected, "{answer}");
+    }
+    let strict = Running::start(ArenaGatewayConfig { auth_limit: limit(2), ..config() }).await;
+    for expected in [200, 200, 429] {
+        let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
+        let (status, answer) = ask(&strict.router, Method::POST, "/auth/token", &[], &request).await;
+        assert_eq!(status, expected, "{answer}");
+        assert!(status == 200 || answer["error"] == "rate_limited");
+    }
+
+    // One call at a time: the second is told to come again.
+    let server = MockServer::start().await;
+    let slow = ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
+    Mock::given(method("POST")).respond_with(slow).mount(&server).await;
+    let single = Running::start(ArenaGatewayConfig { calls: 1, ..config() }).await;
+    single.submit(1, &server.uri()).await.unwrap();
+    let alice = key("//Alice").hotkey().to_string();
+    let input = json!({ "predict_payload": {}, "bt_headers": { "bt_header_dendrite_hotkey": alice } });
+    let body = json!({ "input": input, "auth_token": self::token(&single).await, "uid": 1 });
+    let (first, second) = tokio::join!(runsync(&single, &[], &body), runsync(&single, &[], &body));
+    let mut statuses = [first.0, second.0];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 503]);
+    // And afterwards there is room again.
+    assert_eq!(runsync(&single, &[], &body).await.0, 200);
+}
+
+/// An engine and a scoring API that say what the test tells them.
+struct Qualifying {
+    engine: MockServer,
+    scoring: MockServer,
+}
+
+impl Qualifying {
+    async fn start() -> Self {
+        Self { engine: MockServer::start().await, scoring: MockServer::start().await }
+    }
+
+    /// The current challenge, and the rows of some.
+    async fn are(&self, current: &str, rows: &[(&str, Value)]) {
+        self.engine.reset().await;
+        self.scoring.reset().await;
+        let utterance = json!({
+            "challenge_uid": current, "session_id": "s", "utterance_id": "u:0", "language": "fr", "utterance_index": 0,
+            "sample_rate_hz": 16_000, "channels": 1, "sample_width_bytes": 2, "utterance_frames": 1, "audio_b64": "AAA=",
+        });
+        for (at, answer) in [
+            ("/auth", json!({ "challenge": "sign", "timestamp": 1 })),
+            ("/auth/verify", json!({ "access_token": "t" })),
+            ("/source-audio/start", utterance),
+        ] {
+            let answer = ResponseTemplate::new(200).set_body_json(answer);
+            Mock::given(method("POST")).and(path(at)).respond_with(answer).mount(&self.engine).await;
+        }
+        for (challenge, rows) in rows {
+            let answer = ResponseTemplate::new(200).set_body_json(json!({ "scores": rows }));
+            let asked =
+                Mock::given(method("GET")).and(path("/v1/get_scores")).and(query_param("challenge_type", "qualifying"));
+            asked.and(query_param("challenge_uid", *challenge)).respond_with(answer).mount(&self.scoring).await;
+        }
+    }
+
+    fn results(&self) -> Results {
+        let sleeper: crate::engine_client::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+        let options = EngineOptions { sleeper: Arc::clone(&sleeper), ..EngineOptions::default() };
+        let keypair = Arc::new(key("//gateway"));
+        Results {
+            engine: EngineClient::new(&self.engine.uri(), Arc::clone(&keypair), options).unwrap(),
+            scores: ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair)
+                .unwrap()
+                .with_time(system_clock(), sleeper),
+            every: Duration::from_secs(60),
+        }
+    }
+}
+
+fn row(uid: u16, score: f64) -> Value {
+    json!({ "miner_hotkey": miner_key(uid).hotkey().to_string(), "challenge_mean_score": score })
+}
+
+#[tokio::test]
+async fn winners_of_the_last_days_are_in_the_arena() {
+    let (qualifying, ahead) = (Qualifying::start().await, Ahead::default());
+    let config = ArenaGatewayConfig { wins_needed: true, slots: 2, clock: ahead.clock(), ..config() };
+    let running = Running::start(config).await;
+    for uid in 1..=4 {
+        assert!(!running.submit(uid, &format!("127.0.0.1:{uid}")).await.unwrap().listed);
+    }
+    let results = qualifying.results();
+    // Nobody has scores in the current challenge yet.
+    qualifying.are("a", &[("a", json!([]))]).await;
+    running.gateway.look(&results).await;
+    assert_eq!(listed(&running).await, [0_u64; 0]);
+    qualifying.are("b", &[("a", json!([row(3, 0.4), row(1, 0.2)])), ("b", json!([row(9, 0.9), row(1, 0.9)]))]).await;
+    running.gateway.look(&results).await;
+    assert_eq!(listed(&running).await, [1, 3]);
+    qualifying
+        .are("c", &[("a", json!([row(3, 0.4)])), ("b", json!([row(1, 0.9)])), ("c", json!([row(3, 0.1), row(4, 0.0)]))])
+        .await;
+    running.gateway.look(&results).await;
+    assert_eq!(listed(&running).await, [3, 1]);
+    assert_eq!(running.submit(3, "127.0.0.1:33").await.unwrap().wins, 2);
+
+    // Engine and scoring API are down: what is known counts on.
+    qualifying.engine.reset().await;
+    qualifying.scoring.reset().await;
+    running.gateway.look(&results).await;
+    assert_eq!(listed(&running).await, [3, 1]);
+    // After a week it is over.
+    ahead.pass(Duration::from_hours(7 * 24 + 1));
+    let list = running.gateway.state.listed().await;
+    assert!(list.is_empty());
+}
+
+#[tokio::test]
+async fn only_members_enter_under_the_chains_number() {
+    let snapshot = |hotkeys: &[u16]| {
+        let hotkeys: Vec<_> = hotkeys.iter().map(|uid| miner_key(*uid).hotkey().to_string()).collect();
+        json!({ "block": 1, "hotkeys": hotkeys, "last_update": [], "axons": [] })
+    };
+    let chain = MockServer::start().await;
+    let members = Members::new(
+        GatewayClient::new(&chain.uri().parse().unwrap(), None, Duration::from_secs(5)).unwrap(),
+        NetUid(59),
+    );
+    let running = Running::with_members(config(), Some(members.clone())).await;
+    let error = running.submit(1, "127.0.0.1:1").await.unwrap_err();
+    assert!(matches!(&error, SubmitError::Call(CallError::Status { status, .. }) if status.as_u16() == 503), "{error}");
+    members.refresh().await.unwrap_err();
+    let is = async |hotkeys: &[u16]| {
+        chain.reset().await;
+        let answer = ResponseTemplate::new(200).set_body_json(snapshot(hotkeys));
+        Mock::given(method("POST")).and(path("/v1/metagraph/snapshot")).respond_with(answer).mount(&chain).await;
+        members.refresh().await.unwrap();
+    };
+    is(&[7, 1]).await;
+    running.submit(1, "127.0.0.1:1").await.unwrap();
+    let error = running.submit(2, "127.0.0.1:1").await.unwrap_err();
+    assert!(error.to_string().contains("not_registered"), "{error}");
+    assert_eq!(listed(&running).await, [1]);
+    // Who takes another slot has another number, and who leaves is gone; within a second.
+    is(&[1]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(listed(&running).await, [0]);
+    is(&[7]).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(listed(&running).await, [0_u64; 0]);
+}
+
+#[tokio::test]
+async fn a_miner_outside_the_arena_is_not_called() {
+    let running = Running::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
+    running.submit(1, parrot(1).await.as_str()).await.unwrap();
+    assert!(!running.submit(2, parrot(2).await.as_str()).await.unwrap().listed);
+    let found = miners(&running, &[1, 2]).await;
+    assert_eq!(found.iter().map(|miner| miner.key.uid.0).collect::<Vec<_>>(), [1]);
+    play(&*found[0].connection, 0, 2).await;
+    let body = json!({
+        "input": { "predict_payload": {}, "bt_headers": {} }, "auth_token": token(&running).await, "uid": 2,
+    });
+    let (status, answer) = runsync(&running, &[], &body).await;
+    assert_eq!((status, &answer["error"]), (404, &json!("endpoint_not_found")));
+}

@@ -194,3 +194,32 @@ fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
     let error = read(&[("BABELBIT_RUNNER_TEMPO", "0")]).unwrap_err().to_string();
     assert!(error.contains("BABELBIT_RUNNER_TEMPO=0: expected a number of blocks from 1"), "{error}");
 }
+
+#[test]
+fn the_arena_gateway_is_found_where_it_is_set_or_usual() {
+    let url = |pairs: &[(&str, &str)]| read(pairs).unwrap().0.arena_gateway_url().to_string();
+    let local = ("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+    assert_eq!(url(&[]), "https://gw.babelbit.ai/");
+    assert_eq!(url(&[("BB_ARENA_GATEWAY_URL", " ")]), "https://gw.babelbit.ai/");
+    assert_eq!(url(&[local]), "http://127.0.0.1:8060/");
+    assert_eq!(url(&[local, ("BB_ARENA_GATEWAY_URL", "https://gw.example.com/v1")]), "https://gw.example.com/v1");
+}
+
+#[test]
+fn the_arena_is_set_as_in_the_reference() {
+    let (config, warnings) = read(&[
+        ("BB_ARENA_CONTAINERS_STATUS", "running,idle"),
+        ("BB_ARENA_CONTAINERS_WINDOW_SECONDS", "60"),
+        ("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC", "2.5"),
+        ("RUNPOD_API_KEY", "rp_secret"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert_eq!((config.arena.status.as_str(), config.arena.window_seconds), ("running,idle", 60));
+    assert_eq!(config.arena.retry_max_delay, Duration::from_millis(2_500));
+    assert_eq!(config.arena.ready_timeout, Duration::from_mins(5));
+    // The key is used, and never shown.
+    assert_eq!(config.arena.runpod_api_key.as_ref().unwrap().expose(), "rp_secret");
+    assert!(!format!("{config:?}").contains("rp_secret"));
+    assert!(variables().iter().all(|variable| !(variable.show)(&config).contains("rp_secret")));
+}

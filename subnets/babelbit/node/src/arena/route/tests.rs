@@ -70,7 +70,7 @@ fn malformed_rows_are_counted_and_each_row_counts_once() {
         json!({ "hotkey": "b", "url": "http://" }),
         json!({ "hotkey": "c", "ip": "1.2.3.4" }),
         json!({ "hotkey": "d", "ip": "1.2.3.4", "port": 70_000 }),
-        json!({ "hotkey": "x".repeat(3_000), "url": "http://x" }),
+        json!({ "hotkey": "x".repeat(3_000), "url": "http://long" }),
         json!({}),
         json!([1]),
         json!(null),

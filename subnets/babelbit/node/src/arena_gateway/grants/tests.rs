@@ -1,1 +1,99 @@
+use taonet_wallet::Keypair;
 
+use super::super::testing::{config, key};
+use super::*;
+use crate::arena::signed_request;
+
+fn grants() -> Grants {
+    Grants::open(&config(), None).unwrap()
+}
+
+fn at(seconds: f64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs_f64(1_700_000_000.0 + seconds)
+}
+
+fn request(key: &Keypair, now: SystemTime) -> TokenRequest {
+    signed_request(key, Some(("5M", 7)), now)
+}
+
+fn refused(grants: &Grants, request: &TokenRequest, now: SystemTime) -> String {
+    grants.grant(request, now).unwrap_err().to_string()
+}
+
+#[test]
+fn both_forms_get_a_token() {
+    let (grants, alice) = (grants(), key("//Alice"));
+    for (miner, second) in [(Some(("5M", 7)), 0.0), (None, 1.0), (Some(("discovery", 0)), 2.0)] {
+        let answer = grants.grant(&signed_request(&alice, miner, at(second)), at(second)).unwrap();
+        assert_eq!(answer.expires_in, 1_800);
+        assert_eq!(grants.owner(&answer.auth_token, at(10.0)).unwrap(), alice.hotkey());
+        assert!(grants.owner(&answer.auth_token, at(1_900.0)).is_err());
+    }
+    assert!(grants.owner("", at(10.0)).is_err());
+}
+
+#[test]
+fn what_was_signed_must_fit() {
+    let (grants, alice, bob) = (grants(), key("//Alice"), key("//Bob"));
+    let good = || request(&alice, at(0.0));
+    let not_signed = "the signature does not match the request and the hotkey";
+    for (change, said) in [
+        ((|r| r.hotkey = key("//Bob").hotkey().to_string()) as fn(&mut TokenRequest), not_signed),
+        (|r| r.uid = Some(8), not_signed),
+        (|r| r.miner_hotkey = Some("5N".into()), not_signed),
+        (|r| (r.uid, r.miner_hotkey) = (None, None), not_signed),
+        (|r| r.timestamp_ms += 1, not_signed),
+        (|r| r.nonce = "1700000000000000001".into(), not_signed),
+        (|r| r.uid = None, "uid: either both of miner_hotkey and uid, or none"),
+        (|r| r.nonce = "soon".into(), "nonce: invalid digit found in string"),
+    ] {
+        let mut request = good();
+        change(&mut request);
+        assert_eq!(refused(&grants, &request, at(0.0)), said);
+    }
+    assert!(refused(&grants, &TokenRequest { hotkey: "5x".into(), ..good() }, at(0.0)).starts_with("hotkey: "));
+    assert!(refused(&grants, &TokenRequest { signature: "ff".into(), ..good() }, at(0.0)).starts_with("signature: "));
+    grants.grant(&good(), at(0.0)).unwrap();
+    grants.grant(&request(&bob, at(0.0)), at(0.0)).unwrap();
+}
+
+#[test]
+fn requests_are_fresh_and_accepted_once() {
+    let (grants, alice) = (grants(), key("//Alice"));
+    for (signed, accepted) in [(-61.0, false), (-59.0, true), (2.0, true), (4.0, false)] {
+        assert_eq!(grants.grant(&request(&alice, at(signed)), at(0.0)).is_ok(), accepted, "{signed}");
+    }
+    let once = request(&alice, at(0.5));
+    grants.grant(&once, at(1.0)).unwrap();
+    assert_eq!(refused(&grants, &once, at(2.0)), "this request was accepted before");
+    assert!(refused(&grants, &once, at(100.0)).starts_with("the request was signed at another time"));
+}
+
+#[test]
+fn a_restart_forgets_no_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, alice) = (folder.path().join("tokens.log"), key("//Alice"));
+    let now = SystemTime::now();
+    let open = |now: SystemTime| {
+        Grants::open(&ArenaGatewayConfig { clock: std::sync::Arc::new(move || now), ..config() }, Some(&path)).unwrap()
+    };
+    // At the first start, what was signed before it is refused.
+    let first = open(now);
+    assert!(refused(&first, &request(&alice, now), now).contains("another time"));
+    let later = now + Duration::from_secs(5);
+    let once = request(&alice, later);
+    first.grant(&once, later).unwrap();
+    drop(first);
+    let second = open(later);
+    assert_eq!(refused(&second, &once, later), "this request was accepted before");
+    second.grant(&request(&alice, later + Duration::from_millis(1)), later).unwrap();
+}
+
+#[test]
+fn only_validators_on_the_list_get_tokens() {
+    let (alice, bob) = (key("//Alice"), key("//Bob"));
+    let config = ArenaGatewayConfig { allowed: Some([alice.hotkey()].into()), ..config() };
+    let grants = Grants::open(&config, None).unwrap();
+    grants.grant(&request(&alice, at(0.0)), at(0.0)).unwrap();
+    assert_eq!(refused(&grants, &request(&bob, at(0.0)), at(0.0)), "this hotkey is not on the gateway's list");
+}

@@ -1,0 +1,251 @@
+//! A gateway that fails, at the start and in the middle: down, slow, half-open, overloaded, with garbage, cut short. What
+//! can be repeated is, and the miner hears each frame once; what cannot fails with its reason, and the next utterance is
+//! played.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+use url::Url;
+
+use super::*;
+use crate::arena_gateway::testing::{frame, frame_b64, init};
+use crate::operator_http::testing::{listen, nowhere};
+use crate::runner::CallError;
+
+const SOON: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    /// Never answers.
+    Slow,
+    Status(u16, &'static str),
+    /// An answer with this text.
+    Garbage(&'static str),
+    /// Ends in the middle of its body.
+    Truncated,
+    /// As that, but the miner was called.
+    LostAnswer,
+}
+
+/// Stands before a gateway and fails for one path, some times.
+#[derive(Clone)]
+struct Faulty {
+    inner: Router,
+    path: &'static str,
+    fault: Arc<Mutex<Option<(Fault, usize)>>>,
+    failed: Arc<AtomicUsize>,
+}
+
+impl Faulty {
+    async fn before(inner: Router, path: &'static str) -> (Self, Url) {
+        let faulty = Self { inner, path, fault: Arc::default(), failed: Arc::default() };
+        let handler = faulty.clone();
+        let url = listen(Router::new().fallback(move |request| async move { handler.answer(request).await })).await;
+        (faulty, url)
+    }
+
+    fn fail(&self, fault: Fault, times: usize) {
+        *self.fault.lock().unwrap() = Some((fault, times));
+    }
+
+    fn failures(&self) -> usize {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    async fn answer(&self, request: axum::extract::Request) -> Response<Body> {
+        let fault = (request.uri().path() == self.path).then(|| self.next()).flatten();
+        match fault {
+            None => self.inner.clone().oneshot(request).await.unwrap(),
+            Some(Fault::Slow) => std::future::pending().await,
+            Some(Fault::Status(status, body)) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+            Some(Fault::Garbage(text)) => text.into_response(),
+            Some(Fault::Truncated) => truncated(),
+            Some(Fault::LostAnswer) => {
+                let answer = self.inner.clone().oneshot(request).await.unwrap();
+                axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+                truncated()
+            }
+        }
+    }
+
+    fn next(&self) -> Option<Fault> {
+        let mut fault = self.fault.lock().unwrap();
+        let (kind, times) = (*fault)?;
+        self.failed.fetch_add(1, Ordering::SeqCst);
+        *fault = (times > 1).then_some((kind, times - 1));
+        Some(kind)
+    }
+}
+
+fn truncated() -> Response<Body> {
+    let chunks = [Ok(Bytes::from("{\"output\": {\"session_id\"")), Err(std::io::Error::other("cut"))];
+    Response::builder().header("content-length", 4_000).body(Body::from_stream(futures::stream::iter(chunks))).unwrap()
+}
+
+fn settings() -> ArenaSettings {
+    ArenaSettings { registry_timeout: SOON, ready_timeout: Duration::from_secs(60), ..ArenaSettings::default() }
+}
+
+fn arena_at(url: &Url, passing: &Passing) -> Arena {
+    Arena::with_time(config(url.as_str(), settings()), passing.time()).unwrap()
+}
+
+/// fault · whether it passes when the list is asked for again
+#[tokio::test]
+async fn at_the_start() {
+    let world = world(Listing::Gateway, &[1]).await;
+    for path in ["/auth/token", "/list_arena_miners"] {
+        for (fault, passes) in [
+            (Fault::Slow, true),
+            (Fault::Truncated, true),
+            (Fault::Status(500, "boom"), true),
+            (Fault::Status(429, "slow down"), true),
+            (Fault::Garbage("<html>"), path == "/list_arena_miners"),
+            (Fault::Garbage(r#"{"miners": 7, "auth_token": 7}"#), false),
+        ] {
+            let (faulty, url) = Faulty::before(world.router.clone(), path).await;
+            // Two requests for a token are one attempt where the gateway answers.
+            faulty.fail(fault, 2);
+            let passing = Passing::default();
+            let outcome = arena_at(&url, &passing).miners(&registered(&[1])).await;
+            match outcome {
+                Ok(miners) => {
+                    assert!(passes, "{path} {fault:?}");
+                    assert_eq!((miners.len(), faulty.failures()), (1, 2), "{path} {fault:?}");
+                    play(&*miners[0].connection, 0, 2).await;
+                }
+                Err(error) => assert!(!passes, "{path} {fault:?}: {error}"),
+            }
+            // For ever: it is given up in time, with the reason.
+            faulty.fail(fault, usize::MAX);
+            let passing = Passing::default();
+            let mut settings = settings();
+            settings.ready_timeout = Duration::from_secs(3);
+            settings.registry_timeout = Duration::from_millis(50);
+            let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
+            let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
+            assert!(error.starts_with("the arena gateway does not list its miners: "), "{error}");
+            assert!(passing.waits().iter().sum::<f64>() < 20.0, "{path} {fault:?}: {:?}", passing.waits());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_down_or_half_open() {
+    let passing = Passing::default();
+    let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
+    assert!(error.contains("cannot connect"), "{error}");
+
+    // Takes the connection and the request, and says half a head.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let held = tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4_096]).await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await;
+            streams.push(stream);
+        }
+    });
+    let mut settings = settings();
+    settings.ready_timeout = Duration::from_secs(3);
+    settings.registry_timeout = Duration::from_millis(50);
+    let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
+    let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
+    assert!(error.contains("timeout after 0.05s"), "{error}");
+    held.abort();
+}
+
+/// fault · how often · what the frame comes to
+#[tokio::test]
+async fn in_the_middle() {
+    let world = world(Listing::Gateway, &[1]).await;
+    let (faulty, url) = Faulty::before(world.router.clone(), "/runsync").await;
+    let passing = Passing::default();
+    let miners = arena_at(&url, &passing).miners(&registered(&[1])).await.unwrap();
+    let miner = &*miners[0].connection;
+    for (utterance, (fault, times, failure)) in (0..).zip([
+        (Fault::Status(503, "busy"), 3, None),
+        (Fault::Status(429, "rate_limited"), 2, None),
+        (Fault::Status(504, ""), 1, None),
+        (Fault::Status(500, "upstream_error"), 1, None),
+        (Fault::Truncated, 2, None),
+        // The miner has heard the frame, and says the same again.
+        (Fault::LostAnswer, 2, None),
+        (Fault::Status(401, "invalid_auth_token"), 1, None),
+        (Fault::Status(500, "boom"), 1, Some("500:boom")),
+        (Fault::Status(503, "miner_app_unavailable"), 1, Some("503:miner_app_unavailable")),
+        (Fault::Garbage("<html>"), 1, Some("parse:expected value at line 1 column 1")),
+        (Fault::Garbage("[]"), 1, Some("invalid_payload_type")),
+        (
+            Fault::Garbage(r#"{"output":{"session_id":7}}"#),
+            1,
+            Some("parse:invalid type: integer `7`, expected a string"),
+        ),
+        (Fault::Slow, 1, Some("no answer")),
+    ]) {
+        let session = miner.init(init(utterance), Duration::from_secs(5)).await.unwrap().session_id;
+        let before = faulty.failures();
+        for number in 0..4 {
+            if number == 2 {
+                faulty.fail(fault, times);
+            }
+            let call = miner.predict(frame(&session, number, number == 3), Duration::from_secs(5));
+            // The player's own deadline for a frame.
+            let answer = tokio::time::timeout(SOON * 3, call).await;
+            let answer = answer.unwrap_or_else(|_| Err(CallError::Refused("no answer".into())));
+            match (answer, failure) {
+                (Ok(answer), _) => assert!(answer.audio_b64 == frame_b64(number), "{fault:?}: frame {number}"),
+                (Err(error), Some(text)) if number == 2 => {
+                    assert_eq!(error.to_string(), text);
+                    break;
+                }
+                (Err(error), _) => panic!("{fault:?}: frame {number}: {error}"),
+            }
+        }
+        assert_eq!(faulty.failures() - before, times, "{fault:?}");
+    }
+    play(miner, 99, 3).await;
+}
+
+/// The gateway is gone for a while, and comes back at the same place without its tokens.
+#[tokio::test]
+async fn a_gateway_that_comes_back() {
+    let world = world(Listing::Gateway, &[1]).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let url: Url = format!("http://{address}").parse().unwrap();
+    let serve = |listener, router: Router| axum::serve(listener, router).into_future();
+    // A runtime of its own takes its connections with it.
+    let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let router = world.router.clone();
+    first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });
+    // Time passes in truth: somebody is to come back in it.
+    let mut settings = settings();
+    settings.retry_base_delay = Duration::from_millis(50);
+    let arena = Arena::new(config(url.as_str(), settings)).unwrap();
+    let miners = arena.miners(&registered(&[1])).await.unwrap();
+    play(&*miners[0].connection, 0, 3).await;
+    first.shutdown_background();
+
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json")).unwrap();
+    let config = crate::arena_gateway::testing::config();
+    let again = crate::arena_gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
+    let back = async {
+        tokio::time::sleep(SOON).await;
+        let listener = TcpListener::bind(address).await.unwrap();
+        tokio::spawn(serve(listener, again.router()))
+    };
+    let (_, second) = tokio::join!(play(&*miners[0].connection, 1, 3), back);
+    play(&*miners[0].connection, 2, 3).await;
+    second.abort();
+}

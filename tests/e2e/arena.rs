@@ -1,0 +1,131 @@
+//! An arena gateway and miners in processes of their own.
+
+mod kills;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+use taonet_babelbit_node::arena::{Arena, ArenaConfig};
+use taonet_babelbit_node::config::ArenaSettings;
+use taonet_babelbit_node::runner::{AddressPolicy, Miner, MinerEntry, PredictCall};
+use taonet_primitives::Uid;
+use taonet_wallet::Keypair;
+use tempfile::TempDir;
+
+use crate::support::{Daemon, document, local_bb, refusal};
+
+fn key(uid: u16) -> Keypair {
+    Keypair::from_uri(&format!("//miner//{uid}")).unwrap()
+}
+
+/// A gateway that keeps its state in a directory.
+fn gateway(state: &Path) -> Command {
+    let mut gateway = local_bb();
+    gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(state);
+    gateway
+}
+
+/// What `bb arena-submit` answers.
+fn submit(gateway: &str, uid: u16, url: &str) -> Value {
+    let (key, uid) = (format!("//miner//{uid}"), uid.to_string());
+    let mut submit = local_bb();
+    submit.args(["arena-submit", url, "--uid", &uid, "--key-uri", &key, "--json"]).env("BB_ARENA_GATEWAY_URL", gateway);
+    document(&submit.output().unwrap())
+}
+
+/// The arena's miners, as a validator's runner finds them.
+async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
+    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    let entry = |uid: &u16| MinerEntry {
+        uid: Uid(*uid),
+        hotkey: key(*uid).hotkey(),
+        address: policy.resolve("127.0.0.1:9").unwrap(),
+        name: None,
+    };
+    let registered: Vec<_> = uids.iter().map(entry).collect();
+    let config = ArenaConfig {
+        settings: ArenaSettings { ready_timeout: Duration::ZERO, ..ArenaSettings::default() },
+        gateway: gateway.parse().unwrap(),
+        keypair: Arc::new(Keypair::from_uri("//validator").unwrap()),
+        external_ip: "203.0.113.7".to_owned(),
+        policy,
+        predict_path: "v1/predict".to_owned(),
+        max_answer_bytes: 1 << 20,
+    };
+    Arena::new(config).unwrap().miners(&registered).await.unwrap()
+}
+
+/// Opens a session and says one frame, which the miner repeats.
+async fn say(miner: &Miner) {
+    let limit = Duration::from_secs(20);
+    let request = InitRequest {
+        challenge_uid: "c".into(),
+        utterance_id: "c:0".into(),
+        language: None,
+        sample_rate_hz: SAMPLE_RATE_HZ,
+        frame_rate_hz: FRAME_RATE_HZ,
+        frame_samples: FRAME_SAMPLES,
+        dtype: DTYPE.into(),
+        channels: 1,
+    };
+    let session_id = miner.connection.init(request, limit).await.unwrap().session_id;
+    let call = PredictCall {
+        session_id: session_id.into(),
+        audio_b64: "AACAPg==".into(),
+        in_eos: true,
+        max_answer_bytes: 1_000,
+    };
+    let answer = miner.connection.predict(call, limit).await.unwrap();
+    assert_eq!((answer.audio_b64.as_str(), answer.out_eos), ("AACAPg==", true));
+}
+
+#[test]
+fn miners_enter_and_are_played_in_both_ways() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let parrots: Vec<_> = (1..=2)
+        .map(|uid| {
+            let key = format!("//miner//{uid}");
+            Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", &key]))
+        })
+        .collect();
+    for options in [&[][..], &["--direct"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let gateway = Daemon::start(gateway(folder.path()).args(options));
+        for (uid, parrot) in (1..).zip(&parrots) {
+            let answer = submit(gateway.url(), uid, parrot.url());
+            assert_eq!((&answer["listed"], &answer["wins"]), (&json!(true), &json!(0)), "{answer}");
+            assert_eq!(answer["hotkey"], key(uid).hotkey().to_string());
+        }
+        runtime.block_on(async {
+            let found = miners(gateway.url(), &[1, 2, 3]).await;
+            assert_eq!(found.len(), 2);
+            for miner in &found {
+                say(miner).await;
+            }
+        });
+        assert_eq!(gateway.terminate().code(), Some(0));
+    }
+}
+
+#[test]
+fn mistakes_are_told() {
+    let folder: TempDir = tempfile::tempdir().unwrap();
+    let open = gateway(folder.path()).args(["--listen", "0.0.0.0:0"]).output().unwrap();
+    assert!(refusal(&open, 2).contains("--allow"));
+    let running = Daemon::start(&mut gateway(folder.path()));
+    let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(refusal(&second, 1).contains("another arena gateway is working in"));
+    let submit = |gateway: &str, url: &str| {
+        let mut submit = local_bb();
+        submit.args(["arena-submit", url, "--uid", "1", "--key-uri", "//miner//1", "--gateway", gateway]);
+        submit.output().unwrap()
+    };
+    assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
+    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("neither an http nor an https URL"));
+    let taken = submit(running.url(), "127.0.0.1:9");
+    assert!(String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"), "{taken:?}");
+}

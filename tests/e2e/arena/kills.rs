@@ -1,0 +1,103 @@
+//! The gateway is killed at random moments while miners submit: what it has acknowledged is there afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
+use taonet_babelbit_core::arena_api::Submission;
+use taonet_babelbit_node::arena_gateway::submit;
+use taonet_wallet::Keypair;
+
+use super::{gateway, key, miners};
+use crate::support::Daemon;
+use crate::validate::free_address;
+
+const KILLS: u32 = 50;
+const MINERS: u16 = 12;
+
+/// The number of the last submission of each miner that was acknowledged.
+type Acknowledged = Arc<Mutex<BTreeMap<String, u64>>>;
+
+/// One miner after the other submits, each time with another address, until it is told to stop.
+fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) -> u64 {
+    let gateway = url.parse().unwrap();
+    let receiver = Some(Keypair::from_uri("//gateway").unwrap().hotkey());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut count = 0;
+    for number in 1.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let uid = (number % u64::from(MINERS)) as u16;
+        let submission = Submission { endpoint_url: format!("127.0.0.1:9/{number}"), uid };
+        match runtime.block_on(submit(&gateway, receiver, &key(uid), &submission)) {
+            Ok(answer) => {
+                acknowledged.lock().unwrap().insert(answer.hotkey, number);
+                count += 1;
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    count
+}
+
+/// The number of the submission that is on disk for each miner.
+fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
+    let Ok(bytes) = std::fs::read(path) else { return BTreeMap::new() };
+    let saved: Value = serde_json::from_slice(&bytes).unwrap();
+    let number = |entry: &Value| entry["endpoint_url"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap();
+    saved["submissions"].as_object().unwrap().iter().map(|(hotkey, entry)| (hotkey.clone(), number(entry))).collect()
+}
+
+#[test]
+fn fifty_kills_lose_no_submission() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let mut random = StdRng::seed_from_u64(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let start = || Daemon::start_at(gateway(folder.path()).args(["--slots", "100"]), &address);
+    let (acknowledged, stop) = (Acknowledged::default(), Arc::new(AtomicBool::new(false)));
+    let url = format!("http://{address}");
+    let submitter = {
+        let (url, acknowledged, stop) = (url.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
+        std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &stop))
+    };
+    // At its very first start the gateway accepts nothing for a moment.
+    let first = start();
+    let began = Instant::now();
+    while acknowledged.lock().unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(30), "no submission is taken");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(first);
+    let state = folder.path().join("arena.json");
+    for kill in 0..KILLS {
+        let running = start();
+        std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
+        // Dropping a daemon kills it.
+        drop(running);
+        let promised = acknowledged.lock().unwrap().clone();
+        let kept = on_disk(&state);
+        for (hotkey, number) in promised {
+            assert!(
+                kept.get(&hotkey).is_some_and(|kept| *kept >= number),
+                "kill {kill}: {number} of {hotkey}: {kept:?}"
+            );
+        }
+    }
+    stop.store(true, Ordering::SeqCst);
+    let count = submitter.join().unwrap();
+    println!("{KILLS} kills, {count} submissions acknowledged");
+    assert!(count > u64::from(KILLS), "{count}");
+    let last = start();
+    let uids: Vec<u16> = (0..MINERS).collect();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listed = runtime.block_on(miners(last.url(), &uids));
+    assert_eq!(listed.len(), acknowledged.lock().unwrap().len().max(on_disk(&state).len()));
+    assert_eq!(last.terminate().code(), Some(0));
+}
