@@ -35,7 +35,7 @@ mod tests {
             (2, None, LevelFilter::DEBUG),
             (3, None, LevelFilter::TRACE),
             (0, Some("debug"), LevelFilter::DEBUG),
-            (2, Some("taonet=debug,what is this"), LevelFilter::DEBUG),
+            (2, Some("taonet=loud"), LevelFilter::DEBUG),
         ] {
             assert_eq!(filter(verbosity, own).max_level_hint(), Some(level), "{verbosity} {own:?}");
         }
