@@ -41,8 +41,11 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let code = sources(&[
         "subnets/babelbit/node/src/engine",
         "subnets/babelbit/node/src/miner",
+        "subnets/babelbit/node/src/scoring_api",
+        "subnets/babelbit/node/src/scoring_api.rs",
         "subnets/babelbit/node/src/signer",
         "subnets/babelbit/node/src/signer.rs",
+        "subnets/babelbit/node/src/submission.rs",
         "subnets/babelbit/node/src/subtensor_gateway",
         "subnets/babelbit/node/src/subtensor_gateway.rs",
         "subnets/babelbit/node/src/validator",

@@ -12,8 +12,8 @@ use taonet_chain::{At, Chain as _, Client, Event};
 use taonet_ledger::{Ledger, Step};
 use taonet_primitives::BlockNumber;
 
-use super::{Network, free_address};
-use crate::support::{Daemon, terminate};
+use super::Network;
+use crate::support::{Daemon, free_address, terminate};
 
 const KILLS: u32 = 50;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStoreExt as _, RetryConfig};
 use taonet_babelbit_core::submission_api::ResultFile;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;

@@ -162,3 +162,43 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
     assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "soon")]).unwrap().0.operator.max_skipped_epochs, 12);
     assert_eq!(read(&[("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "3")]).unwrap().0.operator.max_skipped_epochs, 3);
 }
+
+#[test]
+fn buckets_and_submissions_are_set_by_the_reference_names() {
+    let (config, _) = read(&[]).unwrap();
+    assert!(config.submission.enabled && !config.s3.enabled);
+    assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
+    assert_eq!((config.s3.region.as_str(), config.s3.addressing), ("us-east-1", S3Addressing::Path));
+    let (config, warnings) = read(&[
+        ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"),
+        ("BB_SUBMIT_TIMEOUT_S", "10"),
+        ("BB_SUBMIT_CONCURRENCY", "32"),
+        ("BB_ENABLE_S3_UPLOADS", "1"),
+        ("S3_ENDPOINT_URL", "https://s3.example:9000/"),
+        ("S3_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("S3_SECRET_ACCESS_KEY", "hunter2"),
+        ("S3_BUCKET_NAME", "results"),
+        ("S3_LOG_DIR", "/a/b/"),
+        ("S3_ADDRESSING_STYLE", "virtual"),
+        ("S3_SIGNATURE_VERSION", "s3v4"),
+        ("DATABASE_URL", "postgres://me:hunter2@db/scores"),
+    ])
+    .unwrap();
+    assert_eq!(warnings, []);
+    assert!(!config.submission.enabled && config.s3.enabled);
+    assert_eq!(config.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
+    assert_eq!((config.s3.log_dir.as_str(), config.s3.addressing), ("a/b", S3Addressing::Virtual));
+    assert_eq!(config.submission.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
+    let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
+    assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
+    for (name, value, expected) in [
+        ("S3_SIGNATURE_VERSION", "s3v2", "expected s3v4"),
+        ("S3_ADDRESSING_STYLE", "dns", "expected path or virtual"),
+        ("S3_ENDPOINT_URL", "ftp://x/", "expected an http or https URL"),
+        ("BB_SUBMIT_CONCURRENCY", "0", "expected a whole number from 1 to 256"),
+        ("DATABASE_URL", "mysql://x", "expected postgres://"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}={value}: {expected}")), "{error}");
+    }
+}
