@@ -132,7 +132,9 @@ fn wrong_values_are_refused_all_at_once() {
 
 #[test]
 fn wrong_arguments_are_wrong_usage() {
-    for arguments in [&["dance"][..], &["runner"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]] {
+    for arguments in
+        [&["dance"][..], &["runner", "--solo"], &["config"], &["score-batch"], &["miner", "--profile", "shouter"]]
+    {
         refusal(&bb().args(arguments).output().unwrap(), 2);
     }
 }

@@ -16,6 +16,7 @@ mod demo;
 mod kill;
 mod localnet_peers;
 mod peers;
+mod rounds;
 mod scoring_api;
 mod scoring_tools;
 #[cfg(unix)]

@@ -48,13 +48,7 @@ impl NetworkArgs {
 
     /// The network that was asked for; where no option names one, with a further node for when its own fail.
     pub(crate) fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
-        match further {
-            Some(further) if self.network.is_none() => {
-                let text = chosen(None, |name| std::env::var(name).ok());
-                parse_network(&format!("{text},{further}"))
-            }
-            _ => self.network(),
-        }
+        if self.network.is_none() { set_network(further) } else { self.network() }
     }
 
     /// A connection to it.
@@ -88,6 +82,12 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
             Ok(Block { number: number?, hash })
         }
     }
+}
+
+/// The network that the environment names, with a further node for when its own fail.
+pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
+    let text = chosen(None, |name| std::env::var(name).ok());
+    parse_network(&further.map_or_else(|| text.clone(), |further| format!("{text},{further}")))
 }
 
 /// The text that names the network: as given, else from the environment, else the main network.

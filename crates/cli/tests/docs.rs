@@ -41,6 +41,8 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     let code = sources(&[
         "subnets/babelbit/node/src/engine",
         "subnets/babelbit/node/src/miner",
+        "subnets/babelbit/node/src/runner",
+        "subnets/babelbit/node/src/runner.rs",
         "subnets/babelbit/node/src/scoring_api",
         "subnets/babelbit/node/src/scoring_api.rs",
         "subnets/babelbit/node/src/signer",

@@ -1,6 +1,6 @@
 //! What validator, signer and subtensor gateway say to each other.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use taonet_primitives::{NetUid, Uid};
 
@@ -172,13 +172,33 @@ pub struct MetagraphSnapshot {
     pub stake: Vec<u64>,
 }
 
-/// Where a neuron serves; `0.0.0.0` and port 0 where it does not.
+/// Where a neuron serves; `0.0.0.0` and port 0, or nothing, where it does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AxonSnapshot {
     /// The address.
+    #[serde(default, deserialize_with = "text_or_nothing")]
     pub ip: String,
     /// The port.
+    #[serde(default, deserialize_with = "port_or_nothing")]
     pub port: u16,
+}
+
+/// Who announces no address, or an odd one, must not hide all others.
+fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        _ => String::new(),
+    })
+}
+
+/// As [`text_or_nothing`].
+fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_u64().and_then(|port| port.try_into().ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+    .unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod network;
 mod operator;
+mod rounds;
 mod s3;
 mod secret;
 mod submission;
@@ -25,6 +26,7 @@ use url::Url;
 
 pub use network::Network;
 pub use operator::OperatorSettings;
+pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use s3::{S3Addressing, S3Settings};
 pub use secret::Secret;
 pub use submission::SubmissionSettings;
@@ -90,6 +92,8 @@ pub struct Config {
     pub s3: S3Settings,
     /// Validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
+    /// The runner's loop.
+    pub rounds: RoundSettings,
 }
 
 impl Config {
@@ -125,6 +129,7 @@ impl Config {
             submission: SubmissionSettings::defaults(),
             s3: S3Settings::defaults(),
             operator: OperatorSettings::defaults(),
+            rounds: RoundSettings::defaults(),
         }
     }
 

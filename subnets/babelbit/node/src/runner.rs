@@ -30,6 +30,7 @@ mod player;
 mod reply;
 pub(crate) mod reply_scorer;
 mod report;
+mod rounds;
 mod run;
 mod settings;
 mod source;
@@ -43,13 +44,18 @@ pub use events::{RunEvent, RunObserver};
 pub use http::HttpMiner;
 pub use ledger::{
     ChallengeRow, ChallengeState, Ledger, LedgerError, MinerKey, NewChallenge, OutboxCounts, OutboxEntry, ReplyRecord,
-    ResultRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
+    ResultRow, RoundEnd, RoundRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
 pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
 pub use reply_scorer::ReplyScorer;
-pub use report::{MinerReport, RunOutcome, RunReport, UtteranceReport};
+pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport};
+pub use rounds::{
+    ArenaMiners, ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner, MinerSource,
+    RoundError, RoundObserver, RoundReport, Rounds, RoundsParts, RoundsSettings, ScheduleSettings, Shuffle,
+    random_order, registered_miners,
+};
 pub use run::{Miner, Runner};
 pub use settings::{PlaySettings, RunPaths, RunnerSettings};
 pub use source::{Source, SourceError, read_source};

@@ -142,7 +142,7 @@ impl Connected {
 }
 
 /// What callers see of a metagraph.
-fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
+pub(crate) fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
     let axon = |address: Option<std::net::SocketAddr>| match address {
         Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },
         None => AxonSnapshot { ip: "0.0.0.0".to_owned(), port: 0 },

@@ -1,30 +1,34 @@
 //! `bb runner`.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+mod follow;
+mod once;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_node::config::Config;
 use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
 use taonet_babelbit_node::runner::{
-    AddressPolicy, HttpMiner, Miner, MinerEntry, MinerKey, RunError, RunEvent, RunOutcome, RunPaths, RunReport, Runner,
-    RunnerSettings, read_miners,
+    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerKey,
+    MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_node::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
-use taonet_service::Shutdown;
+use taonet_babelbit_node::submission::Outbox;
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_chain::{Chain, Client};
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use url::Url;
 
+use super::access::TokenArgs;
+use super::subtensor_gateway::fallback;
+use crate::chain::set_network;
 use crate::context::Context;
-use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
-use crate::leaderboard;
 use crate::{engines, settings};
 
 /// Transcripts kept in memory; one takes about 4 KB.
@@ -33,15 +37,15 @@ const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturati
 /// Replies of more channels than these may be refused for their size.
 const MOST_CHANNELS: u16 = 2;
 
-/// Play the engine's current challenge to all miners
+/// Play the engine's challenges to all miners: main, solo and arena rounds, as the chain's blocks go by
 #[derive(Debug, Args)]
 pub(crate) struct RunnerArgs {
-    /// One round, then exit (the loop that follows the chain's blocks comes with a later version)
-    #[arg(long, required = true)]
+    /// One round, then exit
+    #[arg(long)]
     once: bool,
-    /// The miners: [{"uid", "hotkey", "address": "ip:port", "name"}]
+    /// The miners: [{"uid", "hotkey", "address": "ip:port", "name"}]; left out, those that the subnet's metagraph announces
     #[arg(long, value_name = "JSON")]
-    miners: PathBuf,
+    miners: Option<PathBuf>,
     /// Address under which miners see this machine; the signed headers name it, and nothing else depends on it
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
@@ -49,7 +53,7 @@ pub(crate) struct RunnerArgs {
     #[arg(long, value_name = "URL")]
     engine: Option<Url>,
     /// Play the solo challenge instead of the main one
-    #[arg(long)]
+    #[arg(long, requires = "once")]
     solo: bool,
     /// Keep logs, scores, status and ledger below this directory instead of where the environment says
     #[arg(long, value_name = "DIR")]
@@ -64,10 +68,32 @@ pub(crate) struct RunnerArgs {
     #[arg(long)]
     no_gates: bool,
     #[command(flatten)]
+    token: TokenArgs,
+    /// Serve /metrics and /readyz here [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
+    metrics: Option<SocketAddr>,
+    #[command(flatten)]
     key: KeyArgs,
 }
 
+/// What one round and the loop have in common.
+struct Setup {
+    config: Config,
+    keypair: Arc<Keypair>,
+    settings: RunnerSettings,
+    scorer: Arc<BatchScorer>,
+    miners: MinerSource,
+    chain: ChainView,
+    connect: ConnectMiner,
+    engine: EngineClient,
+}
+
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
+    let setup = setup(args, context)?;
+    if args.once { once::run(args, setup, context) } else { follow::run(args, setup, context) }
+}
+
+fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     let mut config = settings::load()?;
     if let Some(engine) = &args.engine {
         config.engine_url = engine.clone();
@@ -76,46 +102,59 @@ pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         (config.rules, config.scoring.rules) = (rules, rules);
     }
     let keypair = Arc::new(args.key.load(&config.network)?);
+    let miners = miners(args, &config)?;
+    let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
+    let settings = RunnerSettings {
+        play: config.play.clone(),
+        metadata_root: Some(config.metadata_root.clone()),
+        rules: config.rules,
+        submit: config.submits(),
+        ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
+    };
+    Ok(Setup {
+        chain: chain(args, &config)?,
+        connect: connector(&keypair, args.external_ip, &config, &settings)?,
+        engine: engine_client(&config, &keypair)?,
+        keypair,
+        settings,
+        scorer,
+        miners,
+        config,
+    })
+}
+
+impl Setup {
+    /// Submits the results of a runner, where they are submitted.
+    fn outbox(&self, runner: &Runner) -> anyhow::Result<Option<Outbox>> {
+        let (paths, ledger) = (self.settings.paths.clone(), Arc::clone(runner.ledger()));
+        Ok(Outbox::of_config(&self.config, paths, ledger, Arc::clone(&self.keypair))?)
+    }
+}
+
+fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
     let policy = AddressPolicy {
         dev_mode: config.dev_mode,
         in_container: in_container(),
         local_miner_ip: config.local_miner_ip.clone(),
     };
-    let entries = read_miners(&args.miners, &policy, config.max_miners)?;
-    if entries.is_empty() {
-        bail!("{} lists no miner", args.miners.display());
+    let Some(file) = &args.miners else { return Ok(MinerSource::Metagraph(policy)) };
+    let listed = read_miners(file, &policy, config.max_miners)?;
+    if listed.is_empty() {
+        bail!("{} lists no miner", file.display());
     }
-    let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
-    let mut runner_settings = RunnerSettings {
-        play: config.play.clone(),
-        metadata_root: Some(config.metadata_root.clone()),
-        rules: config.rules,
-        ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
-    };
-    if args.solo {
-        runner_settings.challenge_type = ChallengeType::Solo;
-    }
-    let report = context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
-        let miners = connect(&entries, &keypair, args.external_ip, &config, &runner_settings)?;
-        let engine = engine_client(&config, &keypair)?;
-        let runner = Runner::open(runner_settings, &config.scoring.target_language, scorer).await.map_err(classify)?;
-        let progress = progress();
-        let observer = {
-            let progress = progress.clone();
-            move |event: RunEvent| observe(&progress, &event)
-        };
-        let round = runner.run_once(&engine, &miners, Arc::new(observer));
-        tokio::select! {
-            report = round => { progress.finish_and_clear(); report.map(Some).map_err(classify) },
-            () = shutdown.requested() => { progress.finish_and_clear(); Ok(None) }
-        }
-    })?;
-    let Some(report) = report else {
-        context.say("stopped; what is played stays, and the next run goes on from there");
-        return Ok(());
-    };
-    show(&report, context)
+    Ok(MinerSource::Listed(listed))
+}
+
+/// The chain through the subtensor gateway; where that does not answer, through the network's own nodes.
+fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
+    let token = args.token.token(config)?;
+    let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
+    let network = set_network(fallback(config))?;
+    let connect: ConnectChain = Arc::new(move || {
+        let network = network.clone();
+        Box::pin(async move { Ok(Arc::new(Client::connect(&network).await?) as Arc<dyn Chain>) })
+    });
+    Ok(ChainView::new(gateway, config.netuid, Some(connect)))
 }
 
 /// Whether this process runs in a container from which its host can be reached under Docker's name for it.
@@ -155,7 +194,25 @@ pub(crate) fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
 
-/// One signed connection a miner; all share a client and its pool. `external_ip` is what their headers name as ours.
+/// Opens signed connections to miners; all share a client and its pool. `external_ip` is what their headers name as ours.
+fn connector(
+    keypair: &Arc<Keypair>,
+    external_ip: IpAddr,
+    config: &Config,
+    settings: &RunnerSettings,
+) -> anyhow::Result<ConnectMiner> {
+    let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
+    let client_config =
+        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
+    let client = SignedClient::new(signer, client_config)?;
+    let predict_endpoint = config.predict_endpoint.clone();
+    Ok(Arc::new(move |entry| {
+        let miner = HttpMiner::new(client.clone(), entry, &predict_endpoint)?;
+        Ok(Arc::new(miner) as Arc<dyn MinerConnection>)
+    }))
+}
+
+/// One signed connection a miner. See [`connector`].
 pub(crate) fn connect(
     entries: &[MinerEntry],
     keypair: &Arc<Keypair>,
@@ -163,62 +220,16 @@ pub(crate) fn connect(
     config: &Config,
     settings: &RunnerSettings,
 ) -> anyhow::Result<Vec<Miner>> {
-    let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
-    let client_config =
-        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
-    let client = SignedClient::new(signer, client_config)?;
+    connect_all(entries, &connector(keypair, external_ip, config, settings)?)
+}
+
+fn connect_all(entries: &[MinerEntry], connect: &ConnectMiner) -> anyhow::Result<Vec<Miner>> {
     let connect = |entry: &MinerEntry| {
-        let connection = HttpMiner::new(client.clone(), entry, &config.predict_endpoint)
-            .with_context(|| format!("cannot call miner {}", entry.uid))?;
+        let connection = connect(entry).with_context(|| format!("cannot call miner {}", entry.uid))?;
         let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
-        Ok(Miner { key, name: entry.name.clone(), connection: Arc::new(connection) })
+        Ok(Miner { key, name: entry.name.clone(), connection })
     };
     entries.iter().map(connect).collect()
-}
-
-fn classify(error: RunError) -> anyhow::Error {
-    match &error {
-        RunError::Engine(engine) if engine.is_auth() => Classified::error(Failure::Authentication, error.to_string()),
-        RunError::Engine(_) => Classified::error(Failure::Network, error.to_string()),
-        _ => error.into(),
-    }
-}
-
-fn progress() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}");
-    let bar = ProgressBar::new(0);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-fn observe(progress: &ProgressBar, event: &RunEvent) {
-    match event {
-        RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
-            progress.set_length((utterances * miners) as u64);
-            progress.set_message(challenge_uid.clone());
-        }
-        RunEvent::Played { .. } => progress.inc(1),
-        RunEvent::Failed { miner, utterance_index, error } => {
-            progress.inc(1);
-            tracing::info!(%miner, utterance_index, error, "a miner failed");
-        }
-        _ => {}
-    }
-}
-
-fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
-    if context.json {
-        context.print_json(report)?;
-    } else {
-        context.print(&leaderboard::challenge(report))?;
-    }
-    match report.outcome {
-        RunOutcome::Partial => bail!("the engine delivered a part of the challenge; the next run asks for the rest"),
-        RunOutcome::NoChallenge => bail!("the engine has no challenge"),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

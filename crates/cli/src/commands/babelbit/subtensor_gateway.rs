@@ -83,7 +83,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// A further node for when the network's own fail: as set, else the reference's for the main network.
-fn fallback(config: &Config) -> Option<&str> {
+pub(super) fn fallback(config: &Config) -> Option<&str> {
     match (&config.network, config.operator.fallback_node.as_deref()) {
         // Other networks' nodes are of no use to a development chain.
         (Network::Local, _) => None,

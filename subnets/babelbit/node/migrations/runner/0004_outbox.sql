@@ -11,8 +11,6 @@ CREATE TABLE outbox (
     -- submitted again.
     run_sha256   TEXT    NOT NULL,
     score_method TEXT    NOT NULL,
-    -- Of a solo challenge: the main one before it.
-    main_uid     TEXT,
     state        TEXT    NOT NULL CHECK (state IN ('waiting', 'delivered', 'refused')),
     -- Where the file is in the bucket; null until it is there.
     s3_path      TEXT,

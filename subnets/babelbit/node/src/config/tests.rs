@@ -166,7 +166,7 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
 #[test]
 fn buckets_and_submissions_are_set_by_the_reference_names() {
     let (config, _) = read(&[]).unwrap();
-    assert!(config.submission.enabled && !config.s3.enabled);
+    assert!(config.submits() && !config.s3.enabled);
     assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
     assert_eq!((config.s3.region.as_str(), config.s3.addressing), ("us-east-1", S3Addressing::Path));
     let (config, warnings) = read(&[
@@ -185,7 +185,7 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
     ])
     .unwrap();
     assert_eq!(warnings, []);
-    assert!(!config.submission.enabled && config.s3.enabled);
+    assert!(!config.submits() && config.s3.enabled);
     assert_eq!(config.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
     assert_eq!((config.s3.log_dir.as_str(), config.s3.addressing), ("a/b", S3Addressing::Virtual));
     assert_eq!(config.submission.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
@@ -200,5 +200,54 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(&format!("{name}={value}: {expected}")), "{error}");
+    }
+}
+
+#[test]
+fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
+    let (config, _) = read(&[]).unwrap();
+    let schedule = config.rounds.schedule();
+    assert_eq!((schedule.tempo, schedule.on_startup, schedule.solo, schedule.arena), (2_160, false, true, None));
+    let (config, warnings) = read(&[
+        ("BB_ENABLE_ARENA_CHALLENGE", "on"),
+        ("BB_ARENA_RUN_ON_STARTUP", "Y"),
+        ("BB_ARENA_CADENCE_BLOCKS", "0"),
+        ("BB_ENABLE_SOLO_CHALLENGE", "off"),
+        ("BABELBIT_RUNNER_TEMPO", "7"),
+        ("BB_MINER_TIMEOUT_SEC", "5"),
+        ("BB_S2S_CHUNK_TIMEOUT_SEC", "2"),
+        ("BB_ARENA_MINER_TIMEOUT_SEC", "20"),
+    ])
+    .unwrap();
+    assert!(warnings.is_empty());
+    let schedule = config.rounds.schedule();
+    let arena = schedule.arena.unwrap();
+    assert_eq!((schedule.tempo, schedule.solo, arena.cadence, arena.on_startup), (7, false, 1, true));
+    let arena = config.rounds.arena_play(&config.play);
+    assert_eq!((config.play.miner_timeout, config.play.drop_after_failures), (Duration::from_secs(5), 0));
+    assert_eq!((arena.miner_timeout, arena.chunk_timeout), (Duration::from_secs(20), Duration::from_secs(2)));
+    assert_eq!((arena.startup_utterances, arena.startup_frames, arena.drop_after_failures), (3, 4, 2));
+    assert_eq!(
+        (arena.startup_chunk_timeout, arena.init_barrier),
+        (Duration::from_mins(1), Some(Duration::from_mins(10)))
+    );
+    let error = read(&[("BABELBIT_RUNNER_TEMPO", "0")]).unwrap_err().to_string();
+    assert!(error.contains("BABELBIT_RUNNER_TEMPO=0: expected a number of blocks from 1"), "{error}");
+}
+
+/// variables · whether results are submitted
+#[test]
+fn development_networks_submit_where_a_scoring_api_is_named() {
+    let (local, named) = (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
+    let (on, off) = (("BB_ENABLE_VALIDATION_SUBMISSIONS", "1"), ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"));
+    for (pairs, submits) in [
+        (&[][..], true),
+        (&[local], false),
+        (&[local, named], true),
+        (&[local, on], true),
+        (&[local, named, off], false),
+        (&[off], false),
+    ] {
+        assert_eq!(read(pairs).unwrap().0.submits(), submits, "{pairs:?}");
     }
 }

@@ -124,6 +124,11 @@ fn pause(text: &str) -> Result<Duration, Expected> {
     seconds(text).ok().filter(|pause| *pause <= Duration::from_mins(10)).ok_or("a number of seconds from 0 to 600")
 }
 
+/// A number of blocks.
+fn blocks(text: &str) -> Result<u32, Expected> {
+    text.parse().ok().filter(|blocks| *blocks > 0).ok_or("a number of blocks from 1")
+}
+
 /// Every known variable.
 #[rustfmt::skip]
 pub fn variables() -> &'static [Variable] {
@@ -170,8 +175,24 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BITTENSOR_WALLET_HOT", "Name of that hotkey", operator.wallet_hotkey = any),
         variable!("BITTENSOR_WALLET_PATH", "The directory of wallets, or a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
         variable!("BITTENSOR_SUBTENSOR_FALLBACK", "The node that the subtensor gateway asks where the network's own fail", operator.fallback_node = |t: &str| any(t).map(Some)),
-        variable!("BB_SUBMIT_API_URL", "The scoring API", submit_api_url = http_url),
-        variable!("BB_ENABLE_VALIDATION_SUBMISSIONS", "Submit results to the scoring API", submission.enabled = flag),
+        Variable {
+            name: "BB_SUBMIT_API_URL",
+            help: "The scoring API",
+            apply: Some(|config, text| {
+                (config.submit_api_url, config.submission.is_api_named) = (http_url(text)?, true);
+                Ok(())
+            }),
+            show: |config| config.submit_api_url.shown(),
+        },
+        Variable {
+            name: "BB_ENABLE_VALIDATION_SUBMISSIONS",
+            help: "Submit results to the scoring API; left out: on the network local only where BB_SUBMIT_API_URL names one",
+            apply: Some(|config, text| {
+                config.submission.enabled = Some(flag(text)?);
+                Ok(())
+            }),
+            show: |config| config.submits().shown(),
+        },
         variable!("BB_SUBMIT_TIMEOUT_S", "Deadline of one submission, in seconds", submission.timeout = seconds),
         variable!("BB_SUBMIT_CONCURRENCY", "Submissions at a time", submission.concurrency = submission::concurrency),
         variable!("DATABASE_URL", "The database of bb scoring-api: postgres://… or sqlite:FILE", submission.database_url = submission::database),
@@ -203,24 +224,32 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("SUBTENSOR_GATEWAY_TIMEOUT_S", "Deadline of one call to the subtensor gateway, in seconds", operator.gateway_timeout = seconds),
         variable!("BB_API_TOKEN_FILE", "The file with the token that callers of signer and subtensor gateway show", operator.token_file = |t: &str| any(t).map(Some)),
         variable!("BB_MAX_SKIPPED_WEIGHT_EPOCHS", "Epochs without scores before everything goes to the fallback uid", operator.max_skipped_epochs = |t: &str| Ok::<_, Expected>(t.parse().unwrap_or(MAX_SKIPPED_EPOCHS))),
-        variable!("BABELBIT_METRICS_ADDR", "Where bb validate serves metrics", operator.metrics_addr = address),
+        variable!("BABELBIT_METRICS_ADDR", "Where bb validate and bb runner serve metrics", operator.metrics_addr = address),
         variable!("BABELBIT_METRICS_PORT", "Where bb validate serves metrics", operator.metrics_port = whole),
+        variable!("BABELBIT_RUNNER_TEMPO", "Blocks from one main round to the next", rounds.tempo = blocks),
+        variable!("BB_RUNNER_ON_STARTUP", "Whether bb runner begins with a main round", rounds.on_startup = flag),
+        variable!("BB_ENABLE_SOLO_CHALLENGE", "Whether a solo round follows each main round", rounds.solo = flag),
+        variable!("BB_ENABLE_ARENA_CHALLENGE", "Whether there are arena rounds", rounds.arena.enabled = flag),
+        variable!("BB_ARENA_RUN_ON_STARTUP", "Whether bb runner begins with an arena round", rounds.arena.on_startup = flag),
+        variable!("BB_ARENA_CADENCE_BLOCKS", "Blocks from one arena round to the next", rounds.arena.cadence = |t: &str| whole(t).map(|blocks: u32| blocks.max(1))),
+        variable!("BB_ARENA_STARTUP_UTTERANCE_COUNT", "Utterances for which arena miners may take long to open a session", rounds.arena.startup_utterances = whole),
+        variable!("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES", "An arena miner that fails so many utterances in a row is dropped", rounds.arena.drop_after_failures = whole),
+        variable!("BB_ARENA_MINER_TIMEOUT_SEC", "Deadline of one call to an arena miner", rounds.arena.miner_timeout = seconds),
+        variable!("BB_ARENA_INIT_BARRIER_TIMEOUT_SEC", "Longest time for opening a session with an arena miner", rounds.arena.init_barrier = seconds),
         replaced("MINER_AXON_PORT", "say with --listen where the miner listens"),
         unused("MINER_EXTERNAL_IP"), unused("MINER_DEV_MODE"),
         replaced("BABELBIT_TEMPO", "say with bb validate --tempo how many blocks an epoch of weights has"),
         unused("SIGNER_SEED"), unused("BABELBIT_TAIL"), unused("BABELBIT_ALPHA"), unused("BABELBIT_M_MIN"),
-        unused("BABELBIT_RUNNER_TEMPO"), unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
+        unused("BABELBIT_MAX_SUBTENSOR_RETRIES"), unused("BABELBIT_VERSION"),
         unused("BABELBIT_MAX_CONCURRENT_API_CALLS"),
-        unused("BB_RUNNER_ON_STARTUP"), unused("BB_ENABLE_SOLO_CHALLENGE"), unused("BB_AUDIO_SCORING_STT_DEVICE"),
-        unused("BB_ENABLE_ARENA_CHALLENGE"), unused("BB_ARENA_RUN_ON_STARTUP"), unused("BB_ARENA_CADENCE_BLOCKS"),
+        unused("BB_AUDIO_SCORING_STT_DEVICE"),
         unused("BB_ARENA_GATEWAY_URL"), unused("BB_ARENA_CONTAINERS_API_PATH"), unused("BB_ARENA_CONTAINERS_STATUS"),
         unused("BB_ARENA_CONTAINERS_WINDOW_SECONDS"), unused("BB_ARENA_CONTAINERS_TIMEOUT_SEC"),
         unused("BB_ARENA_ROUTE_READY_TIMEOUT_SEC"), unused("BB_ARENA_ROUTE_READY_POLL_SEC"),
         unused("BB_ARENA_RUNSYNC_API_PATH"), unused("BB_ARENA_GATEWAY_AUTH_API_PATH"), unused("BB_ARENA_GATEWAY_TIMEOUT_SEC"),
         unused("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC"), unused("BB_ARENA_GATEWAY_RETRY_MAX_DELAY_SEC"),
-        unused("BB_ARENA_INIT_BARRIER_TIMEOUT_SEC"), unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
-        unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"), unused("BB_ARENA_STARTUP_UTTERANCE_COUNT"),
-        unused("BB_ARENA_MAX_CONSECUTIVE_UTTERANCE_FAILURES"), unused("BB_ARENA_MINER_TIMEOUT_SEC"),
+        unused("BB_ARENA_INIT_KEEPALIVE_ENABLED"),
+        unused("BB_ARENA_INIT_KEEPALIVE_INTERVAL_SEC"),
         unused("BB_ARENA_STARTUP_CHUNK_TIMEOUT_SEC"), unused("BB_ARENA_STARTUP_CHUNK_COUNT"),
         unused("S3_SUBMISSIONS_DIR"), unused("BB_SCORER_DEVICE"), unused("BB_SCORE_PARALLELISM"),
         unused("BB_SCORE_IO_PARALLELISM"), unused("BB_SCORE_TORCH_THREADS"), unused("BB_ARENA_STARTUP_TIMEOUT_SEC"),

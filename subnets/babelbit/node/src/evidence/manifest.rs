@@ -236,6 +236,7 @@ impl Manifest {
             run_timestamp: self.run_timestamp,
             state,
             error: self.error,
+            main_challenge_uid: None,
             reference: self.reference,
             reference_source: self.reference_source,
             utterances: utterances.collect(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::PROTOCOL;
-use taonet_babelbit_core::records::{ChallengeStatus, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
+use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, METHOD_NOT_SCORED, RunLog, RunLogUtterance};
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
 use super::files::{Layout, link, predicted_name, replace, source_name, write_json};
@@ -131,6 +131,15 @@ pub(super) fn write_status(
     let mut metadata = serde_json::Map::new();
     metadata.insert("scores_dir".to_owned(), json!(layout.paths().scores.to_string_lossy()));
     metadata.insert("logs_dir".to_owned(), json!(layout.paths().logs.to_string_lossy()));
+    match challenge.challenge_type {
+        ChallengeType::Main => {}
+        ChallengeType::Solo => {
+            metadata.insert("paired_challenge_uid".to_owned(), json!(challenge.main_challenge_uid));
+        }
+        ChallengeType::Arena => {
+            metadata.insert("route_source".to_owned(), json!("list_arena_miners"));
+        }
+    }
     let status = ChallengeStatus {
         challenge_uid: challenge.challenge_uid.clone(),
         challenge_type: challenge.challenge_type,

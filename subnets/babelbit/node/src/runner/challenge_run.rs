@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::SampleRate;
@@ -16,6 +17,7 @@ use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
 use super::reply_scorer::{References, ReplyScorer};
+use super::report::RunProfile;
 use super::settings::PlaySettings;
 use super::source::sha256;
 use super::source_store::SourceStore;
@@ -29,6 +31,14 @@ use batch::Batches;
 const WAITING_ROWS: usize = 1_024;
 /// Replies that are made into WAV files at a time: each is in memory as a whole meanwhile, twice.
 pub(super) const WRITERS: usize = 8;
+
+/// What a player tells the scorer.
+enum Progress {
+    /// What came of one utterance.
+    Row(Box<ResultRow>),
+    /// The miner is played no further.
+    Dropped(MinerKey),
+}
 
 /// One challenge being played: every miner on its own, scoring beside it.
 pub(super) struct ChallengeRun {
@@ -46,35 +56,65 @@ pub(super) struct ChallengeRun {
 }
 
 impl ChallengeRun {
-    /// Plays and scores what the ledger lacks. Dropping the future stops everything; a later run takes up from there.
-    pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<(), RunError> {
+    /// Plays and scores what the ledger lacks; says how long both took. Dropping the future stops everything; a later run
+    /// takes up from there.
+    pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
+        let began = Instant::now();
         let known = self.intact_rows().await?;
         let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(WAITING_ROWS);
         let mut players = JoinSet::new();
         for miner in miners {
-            let played: Vec<u32> =
-                known.iter().filter(|row| row.miner == miner.key).map(|row| row.utterance_index).collect();
-            let todo: Vec<u32> = self.indices().filter(|index| !played.contains(index)).collect();
+            let played: Vec<&ResultRow> = known.iter().filter(|row| row.miner == miner.key).collect();
+            let is_played = |index| played.iter().any(|row| row.utterance_index == index);
+            let todo: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
+            let failures = self.failures_in_a_row(played.iter().copied());
             let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
             let (key, connection) = (miner.key, Arc::clone(&miner.connection));
-            players.spawn(async move { run.play_all(key, &*connection, &todo, &sources, &sender).await });
+            players.spawn(async move {
+                run.play_all(key, &*connection, &todo, failures, &sources, &sender).await.map(|()| Instant::now())
+            });
         }
         drop(sender);
 
         let mut batches = Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), known);
         batches.advance().await?;
-        while let Some(row) = receiver.recv().await {
-            batches.add(row).await?;
+        while let Some(progress) = receiver.recv().await {
+            match progress {
+                Progress::Row(row) => batches.add(*row).await?,
+                Progress::Dropped(miner) => batches.drop_miner(miner).await?,
+            }
         }
+        let mut served = began;
         while let Some(player) = players.join_next().await {
-            player.map_err(RunError::Task)??;
+            served = served.max(player.map_err(RunError::Task)??);
         }
-        batches.finish().await
+        let scoring = batches.finish().await?;
+        Ok(RunProfile {
+            serving_sec: (served - began).as_secs_f64(),
+            scoring_sec: scoring.as_secs_f64(),
+            ..RunProfile::default()
+        })
     }
 
     fn indices(&self) -> impl Iterator<Item = u32> {
         self.challenge.utterances.iter().map(|utterance| utterance.index)
+    }
+
+    /// How many of its latest utterances a miner has failed in a row; `rows` are its own, by utterance. What nobody could
+    /// be played is no failure of its.
+    fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
+        let own = rows.rev().filter(|row| self.is_playable(row.utterance_index));
+        own.take_while(|row| row.outcome.is_err()).count()
+    }
+
+    /// Whether a miner with these rows, by utterance, is played no further.
+    pub(super) fn is_dropped(&self, rows: &[ResultRow]) -> bool {
+        self.play.drops(self.failures_in_a_row(rows.iter()))
+    }
+
+    fn is_playable(&self, index: u32) -> bool {
+        self.challenge.utterances.iter().any(|utterance| utterance.index == index && utterance.source.is_ok())
     }
 
     /// The rows of earlier runs, without those that wait for a score and whose audio is damaged.
@@ -98,16 +138,23 @@ impl ChallengeRun {
         Ok(intact)
     }
 
-    /// Plays utterances to one miner, one after the other.
+    /// Plays utterances to one miner, one after the other, that has failed `failures` in a row before.
     async fn play_all(
         &self,
         miner: MinerKey,
         connection: &dyn MinerConnection,
         indices: &[u32],
+        mut failures: usize,
         sources: &SourceStore,
-        sender: &mpsc::Sender<ResultRow>,
+        sender: &mpsc::Sender<Progress>,
     ) -> Result<(), RunError> {
         for &index in indices {
+            if self.play.drops(failures) {
+                tracing::info!(miner = %miner.uid, failures, "dropped: it failed too many utterances in a row");
+                // As below: nobody counts any more where this fails.
+                let _ = sender.send(Progress::Dropped(miner)).await;
+                return Ok(());
+            }
             let row = match sources.get(index).await {
                 Ok(source) => {
                     let uid = &self.challenge.challenge_uid;
@@ -133,8 +180,13 @@ impl ChallengeRun {
                 },
                 Err(error) => RunEvent::Failed { miner: miner.uid, utterance_index: index, error: error.clone() },
             });
+            if row.outcome.is_ok() {
+                failures = 0;
+            } else if self.is_playable(index) {
+                failures += 1;
+            }
             // Fails only when the run itself has failed and nobody counts any more.
-            if sender.send(row).await.is_err() {
+            if sender.send(Progress::Row(Box::new(row))).await.is_err() {
                 return Ok(());
             }
         }

@@ -27,6 +27,12 @@ pub trait MinerConnection: Send + Sync {
 
     /// Sends one frame and takes what the miner has ready.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>>;
+
+    /// The least time for any single request, whatever the deadlines of requests say: who passes them on to a miner that
+    /// has to be started first needs longer. Deadlines of frames hold all the same.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Why a miner's answer is none. The text is what result files show.

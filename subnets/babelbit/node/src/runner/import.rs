@@ -25,7 +25,7 @@ pub(super) fn import(
     settings: &RunnerSettings,
     now: &jiff::Zoned,
 ) -> io::Result<NewChallenge> {
-    let RunnerSettings { challenge_type, paths, .. } = settings;
+    let RunnerSettings { challenge_type, paths, main_challenge_uid, .. } = settings;
     let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
@@ -59,6 +59,7 @@ pub(super) fn import(
         run_timestamp: now.strftime("%Y%m%d_%H%M%S").to_string(),
         started_unix: now.timestamp().as_second(),
         error,
+        main_challenge_uid: main_challenge_uid.clone(),
         reference,
         reference_source,
         utterances: rows,

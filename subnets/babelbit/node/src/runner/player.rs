@@ -161,7 +161,7 @@ async fn open(
         dtype: DTYPE.to_owned(),
         channels: source.channels,
     };
-    let limit = settings.init_deadline(source.index);
+    let limit = settings.init_deadline(source.index, miner.patience());
     let response =
         timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;
     check_init(&request, &response)?;
@@ -236,7 +236,7 @@ impl Stream<'_> {
         let mut last_sent = Instant::now();
         for (k, frame) in (1..).zip(source.frames_b64.iter()) {
             let last = k == frames;
-            let limit = if last { self.settings.drain_timeout } else { self.settings.chunk_timeout };
+            let limit = if last { self.settings.drain_timeout } else { self.settings.chunk_deadline(source.index, k) };
             last_sent = Instant::now();
             let answer = self.ask(Arc::clone(frame), last, limit).await?;
             let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
@@ -281,7 +281,7 @@ impl Stream<'_> {
             in_eos,
             max_answer_bytes: answer_bytes(self.reply.room()),
         };
-        let total = self.settings.miner_timeout;
+        let total = self.settings.miner_timeout.max(self.miner.patience());
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
             Ok(answer) => Ok(Some(answer?)),
             Err(_) if total < limit => Err(CallError::Timeout(total).into()),

@@ -44,6 +44,19 @@ pub struct RunReport {
     pub scored_elsewhere: Vec<Uid>,
     /// Real time of the run, in seconds.
     pub wall_sec: f64,
+    /// What it was spent on.
+    pub profile: RunProfile,
+}
+
+/// What the time of a run was spent on, in seconds. Miners are served and scored at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct RunProfile {
+    /// Until the last miner had played everything.
+    pub serving_sec: f64,
+    /// Scoring.
+    pub scoring_sec: f64,
+    /// Writing result files.
+    pub persistence_sec: f64,
 }
 
 /// One miner's part in a challenge. Means are over its utterances; null where nothing was measured.
@@ -106,6 +119,26 @@ pub struct UtteranceReport {
     pub error: Option<String>,
 }
 
+impl RunReport {
+    /// The line that tells what the time was spent on, in the reference's form; `miners` took part.
+    pub(super) fn profile_line(&self, miners: usize) -> String {
+        let RunProfile { serving_sec, scoring_sec, persistence_sec } = self.profile;
+        let with_utterances = self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();
+        let scored: usize = self.miners.iter().map(|miner| miner.utterances.len()).sum();
+        let mut line = format!(
+            "[RunnerProfile][{}] challenge_uid={} miners={miners} miners_with_utterances={with_utterances} \
+             dialogues_scored={scored} miner_serving_sec={serving_sec:.3} scoring_sec={scoring_sec:.3} \
+             persistence_sec={persistence_sec:.3}",
+            self.challenge_type, self.challenge_uid
+        );
+        if let Some(error) = &self.error {
+            line.push_str(" challenge_error=");
+            line.push_str(error);
+        }
+        line
+    }
+}
+
 impl MinerReport {
     pub(super) fn of(result: &MinerResult<'_>, name: Option<String>) -> Self {
         let utterances: Vec<_> = result.rows.iter().map(|row| UtteranceReport::of(row, result)).collect();
@@ -161,5 +194,32 @@ impl UtteranceReport {
             transcript: scored.and_then(|score| score.stt_text.clone()),
             error: row.outcome.as_ref().err().cloned().or_else(|| scored.and_then(|score| score.score_error.clone())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::RunOutcome;
+
+    #[test]
+    fn the_profile_is_a_line_of_the_reference() {
+        let mut report = RunReport {
+            outcome: RunOutcome::Finished,
+            challenge_uid: "c".into(),
+            challenge_type: ChallengeType::Main,
+            resumed: false,
+            utterances: 3,
+            error: None,
+            miners: Vec::new(),
+            scored_elsewhere: Vec::new(),
+            wall_sec: 9.0,
+            profile: RunProfile { serving_sec: 4.25, scoring_sec: 1.5, persistence_sec: 1.5 },
+        };
+        let line = "[RunnerProfile][main] challenge_uid=c miners=1 miners_with_utterances=0 dialogues_scored=0 \
+                    miner_serving_sec=4.250 scoring_sec=1.500 persistence_sec=1.500";
+        assert_eq!(report.profile_line(1), line);
+        report.error = Some("AudioChallengeError:HTTP 503".into());
+        assert_eq!(report.profile_line(1), format!("{line} challenge_error=AudioChallengeError:HTTP 503"));
     }
 }

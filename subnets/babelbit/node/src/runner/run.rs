@@ -18,7 +18,7 @@ use super::import::import;
 use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
 use super::past_scores::PastScores;
 use super::reply_scorer::{References, ReplyScorer};
-use super::report::{MinerReport, RunOutcome, RunReport};
+use super::report::{MinerReport, RunOutcome, RunProfile, RunReport};
 use super::settings::RunnerSettings;
 use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
@@ -33,7 +33,8 @@ pub struct Miner {
     pub connection: Arc<dyn MinerConnection>,
 }
 
-/// Plays challenges. Holds the ledger, and with it the state directory, as long as it lives.
+/// Plays challenges. Holds the ledger, and with it the state directory, as long as it or a clone lives.
+#[derive(Clone)]
 pub struct Runner {
     settings: RunnerSettings,
     target_language: String,
@@ -55,7 +56,18 @@ impl Runner {
         Ok(Self { settings, target_language: target_language.to_owned(), ledger, scorer })
     }
 
-    /// What was played, scored and is to be submitted.
+    /// A runner with other settings on the same ledger. Of the paths, the ledger's directory has no effect.
+    #[must_use]
+    pub fn with_settings(&self, settings: RunnerSettings) -> Self {
+        Self { settings, ..self.clone() }
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &RunnerSettings {
+        &self.settings
+    }
+
+    /// The ledger.
     pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
@@ -74,12 +86,41 @@ impl Runner {
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
+        match self.take_up(miners, Arc::clone(&observer)).await? {
+            Some(report) => Ok(report),
+            None => self.play_current(engine, miners, observer).await,
+        }
+    }
+
+    /// Takes up the oldest challenge that an earlier run left unfinished, if there is one.
+    ///
+    /// # Errors
+    /// [`RunError`] when files or ledger fail.
+    pub async fn take_up(
+        &self,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+    ) -> Result<Option<RunReport>, RunError> {
+        let started = Instant::now();
+        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
+        match self.ledger.unfinished(self.settings.challenge_type, since).await? {
+            Some(challenge) => self.play_known(challenge, true, miners, observer, started).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Plays the engine's current challenge to all miners that have no score in it.
+    ///
+    /// # Errors
+    /// As for [`Self::run_once`].
+    pub async fn play_current(
+        &self,
+        engine: &EngineClient,
+        miners: &[Miner],
+        observer: Arc<dyn RunObserver>,
+    ) -> Result<RunReport, RunError> {
         let started = Instant::now();
         let kind = self.settings.challenge_type;
-        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
-        if let Some(challenge) = self.ledger.unfinished(kind, since).await? {
-            return self.play_known(challenge, true, miners, observer, started).await;
-        }
         engine.authenticate_with_retry().await?;
         let stream = if kind == ChallengeType::Solo { ChallengeKind::Solo } else { ChallengeKind::Main };
         let first = engine.start_with_retry(stream).await?;
@@ -113,6 +154,7 @@ impl Runner {
                 miners: Vec::new(),
                 scored_elsewhere: Vec::new(),
                 wall_sec: started.elapsed().as_secs_f64(),
+                profile: RunProfile::default(),
             });
         }
         if !is_safe_name(&challenge.challenge_uid) {
@@ -173,10 +215,13 @@ impl Runner {
             });
         }
         // A miner that has left the list since an earlier run keeps what it earned: its replies are scored, too.
+        let mut profile = RunProfile::default();
         if !todo.is_empty() || !known.is_subset(&finished) {
-            Arc::clone(&run).run(&todo).await?;
+            profile = Arc::clone(&run).run(&todo).await?;
         }
+        let writing = Instant::now();
         let mut reports = self.write_files(&run, &finished).await?;
+        profile.persistence_sec = writing.elapsed().as_secs_f64();
         let names = |key: MinerKey| miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone());
         for report in &mut reports {
             report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
@@ -188,7 +233,7 @@ impl Runner {
         };
         let mut scored_elsewhere: Vec<Uid> = elsewhere.iter().map(|miner| miner.uid).collect();
         scored_elsewhere.sort_unstable();
-        Ok(RunReport {
+        let report = RunReport {
             outcome,
             challenge_uid: challenge.challenge_uid.clone(),
             challenge_type: challenge.challenge_type,
@@ -198,7 +243,10 @@ impl Runner {
             miners: reports,
             scored_elsewhere,
             wall_sec: started.elapsed().as_secs_f64(),
-        })
+            profile,
+        };
+        tracing::info!("{}", report.profile_line(miners.len()));
+        Ok(report)
     }
 
     /// Miners that have a score file in this challenge although the ledger does not know them.
@@ -237,7 +285,7 @@ impl Runner {
         for (miner, rows) in rows {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
             let write = !finished.contains(&miner);
-            let is_whole = rows.len() == challenge.utterances.len();
+            let is_whole = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
             let job = move || {
                 let challenge = &*run.challenge;
                 let result = MinerResult { challenge, miner, rows: &rows, reference_texts: &texts, rules };

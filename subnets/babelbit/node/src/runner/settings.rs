@@ -35,6 +35,8 @@ impl RunPaths {
 pub struct RunnerSettings {
     /// Which contest is played.
     pub challenge_type: ChallengeType,
+    /// The main challenge that a solo challenge is played beside.
+    pub main_challenge_uid: Option<String>,
     /// Where the files go.
     pub paths: RunPaths,
     /// Where reference documents are looked up when the engine gives none.
@@ -55,6 +57,7 @@ impl RunnerSettings {
     pub fn new(paths: RunPaths) -> Self {
         Self {
             challenge_type: ChallengeType::Main,
+            main_challenge_uid: None,
             paths,
             metadata_root: None,
             play: PlaySettings::default(),
@@ -74,14 +77,22 @@ pub struct PlaySettings {
     pub init_timeout: Duration,
     /// Deadline for opening a session later, and for any single request.
     pub miner_timeout: Duration,
+    /// Longest time for opening any session, however patient a connection is.
+    pub init_barrier: Option<Duration>,
     /// Deadline for the answer to a frame.
     pub chunk_timeout: Duration,
+    /// How many frames of an utterance, from the first, have `startup_chunk_timeout` while starting up.
+    pub startup_frames: u32,
+    /// Deadline for the answers to these frames, where it is longer than `chunk_timeout`.
+    pub startup_chunk_timeout: Duration,
     /// Deadline for the answer to the last frame, and for the whole rest of the reply after it was sent.
     pub drain_timeout: Duration,
     /// The rest of the reply has at least this long, counted from the answer to the last frame.
     pub final_drain_min: Duration,
     /// How often the rest of the reply is asked for.
     pub drain_max_requests: u32,
+    /// A miner that fails so many utterances in a row is not played any further; 0 means that none is dropped.
+    pub drop_after_failures: u32,
     /// Longest reply to one utterance, as time of sound.
     pub max_reply: Duration,
     /// Longest source of one utterance, as time of sound, summed over its channels: at 24 kHz and in base64 a minute
@@ -95,10 +106,14 @@ impl Default for PlaySettings {
             startup_utterances: 1,
             init_timeout: Duration::from_mins(10),
             miner_timeout: Duration::from_secs(10),
+            init_barrier: None,
             chunk_timeout: Duration::from_secs(3),
+            startup_frames: 0,
+            startup_chunk_timeout: Duration::from_mins(1),
             drain_timeout: Duration::from_secs(10),
             final_drain_min: Duration::from_secs(5),
             drain_max_requests: 8,
+            drop_after_failures: 0,
             max_reply: Duration::from_mins(2),
             max_source: Duration::from_mins(10),
         }
@@ -117,8 +132,21 @@ impl PlaySettings {
         answer_bytes(self.max_reply_bytes(channels))
     }
 
-    pub(super) fn init_deadline(&self, utterance_index: u32) -> Duration {
-        if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout }
+    /// Deadline for opening a session over a connection that needs at least `patience`.
+    pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
+        let usual = if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout };
+        usual.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
+    }
+
+    /// Deadline for the answer to a frame, counted from 1, that is not the last one.
+    pub(super) fn chunk_deadline(&self, utterance_index: u32, frame: usize) -> Duration {
+        let is_startup = utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
+        if is_startup { self.chunk_timeout.max(self.startup_chunk_timeout) } else { self.chunk_timeout }
+    }
+
+    /// Whether a miner is dropped that has failed so many utterances in a row.
+    pub(super) const fn drops(&self, failures: usize) -> bool {
+        self.drop_after_failures > 0 && failures >= self.drop_after_failures as usize
     }
 }
 
@@ -134,11 +162,31 @@ mod tests {
     #[test]
     fn only_the_first_utterance_may_take_long_to_open() {
         let settings = PlaySettings::default();
-        assert_eq!(settings.init_deadline(0), Duration::from_mins(10));
-        assert_eq!(settings.init_deadline(1), Duration::from_secs(10));
+        let deadline = |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
+        assert_eq!(deadline(&settings, 0), Duration::from_mins(10));
+        assert_eq!(deadline(&settings, 1), Duration::from_secs(10));
         let patient = PlaySettings { startup_utterances: 3, ..settings };
-        assert_eq!(patient.init_deadline(2), Duration::from_mins(10));
-        assert_eq!(patient.init_deadline(3), Duration::from_secs(10));
+        assert_eq!(deadline(&patient, 2), Duration::from_mins(10));
+        assert_eq!(deadline(&patient, 3), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_patient_connection_has_longer_up_to_the_barrier() {
+        let patience = Duration::from_mins(20);
+        let settings = PlaySettings::default();
+        assert_eq!(settings.init_deadline(5, patience), patience);
+        let arena = PlaySettings { init_barrier: Some(Duration::from_mins(10)), ..settings };
+        assert_eq!(arena.init_deadline(5, patience), Duration::from_mins(10));
+        assert_eq!(arena.init_deadline(5, Duration::ZERO), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_first_frames_of_the_first_utterances_may_take_long() {
+        let settings = PlaySettings { startup_utterances: 3, startup_frames: 4, ..PlaySettings::default() };
+        for (utterance, frame, seconds) in [(0, 1, 60), (2, 4, 60), (2, 5, 3), (3, 1, 3)] {
+            assert_eq!(settings.chunk_deadline(utterance, frame), Duration::from_secs(seconds), "{utterance} {frame}");
+        }
+        assert_eq!(PlaySettings::default().chunk_deadline(0, 1), Duration::from_secs(3));
     }
 
     #[test]

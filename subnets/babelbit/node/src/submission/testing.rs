@@ -105,6 +105,7 @@ pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
         run_timestamp: "20260101_120000".to_owned(),
         started_unix: 1_000,
         error: None,
+        main_challenge_uid: (kind == ChallengeType::Solo).then(|| "c".to_owned()),
         reference: None,
         reference_source: None,
         utterances: Vec::new(),

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use taonet_babelbit_core::scoring::ScoreResult;
 use tokio::task::spawn_blocking;
@@ -27,6 +28,8 @@ pub(super) struct Batches {
     candidates: Vec<(MinerKey, Candidate)>,
     /// Replies to the next utterance that an earlier run has scored.
     peers: Vec<ResultRow>,
+    /// How long scoring took.
+    scoring: Duration,
 }
 
 impl Batches {
@@ -36,7 +39,8 @@ impl Batches {
             rows.entry(row.utterance_index).or_default().push(row);
         }
         let waiting = run.indices().collect();
-        Self { run, miners, waiting, rows, done: HashSet::new(), candidates: Vec::new(), peers: Vec::new() }
+        let (done, candidates, peers) = (HashSet::new(), Vec::new(), Vec::new());
+        Self { run, miners, waiting, rows, done, candidates, peers, scoring: Duration::ZERO }
     }
 
     /// Takes what came of one utterance with one miner.
@@ -44,6 +48,12 @@ impl Batches {
         let index = row.utterance_index;
         self.rows.entry(index).or_default().push(row);
         if self.waiting.front() == Some(&index) { self.advance().await } else { Ok(()) }
+    }
+
+    /// Waits for a miner no longer: it replies to nothing more.
+    pub(super) async fn drop_miner(&mut self, miner: MinerKey) -> Result<(), RunError> {
+        self.miners.remove(&miner);
+        self.advance().await
     }
 
     /// Scores as far as it can.
@@ -60,16 +70,19 @@ impl Batches {
             if !self.miners.is_subset(&self.done) {
                 return Ok(());
             }
+            let began = Instant::now();
             self.score(index).await?;
+            self.scoring += began.elapsed();
             self.waiting.pop_front();
             self.done.clear();
         }
         Ok(())
     }
 
-    /// To be called when every miner has played everything.
-    pub(super) async fn finish(mut self) -> Result<(), RunError> {
-        self.advance().await
+    /// To be called when every miner has played everything; gives the time that scoring took.
+    pub(super) async fn finish(mut self) -> Result<Duration, RunError> {
+        self.advance().await?;
+        Ok(self.scoring)
     }
 
     async fn prepare(&mut self, row: ResultRow) -> Result<(), RunError> {

@@ -55,6 +55,8 @@ pub struct NewChallenge {
     pub started_unix: i64,
     /// Why the engine did not deliver all of it.
     pub error: Option<String>,
+    /// The main challenge that a solo challenge is played beside. Counts only where none is known.
+    pub main_challenge_uid: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
     /// Where the reference document came from; without one, the file that should have held it and cannot be read.
@@ -77,6 +79,8 @@ pub struct ChallengeRow {
     pub state: ChallengeState,
     /// Why the engine did not deliver all of it.
     pub error: Option<String>,
+    /// The main challenge that a solo challenge is played beside.
+    pub main_challenge_uid: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
     /// Where the reference document came from; without one, the file that should have held it and cannot be read.
@@ -134,11 +138,13 @@ impl Ledger {
         let state = if new.error.is_some() { ChallengeState::Partial } else { ChallengeState::Playing };
         let reference = new.reference.as_ref().map(|value| to_json("challenge.reference", value)).transpose()?;
         let id: i64 = sqlx::query_scalar(
-            "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state, error, reference, reference_source)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state, error, reference,
+                                    reference_source, main_challenge_uid)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (challenge_uid, challenge_type) DO UPDATE SET
                  state = CASE WHEN state = 'partial' THEN excluded.state ELSE state END,
                  error = CASE WHEN state = 'partial' THEN excluded.error ELSE error END,
+                 main_challenge_uid = coalesce(main_challenge_uid, excluded.main_challenge_uid),
                  reference = coalesce(reference, excluded.reference),
                  reference_source = CASE WHEN reference IS NULL THEN excluded.reference_source ELSE reference_source END
              RETURNING id",
@@ -151,6 +157,7 @@ impl Ledger {
         .bind(&new.error)
         .bind(reference)
         .bind(&new.reference_source)
+        .bind(&new.main_challenge_uid)
         .fetch_one(&mut *transaction)
         .await?;
         for utterance in &new.utterances {
@@ -258,6 +265,7 @@ async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<Ch
         run_timestamp: row.try_get("run_timestamp")?,
         state: row.try_get::<String, _>("state")?.parse()?,
         error: row.try_get("error")?,
+        main_challenge_uid: row.try_get("main_challenge_uid")?,
         reference: reference.map(|text| from_json("challenge.reference", &text)).transpose()?,
         reference_source: row.try_get("reference_source")?,
         utterances: utterances.iter().map(read_utterance).collect::<Result<_, _>>()?,

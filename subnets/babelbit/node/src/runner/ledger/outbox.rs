@@ -25,7 +25,7 @@ pub struct OutboxEntry {
     pub challenge_type: ChallengeType,
     /// Local time of the challenge's first run, as file names carry it.
     pub run_timestamp: String,
-    /// Of a solo challenge: the main one before it.
+    /// Of a solo challenge: the main one that it was played beside.
     pub main_challenge_uid: Option<String>,
     /// Whose result it is.
     pub miner: MinerKey,
@@ -70,11 +70,8 @@ impl Ledger {
         let mut transaction = connection.begin().await?;
         for file in ResultFile::ALL {
             sqlx::query(
-                "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state, main_uid)
-                 VALUES ($1, $2, $3, $4, $5, $6, 'waiting',
-                     (SELECT main.challenge_uid FROM challenge AS solo, challenge AS main
-                      WHERE solo.id = $1 AND solo.challenge_type = 'solo' AND main.challenge_type = 'main'
-                          AND main.id < solo.id ORDER BY main.id DESC LIMIT 1))
+                "INSERT INTO outbox (challenge_id, miner_uid, miner_hotkey, file, run_sha256, score_method, state)
+                 VALUES (?, ?, ?, ?, ?, ?, 'waiting')
                  ON CONFLICT (challenge_id, miner_uid, miner_hotkey, file) DO UPDATE SET
                      run_sha256 = excluded.run_sha256, score_method = excluded.score_method, state = 'waiting',
                      s3_path = NULL, attempts = 0, due_unix_ms = 0, error = NULL
@@ -101,7 +98,13 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
+        self.handed_over.notify_one();
         Ok(())
+    }
+
+    /// Waits until files are put into the outbox; those since the last call count.
+    pub async fn handed_over(&self) {
+        self.handed_over.notified().await;
     }
 
     /// Files whose submission is due, in the order in which they came, `most` of them at most.
@@ -110,7 +113,7 @@ impl Ledger {
     /// [`LedgerError`] when the ledger fails.
     pub async fn due(&self, now_unix_ms: i64, most: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp
+            "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
              FROM outbox JOIN challenge ON challenge.id = challenge_id
              WHERE outbox.state = 'waiting' AND due_unix_ms <= ? ORDER BY due_unix_ms, outbox.id LIMIT ?",
         )
@@ -233,7 +236,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
             .parse()
             .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
         run_timestamp: row.try_get("run_timestamp")?,
-        main_challenge_uid: row.try_get("main_uid")?,
+        main_challenge_uid: row.try_get("main_challenge_uid")?,
         miner: read_key(row)?,
         file: ResultFile::of_file_type(&file).ok_or(LedgerError::Value { column: "outbox.file", value: file })?,
         run_sha256: row.try_get("run_sha256")?,

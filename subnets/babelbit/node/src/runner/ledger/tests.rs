@@ -31,6 +31,7 @@ fn challenge() -> NewChallenge {
         run_timestamp: "20260101_120000".into(),
         started_unix: 1_000,
         error: None,
+        main_challenge_uid: None,
         reference: Some(json!({"utterances": []})),
         reference_source: Some("http://engine/transcription".into()),
         utterances: vec![utterance(0, Ok(source())), utterance(1, Err("bad".into()))],
@@ -77,6 +78,69 @@ async fn a_challenge_reads_back_and_keeps_its_first_timestamp() {
     assert_eq!(again, row);
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap(), Some(row));
     assert_eq!(ledger.find("c", ChallengeType::Solo).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_solo_challenge_keeps_its_main_challenge() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let of = |main: Option<&str>| NewChallenge {
+        challenge_type: ChallengeType::Solo,
+        main_challenge_uid: main.map(str::to_owned),
+        ..challenge()
+    };
+    for (main, kept) in
+        [(None, None), (Some("first"), Some("first")), (Some("second"), Some("first")), (None, Some("first"))]
+    {
+        assert_eq!(ledger.begin(&of(main)).await.unwrap().main_challenge_uid.as_deref(), kept);
+    }
+}
+
+#[tokio::test]
+async fn the_last_round_of_each_contest_is_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    assert_eq!(ledger.last_round(ChallengeType::Main).await.unwrap(), None);
+    let row = |contest, epoch, end| RoundRow {
+        challenge_type: contest,
+        epoch,
+        end,
+        challenge_uid: Some("c".into()),
+        ended_unix: 1_000,
+    };
+    let first = row(ChallengeType::Main, Some(7), RoundEnd::Waited);
+    let second = row(ChallengeType::Main, None, RoundEnd::Failed);
+    let arena = row(ChallengeType::Arena, Some(u32::MAX), RoundEnd::Played);
+    for round in [&first, &second, &arena] {
+        ledger.end_round(round).await.unwrap();
+    }
+    drop(ledger);
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    assert_eq!(ledger.last_round(ChallengeType::Main).await.unwrap(), Some(second));
+    assert_eq!(ledger.last_round(ChallengeType::Arena).await.unwrap(), Some(arena));
+}
+
+/// A ledger of the version before, with a challenge in it, is brought up to date.
+#[tokio::test]
+async fn an_older_ledger_keeps_what_it_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(FILE);
+    {
+        let mut connection = SqliteConnection::connect_with(&options(&path).create_if_missing(true)).await.unwrap();
+        let older = Migrator { migrations: MIGRATIONS.iter().take(2).cloned().collect(), ..Migrator::DEFAULT };
+        older.run(&mut connection).await.unwrap();
+        sqlx::query(
+            "INSERT INTO challenge (challenge_uid, challenge_type, run_timestamp, started_unix, state)
+             VALUES ('old', 'main', '20260101_120000', 5, 'playing')",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+    }
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let row = ledger.unfinished(ChallengeType::Main, 0).await.unwrap().unwrap();
+    assert_eq!((row.challenge_uid.as_str(), row.main_challenge_uid), ("old", None));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use url::{Host, Url};
 
 /// The name under which a container reaches its host.
 const HOST_OF_CONTAINER: &str = "host.docker.internal";
+const LOOPBACK: &str = "127.0.0.1";
 
 /// Where a miner listens: a base URL whose host and port are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,8 @@ pub struct AddressPolicy {
     pub dev_mode: bool,
     /// Whether this process runs in a container. With `dev_mode`, loopback addresses then mean the container's host.
     pub in_container: bool,
-    /// One more address that means the container's host.
+    /// One more address that means this machine: in a container its host, else loopback. Chains refuse loopback addresses,
+    /// so miners on this machine announce another one.
     pub local_miner_ip: Option<String>,
 }
 
@@ -71,6 +73,13 @@ pub enum AddressError {
     /// A name instead of an address.
     #[error("`{0}` is a name; only IP addresses are called (development mode, BB_DEV_MODE=1, permits names)")]
     Name(String),
+}
+
+impl AddressError {
+    /// Whether the address can be read, but the policy forbids to call it.
+    pub const fn is_forbidden(&self) -> bool {
+        matches!(self, Self::NotPublic(_) | Self::Name(_))
+    }
 }
 
 impl AddressPolicy {
@@ -104,16 +113,24 @@ impl AddressPolicy {
             }
         } else if self.in_container && self.means_own_machine(&ip) {
             url.set_host(Some(HOST_OF_CONTAINER)).map_err(malformed)?;
+        } else if self.is_local_miner_ip(&ip) {
+            url.set_host(Some(LOOPBACK)).map_err(malformed)?;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         Ok(MinerAddress { url, host, port })
     }
 
     fn means_own_machine(&self, host: &Result<IpAddr, String>) -> bool {
+        match host {
+            Ok(ip) if ip.is_loopback() || ip.is_unspecified() => true,
+            Err(name) if name == "localhost" => true,
+            _ => self.is_local_miner_ip(host),
+        }
+    }
+
+    fn is_local_miner_ip(&self, host: &Result<IpAddr, String>) -> bool {
         let text = match host {
-            Ok(ip) if ip.is_loopback() || ip.is_unspecified() => return true,
             Ok(ip) => ip.to_string(),
-            Err(name) if name == "localhost" => return true,
             Err(name) => name.clone(),
         };
         self.local_miner_ip.as_deref().is_some_and(|local| local.trim() == text)
@@ -241,8 +258,11 @@ mod tests {
         };
         for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1", "192.168.7.7:1"] {
             assert_eq!(host(true, own), HOST_OF_CONTAINER, "{own}");
+        }
+        for own in ["127.0.0.1:1", "localhost:1", "0.0.0.0:1"] {
             assert_eq!(host(false, own), own.trim_end_matches(":1"));
         }
+        assert_eq!(host(false, "192.168.7.7:1"), LOOPBACK);
         assert_eq!(host(true, "192.168.7.8:1"), "192.168.7.8");
         // Outside of development a container changes nothing.
         let policy = AddressPolicy { in_container: true, ..AddressPolicy::default() };

@@ -275,3 +275,69 @@ async fn an_init_that_fails_keeps_its_reason() {
     let miner = ScriptedMiner::silent().with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
     assert_eq!(error(&miner, 1, &settings()).await, "RuntimeError:boom");
 }
+
+/// the arena's first frames · its later ones · the last
+#[tokio::test(start_paused = true)]
+async fn the_arenas_first_frames_may_be_answered_late() {
+    let arena =
+        PlaySettings { startup_utterances: 3, startup_frames: 4, miner_timeout: Duration::from_mins(2), ..settings() };
+    let late = |frame: usize| {
+        ScriptedMiner::new(move |k, call| {
+            let delay = if k == frame { Duration::from_secs(5) } else { Duration::ZERO };
+            Step::sound(10, call.in_eos).after(delay)
+        })
+    };
+    let of = |index| source(index, 6);
+    for (utterance, frame, is_played) in [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)] {
+        let spool = std::env::temp_dir();
+        let played = play_utterance(&late(frame), "c", &of(utterance), &arena, &spool).await;
+        assert_eq!(played.is_ok(), is_played, "utterance {utterance}, frame {frame}");
+    }
+    let error = error(&late(1), 6, &settings()).await;
+    assert_eq!(error, "audio chunk response for frame 1/6 timed out after 3.00s");
+}
+
+/// Passes requests on to a miner that has to be started.
+struct Patient(ScriptedMiner);
+
+impl MinerConnection for Patient {
+    fn init(
+        &self,
+        request: InitRequest,
+        timeout: Duration,
+    ) -> futures::future::BoxFuture<'_, Result<InitResponse, CallError>> {
+        self.0.init(request, timeout)
+    }
+
+    fn predict(
+        &self,
+        call: PredictCall,
+        timeout: Duration,
+    ) -> futures::future::BoxFuture<'_, Result<PredictResponse, CallError>> {
+        self.0.predict(call, timeout)
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_mins(10)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patient_connection_is_waited_for_up_to_the_deadlines_of_frames() {
+    let slow = |init: u64, first: u64| {
+        let script = ScriptedMiner::new(move |k, call| {
+            Step::sound(10, call.in_eos).after(Duration::from_secs(if k == 1 { first } else { 0 }))
+        });
+        Patient(script.with_init(move |_, _| Ok(Duration::from_secs(init))))
+    };
+    let arena = PlaySettings {
+        startup_utterances: 8,
+        startup_frames: 4,
+        init_barrier: Some(Duration::from_mins(5)),
+        ..settings()
+    };
+    for (init, first, is_played) in [(299, 59, true), (301, 0, false), (0, 61, false)] {
+        let played = play_utterance(&slow(init, first), "c", &source(7, 6), &arena, &std::env::temp_dir()).await;
+        assert_eq!(played.is_ok(), is_played, "{init} s, {first} s");
+    }
+}

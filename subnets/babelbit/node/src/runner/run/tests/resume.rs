@@ -219,3 +219,44 @@ async fn a_miner_that_left_the_list_keeps_what_it_earned() {
         assert_eq!(score_files(directory, 1).1["completed"], json!(true), "{case}");
     }
 }
+
+/// A run that is left after a miner's first failure goes on counting from there.
+#[tokio::test]
+async fn failures_in_a_row_count_across_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |stop: bool| {
+        let settings = RunnerSettings {
+            play: PlaySettings { drop_after_failures: 2, ..PlaySettings::default() },
+            ..settings(directory.path())
+        };
+        async move {
+            let (sender, mut failed) = tokio::sync::mpsc::unbounded_channel();
+            let observer = move |event: RunEvent| {
+                if matches!(event, RunEvent::Failed { .. }) {
+                    let _ = sender.send(());
+                }
+            };
+            // After its first failure it hangs, where the run is to be left.
+            let failing = ScriptedMiner::silent().with_init(move |request, _| {
+                let is_first = request.utterance_id.ends_with(":0");
+                if stop && !is_first { Ok(Duration::MAX) } else { Err(CallError::Refused("no".into())) }
+            });
+            let failing = Arc::new(failing);
+            let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+            let miners = [miner(1, &failing)];
+            if stop {
+                tokio::select! {
+                    biased;
+                    _ = failed.recv() => {}
+                    _ = runner.play(three(), &miners, Arc::new(observer)) => {}
+                }
+                return (0, 0);
+            }
+            let report = runner.play(three(), &miners, Arc::new(observer)).await.unwrap();
+            (report.miners[0].utterances.len(), failing.inits())
+        }
+    };
+    run(true).await;
+    assert_eq!(run(false).await, (2, 1));
+    assert_eq!(run(false).await, (2, 0));
+}

@@ -1,0 +1,97 @@
+//! The loop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use taonet_babelbit_node::clock::system_clock;
+use taonet_babelbit_node::engine_client::Sleeper;
+use taonet_babelbit_node::runner::{
+    ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
+};
+use taonet_babelbit_node::submission::Outbox;
+use taonet_service::{Readiness, Shutdown};
+
+use super::{RunnerArgs, Setup};
+use crate::context::Context;
+use crate::daemon::serve_metrics;
+
+/// Where metrics are served beside the validator's.
+const METRICS_PORT: u16 = 8011;
+
+pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
+    context.say(&format!("hotkey {}", setup.keypair.hotkey()));
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let readiness = metrics(args, &setup, &shutdown).await?;
+        Rounds::describe_metrics();
+        Outbox::describe_metrics();
+        let language = &setup.config.scoring.target_language;
+        let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
+        if let Some(outbox) = setup.outbox(&runner)? {
+            let stop = shutdown.clone();
+            shutdown.spawn("outbox", async move { outbox.run(&stop).await });
+        }
+        let mut rounds = rounds(setup, runner, context).await?;
+        let stop = shutdown.clone();
+        shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+        if let Some(readiness) = readiness {
+            readiness.set_ready();
+        }
+        shutdown.finished().await.context("the runner did not stop in time")
+    })
+}
+
+async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Option<Readiness>> {
+    let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
+    match (args.metrics, serve_metrics(Some(args.metrics.unwrap_or(usual)), shutdown).await) {
+        (None, Err(error)) => {
+            // Rounds are worth more than their numbers.
+            tracing::warn!("no metrics: {error:#}; say with --metrics where to serve them");
+            Ok(None)
+        }
+        (_, served) => served.map(Some),
+    }
+}
+
+async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
+    let Setup { config, miners, chain, connect, engine, .. } = setup;
+    let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
+    let arena: Option<Arc<dyn ArenaMiners>> = None;
+    if config.rounds.arena.enabled && arena.is_none() {
+        tracing::warn!("BB_ENABLE_ARENA_CHALLENGE is set, but there is no arena to play in");
+    }
+    let settings = RoundsSettings {
+        schedule: config.rounds.schedule(),
+        max_miners: config.max_miners,
+        arena_play: config.rounds.arena_play(&config.play),
+    };
+    let parts = RoundsParts {
+        runner,
+        engine,
+        chain,
+        miners,
+        connect,
+        arena,
+        shuffle: random_order(),
+        observer: Arc::new(()),
+        tell: teller(context),
+        clock: system_clock(),
+        sleeper,
+    };
+    Ok(Rounds::new(parts, settings).await?)
+}
+
+/// Prints a line of JSON for each round, where JSON is asked for.
+fn teller(context: &Context) -> RoundObserver {
+    if !context.json {
+        return Arc::new(|_| {});
+    }
+    Arc::new(|report| {
+        let context = Context { json: true };
+        let line = serde_json::to_string(report).map_err(anyhow::Error::from);
+        if let Err(error) = line.and_then(|line| context.print(&line)) {
+            tracing::error!("a round's report is not written: {error:#}");
+        }
+    })
+}

@@ -1,0 +1,130 @@
+//! One round.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_node::runner::{
+    MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order, registered_miners,
+};
+use taonet_service::Shutdown;
+
+use super::{RunnerArgs, Setup, connect_all};
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::leaderboard;
+
+pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> anyhow::Result<()> {
+    if args.solo {
+        setup.settings.challenge_type = ChallengeType::Solo;
+    }
+    let report = context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        tokio::select! {
+            report = play(setup, context) => report.map(Some),
+            () = shutdown.requested() => Ok(None),
+        }
+    })?;
+    let Some(report) = report else {
+        context.say("stopped; what is played stays, and the next run goes on from there");
+        return Ok(());
+    };
+    show(&report, context)
+}
+
+async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
+    let language = setup.config.scoring.target_language.clone();
+    let runner =
+        Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _).await.map_err(classify)?;
+    let outbox = setup.outbox(&runner)?;
+    let miners = connect_all(&miners(&setup).await?, &setup.connect)?;
+    let progress = Progress::new();
+    let bar = progress.0.clone();
+    let observer = move |event: RunEvent| observe(&bar, &event);
+    let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
+    drop(progress);
+    if let Some(outbox) = outbox {
+        let counts = outbox.drain().await?;
+        if counts.waiting > 0 {
+            context.say(&format!("{} files are not submitted yet; the next run goes on with them", counts.waiting));
+        }
+    }
+    Ok(report)
+}
+
+async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
+    let policy = match &setup.miners {
+        MinerSource::Listed(miners) => return Ok(miners.clone()),
+        MinerSource::Metagraph(policy) => policy,
+    };
+    let registered = registered_miners(&setup.chain, policy).await;
+    let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
+    if miners.is_empty() {
+        bail!(
+            "nobody on subnet {} announces an address that may be called: tao metagraph {} shows all; development mode, \
+             BB_DEV_MODE=1, permits private ones; --miners names others",
+            setup.config.netuid,
+            setup.config.netuid
+        );
+    }
+    random_order()(&mut miners);
+    miners.truncate(setup.config.max_miners);
+    Ok(miners)
+}
+
+fn classify(error: RunError) -> anyhow::Error {
+    match &error {
+        RunError::Engine(engine) if engine.is_auth() => Classified::error(Failure::Authentication, error.to_string()),
+        RunError::Engine(_) => Classified::error(Failure::Network, error.to_string()),
+        _ => error.into(),
+    }
+}
+
+/// A progress bar that goes with its round, however that ends.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}");
+        let bar = ProgressBar::new(0);
+        Self(match style {
+            Ok(style) => bar.with_style(style),
+            Err(_) => bar,
+        })
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn observe(progress: &ProgressBar, event: &RunEvent) {
+    match event {
+        RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
+            progress.set_length((utterances * miners) as u64);
+            progress.set_message(challenge_uid.clone());
+        }
+        RunEvent::Played { .. } => progress.inc(1),
+        RunEvent::Failed { miner, utterance_index, error } => {
+            progress.inc(1);
+            tracing::info!(%miner, utterance_index, error, "a miner failed");
+        }
+        _ => {}
+    }
+}
+
+fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
+    if context.json {
+        context.print_json(report)?;
+    } else {
+        context.print(&leaderboard::challenge(report))?;
+    }
+    match report.outcome {
+        RunOutcome::Partial => bail!("the engine delivered a part of the challenge; the next run asks for the rest"),
+        RunOutcome::NoChallenge => bail!("the engine has no challenge"),
+        _ => Ok(()),
+    }
+}

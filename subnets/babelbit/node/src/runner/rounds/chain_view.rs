@@ -1,0 +1,130 @@
+//! The chain as a runner sees it: through the gateway, else directly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use taonet_babelbit_core::operator_api::MetagraphSnapshot;
+use taonet_chain::{At, Chain, ChainError, Detail};
+use taonet_primitives::{MechId, NetUid};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use crate::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
+
+/// Time to read the newest block, as the reference has it.
+const READING: Duration = Duration::from_secs(30);
+/// Time to connect to a node, as the reference has it.
+const CONNECTING: Duration = Duration::from_mins(1);
+
+/// Connects to a node of the chain.
+pub type ConnectChain = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
+
+/// Blocks and neurons of a subnet: from the subtensor gateway, else from a node of the chain.
+pub struct ChainView {
+    gateway: GatewayClient,
+    netuid: NetUid,
+    connect: Option<ConnectChain>,
+    direct: OnceCell<Arc<dyn Chain>>,
+}
+
+/// Neither gateway nor node answered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainViewError {
+    /// The gateway did not, and there is no other way.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
+    /// Nor did a node.
+    #[error("{gateway}; nor does the chain itself answer: {chain}")]
+    Both {
+        /// What went wrong with the gateway.
+        gateway: GatewayError,
+        /// What went wrong with the node.
+        #[source]
+        chain: ChainError,
+    },
+    /// Nor did a node in time.
+    #[error("{gateway}; nor does the chain itself answer in time")]
+    BothSlow {
+        /// What went wrong with the gateway.
+        #[source]
+        gateway: GatewayError,
+    },
+}
+
+impl ChainView {
+    /// A view through `gateway`; where that fails, through the node that `connect` finds.
+    pub fn new(gateway: GatewayClient, netuid: NetUid, connect: Option<ConnectChain>) -> Self {
+        Self { gateway, netuid, connect, direct: OnceCell::new() }
+    }
+
+    /// The height of the newest block.
+    ///
+    /// # Errors
+    /// [`ChainViewError`].
+    pub async fn block(&self) -> Result<u32, ChainViewError> {
+        match self.gateway.current_block(READING).await {
+            Ok(block) => Ok(block.get()),
+            Err(gateway) => {
+                let head = |chain: Arc<dyn Chain>| async move { chain.head().await };
+                self.directly(gateway, head).await.map(|head| head.number.get())
+            }
+        }
+    }
+
+    /// Waits for a newer block; false where there is none by then.
+    ///
+    /// # Errors
+    /// [`GatewayError`] where the gateway cannot say.
+    pub(super) async fn wait(&self, within: Duration) -> Result<bool, GatewayError> {
+        self.gateway.wait_for_block(within).await.map(|block| block.is_some())
+    }
+
+    /// The subnet's neurons.
+    ///
+    /// # Errors
+    /// [`ChainViewError`].
+    pub async fn metagraph(&self) -> Result<MetagraphSnapshot, ChainViewError> {
+        match self.gateway.snapshot(self.netuid).await {
+            Ok(snapshot) => Ok(snapshot),
+            Err(gateway) => {
+                let netuid = self.netuid;
+                let read = |chain: Arc<dyn Chain>| async move {
+                    chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await
+                };
+                self.directly(gateway, read).await.map(|metagraph| snapshot_of(&metagraph))
+            }
+        }
+    }
+
+    /// Reads from a node what the gateway did not give.
+    async fn directly<T, F: Future<Output = Result<T, ChainError>>>(
+        &self,
+        gateway: GatewayError,
+        read: impl FnOnce(Arc<dyn Chain>) -> F,
+    ) -> Result<T, ChainViewError> {
+        let Some(connect) = &self.connect else { return Err(gateway.into()) };
+        let asked = async {
+            let chain = self.direct.get_or_try_init(|| connect()).await?;
+            read(Arc::clone(chain)).await
+        };
+        match timeout(CONNECTING, asked).await {
+            Ok(Ok(found)) => {
+                tracing::debug!(%gateway, "asked the chain itself");
+                Ok(found)
+            }
+            Ok(Err(chain)) => Err(ChainViewError::Both { gateway, chain }),
+            Err(_) => Err(ChainViewError::BothSlow { gateway }),
+        }
+    }
+}
+
+impl std::fmt::Debug for ChainView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChainView")
+            .field("gateway", &self.gateway)
+            .field("netuid", &self.netuid)
+            .finish_non_exhaustive()
+    }
+}

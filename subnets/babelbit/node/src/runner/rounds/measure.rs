@@ -1,0 +1,59 @@
+//! What the loop counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use taonet_babelbit_core::records::ChallengeType;
+
+use crate::runner::events::{RunEvent, RunObserver};
+
+const ROUNDS: &str = "taonet_runner_rounds_total";
+const ROUND_SECONDS: &str = "taonet_runner_round_seconds";
+const UTTERANCES: &str = "taonet_runner_utterances_total";
+const BLOCK: &str = "taonet_runner_block";
+const MINERS: &str = "taonet_runner_round_miners";
+
+pub(super) fn describe() {
+    describe_counter!(ROUNDS, "Rounds by contest and outcome");
+    describe_histogram!(ROUND_SECONDS, Unit::Seconds, "Time of a round that was played");
+    describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner replied to its end");
+    describe_gauge!(BLOCK, "Height of the newest block");
+    describe_gauge!(MINERS, "Miners with a score in the last round of a contest");
+}
+
+pub(super) fn block(height: u32) {
+    gauge!(BLOCK).set(f64::from(height));
+}
+
+pub(super) fn round(contest: ChallengeType, outcome: &'static str) {
+    counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => outcome).increment(1);
+}
+
+pub(super) fn played(contest: ChallengeType, took: Duration, miners: usize) {
+    histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(took);
+    gauge!(MINERS, "contest" => contest.as_str()).set(miners as f64);
+}
+
+/// Counts utterances, and tells on what it is told.
+pub(super) struct Counting {
+    pub(super) contest: ChallengeType,
+    pub(super) further: Arc<dyn RunObserver>,
+}
+
+impl RunObserver for Counting {
+    fn observe(&self, event: RunEvent) {
+        let result = match &event {
+            RunEvent::Played { .. } => Some("played"),
+            RunEvent::Failed { miner, utterance_index, error } => {
+                tracing::debug!(%miner, utterance_index, error, "a miner failed");
+                Some("failed")
+            }
+            _ => None,
+        };
+        if let Some(result) = result {
+            counter!(UTTERANCES, "contest" => self.contest.as_str(), "result" => result).increment(1);
+        }
+        self.further.observe(event);
+    }
+}

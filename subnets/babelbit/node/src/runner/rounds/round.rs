@@ -1,0 +1,200 @@
+//! One round: who plays, what is played, and what came of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use taonet_babelbit_core::records::ChallengeType;
+
+use super::Rounds;
+use super::chain_view::{ChainView, ChainViewError};
+use super::measure::Counting;
+use super::metagraph::announced;
+use super::schedule::{Due, Retry};
+use super::{ArenaUnavailable, auth_pause};
+use crate::runner::events::RunObserver;
+use crate::runner::miners::{AddressPolicy, MinerEntry};
+use crate::runner::{Miner, MinerKey, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
+
+/// The pause before the chain is asked again for miners.
+const CHAIN_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why a round was not played to its end. What was played is in the ledger, and the next attempt goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RoundError {
+    /// Nobody knows who the miners are.
+    #[error("the subnet's miners are not known: {0}")]
+    Chain(#[from] ChainViewError),
+    /// The arena does not say who its miners are.
+    #[error(transparent)]
+    Arena(#[from] ArenaUnavailable),
+    /// There is nobody to play.
+    #[error("there are no miners to play")]
+    NoMiners,
+    /// The engine has no challenge.
+    #[error("the engine has no challenge")]
+    NoChallenge,
+    /// The engine gave a part of the challenge only. That part is played, scored and written.
+    #[error("the engine gave a part of challenge {challenge_uid} only: {error}")]
+    Partial {
+        /// The challenge.
+        challenge_uid: String,
+        /// Why there is no more.
+        error: String,
+    },
+    /// Engine, ledger or files failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl RoundError {
+    /// How metrics and reports call it.
+    pub const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Chain(_) => "no_chain",
+            Self::Arena(_) => "no_arena",
+            Self::NoMiners => "no_miners",
+            Self::NoChallenge => "no_challenge",
+            Self::Partial { .. } => "partial",
+            Self::Run(RunError::Engine(error)) if error.is_auth() => "unauthorized",
+            Self::Run(RunError::Engine(_)) => "no_engine",
+            Self::Run(_) => "failed",
+        }
+    }
+
+    /// The challenge, where there was one.
+    pub fn challenge_uid(&self) -> Option<&str> {
+        match self {
+            Self::Partial { challenge_uid, .. } => Some(challenge_uid),
+            _ => None,
+        }
+    }
+
+    pub(super) fn retry(&self) -> Retry {
+        match self {
+            Self::Chain(_) => Retry::After(CHAIN_PAUSE),
+            Self::Run(RunError::Engine(error)) if error.is_auth() => Retry::After(auth_pause(error)),
+            _ => Retry::Counted,
+        }
+    }
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RoundReport {
+    /// The contest.
+    pub contest: ChallengeType,
+    /// The epoch of blocks; of a solo round, its main round's. Nothing where the chain could not be read.
+    pub epoch: Option<u32>,
+    /// Counts the attempts in this epoch, from 1.
+    pub attempt: u32,
+    /// `played`, `already_done`, or what [`RoundError::outcome`] gives.
+    pub outcome: &'static str,
+    /// The challenge, where there was one.
+    pub challenge_uid: Option<String>,
+    /// Of a solo round, the main challenge that it goes with.
+    pub main_challenge_uid: Option<String>,
+    /// Miners with a score.
+    pub miners: usize,
+    /// Why it was not played to its end.
+    pub error: Option<String>,
+    /// Whether it is tried again in this epoch.
+    pub is_tried_again: bool,
+    /// How long it took.
+    pub wall_sec: f64,
+}
+
+/// The miners that a subnet's metagraph announces at addresses that `policy` permits, by uid.
+///
+/// # Errors
+/// [`ChainViewError`].
+pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Result<Vec<MinerEntry>, ChainViewError> {
+    let snapshot = chain.metagraph().await?;
+    let found = announced(&snapshot, policy);
+    let (miners, neurons) = (found.miners.len(), snapshot.hotkeys.len());
+    if found.refused > 0 || found.malformed > 0 {
+        tracing::warn!(
+            neurons,
+            miners,
+            not_public = found.refused,
+            malformed = found.malformed,
+            "miners are left out for their addresses"
+        );
+    } else {
+        tracing::info!(neurons, miners, "the metagraph is read");
+    }
+    Ok(found.miners)
+}
+
+impl Rounds {
+    /// Plays a round: first what an earlier one left unfinished, then the engine's current challenge.
+    pub(super) async fn play(&mut self, due: &Due) -> Result<RunReport, RoundError> {
+        let miners = self.miners(due.contest).await?;
+        if miners.is_empty() {
+            return Err(RoundError::NoMiners);
+        }
+        let runner = self.runner_of(due);
+        let counting = Counting { contest: due.contest, further: Arc::clone(&self.parts.observer) };
+        let observer: Arc<dyn RunObserver> = Arc::new(counting);
+        let mut taken_up = HashMap::new();
+        while let Some(report) = runner.take_up(&miners, Arc::clone(&observer)).await? {
+            tracing::info!(contest = %due.contest, challenge_uid = report.challenge_uid, "taken up where it was left");
+            if taken_up.insert(report.challenge_uid.clone(), report).is_some() {
+                break;
+            }
+        }
+        let report = runner.play_current(&self.parts.engine, &miners, observer).await?;
+        match report.outcome {
+            RunOutcome::Finished => Ok(report),
+            // By this very round, perhaps.
+            RunOutcome::AlreadyDone => Ok(taken_up.remove(&report.challenge_uid).unwrap_or(report)),
+            RunOutcome::NoChallenge => Err(RoundError::NoChallenge),
+            RunOutcome::Partial => Err(RoundError::Partial {
+                challenge_uid: report.challenge_uid,
+                error: report.error.unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The runner as this round needs it.
+    fn runner_of(&self, due: &Due) -> Runner {
+        let usual = self.parts.runner.settings();
+        let is_arena = due.contest == ChallengeType::Arena;
+        self.parts.runner.with_settings(RunnerSettings {
+            challenge_type: due.contest,
+            main_challenge_uid: due.main_challenge_uid.clone(),
+            play: if is_arena { self.settings.arena_play.clone() } else { usual.play.clone() },
+            ..usual.clone()
+        })
+    }
+
+    async fn miners(&mut self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
+        let entries = match (contest, &self.parts.arena) {
+            (ChallengeType::Arena, Some(arena)) => {
+                let registered = self.parts.miners.registered(&self.parts.chain).await?;
+                return Ok(arena.miners(&registered).await?);
+            }
+            (ChallengeType::Arena, None) => return Ok(Vec::new()),
+            // Those of the main round.
+            (ChallengeType::Solo, _) if !self.drawn.is_empty() => std::mem::take(&mut self.drawn),
+            _ => {
+                let mut entries = self.parts.miners.registered(&self.parts.chain).await?;
+                (self.parts.shuffle)(&mut entries);
+                entries.truncate(self.settings.max_miners);
+                entries
+            }
+        };
+        let connect = |entry: &MinerEntry| {
+            let connection = (self.parts.connect)(entry)
+                .inspect_err(|error| tracing::warn!(miner = %entry.uid, %error, "a miner cannot be called"))
+                .ok()?;
+            let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
+            Some(Miner { key, name: entry.name.clone(), connection })
+        };
+        let miners = entries.iter().filter_map(connect).collect();
+        self.drawn = entries;
+        Ok(miners)
+    }
+}

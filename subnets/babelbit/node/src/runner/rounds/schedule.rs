@@ -1,0 +1,310 @@
+//! When which round is due: a function of blocks, clock and what was played before.
+
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+
+use taonet_babelbit_core::records::ChallengeType;
+
+use crate::runner::ledger::{RoundEnd, RoundRow};
+
+/// Time between two blocks.
+const BLOCK_TIME: Duration = Duration::from_secs(12);
+/// The pause before a round that failed is tried again; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+
+/// When rounds are due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleSettings {
+    /// Blocks from one main round to the next; at least 1.
+    pub tempo: u32,
+    /// Whether a main round is due at the start.
+    pub on_startup: bool,
+    /// Whether each main round is followed by a solo round.
+    pub solo: bool,
+    /// The arena's rounds, if there are any.
+    pub arena: Option<ArenaSchedule>,
+    /// How often a round is tried in its epoch.
+    pub attempts: u32,
+}
+
+/// When the arena's rounds are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ArenaSchedule {
+    /// Blocks from one round to the next; at least 1.
+    pub cadence: u32,
+    /// Whether a round is due at the start.
+    pub on_startup: bool,
+}
+
+/// What the ledger has of earlier rounds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Saved {
+    pub(super) main: Option<RoundRow>,
+    pub(super) solo: Option<RoundRow>,
+    pub(super) arena: Option<RoundRow>,
+}
+
+/// A round that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) contest: ChallengeType,
+    /// Counted from the chain's first block; nothing where the chain cannot be read.
+    pub(super) epoch: Option<u32>,
+    /// From 1.
+    pub(super) attempt: u32,
+    /// Of a solo round, the main challenge that it goes with.
+    pub(super) main_challenge_uid: Option<String>,
+}
+
+/// What becomes of a round that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// It counts among the attempts.
+    Counted,
+    /// A neighbour has to be waited for, however long that takes.
+    After(Duration),
+}
+
+/// What is known about the rounds of one contest.
+#[derive(Debug, Default)]
+struct Track {
+    /// The last epoch that is over.
+    last: Option<u32>,
+    /// Whether the round of the start is still to come.
+    startup: bool,
+    /// The epoch that the attempts were made in.
+    attempted: Option<u32>,
+    attempts: u32,
+    /// Since when, and how long, nothing is tried.
+    pause: Option<(SystemTime, Duration)>,
+}
+
+impl Track {
+    fn load(row: Option<&RoundRow>, startup: bool) -> Self {
+        // Whoever restarts a runner wants what failed to be tried again.
+        let last = row.and_then(|row| match row.end {
+            RoundEnd::Failed => row.epoch.and_then(|epoch| epoch.checked_sub(1)),
+            RoundEnd::Played | RoundEnd::Waited => row.epoch,
+        });
+        Self { last, startup, ..Self::default() }
+    }
+
+    /// Time until something may be tried.
+    fn rest(&self, now: SystemTime) -> Duration {
+        // A clock that was set back must not make the pause longer.
+        let passed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
+        self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(passed(since)))
+    }
+
+    fn end(&mut self, epoch: Option<u32>) {
+        *self = Self { last: epoch.or(self.last), ..Self::default() };
+    }
+}
+
+/// Decides what is due. Rounds that are due wait in line: a long one takes no other's turn.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    settings: ScheduleSettings,
+    main: Track,
+    solo: Track,
+    arena: Track,
+    /// Epoch and uid of the main challenge that a solo round is due for.
+    solo_of: Option<(Option<u32>, String)>,
+    line: VecDeque<ChallengeType>,
+    block: Option<u32>,
+    /// When the last main round ended, or the schedule began.
+    main_ended: SystemTime,
+    /// The last main round was played without knowing its block: the next one that is seen says which epoch is over.
+    is_unplaced: bool,
+}
+
+impl Schedule {
+    pub(super) fn new(settings: ScheduleSettings, saved: &Saved, now: SystemTime) -> Self {
+        let ended = |row: &RoundRow| {
+            u64::try_from(row.ended_unix)
+                .ok()
+                .and_then(|unix| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(unix)))
+        };
+        let arena_startup = settings.arena.is_some_and(|arena| arena.on_startup);
+        let mut schedule = Self {
+            main: Track::load(saved.main.as_ref(), settings.on_startup),
+            solo: Track::default(),
+            arena: Track::load(saved.arena.as_ref(), arena_startup),
+            solo_of: None,
+            line: VecDeque::new(),
+            block: None,
+            main_ended: saved.main.as_ref().and_then(ended).unwrap_or(now),
+            is_unplaced: false,
+            settings,
+        };
+        // The main round was played, its solo round was not.
+        if let Some(RoundRow { end: RoundEnd::Played, epoch: Some(epoch), challenge_uid: Some(uid), .. }) = &saved.main
+            && saved.solo.as_ref().is_none_or(|solo| solo.epoch != Some(*epoch) || solo.end == RoundEnd::Failed)
+        {
+            schedule.solo_is_due(Some(*epoch), uid.clone());
+        }
+        schedule
+    }
+
+    /// Takes note of the newest block. Gives what the ledger is to hold of contests whose count begins here.
+    pub(super) fn see(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
+        self.block = Some(block);
+        if std::mem::take(&mut self.is_unplaced) {
+            self.main.last = self.main.last.max(Some(block / self.settings.tempo.max(1)));
+        }
+        let mut begun = Vec::new();
+        for contest in [ChallengeType::Main, ChallengeType::Arena] {
+            let Some(epoch) = self.epoch(contest) else { continue };
+            let track = self.track(contest);
+            let is_due = match track.last {
+                _ if track.startup => true,
+                // A node that lags behind is not another chain.
+                Some(last) if epoch.saturating_add(1) >= last => epoch > last,
+                last => {
+                    if let Some(last) = last {
+                        tracing::warn!(%contest, block, epoch, last, "the chain is shorter than it was: its epochs count anew");
+                    }
+                    track.last = Some(epoch);
+                    begun.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
+                    false
+                }
+            };
+            if is_due && !self.line.contains(&contest) {
+                self.line.push_back(contest);
+            }
+        }
+        begun
+    }
+
+    /// Takes note that the newest block cannot be read: after as long as a main round is from the next, one is due all the
+    /// same. The arena's are not.
+    pub(super) fn see_nothing(&mut self, now: SystemTime) {
+        let passed = now.duration_since(self.main_ended).unwrap_or_default();
+        if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
+            && !self.line.contains(&ChallengeType::Main)
+        {
+            self.block = None;
+            self.line.push_back(ChallengeType::Main);
+        }
+    }
+
+    /// The round that is to be played now.
+    pub(super) fn next(&mut self, now: SystemTime) -> Option<Due> {
+        let is_ready = |contest: &&ChallengeType| {
+            self.known(**contest).rest(now).is_zero() && (**contest != ChallengeType::Arena || self.block.is_some())
+        };
+        let contest = *self.line.iter().find(is_ready)?;
+        let (epoch, main_challenge_uid) = match (contest, &self.solo_of) {
+            (ChallengeType::Solo, Some((epoch, uid))) => (*epoch, Some(uid.clone())),
+            _ => (self.epoch(contest), None),
+        };
+        let track = self.track(contest);
+        if track.attempted != epoch {
+            (track.attempted, track.attempts) = (epoch, 0);
+        }
+        Some(Due { contest, epoch, attempt: track.attempts.saturating_add(1), main_challenge_uid })
+    }
+
+    /// How long it is until a round that failed is tried again.
+    pub(super) fn rest(&self, now: SystemTime) -> Option<Duration> {
+        self.line.iter().map(|contest| self.known(*contest).rest(now)).filter(|rest| !rest.is_zero()).min()
+    }
+
+    /// A round was played to its end; gives what the ledger is to hold.
+    pub(super) fn played(&mut self, due: &Due, challenge_uid: &str, now: SystemTime) -> RoundRow {
+        self.end(due, Some(challenge_uid), now);
+        row(due.contest, due.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
+    }
+
+    /// A round failed. Gives what the ledger is to hold when it is not tried again.
+    pub(super) fn failed(
+        &mut self,
+        due: &Due,
+        challenge_uid: Option<&str>,
+        retry: Retry,
+        now: SystemTime,
+    ) -> Option<RoundRow> {
+        let attempts = self.settings.attempts;
+        let track = self.track(due.contest);
+        let pause = match retry {
+            Retry::After(pause) => pause,
+            Retry::Counted => {
+                track.attempts = due.attempt;
+                if track.attempts >= attempts {
+                    self.end(due, challenge_uid, now);
+                    return Some(row(due.contest, due.epoch, RoundEnd::Failed, challenge_uid.map(str::to_owned), now));
+                }
+                let doubled = 1_u32.checked_shl(due.attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+                FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+            }
+        };
+        track.pause = Some((now, pause));
+        None
+    }
+
+    fn end(&mut self, due: &Due, challenge_uid: Option<&str>, now: SystemTime) {
+        self.line.retain(|contest| *contest != due.contest);
+        self.track(due.contest).end(due.epoch);
+        match due.contest {
+            ChallengeType::Main => {
+                self.main_ended = now;
+                self.is_unplaced = due.epoch.is_none();
+                if let Some(uid) = challenge_uid {
+                    self.solo_is_due(due.epoch, uid.to_owned());
+                }
+            }
+            ChallengeType::Solo => self.solo_of = None,
+            ChallengeType::Arena => {}
+        }
+    }
+
+    fn solo_is_due(&mut self, epoch: Option<u32>, main_challenge_uid: String) {
+        if self.settings.solo {
+            self.solo_of = Some((epoch, main_challenge_uid));
+            self.line.retain(|contest| *contest != ChallengeType::Solo);
+            self.line.push_front(ChallengeType::Solo);
+        }
+    }
+
+    /// The epoch of the newest block; nothing for contests that have none.
+    fn epoch(&self, contest: ChallengeType) -> Option<u32> {
+        let blocks = match contest {
+            ChallengeType::Main => self.settings.tempo,
+            ChallengeType::Arena => self.settings.arena?.cadence,
+            ChallengeType::Solo => return None,
+        };
+        Some(self.block? / blocks.max(1))
+    }
+
+    const fn track(&mut self, contest: ChallengeType) -> &mut Track {
+        match contest {
+            ChallengeType::Main => &mut self.main,
+            ChallengeType::Solo => &mut self.solo,
+            ChallengeType::Arena => &mut self.arena,
+        }
+    }
+
+    const fn known(&self, contest: ChallengeType) -> &Track {
+        match contest {
+            ChallengeType::Main => &self.main,
+            ChallengeType::Solo => &self.solo,
+            ChallengeType::Arena => &self.arena,
+        }
+    }
+}
+
+fn row(
+    challenge_type: ChallengeType,
+    epoch: Option<u32>,
+    end: RoundEnd,
+    challenge_uid: Option<String>,
+    now: SystemTime,
+) -> RoundRow {
+    let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    RoundRow { challenge_type, epoch, end, challenge_uid, ended_unix: i64::try_from(unix).unwrap_or(i64::MAX) }
+}
+
+#[cfg(test)]
+mod tests;

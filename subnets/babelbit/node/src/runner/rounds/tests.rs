@@ -1,0 +1,557 @@
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Json, Response};
+use axum::routing::post;
+use axum::{Router, body::Body};
+use futures::FutureExt as _;
+use serde_json::{Value, json};
+use taonet_primitives::{SampleRate, Uid};
+use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use url::Url;
+
+use super::*;
+use crate::challenge::Challenge;
+use crate::engine::{Engine, EngineConfig};
+use crate::engine_client::EngineOptions;
+use crate::operator_http::testing::{NETUID, key, listen};
+use crate::runner::testing::{ScriptedMiner, Step, TextScorer};
+use crate::runner::{ChallengeState, MinerKey, RunPaths, RunnerSettings};
+use crate::subtensor_gateway::GatewayClient;
+
+mod chain_faults;
+mod engine_faults;
+
+const SAMPLE: &str = include_str!("../../../tests/data/00-sample.json");
+const LONG: Duration = Duration::from_secs(60);
+
+/// Speaks 10 samples a character.
+struct Beeper;
+
+impl Synthesizer for Beeper {
+    fn speak(&self, text: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+        Ok(Pcm::mono(vec![0.25; text.len() * 10], SampleRate::HZ_22K))
+    }
+}
+
+/// What a service does instead of its work.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Status(u16),
+    Text(&'static str),
+    /// Too many requests, with a hint.
+    Wait(u32),
+    /// Breaks off within the body.
+    Truncated,
+    /// Never answers.
+    Silent,
+}
+
+impl Fault {
+    async fn answer(self) -> Response {
+        match self {
+            Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
+            Self::Text(text) => ([("content-type", "application/json")], text).into_response(),
+            Self::Wait(seconds) => {
+                (StatusCode::TOO_MANY_REQUESTS, [("retry-after", seconds.to_string())]).into_response()
+            }
+            Self::Truncated => {
+                let parts = [Ok("{\"block\": "), Err(std::io::Error::other("cut"))];
+                Response::builder()
+                    .header("content-length", 100)
+                    .body(Body::from_stream(futures::stream::iter(parts)))
+                    .unwrap()
+            }
+            Self::Silent => std::future::pending().await,
+        }
+    }
+}
+
+/// The next answers of a service's routes, and what it was asked.
+#[derive(Clone, Default)]
+struct Script {
+    faults: Arc<Mutex<Vec<(&'static str, VecDeque<Fault>)>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Script {
+    /// The next requests for a route are answered with these.
+    fn fail(&self, path: &'static str, faults: &[Fault]) {
+        self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));
+    }
+
+    fn asked(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    fn take(&self, path: &str) -> Option<Fault> {
+        self.asked.lock().unwrap().push(path.to_owned());
+        let mut faults = self.faults.lock().unwrap();
+        faults.iter_mut().filter(|(of, _)| *of == path).find_map(|(_, faults)| faults.pop_front())
+    }
+
+    fn around(&self, routes: Router) -> Router {
+        let intercept = |State(script): State<Self>, request: Request, next: Next| async move {
+            match script.take(request.uri().path()) {
+                Some(fault) => fault.answer().await,
+                None => next.run(request).await,
+            }
+        };
+        routes.layer(middleware::from_fn_with_state(self.clone(), intercept))
+    }
+}
+
+/// Counts who waits for a block.
+struct Waiting(watch::Sender<usize>);
+
+impl Waiting {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// A gateway on a chain whose blocks the test makes.
+fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: &Arc<Mutex<Value>>) -> Router {
+    let (current, waiting, snapshot) = (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
+    let count = count.clone();
+    Router::new()
+        .route("/v1/block/current", post(move || async move { Json(json!({ "block": *current.borrow() })) }))
+        .route(
+            "/v1/block/wait",
+            post(move |Json(body): Json<Value>| {
+                let mut waiting = waiting.clone();
+                waiting.mark_unchanged();
+                let waits = Waiting::new(&count);
+                async move {
+                    let _waits = waits;
+                    let within = Duration::from_secs_f64(body["timeout_s"].as_f64().unwrap());
+                    match tokio::time::timeout(within, waiting.changed()).await {
+                        Ok(_) => Json(json!({ "block": *waiting.borrow() })).into_response(),
+                        Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
+                    }
+                }
+            }),
+        )
+        .route("/v1/metagraph/snapshot", post(move || async move { Json(snapshot.lock().unwrap().clone()) }))
+}
+
+/// A real engine, and a scripted gateway; both can be made to fail. Time is what pauses add up to.
+struct World {
+    directory: TempDir,
+    engine: Script,
+    gateway: Script,
+    urls: [Url; 2],
+    blocks: watch::Sender<u32>,
+    /// Requests that wait for a block.
+    waiting: watch::Sender<usize>,
+    snapshot: Arc<Mutex<Value>>,
+    miner: Arc<ScriptedMiner>,
+    /// Seconds since 1970.
+    time: watch::Sender<u64>,
+    waits: Arc<Mutex<Vec<u64>>>,
+    settings: RoundsSettings,
+    listed: Option<Vec<MinerEntry>>,
+    arena: Option<Arc<dyn ArenaMiners>>,
+    connect_chain: Option<ConnectChain>,
+}
+
+/// A loop that runs.
+struct Running {
+    shutdown: Shutdown,
+    reports: mpsc::UnboundedReceiver<RoundReport>,
+    waiting: watch::Receiver<usize>,
+}
+
+impl Running {
+    async fn report(&mut self) -> RoundReport {
+        tokio::time::timeout(LONG, self.reports.recv()).await.expect("a round ends in time").unwrap()
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.request();
+        self.shutdown.finished().await.unwrap();
+        // The ledger's lock goes with the task.
+        while self.reports.recv().await.is_some() {}
+        self.waiting.wait_for(|count| *count == 0).await.unwrap();
+    }
+}
+
+fn parrot() -> Arc<ScriptedMiner> {
+    Arc::new(ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)))
+}
+
+fn parrot_after(delay: Duration) -> Arc<ScriptedMiner> {
+    let parrot = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
+    Arc::new(parrot.with_init(move |_, _| Ok(delay)))
+}
+
+fn challenges() -> Vec<Challenge> {
+    let number = |n| Challenge::parse("c.json", &SAMPLE.replace("challenge-sample", &format!("challenge-{n}")));
+    (0..2).map(|n| number(n).unwrap()).collect()
+}
+
+/// So many neurons that serve at public addresses.
+fn neurons(count: u16) -> Value {
+    let hotkeys: Vec<_> = (0..count).map(|uid| key(&format!("//neuron//{uid}")).hotkey()).collect();
+    let axons: Vec<_> = (0..count).map(|uid| json!({ "ip": format!("8.8.8.{uid}"), "port": 8092 })).collect();
+    json!({ "block": 7, "hotkeys": hotkeys, "last_update": vec![0; count.into()], "axons": axons })
+}
+
+impl World {
+    /// Main rounds with solo rounds every 100 blocks; no arena. The newest block is 99.
+    async fn new() -> Self {
+        let (engine, gateway_script) = (Script::default(), Script::default());
+        let (blocks, waiting) = (watch::channel(99).0, watch::channel(0).0);
+        let snapshot = Arc::new(Mutex::new(neurons(3)));
+        let config = EngineConfig::new(challenges(), Arc::new(Beeper));
+        let urls = [
+            listen(engine.around(Engine::new(config).unwrap().router())).await,
+            listen(gateway_script.around(gateway(&blocks, &waiting, &snapshot))).await,
+        ];
+        let schedule = ScheduleSettings { tempo: 100, on_startup: false, solo: true, arena: None, attempts: 3 };
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            engine,
+            gateway: gateway_script,
+            urls,
+            blocks,
+            waiting,
+            snapshot,
+            miner: parrot(),
+            time: watch::channel(1_000_000).0,
+            waits: Arc::default(),
+            settings: RoundsSettings { schedule, max_miners: 256, arena_play: PlaySettings::default() },
+            listed: None,
+            arena: None,
+            connect_chain: None,
+        }
+    }
+
+    fn sleeper(&self) -> Sleeper {
+        let (notes, time) = (Arc::clone(&self.waits), self.time.clone());
+        Arc::new(move |wait| {
+            notes.lock().unwrap().push(wait.as_secs());
+            time.send_modify(|time| *time += wait.as_secs());
+            tokio::time::sleep(Duration::from_millis(2)).boxed()
+        })
+    }
+
+    async fn parts(&self) -> (RoundsParts, mpsc::UnboundedReceiver<RoundReport>) {
+        let (sender, reports) = mpsc::unbounded_channel();
+        let options =
+            EngineOptions { sleeper: self.sleeper(), timeout: Duration::from_millis(500), ..EngineOptions::default() };
+        let settings = RunnerSettings::new(RunPaths::below(self.directory.path()));
+        let [engine, gateway] = &self.urls;
+        let gateway = GatewayClient::new(gateway, None, Duration::from_millis(500)).unwrap();
+        let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
+        let parts = RoundsParts {
+            runner: Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap(),
+            engine: EngineClient::new(engine.as_str(), Arc::new(key("//validator")), options).unwrap(),
+            chain: ChainView::new(gateway, NETUID, self.connect_chain.clone()),
+            miners: match &self.listed {
+                Some(listed) => MinerSource::Listed(listed.clone()),
+                None => MinerSource::Metagraph(AddressPolicy::default()),
+            },
+            connect: Arc::new(move |_| Ok(Arc::clone(&miner) as Arc<dyn MinerConnection>)),
+            arena: self.arena.clone(),
+            shuffle: Arc::new(|miners| miners.reverse()),
+            observer: Arc::new(()),
+            tell: Arc::new(move |report| drop(sender.send(report.clone()))),
+            clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
+            sleeper: self.sleeper(),
+        };
+        (parts, reports)
+    }
+
+    async fn start(&self) -> Running {
+        let (parts, reports) = self.parts().await;
+        let mut rounds = Rounds::new(parts, self.settings.clone()).await.unwrap();
+        let shutdown = Shutdown::new();
+        let stop = shutdown.clone();
+        shutdown.spawn("rounds", async move { rounds.run(&stop).await });
+        Running { shutdown, reports, waiting: self.waiting.subscribe() }
+    }
+
+    /// Makes blocks up to this one, once the loop has seen the newest.
+    async fn block(&self, height: u32) {
+        self.idle().await;
+        self.blocks.send_replace(height);
+    }
+
+    /// Waits until the loop waits for a block.
+    async fn idle(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let idle = waiting.wait_for(|count| *count > 0);
+        drop(tokio::time::timeout(LONG, idle).await.expect("the loop waits for a block in time"));
+    }
+
+    /// Lets time pass, so that what failed is tried again; a block wakes the loop.
+    async fn pass(&self, seconds: u64) {
+        self.idle().await;
+        self.time.send_modify(|time| *time += seconds);
+        self.blocks.send_modify(|block| *block += 1);
+    }
+
+    fn waits(&self) -> Vec<u64> {
+        std::mem::take(&mut self.waits.lock().unwrap())
+    }
+
+    fn status(&self, name: &str) -> Option<Value> {
+        read(&self.directory.path().join(format!("challenge_status/{name}.json")))
+    }
+
+    fn score_files(&self) -> usize {
+        std::fs::read_dir(self.directory.path().join("scores")).map_or(0, Iterator::count)
+    }
+}
+
+fn read(path: &Path) -> Option<Value> {
+    std::fs::read(path).ok().map(|text| serde_json::from_slice(&text).unwrap())
+}
+
+/// Contest, epoch and outcome.
+fn short(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
+    (report.contest, report.epoch, report.outcome)
+}
+
+#[tokio::test]
+async fn a_main_round_is_followed_by_its_solo_round() {
+    let world = World::new().await;
+    let mut running = world.start().await;
+    world.block(104).await;
+    let main = running.report().await;
+    assert_eq!(short(&main), (ChallengeType::Main, Some(1), "played"));
+    assert_eq!((main.challenge_uid.as_deref(), main.miners), (Some("challenge-0"), 3));
+    let solo = running.report().await;
+    assert_eq!(short(&solo), (ChallengeType::Solo, Some(1), "played"));
+    assert_eq!(solo.challenge_uid.as_deref(), Some("challenge-1"));
+    assert_eq!(solo.main_challenge_uid.as_deref(), Some("challenge-0"));
+    let status = world.status("challenge-0__main").unwrap();
+    assert_eq!((&status["miner_count"], &status["metadata"]["paired_challenge_uid"]), (&json!(3), &Value::Null));
+    let status = world.status("challenge-1__solo").unwrap();
+    assert_eq!(status["metadata"]["paired_challenge_uid"], "challenge-0");
+    // A run and a score for each miner and contest.
+    assert_eq!(world.score_files(), 12);
+    // The next epoch's challenge is the same: nobody is played again.
+    let played = world.miner.inits();
+    world.block(200).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
+    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(2), "already_done"));
+    assert_eq!(world.miner.inits(), played);
+    running.stop().await;
+
+    let (parts, _) = world.parts().await;
+    let ledger = parts.runner.ledger();
+    let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
+    assert_eq!((solo.main_challenge_uid.as_deref(), solo.state), (Some("challenge-0"), ChallengeState::Finished));
+    let main = ledger.find("challenge-0", ChallengeType::Main).await.unwrap().unwrap();
+    assert_eq!(main.main_challenge_uid, None);
+}
+
+#[tokio::test]
+async fn a_restart_in_the_same_epoch_plays_nothing_and_in_a_later_one_catches_up() {
+    let world = World::new().await;
+    let mut running = world.start().await;
+    world.block(100).await;
+    for _ in 0..2 {
+        running.report().await;
+    }
+    running.stop().await;
+    let mut running = world.start().await;
+    world.block(199).await;
+    world.idle().await;
+    assert!(running.reports.try_recv().is_err());
+    running.stop().await;
+    world.blocks.send_replace(777);
+    let mut running = world.start().await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(7), "already_done"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_plays_at_once_where_it_is_told_to() {
+    let mut world = World::new().await;
+    world.settings.schedule.on_startup = true;
+    let mut running = world.start().await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(0), "played"));
+    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(0), "played"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
+    let mut world = World::new().await;
+    world.settings.max_miners = 1;
+    let mut running = world.start().await;
+    world.block(100).await;
+    for _ in 0..2 {
+        assert_eq!(running.report().await.miners, 1);
+    }
+    running.stop().await;
+    // The test's order is from the last to the first.
+    let hotkey = key("//neuron//2").hotkey();
+    for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
+        let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
+        assert!(home.join("run.json").exists(), "{}", home.display());
+    }
+}
+
+/// The metagraph's miners but the first, over connections of its own.
+struct Arena(Arc<ScriptedMiner>);
+
+impl ArenaMiners for Arena {
+    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        let miner = |entry: &MinerEntry| Miner {
+            key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
+            name: None,
+            connection: Arc::clone(&self.0) as Arc<dyn MinerConnection>,
+        };
+        let miners = registered.iter().skip(1).map(miner).collect();
+        async move { Ok(miners) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
+    let mut world = World::new().await;
+    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
+    // Opens its sessions after the usual time.
+    let slow = parrot_after(Duration::from_millis(300));
+    world.arena = Some(Arc::new(Arena(Arc::clone(&slow))));
+    let strict = PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
+    world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
+    let mut running = world.start().await;
+    world.block(100).await;
+    // All are due at once: main first.
+    assert_eq!(running.report().await.contest, ChallengeType::Main);
+    assert_eq!(running.report().await.contest, ChallengeType::Solo);
+    let arena = running.report().await;
+    assert_eq!(short(&arena), (ChallengeType::Arena, Some(2), "played"));
+    assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
+    assert_eq!(slow.inits(), 4);
+    let status = world.status("challenge-0__arena").unwrap();
+    assert_eq!((&status["metadata"]["route_source"], &status["miner_count"]), (&json!("list_arena_miners"), &json!(2)));
+    assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
+    assert!(world.status("challenge-0__main").is_some());
+    world.block(150).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "already_done"));
+    running.stop().await;
+}
+
+struct NoArena;
+
+impl ArenaMiners for NoArena {
+    fn miners<'a>(&'a self, _: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        async { Err(ArenaUnavailable("the registry is down".into())) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_arena_that_is_down_costs_the_main_round_nothing() {
+    let mut world = World::new().await;
+    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
+    world.arena = Some(Arc::new(NoArena));
+    let mut running = world.start().await;
+    world.block(100).await;
+    let reports = [running.report().await, running.report().await, running.report().await];
+    assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
+    assert_eq!(reports[2].error.as_deref(), Some("the arena's miners are not known: the registry is down"));
+    assert!(reports[2].is_tried_again);
+    running.stop().await;
+}
+
+/// A runner that is stopped in the middle of its main round, or of its solo round.
+#[tokio::test]
+async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
+    for stuck_at in ["challenge-0:1", "challenge-1:1"] {
+        let mut world = World::new().await;
+        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
+            Ok(if request.utterance_id == stuck_at { Duration::MAX } else { Duration::ZERO })
+        });
+        world.miner = Arc::new(stuck);
+        let running = world.start().await;
+        world.block(100).await;
+        let asked = |id: &str| {
+            let is_init = |asked: &crate::runner::testing::Asked| matches!(asked, crate::runner::testing::Asked::Init { request, .. } if request.utterance_id == id);
+            world.miner.asked().iter().filter(|asked| is_init(asked)).count()
+        };
+        let began = std::time::Instant::now();
+        while asked(stuck_at) < 3 {
+            assert!(began.elapsed() < LONG);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let stopping = std::time::Instant::now();
+        running.stop().await;
+        assert!(stopping.elapsed() < Duration::from_secs(5));
+        world.miner = parrot();
+        let mut running = world.start().await;
+        let (mut contests, mut uids) = (Vec::new(), Vec::new());
+        loop {
+            let report = running.report().await;
+            contests.push(report.contest);
+            uids.push(report.main_challenge_uid);
+            if report.contest == ChallengeType::Solo {
+                break;
+            }
+        }
+        running.stop().await;
+        // Of three miners, each had one of two utterances left, and where main was left, all of solo.
+        let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
+        assert_eq!(contests.len(), rounds, "{stuck_at}");
+        assert_eq!(world.miner.inits(), inits, "{stuck_at}");
+        assert_eq!(uids.pop().unwrap().as_deref(), Some("challenge-0"));
+        let status = world.status("challenge-1__solo").unwrap();
+        assert_eq!(
+            (&status["miner_count"], &status["metadata"]["paired_challenge_uid"]),
+            (&json!(3), &json!("challenge-0"))
+        );
+        assert_eq!(world.score_files(), 12, "{stuck_at}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
+    let world = World::new().await;
+    *world.snapshot.lock().unwrap() = json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
+    let mut running = world.start().await;
+    world.block(100).await;
+    for attempt in 1..=3 {
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_miners", attempt, attempt < 3));
+        world.pass(120).await;
+    }
+    assert_eq!(world.engine.asked("/source-audio/start"), 0);
+    // Another epoch, another try.
+    *world.snapshot.lock().unwrap() = neurons(1);
+    world.block(200).await;
+    let report = running.report().await;
+    assert_eq!((short(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn miners_of_a_list_need_no_metagraph() {
+    let mut world = World::new().await;
+    let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
+    let entry = MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: Some("listed".into()) };
+    world.listed = Some(vec![entry]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    assert_eq!(running.report().await.miners, 1);
+    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
+    running.stop().await;
+}

@@ -1,0 +1,162 @@
+//! A chain that cannot be asked: its gateway down, slow, half-open, with garbage, cut short; a metagraph that is none.
+
+use taonet_chain::Chain;
+
+use super::*;
+use crate::operator_http::testing::{LocalChain, nowhere};
+
+const FAULTS: [Fault; 7] = [
+    Fault::Status(500),
+    Fault::Status(503),
+    Fault::Wait(5),
+    Fault::Text("garbage"),
+    Fault::Text(r#"{"block": "many", "hotkeys": 7, "axons": null}"#),
+    Fault::Truncated,
+    Fault::Silent,
+];
+
+#[tokio::test]
+async fn blocks_that_cannot_be_read_are_asked_for_again() {
+    for fault in FAULTS {
+        let world = World::new().await;
+        world.gateway.fail("/v1/block/current", &[fault; 2]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        let report = running.report().await;
+        assert_eq!((short(&report), report.attempt), ((ChallengeType::Main, Some(1), "played"), 1), "{fault:?}");
+        assert_eq!(world.waits()[..2], [3, 3], "{fault:?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_wait_is_asked_again() {
+    for fault in FAULTS.into_iter().filter(|fault| !matches!(fault, Fault::Silent)) {
+        let world = World::new().await;
+        world.gateway.fail("/v1/block/wait", &[fault; 3]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        running.stop().await;
+    }
+}
+
+/// A gateway that says at once that there is a block, and has none, is not asked without a pause.
+#[tokio::test]
+async fn a_gateway_that_does_not_wait_is_not_hurried() {
+    let world = World::new().await;
+    world.gateway.fail("/v1/block/wait", &[Fault::Text(r#"{"block": 99}"#); 20]);
+    let running = world.start().await;
+    while world.gateway.asked("/v1/block/wait") < 20 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    running.stop().await;
+    assert!(world.waits().len() >= 18);
+}
+
+#[tokio::test]
+async fn a_metagraph_that_cannot_be_read_is_waited_for() {
+    for fault in FAULTS {
+        let world = World::new().await;
+        world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        // More often than a round may fail: waiting for the chain is no attempt.
+        for _ in 0..5 {
+            let report = running.report().await;
+            assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_chain", 1, true), "{fault:?}");
+            world.pass(30).await;
+        }
+        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        running.stop().await;
+    }
+}
+
+/// the metagraph · how the round ends · miners that are played
+#[tokio::test]
+async fn odd_neurons_cost_only_themselves() {
+    let public = json!({ "ip": "8.8.8.8", "port": 1 });
+    let hotkey = key("//neuron//0").hotkey();
+    for (snapshot, outcome, miners) in [
+        (json!({ "block": 7, "hotkeys": [hotkey, "5x"], "last_update": [], "axons": [public, public] }), "played", 1),
+        (
+            json!({ "block": 7, "hotkeys": ["5x", hotkey], "last_update": [0], "axons": [null_axon(), public] }),
+            "played",
+            1,
+        ),
+        (json!({ "block": 7, "hotkeys": [hotkey], "last_update": [0], "axons": [] }), "no_miners", 0),
+        (
+            json!({ "block": 7, "hotkeys": [hotkey], "last_update": [0], "axons": [{ "ip": "10.0.0.1", "port": 1 }] }),
+            "no_miners",
+            0,
+        ),
+    ] {
+        let world = World::new().await;
+        *world.snapshot.lock().unwrap() = snapshot.clone();
+        let mut running = world.start().await;
+        world.block(100).await;
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.miners), (outcome, miners), "{snapshot}");
+        running.stop().await;
+    }
+}
+
+fn null_axon() -> Value {
+    json!({ "ip": null, "port": "none" })
+}
+
+/// Without blocks a main round comes when its time has come, the arena's do not, and the loop goes on when blocks do.
+#[tokio::test]
+async fn without_blocks_for_long_time_decides() {
+    let mut world = World::new().await;
+    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
+    world.arena = Some(Arc::new(Arena(parrot())));
+    let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
+    world.listed = Some(vec![MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: None }]);
+    // 100 blocks take 1200 s; pauses of 3 s each are 400 of them.
+    world.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
+    world.blocks.send_replace(101);
+    let mut running = world.start().await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, None, "played"));
+    assert_eq!(short(&running.report().await), (ChallengeType::Solo, None, "played"));
+    world.block(150).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "played"));
+    world.block(200).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
+    running.stop().await;
+}
+
+/// The gateway is down all the time, and a node of the chain is there.
+#[tokio::test]
+async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
+    let chain = LocalChain::start(1).await;
+    let mut world = World::new().await;
+    world.urls[1] = nowhere();
+    let client = Arc::clone(&chain.client);
+    world.connect_chain = Some(Arc::new(move || {
+        let client = Arc::clone(&client);
+        async move { Ok(client as Arc<dyn Chain>) }.boxed()
+    }));
+    let view = world.parts().await.0.chain;
+    let head = chain.client.head().await.unwrap().number.get();
+    assert!(view.block().await.unwrap() >= head);
+    let snapshot = view.metagraph().await.unwrap();
+    let uid = chain.uid(&chain.miners[0]).await;
+    assert_eq!(snapshot.hotkeys[usize::from(uid.0)], chain.miners[0].hotkey().to_string());
+    // Blocks are looked at although nobody announces them.
+    world.settings.schedule.tempo = 10;
+    world.settings.schedule.solo = false;
+    let mut running = world.start().await;
+    let report = running.report().await;
+    assert_eq!((report.contest, report.outcome), (ChallengeType::Main, "no_miners"));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn where_neither_answers_both_are_named() {
+    let mut world = World::new().await;
+    world.urls[1] = nowhere();
+    world.connect_chain = Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
+    let error = world.parts().await.0.chain.block().await.unwrap_err().to_string();
+    assert!(error.contains("gateway /v1/block/current failed") && error.contains("there is no subnet 59"), "{error}");
+}

@@ -1,0 +1,196 @@
+//! An engine that fails: down, slow, overloaded, with garbage, cut short, refusing; at the start and in the middle.
+
+use super::*;
+use crate::operator_http::testing::nowhere;
+
+/// Everything but a refusal of the hotkey.
+const PASSING: [Fault; 6] = [
+    Fault::Status(500),
+    Fault::Status(503),
+    Fault::Text("garbage"),
+    Fault::Text("[]"),
+    Fault::Truncated,
+    Fault::Silent,
+];
+
+/// Without a token nobody is asked for a challenge, and no miner is called; then everything goes on.
+#[tokio::test]
+async fn the_loop_outlives_a_refusal_at_the_start() {
+    for (path, status) in [("/auth", 401), ("/auth", 403), ("/auth/verify", 401), ("/auth/verify", 403)] {
+        let world = World::new().await;
+        world.engine.fail(path, &[Fault::Status(status); 3]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        assert_eq!(running.report().await.outcome, "played", "{path} {status}");
+        // A refusal is not tried again before five minutes are over.
+        assert_eq!(world.waits()[..3], [300; 3], "{path} {status}");
+        assert_eq!(world.engine.asked(path), 4, "{path} {status}");
+        running.stop().await;
+    }
+    let world = World::new().await;
+    world.engine.fail("/auth", &[Fault::Status(403); 100]);
+    world.blocks.send_replace(100);
+    let running = world.start().await;
+    while world.engine.asked("/auth") < 10 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!((world.engine.asked("/source-audio/start"), world.miner.inits()), (0, 0));
+    assert_eq!(world.gateway.asked("/v1/metagraph/snapshot"), 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_loop_outlives_an_engine_that_is_ill_at_the_start() {
+    for fault in PASSING {
+        let world = World::new().await;
+        // All five attempts, and one more.
+        world.engine.fail("/auth", &[fault; 6]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        assert_eq!(world.waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_down_is_waited_for() {
+    let mut world = World::new().await;
+    let there = std::mem::replace(&mut world.urls[0], nowhere());
+    let running = world.start().await;
+    while world.waits.lock().unwrap().iter().filter(|wait| **wait == 60).count() < 3 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    running.stop().await;
+    world.urls[0] = there;
+    world.settings.schedule.on_startup = true;
+    let mut running = world.start().await;
+    assert_eq!(running.report().await.outcome, "played");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_engine_that_asks_to_wait_is_left_alone_so_long() {
+    let world = World::new().await;
+    world.engine.fail("/auth", &[Fault::Wait(75)]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    assert_eq!(running.report().await.outcome, "played");
+    assert_eq!(world.waits()[0], 75);
+    running.stop().await;
+}
+
+/// A challenge that is not had is tried again within the epoch; nothing of it counts as done.
+#[tokio::test]
+async fn a_round_without_a_challenge_is_tried_again() {
+    for fault in PASSING.into_iter().chain([Fault::Wait(5), Fault::Status(403), Fault::Text(r#"{"challenge_uid": 7}"#)])
+    {
+        let world = World::new().await;
+        world.engine.fail("/source-audio/start", &[fault; 3]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        let report = running.report().await;
+        assert_eq!(
+            (short(&report), report.is_tried_again),
+            ((ChallengeType::Main, Some(1), "no_engine"), true),
+            "{fault:?}"
+        );
+        assert!(report.error.as_deref().unwrap().contains("Failed to start source-audio session"), "{report:?}");
+        assert_eq!((world.miner.inits(), world.score_files()), (0, 0), "{fault:?}");
+        world.pass(31).await;
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.attempt), ("played", 2), "{fault:?}");
+        running.stop().await;
+    }
+}
+
+/// What the engine gave is played and kept; the rest is asked for later, and nothing is played twice.
+#[tokio::test]
+async fn a_part_of_a_challenge_is_completed_later() {
+    for fault in PASSING.into_iter().chain([Fault::Wait(5)]) {
+        let world = World::new().await;
+        world.engine.fail("/source-audio/next", &[fault]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.challenge_uid.as_deref()), ("partial", Some("challenge-0")), "{fault:?}");
+        assert!(report.error.as_deref().unwrap().contains("Failed to advance source-audio session"), "{report:?}");
+        // One utterance of three miners is played and written, but the challenge is not done.
+        assert_eq!((world.miner.inits(), world.score_files()), (3, 6), "{fault:?}");
+        assert_eq!(world.status("challenge-0__main"), None);
+        world.pass(31).await;
+        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        assert_eq!((world.miner.inits(), world.score_files()), (6, 6), "{fault:?}");
+        assert_eq!(world.status("challenge-0__main").unwrap()["miner_count"], 3);
+        running.stop().await;
+    }
+}
+
+/// A part that stays one: the solo round comes all the same, as in the reference.
+#[tokio::test]
+async fn a_challenge_that_stays_partial_is_given_up_in_its_epoch() {
+    let world = World::new().await;
+    world.engine.fail("/source-audio/next", &[Fault::Status(503); 100]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    for attempt in 1..=3 {
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.is_tried_again), ("partial", attempt < 3));
+        if attempt < 3 {
+            world.pass(61).await;
+        }
+    }
+    let solo = running.report().await;
+    assert_eq!(
+        (short(&solo), solo.main_challenge_uid.as_deref()),
+        ((ChallengeType::Solo, Some(1), "played"), Some("challenge-0"))
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_in_the_middle_is_renewed() {
+    let world = World::new().await;
+    world.engine.fail("/source-audio/next", &[Fault::Status(401)]);
+    world.engine.fail("/solo/start", &[Fault::Status(401)]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    assert_eq!([running.report().await.outcome, running.report().await.outcome], ["played", "played"]);
+    assert_eq!(world.engine.asked("/auth/verify"), 3);
+    running.stop().await;
+}
+
+/// A hotkey that the engine no longer takes: waited for without counting, and nothing else is asked meanwhile.
+#[tokio::test]
+async fn a_hotkey_that_is_refused_in_the_middle_is_waited_for() {
+    for (status, pause) in [(403, 300), (500, 60)] {
+        let world = World::new().await;
+        let mut running = world.start().await;
+        world.idle().await;
+        world.engine.fail("/source-audio/start", &[Fault::Status(401); 15]);
+        world.engine.fail("/auth", &[Fault::Status(status); 100]);
+        world.block(100).await;
+        for _ in 0..5 {
+            let report = running.report().await;
+            assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("unauthorized", 1, true), "{status}");
+            world.pass(pause).await;
+        }
+        world.engine.faults.lock().unwrap().clear();
+        world.pass(pause).await;
+        while running.report().await.outcome != "played" {}
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_solo_round_that_fails_is_tried_again_by_itself() {
+    let world = World::new().await;
+    world.engine.fail("/solo/start", &[Fault::Status(500); 3]);
+    let mut running = world.start().await;
+    world.block(100).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(1), "played"));
+    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "no_engine"));
+    world.pass(31).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "played"));
+    running.stop().await;
+}

@@ -1,0 +1,244 @@
+//! The runner's loop in a process of its own, between a development chain with its gateway, an engine and miners.
+
+mod kills;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+
+use crate::chain::{BABELBIT, Chain};
+use crate::support::{Daemon, RunFiles, document, local_bb, refusal, repository, require_models, terminate};
+
+const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
+/// Stands for this machine: the chain refuses loopback addresses.
+const ANNOUNCED: &str = "192.0.2.1";
+
+/// A chain that knows miners of three profiles, and its gateway.
+struct Network {
+    chain: Chain,
+    gateway: Daemon,
+    _miners: Vec<Daemon>,
+}
+
+impl Network {
+    fn start() -> Self {
+        require_models();
+        let chain = Chain::start();
+        let miners = PROFILES.map(|profile| {
+            let key = format!("//miner//{profile}");
+            let miner = Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", &key]));
+            let hotkey = Keypair::from_uri(&key).unwrap().hotkey().to_string();
+            chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", &hotkey]);
+            let port = miner.url().rsplit(':').next().unwrap();
+            let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
+            let served = document(&chain.tao(&serve, &["--key-uri", &key, "--yes", "--json"]));
+            assert_eq!(served["success"], true, "{served}");
+            miner
+        });
+        let mut gateway = local_bb();
+        gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", chain.url(), "--state"]);
+        let gateway = Daemon::start(gateway.arg(chain.path("gateway")));
+        Self { chain, gateway, _miners: miners.into() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.chain.path(name)
+    }
+
+    /// A runner that keeps its files, and its transcripts, in a directory.
+    fn runner(&self, engine: &str, directory: &Path) -> Command {
+        let mut runner = local_bb();
+        runner.args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"]).arg(directory);
+        runner.env("BABELBIT_CACHE_DIR", directory.join("cache")).env("BB_LOCAL_MINER_IP", ANNOUNCED);
+        runner.env("SUBTENSOR_GATEWAY_URL", self.gateway.url());
+        runner
+    }
+
+    /// As [`Self::runner`], in a loop without metrics.
+    fn in_a_loop(&self, engine: &str, directory: &Path) -> Command {
+        let mut runner = self.runner(engine, directory);
+        // Others may be looked at on the usual port.
+        runner.args(["--metrics", "127.0.0.1:0"]);
+        runner
+    }
+
+    /// An engine whose main challenge is `ferry`, and whose solo challenge is `pier`.
+    fn engine(&self) -> Daemon {
+        let ferry = repository("tests/e2e/data/ferry.json");
+        let pier = self.path("pier.json");
+        let text = fs::read_to_string(&ferry).unwrap();
+        fs::write(&pier, text.replace(r#""challenge_uid": "ferry""#, r#""challenge_uid": "pier""#)).unwrap();
+        Daemon::start(local_bb().arg("engine").args([ferry, pier]))
+    }
+}
+
+/// A runner that goes through its rounds.
+struct Loop {
+    child: Child,
+    reports: BufReader<ChildStdout>,
+}
+
+impl Loop {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let reports = BufReader::new(child.stdout.take().unwrap());
+        Self { child, reports }
+    }
+
+    /// What came of the next round; nothing when the process has ended.
+    fn report(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        self.reports.read_line(&mut line).unwrap();
+        (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    }
+
+    /// What came of the next round of a contest.
+    #[track_caller]
+    fn report_of(&mut self, contest: &str) -> Value {
+        loop {
+            let report = self.report().expect("the runner goes on");
+            if report["contest"] == contest {
+                return report;
+            }
+        }
+    }
+
+    /// Asks it to end; how long that took.
+    fn terminate(mut self) -> (ExitStatus, Duration) {
+        terminate(&self.child);
+        let began = Instant::now();
+        // What it still says must not block it.
+        while self.report().is_some() {}
+        (self.child.wait().unwrap(), began.elapsed())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a page of an HTTP server says; nothing where nobody listens.
+fn page(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn rounds_follow_the_chain() {
+    let network = Network::start();
+    let engine = network.engine();
+    let directory = network.path("rounds");
+    let metrics = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let command = || {
+        let mut runner = network.runner(engine.url(), &directory);
+        runner.args(["--metrics", &metrics]).env("BABELBIT_RUNNER_TEMPO", "40");
+        runner
+    };
+    let mut running = Loop::start(command());
+    let main = running.report().unwrap();
+    assert_eq!((&main["contest"], &main["outcome"]), (&json!("main"), &json!("played")), "{main}");
+    assert_eq!((&main["challenge_uid"], &main["miners"]), (&json!("ferry"), &json!(3)));
+    let solo = running.report().unwrap();
+    assert_eq!((&solo["contest"], &solo["outcome"]), (&json!("solo"), &json!("played")), "{solo}");
+    assert_eq!((&solo["challenge_uid"], &solo["main_challenge_uid"]), (&json!("pier"), &json!("ferry")));
+    assert_eq!(main["epoch"], solo["epoch"]);
+    // The next epoch comes by itself, and nobody is played again.
+    let next = running.report_of("main");
+    assert_eq!(next["outcome"], "already_done");
+    assert!(next["epoch"].as_u64() > main["epoch"].as_u64());
+    let page = |path: &str| page(&metrics, path).unwrap();
+    assert!(page("/readyz").starts_with("HTTP/1.1 200"), "{}", page("/readyz"));
+    let text = page("/metrics");
+    for line in [
+        r#"taonet_runner_rounds_total{contest="main",outcome="played"} 1"#,
+        r#"taonet_runner_rounds_total{contest="solo",outcome="played"} 1"#,
+        r#"taonet_runner_utterances_total{contest="main",result="played"} 6"#,
+        r#"taonet_runner_round_miners{contest="main"} 3"#,
+        r#"taonet_runner_round_seconds_count{contest="main"}"#,
+        "taonet_runner_block ",
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line} is not in {text}");
+    }
+    let (status, took) = running.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(15), "{took:?}");
+
+    let files = RunFiles::read(&directory);
+    let status = files.json("challenge_status/pier__solo.json");
+    assert_eq!(status["metadata"]["paired_challenge_uid"], "ferry");
+    let logs: Vec<_> = files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
+    assert_eq!(logs.len(), 2 * PROFILES.len(), "{logs:?}");
+    // One round through the metagraph finds the same, and shares the ledger once the loop has ended.
+    let once = document(&network.runner(engine.url(), &directory).arg("--once").output().unwrap());
+    assert_eq!((&once["outcome"], &once["miners"].as_array().unwrap().len()), (&json!("already_done"), &3));
+}
+
+/// A runner that is asked to end in the middle of a round does so, and the next one goes on.
+#[test]
+fn a_loop_that_is_asked_to_end_goes_on_later() {
+    let network = Network::start();
+    let engine = network.engine();
+    let directory = network.path("asked");
+    let start = || {
+        let mut runner = network.in_a_loop(engine.url(), &directory);
+        Loop::start({
+            runner.env("BB_RUNNER_ON_STARTUP", "1");
+            runner
+        })
+    };
+    let running = start();
+    // A miner's directory appears with its first reply, when the round is far from its end.
+    let began = Instant::now();
+    let has_reply = || {
+        let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("miner_"))
+    };
+    while !has_reply() {
+        assert!(began.elapsed() < Duration::from_mins(2), "no reply");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (status, took) = running.terminate();
+    assert_eq!(status.code(), Some(0));
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(!directory.join("challenge_status/ferry__main.json").exists(), "the round was over already");
+    let mut running = start();
+    assert_eq!(running.report_of("main")["outcome"], "played");
+    assert_eq!(running.report_of("solo")["outcome"], "played");
+    assert_eq!(running.terminate().0.code(), Some(0));
+    let files = RunFiles::read(&directory);
+    assert_eq!(files.json("challenge_status/ferry__main.json")["miner_count"], PROFILES.len());
+}
+
+#[test]
+fn what_makes_no_sense_together_is_wrong_usage() {
+    for arguments in [&["--solo"][..], &["--once", "--metrics", "127.0.0.1:0"]] {
+        refusal(&local_bb().arg("runner").args(arguments).output().unwrap(), 2);
+    }
+}
+
+/// Without a gateway and without a node there is no round, and a single one says why.
+#[test]
+fn a_single_round_without_a_chain_is_refused() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut runner = local_bb();
+    runner.args(["runner", "--once", "--key-uri", "//Alice", "--keep"]).arg(folder.path().join("keep"));
+    runner.env("SUBTENSOR_GATEWAY_URL", format!("http://{nobody}")).env("BT_CHAIN_ENDPOINT", format!("ws://{nobody}"));
+    runner.env("BABELBIT_CACHE_DIR", folder.path());
+    let error = refusal(&runner.output().unwrap(), 3);
+    assert!(error.contains("gateway /v1/metagraph/snapshot failed"), "{error}");
+}

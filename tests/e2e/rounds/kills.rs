@@ -1,0 +1,107 @@
+//! The loop is killed at random moments of its rounds, many times; what it leaves in the end must be what an undisturbed
+//! one leaves, with one row for each miner and utterance.
+
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_node::runner::{ChallengeState, Ledger, RoundEnd};
+
+use super::{Loop, Network, PROFILES};
+use crate::support::RunFiles;
+
+const KILLS: u32 = 50;
+
+/// Lets a loop play its main and its solo round and ends it, or kills it after a while; whether it came to its end.
+fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after: Option<Duration>) -> bool {
+    let mut runner = network.in_a_loop(engine, directory);
+    runner.env("BB_RUNNER_ON_STARTUP", "1");
+    let mut running = Loop::start(runner);
+    let id = running.child.id();
+    // Reading blocks, so the knife is in another hand.
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let killer = std::thread::spawn(move || {
+        let Some(moment) = kill_after else { return false };
+        let is_in_time = is_done.recv_timeout(moment).is_ok();
+        if !is_in_time {
+            // The process is waited for below: its number is still its own.
+            let command = format!("kill -KILL {id}");
+            assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
+        }
+        !is_in_time
+    });
+    let mut solo = None;
+    while solo.is_none() {
+        let Some(report) = running.report() else { break };
+        assert!(matches!(report["outcome"].as_str(), Some("played" | "already_done")), "{report}");
+        solo = (report["contest"] == "solo").then_some(report);
+    }
+    let _ = done.send(());
+    if killer.join().unwrap() {
+        running.child.wait().unwrap();
+        return false;
+    }
+    let solo: Value = solo.expect("a runner that is not killed comes to its end");
+    assert_eq!(solo["main_challenge_uid"], "ferry");
+    assert_eq!(running.terminate().0.code(), Some(0));
+    true
+}
+
+/// Both challenges are finished in the ledger, with one row for each miner and utterance.
+async fn check_ledger(directory: &std::path::Path) {
+    let ledger = Ledger::read(&directory.join("state")).await.unwrap();
+    for (uid, kind, main) in [("ferry", ChallengeType::Main, None), ("pier", ChallengeType::Solo, Some("ferry"))] {
+        let challenge = ledger.find(uid, kind).await.unwrap().unwrap();
+        assert_eq!((challenge.state, challenge.main_challenge_uid.as_deref()), (ChallengeState::Finished, main));
+        let rows = ledger.results(&challenge).await.unwrap();
+        assert_eq!(rows.len(), PROFILES.len() * challenge.utterances.len());
+        assert!(rows.iter().all(|row| row.score.is_some() || row.outcome.is_err()));
+        assert_eq!(ledger.finished_miners(&challenge).await.unwrap().len(), PROFILES.len());
+        let round = ledger.last_round(kind).await.unwrap().unwrap();
+        assert_eq!((round.end, round.challenge_uid.as_deref()), (RoundEnd::Played, Some(uid)));
+    }
+}
+
+#[test]
+fn fifty_kills_lose_and_repeat_nothing() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let mut random = StdRng::seed_from_u64(seed);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let network = Network::start();
+
+    let reference = network.path("reference");
+    let began = Instant::now();
+    assert!(play(&network, network.engine().url(), &reference, None));
+    let mut duration = began.elapsed();
+    runtime.block_on(check_ledger(&reference));
+    let reference = RunFiles::read(&reference);
+
+    // Each directory goes through as many kills as it takes until a loop comes to its end; all end equal.
+    let (mut kills, mut directories) = (0, 0);
+    while kills < KILLS {
+        let directory = network.path(&format!("killed-{directories}"));
+        directories += 1;
+        // An engine admits 30 authentications a minute, and more starts than that are to come.
+        let engine = network.engine();
+        let mut moments = Vec::new();
+        loop {
+            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
+            let began = Instant::now();
+            if play(&network, engine.url(), &directory, moment) {
+                if moments.is_empty() {
+                    // The first one may have shared the machine with other tests.
+                    duration = duration.min(began.elapsed());
+                }
+                break;
+            }
+            moments.extend(moment);
+            kills += 1;
+        }
+        runtime.block_on(check_ledger(&directory));
+        RunFiles::read(&directory).assert_equal(&reference, &moments);
+    }
+    println!("{kills} kills in {directories} directories; an undisturbed main and solo round take {duration:?}");
+}
