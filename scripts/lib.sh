@@ -82,6 +82,22 @@ require_rust() {
         die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
+# Whether PostgreSQL's server is here: on the path, or where Debian puts it.
+has_postgres() {
+    command -v initdb >/dev/null && return
+    local tool
+    for tool in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$tool" ] && return
+    done
+    return 1
+}
+
+# Makes sure that PostgreSQL's server is installed. The tests start servers of their own, in folders of their own.
+require_postgres() {
+    has_postgres || if command -v dnf >/dev/null; then install_packages postgresql-server; else install_packages postgresql; fi
+    has_postgres || die "PostgreSQL is installed, but there is no command initdb"
+}
+
 # The directory for models: BB_MODELS_DIR, or where the product looks by itself.
 models_dir() {
     if [ -n "${BB_MODELS_DIR:-}" ]; then

@@ -20,6 +20,7 @@ mod kill;
 mod localnet_peers;
 mod peers;
 mod rounds;
+mod scoring_api;
 mod scoring_tools;
 #[cfg(unix)]
 mod scripts;

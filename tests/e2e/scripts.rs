@@ -52,3 +52,17 @@ fn who_cannot_be_asked_is_told_the_command() {
     let output = run("install_packages espeak-ng", "0", &[]);
     assert_eq!(stderr(&output), "error: please install: espeak-ng\n");
 }
+
+#[test]
+fn postgres_is_installed_only_where_it_is_missing() {
+    let output = run("require_postgres", "0", &["initdb"]);
+    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+    let missing = "has_postgres() { false; }; require_postgres";
+    let output = run(missing, "0", &["apt-get"]);
+    assert!(
+        stderr(&output).contains("apt-get install --yes --no-install-recommends postgresql\n"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).contains("there is no command initdb"), "{}", stderr(&output));
+}

@@ -5,6 +5,7 @@ mod terminal;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
@@ -45,8 +46,9 @@ fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_setting =
-            ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "RUST_LOG"].iter().any(|prefix| text.starts_with(prefix));
+        let is_setting = ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "DATABASE_URL", "RUST_LOG", "S3_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix));
         // The models are where scripts/models put them.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);
@@ -54,6 +56,11 @@ fn program(path: &str) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// An address of this machine that was free a moment ago.
+pub(crate) fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// A folder of the repository.

@@ -3,7 +3,6 @@
 mod kills;
 mod python;
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
-use crate::support::{Daemon, document, local_bb, refusal, repository};
+use crate::support::{Daemon, document, free_address, local_bb, refusal, repository};
 
 /// A chain with a validator's wallet and one miner, an engine, a scoring API, and a file with a token.
 struct Network {
@@ -103,11 +102,6 @@ impl Scoring {
         runtime.spawn(async move { axum::serve(listener, router).await });
         Self { url, questions, _runtime: runtime }
     }
-}
-
-/// An address of this machine that was free a moment ago.
-pub(crate) fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[test]

@@ -14,7 +14,6 @@ use taonet_wallet::Keypair;
 
 use super::{gateway, key, miners};
 use crate::support::Daemon;
-use crate::validate::free_address;
 
 const KILLS: u32 = 50;
 const MINERS: u16 = 12;

@@ -13,9 +13,9 @@ use taonet_chain::{At, Chain as _, Client, Event};
 use taonet_ledger::{Ledger, Step};
 use taonet_primitives::BlockNumber;
 
-use super::{Network, free_address};
+use super::Network;
 use crate::kill::random_seed;
-use crate::support::{Daemon, terminate};
+use crate::support::{Daemon, free_address, terminate};
 
 /// Of each of the three.
 const KILLS: u32 = 50;

@@ -62,18 +62,18 @@ pub struct ScoringLimits {
 }
 
 impl Default for ScoringLimits {
-    /// Five minutes from our clock, 8 MiB, files of 512 MiB, 12 000 requests a minute of a validator, 24 000 of an address,
-    /// 60 s, 64 at a time, 30 days.
+    /// Five minutes from our clock, 4 MiB, files of 512 MiB, 12 000 requests a minute of a validator, 24 000 of an address,
+    /// 60 s, 32 at a time, 30 days: bodies take less than half a gigabyte.
     fn default() -> Self {
         let a_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
         Self {
             window: Duration::from_mins(5),
-            max_body_bytes: 8 << 20,
+            max_body_bytes: 4 << 20,
             max_artifact_bytes: 512 << 20,
             per_address: a_minute(24_000),
             per_validator: a_minute(12_000),
             request_timeout: Duration::from_mins(1),
-            concurrency: 64,
+            concurrency: 32,
             keep: Duration::from_hours(30 * 24),
         }
     }

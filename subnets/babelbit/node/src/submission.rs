@@ -18,11 +18,11 @@ use futures::stream::FuturesUnordered;
 use rand::Rng as _;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
-use tokio::sync::Notify;
 use url::Url;
 
 use crate::clock::{Clock, system_clock};
-use crate::object_storage::ObjectStorage;
+use crate::config::Config;
+use crate::object_storage::{ObjectStorage, StorageError};
 use crate::runner::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
 
 use client::ScoringApi;
@@ -75,6 +75,18 @@ impl OutboxSettings {
     }
 }
 
+/// Why an outbox cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutboxError {
+    /// TLS cannot be set up.
+    #[error("the client of the scoring API cannot be set up")]
+    Http(#[from] reqwest::Error),
+    /// The bucket's settings do not fit.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// Submits what is in a ledger's outbox. See the module's head.
 pub struct Outbox {
     ledger: Arc<Ledger>,
@@ -82,7 +94,6 @@ pub struct Outbox {
     storage: Option<ObjectStorage>,
     settings: OutboxSettings,
     clock: Clock,
-    wake: Notify,
 }
 
 impl Outbox {
@@ -97,18 +108,35 @@ impl Outbox {
         settings: OutboxSettings,
     ) -> Result<Self, reqwest::Error> {
         let api = ScoringApi::new(&settings.api, keypair, settings.timeout)?;
-        Ok(Self { ledger, api, storage, settings, clock: system_clock(), wake: Notify::new() })
+        Ok(Self { ledger, api, storage, settings, clock: system_clock() })
+    }
+
+    /// The outbox of a runner with this configuration; `None` where results are not submitted.
+    ///
+    /// # Errors
+    /// [`OutboxError`].
+    pub fn of_config(
+        config: &Config,
+        paths: RunPaths,
+        ledger: Arc<Ledger>,
+        keypair: Arc<Keypair>,
+    ) -> Result<Option<Self>, OutboxError> {
+        if !config.submits() {
+            return Ok(None);
+        }
+        let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+        let settings = OutboxSettings {
+            timeout: config.submission.timeout,
+            concurrency: config.submission.concurrency,
+            ..OutboxSettings::new(config.submit_api_url(), paths)
+        };
+        Ok(Some(Self::new(ledger, keypair, storage, settings)?))
     }
 
     /// Asks this clock for the time.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
-    }
-
-    /// Says that there is something new in the ledger.
-    pub fn wake(&self) {
-        self.wake.notify_one();
     }
 
     /// Submits what waits and what comes, until the end is asked for. What was refused for good before gets one more
@@ -128,7 +156,7 @@ impl Outbox {
                     }
                 };
                 tokio::select! {
-                    () = self.wake.notified() => {}
+                    () = self.ledger.handed_over() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }

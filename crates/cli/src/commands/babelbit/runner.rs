@@ -2,7 +2,6 @@
 
 mod follow;
 mod once;
-mod submission;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -15,9 +14,10 @@ use taonet_babelbit_node::config::Config;
 use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
 use taonet_babelbit_node::runner::{
     AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerKey,
-    MinerSource, RunPaths, RunnerSettings, read_miners,
+    MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_node::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_babelbit_node::submission::Outbox;
 use taonet_babelbit_node::subtensor_gateway::GatewayClient;
 use taonet_chain::{Chain, Client};
 use taonet_wallet::Keypair;
@@ -110,7 +110,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         play: config.play.clone(),
         metadata_root: Some(config.metadata_root.clone()),
         rules: config.rules,
-        submit: submission::is_wanted(&config),
+        submit: config.submits(),
         ..RunnerSettings::new(run_paths(args.keep.as_deref(), &config))
     };
     Ok(Setup {
@@ -124,6 +124,14 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
         miners,
         config,
     })
+}
+
+impl Setup {
+    /// Submits the results of a runner, where they are submitted.
+    fn outbox(&self, runner: &Runner) -> anyhow::Result<Option<Outbox>> {
+        let (paths, ledger) = (self.settings.paths.clone(), Arc::clone(runner.ledger()));
+        Ok(Outbox::of_config(&self.config, paths, ledger, Arc::clone(&self.keypair))?)
+    }
 }
 
 /// Which addresses of others may be called.

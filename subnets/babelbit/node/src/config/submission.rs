@@ -1,13 +1,13 @@
 use std::time::Duration;
 
-use super::Secret;
 use super::value::Expected;
+use super::{Config, Secret};
 
 /// How results go to the scoring API, and where a scoring API keeps them.
 #[derive(Debug, Clone)]
 pub struct SubmissionSettings {
-    /// Whether results are submitted.
-    pub enabled: bool,
+    /// Whether results are submitted, where that is said; see [`Config::submits`].
+    pub enabled: Option<bool>,
     /// Time for one submission. One with a file has more, by the file's size.
     pub timeout: Duration,
     /// Submissions at a time.
@@ -18,7 +18,16 @@ pub struct SubmissionSettings {
 
 impl SubmissionSettings {
     pub(super) const fn defaults() -> Self {
-        Self { enabled: true, timeout: Duration::from_secs(30), concurrency: 8, database_url: None }
+        Self { enabled: None, timeout: Duration::from_secs(30), concurrency: 8, database_url: None }
+    }
+}
+
+impl Config {
+    /// Whether results are submitted: as said, else wherever a scoring API is named, and on other networks than `local`
+    /// to the usual one.
+    pub fn submits(&self) -> bool {
+        let named = self.submit_api_url.is_some() || !self.network.is_local();
+        self.submission.enabled.unwrap_or(named)
     }
 }
 

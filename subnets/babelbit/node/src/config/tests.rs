@@ -164,6 +164,46 @@ fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
 }
 
 #[test]
+fn buckets_and_submissions_are_set_by_the_reference_names() {
+    let (config, _) = read(&[]).unwrap();
+    assert!(config.submits() && !config.s3.enabled);
+    assert_eq!((config.submission.timeout, config.submission.concurrency), (Duration::from_secs(30), 8));
+    assert_eq!((config.s3.region.as_str(), config.s3.addressing), ("us-east-1", S3Addressing::Path));
+    let (config, warnings) = read(&[
+        ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"),
+        ("BB_SUBMIT_TIMEOUT_S", "10"),
+        ("BB_SUBMIT_CONCURRENCY", "32"),
+        ("BB_ENABLE_S3_UPLOADS", "1"),
+        ("S3_ENDPOINT_URL", "https://s3.example:9000/"),
+        ("S3_ACCESS_KEY_ID", "AKIAEXAMPLE"),
+        ("S3_SECRET_ACCESS_KEY", "hunter2"),
+        ("S3_BUCKET_NAME", "results"),
+        ("S3_LOG_DIR", "/a/b/"),
+        ("S3_ADDRESSING_STYLE", "virtual"),
+        ("S3_SIGNATURE_VERSION", "s3v4"),
+        ("DATABASE_URL", "postgres://me:hunter2@db/scores"),
+    ])
+    .unwrap();
+    assert_eq!(warnings, []);
+    assert!(!config.submits() && config.s3.enabled);
+    assert_eq!(config.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
+    assert_eq!((config.s3.log_dir.as_str(), config.s3.addressing), ("a/b", S3Addressing::Virtual));
+    assert_eq!(config.submission.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
+    let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
+    assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
+    for (name, value, expected) in [
+        ("S3_SIGNATURE_VERSION", "s3v2", "expected s3v4"),
+        ("S3_ADDRESSING_STYLE", "dns", "expected path or virtual"),
+        ("S3_ENDPOINT_URL", "ftp://x/", "expected an http or https URL"),
+        ("BB_SUBMIT_CONCURRENCY", "0", "expected a whole number from 1 to 256"),
+        ("DATABASE_URL", "mysql://x", "expected postgres://"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}={value}: {expected}")), "{error}");
+    }
+}
+
+#[test]
 fn the_loop_has_the_references_defaults_and_the_arena_its_own_deadlines() {
     let (config, _) = read(&[]).unwrap();
     let schedule = config.rounds.schedule();
@@ -222,4 +262,21 @@ fn the_arena_is_set_as_in_the_reference() {
     assert_eq!(config.arena.runpod_api_key.as_ref().unwrap().expose(), "rp_secret");
     assert!(!format!("{config:?}").contains("rp_secret"));
     assert!(variables().iter().all(|variable| !(variable.show)(&config).contains("rp_secret")));
+}
+
+/// variables · whether results are submitted
+#[test]
+fn development_networks_submit_where_a_scoring_api_is_named() {
+    let (local, named) = (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
+    let (on, off) = (("BB_ENABLE_VALIDATION_SUBMISSIONS", "1"), ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"));
+    for (pairs, submits) in [
+        (&[][..], true),
+        (&[local], false),
+        (&[local, named], true),
+        (&[local, on], true),
+        (&[local, named, off], false),
+        (&[off], false),
+    ] {
+        assert_eq!(read(pairs).unwrap().0.submits(), submits, "{pairs:?}");
+    }
 }

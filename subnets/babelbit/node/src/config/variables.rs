@@ -188,7 +188,15 @@ variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BITTENSOR_WALLET_PATH", "The directory of wallets, or a keyfile", operator.wallet_path = |t: &str| any(t).map(Some)),
         variable!("BITTENSOR_SUBTENSOR_FALLBACK", "The node that the subtensor gateway asks where the network's own fail", operator.fallback_node = |t: &str| any(t).map(Some)),
         variable!("BB_SUBMIT_API_URL", "The scoring API; left out: on this machine for local networks, else https://scoring.babelbit.ai", submit_api_url = |t: &str| http_url(t).map(Some)),
-        variable!("BB_ENABLE_VALIDATION_SUBMISSIONS", "Submit results to the scoring API", submission.enabled = flag),
+        Variable {
+            name: "BB_ENABLE_VALIDATION_SUBMISSIONS",
+            help: "Submit results to the scoring API; left out: on the network local only where BB_SUBMIT_API_URL names one",
+            apply: Some(|config, text| {
+                config.submission.enabled = Some(flag(text)?);
+                Ok(())
+            }),
+            show: |config| config.submits().shown(),
+        },
         variable!("BB_SUBMIT_TIMEOUT_S", "Deadline of one submission, in seconds", submission.timeout = seconds),
         variable!("BB_SUBMIT_CONCURRENCY", "Submissions at a time", submission.concurrency = submission::concurrency),
         variable!("DATABASE_URL", "The database of bb scoring-api: postgres://… or sqlite:FILE", submission.database_url = submission::database),

@@ -33,7 +33,7 @@ impl S3Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         builder.set_host(MultiDomain::new([format!("localhost:{port}"), format!("127.0.0.1:{port}")]).unwrap());
-        let failed = |error| async move { (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}")) };
+        let failed = |error: s3s::HttpError| async move { (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}")) };
         let routes = Router::new().fallback_service(HandleError::new(builder.build(), failed));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self { folder, url: format!("http://127.0.0.1:{port}").parse().unwrap() }

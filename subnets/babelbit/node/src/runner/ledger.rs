@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 mod challenges;
 mod outbox;
@@ -108,6 +108,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
+    handed_over: Notify,
     /// Keeps other runners out; readers have none.
     _lock: Option<File>,
 }
@@ -128,7 +129,7 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
-        Ok(Self { connection: Mutex::new(connection), _lock: Some(lock) })
+        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory to read it, while a runner works there or not. Nothing is made or changed.
@@ -149,7 +150,7 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
-        Ok(Self { connection: Mutex::new(connection), _lock: None })
+        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: None })
     }
 
     /// Forces every committed row to disk.

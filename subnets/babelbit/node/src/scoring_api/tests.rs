@@ -155,7 +155,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
     assert_eq!(post(&api, &bundle).await.1["error"], "audio_bundle goes to /v1/submit-artifact");
     for (method, path, body, status) in [
         (Method::POST, "/v1/submit", "{".to_owned(), 400),
-        (Method::POST, "/v1/submit", "x".repeat((8 << 20) + 1), 413),
+        (Method::POST, "/v1/submit", "x".repeat((4 << 20) + 1), 413),
         (Method::GET, "/v1/submit", String::new(), 405),
         (Method::GET, "/v1/nothing", String::new(), 404),
         (Method::GET, "/v1/get_scores", String::new(), 400),

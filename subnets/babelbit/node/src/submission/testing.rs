@@ -1,15 +1,17 @@
 //! Results that wait for their submission, and a door that misbehaves before whoever takes them.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_primitives::{Hotkey, Uid};
+use taonet_service::Shutdown;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -46,15 +48,47 @@ impl Results {
         let ledger = Arc::new(Ledger::open(&folder.path().join("state")).await.unwrap());
         let challenge = ledger.begin(&challenge("c", ChallengeType::Main)).await.unwrap();
         let results = Self { folder, ledger, challenge };
-        for number in 0..miners {
-            for file in ResultFile::ALL {
-                let path = results.path(file, number);
-                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, results.content(file, number)).unwrap();
-            }
-            results.ledger.hand_over(&results.challenge, miner(number), &written("run"), true).await.unwrap();
-        }
+        results.add(0..miners).await;
         results
+    }
+
+    /// Writes the files of further miners, and puts them into the outbox.
+    pub(crate) async fn add(&self, miners: Range<u16>) {
+        for number in miners {
+            for file in ResultFile::ALL {
+                let path = self.path(file, number);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, self.content(file, number)).unwrap();
+            }
+            self.ledger.hand_over(&self.challenge, miner(number), &written("run"), true).await.unwrap();
+        }
+    }
+
+    /// Waits until so many files are delivered; none may be refused.
+    pub(crate) async fn delivered(&self, files: u64) {
+        let began = Instant::now();
+        loop {
+            let counts = self.ledger.outbox_counts().await.unwrap();
+            assert_eq!(counts.refused, 0);
+            if counts.delivered == files {
+                return;
+            }
+            assert!(began.elapsed() < Duration::from_mins(2), "{counts:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Runs an outbox until all of some miners' files are delivered: those of the first half in peace, then `spoil` does
+    /// something, and the others' come.
+    pub(crate) async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
+        let shutdown = Shutdown::new();
+        let story = async {
+            results.delivered(u64::from(miners / 2) * 4).await;
+            spoil().await;
+            results.delivered(u64::from(miners) * 4).await;
+            shutdown.request();
+        };
+        tokio::join!(outbox.run(&shutdown), story);
     }
 
     pub(crate) fn paths(&self) -> RunPaths {
@@ -105,6 +139,7 @@ pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
         run_timestamp: "20260101_120000".to_owned(),
         started_unix: 1_000,
         error: None,
+        main_challenge_uid: (kind == ChallengeType::Solo).then(|| "c".to_owned()),
         reference: None,
         reference_source: None,
         main_challenge_uid: None,

@@ -198,7 +198,6 @@ async fn a_running_outbox_submits_what_comes() {
         sent(4).await;
         for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
             results.ledger.hand_over(&results.challenge, miner(0), &written(name), true).await.unwrap();
-            outbox.wake();
             sent(count).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -15,7 +15,7 @@ use taonet_babelbit_node::submission::Outbox;
 use taonet_service::{Readiness, Shutdown};
 use taonet_wallet::Keypair;
 
-use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy, submission};
+use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 
@@ -29,7 +29,13 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         let readiness = metrics(args, &setup, &shutdown).await?;
         Rounds::describe_metrics();
         Outbox::describe_metrics();
-        let mut rounds = rounds(setup, &shutdown, context).await?;
+        let language = &setup.config.scoring.target_language;
+        let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
+        if let Some(outbox) = setup.outbox(&runner)? {
+            let stop = shutdown.clone();
+            shutdown.spawn("outbox", async move { outbox.run(&stop).await });
+        }
+        let mut rounds = rounds(setup, runner, context).await?;
         let stop = shutdown.clone();
         shutdown.spawn("rounds", async move { rounds.run(&stop).await });
         if let Some(readiness) = readiness {
@@ -51,16 +57,9 @@ async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyho
     }
 }
 
-async fn rounds(setup: Setup, shutdown: &Shutdown, context: &Context) -> anyhow::Result<Rounds> {
-    let Setup { config, keypair, external_ip, settings, scorer, miners, chain, connect, engine } = setup;
+async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {
+    let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-    let paths = settings.paths.clone();
-    let runner = Runner::open(settings, &config.scoring.target_language, scorer).await?;
-    let outbox = submission::outbox(&config, &keypair, runner.ledger(), paths)?.map(Arc::new);
-    if let Some(outbox) = outbox.clone() {
-        let stop = shutdown.clone();
-        shutdown.spawn("submissions", async move { outbox.run(&stop).await });
-    }
     let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip)).transpose()?;
     let settings = RoundsSettings {
         schedule: config.rounds.schedule(),
@@ -76,7 +75,7 @@ async fn rounds(setup: Setup, shutdown: &Shutdown, context: &Context) -> anyhow:
         arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
         shuffle: random_order(),
         observer: Arc::new(()),
-        tell: teller(context, outbox),
+        tell: teller(context),
         clock: system_clock(),
         sleeper,
     };
@@ -95,17 +94,13 @@ fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow
     })?)
 }
 
-/// Has each round's results submitted; prints a line of JSON, where JSON is asked for.
-fn teller(context: &Context, outbox: Option<Arc<Outbox>>) -> RoundObserver {
-    let json = context.json;
-    Arc::new(move |report| {
-        if let Some(outbox) = &outbox {
-            outbox.wake();
-        }
-        if !json {
-            return;
-        }
-        let context = Context { json };
+/// Prints a line of JSON for each round, where JSON is asked for.
+fn teller(context: &Context) -> RoundObserver {
+    if !context.json {
+        return Arc::new(|_| {});
+    }
+    Arc::new(|report| {
+        let context = Context { json: true };
         let line = serde_json::to_string(report).map_err(anyhow::Error::from);
         if let Err(error) = line.and_then(|line| context.print(&line)) {
             tracing::error!("a round's report is not written: {error:#}");

@@ -22,7 +22,7 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
     let report = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
         tokio::select! {
-            report = play(setup) => report.map(Some),
+            report = play(setup, context) => report.map(Some),
             () = shutdown.requested() => Ok(None),
         }
     })?;
@@ -33,21 +33,21 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
     show(&report, context)
 }
 
-async fn play(setup: Setup) -> anyhow::Result<RunReport> {
+async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let language = setup.config.scoring.target_language.clone();
     let runner =
         Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _).await.map_err(classify)?;
-    let paths = setup.settings.paths.clone();
-    let outbox = submission::outbox(&setup.config, &setup.keypair, runner.ledger(), paths)?;
+    let outbox = setup.outbox(&runner)?;
     let miners = connect_all(&miners(&setup).await?, &setup.connect)?;
     let progress = Progress::new();
     let bar = progress.0.clone();
     let observer = move |event: RunEvent| observe(&bar, &event);
     let report = runner.run_once(&setup.engine, &miners, Arc::new(observer)).await.map_err(classify)?;
+    drop(progress);
     if let Some(outbox) = outbox {
-        let left = outbox.drain().await?;
-        if left.waiting > 0 {
-            tracing::warn!(files = left.waiting, "not every result reached the scoring API: the next run goes on");
+        let counts = outbox.drain().await?;
+        if counts.waiting > 0 {
+            context.say(&format!("{} files are not submitted yet; the next run goes on with them", counts.waiting));
         }
     }
     Ok(report)

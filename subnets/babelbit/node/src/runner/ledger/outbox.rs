@@ -25,7 +25,7 @@ pub struct OutboxEntry {
     pub challenge_type: ChallengeType,
     /// Local time of the challenge's first run, as file names carry it.
     pub run_timestamp: String,
-    /// Of a solo challenge: the main one before it.
+    /// Of a solo challenge: the main one that it was played beside.
     pub main_challenge_uid: Option<String>,
     /// Whose result it is.
     pub miner: MinerKey,
@@ -98,7 +98,13 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
+        self.handed_over.notify_one();
         Ok(())
+    }
+
+    /// Waits until files are put into the outbox; those since the last call count.
+    pub async fn handed_over(&self) {
+        self.handed_over.notified().await;
     }
 
     /// Files whose submission is due, in the order in which they came, `most` of them at most.

@@ -490,3 +490,23 @@ async fn what_nobody_can_be_played_drops_nobody() {
     assert_eq!(report.miners[0].utterances.len(), 4);
     assert!(report.miners[0].score > 0.0);
 }
+
+/// Where submissions are on, a miner's files wait for theirs as soon as they are written; a complete result only once.
+#[tokio::test]
+async fn results_wait_for_their_submission_where_it_is_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = async |submit: bool, name: &str| {
+        let settings = RunnerSettings { submit, ..settings(&directory.path().join(name)) };
+        Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap()
+    };
+    let off = open(false, "off").await;
+    off.play(challenge(&["0.2"]), &[miner(7, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(off.ledger().outbox_counts().await.unwrap().waiting, 0);
+    let on = open(true, "on").await;
+    for _ in 0..2 {
+        on.play(challenge(&["0.2"]), &[miner(7, &parrot()), miner(8, &parrot())], Arc::new(())).await.unwrap();
+        let due = on.ledger().due(i64::MAX, 100).await.unwrap();
+        assert_eq!(due.len(), 8);
+        assert!(due.iter().all(|entry| entry.score_method == "semantic_audio_v1" && entry.run_sha256.len() == 64));
+    }
+}

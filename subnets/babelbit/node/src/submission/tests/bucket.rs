@@ -63,33 +63,29 @@ async fn a_bucket_that_fails_loses_nothing() {
         ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
         ("done, but not told", Fault::Deaf),
     ] {
-        for in_the_middle in [false, true] {
-            let results = Results::new(3).await;
-            let bucket = S3Server::start().await;
-            let (server, url) = taking_all().await;
-            let first = if in_the_middle { Fault::None } else { fault.clone() };
-            let door = Door::before(&bucket.url, first).await;
-            let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
-            let settings = OutboxSettings { concurrency: 2, ..results.settings(&url) };
-            let outbox = results.outbox_with(settings, Some(storage));
-            let trouble = async {
-                while in_the_middle && results.ledger.outbox_counts().await.unwrap().delivered < 3 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                door.set(fault.clone());
-                let began = Instant::now();
-                while door.faults() < 2 {
-                    assert!(began.elapsed() < Duration::from_mins(1), "{what}");
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                door.set(Fault::None);
-            };
-            let (counts, ()) = tokio::join!(outbox.drain(), trouble);
-            let counts = counts.unwrap();
-            assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 12, 0), "{what}");
-            check(&results, &bucket, 3);
-            assert_eq!(server.received_requests().await.unwrap().len(), 12, "{what}: each is submitted once");
-        }
+        let results = Results::new(2).await;
+        let bucket = S3Server::start().await;
+        let (server, url) = taking_all().await;
+        let door = Door::before(&bucket.url, fault.clone()).await;
+        let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
+        let outbox = results.outbox_with(results.settings(&url), Some(storage));
+        let spoiled = async |more: usize| {
+            let (began, before) = (Instant::now(), door.faults());
+            while door.faults() < before + more {
+                assert!(began.elapsed() < Duration::from_mins(1), "{what}");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            door.set(Fault::None);
+        };
+        let spoil = async || {
+            door.set(fault.clone());
+            results.add(2..4).await;
+            spoiled(2).await;
+        };
+        // From the start, and once more in the middle.
+        tokio::join!(spoiled(2), Results::delivered_through(outbox, &results, 4, spoil));
+        check(&results, &bucket, 4);
+        assert_eq!(server.received_requests().await.unwrap().len(), 16, "{what}: each is submitted once");
     }
 }
 
