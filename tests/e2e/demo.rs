@@ -80,18 +80,26 @@ fn the_interpreter_wins_and_every_loss_has_its_reason() {
 }
 
 #[test]
-fn weights_follow_the_scores_because_there_is_no_arena() {
+fn the_arenas_winner_has_its_share_and_the_rest_follows_the_scores() {
     let demo = document(&demo(&["--once"]));
-    assert_eq!(demo["arena_share"], 0.0);
-    assert!(demo["note"].as_str().unwrap().contains("no arena"));
+    assert_eq!(demo["arena_share"], 0.9);
+    let challenge = &demo["challenges"][0];
+    assert_eq!((&challenge["report"]["challenge_type"], &challenge["arena"]["challenge_type"]), (&json!("main"), &json!("arena")));
+    assert_eq!((&challenge["epoch"]["decision"], &challenge["epoch"]["confirmation"]), (&json!("scored"), &json!("weights_set")));
+    // Only who has won is let in.
+    assert_eq!(challenge["arena"]["miners"].as_array().unwrap().len(), 1);
+    assert!(miner(&demo, "interpreter")["arena_score"].as_f64().unwrap() > 0.6);
+    assert_eq!(miner(&demo, "parrot")["arena_score"], Value::Null);
     let total: f64 = MINERS.iter().map(|name| score(&demo, name)).sum();
-    let mut sum = 0.0;
     for name in MINERS {
-        let weight = miner(&demo, name)["weight"].as_f64().unwrap();
-        assert!((weight - score(&demo, name) / total).abs() < 1e-9, "{name}: {weight}");
-        sum += weight;
+        let miner = miner(&demo, name);
+        let arena = if name == "interpreter" { 0.9 } else { 0.0 };
+        let weight = arena + 0.1 * score(&demo, name) / total;
+        // Files and scoring API have six decimals.
+        assert!((miner["weight"].as_f64().unwrap() - weight).abs() < 1e-6, "{name}: {miner}");
+        assert!((miner["incentive"].as_f64().unwrap() - weight).abs() < 1e-4, "{name}: {miner}");
+        assert_eq!(miner["weight_submitted"], miner["weight_on_chain"], "{name}");
     }
-    assert!((sum - 1.0_f64).abs() < 1e-9, "{sum}");
 }
 
 #[test]
@@ -152,34 +160,39 @@ fn a_file_is_played_and_its_files_are_kept() {
 
 fn check_files(keep: &Path, demo: &Value) {
     let files = RunFiles::read(keep);
-    let mut expected = vec!["challenge_status/ferry__main.json".to_owned()];
-    let status = files.json("challenge_status/ferry__main.json");
-    assert_eq!((&status["miner_count"], &status["total_dialogues"]), (&json!(5), &json!(UTTERANCES)));
-    for utterance in 0..UTTERANCES {
-        expected.push(format!("logs/s2s/ferry/main/source/utt_{utterance:04}.wav"));
-    }
-    for name in MINERS {
-        let miner = miner(demo, name);
-        let (uid, hotkey) = (&miner["uid"], miner["hotkey"].as_str().unwrap());
-        let home = format!("logs/s2s/ferry/main/miner_{uid}__hk_{hotkey}");
-        let run = format!("scores/challenge_run_ferry_type_main_miner_{uid}_run_TIME.json");
-        let score = format!("scores/challenge_score_ferry_type_main_miner_{uid}_score_TIME.json");
+    let mut expected = Vec::new();
+    for (contest, miners) in [("main", &MINERS[..]), ("arena", &["interpreter"])] {
+        let status = format!("challenge_status/ferry__{contest}.json");
+        let counts = files.json(&status);
+        assert_eq!((&counts["miner_count"], &counts["total_dialogues"]), (&json!(miners.len()), &json!(UTTERANCES)));
+        expected.push(status);
+        for utterance in 0..UTTERANCES {
+            expected.push(format!("logs/s2s/ferry/{contest}/source/utt_{utterance:04}.wav"));
+        }
+        for name in miners {
+            let score = if contest == "main" { "score" } else { "arena_score" };
+            let miner = miner(demo, name);
+            let (uid, hotkey) = (&miner["uid"], miner["hotkey"].as_str().unwrap());
+            let home = format!("logs/s2s/ferry/{contest}/miner_{uid}__hk_{hotkey}");
+            let run = format!("scores/challenge_run_ferry_type_{contest}_miner_{uid}_run_TIME.json");
+            let scores = format!("scores/challenge_score_ferry_type_{contest}_miner_{uid}_score_TIME.json");
 
-        let log = files.json(&format!("{home}/run.json"));
-        assert_eq!(log["protocol"], "s2s_audio_v1");
-        assert_eq!(log["completed"], true, "{name}");
-        assert_eq!(log["score"], miner["score"]);
-        assert_eq!(files.json(&run)["log_file"], format!("DIRECTORY/{home}/run.json"));
-        assert_eq!(files.json(&score)["run_file"], format!("DIRECTORY/{run}"));
-        assert_eq!(files.json(&score)["utterances"].as_array().unwrap().len(), UTTERANCES);
+            let log = files.json(&format!("{home}/run.json"));
+            assert_eq!(log["protocol"], "s2s_audio_v1");
+            assert_eq!(log["completed"], true, "{name}");
+            assert_eq!(log["score"], miner[score]);
+            assert_eq!(files.json(&run)["log_file"], format!("DIRECTORY/{home}/run.json"));
+            assert_eq!(files.json(&scores)["run_file"], format!("DIRECTORY/{run}"));
+            assert_eq!(files.json(&scores)["utterances"].as_array().unwrap().len(), UTTERANCES);
 
-        let audio = ["predicted", "source"]
-            .iter()
-            .flat_map(|kind| (0..UTTERANCES).map(move |utterance| format!("{kind}/utt_{utterance:04}.wav")));
-        let audio: Vec<_> = audio.collect();
-        assert_eq!(files.members(&format!("{home}/audio.tar")), audio, "{name}");
-        expected.extend(audio.iter().map(|audio| format!("{home}/{audio}")));
-        expected.extend([format!("{home}/run.json"), format!("{home}/audio.tar"), run, score]);
+            let audio = ["predicted", "source"]
+                .iter()
+                .flat_map(|kind| (0..UTTERANCES).map(move |utterance| format!("{kind}/utt_{utterance:04}.wav")));
+            let audio: Vec<_> = audio.collect();
+            assert_eq!(files.members(&format!("{home}/audio.tar")), audio, "{name}");
+            expected.extend(audio.iter().map(|audio| format!("{home}/{audio}")));
+            expected.extend([format!("{home}/run.json"), format!("{home}/audio.tar"), run, scores]);
+        }
     }
     expected.sort();
     assert_eq!(files.names(), expected);

@@ -13,7 +13,7 @@ use taonet_babelbit_node::arena_gateway::submit;
 use taonet_wallet::Keypair;
 
 use super::{gateway, key, miners};
-use crate::support::Daemon;
+use crate::support::{Daemon, free_address};
 
 const KILLS: u32 = 50;
 const MINERS: u16 = 12;
