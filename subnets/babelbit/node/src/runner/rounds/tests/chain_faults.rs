@@ -112,7 +112,11 @@ async fn without_blocks_for_long_time_decides() {
     world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     world.arena = Some(Arc::new(Arena(parrot())));
     let address = AddressPolicy::default().resolve("8.8.8.8:1").unwrap();
-    world.listed = Some(vec![MinerEntry { uid: Uid(9), hotkey: key("//listed").hotkey(), address, name: None }]);
+    let listed = |uid: u16| {
+        let hotkey = key(&format!("//listed//{uid}")).hotkey();
+        MinerEntry { uid: Uid(uid), hotkey, address: address.clone(), name: None }
+    };
+    world.listed = Some(vec![listed(8), listed(9)]);
     // 100 blocks take 1200 s; pauses of 3 s each are 400 of them.
     world.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
     world.blocks.send_replace(101);
