@@ -122,9 +122,9 @@ impl Contest {
         };
         let miners = connect(&entries, &self.validator, Ipv4Addr::LOCALHOST.into(), &self.config, &settings)?;
         let outbox_settings = OutboxSettings::new(services.scoring_url.clone(), settings.paths.clone());
-        let runner = Runner::open(settings, &self.config.scoring.target_language, Arc::clone(&self.scorer) as _).await?;
-        let outbox =
-            Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.validator), None, outbox_settings)?;
+        let runner =
+            Runner::open(settings, &self.config.scoring.target_language, Arc::clone(&self.scorer) as _).await?;
+        let outbox = Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.validator), None, outbox_settings)?;
         let state = passing.join("validator.json");
         let mut played = Vec::new();
         for (position, challenge) in challenges.iter().enumerate() {
@@ -257,7 +257,12 @@ impl Contest {
         Ok(entries)
     }
 
-    async fn start_engine(&self, challenge: Challenge, services: &Services, shutdown: &Shutdown) -> anyhow::Result<Url> {
+    async fn start_engine(
+        &self,
+        challenge: Challenge,
+        services: &Services,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Url> {
         let engine = Engine::new(EngineConfig {
             allowed: Some([self.validator.hotkey(), services.owner().hotkey()].into()),
             ..EngineConfig::new(vec![challenge], Arc::clone(&self.synthesizer) as _)

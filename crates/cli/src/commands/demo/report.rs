@@ -62,11 +62,7 @@ pub(super) struct DemoReport {
 
 impl DemoReport {
     /// A report of challenges, each of which had an epoch of the chain; an error where the chain does not know a miner.
-    pub(super) fn new(
-        played: Vec<PlayedChallenge>,
-        rules: Rules,
-        arena_share: ArenaShare,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn new(played: Vec<PlayedChallenge>, rules: Rules, arena_share: ArenaShare) -> anyhow::Result<Self> {
         let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
             by_miner.entry(miner.uid).or_default().push(miner);
@@ -215,8 +211,19 @@ impl fmt::Display for DemoReport {
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
-        let header =
-            ["miner", "uid", "score", "arena", "weight", "incentive", "emission", "accuracy", "rate", "late by", "lost to"];
+        let header = [
+            "miner",
+            "uid",
+            "score",
+            "arena",
+            "weight",
+            "incentive",
+            "emission",
+            "accuracy",
+            "rate",
+            "late by",
+            "lost to",
+        ];
         let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
         for standing in &self.standings {
             rows.add_row([
