@@ -1,7 +1,9 @@
 //! Babelbit's other side in Python, with the clients and keys that operators have: it plays the services that our runner
 //! calls, and the reference's runner against our services.
 
+mod arena;
 mod clients;
+mod scoring;
 mod servers;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

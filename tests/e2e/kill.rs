@@ -30,16 +30,17 @@ struct Network {
 
 impl Network {
     fn start() -> Self {
-        Self::of(&PROFILES)
+        Self::of(&PROFILES, false)
     }
 
-    fn of(profiles: &[&str]) -> Self {
+    /// With miners of these profiles, which may keep on disk what they have accepted.
+    fn of(profiles: &[&str], remembers: bool) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         let mut miners = Vec::new();
         let mut entries = Vec::new();
         for (uid, profile) in (1..).zip(profiles) {
-            let miner = miner_at(folder.path(), profile, "127.0.0.1:0");
+            let miner = miner_at(remembers.then_some(folder.path()), profile, "127.0.0.1:0");
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
             entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
             miners.push(miner);
@@ -48,12 +49,12 @@ impl Network {
         Self { folder, miners }
     }
 
-    /// Kills a miner and starts it again where it was; gives what it had written on standard error.
+    /// Kills a miner that remembers and starts it again where it was; gives what it had written on standard error.
     fn restart(&mut self, which: usize) -> String {
         let mut killed = self.miners.remove(which);
         let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
         drop(killed);
-        self.miners.insert(which, miner_at(self.folder.path(), PROFILES[which], &listen));
+        self.miners.insert(which, miner_at(Some(self.folder.path()), PROFILES[which], &listen));
         log
     }
 
@@ -71,11 +72,13 @@ impl Network {
     }
 }
 
-/// A miner that remembers in a folder what it has accepted.
-fn miner_at(folder: &Path, profile: &str, listen: &str) -> Daemon {
+/// A miner, which keeps in a folder what it has accepted.
+fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
     let mut miner = local_bb();
     miner.args(["miner", "--profile", profile, "--key-uri", &format!("//miner//{profile}")]);
-    miner.arg("--replay-log").arg(folder.join(format!("{profile}.replay")));
+    if let Some(folder) = folder {
+        miner.arg("--replay-log").arg(folder.join(format!("{profile}.replay")));
+    }
     Daemon::start_at(&mut miner, listen)
 }
 

@@ -1,6 +1,7 @@
 //! The runner's loop in a process of its own, between a development chain with its gateway, an engine and miners.
 
 mod kills;
+mod python;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

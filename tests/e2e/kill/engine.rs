@@ -44,7 +44,7 @@ struct Tally {
 fn fifty_kills_of_engines_lose_and_repeat_nothing() {
     let seed = random_seed();
     // The others would only be played longer.
-    let network = Network::of(&["parrot"]);
+    let network = Network::of(&["parrot"], false);
     let reference = network.directory("reference");
     let mut fetching = Duration::ZERO;
     let first = engine("127.0.0.1:0");

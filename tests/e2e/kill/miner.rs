@@ -1,7 +1,7 @@
 //! Miners are killed while a runner plays: what they were asked meanwhile fails, and nothing else does.
 
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -24,7 +24,20 @@ struct Accepted {
 }
 
 impl Accepted {
+    /// Waits until one is: a miner without a memory takes nothing that may have been sent before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
+        let began = Instant::now();
+        loop {
+            let request = Self::signed(miner, key);
+            match request.send() {
+                200 => return request,
+                status => assert!(status == 401 && began.elapsed() < Duration::from_secs(30), "{status}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn signed(miner: &Daemon, key: &str) -> Self {
         let signer = Signer::new(Keypair::from_uri("//Dave").unwrap(), "127.0.0.1", BabelbitScheme::axon());
         let peer = Peer::new(Keypair::from_uri(key).unwrap().hotkey(), "127.0.0.1", 1).unwrap();
         let body = json!({
@@ -36,9 +49,7 @@ impl Accepted {
         let (name, timeout) = ("BBAudioMinerInitPayload", Duration::from_mins(1));
         let headers =
             signer.headers(&peer, &http::Method::POST, "/v1/predict", name, timeout, body.as_bytes()).unwrap();
-        let accepted = Self { url: format!("{}/v1/predict", miner.url()), headers, body };
-        assert_eq!(accepted.send(), 200);
-        accepted
+        Self { url: format!("{}/v1/predict", miner.url()), headers, body }
     }
 
     fn send(&self) -> u16 {
@@ -72,12 +83,12 @@ fn reply(utterance: &Value) -> [&Value; 3] {
 #[test]
 fn fifty_kills_of_miners_cost_only_what_they_were_asked() {
     let mut random = StdRng::seed_from_u64(random_seed());
-    let mut network = Network::start();
+    let mut network = Network::of(&PROFILES, true);
+    let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
+    let accepted: Vec<_> = network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
     let engine = engine();
     let undisturbed = finish(start(&network, &engine, "reference"));
     let reference = RunFiles::read(&network.directory("reference"));
-    let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
-    let accepted: Vec<_> = network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
 
     let (mut kills, mut rounds, mut failed) = (0, 0, 0);
     while kills < KILLS {

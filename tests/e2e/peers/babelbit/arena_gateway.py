@@ -15,7 +15,7 @@ REQUEST_ID = re.compile(r"gw-audio:(BBAudioMiner(?:Init|Predict)Payload):(\d+):\
 class ArenaGateway(web.Service):
     """Settings: `miners`, each `uri`, `uid`, `manner` and `provider` (`gateway` or `managed_container`); `shape` of the
     list: `miners` or `containers`; `scope`: only the second way to authenticate works; `revoke`: after so many calls all
-    tokens so far are refused; `cold`: so many calls find no pod.
+    tokens so far are refused; `cold`: so many calls find no pod; `host`: how containers' URLs name this machine.
     """
 
     def __init__(self, settings):
@@ -100,7 +100,7 @@ class ArenaGateway(web.Service):
 
     def row(self, entry):
         name = {"container_name": f"c-{entry['uid']}", "submission_id": f"s-{entry['uid']}", "status": "running"}
-        base = f"http://127.0.0.1:{self.port}"
+        base = f"http://{self.settings.get('host', '127.0.0.1')}:{self.port}"
         if entry["provider"] == "gateway":
             fields = {"provider": "Gateway", "endpoint_url": f"{base}/runsync", "uid": entry["uid"]}
             return {**name, "axon_hotkey": entry["hotkey"], "metadata": json.dumps(fields)}

@@ -101,16 +101,17 @@ class ScoringApi(web.Service):
         item = {**data, "kind": kind, "score": score}
         if fault == 429:
             return 429, {"detail": "slow down"}, {"Retry-After": "1"}
+        if fault == "garbage":
+            return 502, b"<html>bad gateway</html>"
         if isinstance(fault, int):
             return fault, {"detail": "try again"}
         same = ["kind", "challenge_uid", "challenge_type", "miner_uid", "miner_hotkey"]
-        if not any(all(known[field] == item[field] for field in same) for known in self.taken):
+        before = [known for known in self.taken if all(known[field] == item[field] for field in same)]
+        if not before:
             self.taken.append(item)
         else:
             # What was taken in without an answer that says so may come again.
-            self.check(any(known.get("unsure") for known in self.taken), f"{[item[field] for field in same]} twice")
-        if fault == "garbage":
-            return 502, b"<html>bad gateway</html>"
+            self.check(before[0].get("unsure"), f"{[item[field] for field in same]} twice")
         if fault == "silence":
             item["unsure"] = True
             return 504, b""

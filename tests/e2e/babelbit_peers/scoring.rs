@@ -1,0 +1,97 @@
+//! Results on their way to Python's scoring API, and Python's validators before ours.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use taonet_wallet::Keypair;
+
+use super::servers::Round;
+use super::{Service, ask, engine, miner, peer};
+use crate::chain::{ALICE, BOB};
+use crate::support::{Daemon, document, local_bb};
+
+const KINDS: [&str; 4] = ["audio_bundle", "challenge_scores", "dialogue_logs", "dialogue_scores"];
+
+#[test]
+fn our_runner_submits_to_a_python_scoring_api() {
+    let Some(peer) = peer() else { return };
+    let (first, second) =
+        (miner("parrot"), Daemon::start(local_bb().args(["miner", "--profile", "silent", "--key-uri", "//Dave"])));
+    let dave = Keypair::from_uri("//Dave").unwrap().hotkey().to_string();
+    let round = Round::with(&[(BOB, first.url()), (&dave, second.url())]);
+    let engine = engine();
+    let faults = [json!(500), json!(429), json!("garbage"), json!("silence"), json!(503)];
+    let scoring = Service::start(&peer, "scoring-api", &json!({ "faults": faults }));
+    let play = || {
+        let mut runner = round.runner(engine.url(), &round.path("run"));
+        document(&runner.env("BB_SUBMIT_API_URL", scoring.url()).output().unwrap())
+    };
+    let report = play();
+    assert_eq!(report["outcome"], "finished");
+    // What was taken is not sent again.
+    assert_eq!(play()["outcome"], "already_done");
+
+    let seen = scoring.report();
+    assert_eq!(seen["requests"].as_array().unwrap().len(), 2 * KINDS.len() + faults.len(), "{}", seen["requests"]);
+    let mut taken: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
+    for item in seen["taken"].as_array().unwrap() {
+        assert_eq!((&item["challenge_uid"], &item["challenge_type"]), (&json!("ferry"), &json!("main")));
+        let key = (item["miner_uid"].as_u64().unwrap(), item["kind"].as_str().unwrap());
+        assert!(taken.insert(key, item).is_none(), "{item}");
+    }
+    let expected: Vec<_> = [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
+    assert_eq!(taken.keys().copied().collect::<Vec<_>>(), expected);
+    for (uid, played) in (1..).zip(report["miners"].as_array().unwrap()) {
+        let score = taken[&(uid, "challenge_scores")];
+        assert_eq!(score["miner_hotkey"], played["hotkey"]);
+        let difference = score["score"].as_f64().unwrap() - played["score"].as_f64().unwrap();
+        assert!(difference.abs() < 1e-6, "{score}, {played}");
+    }
+}
+
+#[test]
+fn a_python_client_submits_to_our_scoring_api() {
+    let Some(peer) = peer() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let validators = ["//Alice", "//Bob", "//Charlie"];
+    let mut api = local_bb();
+    api.arg("scoring-api").arg("--state").arg(folder.path());
+    for validator in validators {
+        api.args(["--validators", &Keypair::from_uri(validator).unwrap().hotkey().to_string()]);
+    }
+    let api = Daemon::start(&mut api);
+    let submitted: Vec<_> = validators
+        .into_iter()
+        .zip([0.5, 0.7, 0.9])
+        .flat_map(|(validator, score)| {
+            let of = |kind, uid, hotkey, score| {
+                json!({ "validator": validator, "type": kind, "uid": uid, "hotkey": hotkey, "score": score })
+            };
+            [of("main", 1, BOB, score), of("arena", 2, ALICE, score / 2.0)]
+        })
+        .collect();
+    let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });
+    let found = ask(&peer, &question);
+    assert_eq!(found["submitted"], json!([[200; 4]; 6]));
+    assert_eq!(found["again"], json!([200, 200]));
+    // Of as many validators, all without stake, the one in the middle counts.
+    let row = |kind, uid, hotkey, score| {
+        json!({
+            "miner_hotkey": hotkey, "miner_uid": uid, "challenge_uid": "ch", "challenge_type": kind,
+            "challenge_mean_score": score,
+        })
+    };
+    let (main, arena) = (row("main", 1, BOB, 0.7), row("arena", 2, ALICE, 0.45));
+    let rows = |rows: &[&Value]| json!({ "status": 200, "rows": rows });
+    assert_eq!(found["qualifying"], rows(&[&main]));
+    assert_eq!(found["arena"], rows(&[&arena]));
+    assert_eq!(found["all"], rows(&[&main, &arena]));
+    assert_eq!(found["unknown"], rows(&[]));
+    assert_eq!(
+        found["refused"],
+        json!({
+            "signature": 401, "content": 401, "kind": 400, "artifact": 401, "stranger": 403, "query": 401,
+            "strangers_query": 403, "contest": 401,
+        })
+    );
+}
