@@ -92,7 +92,7 @@ impl Rehearsal {
         let mut line = self.here(line);
         // Without --network this would be the chain of the usual folder.
         if line.starts_with("tao localnet ") {
-            line += &format!(" --network {}", self.services["localnet"].url());
+            line = format!("{line} --network {}", self.services["localnet"].url());
         }
         let output = self.prepare(&mut shell(&line)).output().unwrap();
         assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));

@@ -85,7 +85,7 @@ fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
 /// What the tester says, else any; said, so that a failure can be repeated.
 pub(crate) fn random_seed() -> u64 {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
-    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    eprintln!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
     seed
 }
 

@@ -63,7 +63,7 @@ fn written() -> String {
             *sections.entry(section(variable.name)).or_default() += &line(variable, &defaults);
         } else {
             let instead = if variable.help.is_empty() { String::new() } else { format!("# {}\n", variable.help) };
-            write!(unused, "{instead}#{}=\n", variable.name).unwrap();
+            writeln!(unused, "{instead}#{}=", variable.name).unwrap();
         }
     }
     let mut text = HEAD.to_owned();

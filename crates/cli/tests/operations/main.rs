@@ -1,5 +1,11 @@
 //! What operators copy agrees with the program: env.example, compose.yml, the systemd units, Prometheus and Grafana.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod compose;
 mod env_example;
@@ -22,7 +28,7 @@ fn read(path: &str) -> String {
 fn there_is(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        println!("{program} is not here: what it says of our files is not looked at");
+        eprintln!("{program} is not here: what it says of our files is not looked at");
     }
     found
 }

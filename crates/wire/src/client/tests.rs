@@ -220,7 +220,7 @@ async fn names_lead_only_to_addresses_that_are_permitted() {
     };
     assert_eq!(call(|_| true).await.unwrap(), json!({}));
     let error = call(|ip| !ip.is_loopback()).await.unwrap_err();
-    let source = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+    let source = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
     assert!(error.is_connect());
     assert!(source.collect::<String>().contains("localhost has no address that may be called"), "{error:?}");
 }

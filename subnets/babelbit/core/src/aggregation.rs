@@ -8,7 +8,7 @@
 pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
     let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
     if scores.iter().all(|(_, stake)| *stake == 0) {
-        for (_, stake) in scores.iter_mut() {
+        for (_, stake) in &mut scores {
             *stake = 1;
         }
     }

@@ -81,7 +81,7 @@ pub(super) struct Entry {
 /// A qualifying challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Challenge {
-    challenge_uid: String,
+    uid: String,
     /// When it came up, in seconds since 1970.
     seen_at: u64,
     winners: Vec<Winner>,
@@ -146,11 +146,10 @@ impl Entries {
 
     /// Notes which challenge is current.
     pub(super) async fn note_challenge(&self, challenge_uid: &str, now: SystemTime) -> Result<(), WriteError> {
-        if self.saved.lock().await.challenges.iter().any(|known| known.challenge_uid == challenge_uid) {
+        if self.saved.lock().await.challenges.iter().any(|known| known.uid == challenge_uid) {
             return Ok(());
         }
-        let challenge =
-            Challenge { challenge_uid: challenge_uid.to_owned(), seen_at: unix_seconds(now), winners: Vec::new() };
+        let challenge = Challenge { uid: challenge_uid.to_owned(), seen_at: unix_seconds(now), winners: Vec::new() };
         self.change(|saved| {
             saved.challenges.push(challenge);
             let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
@@ -162,7 +161,7 @@ impl Entries {
     /// The challenges that came up last, the newest first.
     pub(super) async fn newest_challenges(&self, most: usize) -> Vec<String> {
         let saved = self.saved.lock().await;
-        saved.challenges.iter().rev().take(most).map(|challenge| challenge.challenge_uid.clone()).collect()
+        saved.challenges.iter().rev().take(most).map(|challenge| challenge.uid.clone()).collect()
     }
 
     /// Puts a challenge's winners in place of those known so far; challenges older than `window` are forgotten.
@@ -180,13 +179,13 @@ impl Entries {
             .await
             .challenges
             .iter()
-            .any(|known| known.challenge_uid == challenge_uid && known.winners == winners);
+            .any(|known| known.uid == challenge_uid && known.winners == winners);
         if is_known {
             return Ok(());
         }
         self.change(|saved| {
-            saved.challenges.retain(|known| known.seen_at >= since || known.challenge_uid == challenge_uid);
-            if let Some(known) = saved.challenges.iter_mut().find(|known| known.challenge_uid == challenge_uid) {
+            saved.challenges.retain(|known| known.seen_at >= since || known.uid == challenge_uid);
+            if let Some(known) = saved.challenges.iter_mut().find(|known| known.uid == challenge_uid) {
                 known.winners = winners;
             }
         })

@@ -20,6 +20,9 @@ pub struct Members {
     slots: Arc<RwLock<Option<HashMap<Hotkey, u16>>>>,
 }
 
+/// The chain has not been read yet.
+pub(super) struct MembersUnknown;
+
 impl Members {
     /// The members of a subnet, as the subtensor gateway tells. Nobody is known before [`Members::refresh`].
     pub fn new(chain: GatewayClient, netuid: NetUid) -> Self {
@@ -54,9 +57,9 @@ impl Members {
         }
     }
 
-    /// A member's slot: `Some(None)` for others, `None` where the members are not known yet.
-    pub(super) fn slot(&self, hotkey: &Hotkey) -> Option<Option<u16>> {
+    /// A member's slot; `None` for others.
+    pub(super) fn slot(&self, hotkey: &Hotkey) -> Result<Option<u16>, MembersUnknown> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.as_ref().map(|slots| slots.get(hotkey).copied())
+        slots.as_ref().map(|slots| slots.get(hotkey).copied()).ok_or(MembersUnknown)
     }
 }

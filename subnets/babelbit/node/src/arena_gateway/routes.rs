@@ -23,6 +23,7 @@ use tower_http::trace::TraceLayer;
 
 use super::answer::{ApiError, Body, as_json};
 use super::entries::{Listed, Rules};
+use super::members::MembersUnknown;
 use super::{CachedList, Listing, State};
 use crate::bearer_tokens::shown_in;
 use crate::engine::limits::subscriber;
@@ -76,7 +77,7 @@ impl State {
         let miners: Arc<[Listed]> = match &self.members {
             None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
             Some(members) => {
-                let uid_of = |hotkey: &Hotkey, _| members.slot(hotkey).flatten();
+                let uid_of = |hotkey: &Hotkey, _| members.slot(hotkey).ok().flatten();
                 self.entries.listed(&rules, now, uid_of).await
             }
         }
@@ -91,9 +92,9 @@ impl State {
         match &self.members {
             None => Ok(claimed),
             Some(members) => match members.slot(&hotkey) {
-                None => Err(ApiError::MembersUnknown),
-                Some(None) => Err(ApiError::NotRegistered(hotkey)),
-                Some(Some(uid)) => Ok(uid),
+                Err(MembersUnknown) => Err(ApiError::MembersUnknown),
+                Ok(None) => Err(ApiError::NotRegistered(hotkey)),
+                Ok(Some(uid)) => Ok(uid),
             },
         }
     }

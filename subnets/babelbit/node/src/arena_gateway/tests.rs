@@ -184,7 +184,7 @@ async fn miners_that_fail_are_told_from_those_that_refuse() {
         (ResponseTemplate::new(200).set_body_string("<html>"), 502, "miner_answer"),
         (ResponseTemplate::new(200).set_body_json(json!([])), 502, "miner_answer"),
         (ResponseTemplate::new(200).set_body_string("x".repeat(2_000)), 502, "miner_answer"),
-        (ResponseTemplate::new(200).set_delay(Duration::from_secs(60)), 504, "upstream_unavailable"),
+        (ResponseTemplate::new(200).set_delay(Duration::from_mins(1)), 504, "upstream_unavailable"),
     ] {
         let server = MockServer::start().await;
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;
@@ -334,7 +334,7 @@ impl Qualifying {
             scores: ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair)
                 .unwrap()
                 .with_time(system_clock(), sleeper),
-            every: Duration::from_secs(60),
+            every: Duration::from_mins(1),
         }
     }
 }

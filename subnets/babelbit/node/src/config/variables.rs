@@ -122,6 +122,7 @@ fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a reader of settings like the others")]
 fn secret(text: &str) -> Result<Option<Secret>, Expected> {
     Ok(Some(Secret::new(text)))
 }
@@ -143,6 +144,7 @@ fn blocks(text: &str) -> Result<u32, Expected> {
 
 /// Every known variable.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn variables() -> &'static [Variable] {
     static VARIABLES: &[Variable] = &[
         variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),

@@ -58,7 +58,7 @@ impl Postgres {
         self.server = Some(server);
         let (socket, began) = (self.folder.path().join(".s.PGSQL.5432"), Instant::now());
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "PostgreSQL does not start");
+            assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -58,7 +58,7 @@ impl Results {
             for file in ResultFile::ALL {
                 let path = self.path(file, number);
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-                std::fs::write(path, self.content(file, number)).unwrap();
+                std::fs::write(path, Results::content(file, number)).unwrap();
             }
             self.ledger.hand_over(&self.challenge, miner(number), &written("run"), true).await.unwrap();
         }
@@ -100,7 +100,7 @@ impl Results {
     }
 
     /// As large as files of a real run are, but for the sound.
-    pub(crate) fn content(&self, file: ResultFile, number: u16) -> Vec<u8> {
+    pub(crate) fn content(file: ResultFile, number: u16) -> Vec<u8> {
         match file {
             ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
             ResultFile::ChallengeScore => {
@@ -142,7 +142,6 @@ pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
         main_challenge_uid: (kind == ChallengeType::Solo).then(|| "c".to_owned()),
         reference: None,
         reference_source: None,
-        main_challenge_uid: None,
         utterances: Vec::new(),
     }
 }

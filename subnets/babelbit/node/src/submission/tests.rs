@@ -78,7 +78,7 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
         let bodies = sent.iter().map(|request| request.body_json::<Value>().unwrap());
         let body = bodies.into_iter().find(|body| body["data"]["file_type"] == file_type).unwrap();
         let (body, sent_kind) = check_signature(body);
-        let content = String::from_utf8(results.content(file, 0)).unwrap();
+        let content = String::from_utf8(Results::content(file, 0)).unwrap();
         let name = results.path(file, 0).file_name().unwrap().to_str().unwrap().to_owned();
         let expected = json!({
             "vali_hotkey": key("//validator").hotkey(), "miner_hotkey": hotkey, "miner_uid": 0,
@@ -120,7 +120,7 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
             "score_is_fallback": false, "score_method": "semantic_audio_v1",
         })
     );
-    let sound = results.content(ResultFile::Audio, 0);
+    let sound = Results::content(ResultFile::Audio, 0);
     assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
 }
 

@@ -10,7 +10,7 @@ use taonet_babelbit_node::runner::{
 };
 use taonet_service::Shutdown;
 
-use super::{RunnerArgs, Setup, connect_all, submission};
+use super::{RunnerArgs, Setup, connect_all};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::leaderboard;

@@ -12,8 +12,8 @@ fn read(rows: &[Value]) -> Listing {
     all.into_listing()
 }
 
-fn one(row: Value) -> Row {
-    let mut listing = read(&[row.clone()]);
+fn one(row: &Value) -> Row {
+    let mut listing = read(std::slice::from_ref(row));
     assert_eq!(listing.rows.len(), 1, "{row}");
     listing.rows.remove(0)
 }
@@ -38,14 +38,14 @@ fn keys_have_other_names() {
         (json!({ "hotkey": "a", "metadata": r#"{"hotkey": "b", "url": "http://x"}"# }), "a", "http://x/"),
         (json!({ "hotkey": null, "url": "", "metadata": { "hotkey": "b", "url": "http://x" } }), "b", "http://x/"),
     ] {
-        let read = one(row.clone());
+        let read = one(&row);
         assert_eq!((read.hotkey.as_str(), read.endpoint.as_str()), (hotkey, endpoint), "{row}");
     }
 }
 
 #[test]
 fn the_rest_of_a_row() {
-    let row = one(json!({
+    let row = one(&json!({
         "hotkey": "a", "url": "http://x", "uid": "7", "platform": "RunPod", "metadata": {
             "endpoint_id": "pod1", "endpoint_type": "POD", "status": "IDLE", "termination_reason": "Idle timeout",
         },
@@ -53,7 +53,7 @@ fn the_rest_of_a_row() {
     assert_eq!((row.uid, row.provider.as_str(), row.status.as_str()), (Some(7), "runpod", "idle"));
     assert_eq!((row.endpoint_id.as_deref(), row.endpoint_type.as_deref()), (Some("pod1"), Some("POD")));
     assert_eq!(row.reason, "idle timeout");
-    let plain = one(json!({ "hotkey": "a", "url": "http://x", "miner_uid": 70_000, "uid": 3 }));
+    let plain = one(&json!({ "hotkey": "a", "url": "http://x", "miner_uid": 70_000, "uid": 3 }));
     assert_eq!((plain.uid, plain.provider.as_str(), plain.status.as_str()), (Some(3), "managed_container", ""));
 }
 

@@ -90,7 +90,7 @@ fn truncated() -> Response<Body> {
 }
 
 fn settings() -> ArenaSettings {
-    ArenaSettings { registry_timeout: SOON, ready_timeout: Duration::from_secs(60), ..ArenaSettings::default() }
+    ArenaSettings { registry_timeout: SOON, ready_timeout: Duration::from_mins(1), ..ArenaSettings::default() }
 }
 
 fn arena_at(url: &Url, passing: &Passing) -> Arena {
@@ -243,9 +243,10 @@ async fn a_gateway_that_comes_back() {
     let back = async {
         tokio::time::sleep(SOON).await;
         let listener = TcpListener::bind(address).await.unwrap();
-        tokio::spawn(serve(listener, again.router()))
+        let second = tokio::spawn(serve(listener, again.router()));
+        move || second.abort()
     };
-    let (_, second) = tokio::join!(play(&*miners[0].connection, 1, 3), back);
+    let ((), stop) = tokio::join!(play(&*miners[0].connection, 1, 3), back);
     play(&*miners[0].connection, 2, 3).await;
-    second.abort();
+    stop();
 }

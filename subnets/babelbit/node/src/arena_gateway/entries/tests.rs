@@ -101,7 +101,7 @@ fn submissions_without_a_win_make_room() {
         saved.submissions.insert(miner_key(uid).hotkey(), entry);
     }
     let winners = vec![winner(1, 0.5)];
-    saved.challenges.push(Challenge { challenge_uid: "a".into(), seen_at: 0, winners });
+    saved.challenges.push(Challenge { uid: "a".into(), seen_at: 0, winners });
     saved.make_room();
     let left: Vec<_> = saved.submissions.values().map(|entry| entry.uid).collect();
     assert!(left.len() == 2 && left.contains(&1) && left.contains(&3), "{left:?}");

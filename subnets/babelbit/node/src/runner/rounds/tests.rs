@@ -30,7 +30,7 @@ mod chain_faults;
 mod engine_faults;
 
 const SAMPLE: &str = include_str!("../../../tests/data/00-sample.json");
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Speaks 10 samples a character.
 struct Beeper;
@@ -74,10 +74,13 @@ impl Fault {
     }
 }
 
+/// The next answers of each route.
+type Faults = Vec<(&'static str, VecDeque<Fault>)>;
+
 /// The next answers of a service's routes, and what it was asked.
 #[derive(Clone, Default)]
 struct Script {
-    faults: Arc<Mutex<Vec<(&'static str, VecDeque<Fault>)>>>,
+    faults: Arc<Mutex<Faults>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -268,7 +271,7 @@ impl World {
             },
             connect: Arc::new(move |_| Ok(Arc::clone(&miner) as Arc<dyn MinerConnection>)),
             arena: self.arena.clone(),
-            shuffle: Arc::new(|miners| miners.reverse()),
+            shuffle: Arc::new(<[MinerEntry]>::reverse),
             observer: Arc::new(()),
             tell: Arc::new(move |report| drop(sender.send(report.clone()))),
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),

@@ -19,7 +19,7 @@ fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
 fn check(results: &Results, server: &S3Server, miners: u16) {
     for number in 0..miners {
         for (file, key) in keys(results, number) {
-            assert!(std::fs::read(server.object(&key)).unwrap() == results.content(file, number), "{key}");
+            assert!(std::fs::read(server.object(&key)).unwrap() == Results::content(file, number), "{key}");
         }
     }
 }

@@ -26,7 +26,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
     for number in 0..MINERS {
         let name = crate::runner::files::miner_name(miner(number));
         let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}/audio.tar"));
-        assert_eq!(std::fs::read(kept).unwrap(), results.content(ResultFile::Audio, number), "{what}");
+        assert_eq!(std::fs::read(kept).unwrap(), Results::content(ResultFile::Audio, number), "{what}");
     }
 }
 
