@@ -159,15 +159,16 @@ fn fifty_kills_lose_and_double_no_result() {
 }
 
 /// arguments · variables · exit code · what is said
+type Refusal<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
+
 #[test]
 fn what_does_not_fit_is_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let list = folder.path().join("validators");
     fs::write(&list, "# our validators\n\n5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY # Alice\n5V\n").unwrap();
     let list = list.to_str().unwrap();
-    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
     #[rustfmt::skip]
-    let table: [Row; 6] = [
+    let table: [Refusal; 6] = [
         (&["--validators", "anyone"], &[], 2, "--validators anyone is for the network `local`"),
         (&["--validators", list], &[], 2, "line 4: expected a hotkey"),
         (&["--validators", "5V"], &[], 2, "--validators 5V: no hotkey, and no file that can be read"),

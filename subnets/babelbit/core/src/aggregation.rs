@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn half_of_the_stake_decides() {
         #[rustfmt::skip]
-        let table: &[(&[(f64, u64)], Option<f64>)] = &[
+        let table: &[Row] = &[
             (&[], None),
             (&[(f64::NAN, 5)], None),
             (&[(0.3, 7)], Some(0.3)),
