@@ -471,7 +471,7 @@ async fn an_arena_miner_that_fails_twice_in_a_row_is_dropped() {
             let report = drop_after_two(directory.path(), fails, rules).await;
             assert_eq!(report.utterances.len(), entries, "{fails:?}");
             assert!((report.score - score).abs() < 1e-12, "{fails:?} {rules:?}: {}", report.score);
-            assert_eq!(report.completed, false);
+            assert!(!report.completed);
         }
     }
 }
