@@ -166,7 +166,7 @@ fn rounds_follow_the_chain() {
     for line in [
         r#"taonet_runner_rounds_total{contest="main",outcome="played"} 1"#,
         r#"taonet_runner_rounds_total{contest="solo",outcome="played"} 1"#,
-        r#"taonet_runner_utterances_total{contest="main",result="played"} 6"#,
+        r#"taonet_runner_utterances_total{contest="main",result="played"} 12"#,
         r#"taonet_runner_round_miners{contest="main"} 3"#,
         r#"taonet_runner_round_seconds_count{contest="main"}"#,
         "taonet_runner_block ",
