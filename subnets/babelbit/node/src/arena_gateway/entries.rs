@@ -130,7 +130,7 @@ impl Entries {
         submission: &Submission,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        let now = unix_seconds(now);
+        let now = unix_milliseconds(now);
         let entry = Entry {
             endpoint_url: submission.endpoint_url.clone(),
             uid: submission.uid,
