@@ -68,7 +68,7 @@ pub struct Candidate {
     pub hotkey: String,
     /// What it has won within the window.
     pub record: Record,
-    /// When it first asked to enter, in seconds since 1970.
+    /// When it first asked to enter; only the order counts.
     pub since: u64,
 }
 

@@ -72,10 +72,10 @@ struct Saved {
 pub(super) struct Entry {
     pub(super) endpoint_url: String,
     pub(super) uid: u16,
-    /// When it first asked, in seconds since 1970.
-    first_at: u64,
+    /// When it first asked, in milliseconds since 1970.
+    first_at_ms: u64,
     /// When it asked last.
-    last_at: u64,
+    last_at_ms: u64,
 }
 
 /// A qualifying challenge.
@@ -130,15 +130,19 @@ impl Entries {
         submission: &Submission,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        let now = unix_seconds(now);
-        let entry =
-            Entry { endpoint_url: submission.endpoint_url.clone(), uid: submission.uid, first_at: now, last_at: now };
+        let now = unix_milliseconds(now);
+        let entry = Entry {
+            endpoint_url: submission.endpoint_url.clone(),
+            uid: submission.uid,
+            first_at_ms: now,
+            last_at_ms: now,
+        };
         self.change(|saved| {
-            let first_at = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at);
+            let first_at_ms = saved.submissions.get(&hotkey).map_or(now, |known| known.first_at_ms);
             if saved.submissions.len() >= MAX_SUBMISSIONS && !saved.submissions.contains_key(&hotkey) {
                 saved.make_room();
             }
-            saved.submissions.insert(hotkey, Entry { first_at, ..entry });
+            saved.submissions.insert(hotkey, Entry { first_at_ms, ..entry });
         })
         .await?;
         Ok(())
@@ -207,7 +211,7 @@ impl Entries {
             let Some(uid) = uid_of(hotkey, entry.uid) else { continue };
             let name = hotkey.to_string();
             let record = records.get(name.as_str()).copied().unwrap_or_default();
-            candidates.push(Candidate { hotkey: name.clone(), record, since: entry.first_at });
+            candidates.push(Candidate { hotkey: name.clone(), record, since: entry.first_at_ms });
             members.insert(name, (*hotkey, uid, entry));
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
@@ -272,11 +276,16 @@ impl Saved {
             won.iter().any(|winner| winner.hotkey == name)
         };
         let oldest =
-            self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at);
+            self.submissions.iter().filter(|(hotkey, _)| !has_won(hotkey)).min_by_key(|(_, entry)| entry.last_at_ms);
         if let Some(hotkey) = oldest.map(|(hotkey, _)| *hotkey) {
             self.submissions.remove(&hotkey);
         }
     }
+}
+
+fn unix_milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {

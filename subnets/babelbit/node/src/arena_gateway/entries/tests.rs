@@ -68,7 +68,7 @@ async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
     assert_eq!(*again.saved.lock().await, saved);
     let listed = again.listed(&RULES, at(60), |_, uid| Some(uid)).await;
     assert_eq!((listed.len(), listed[0].endpoint_url.as_str()), (1, "http://9.9.9.9:7/"));
-    assert_eq!(saved.submissions.values().next().unwrap().first_at, 1_700_000_000);
+    assert_eq!(saved.submissions.values().next().unwrap().first_at_ms, 1_700_000_000_000);
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn files_of_others_are_not_overwritten() {
 fn submissions_without_a_win_make_room() {
     let mut saved = Saved::default();
     for uid in 1..=3 {
-        let entry = Entry { endpoint_url: String::new(), uid, first_at: 0, last_at: u64::from(uid) };
+        let entry = Entry { endpoint_url: String::new(), uid, first_at_ms: 0, last_at_ms: u64::from(uid) };
         saved.submissions.insert(miner_key(uid).hotkey(), entry);
     }
     let winners = vec![winner(1, 0.5)];
