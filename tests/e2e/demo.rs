@@ -84,8 +84,14 @@ fn the_arenas_winner_has_its_share_and_the_rest_follows_the_scores() {
     let demo = document(&demo(&["--once"]));
     assert_eq!(demo["arena_share"], 0.9);
     let challenge = &demo["challenges"][0];
-    assert_eq!((&challenge["report"]["challenge_type"], &challenge["arena"]["challenge_type"]), (&json!("main"), &json!("arena")));
-    assert_eq!((&challenge["epoch"]["decision"], &challenge["epoch"]["confirmation"]), (&json!("scored"), &json!("weights_set")));
+    assert_eq!(
+        (&challenge["report"]["challenge_type"], &challenge["arena"]["challenge_type"]),
+        (&json!("main"), &json!("arena"))
+    );
+    assert_eq!(
+        (&challenge["epoch"]["decision"], &challenge["epoch"]["confirmation"]),
+        (&json!("scored"), &json!("weights_set"))
+    );
     // Only who has won is let in.
     assert_eq!(challenge["arena"]["miners"].as_array().unwrap().len(), 1);
     assert!(miner(&demo, "interpreter")["arena_score"].as_f64().unwrap() > 0.6);
