@@ -72,7 +72,7 @@ fn a_python_client_submits_to_our_scoring_api() {
         .collect();
     let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });
     let found = ask(&peer, &question);
-    assert_eq!(found["submitted"], json!(vec![[200; 4]; 6]));
+    assert_eq!(found["submitted"], json!([[200; 4]].repeat(6)));
     assert_eq!(found["again"], json!([200, 200]));
     // Of as many validators, all without stake, the one in the middle counts.
     let row = |kind, uid, hotkey, score| {

@@ -34,6 +34,8 @@ mod tests {
     use super::*;
 
     /// scores and stakes · median
+    type Row<'a> = (&'a [(f64, u64)], Option<f64>);
+
     #[test]
     fn half_of_the_stake_decides() {
         #[rustfmt::skip]
