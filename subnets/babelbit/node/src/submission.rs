@@ -13,11 +13,10 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use rand::Rng as _;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
+use tokio::task::JoinSet;
 use url::Url;
 
 use crate::clock::{Clock, system_clock};
@@ -31,8 +30,6 @@ use payload::LocalFile;
 
 /// Files that are looked up in the ledger at a time.
 const BATCH: u32 = 256;
-/// How often it is looked what has become due while submissions are on their way.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long to wait after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait that a scoring API may ask for.
@@ -87,10 +84,11 @@ pub enum OutboxError {
     Storage(#[from] StorageError),
 }
 
-/// Submits what is in a ledger's outbox. See the module's head.
+/// Submits what is in a ledger's outbox. See the module's head. Cheap to clone.
+#[derive(Clone)]
 pub struct Outbox {
     ledger: Arc<Ledger>,
-    api: ScoringApi,
+    api: Arc<ScoringApi>,
     storage: Option<ObjectStorage>,
     settings: OutboxSettings,
     clock: Clock,
@@ -107,7 +105,7 @@ impl Outbox {
         storage: Option<ObjectStorage>,
         settings: OutboxSettings,
     ) -> Result<Self, reqwest::Error> {
-        let api = ScoringApi::new(&settings.api, keypair, settings.timeout)?;
+        let api = Arc::new(ScoringApi::new(&settings.api, keypair, settings.timeout)?);
         Ok(Self { ledger, api, storage, settings, clock: system_clock() })
     }
 
@@ -183,26 +181,30 @@ impl Outbox {
         self.ledger.outbox_counts().await
     }
 
-    /// Submits everything that is due, and what becomes due meanwhile; says when the next is, where something waits.
+    /// Submits everything that is due now, each file once; says when the next is due, where something waits.
     async fn work(&self) -> Result<Option<i64>, LedgerError> {
-        let (mut queue, mut running) = (VecDeque::new(), FuturesUnordered::new());
-        let mut ids = HashSet::new();
+        let now = self.now_ms();
+        let (mut queue, mut started) = (VecDeque::new(), HashSet::new());
+        // Tasks of their own: one that waits for the ledger must go on while this waits for it, too.
+        let mut running = JoinSet::new();
         loop {
             if queue.is_empty() && running.len() < self.settings.concurrency {
-                queue = self.due(&ids).await?;
+                let mut due = self.ledger.due(now, BATCH).await?;
+                due.retain(|entry| !started.contains(&entry.id));
+                queue.extend(due);
+                metrics::gauge!("taonet_submission_waiting").set(self.ledger.outbox_counts().await?.waiting as f64);
             }
             while running.len() < self.settings.concurrency
                 && let Some(entry) = queue.pop_front()
             {
-                ids.insert(entry.id);
-                running.push(self.attempt(entry));
+                started.insert(entry.id);
+                let outbox = self.clone();
+                running.spawn(async move { outbox.attempt(entry).await });
             }
-            if running.is_empty() {
-                break;
-            }
-            tokio::select! {
-                Some(done) = running.next() => { ids.remove(&done?); }
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+            match running.join_next().await {
+                None => break,
+                Some(Ok(attempt)) => attempt?,
+                Some(Err(error)) => tracing::error!(%error, "an attempt to submit was cut off"),
             }
         }
         let keep = i64::try_from(self.settings.keep_delivered.as_millis()).unwrap_or(i64::MAX);
@@ -210,15 +212,8 @@ impl Outbox {
         self.ledger.next_due().await
     }
 
-    /// What is due and not on its way.
-    async fn due(&self, running: &HashSet<i64>) -> Result<VecDeque<OutboxEntry>, LedgerError> {
-        let due = self.ledger.due(self.now_ms(), BATCH).await?;
-        metrics::gauge!("taonet_submission_waiting").set(self.ledger.outbox_counts().await?.waiting as f64);
-        Ok(due.into_iter().filter(|entry| !running.contains(&entry.id)).collect())
-    }
-
     /// One attempt to submit a file; notes in the ledger what came of it.
-    async fn attempt(&self, entry: OutboxEntry) -> Result<i64, LedgerError> {
+    async fn attempt(&self, entry: OutboxEntry) -> Result<(), LedgerError> {
         let kind = entry.file.kind().as_str();
         let named = || format!("{}, miner {}, {}", entry.challenge_uid, entry.miner.uid, entry.file.file_type());
         match self.submit(&entry).await {
@@ -244,7 +239,7 @@ impl Outbox {
                 metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
             }
         }
-        Ok(entry.id)
+        Ok(())
     }
 
     async fn submit(&self, entry: &OutboxEntry) -> Result<(), Failed> {

@@ -71,7 +71,7 @@ async fn each_mistake_is_named() {
     for (body, text) in [
         (swapped, "the form has no field metadata; `metadata` comes first, then `file`"),
         ("--b--\r\n", "the form has no field metadata; `metadata` comes first, then `file`"),
-        ("--bX", "the form's parts cannot be told apart: a boundary does not end its line"),
+        ("--bXY", "the form's parts cannot be told apart: a boundary does not end its line"),
         (&long, "the form's parts cannot be told apart: a head does not end"),
         ("", "the form ends before its last boundary"),
     ] {
