@@ -64,8 +64,12 @@ impl Network {
 
     /// A runner that keeps its files, and its transcripts, in a directory.
     fn runner(&self, engine: &Daemon, directory: &Path) -> Command {
+        self.runner_of("//Alice", engine, directory)
+    }
+
+    fn runner_of(&self, key: &str, engine: &Daemon, directory: &Path) -> Command {
         let mut runner = local_bb();
-        runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+        runner.args(["runner", "--once", "--json", "--key-uri", key, "--engine", engine.url(), "--miners"]);
         runner.arg(self.directory("miners.json")).arg("--keep").arg(directory);
         runner.env("BABELBIT_CACHE_DIR", directory.join("cache"));
         runner

@@ -71,7 +71,10 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
                         return;
                     }
                     let directory = network.directory(&format!("lane-{lane}-{round}"));
-                    let report = play(network, &directory, &mut random, fetching, tally);
+                    // A miner lets go of a session when the same validator opens another one for the same utterance.
+                    let key = format!("//lane//{lane}");
+                    let runner = |engine: &Daemon| network.runner_of(&key, engine, &directory);
+                    let report = play(runner, &mut random, fetching, tally);
                     assert_eq!(results(&report), results(undisturbed));
                     RunFiles::read(&directory).assert_equal(reference, &directory);
                 }
@@ -84,19 +87,13 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
 }
 
 /// Plays one challenge to its end; the engine is killed once in every run.
-fn play(
-    network: &Network,
-    directory: &std::path::Path,
-    random: &mut StdRng,
-    fetching: Duration,
-    tally: &Mutex<Tally>,
-) -> Value {
+fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Duration, tally: &Mutex<Tally>) -> Value {
     let mut server = engine("127.0.0.1:0");
     let address = server.url().trim_start_matches("http://").to_owned();
     loop {
         // Lanes are slower than a single runner.
         let moment = fetching.mul_f64(random.random_range(0.0..2.0));
-        let (output, next) = run(network.runner(&server, directory), server, |server| {
+        let (output, next) = run(runner(&server), server, |server| {
             std::thread::sleep(moment);
             drop(server);
             std::thread::sleep(Duration::from_millis(random.random_range(0..100)));

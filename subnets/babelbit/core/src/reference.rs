@@ -175,12 +175,16 @@ impl ReferenceDocument {
     /// # Errors
     /// [`ReferenceError::NotFound`] when no utterance has this id, else as [`ReferenceDocument::sole`].
     pub fn find(&self, utterance_id: &str, target_language: &str) -> Result<Reference, ReferenceError> {
-        let (_, entry) = self
-            .utterances
-            .iter()
-            .find(|(position, entry)| same_utterance(utterance_id, &schema::id_of(entry, *position)))
-            .ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
+        let entry = self.entry(utterance_id).ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
         self.read(entry, target_language)
+    }
+
+    /// An utterance as the document has it; of several with this id the first.
+    pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
+        let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
+            same_utterance(utterance_id, &schema::id_of(entry, *position))
+        };
+        self.utterances.iter().find(is_it).map(|(_, entry)| entry)
     }
 
     /// The reference of the only utterance.

@@ -111,6 +111,7 @@ class Miner:
 
     def play(self, challenge_uid, utterance):
         channels = speech.floats(utterance)
+        frames, heard, said, drains = speech.frames(channels), 0, b"", 0
         init = {
             "kind": "init", "challenge_uid": challenge_uid, "utterance_id": utterance["utterance_id"],
             "language": utterance["language"], "sample_rate_hz": 24_000, "frame_rate_hz": 12.5, "frame_samples": 1_920,
@@ -120,7 +121,6 @@ class Miner:
         assert status == 200 and opened["ready"] is True and opened["session_id"], (status, opened)
         same = ["challenge_uid", "utterance_id", "sample_rate_hz", "dtype", "channels"]
         assert all(opened[field] == init[field] for field in same), opened
-        frames, heard, said, drains = speech.frames(channels), 0, b"", 0
         ended = False
         for heard, frame in enumerate(frames, 1):
             part, ended = self.predict(opened["session_id"], frame, heard == len(frames))

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde_json::Value;
+use taonet_babelbit_core::reference::ReferenceDocument;
 
 use super::files::{replace, shared_source};
 use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
@@ -16,7 +17,7 @@ const MAX_REFERENCE_BYTES: u64 = 16 << 20;
 
 /// Checks every utterance of a challenge and stores its source; gives what the ledger keeps. Blocks.
 ///
-/// `known` is what the ledger holds of the challenge: sources that it names stay as they are.
+/// `known` is what the ledger holds of the challenge: sources that it names stay as they are, and so do references.
 /// An utterance that cannot be played is kept with the reason: it costs this utterance only. Where the engine gave no
 /// reference, the settings' `metadata_root` is searched for one.
 pub(super) fn import(
@@ -49,9 +50,12 @@ pub(super) fn import(
         };
         rows.push(UtteranceRow { index, utterance_id: utterance.utterance_id, language: utterance.language, source });
     }
-    let (reference, reference_source) = match reference {
-        Some(found) => (Some(found.document), Some(found.source)),
-        None => stored_reference(settings.metadata_root.as_deref(), &challenge_uid),
+    let known_reference = known.and_then(|known| Some((known.reference.clone()?, known.reference_source.clone())));
+    let (reference, reference_source) = match (known_reference, reference) {
+        (Some((known, source)), Some(found)) => (Some(completed(known, found.document, &rows)), source),
+        (Some((known, source)), None) => (Some(known), source),
+        (None, Some(found)) => (Some(found.document), Some(found.source)),
+        (None, None) => stored_reference(settings.metadata_root.as_deref(), &challenge_uid),
     };
     Ok(NewChallenge {
         challenge_uid,
@@ -76,6 +80,24 @@ fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool
         Some(Err(_)) => false,
         None => true,
     }
+}
+
+/// A reference document with what another one has about utterances that it lacks: one that the utterances bring along
+/// has no more of them than were fetched. Replies may have been scored by what it has: that stays.
+fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Value {
+    let (Ok(own), Ok(other)) = (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found)) else {
+        return known;
+    };
+    let Some(entries) = known.get_mut("utterances").and_then(Value::as_array_mut) else { return known };
+    for UtteranceRow { utterance_id, .. } in utterances {
+        if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
+            let mut entry = entry.clone();
+            // It may have had its id from its place.
+            entry.insert("utterance_id".to_owned(), utterance_id.clone().into());
+            entries.push(entry.into());
+        }
+    }
+    known
 }
 
 /// The reference document of a challenge among files, and the file: `{root}/{uid}/challenge.json`, then
@@ -103,6 +125,27 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn references_are_completed_and_nothing_is_replaced() {
+        let row = |index: u32| UtteranceRow {
+            index,
+            utterance_id: format!("c1:{index}"),
+            language: "fr".into(),
+            source: Err(String::new()),
+        };
+        let rows = [row(0), row(1), row(2)];
+        let known = json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
+        let found = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
+        let both = json!({ "utterances": [
+            { "utterance_id": "c1:0", "reference_text": "first" },
+            { "utterance_id": "c1:1", "reference_text": "second" },
+        ] });
+        assert_eq!(completed(known.clone(), found, &rows), both);
+        assert_eq!(completed(known.clone(), json!([]), &rows), known);
+        let bare = json!({ "reference_text": "alone" });
+        assert_eq!(completed(bare.clone(), known, &rows), bare);
+    }
 
     #[test]
     fn stored_references_are_found_in_order() {

@@ -163,14 +163,34 @@ impl Runner {
         let settings = self.settings.clone();
         let known = self.ledger.find(&challenge.challenge_uid, settings.challenge_type).await?;
         let resumed = known.is_some();
-        let new = spawn_blocking(move || import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()))
-            .await
-            .map_err(RunError::Task)?
-            .map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
+        let job = move || (import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()), known);
+        let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
+        let new = new.map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
         let challenge = self.ledger.begin(&new).await?;
+        if let Some(known) = known {
+            self.unscore_what_lacked_its_reference(&known, &challenge).await?;
+        }
         // File names carry the row's timestamp: it must not be forgotten after they exist.
         self.ledger.sync().await?;
         self.play_known(challenge, resumed, miners, observer, started).await
+    }
+
+    /// Replies that were scored without a reference, which has come since, are to be scored again.
+    async fn unscore_what_lacked_its_reference(
+        &self,
+        before: &ChallengeRow,
+        now: &ChallengeRow,
+    ) -> Result<(), RunError> {
+        let references = |challenge: &ChallengeRow| {
+            References::of(challenge, &self.target_language, self.settings.metadata_root.as_deref())
+        };
+        let (old, new) = (references(before), references(now));
+        for utterance in &before.utterances {
+            if old.find(&utterance.utterance_id).is_err() && new.find(&utterance.utterance_id).is_ok() {
+                self.ledger.unscore(now, utterance.index).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Plays a challenge that is in the ledger.

@@ -128,7 +128,7 @@ impl SourceInfo {
 
 impl Ledger {
     /// Enters a challenge, or completes one that is there: utterances that it lacks are added, a partial one that is
-    /// now whole can be played on. What is there already stays as it is.
+    /// now whole can be played on. What is there already stays as it is, but for the reference.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -145,8 +145,8 @@ impl Ledger {
                  state = CASE WHEN state = 'partial' THEN excluded.state ELSE state END,
                  error = CASE WHEN state = 'partial' THEN excluded.error ELSE error END,
                  main_challenge_uid = coalesce(main_challenge_uid, excluded.main_challenge_uid),
-                 reference = coalesce(reference, excluded.reference),
-                 reference_source = CASE WHEN reference IS NULL THEN excluded.reference_source ELSE reference_source END
+                 reference = coalesce(excluded.reference, reference),
+                 reference_source = coalesce(excluded.reference_source, reference_source)
              RETURNING id",
         )
         .bind(&new.challenge_uid)

@@ -130,6 +130,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes the scores of an utterance back, so that its replies are scored again.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn unscore(&self, challenge: &ChallengeRow, index: u32) -> Result<(), LedgerError> {
+        sqlx::query(
+            "UPDATE result SET state = 'played', score = NULL
+             WHERE challenge_id = ? AND utterance_index = ? AND wav_sha256 IS NOT NULL",
+        )
+        .bind(challenge.id)
+        .bind(index)
+        .execute(&mut *self.connection.lock().await)
+        .await?;
+        Ok(())
+    }
+
     /// Enters the scores of one utterance with the conditions that they name, all of them or none.
     ///
     /// # Errors

@@ -104,6 +104,34 @@ async fn what_is_done_is_not_done_again() {
     assert_eq!((script.inits(), late.inits()), (3, 3));
 }
 
+/// The engine went away when a part was fetched, and with it the reference of the rest, or of everything.
+#[tokio::test]
+async fn references_that_come_later_count() {
+    for fetched in [0, 1] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut part = three();
+        part.utterances.truncate(2);
+        part.error = Some("gone".into());
+        let entries = part.reference.as_mut().unwrap().document["utterances"].as_array_mut().unwrap();
+        entries.truncate(fetched);
+        if fetched == 0 {
+            part.reference = None;
+        }
+        let script = parrot();
+        let runner = runner(directory.path()).await;
+        let report = runner.play(part, &[miner(1, &script)], Arc::new(())).await.unwrap();
+        let scores = |report: &RunReport| {
+            report.miners[0].utterances.iter().map(|utterance| utterance.score).collect::<Vec<_>>()
+        };
+        assert_eq!((report.outcome, scores(&report)), (RunOutcome::Partial, vec![[0.0, 0.2][fetched], 0.0]));
+        let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+        assert_eq!((report.outcome, scores(&report)), (RunOutcome::Finished, vec![0.2, 0.6, 0.7]));
+        // Nothing was played again for it.
+        assert_eq!(script.inits(), 3);
+        assert_eq!(score_files(directory.path(), 1).1["challenge_mean_U"], json!(0.5));
+    }
+}
+
 /// Divides each score by the number of replies.
 struct Crowd;
 
