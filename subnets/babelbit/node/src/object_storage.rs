@@ -66,17 +66,22 @@ impl fmt::Debug for ObjectStorage {
     }
 }
 
+/// A client that gives each request so much time.
+pub(crate) fn client_options(timeout: Duration) -> ClientOptions {
+    ClientOptions::new().with_timeout(timeout).with_allow_http(true)
+}
+
 impl ObjectStorage {
     /// The bucket that the settings name. Nothing is sent yet.
     ///
     /// # Errors
     /// [`StorageError`] when settings are missing or do not fit.
     pub fn open(settings: &S3Settings) -> Result<Self, StorageError> {
-        Self::open_within(settings, REQUEST)
+        Self::open_with(settings, client_options(REQUEST))
     }
 
-    /// As [`Self::open`], with so much time for each request.
-    pub(crate) fn open_within(settings: &S3Settings, timeout: Duration) -> Result<Self, StorageError> {
+    /// As [`Self::open`], with a client of these options.
+    pub(crate) fn open_with(settings: &S3Settings, options: ClientOptions) -> Result<Self, StorageError> {
         let bucket = settings.bucket.trim();
         if bucket.is_empty() {
             return Err(StorageError::NoBucket);
@@ -86,7 +91,7 @@ impl ObjectStorage {
             .with_bucket_name(bucket)
             .with_region(&settings.region)
             .with_virtual_hosted_style_request(is_virtual)
-            .with_client_options(ClientOptions::new().with_timeout(timeout).with_allow_http(true))
+            .with_client_options(options)
             // Whoever uploads tries again, for longer than a client should hold a request.
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),

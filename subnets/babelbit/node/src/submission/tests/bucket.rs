@@ -3,6 +3,7 @@
 use super::super::testing::{Door, Fault};
 use super::*;
 use crate::config::S3Addressing;
+use crate::object_storage::client_options;
 use crate::object_storage::testing::{S3Server, settings};
 
 /// Where each file of a miner must be in the bucket.
@@ -97,6 +98,6 @@ async fn a_bucket_that_says_nothing_is_given_up() {
     let path = results.folder.path().join("x");
     std::fs::write(&path, "x").unwrap();
     let settings = settings(&door.url, S3Addressing::Path);
-    let storage = ObjectStorage::open_within(&settings, Duration::from_millis(200)).unwrap();
+    let storage = ObjectStorage::open_with(&settings, client_options(Duration::from_millis(200))).unwrap();
     storage.upload("x", &path).await.unwrap_err();
 }
