@@ -38,7 +38,8 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) ->
                 acknowledged.lock().unwrap().insert(answer.hotkey, number);
                 count += 1;
             }
-            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            // The first start refuses everything for a moment; an address has so many attempts a minute.
+            Err(_) => std::thread::sleep(Duration::from_millis(if count == 0 { 100 } else { 5 })),
         }
     }
     count
