@@ -116,6 +116,9 @@ fn mistakes_are_told() {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let open = gateway(folder.path()).args(["--listen", "0.0.0.0:0"]).output().unwrap();
     assert!(refusal(&open, 2).contains("--allow"));
+    let mut strangers = gateway(folder.path());
+    strangers.args(["--listen", "0.0.0.0:0", "--allow", &key(1).hotkey().to_string()]);
+    assert!(refusal(&strangers.output().unwrap(), 2).contains("--registered"));
     let running = Daemon::start(&mut gateway(folder.path()));
     let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
     assert!(refusal(&second, 1).contains("another arena gateway is working in"));

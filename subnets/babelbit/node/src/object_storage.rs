@@ -52,6 +52,14 @@ pub enum StorageError {
     },
 }
 
+impl StorageError {
+    /// Whether trying again is of no use before somebody changes rights or settings.
+    pub fn is_refusal(&self) -> bool {
+        use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
+        matches!(self, Self::Service { source: NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }, .. })
+    }
+}
+
 /// A bucket. Cheap to clone.
 #[derive(Clone)]
 pub struct ObjectStorage {

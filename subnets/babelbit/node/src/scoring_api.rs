@@ -22,6 +22,7 @@ mod store;
 mod validators;
 mod verify;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -53,6 +54,8 @@ pub struct ScoringLimits {
     pub per_address: RateLimit,
     /// Requests of one validator.
     pub per_validator: RateLimit,
+    /// Who may ask for scores besides the validators: the arena gateway, say.
+    pub readers: BTreeSet<Hotkey>,
     /// A request that takes longer is answered 503; one with a file has ten times as long.
     pub request_timeout: Duration,
     /// Requests at a time; more wait. Each may hold a body in memory.
@@ -72,6 +75,7 @@ impl Default for ScoringLimits {
             max_artifact_bytes: 512 << 20,
             per_address: a_minute(24_000),
             per_validator: a_minute(12_000),
+            readers: BTreeSet::new(),
             request_timeout: Duration::from_mins(1),
             concurrency: 32,
             keep: Duration::from_hours(30 * 24),

@@ -11,7 +11,7 @@ mod payload;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rand::Rng as _;
 use taonet_service::Shutdown;
@@ -30,6 +30,8 @@ use payload::LocalFile;
 
 /// Files that are looked up in the ledger at a time.
 const BATCH: u32 = 256;
+/// How often what was refused gets another chance.
+const REFUSED_AGAIN: Duration = Duration::from_hours(1);
 /// How long to wait after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
 /// Longest wait that a scoring API may ask for.
@@ -137,14 +139,18 @@ impl Outbox {
         Self { clock, ..self }
     }
 
-    /// Submits what waits and what comes, until the end is asked for. What was refused for good before gets one more
-    /// chance at the start. What is on its way in the end is sent again by the next one.
+    /// Submits what waits and what comes, until the end is asked for. What was refused gets
+    /// another chance at the start and every hour: clocks are set, permits given. What is on its way in the end is sent again by the next one.
     pub async fn run(&self, shutdown: &Shutdown) {
         let work = async {
-            if let Err(error) = self.ledger.retry_refused().await {
-                tracing::warn!(%error, "what was refused is not tried again");
-            }
+            let mut retried = None;
             loop {
+                if retried.is_none_or(|at: Instant| at.elapsed() >= REFUSED_AGAIN) {
+                    retried = Some(Instant::now());
+                    if let Err(error) = self.ledger.retry_refused().await {
+                        tracing::warn!(%error, "what was refused is not tried again");
+                    }
+                }
                 let pause = match self.work().await {
                     Ok(None) => self.settings.longest_pause,
                     Ok(Some(due)) => self.until(due).min(self.settings.longest_pause),
@@ -226,7 +232,7 @@ impl Outbox {
                 let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(LONGEST_ASKED));
                 let due = self.now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
                 if entry.attempts == 0 {
-                    tracing::info!(file = named(), %error, "not submitted, trying again");
+                    tracing::warn!(file = named(), %error, "not submitted, trying again");
                 } else {
                     tracing::debug!(file = named(), %error, attempts = entry.attempts, "not submitted, trying again");
                 }
@@ -249,9 +255,17 @@ impl Outbox {
             && file.exists().await.map_err(Failed::Submit)?
         {
             let key = file.key(entry, storage);
-            storage.upload(&key, file.path()).await.map_err(|error| Failed::Submit(SubmitError::Storage(error)))?;
-            self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
-            s3_path = Some(key);
+            match storage.upload(&key, file.path()).await {
+                Ok(()) => {
+                    self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
+                    s3_path = Some(key);
+                }
+                // A bucket that takes nothing from us must not cost a score.
+                Err(error) if error.is_refusal() => {
+                    tracing::warn!(key, %error, "the bucket refuses a file: it is submitted without being there");
+                }
+                Err(error) => return Err(Failed::Submit(SubmitError::Storage(error))),
+            }
         }
         let timestamp = self.now_ms().div_euclid(1_000);
         self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)

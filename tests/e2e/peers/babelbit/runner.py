@@ -14,7 +14,8 @@ import speech
 
 
 def play(question):
-    with httpx.Client(timeout=60) as client:
+    # Whoever is refused before the body was read may find the connection closed: each request has its own.
+    with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         return AGAINST[question["against"]](client, question)
 
 

@@ -71,6 +71,13 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
             format!("{} is open to the network: say with --allow which validators may get tokens", args.listen);
         return Err(Classified::error(Failure::Usage, message));
     }
+    if !args.registered && !args.listen.ip().is_loopback() {
+        let message = format!(
+            "{} is open to the network: say --registered, or anybody could enter the arena under any uid",
+            args.listen
+        );
+        return Err(Classified::error(Failure::Usage, message));
+    }
     let keypair = Arc::new(args.key.load(&config.network)?);
     let state = args.state.clone().unwrap_or_else(|| state_directory("arena-gateway"));
     let members = args.members(&config)?;

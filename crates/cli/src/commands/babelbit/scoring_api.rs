@@ -31,6 +31,9 @@ pub(crate) struct ScoringApiArgs {
     /// the network `local` anyone]
     #[arg(long, value_name = "WHO")]
     validators: Vec<String>,
+    /// Who may ask for scores without being a validator: the arena gateway's hotkey, say; may be given several times
+    #[arg(long, value_name = "HOTKEY")]
+    reader: Vec<Hotkey>,
     /// Where database and files are kept, unless said otherwise [default: scoring-api in the state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -68,6 +71,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         window: Duration::from_secs(args.window),
         keep: Duration::from_hours(args.keep_days * 24),
         max_artifact_bytes: args.max_artifact_mib << 20,
+        readers: args.reader.iter().copied().collect(),
         ..ScoringLimits::default()
     };
     let set = config.submission.database_url.as_ref().map(|url| url.expose().to_owned());

@@ -1,6 +1,6 @@
 //! Submissions and wins, kept in one file that is replaced as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -215,8 +215,13 @@ impl Entries {
             members.insert(name, (*hotkey, uid, entry));
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
+        // Of two that claim one slot the better one has it.
+        let mut taken = BTreeSet::new();
         let listed = chosen.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
+            if !taken.insert(*uid) {
+                return None;
+            }
             Some(Listed { hotkey: *hotkey, uid: *uid, endpoint_url: entry.endpoint_url.clone() })
         });
         listed.collect()

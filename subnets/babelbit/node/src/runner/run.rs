@@ -15,7 +15,7 @@ use super::error::RunError;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, is_safe_name};
 use super::import::import;
-use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, ResultRow};
+use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, NewChallenge, ResultRow};
 use super::past_scores::PastScores;
 use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunProfile, RunReport};
@@ -166,10 +166,11 @@ impl Runner {
         let job = move || (import(challenge, known.as_ref(), &settings, &jiff::Zoned::now()), known);
         let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
         let new = new.map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
-        let challenge = self.ledger.begin(&new).await?;
         if let Some(known) = known {
-            self.unscore_what_lacked_its_reference(&known, &challenge).await?;
+            // Before the challenge counts as complete: a run that is killed between the two does this again.
+            self.unscore_what_lacked_its_reference(&known, &new).await?;
         }
+        let challenge = self.ledger.begin(&new).await?;
         // File names carry the row's timestamp: it must not be forgotten after they exist.
         self.ledger.sync().await?;
         self.play_known(challenge, resumed, miners, observer, started).await
@@ -179,15 +180,20 @@ impl Runner {
     async fn unscore_what_lacked_its_reference(
         &self,
         before: &ChallengeRow,
-        now: &ChallengeRow,
+        new: &NewChallenge,
     ) -> Result<(), RunError> {
         let references = |challenge: &ChallengeRow| {
             References::of(challenge, &self.target_language, self.settings.metadata_root.as_deref())
         };
-        let (old, new) = (references(before), references(now));
+        let now = ChallengeRow {
+            reference: new.reference.clone(),
+            reference_source: new.reference_source.clone(),
+            ..before.clone()
+        };
+        let (old, new) = (references(before), references(&now));
         for utterance in &before.utterances {
             if old.find(&utterance.utterance_id).is_err() && new.find(&utterance.utterance_id).is_ok() {
-                self.ledger.unscore(now, utterance.index).await?;
+                self.ledger.unscore(before, utterance.index).await?;
             }
         }
         Ok(())

@@ -26,6 +26,7 @@ use super::error::{ApiError, as_json};
 use super::multipart::Form;
 use super::record::{NewSubmission, SubmissionKey};
 use super::verify::{Signed, asker, check_fresh};
+use crate::engine::limits::subscriber;
 use crate::http_api::{collapse_slashes, count};
 use crate::runner::MinerKey;
 use crate::runner::files::{is_safe_name, miner_name};
@@ -44,16 +45,23 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     let files = Router::new()
         .route("/v1/submit-artifact", post(submit_artifact))
         .layer(RequestBodyLimitLayer::new(max_form))
-        .layer(within(limits.request_timeout * 10))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency));
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+        // Who waits for a turn waits no longer than for an answer.
+        .layer(within(limits.request_timeout * 10));
     let texts = Router::new()
         .route("/v1/submit", post(submit))
+        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+        .layer(within(limits.request_timeout));
+    // Questions have turns of their own: slow submissions keep no validator from its scores.
+    let questions = Router::new()
         .route("/v1/get_scores", get(get_scores))
         .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
-        .layer(within(limits.request_timeout))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency));
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+        .layer(within(limits.request_timeout));
     let routes = files
         .merge(texts)
+        .merge(questions)
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
         .route("/healthz", get(healthz))
         .fallback(|| async { StatusCode::NOT_FOUND })
@@ -70,12 +78,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
 /// Verifying costs time: it is done so many times a minute for each address.
 async fn admit_address(Shared(state): Api, request: Request, next: Next) -> Result<Response, ApiError> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let address = match peer.map(|ConnectInfo(peer)| peer.ip().to_canonical()) {
-        // Whoever has one address of a /64 has them all.
-        Some(IpAddr::V6(address)) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        Some(address) => address,
-        None => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
+    let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ConnectInfo(peer)| subscriber(peer.ip()));
     state.per_address.admit(address, state.now()).map_err(|wait| ApiError::TooMany { wait })?;
     Ok(next.run(request).await)
 }
@@ -89,6 +92,15 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
 fn admit(state: &State, hotkey: &Hotkey, timestamp: i64) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
     state.validators.admit(hotkey)?;
+    state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
+}
+
+/// As [`admit`], for questions: readers that are no validators may ask, too.
+fn admit_reader(state: &State, hotkey: &Hotkey, timestamp: i64) -> Result<(), ApiError> {
+    if !state.limits.readers.contains(hotkey) {
+        return admit(state, hotkey, timestamp);
+    }
+    check_fresh(timestamp, state.now(), state.limits.window)?;
     state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
 }
 
@@ -165,7 +177,7 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
         return Err(ApiError::Field { field: "challenge_uid", expected: "at most 128 letters, digits, - _ ." });
     }
     let hotkey = asker(&query)?;
-    admit(&state, &hotkey, query.timestamp)?;
+    admit_reader(&state, &hotkey, query.timestamp)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,
         Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {

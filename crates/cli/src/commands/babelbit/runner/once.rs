@@ -49,6 +49,9 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
         if counts.waiting > 0 {
             context.say(&format!("{} files are not submitted yet; the next run goes on with them", counts.waiting));
         }
+        if counts.refused > 0 {
+            context.say(&format!("{} files were refused by the scoring API; the log says why", counts.refused));
+        }
     }
     Ok(report)
 }

@@ -20,6 +20,10 @@ pub(super) fn describe() {
     describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner replied to its end");
     describe_gauge!(BLOCK, "Height of the newest block");
     describe_gauge!(MINERS, "Miners with a score in the last round of a contest");
+    // From the start, so that alerts see the first round, and that there is none.
+    for contest in [ChallengeType::Main, ChallengeType::Solo, ChallengeType::Arena] {
+        counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => "played").increment(0);
+    }
 }
 
 pub(super) fn block(height: u32) {

@@ -30,6 +30,21 @@ async fn only_validators_submit_and_ask() {
 }
 
 #[tokio::test]
+async fn readers_ask_and_submit_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (validator, reader, miner) = (key("//a"), key("//gateway"), key("//good"));
+    let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
+    let limits = ScoringLimits { readers: BTreeSet::from([reader.hotkey()]), ..ScoringLimits::default() };
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    let api = ScoringApi::new(store, artifacts, admission, limits);
+    assert_eq!(post(&api, &score(&validator, &miner, "main", 0.5, now())).await.0, 200);
+    assert_eq!(post(&api, &score(&reader, &miner, "main", 0.9, now())).await.0, 403);
+    let (status, answer) = question(&api, &reader).await;
+    assert_eq!((status, &answer["scores"][0]["challenge_mean_score"]), (200, &json!(0.5)));
+}
+
+#[tokio::test]
 async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayClient::new(&nowhere(), None, Duration::from_secs(1)).unwrap();
