@@ -2,7 +2,7 @@
 //!
 //! The arena gateway lists who is in the arena ([`Arena::miners`]); only miners that are registered on the chain, too, are
 //! played. There are three ways to one: through the gateway, straight to a managed container, or to a pod that may have to
-//! be woken first. All are [`MinerConnection`](crate::runner::MinerConnection)s that sign the hash of each message.
+//! be woken first. All are [`MinerConnection`]s that sign the hash of each message.
 
 mod auth;
 mod container;
