@@ -59,7 +59,6 @@ async fn a_bucket_that_fails_loses_nothing() {
         ("500", refused("500 Internal Server Error")),
         ("503", refused("503 Slow Down")),
         ("429", refused("429 Too Many Requests\r\nretry-after: 1")),
-        ("403", refused("403 Forbidden")),
         ("garbage", Fault::Answer("220 mail.example ESMTP\r\n".into())),
         ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
         ("done, but not told", Fault::Deaf),
@@ -87,6 +86,21 @@ async fn a_bucket_that_fails_loses_nothing() {
         tokio::join!(spoiled(2), Results::delivered_through(outbox, &results, 4, spoil));
         check(&results, &bucket, 4);
         assert_eq!(server.received_requests().await.unwrap().len(), 16, "{what}: each is submitted once");
+    }
+}
+
+/// Wrong rights cost no score: the files are submitted without being in the bucket.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_holds_up_nothing() {
+    let results = Results::new(1).await;
+    let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let door = Door::before(&"http://127.0.0.1:9".parse().unwrap(), Fault::Answer(forbidden.to_owned())).await;
+    let (server, url) = taking_all().await;
+    let storage = ObjectStorage::open(&settings(&door.url, S3Addressing::Path)).unwrap();
+    let counts = results.outbox_with(results.settings(&url), Some(storage)).drain().await.unwrap();
+    assert_eq!(counts.delivered, 4);
+    for request in requests(&server, "/v1/submit").await {
+        assert_eq!(request.body_json::<Value>().unwrap()["data"]["s3_path"], Value::Null);
     }
 }
 
