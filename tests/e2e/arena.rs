@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::protocol::InitRequest;
 use taonet_babelbit_node::arena::{Arena, ArenaConfig};
 use taonet_babelbit_node::config::ArenaSettings;
 use taonet_babelbit_node::runner::{AddressPolicy, Miner, MinerEntry, PredictCall};
@@ -62,16 +62,7 @@ async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
 /// Opens a session and says one frame, which the miner repeats.
 async fn say(miner: &Miner) {
     let limit = Duration::from_secs(20);
-    let request = InitRequest {
-        challenge_uid: "c".into(),
-        utterance_id: "c:0".into(),
-        language: None,
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.into(),
-        channels: 1,
-    };
+    let request = InitRequest::new("c", "c:0", None, 1);
     let session_id = miner.connection.init(request, limit).await.unwrap().session_id;
     let call = PredictCall {
         session_id: session_id.into(),

@@ -52,6 +52,27 @@ pub struct InitRequest {
     pub channels: u16,
 }
 
+impl InitRequest {
+    /// A request for an utterance with the protocol's rate, frames and samples.
+    pub fn new(
+        challenge_uid: impl Into<String>,
+        utterance_id: impl Into<String>,
+        language: Option<String>,
+        channels: u16,
+    ) -> Self {
+        Self {
+            challenge_uid: challenge_uid.into(),
+            utterance_id: utterance_id.into(),
+            language,
+            sample_rate_hz: SAMPLE_RATE_HZ,
+            frame_rate_hz: FRAME_RATE_HZ,
+            frame_samples: FRAME_SAMPLES,
+            dtype: DTYPE.to_owned(),
+            channels,
+        }
+    }
+}
+
 /// The answer to [`InitRequest`]; it repeats the request's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitResponse {

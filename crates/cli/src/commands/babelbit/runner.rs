@@ -246,7 +246,7 @@ mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
 
-    use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+    use taonet_babelbit_core::protocol::InitRequest;
     use taonet_primitives::Uid;
 
     use super::*;
@@ -275,16 +275,7 @@ mod tests {
             stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").unwrap();
             String::from_utf8(head).unwrap()
         });
-        let request = InitRequest {
-            challenge_uid: "c".into(),
-            utterance_id: "c:0".into(),
-            language: None,
-            sample_rate_hz: SAMPLE_RATE_HZ,
-            frame_rate_hz: FRAME_RATE_HZ,
-            frame_samples: FRAME_SAMPLES,
-            dtype: DTYPE.into(),
-            channels: 1,
-        };
+        let request = InitRequest::new("c", "c:0", None, 1);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(miners[0].connection.init(request, Duration::from_secs(10))).unwrap_err();
         miner.join().unwrap()

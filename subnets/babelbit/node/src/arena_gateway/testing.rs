@@ -8,7 +8,7 @@ use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use taonet_babelbit_core::arena_api::{Submission, SubmissionAnswer};
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::protocol::InitRequest;
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
 use url::Url;
@@ -86,16 +86,7 @@ pub(crate) async fn parrot(uid: u16) -> Url {
 }
 
 pub(crate) fn init(utterance: u32) -> InitRequest {
-    InitRequest {
-        challenge_uid: "c1".into(),
-        utterance_id: format!("c1:{utterance}"),
-        language: Some("fr".into()),
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.into(),
-        channels: 1,
-    }
+    InitRequest::new("c1", format!("c1:{utterance}"), Some("fr".into()), 1)
 }
 
 /// A frame that differs from all others.

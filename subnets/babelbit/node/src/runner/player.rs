@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use taonet_babelbit_core::protocol::{
-    DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, InitRequest, InitResponse, PredictResponse, SAMPLE_RATE_HZ,
-};
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use taonet_babelbit_core::scoring::Timeline;
 use tempfile::SpooledTempFile;
 use tokio::task::spawn_blocking;
@@ -151,16 +149,8 @@ async fn open(
     source: &Source,
     settings: &PlaySettings,
 ) -> Result<Arc<str>, PlayError> {
-    let request = InitRequest {
-        challenge_uid: challenge_uid.to_owned(),
-        utterance_id: source.utterance_id.clone(),
-        language: Some(source.language.clone()),
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.to_owned(),
-        channels: source.channels,
-    };
+    let request =
+        InitRequest::new(challenge_uid, source.utterance_id.as_str(), Some(source.language.clone()), source.channels);
     let limit = settings.init_deadline(source.index, miner.patience());
     let response =
         timeout(limit, miner.init(request.clone(), limit)).await.map_err(|_| CallError::Timeout(limit))??;

@@ -1,10 +1,10 @@
 use serde_json::json;
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
 use taonet_wire::compact_hash;
 use wiremock::{MockServer, ResponseTemplate};
 
 use super::super::testing::{Passing, asked, body, client, gateway, key, miner_key, ok, route, says};
 use super::*;
+use crate::arena_gateway::testing::init;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -20,19 +20,6 @@ fn miner_at(url: &str, passing: &Passing) -> GatewayMiner {
 
 fn frame(session: &str) -> PredictCall {
     PredictCall { session_id: session.into(), audio_b64: "".into(), in_eos: true, max_answer_bytes: 1_000 }
-}
-
-fn init() -> InitRequest {
-    InitRequest {
-        challenge_uid: "c1".into(),
-        utterance_id: "c1:0".into(),
-        language: Some("fr".into()),
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.into(),
-        channels: 1,
-    }
 }
 
 fn answered() -> ResponseTemplate {
@@ -51,7 +38,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
     let miner = miner(&server, &Passing::default());
     assert!(miner.predict(frame("s1"), MINUTE).await.unwrap().out_eos);
     // Not the whole of an answer that this gives, but enough to see what was sent.
-    miner.init(init(), MINUTE).await.unwrap_err();
+    miner.init(init(0), MINUTE).await.unwrap_err();
     let calls = calls(&server).await;
     let hotkey = miner_key(7).hotkey().to_string();
     for (call, name, hash) in [

@@ -1,5 +1,4 @@
 use serde_json::json;
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
 use wiremock::MockServer;
 
 use super::super::testing::{Passing, asked, client, miner_key, ok, policy, route, says};
@@ -39,16 +38,7 @@ impl Scripted {
 }
 
 fn init() -> InitRequest {
-    InitRequest {
-        challenge_uid: "c1".into(),
-        utterance_id: "c1:0".into(),
-        language: None,
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.into(),
-        channels: 1,
-    }
+    InitRequest::new("c1", "c1:0", None, 1)
 }
 
 fn frame() -> PredictCall {

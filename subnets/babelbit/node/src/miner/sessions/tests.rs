@@ -1,4 +1,4 @@
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, PredictRequest, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::protocol::PredictRequest;
 
 use super::*;
 use crate::miner::profile::{Parrot, Silent};
@@ -15,16 +15,7 @@ const LIMITS: Limits = Limits {
 };
 
 fn utterance(number: u32) -> InitRequest {
-    InitRequest {
-        challenge_uid: "c1".to_owned(),
-        utterance_id: format!("c1:{number}"),
-        language: None,
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.to_owned(),
-        channels: 1,
-    }
+    InitRequest::new("c1", format!("c1:{number}"), None, 1)
 }
 
 fn open(sessions: &Sessions, owner: Hotkey, number: u32, now: Instant) -> Result<String, Refusal> {

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use serde_json::json;
-use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_RATE_HZ};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, Signer};
@@ -71,16 +70,7 @@ async fn messages_are_signed_and_named() {
         .mount(&server)
         .await;
     let miner = connect(&format!("{}/base/", server.uri()));
-    let request = InitRequest {
-        challenge_uid: "c1".into(),
-        utterance_id: "c1:0".into(),
-        language: Some("fr".into()),
-        sample_rate_hz: SAMPLE_RATE_HZ,
-        frame_rate_hz: FRAME_RATE_HZ,
-        frame_samples: FRAME_SAMPLES,
-        dtype: DTYPE.into(),
-        channels: 1,
-    };
+    let request = InitRequest::new("c1", "c1:0", Some("fr".into()), 1);
     assert_eq!(miner.init(request, Duration::from_mins(10)).await.unwrap().session_id, "s1");
     assert!(miner.predict(predict(), TIMEOUT).await.unwrap().out_eos);
 }
