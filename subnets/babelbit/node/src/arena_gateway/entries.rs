@@ -1,7 +1,7 @@
 //! Submissions and wins, kept in one file that is replaced as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::arena_api::Submission;
 use taonet_babelbit_core::qualifying::{Candidate, Record, Winner, entrants, records};
 use taonet_primitives::Hotkey;
-use taonet_service::{Access, WriteError, atomic_write};
+use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
@@ -21,10 +21,6 @@ const VERSION: u32 = 1;
 const FILE: &str = "arena.json";
 /// Name of the file that a gateway locks.
 const LOCK: &str = "arena.lock";
-/// Long enough for a gateway that is just ending to let go.
-const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether it has.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// More submissions are not kept: the oldest without a win makes room.
 const MAX_SUBMISSIONS: usize = 4_096;
 /// More challenges are not kept.
@@ -103,7 +99,9 @@ impl Entries {
             move |source| EntriesError::Io { path, source }
         };
         std::fs::create_dir_all(directory).map_err(failed(directory))?;
-        let lock = lock(directory).await?;
+        let path = directory.join(LOCK);
+        let lock = lock_file(&path).await.map_err(failed(&path))?;
+        let lock = lock.ok_or_else(|| EntriesError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let saved = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice::<Saved>(&bytes)
@@ -295,29 +293,6 @@ fn unix_milliseconds(time: SystemTime) -> u64 {
 
 fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Takes the lock that one gateway at a time has. It goes with the process, however that ends.
-async fn lock(directory: &Path) -> Result<File, EntriesError> {
-    let path = directory.join(LOCK);
-    let failed = |source| EntriesError::Io { path: path.clone(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            // Some network file systems have no locks.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => {
-                return Err(EntriesError::Locked(directory.to_owned()));
-            }
-            Err(TryLockError::WouldBlock) => {
-                tokio::time::sleep(LOOK_EVERY).await;
-                waited += LOOK_EVERY;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

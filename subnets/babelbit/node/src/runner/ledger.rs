@@ -10,8 +10,7 @@
 //! latest ones, which are then played again. [`Ledger::sync`] forces everything to disk before files are named after a
 //! row.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use serde::de::DeserializeOwned;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use taonet_service::lock_file;
 use tokio::sync::{Mutex, Notify};
 
 mod challenges;
@@ -36,10 +36,8 @@ pub use rounds::{RoundEnd, RoundRow};
 const FILE: &str = "runner.sqlite";
 /// Name of the file that a runner locks.
 const LOCK: &str = "runner.lock";
-/// Long enough for a runner that is just ending to let go.
-const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
-/// How often it is looked whether it has.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a reader waits for the runner's turn with the file, and the reverse.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/runner");
 
@@ -121,7 +119,9 @@ impl Ledger {
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
-        let lock = lock(directory).await?;
+        let lock = lock_file(&directory.join(LOCK)).await;
+        let lock = lock.map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
+        let lock = lock.ok_or_else(|| LedgerError::Locked(directory.to_owned()))?;
         let path = directory.join(FILE);
         let options = options(&path)
             .create_if_missing(true)
@@ -164,34 +164,7 @@ impl Ledger {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .foreign_keys(true)
-        .busy_timeout(LETS_GO_WITHIN)
-        .disable_statement_logging()
-}
-
-/// Takes the lock that one runner at a time has. It goes with the process, however that ends.
-async fn lock(directory: &Path) -> Result<File, LedgerError> {
-    let failed = |source| LedgerError::Directory { path: directory.to_owned(), source };
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).open(directory.join(LOCK)).map_err(failed)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            // Some network file systems have no locks.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(file),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) if waited >= LETS_GO_WITHIN => {
-                return Err(LedgerError::Locked(directory.to_owned()));
-            }
-            Err(TryLockError::WouldBlock) => {
-                tokio::time::sleep(LOOK_EVERY).await;
-                waited += LOOK_EVERY;
-            }
-        }
-    }
+    SqliteConnectOptions::new().filename(path).foreign_keys(true).busy_timeout(BUSY_TIMEOUT).disable_statement_logging()
 }
 
 fn to_json<T: Serialize>(column: &'static str, value: &T) -> Result<String, LedgerError> {
