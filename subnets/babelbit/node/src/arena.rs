@@ -29,7 +29,6 @@ use url::Url;
 pub use auth::TokenError;
 pub(crate) use container::predict_url;
 pub use registry::RegistryError;
-pub(crate) use registry::below;
 
 use crate::clock::{MonotonicClock, monotonic_clock};
 use crate::config::ArenaSettings;

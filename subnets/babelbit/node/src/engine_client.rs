@@ -4,7 +4,7 @@
 //! it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
 
 mod error;
-pub(crate) mod http;
+mod http;
 mod prefetch;
 mod token;
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
-use reqwest::{RequestBuilder, StatusCode, redirect};
+use axum::http::header::AUTHORIZATION;
+use reqwest::{RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
 use crate::engine_client::Fault;
-use crate::engine_client::http::{fault, read_capped, seconds};
+use crate::http_client::{below, builder, fault, read_capped, retry_after};
 
 /// Answers with an error status are read up to here.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -76,12 +76,7 @@ impl JsonClient {
     /// A client of the service at `base`, which may have a path and any number of trailing slashes. No proxy is used, so
     /// that a token goes to this service only.
     pub(crate) fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECTING)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let http = builder().connect_timeout(CONNECTING).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
@@ -96,7 +91,7 @@ impl JsonClient {
         body: &impl Serialize,
         timeout: Duration,
     ) -> Result<Value, JsonCallError> {
-        self.send(self.http.post(self.url(path)).json(body), timeout).await
+        self.send(self.http.post(below(&self.base, path)).json(body), timeout).await
     }
 
     pub(crate) async fn get(
@@ -105,16 +100,9 @@ impl JsonClient {
         query: &[(&str, &str)],
         timeout: Duration,
     ) -> Result<Value, JsonCallError> {
-        let mut url = self.url(path);
+        let mut url = below(&self.base, path);
         url.query_pairs_mut().extend_pairs(query);
         self.send(self.http.get(url), timeout).await
-    }
-
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}{path}"));
-        url
     }
 
     async fn send(&self, mut request: RequestBuilder, timeout: Duration) -> Result<Value, JsonCallError> {
@@ -124,8 +112,7 @@ impl JsonClient {
         let response = request.timeout(timeout).send().await.map_err(|error| JsonCallError::Fault(fault(error)))?;
         let status = response.status();
         if status != StatusCode::OK {
-            let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let retry_after = header.and_then(seconds);
+            let retry_after = retry_after(&response);
             let body = read_capped(response, MAX_ERROR_BODY).await.unwrap_or_default();
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(JsonCallError::Status { status, body, retry_after });

@@ -13,6 +13,7 @@ pub mod engine;
 pub mod engine_client;
 pub mod evidence;
 mod http_api;
+mod http_client;
 pub mod json_client;
 pub mod miner;
 pub mod object_storage;

@@ -19,9 +19,9 @@ use url::Url;
 use uuid::Uuid;
 
 use super::auth::{TokenError, TokenScope, Tokens, is_transport};
-use super::registry::below;
 use super::{ArenaTime, ENVELOPE_BYTES};
 use crate::config::ArenaSettings;
+use crate::http_client::below;
 use crate::runner::http::{INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value};
 use crate::runner::{CallError, MinerConnection, PredictCall};
 

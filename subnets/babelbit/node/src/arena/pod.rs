@@ -8,16 +8,14 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::redirect;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use url::Url;
 
 use super::ArenaTime;
 use super::container::{ContainerMiner, base_url};
-use super::registry::below;
 use super::resolve::Pod;
 use crate::config::{ArenaSettings, Secret};
-use crate::engine_client::http::{fault, read_capped};
+use crate::http_client::{below, builder, fault, read_capped};
 use crate::runner::{CallError, MinerAddress, MinerConnection, PredictCall};
 
 /// Where pods are started.
@@ -51,16 +49,9 @@ impl Pods {
         permitted: fn(IpAddr) -> bool,
         time: ArenaTime,
     ) -> Result<Self, reqwest::Error> {
-        let builder = || {
-            reqwest::Client::builder()
-                .timeout(CALL)
-                .redirect(redirect::Policy::none())
-                .no_proxy()
-                .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
-        };
         Ok(Self {
-            checked: builder().dns_resolver(Arc::new(Permitted(permitted))).build()?,
-            api: builder().build()?,
+            checked: builder().timeout(CALL).dns_resolver(Arc::new(Permitted(permitted))).build()?,
+            api: builder().timeout(CALL).build()?,
             api_url: RUNPOD.to_owned(),
             key: settings.runpod_api_key.clone(),
             health_path: settings.pod_health_path.clone(),

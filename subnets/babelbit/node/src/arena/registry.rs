@@ -12,6 +12,7 @@ use url::Url;
 use super::auth::{TokenError, TokenScope, Tokens};
 use super::route::{Listing, Rows};
 use super::{ArenaConfig, ArenaTime};
+use crate::http_client::below;
 use crate::json_client::{JsonCallError, JsonClient};
 
 /// Pauses between attempts.
@@ -194,14 +195,6 @@ impl Registry {
         let answer = self.http.authorized(Some(bearer)).get(path, &query, self.timeout).await;
         answer.map_err(|source| (RegistryError::Call { path: path.to_owned(), source }, Some(token)))
     }
-}
-
-/// The address of a route below a base, however many slashes stand between them.
-pub(crate) fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
-    url.set_path(&path);
-    url
 }
 
 /// The paths below `base` that are tried, in turn: as it is set, and with or without `/v1`. Where the base ends with

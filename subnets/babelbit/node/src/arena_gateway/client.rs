@@ -9,7 +9,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError};
 use url::Url;
 
-use crate::arena::below;
+use crate::http_client::below;
 use crate::json_client::{JsonCallError, JsonClient};
 
 /// Time for one call.

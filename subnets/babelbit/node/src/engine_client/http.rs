@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Method, Response, StatusCode, redirect};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
 use super::{EngineError, EngineOptions, Fault};
+use crate::http_client::{below, builder, fault, read_capped, retry_after, seconds};
 
 /// Answers with an error status are read up to here, for the wait hint.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -43,10 +43,7 @@ impl BaseUrl {
     }
 
     fn join(&self, path: &str) -> Url {
-        let mut url = self.0.clone();
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}/{path}"));
-        url
+        below(&self.0, path)
     }
 }
 
@@ -60,13 +57,7 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(base: BaseUrl, options: &EngineOptions) -> Result<Self, EngineError> {
-        let client = reqwest::Client::builder()
-            .timeout(options.timeout)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(EngineError::Client)?;
+        let client = builder().timeout(options.timeout).build().map_err(EngineError::Client)?;
         Ok(Self { client, base, max_body: options.max_body_bytes })
     }
 
@@ -101,33 +92,12 @@ impl Http {
     }
 }
 
-/// What went wrong with a request or its answer.
-pub(crate) fn fault(error: reqwest::Error) -> Fault {
-    if error.is_timeout() { Fault::Timeout } else { Fault::Transport(error.without_url()) }
-}
-
-/// The body of an answer, up to `limit` bytes.
-pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(Fault::TooLarge(limit));
-    }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(fault)? {
-        if bytes.len() + chunk.len() > limit {
-            return Err(Fault::TooLarge(limit));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
-}
-
 async fn refusal(response: Response) -> Fault {
     let status = response.status();
     if status != StatusCode::TOO_MANY_REQUESTS {
         return Fault::Status { status, retry_after: None };
     }
-    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds);
-    let retry_after = match header {
+    let retry_after = match retry_after(&response) {
         Some(wait) => Some(wait),
         None => read_capped(response, MAX_ERROR_BODY).await.ok().and_then(|body| hint(&body)),
     };
@@ -143,12 +113,6 @@ fn hint(body: &[u8]) -> Option<Duration> {
         Value::String(text) => seconds(text),
         _ => None,
     })
-}
-
-/// A positive number of seconds.
-pub(crate) fn seconds(text: &str) -> Option<Duration> {
-    let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
-    Duration::try_from_secs_f64(seconds).ok()
 }
 
 #[cfg(test)]

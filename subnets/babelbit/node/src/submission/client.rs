@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Response, StatusCode, redirect};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Response, StatusCode};
 use serde::de::IgnoredAny;
 use taonet_babelbit_core::submission_api::Submission;
 use taonet_wallet::Keypair;
@@ -13,7 +13,7 @@ use url::Url;
 use super::multipart::Form;
 use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
 use crate::engine_client::Fault;
-use crate::engine_client::http::{fault, read_capped, seconds};
+use crate::http_client::{below, builder, fault, read_capped, retry_after};
 use crate::object_storage::StorageError;
 use crate::runner::OutboxEntry;
 
@@ -95,19 +95,8 @@ pub(super) struct ScoringApi {
 
 impl ScoringApi {
     pub(super) fn new(base: &Url, keypair: Arc<Keypair>, timeout: Duration) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECTING)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        let route = |path: &str| {
-            let mut url = base.clone();
-            let base = url.path().trim_end_matches('/').to_owned();
-            url.set_path(&format!("{base}{path}"));
-            url
-        };
-        let (submit, submit_artifact) = (route("/v1/submit"), route("/v1/submit-artifact"));
+        let http = builder().connect_timeout(CONNECTING).build()?;
+        let (submit, submit_artifact) = (below(base, "/v1/submit"), below(base, "/v1/submit-artifact"));
         Ok(Self { http, submit, submit_artifact, keypair, timeout })
     }
 
@@ -150,8 +139,7 @@ impl ScoringApi {
 /// Whether an answer means that the result has arrived.
 async fn judge(response: Response) -> Result<(), SubmitError> {
     let status = response.status();
-    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = header.and_then(seconds);
+    let retry_after = retry_after(&response);
     let body = read_capped(response, MAX_ANSWER).await;
     if !status.is_success() {
         let body = String::from_utf8_lossy(&body.unwrap_or_default()).chars().take(KEPT).collect();

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
-use reqwest::{Response, redirect};
+use reqwest::Response;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
 
 use super::PATIENCE;
 use crate::conformance::{Target, TestError};
+use crate::http_client::builder;
 use crate::runner::PlaySettings;
 
 const MESSAGE: &str = "BBAudioMinerInitPayload";
@@ -53,12 +54,7 @@ const UNKNOWN: &str = "0.0.0.0";
 
 impl Wire {
     pub(super) fn new(target: &Target, settings: &PlaySettings) -> Result<Self, TestError> {
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(TestError::Client)?;
+        let client = builder().build().map_err(TestError::Client)?;
         let base = target.address.url().clone();
         let path = format!("{}/{}", base.path().trim_end_matches('/'), target.predict_path.trim_start_matches('/'));
         let signer = |scheme| Signer::new(target.validator.clone(), UNKNOWN, scheme);
