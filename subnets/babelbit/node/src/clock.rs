@@ -1,7 +1,7 @@
 //! What time it is.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells the time. Daemons ask this and never the system, so that tests decide what time it is.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -9,6 +9,11 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 /// The system's clock.
 pub fn system_clock() -> Clock {
     Arc::new(SystemTime::now)
+}
+
+/// The time since 1970; none for a clock that stands before.
+pub(crate) fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Tells how much time has passed, whatever the time of day is set to.

@@ -32,7 +32,7 @@ use taonet_primitives::Hotkey;
 use taonet_speech::Synthesizer;
 
 use crate::challenge::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
-use crate::clock::{Clock, system_clock};
+use crate::clock::{Clock, since_1970, system_clock};
 
 pub use limits::RateLimit;
 
@@ -55,7 +55,7 @@ impl Rotation {
         match self {
             Self::Fixed => 0,
             Self::Every(period) => {
-                let elapsed = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+                let elapsed = since_1970(now).as_millis();
                 let turn = elapsed.checked_div(period.as_millis()).unwrap_or_default();
                 usize::try_from(turn).unwrap_or_default()
             }

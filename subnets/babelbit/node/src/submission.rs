@@ -11,7 +11,7 @@ mod payload;
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rand::Rng as _;
 use taonet_service::Shutdown;
@@ -19,7 +19,7 @@ use taonet_wallet::Keypair;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::clock::{Clock, system_clock};
+use crate::clock::{Clock, since_1970, system_clock};
 use crate::config::Config;
 use crate::object_storage::{ObjectStorage, StorageError};
 use crate::runner::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
@@ -282,7 +282,7 @@ impl Outbox {
     }
 
     fn now_ms(&self) -> i64 {
-        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = since_1970((self.clock)());
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 

@@ -12,6 +12,7 @@ use taonet_wire::{CallError, SignedClient, sorted_json};
 use tokio::sync::Mutex;
 
 use super::ArenaTime;
+use crate::clock::since_1970;
 
 /// A token is used at least this long.
 const SHORTEST_LIFE: Duration = Duration::from_secs(30);
@@ -165,7 +166,7 @@ impl Tokens {
 
 /// A request for a token, for one miner or for all, signed at `now`.
 pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = since_1970(now);
     let mut request = TokenRequest {
         hotkey: keypair.hotkey().to_string(),
         miner_hotkey: miner.map(|(hotkey, _)| hotkey.to_owned()),

@@ -15,6 +15,8 @@ use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
+use crate::clock::since_1970;
+
 /// The form of the file.
 const VERSION: u32 = 1;
 /// Name of the file in the state directory.
@@ -128,7 +130,7 @@ impl Entries {
         submission: &Submission,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        let now = unix_milliseconds(now);
+        let now = u64::try_from(since_1970(now).as_millis()).unwrap_or(u64::MAX);
         let entry = Entry {
             endpoint_url: submission.endpoint_url.clone(),
             uid: submission.uid,
@@ -151,7 +153,8 @@ impl Entries {
         if self.saved.lock().await.challenges.iter().any(|known| known.uid == challenge_uid) {
             return Ok(());
         }
-        let challenge = Challenge { uid: challenge_uid.to_owned(), seen_at: unix_seconds(now), winners: Vec::new() };
+        let challenge =
+            Challenge { uid: challenge_uid.to_owned(), seen_at: since_1970(now).as_secs(), winners: Vec::new() };
         self.change(|saved| {
             saved.challenges.push(challenge);
             let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
@@ -174,7 +177,7 @@ impl Entries {
         now: SystemTime,
         window: Duration,
     ) -> Result<(), WriteError> {
-        let since = unix_seconds(now).saturating_sub(window.as_secs());
+        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
         let is_known = self
             .saved
             .lock()
@@ -267,7 +270,7 @@ pub(super) struct Listed {
 
 impl Saved {
     fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
-        let since = unix_seconds(now).saturating_sub(window.as_secs());
+        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
         let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
         records(lately.flat_map(|challenge| &challenge.winners))
     }
@@ -284,15 +287,6 @@ impl Saved {
             self.submissions.remove(&hotkey);
         }
     }
-}
-
-fn unix_milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use taonet_wire::{Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, Rep
 use super::ArenaGatewayConfig;
 use super::answer::ApiError;
 use crate::bearer_tokens::BearerTokens;
+use crate::clock::since_1970;
 
 /// How old a request may be, and how far ahead of our clock.
 const WINDOW: Window =
@@ -95,7 +96,7 @@ impl Grants {
 }
 
 fn is_fresh(signed_at: Duration, now: SystemTime) -> bool {
-    let now = since_epoch(now);
+    let now = since_1970(now);
     signed_at.saturating_add(WINDOW.past) >= now && signed_at <= now.saturating_add(WINDOW.future)
 }
 
@@ -103,12 +104,8 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text
     text.parse().map_err(|error: T::Err| ApiError::Field { field, problem: error.to_string() })
 }
 
-fn since_epoch(time: SystemTime) -> Duration {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
-}
-
 fn nanoseconds(time: SystemTime) -> u64 {
-    u64::try_from(since_epoch(time).as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(since_1970(time).as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

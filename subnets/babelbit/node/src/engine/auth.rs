@@ -12,6 +12,7 @@ use taonet_wallet::{Signature, verify};
 
 use super::answer::ApiError;
 use crate::bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+use crate::clock::since_1970;
 
 /// Challenges that wait for a signature; one more drops the oldest.
 const MAX_PENDING: usize = 10_000;
@@ -38,7 +39,7 @@ impl Authenticator {
 
     /// A new text to sign.
     pub(super) fn challenge(&self, now: SystemTime) -> AuthChallenge {
-        let timestamp = unix_seconds(now);
+        let timestamp = since_1970(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
         let mut pending = lock(&self.pending);
         pending.retain(|_, issued| lives(*issued, self.challenge_lifetime, now));
@@ -57,7 +58,7 @@ impl Authenticator {
         if !lives(issued, self.challenge_lifetime, now) {
             return Err(ApiError::Challenge);
         }
-        if answer.timestamp != json!(unix_seconds(issued)) {
+        if answer.timestamp != json!(since_1970(issued).as_secs()) {
             return Err(ApiError::Timestamp);
         }
         if !verify(&hotkey, answer.message.as_bytes(), &signature) {
@@ -92,10 +93,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn lives(issued: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
     now.duration_since(issued).is_ok_and(|age| age < lifetime)
-}
-
-fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

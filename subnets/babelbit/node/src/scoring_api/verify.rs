@@ -11,6 +11,7 @@ use taonet_wire::sorted_json;
 
 use super::error::ApiError;
 use super::record::{NewSubmission, SubmissionKey};
+use crate::clock::since_1970;
 use crate::runner::files::is_safe_name;
 
 /// Longest name of a dialogue.
@@ -145,8 +146,7 @@ pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> 
 
 /// Seconds since 1970.
 pub(super) fn unix(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
 }
 
 fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {

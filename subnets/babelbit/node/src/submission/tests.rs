@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 use std::time::Instant;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;

@@ -1,7 +1,7 @@
 //! One epoch: from the current challenge to weights on the chain.
 
 use std::collections::HashMap;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +13,7 @@ use taonet_primitives::{BlockNumber, Uid};
 
 use super::Validator;
 use super::state::Saved;
+use crate::clock::since_1970;
 use crate::engine_client::ChallengeKind;
 use crate::subtensor_gateway::GatewayError;
 
@@ -64,7 +65,7 @@ impl Validator {
         let mut last_set = self.state.saved().last_set;
         if is_set {
             state.previous = decision.weights().cloned();
-            let now = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let now = since_1970((self.clock)());
             last_set = Some(now.as_secs());
             metrics::gauge!("lastset").set(now.as_secs_f64());
         }

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use crate::clock::{Clock, system_clock};
+use crate::clock::{Clock, since_1970, system_clock};
 use crate::engine_client::Sleeper;
 use crate::json_client::{JsonCallError, JsonClient, fields};
 
@@ -72,7 +72,7 @@ impl ScoresClient {
     }
 
     async fn attempt(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
-        let since = (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since = since_1970((self.clock)());
         let mut query = ScoreQuery {
             hotkey: self.keypair.hotkey().to_string(),
             timestamp: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

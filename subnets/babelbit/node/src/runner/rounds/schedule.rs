@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use taonet_babelbit_core::records::ChallengeType;
 
+use crate::clock::since_1970;
 use crate::runner::ledger::{RoundEnd, RoundRow};
 
 /// Time between two blocks.
@@ -302,7 +303,7 @@ fn row(
     challenge_uid: Option<String>,
     now: SystemTime,
 ) -> RoundRow {
-    let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let unix = since_1970(now).as_secs();
     RoundRow { challenge_type, epoch, end, challenge_uid, ended_unix: i64::try_from(unix).unwrap_or(i64::MAX) }
 }
 
