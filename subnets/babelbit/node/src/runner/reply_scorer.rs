@@ -1,11 +1,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
-use super::ledger::{ChallengeRow, ResultRow};
+use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
 use crate::scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
 
 /// What scores the replies to an utterance. [`BatchScorer`] in production.
@@ -55,16 +56,32 @@ pub(crate) struct References {
 impl References {
     /// `root` is where stored documents are looked for.
     pub(crate) fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
-        let document = match (&challenge.reference, &challenge.reference_source) {
+        let ChallengeRow { challenge_uid, reference, reference_source, .. } = challenge;
+        Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
+    }
+
+    /// Those of a challenge that is not in the ledger yet.
+    pub(crate) fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
+        let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
+        Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
+    }
+
+    fn new(
+        challenge_uid: &str,
+        reference: Option<&Value>,
+        source: Option<&str>,
+        target_language: &str,
+        root: Option<&Path>,
+    ) -> Self {
+        let document = match (reference, source) {
             (Some(document), _) => ReferenceDocument::parse(document.clone()),
             (None, Some(file)) => Err(ReferenceError::Unreadable(file.into())),
             (None, None) => {
                 let root = root.unwrap_or(Path::new(""));
-                Err(ReferenceError::NoFile(root.join(&challenge.challenge_uid).join("challenge.json")))
+                Err(ReferenceError::NoFile(root.join(challenge_uid).join("challenge.json")))
             }
         };
-        let source = challenge.reference_source.clone();
-        Self { document, source, target_language: target_language.to_owned() }
+        Self { document, source: source.map(str::to_owned), target_language: target_language.to_owned() }
     }
 
     /// The reference of one utterance, or why no reply to it can be scored.

@@ -182,15 +182,9 @@ impl Runner {
         before: &ChallengeRow,
         new: &NewChallenge,
     ) -> Result<(), RunError> {
-        let references = |challenge: &ChallengeRow| {
-            References::of(challenge, &self.target_language, self.settings.metadata_root.as_deref())
-        };
-        let now = ChallengeRow {
-            reference: new.reference.clone(),
-            reference_source: new.reference_source.clone(),
-            ..before.clone()
-        };
-        let (old, new) = (references(before), references(&now));
+        let root = self.settings.metadata_root.as_deref();
+        let old = References::of(before, &self.target_language, root);
+        let new = References::of_new(new, &self.target_language, root);
         for utterance in &before.utterances {
             if old.find(&utterance.utterance_id).is_err() && new.find(&utterance.utterance_id).is_ok() {
                 self.ledger.unscore(before, utterance.index).await?;
