@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -48,17 +48,15 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         // Who waits for a turn waits no longer than for an answer.
         .layer(within(limits.request_timeout * 10));
-    let texts = Router::new()
-        .route("/v1/submit", post(submit))
-        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-        .layer(within(limits.request_timeout));
-    // Questions have turns of their own: slow submissions keep no validator from its scores.
-    let questions = Router::new()
-        .route("/v1/get_scores", get(get_scores))
-        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-        .layer(within(limits.request_timeout));
+    // Each has turns of its own: slow submissions keep no validator from its scores.
+    let limited = |routes: Router<Arc<State>>| {
+        routes
+            .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+            .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+            .layer(within(limits.request_timeout))
+    };
+    let texts = limited(Router::new().route("/v1/submit", post(submit)));
+    let questions = limited(Router::new().route("/v1/get_scores", get(get_scores)));
     let routes = files
         .merge(texts)
         .merge(questions)
@@ -88,19 +86,12 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "ok": true })))
 }
 
-/// What follows a signature that holds: its age, and who signed.
-fn admit(state: &State, hotkey: &Hotkey, timestamp: i64) -> Result<(), ApiError> {
+/// What follows a signature that holds: its age, who signed, and how often. `others` are admitted besides validators.
+fn admit(state: &State, hotkey: &Hotkey, timestamp: i64, others: &BTreeSet<Hotkey>) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
-    state.validators.admit(hotkey)?;
-    state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
-}
-
-/// As [`admit`], for questions: readers that are no validators may ask, too.
-fn admit_reader(state: &State, hotkey: &Hotkey, timestamp: i64) -> Result<(), ApiError> {
-    if !state.limits.readers.contains(hotkey) {
-        return admit(state, hotkey, timestamp);
+    if !others.contains(hotkey) {
+        state.validators.admit(hotkey)?;
     }
-    check_fresh(timestamp, state.now(), state.limits.window)?;
     state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
 }
 
@@ -114,7 +105,7 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
         .await
         .map_err(|rejection| ApiError::Body { status: rejection.status(), text: rejection.body_text() })?;
     let signed = Signed::read(&body)?;
-    admit(&state, &signed.validator, signed.timestamp)?;
+    admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     let new = signed.understand(state.now())?;
     if new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
@@ -129,7 +120,7 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     form.field("metadata").await?;
     let metadata = form.whole("metadata", MAX_METADATA).await?;
     let signed = Signed::read(&metadata)?;
-    admit(&state, &signed.validator, signed.timestamp)?;
+    admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
     if !is_safe_name(&name) {
@@ -177,7 +168,7 @@ async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, 
         return Err(ApiError::Field { field: "challenge_uid", expected: "at most 128 letters, digits, - _ ." });
     }
     let hotkey = asker(&query)?;
-    admit_reader(&state, &hotkey, query.timestamp)?;
+    admit(&state, &hotkey, query.timestamp, &state.limits.readers)?;
     let contest = match query.challenge_type.as_deref() {
         None => None,
         Some(name) => match Contest::of_query_name(name).or_else(|| Contest::of_row(name)) {
