@@ -17,6 +17,7 @@ use crate::runner::settings::{PlaySettings, RunPaths};
 use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
 use crate::scorer::Candidate;
 
+mod dropping;
 mod resume;
 
 /// Five frames of source for each reference text.
@@ -427,68 +428,6 @@ async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
     let report = runner.play(none, &[], Arc::new(())).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::NoChallenge);
     assert_eq!(names(&directory.path().join("logs")), [""; 0]);
-}
-
-/// Plays a challenge of eight utterances to a miner that fails those of `fails`, and to one that fails none; gives the
-/// failing one's utterances.
-async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
-    let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
-        let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
-        if fails.contains(&index) { Err(CallError::Refused("moody".into())) } else { Ok(Duration::ZERO) }
-    });
-    let settings = RunnerSettings {
-        challenge_type: ChallengeType::Arena,
-        play: PlaySettings { drop_after_failures: 2, ..PlaySettings::default() },
-        rules,
-        ..settings(directory)
-    };
-    let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
-    let miners = [miner(1, &Arc::new(moody)), miner(2, &parrot())];
-    let report = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
-    assert_eq!(report.outcome, RunOutcome::Finished);
-    assert_eq!(report.miners[1].utterances.len(), 8, "the other one is scored to the end");
-    assert!((report.miners[1].score - 0.8).abs() < 1e-12);
-    let status = read(&directory.join("challenge_status/challenge-1__arena.json"));
-    assert_eq!((&status["miner_count"], &status["metadata"]["route_source"]), (&json!(2), &json!("list_arena_miners")));
-    // It is done with: nothing is asked of it again.
-    let again = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
-    assert_eq!(again.outcome, RunOutcome::AlreadyDone);
-    report.miners.into_iter().next().unwrap()
-}
-
-/// failed utterances · entries · mean over them · mean over all
-#[tokio::test]
-async fn an_arena_miner_that_fails_twice_in_a_row_is_dropped() {
-    for (fails, entries, reference, strict) in [
-        (&[1, 3, 5, 7][..], 8, 0.4, 0.4),
-        (&[0, 1], 2, 0.0, 0.0),
-        (&[0, 2, 3, 4, 5], 4, 0.2, 0.1),
-        (&[3, 4, 6], 5, 0.48, 0.3),
-        (&[6, 7], 8, 0.6, 0.6),
-    ] {
-        for (rules, score) in [(Rules::Reference, reference), (Rules::Strict, strict)] {
-            let directory = tempfile::tempdir().unwrap();
-            let report = drop_after_two(directory.path(), fails, rules).await;
-            assert_eq!(report.utterances.len(), entries, "{fails:?}");
-            assert!((report.score - score).abs() < 1e-12, "{fails:?} {rules:?}: {}", report.score);
-            assert!(!report.completed);
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_nobody_can_be_played_drops_nobody() {
-    let directory = tempfile::tempdir().unwrap();
-    let mut challenge = challenge(&["0.5"; 4]);
-    for utterance in &mut challenge.utterances[..3] {
-        utterance.channels = 2;
-    }
-    let play = PlaySettings { drop_after_failures: 2, ..PlaySettings::default() };
-    let runner =
-        Runner::open(RunnerSettings { play, ..settings(directory.path()) }, "en", Arc::new(TextScorer)).await.unwrap();
-    let report = runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap();
-    assert_eq!(report.miners[0].utterances.len(), 4);
-    assert!(report.miners[0].score > 0.0);
 }
 
 /// Where submissions are on, a miner's files wait for theirs as soon as they are written; a complete result only once.

@@ -2,6 +2,7 @@
 
 use taonet_chain::Chain;
 
+use super::arena::Arena;
 use super::*;
 use crate::operator_http::testing::{LocalChain, nowhere};
 

@@ -1,0 +1,68 @@
+//! Rounds in the arena.
+
+use super::*;
+use crate::runner::MinerKey;
+
+/// The metagraph's miners but the first, over connections of its own.
+pub(super) struct Arena(pub(super) Arc<ScriptedMiner>);
+
+impl ArenaMiners for Arena {
+    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        let miner = |entry: &MinerEntry| Miner {
+            key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
+            name: None,
+            connection: Arc::clone(&self.0) as Arc<dyn MinerConnection>,
+        };
+        let miners = registered.iter().skip(1).map(miner).collect();
+        async move { Ok(miners) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
+    let mut world = World::new().await;
+    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
+    // Opens its sessions after the usual time.
+    let slow = parrot_after(Duration::from_millis(300));
+    world.arena = Some(Arc::new(Arena(Arc::clone(&slow))));
+    let strict = PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
+    world.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
+    let mut running = world.start().await;
+    world.block(100).await;
+    // All are due at once: main first.
+    assert_eq!(running.report().await.contest, ChallengeType::Main);
+    assert_eq!(running.report().await.contest, ChallengeType::Solo);
+    let arena = running.report().await;
+    assert_eq!(short(&arena), (ChallengeType::Arena, Some(2), "played"));
+    assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
+    assert_eq!(slow.inits(), 4);
+    let status = world.status("challenge-0__arena").unwrap();
+    assert_eq!((&status["metadata"]["route_source"], &status["miner_count"]), (&json!("list_arena_miners"), &json!(2)));
+    assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
+    assert!(world.status("challenge-0__main").is_some());
+    world.block(150).await;
+    assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "already_done"));
+    running.stop().await;
+}
+
+struct NoArena;
+
+impl ArenaMiners for NoArena {
+    fn miners<'a>(&'a self, _: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        async { Err(ArenaUnavailable("the registry is down".into())) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn an_arena_that_is_down_costs_the_main_round_nothing() {
+    let mut world = World::new().await;
+    world.settings.schedule.arena = Some(ArenaSchedule { cadence: 100, on_startup: false });
+    world.arena = Some(Arc::new(NoArena));
+    let mut running = world.start().await;
+    world.block(100).await;
+    let reports = [running.report().await, running.report().await, running.report().await];
+    assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
+    assert_eq!(reports[2].error.as_deref(), Some("the arena's miners are not known: the registry is down"));
+    assert!(reports[2].is_tried_again);
+    running.stop().await;
+}
