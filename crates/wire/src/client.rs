@@ -29,6 +29,7 @@ pub use error::CallError;
 pub use fanout::Reply;
 pub use return_code::ReturnCode;
 pub use signer::{Signer, SigningError};
+pub use transport::permitted_addresses;
 
 /// Characters of an error answer that [`SignedClient::post`] keeps.
 const SNIPPET: usize = 300;

@@ -28,6 +28,7 @@ pub use babelbit::BabelbitScheme;
 pub use btauth::BtauthScheme;
 pub use client::{
     Answer, AnswerStream, Call, CallError, ClientConfig, Reply, Retry, ReturnCode, SignedClient, Signer, SigningError,
+    permitted_addresses,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{CompactError, compact_hash};

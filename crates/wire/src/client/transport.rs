@@ -93,14 +93,20 @@ impl Service<Name> for Resolver {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let permitted = self.permitted;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
-            if allowed.is_empty() {
-                let text = format!("{name} has no address that may be called");
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-            }
-            Ok(allowed.into_iter())
-        })
+        Box::pin(async move { Ok(permitted_addresses(name.as_str(), permitted).await?.into_iter()) })
     }
+}
+
+/// Looks a name up, and gives those of its addresses that may be called, with port 0.
+///
+/// # Errors
+/// Of the lookup, and where none of the addresses may be called.
+pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
+    if allowed.is_empty() {
+        let text = format!("{name} has no address that may be called");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(allowed)
 }

@@ -1,6 +1,6 @@
 //! Miners in pods, which RunPod stops when they are not used.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_wire::permitted_addresses;
 use url::Url;
 
 use super::ArenaTime;
@@ -158,9 +159,7 @@ impl Resolve for Permitted {
     fn resolve(&self, name: Name) -> Resolving {
         let permitted = self.0;
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| permitted(address.ip())).collect();
-            let addresses: Addrs = Box::new(allowed.into_iter());
+            let addresses: Addrs = Box::new(permitted_addresses(name.as_str(), permitted).await?.into_iter());
             Ok(addresses)
         })
     }
