@@ -12,20 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use serde_json::json;
-use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{
     BatchFailure, Evidence, Reply, ScoreError, ScoreOptions, ScoreResult, Timing, score_batch,
 };
 use taonet_babelbit_node::engine_client::PrefetchedChallenge;
-use taonet_babelbit_node::runner::{
-    CallError, Miner, MinerConnection, MinerKey, PredictCall, ReplyScorer, RunEvent, RunPaths, Runner, RunnerSettings,
-};
+use taonet_babelbit_node::runner::{Miner, ReplyScorer, RunEvent, RunPaths, Runner, RunnerSettings};
 use taonet_babelbit_node::scorer::Candidate;
-use taonet_primitives::{Hotkey, SampleRate, Seconds, Uid};
+use taonet_benches::{Echo, peak_memory};
+use taonet_primitives::{SampleRate, Seconds};
 use taonet_speech::{SampleFormat, Wav};
 use tokio::sync::Semaphore;
 
@@ -87,11 +83,8 @@ async fn runner(directory: &Path) -> Result<Runner> {
 fn miners(pace_of_the_first: Duration) -> Vec<Miner> {
     (0..MINERS)
         .map(|uid| {
-            let mut key = [0; 32];
-            key[..2].copy_from_slice(&uid.to_le_bytes());
-            let key = MinerKey { uid: Uid(uid), hotkey: Hotkey::from_bytes(key) };
             let pace = if uid == 0 { pace_of_the_first } else { Duration::ZERO };
-            Miner { key, name: None, connection: Arc::new(Echo { pace }) }
+            Echo { pace, signature: None }.in_slot(uid)
         })
         .collect()
 }
@@ -105,47 +98,6 @@ fn challenge() -> Result<PrefetchedChallenge> {
     });
     let utterances = vec![serde_json::from_value(utterance).context("utterance")?];
     Ok(PrefetchedChallenge { challenge_uid: "bench".into(), utterances, error: None, reference: None })
-}
-
-/// Returns every frame as it comes, after this long.
-struct Echo {
-    pace: Duration,
-}
-
-impl MinerConnection for Echo {
-    fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
-        let InitRequest { challenge_uid, utterance_id, language, dtype, channels, .. } = request;
-        let response = InitResponse {
-            ready: true,
-            miner_id: None,
-            session_id: utterance_id.clone(),
-            challenge_uid,
-            utterance_id,
-            language,
-            sample_rate_hz: request.sample_rate_hz,
-            frame_rate_hz: request.frame_rate_hz,
-            frame_samples: request.frame_samples,
-            dtype,
-            channels,
-        };
-        async move { Ok(response) }.boxed()
-    }
-
-    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
-        let pace = self.pace;
-        async move {
-            if !pace.is_zero() {
-                tokio::time::sleep(pace).await;
-            }
-            Ok(PredictResponse {
-                session_id: call.session_id.to_string(),
-                audio_b64: call.audio_b64.to_string(),
-                out_eos: call.in_eos,
-                n_bytes: 0,
-            })
-        }
-        .boxed()
-    }
 }
 
 /// Gives every reply the same error: recognition is measured elsewhere.
@@ -165,11 +117,4 @@ impl ReplyScorer for NoScorer {
             timings.into_iter().map(|timing| Reply { timing, evidence: Evidence::NoAudio, vector: &[] }).collect();
         score_batch(Err(&failure), &[], &replies, &ScoreOptions::default())
     }
-}
-
-/// The most memory that this process has had, in MB; only Linux tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes / 1_000)
 }

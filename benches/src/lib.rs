@@ -1,7 +1,11 @@
 //! Comparisons with peers, each one command.
 
+mod echo;
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+pub use echo::Echo;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
@@ -22,4 +26,11 @@ pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
         best = best.max(f64::from(runs) / start.elapsed().as_secs_f64());
     }
     best
+}
+
+/// The most memory that this process has had, in MB; only Linux tells.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes / 1_000)
 }
