@@ -58,6 +58,8 @@ impl DemoChain {
         let hotkey = chain.validator.hotkey();
         chain.send(calls::burned_register(NETUID, hotkey), &chain.coldkey).await?;
         chain.send(calls::add_stake(hotkey, NETUID, STAKE), &chain.coldkey).await?;
+        // A permit comes with the first epoch after the stake.
+        chain.pass_epoch().await?;
         Ok(chain)
     }
 

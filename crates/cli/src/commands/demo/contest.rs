@@ -112,8 +112,6 @@ impl Contest {
         let kept = self.directory.join("scoring-api");
         let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;
-        // A permit comes with the first epoch after the stake.
-        chain.pass_epoch().await?;
         let settings = RunnerSettings {
             play: self.config.play.clone(),
             rules: self.config.rules,

@@ -41,7 +41,7 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Starts subtensor gateway, signer, scoring API and arena gateway. What belongs to the chain is kept in `passing`,
+    /// Starts subtensor gateway, signer, scoring API and arena gateway, for a validator with a permit. What belongs to the chain is kept in `passing`,
     /// which goes with it, results in `kept`.
     pub(super) async fn start(
         chain: &DemoChain,
@@ -52,8 +52,8 @@ impl Services {
     ) -> anyhow::Result<Self> {
         let gateway = start_gateway(chain, validator, &passing.join("weights"), shutdown).await?;
         let signer = start_signer(validator, gateway.clone(), &passing.join("audit.jsonl"), shutdown).await?;
-        let scoring_url = start_scoring_api(kept, shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
+        let scoring_url = start_scoring_api(kept, gateway.clone(), &owner, shutdown).await?;
         let config = ArenaGatewayConfig {
             policy: AddressPolicy { dev_mode: true, ..AddressPolicy::default() },
             wins_needed: true,
@@ -120,13 +120,24 @@ async fn start_signer(
     Ok(SignerClient::new(&url, None)?)
 }
 
-async fn start_scoring_api(directory: &Path, shutdown: &Shutdown) -> anyhow::Result<Url> {
+/// Validators are those with a permit on the chain; the owner may ask.
+async fn start_scoring_api(
+    directory: &Path,
+    gateway: GatewayClient,
+    owner: &Keypair,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Url> {
     let failed = || format!("the scoring API cannot keep its results in {}", directory.display());
     std::fs::create_dir_all(directory).with_context(failed)?;
     let store = Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
-    let api = ScoringApi::new(store.with_context(failed)?, artifacts, Admission::Open, ScoringLimits::default());
-    serve_here("scoring API", api.router(), shutdown).await
+    let admission = Admission::Permits { gateway, netuid: NETUID };
+    let limits = ScoringLimits { readers: [owner.hotkey()].into(), ..ScoringLimits::default() };
+    let api = ScoringApi::new(store.with_context(failed)?, artifacts, admission, limits);
+    let url = serve_here("scoring API", api.router(), shutdown).await?;
+    let stop = shutdown.clone();
+    shutdown.spawn("upkeep", async move { api.follow(&stop).await });
+    Ok(url)
 }
 
 /// Serves on a free port of this machine; gives the URL.
