@@ -2,6 +2,7 @@ use axum::body::{Body, BodyDataStream};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
+use memchr::memmem::find;
 
 /// Bytes of the head of a part.
 const MAX_HEAD: usize = 8 << 10;
@@ -36,7 +37,8 @@ impl FormError {
     }
 }
 
-/// A `multipart/form-data` body, read part by part as it comes.
+/// A `multipart/form-data` body, read part by part as it comes. It holds one piece of the body at a time, whatever the
+/// connection has ready: the usual parser (multer) takes in all of it, and files are large.
 pub(super) struct Form {
     stream: BodyDataStream,
     buffer: BytesMut,
@@ -141,20 +143,6 @@ fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
         let (found, value) = parameter.split_once('=')?;
         found.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"'))
     })
-}
-
-fn find(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = needle.first()?;
-    let mut from = 0;
-    while let Some(rest) = bytes.get(from..)
-        && let Some(at) = rest.iter().position(|byte| byte == first)
-    {
-        if rest.get(at..).is_some_and(|rest| rest.starts_with(needle)) {
-            return Some(from + at);
-        }
-        from += at + 1;
-    }
-    None
 }
 
 #[cfg(test)]
