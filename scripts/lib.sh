@@ -60,6 +60,13 @@ require() {
     command -v "$1" >/dev/null || die "$2 is installed, but there is no command $1"
 }
 
+# As `require`, for what the tests can do without: installed in CI only, and said to be missing elsewhere.
+#   want COMMAND PACKAGE
+want() {
+    command -v "$1" >/dev/null || [ -z "${CI:-}" ] || (install_packages "$2") || true
+    command -v "$1" >/dev/null || say "== SKIPPED: $1 is not installed, and what it says of our files is not looked at. Install $2"
+}
+
 # Makes sure that there is a Rust toolchain and a linker. Rust itself comes through rustup: the compilers that systems
 # package are often too old.
 require_rust() {

@@ -123,6 +123,16 @@ fn every_setting_in_it_exists() {
     }
 }
 
+/// The file has secrets.
+#[test]
+fn only_daemons_see_the_settings() {
+    for (name, service) in section("services") {
+        let base = service.value("<<");
+        assert_eq!(base == Some("*daemon"), DAEMONS.contains(&name.as_str()), "{name}");
+    }
+    assert_eq!(read("compose.yml").matches("env_file").count(), 1);
+}
+
 /// Nothing that counts is in a container's own layer, and everything named is declared.
 #[test]
 fn what_is_kept_is_in_volumes() {
