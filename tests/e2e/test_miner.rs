@@ -85,6 +85,17 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
     assert!(all.len() > 20, "{all:?}");
 }
 
+/// As with a validator: none of its answers is late, and still the reply is not there in time.
+#[test]
+fn empty_requests_share_one_deadline() {
+    let toy = Toy::start("drains slowly");
+    let mut command = bb();
+    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--json", "--rules-only"]);
+    command.env("BB_S2S_DRAIN_TIMEOUT_SEC", "1").env("BB_S2S_FINAL_DRAIN_MIN_TIMEOUT_SEC", "1");
+    let report = findings(&command.output().unwrap());
+    assert_eq!(with_verdict(&report, "failed"), ["reply_ends"], "{report:#}");
+}
+
 #[test]
 fn people_get_a_table() {
     let toy = Toy::start("byte_count");

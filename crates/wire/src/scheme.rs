@@ -198,15 +198,14 @@ impl Peer {
     /// [`PeerError::Host`] when the host holds anything that could change the meaning of a URL.
     pub fn new(hotkey: Hotkey, host: impl Into<String>, port: u16) -> Result<Self, PeerError> {
         let host = host.into();
-        let name = |host: &str| {
-            (1..=253).contains(&host.len())
-                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
-        };
-        if host.parse::<IpAddr>().is_ok() || name(&host) {
-            Ok(Self { hotkey, host, port })
-        } else {
-            Err(PeerError::Host(host))
-        }
+        if Self::can_be_at(&host) { Ok(Self { hotkey, host, port }) } else { Err(PeerError::Host(host)) }
+    }
+
+    /// Whether a text is an IP address or a host name that [`Self::new`] takes.
+    pub fn can_be_at(host: &str) -> bool {
+        let is_name = (1..=253).contains(&host.len())
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+        is_name || host.parse::<IpAddr>().is_ok()
     }
 
     /// Its key.

@@ -141,7 +141,8 @@ impl Inner {
             *requests
         };
         let audio = request["audio_b64"].as_str().unwrap();
-        let ends = if self.breaks("drains") { number == 28 } else { request["in_eos"] == true };
+        let drains = self.breaks("drains") || self.breaks("drains slowly");
+        let ends = if drains { number == 28 } else { request["in_eos"] == true };
         let mut answer = json!({
             "session_id": request["session_id"], "audio_b64": audio, "out_eos": ends,
             "n_bytes": audio.trim_end_matches('=').len() * 3 / 4,
@@ -153,6 +154,7 @@ impl Inner {
             "whole_samples" if ends => (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3)),
             "byte_count" => answer["n_bytes"] = json!(1),
             "frame_deadline" if number == 2 => tokio::time::sleep(Duration::from_millis(1_500)).await,
+            "drains slowly" if audio.is_empty() => tokio::time::sleep(Duration::from_millis(500)).await,
             "reply_ends" => answer["out_eos"] = json!(false),
             "reply_length" => (answer["audio_b64"], answer["n_bytes"]) = (json!("A".repeat(16_000_000)), json!(0)),
             _ => {}

@@ -109,7 +109,8 @@ fn alerts_watch_metrics_that_exist() {
     let rules = read("prometheus.rules.yml");
     let known = known();
     let mut watched = 0;
-    for expression in rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")) {
+    let expressions = rules.split("expr: ").skip(1).map(|rest| rest.split("\n        annotations").next().unwrap());
+    for expression in expressions.map(|expression| expression.split("\n        for:").next().unwrap()) {
         for metric in metrics(expression) {
             assert!(known.contains(&metric), "{metric} is not in docs/metrics.md: {expression}");
             watched += 1;
@@ -137,5 +138,17 @@ fn prometheus_takes_its_files() {
     if there_is("promtool") {
         check(Command::new("promtool").arg("check").arg("rules").arg(root().join("prometheus.rules.yml")));
         check(Command::new("promtool").arg("check").arg("config").arg(root().join("prometheus.yml")));
+    }
+}
+
+#[test]
+fn alerts_fire_when_they_should() {
+    if there_is("promtool") {
+        let folder = tempfile::tempdir().unwrap();
+        let cases = folder.path().join("alerts.yml");
+        let rules = root().join("prometheus.rules.yml");
+        let text = include_str!("alerts.yml").replace("[RULES]", &format!("[{}]", rules.display()));
+        std::fs::write(&cases, text).unwrap();
+        check(Command::new("promtool").arg("test").arg("rules").arg(cases));
     }
 }

@@ -106,9 +106,6 @@ pub enum ArenaError {
     /// An HTTP client cannot be set up.
     #[error("the arena's HTTP clients cannot be set up")]
     Http(#[from] reqwest::Error),
-    /// A miner's endpoint cannot be signed for.
-    #[error("an arena miner cannot be called")]
-    Peer(#[from] PeerError),
 }
 
 /// The way to the arena's miners. Cheap to clone; clones share tokens and connections.
@@ -166,7 +163,13 @@ impl Arena {
     /// [`ArenaError::Registry`] when the gateway does not list its miners.
     pub async fn miners(&self, registered: &[MinerEntry]) -> Result<Vec<Miner>, ArenaError> {
         let routes = self.ready_routes(registered).await?;
-        routes.into_iter().map(|route| self.connect(route)).collect()
+        let connected = routes.into_iter().filter_map(|route| {
+            let uid = route.miner.uid;
+            let failed =
+                |error: &PeerError| tracing::warn!(miner = %uid, %error, "an arena miner cannot be called and is left out");
+            self.connect(route).inspect_err(failed).ok()
+        });
+        Ok(connected.collect())
     }
 
     /// Looks again and again, until all are ready or the time is over.
@@ -214,7 +217,7 @@ impl Arena {
         Ok(routes)
     }
 
-    fn connect(&self, route: Route) -> Result<Miner, ArenaError> {
+    fn connect(&self, route: Route) -> Result<Miner, PeerError> {
         let Route { miner, target, .. } = route;
         let path = &self.config.predict_path;
         let checked = || self.clients.checked.clone();

@@ -70,7 +70,7 @@ impl State {
 
     /// The miner that a message is for, among those in the arena: by its hotkey, else by its slot.
     async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
-        let listed = self.listed().await;
+        let listed = self.listed().await?;
         let found = match &request.miner_hotkey {
             Some(hotkey) => listed.iter().find(|listed| hotkey.parse() == Ok(listed.hotkey)),
             None => listed.iter().find(|listed| request.uid == Some(listed.uid)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 
+use super::answer::ApiError;
 use crate::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// How often the subnet's neurons are looked up.
@@ -17,11 +18,11 @@ const TRY_AGAIN: Duration = Duration::from_secs(5);
 pub struct Members {
     chain: GatewayClient,
     netuid: NetUid,
-    slots: Arc<RwLock<Option<HashMap<Hotkey, u16>>>>,
+    slots: Arc<RwLock<Option<Slots>>>,
 }
 
-/// The chain has not been read yet.
-pub(super) struct MembersUnknown;
+/// The slot of each member.
+type Slots = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
     /// The members of a subnet, as the subtensor gateway tells. Nobody is known before [`Members::refresh`].
@@ -36,7 +37,7 @@ impl Members {
     pub async fn refresh(&self) -> Result<(), GatewayError> {
         let snapshot = self.chain.snapshot(self.netuid).await?;
         let slots = (0..).zip(&snapshot.hotkeys).filter_map(|(uid, hotkey)| Some((hotkey.parse().ok()?, uid)));
-        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Some(slots.collect());
+        *self.slots.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(slots.collect()));
         Ok(())
     }
 
@@ -57,9 +58,8 @@ impl Members {
         }
     }
 
-    /// A member's slot; `None` for others.
-    pub(super) fn slot(&self, hotkey: &Hotkey) -> Result<Option<u16>, MembersUnknown> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.as_ref().map(|slots| slots.get(hotkey).copied()).ok_or(MembersUnknown)
+    /// The slots as they were read last; [`ApiError::MembersUnknown`] where they never were.
+    pub(super) fn slots(&self) -> Result<Slots, ApiError> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ApiError::MembersUnknown)
     }
 }

@@ -23,7 +23,6 @@ use tower_http::trace::TraceLayer;
 
 use super::answer::{ApiError, Body, as_json};
 use super::entries::{Listed, Rules};
-use super::members::MembersUnknown;
 use super::{CachedList, Listing, State};
 use crate::bearer_tokens::shown_in;
 use crate::engine::limits::subscriber;
@@ -64,38 +63,37 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 
 impl State {
     /// Who is in the arena now, at most [`LISTED_FOR`] old: every message asks.
-    pub(super) async fn listed(&self) -> Arc<[Listed]> {
+    ///
+    /// # Errors
+    /// [`ApiError::MembersUnknown`] before it is known who is registered.
+    pub(super) async fn listed(&self) -> Result<Arc<[Listed]>, ApiError> {
         let (config, now, version) = (&self.config, self.now(), self.entries.version());
         let mut cached = self.listed.lock().await;
         if let Some(known) = cached.as_ref()
             && known.version == version
             && now.duration_since(known.at).is_ok_and(|age| age < LISTED_FOR)
         {
-            return Arc::clone(&known.miners);
+            return Ok(Arc::clone(&known.miners));
         }
         let rules = Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };
         let miners: Arc<[Listed]> = match &self.members {
             None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
             Some(members) => {
-                let uid_of = |hotkey: &Hotkey, _| members.slot(hotkey).ok().flatten();
-                self.entries.listed(&rules, now, uid_of).await
+                let slots = members.slots()?;
+                self.entries.listed(&rules, now, |hotkey, _| slots.get(hotkey).copied()).await
             }
         }
         .into();
         metrics::gauge!("taonet_arena_gateway_listed").set(miners.len() as f64);
         *cached = Some(CachedList { version, at: now, miners: Arc::clone(&miners) });
-        miners
+        Ok(miners)
     }
 
     /// The slot of a miner that wants to enter: the chain's word where it is known, else its own.
     fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
         match &self.members {
             None => Ok(claimed),
-            Some(members) => match members.slot(&hotkey) {
-                Err(MembersUnknown) => Err(ApiError::MembersUnknown),
-                Ok(None) => Err(ApiError::NotRegistered(hotkey)),
-                Ok(Some(uid)) => Ok(uid),
-            },
+            Some(members) => members.slots()?.get(&hotkey).copied().ok_or(ApiError::NotRegistered(hotkey)),
         }
     }
 
@@ -160,7 +158,7 @@ async fn token(
 
 /// The query is not looked at: whoever is in the arena is in it whatever the window, and counts as running.
 async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
-    let listed = state.listed().await;
+    let listed = state.listed().await?;
     let count = listed.len();
     Ok(match state.config.listing {
         Listing::Gateway => {
@@ -220,7 +218,7 @@ async fn submit(
         tracing::error!(%error, "a submission could not be kept");
         ApiError::NotKept
     })?;
-    let listed = state.listed().await.iter().any(|listed| listed.hotkey == hotkey);
+    let listed = state.listed().await?.iter().any(|listed| listed.hotkey == hotkey);
     let wins = state.entries.record(&hotkey, now, state.config.window).await.wins;
     tracing::info!(%hotkey, uid, endpoint = submission.endpoint_url, listed, wins, "a miner asked to enter the arena");
     let hotkey = hotkey.to_string();

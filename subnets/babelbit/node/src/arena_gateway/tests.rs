@@ -373,7 +373,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     assert_eq!(listed(&running).await, [3, 1]);
     // After a week it is over.
     ahead.pass(Duration::from_hours(7 * 24 + 1));
-    let list = running.gateway.state.listed().await;
+    let list = running.gateway.state.listed().await.unwrap();
     assert!(list.is_empty());
 }
 
@@ -391,6 +391,9 @@ async fn only_members_enter_under_the_chains_number() {
     let running = Running::with_members(config(), Some(members.clone())).await;
     let error = running.submit(1, "127.0.0.1:1").await.unwrap_err();
     assert!(matches!(&error, SubmitError::Call(CallError::Status { status, .. }) if status.as_u16() == 503), "{error}");
+    // An empty arena would cost validators their round.
+    let (status, answer) = get(&running, "/list_arena_miners", &token(&running).await).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("members_unknown")));
     members.refresh().await.unwrap_err();
     let is = async |hotkeys: &[u16]| {
         chain.reset().await;

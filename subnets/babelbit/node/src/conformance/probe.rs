@@ -152,17 +152,23 @@ impl Probe<'_> {
     async fn play(&mut self, session: &str, source: &Source) {
         let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
+        let mut last_sent = Instant::now();
         for (number, frame) in (1..).zip(&source.frames_b64) {
             let label = format!("frame {number} of {frames}");
-            match self.predict(session, frame, number == frames, &label, &mut heard).await {
+            last_sent = Instant::now();
+            let limit = deadline(Phase::of_predict(true, number == frames), self.settings);
+            match self.predict(session, frame, number == frames, limit, &label, &mut heard).await {
                 Some(false) => {}
                 Some(true) => return self.ended(&label, &heard),
                 None => return,
             }
         }
+        // All of these share one deadline, as with a validator.
+        let over = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
-            match self.predict(session, "", true, &label, &mut heard).await {
+            let limit = over.saturating_duration_since(Instant::now());
+            match self.predict(session, "", true, limit, &label, &mut heard).await {
                 Some(false) => {}
                 Some(true) => return self.ended(&label, &heard),
                 None => return,
@@ -181,12 +187,14 @@ impl Probe<'_> {
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
-    /// One request; whether the reply ended with its answer, none when there is no use in going on.
+    /// One request, to be answered within `limit`; whether the reply ended with its answer, none when there is no use in
+    /// going on.
     async fn predict(
         &mut self,
         session: &str,
         audio: &str,
         in_eos: bool,
+        limit: Duration,
         label: &str,
         heard: &mut Heard,
     ) -> Option<bool> {
@@ -197,14 +205,14 @@ impl Probe<'_> {
             ("in_eos", json!(in_eos)),
         ]);
         let phase = Phase::of_predict(!audio.is_empty(), in_eos);
-        let limit = deadline(phase, self.settings);
         let began = Instant::now();
         let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
         let took = began.elapsed();
         self.watch.add(phase, took);
         if took > limit {
-            let seen = format!("{label}: {:.2} s, at most {} s", took.as_secs_f64(), limit.as_secs_f64());
-            self.findings.fail(Rule::FrameDeadline, seen);
+            let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
+            let seen = format!("{label}: {:.2} s, at most {:.2} s", took.as_secs_f64(), limit.as_secs_f64());
+            self.findings.fail(rule, seen);
         }
         let answer = match object(&reply) {
             Ok(answer) => answer,

@@ -208,13 +208,13 @@ impl Rule {
             Self::FrameDeadline => text(
                 DEADLINES,
                 "frame_deadline",
-                "each frame is answered within 3 s, the last one and the requests after it within 10 s",
+                "each frame is answered within 3 s, the last one within 10 s",
                 "answer at once with what is ready, empty if nothing is, and work in the background",
             ),
             Self::ReplyEnds => text(
                 DEADLINES,
                 "reply_ends",
-                "the reply ends with \"out_eos\": true, at the latest in the 8th empty request after the last frame",
+                "the reply ends with \"out_eos\": true within 10 s of the last frame, at the latest in the 8th empty request",
                 "when in_eos was true, send the rest and set out_eos",
             ),
             Self::ReplyLength => text(

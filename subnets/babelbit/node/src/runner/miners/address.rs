@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use taonet_wire::Peer;
 use url::{Host, Url};
 
 /// The name under which a container reaches its host.
@@ -67,6 +68,9 @@ pub enum AddressError {
     /// Port 0.
     #[error("`{0}` has no port")]
     Port(String),
+    /// A host that no signed header can name.
+    #[error("`{0}` is at no host that can be called: names have letters, digits, `.`, `-` and `_`")]
+    Host(String),
     /// An address of the own machine or network.
     #[error("`{0}` is not a public address (development mode, BB_DEV_MODE=1, permits it)")]
     NotPublic(IpAddr),
@@ -137,6 +141,9 @@ impl AddressPolicy {
             url.set_host(Some(LOOPBACK)).map_err(malformed)?;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if !Peer::can_be_at(&host) {
+            return Err(AddressError::Host(text.to_owned()));
+        }
         Ok(MinerAddress { url, host, port })
     }
 
@@ -277,6 +284,10 @@ mod tests {
                 matches!(policy.resolve_managed(&format!("http://{name}:80")), Err(AddressError::Name(_))),
                 "{name}"
             );
+        }
+        for name in ["a+b.example.com", "a_b.example.com,x"] {
+            let error = policy.resolve_managed(&format!("http://{name}:80")).unwrap_err();
+            assert!(matches!(error, AddressError::Host(_)), "{error}");
         }
         assert!(matches!(policy.resolve_managed("127.0.0.1:80"), Err(AddressError::NotPublic(_))));
         assert!(!(policy.permitted())("10.0.0.1".parse().unwrap()));
