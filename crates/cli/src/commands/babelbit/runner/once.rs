@@ -72,7 +72,6 @@ async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
         );
     }
     random_order()(&mut miners);
-    miners.truncate(setup.config.max_miners);
     Ok(miners)
 }
 
