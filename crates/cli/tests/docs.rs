@@ -147,7 +147,8 @@ fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
     for line in document.lines() {
         // A heading has the test of the rows below it; else the row names its test, and those after it begin with dots.
         if line.starts_with('#') {
-            test = between(line, "(", ")").find(|name| name.starts_with("test_")).unwrap_or_default().to_owned();
+            let name = between(line, "(", ")").find(|name| name.starts_with("test_"));
+            name.unwrap_or_default().clone_into(&mut test);
         }
         let Some(fact) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) else { continue };
         if let Some((name, _)) = fact.split_once(": ").filter(|(name, _)| name.starts_with("test_")) {
