@@ -1,7 +1,7 @@
 //! The documents say what the code says.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -137,6 +137,53 @@ fn every_fact_of_the_references_tests_has_its_answer() {
         let same = here == "same" || here.starts_with("same: ") || here.starts_with("same, ");
         assert!(same || here.starts_with("different: "), "{row}");
         assert!(!same || tests.starts_with('`'), "the same, but no test says so: {row}");
+    }
+}
+
+/// The facts of the comparison with the reference's tests, by test.
+fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
+    let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut test = String::new();
+    for line in document.lines() {
+        // A heading has the test of the rows below it; else the row names its test, and those after it begin with dots.
+        if line.starts_with('#') {
+            let name = between(line, "(", ")").find(|name| name.starts_with("test_"));
+            name.unwrap_or_default().clone_into(&mut test);
+        }
+        let Some(fact) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) else { continue };
+        if let Some((name, _)) = fact.split_once(": ").filter(|(name, _)| name.starts_with("test_")) {
+            name.clone_into(&mut test);
+        }
+        if fact != "Fact" {
+            facts.entry(test.clone()).or_default().push(fact.to_owned());
+        }
+    }
+    facts
+}
+
+/// The list itself is elsewhere: without this, a fact could leave the comparison unseen.
+#[test]
+fn no_fact_of_the_references_tests_is_missing() {
+    let compared = compared_facts(&read("docs/compat-tests.md"));
+    let list = read("crates/cli/tests/docs/reference-facts.txt");
+    let mut pinned: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut test = "";
+    for line in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix("  ") {
+            Some(fact) => pinned.entry(test).or_default().push(fact),
+            None => test = line,
+        }
+    }
+    let names: Vec<_> = pinned.keys().copied().collect();
+    assert_eq!(compared.keys().collect::<Vec<_>>(), names);
+    for (test, facts) in pinned {
+        let rows = &compared[test];
+        for fact in &facts {
+            assert!(rows.iter().any(|row| row.contains(fact)), "{test}: no row says `{fact}`");
+        }
+        for row in rows {
+            assert!(facts.iter().any(|fact| row.contains(fact)), "{test}: `{row}` is not on the list");
+        }
     }
 }
 

@@ -130,7 +130,7 @@ pub struct ListedContainer {
 }
 
 /// The body of `POST /runsync`: one message to a miner.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RunsyncRequest {
     /// The message.
     pub input: RunsyncInput,
@@ -146,6 +146,18 @@ pub struct RunsyncRequest {
     /// Names the call in logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+impl std::fmt::Debug for RunsyncRequest {
+    /// Without the token: whoever reads a log must not call miners with it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunsyncRequest")
+            .field("input", &self.input)
+            .field("uid", &self.uid)
+            .field("miner_hotkey", &self.miner_hotkey)
+            .field("request_id", &self.request_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A message and what signs it.
@@ -211,6 +223,16 @@ mod tests {
         let request: RunsyncRequest = serde_json::from_str(body).unwrap();
         assert_eq!(request.input.predict_payload.get(), r#"{"kind": "predict",  "b":1,"a":"é"}"#);
         assert_eq!((request.uid, request.auth_token), (Some(7), None));
+    }
+
+    #[test]
+    fn a_token_is_not_shown() {
+        let body = json!({ "input": { "predict_payload": {}, "bt_headers": {} }, "auth_token": "hush", "uid": 7 });
+        let request: RunsyncRequest = serde_json::from_str(&body.to_string()).unwrap();
+        let shown = format!("{request:?} {request:#?}");
+        assert!(shown.contains("uid: Some(7)") && !shown.contains("hush"), "{shown}");
+        let answer = TokenAnswer { auth_token: "hush".into(), expires_in: 60 };
+        assert!(!format!("{answer:?}").contains("hush"));
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use taonet_primitives::Uid;
 
 use crate::scoring_api::Contest;
 use crate::weight_policy::ContestScores;
@@ -22,23 +21,12 @@ pub struct Winner {
 
 /// The winners among rows of the scoring API, as validators read them: the first row of a hotkey counts.
 pub fn winners(rows: &[Value]) -> Vec<Winner> {
-    let named = |row: &Value| {
-        let names = ["miner_hotkey", "hotkey"];
-        names.iter().find_map(|name| row.get(name)?.as_str().map(str::to_owned))
-    };
-    let mut hotkeys: Vec<String> = rows.iter().filter_map(named).collect();
-    hotkeys.sort_unstable();
-    hotkeys.dedup();
-    let place = |hotkey: &str| {
-        let found = hotkeys.binary_search_by(|known| known.as_str().cmp(hotkey)).ok();
-        found.and_then(|place| u16::try_from(place).ok()).map(Uid)
-    };
-    let mut scores = ContestScores::default();
-    scores.add(rows, Contest::Main, place);
+    let mut scores: ContestScores<&str> = ContestScores::default();
+    // Who has left the subnet since has won all the same.
+    scores.add(rows, Contest::Main, Some);
     let best = scores.main.iter().map(|(_, score)| *score).fold(0.0, f64::max);
     let won = scores.main.iter().filter(|(_, score)| *score > 0.0 && *score >= best);
-    won.filter_map(|(place, score)| Some(Winner { hotkey: hotkeys.get(usize::from(place.0))?.clone(), score: *score }))
-        .collect()
+    won.map(|(hotkey, score)| Winner { hotkey: (*hotkey).to_owned(), score: *score }).collect()
 }
 
 /// What a miner has won.
@@ -108,6 +96,15 @@ mod tests {
             let won: Vec<_> = won.iter().map(|winner| (winner.hotkey.as_str(), winner.score)).collect();
             assert_eq!(won, expected, "{rows:?}");
         }
+    }
+
+    /// A number that stands for a slot has no room for these.
+    #[test]
+    fn hotkeys_need_no_slots() {
+        let mut rows: Vec<_> =
+            (0..=u32::from(u16::MAX)).map(|number| json!({ "hotkey": format!("a{number}") })).collect();
+        rows.push(json!({ "hotkey": "b", "score": 0.7 }));
+        assert_eq!(winners(&rows), [Winner { hotkey: "b".into(), score: 0.7 }]);
     }
 
     #[test]

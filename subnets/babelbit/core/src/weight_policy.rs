@@ -21,50 +21,60 @@ pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u6
     is_due.then_some(epoch)
 }
 
-/// The scores of one challenge that count, by slot, in the order of the scoring API.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct ContestScores {
+/// The scores of one challenge that count, in the order of the scoring API: by slot where weights come of them, by
+/// whatever else names a miner where no slots are known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContestScores<M = Uid> {
     /// Of the main contest.
-    pub main: Vec<(Uid, f64)>,
+    pub main: Vec<(M, f64)>,
     /// Of the arena.
-    pub arena: Vec<(Uid, f64)>,
+    pub arena: Vec<(M, f64)>,
 }
 
-impl ContestScores {
-    /// Adds rows of the scoring API that name no contest of their own, or this one. `uid_of` finds the slot of a hotkey.
+impl<M> Default for ContestScores<M> {
+    fn default() -> Self {
+        Self { main: Vec::new(), arena: Vec::new() }
+    }
+}
+
+impl<M: Copy + PartialEq> ContestScores<M> {
+    /// Adds rows of the scoring API that name no contest of their own, or this one. `miner_of` finds the miner of a
+    /// hotkey.
     ///
     /// Rows of unknown hotkeys and without a number do not count; of several rows of one hotkey and contest the first
     /// does. A row with `main_score` or `arena_score` counts for the contests it has; others have one score.
-    pub fn add(&mut self, rows: &[Value], contest: Contest, uid_of: impl Fn(&str) -> Option<Uid>) {
+    pub fn add<'a>(&mut self, rows: &'a [Value], contest: Contest, miner_of: impl Fn(&'a str) -> Option<M>) {
         for row in rows {
-            let Some(uid) = text(row, &["miner_hotkey", "hotkey"]).and_then(&uid_of) else { continue };
+            let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else { continue };
             let (main, arena) = (number(row, &["main_score"]), number(row, &["arena_score"]));
             if main.is_some() || arena.is_some() {
-                self.add_score(Contest::Main, uid, main);
-                self.add_score(Contest::Arena, uid, arena);
+                self.add_score(Contest::Main, miner, main);
+                self.add_score(Contest::Arena, miner, arena);
                 continue;
             }
             let named = text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
             let score = number(row, &["challenge_mean_score", "score"]);
-            self.add_score(named.unwrap_or(contest), uid, score);
+            self.add_score(named.unwrap_or(contest), miner, score);
         }
     }
 
-    fn add_score(&mut self, contest: Contest, uid: Uid, score: Option<f64>) {
+    fn add_score(&mut self, contest: Contest, miner: M, score: Option<f64>) {
         let scores = match contest {
             Contest::Main => &mut self.main,
             Contest::Arena => &mut self.arena,
         };
-        if let Some(score) = score.filter(|_| scores.iter().all(|(known, _)| *known != uid)) {
-            scores.push((uid, score));
+        if let Some(score) = score.filter(|_| scores.iter().all(|(known, _)| *known != miner)) {
+            scores.push((miner, score));
         }
     }
 
     /// Whether there is no score at all; scores of 0 are scores.
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.main.is_empty() && self.arena.is_empty()
     }
+}
 
+impl ContestScores {
     /// Each miner's scores taken together by the shares of the contests.
     pub fn combined(&self, arena_share: ArenaShare) -> Vec<(Uid, f64)> {
         let arena_share = arena_share.get();

@@ -16,12 +16,14 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, PeerError, SignedClient, Signer};
 use url::Url;
@@ -42,7 +44,7 @@ use container::ContainerMiner;
 use gateway::{GatewayMiner, GatewayRoute};
 use pod::{PodMiner, Pods};
 use registry::Registry;
-use resolve::{Endpoints, Resolved, Route, Target, resolve};
+use resolve::{Endpoints, Resolved, Route, RouteError, Target, resolve};
 
 /// A look for ready miners is repeated at most this often.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
@@ -178,8 +180,9 @@ impl Arena {
         let began = self.time.now();
         let poll = settings.ready_poll.max(SHORTEST_POLL);
         let mut last = None;
+        let mut told = HashSet::new();
         loop {
-            let failure = match self.look(registered).await {
+            let failure = match self.look(registered, &mut told).await {
                 Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => return Ok(found),
                 Ok(found) => {
                     tracing::info!(routes = found.len(), waiting = waiting(&found), "arena miners are not ready yet");
@@ -205,11 +208,21 @@ impl Arena {
         }
     }
 
-    async fn look(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
+    /// Looks once. Says why a miner is not called, unless it was `told` before.
+    async fn look(&self, registered: &[MinerEntry], told: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
         let Resolved { routes, unregistered, terminated, refused } = resolve(&listing.rows, registered, &endpoints);
         let (rows, malformed) = (listing.rows.len(), listing.malformed);
+        for (uid, error) in &refused {
+            match error {
+                RouteError::ForeignGateway { origin, .. } if told.insert(*uid) => {
+                    tracing::warn!(miner = %uid, origin, "an arena miner is left out: {error}");
+                }
+                _ => tracing::debug!(miner = %uid, %error, "an arena miner's endpoint is not called"),
+            }
+        }
+        let refused = refused.len();
         tracing::debug!(rows, malformed, unregistered, terminated, refused, routes = routes.len(), "arena listed");
         if malformed > 0 || refused > 0 {
             tracing::warn!(malformed, refused, "the arena gateway lists miners that cannot be called");

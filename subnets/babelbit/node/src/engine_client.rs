@@ -235,6 +235,24 @@ impl EngineClient {
         self.call(Call::Transcription, None).await
     }
 
+    /// Which main challenge is current: what the reference is of, so that no session is opened for it. Where the engine
+    /// gives no reference, a session is opened all the same.
+    ///
+    /// For hotkeys that play nothing: to one that has a session, an engine may give the reference of what is played there,
+    /// which need not be current any more.
+    ///
+    /// # Errors
+    /// The last attempt's [`EngineError`].
+    pub async fn current_main(&self) -> Result<String, EngineError> {
+        match self.transcription().await {
+            Ok(reference) if !reference.challenge_uid.is_empty() => return Ok(reference.challenge_uid),
+            Ok(_) => tracing::debug!("the engine's reference names no challenge: a session is opened for that"),
+            Err(error) if error.is_auth() => return Err(error),
+            Err(error) => tracing::debug!(%error, "no reference names the challenge: a session is opened for that"),
+        }
+        Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)
+    }
+
     /// One data call. A token that the engine refuses is renewed and the call made once more.
     async fn call<T: serde::de::DeserializeOwned>(&self, call: Call, body: Option<Value>) -> Result<T, EngineError> {
         let token = self.token().await?;

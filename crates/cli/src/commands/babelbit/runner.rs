@@ -108,6 +108,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
     let settings = RunnerSettings {
         play: config.play.clone(),
+        max_miners: config.max_miners,
         metadata_root: Some(config.metadata_root.clone()),
         rules: config.rules,
         submit: config.submits(),

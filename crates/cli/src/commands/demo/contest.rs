@@ -169,7 +169,7 @@ impl Contest {
             let progress = progress.clone();
             move |event: RunEvent| progress.observe(&event)
         };
-        // Not `run_once`: in a directory that is kept it would first finish what an earlier demonstration left.
+        // Not `run_once`: in a directory that is kept it would also finish what an earlier demonstration left.
         let engine = engine_client(&self.config, &self.validator)?;
         engine.authenticate_with_retry().await?;
         let fetched = engine.prefetch(ChallengeKind::Main).await?;

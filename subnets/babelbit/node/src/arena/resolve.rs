@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use taonet_babelbit_core::arena_api::GATEWAY_PROVIDER;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, Uid};
 use url::Url;
 
 use super::route::Row;
-use crate::runner::{AddressPolicy, MinerAddress, MinerEntry};
+use crate::runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
 /// States, the best first.
 const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
@@ -59,6 +59,27 @@ pub(super) struct Pod {
     pub(super) is_up: bool,
 }
 
+/// Why a miner is not called where the registry says that it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RouteError {
+    /// Its endpoint may not be called.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// It is behind another gateway than the operator's. A request for a token names no gateway: one that is signed for
+    /// this gateway could be shown to the other.
+    #[error(
+        "it is behind the gateway {origin}, which is not the one that is set, {ours}: with a token request that is signed \
+         for it, {origin} could get tokens of {ours} in this validator's name. Should {origin} be the arena's own gateway, \
+         set BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, permits other gateways)"
+    )]
+    ForeignGateway {
+        /// Where the registry says that the miner's gateway is.
+        origin: String,
+        /// Where the operator says that the gateway is.
+        ours: String,
+    },
+}
+
 /// What decides whether an endpoint is called.
 pub(super) struct Endpoints<'a> {
     pub(super) policy: &'a AddressPolicy,
@@ -72,8 +93,8 @@ pub(super) struct Resolved {
     pub(super) routes: Vec<Route>,
     pub(super) unregistered: usize,
     pub(super) terminated: usize,
-    /// Endpoints that may not be called.
-    pub(super) refused: usize,
+    /// Miners whose endpoints are not called.
+    pub(super) refused: Vec<(Uid, RouteError)>,
 }
 
 /// Finds each row's miner by its hotkey, else by its uid. Of several rows of one miner the one in the best state counts,
@@ -97,8 +118,7 @@ pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpo
         let target = match endpoints.target(row) {
             Ok(target) => target,
             Err(error) => {
-                tracing::debug!(uid = %miner.uid, %error, "an arena miner's endpoint is not called");
-                resolved.refused += 1;
+                resolved.refused.push((miner.uid, error));
                 continue;
             }
         };
@@ -116,11 +136,16 @@ pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpo
 }
 
 impl Endpoints<'_> {
-    fn target(&self, row: &Row) -> Result<Target, crate::runner::AddressError> {
+    fn target(&self, row: &Row) -> Result<Target, RouteError> {
         if row.provider == GATEWAY_PROVIDER {
+            let (origin, ours) = (row.endpoint.origin(), self.gateway.origin());
             // The operator's own word needs no check; what the gateway says of other gateways does.
-            if row.endpoint.origin() == self.gateway.origin() {
+            if origin == ours {
                 return Ok(Target::Gateway { url: row.endpoint.clone(), is_ours: true });
+            }
+            if !self.policy.dev_mode {
+                let (origin, ours) = (origin.ascii_serialization(), ours.ascii_serialization());
+                return Err(RouteError::ForeignGateway { origin, ours });
             }
             let url = self.policy.resolve_managed(row.endpoint.as_str())?.url().clone();
             return Ok(Target::Gateway { url, is_ours: false });

@@ -5,7 +5,7 @@ use taonet_babelbit_core::scoring_api::Contest;
 use taonet_service::Shutdown;
 
 use super::ArenaGateway;
-use crate::engine_client::{ChallengeKind, EngineClient, EngineError};
+use crate::engine_client::{EngineClient, EngineError};
 use crate::json_client::JsonCallError;
 use crate::validator::ScoresClient;
 
@@ -62,8 +62,8 @@ impl ArenaGateway {
     }
 
     async fn note_current(&self, results: &Results) -> Result<(), LookError> {
-        let first = results.engine.start_with_retry(ChallengeKind::Main).await?;
-        Ok(self.state.entries.note_challenge(&first.challenge_uid, self.state.now()).await?)
+        let challenge_uid = results.engine.current_main().await?;
+        Ok(self.state.entries.note_challenge(&challenge_uid, self.state.now()).await?)
     }
 
     async fn read_scores(&self, results: &Results) -> Result<(), LookError> {

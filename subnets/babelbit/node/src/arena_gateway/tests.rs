@@ -317,6 +317,9 @@ impl Qualifying {
             let answer = ResponseTemplate::new(200).set_body_json(answer);
             Mock::given(method("POST")).and(path(at)).respond_with(answer).mount(&self.engine).await;
         }
+        let reference = json!({ "challenge_uid": current, "metadata": { "utterances": [] } });
+        let answer = ResponseTemplate::new(200).set_body_json(reference);
+        Mock::given(method("GET")).and(path("/transcription")).respond_with(answer).mount(&self.engine).await;
         for (challenge, rows) in rows {
             let answer = ResponseTemplate::new(200).set_body_json(json!({ "scores": rows }));
             let asked =
@@ -336,6 +339,31 @@ impl Qualifying {
                 .with_time(system_clock(), sleeper),
             every: Duration::from_mins(1),
         }
+    }
+}
+
+/// Whether the engine says what its references are of · how often it is asked for them, and for sessions
+#[tokio::test]
+async fn which_challenge_is_current_takes_no_session_where_the_engine_tells() {
+    for (answer, sessions) in [
+        (None, 0),
+        (Some(ResponseTemplate::new(404)), 3),
+        (Some(ResponseTemplate::new(200).set_body_json(json!({ "challenge_uid": "", "metadata": {} }))), 3),
+    ] {
+        let qualifying = Qualifying::start().await;
+        qualifying.are("a", &[]).await;
+        if let Some(answer) = answer {
+            let route = Mock::given(method("GET")).and(path("/transcription"));
+            route.respond_with(answer).with_priority(1).mount(&qualifying.engine).await;
+        }
+        let (running, results) = (Running::start(config()).await, qualifying.results());
+        for _ in 0..3 {
+            running.gateway.look(&results).await;
+        }
+        assert_eq!(running.gateway.state.entries.newest_challenges(4).await, ["a"]);
+        let asked = qualifying.engine.received_requests().await.unwrap();
+        let asked = |at: &str| asked.iter().filter(|request| request.url.path() == at).count();
+        assert_eq!((asked("/transcription"), asked("/source-audio/start")), (3, sessions));
     }
 }
 

@@ -402,6 +402,7 @@ async fn challenges_take_turns() {
     served.hands.forward(800);
     assert_eq!(client.transcription().await.unwrap().challenge_uid, "challenge-1", "still being played");
     assert_eq!(served.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(served.client("//Bob").current_main().await.unwrap(), "challenge-2");
     assert_eq!(client.start_main().await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(client.start_solo().await.unwrap().challenge_uid, "challenge-0");
 }

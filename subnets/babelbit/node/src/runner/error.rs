@@ -41,3 +41,17 @@ pub enum RunError {
     #[error("a part of the run failed")]
     Task(#[source] tokio::task::JoinError),
 }
+
+/// An error with its causes, as far as it does not tell them itself.
+pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gateway, else chain ── newest block ── Schedule: which round is due? ─┐
-//!                     ── metagraph ── miners, shuffled and cut ─────────┤
+//!                     ── metagraph ── miners, shuffled ─────────────────┤
 //! arena ── its miners ──────────────────────────────────────────────────┤
 //! engine ── the current challenge ── Runner ◀───────────────────────────┘
 //!                                      │ what was played, and which epoch is over
@@ -11,7 +11,8 @@
 //!
 //! A round is due as soon as a block of a new epoch is seen, however late; which epoch was the last stands in the ledger.
 //! Rounds that are due wait in line. One that fails is tried again in its epoch, with pauses; whatever happens, the loop
-//! goes on. Without a token of the engine it neither asks for a challenge nor calls a miner.
+//! goes on. A challenge that was left unfinished and is no longer the current one is taken up after the current one, a few
+//! times at most. Without a token of the engine it neither asks for a challenge nor calls a miner.
 
 mod chain_view;
 mod measure;
@@ -28,6 +29,7 @@ use taonet_service::Shutdown;
 use taonet_wire::PeerError;
 
 use super::connection::MinerConnection;
+use super::error::chain_of;
 use super::events::RunObserver;
 use super::ledger::{LedgerError, RoundRow};
 use super::miners::{AddressPolicy, MinerEntry};
@@ -97,13 +99,12 @@ pub fn random_order() -> Shuffle {
     Arc::new(|miners| miners.shuffle(&mut rand::rng()))
 }
 
-/// How the loop goes about its work.
+/// How the loop goes about its work. How many miners play a main or solo round at most is among the
+/// [runner's settings](super::RunnerSettings::max_miners).
 #[derive(Debug, Clone)]
 pub struct RoundsSettings {
     /// When rounds are due.
     pub schedule: ScheduleSettings,
-    /// Most miners of a main or solo round.
-    pub max_miners: usize,
     /// How arena rounds are played; others are as the runner's settings say.
     pub arena_play: PlaySettings,
 }
@@ -139,8 +140,6 @@ pub struct Rounds {
     parts: RoundsParts,
     settings: RoundsSettings,
     schedule: Schedule,
-    /// Who took part in the last main round; taken by its solo round.
-    drawn: Vec<MinerEntry>,
     block: Option<u32>,
     /// Whether the gateway answered last time.
     is_well: bool,
@@ -162,7 +161,7 @@ impl Rounds {
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
         let schedule = Schedule::new(settings.schedule.clone(), &saved, (parts.clock)());
-        Ok(Self { parts, settings, schedule, drawn: Vec::new(), block: None, is_well: true })
+        Ok(Self { parts, settings, schedule, block: None, is_well: true })
     }
 
     /// Gives the loop's metrics their help texts. Call after the recorder is installed.
@@ -319,20 +318,6 @@ impl std::fmt::Debug for Rounds {
 /// How long to wait after a failure to authenticate.
 fn auth_pause(error: &EngineError) -> Duration {
     if error.is_permanent_auth() { AFTER_REFUSAL } else { AFTER_AUTH_FAILURE }
-}
-
-/// An error with its causes, as far as it does not tell them itself.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let said = inner.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::Uid;
 use tokio::sync::Semaphore;
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 use super::artifacts::{MinerResult, write_status};
 use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
 use super::connection::MinerConnection;
-use super::error::RunError;
+use super::error::{RunError, chain_of};
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, is_safe_name};
 use super::import::import;
@@ -21,6 +22,10 @@ use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunProfile, RunReport};
 use super::settings::RunnerSettings;
 use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
+
+/// How often it is tried to finish a challenge that is no longer the current one. What has not come to its end by then
+/// would hold up the rounds to come for nothing.
+pub(super) const TAKE_UPS: u32 = 10;
 
 /// A miner that takes part in a run.
 #[derive(Clone)]
@@ -72,9 +77,10 @@ impl Runner {
         &self.ledger
     }
 
-    /// One round: takes up the challenge that an earlier run left unfinished, otherwise plays the engine's current one
-    /// to all miners that have no score in it.
+    /// One round: plays the engine's current challenge to all miners that have no score in it, from where an earlier run
+    /// left it; then takes up the earlier challenges that are not finished. What goes wrong with those is in the log only.
     ///
+    /// `miners` are in the order in which they are taken where there are too many ([`RunnerSettings::max_miners`]).
     /// Dropping the future stops the run at once; the next one takes up from there.
     ///
     /// # Errors
@@ -86,49 +92,77 @@ impl Runner {
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
-        match self.take_up(miners, Arc::clone(&observer)).await? {
-            Some(report) => Ok(report),
-            None => self.play_current(engine, miners, observer).await,
-        }
+        let is_solo = self.settings.challenge_type == ChallengeType::Solo;
+        let stream = if is_solo { ChallengeKind::Solo } else { ChallengeKind::Main };
+        let (current, outcome) = match self.start(engine, stream).await {
+            Ok(first) => {
+                let uid = first.challenge_uid.clone();
+                (Some(uid), self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await)
+            }
+            // What is in the ledger as a whole needs no engine.
+            Err(error) => (None, Err(error)),
+        };
+        self.take_up(current.as_deref(), miners, observer).await;
+        outcome
     }
 
-    /// Takes up the oldest challenge that an earlier run left unfinished, if there is one.
-    ///
-    /// # Errors
-    /// [`RunError`] when files or ledger fail.
-    pub async fn take_up(
-        &self,
-        miners: &[Miner],
-        observer: Arc<dyn RunObserver>,
-    ) -> Result<Option<RunReport>, RunError> {
-        let started = Instant::now();
-        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
-        match self.ledger.unfinished(self.settings.challenge_type, since).await? {
-            Some(challenge) => self.play_known(challenge, true, miners, observer, started).await.map(Some),
-            None => Ok(None),
-        }
+    /// Opens a session of the engine's current challenge.
+    async fn start(&self, engine: &EngineClient, stream: ChallengeKind) -> Result<UtterancePayload, RunError> {
+        engine.authenticate_with_retry().await?;
+        Ok(engine.start_with_retry(stream).await?)
     }
 
-    /// Plays the engine's current challenge to all miners that have no score in it.
-    ///
-    /// # Errors
-    /// As for [`Self::run_once`].
-    pub async fn play_current(
+    /// Plays the challenge of which `first` is the first utterance to all miners that have no score in it.
+    async fn play_started(
         &self,
         engine: &EngineClient,
+        stream: ChallengeKind,
+        first: UtterancePayload,
         miners: &[Miner],
         observer: Arc<dyn RunObserver>,
     ) -> Result<RunReport, RunError> {
         let started = Instant::now();
-        let kind = self.settings.challenge_type;
-        engine.authenticate_with_retry().await?;
-        let stream = if kind == ChallengeType::Solo { ChallengeKind::Solo } else { ChallengeKind::Main };
-        let first = engine.start_with_retry(stream).await?;
-        match self.ledger.find(&first.challenge_uid, kind).await? {
+        match self.ledger.find(&first.challenge_uid, self.settings.challenge_type).await? {
             Some(challenge) if challenge.state != ChallengeState::Partial => {
                 self.play_known(challenge, true, miners, observer, started).await
             }
             _ => self.play(engine.prefetch_from(stream, first).await, miners, observer).await,
+        }
+    }
+
+    /// Takes up the challenges but `current` that earlier runs left unfinished, each once, the oldest first.
+    async fn take_up(&self, current: Option<&str>, miners: &[Miner], observer: Arc<dyn RunObserver>) {
+        let contest = self.settings.challenge_type;
+        let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
+        let unfinished = self.ledger.unfinished(contest, since, TAKE_UPS).await.unwrap_or_else(|error| {
+            tracing::warn!(%contest, %error, "which earlier challenges are not finished is not known");
+            Vec::new()
+        });
+        for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
+            let challenge_uid = challenge.challenge_uid.clone();
+            // Counted before, so that one that kills this process each time comes to its end, too.
+            let attempt = match self.ledger.note_take_up(&challenge).await {
+                Ok(attempt) => attempt,
+                Err(error) => {
+                    tracing::warn!(%contest, challenge_uid, %error, "an earlier challenge is not taken up");
+                    continue;
+                }
+            };
+            tracing::info!(%contest, challenge_uid, attempt, "an earlier challenge is taken up where it was left");
+            let played = self.play_known(challenge, true, miners, Arc::clone(&observer), Instant::now()).await;
+            let Err(error) = played else { continue };
+            let error = chain_of(&error);
+            if attempt < TAKE_UPS {
+                tracing::warn!(
+                    %contest, challenge_uid, attempt, attempts = TAKE_UPS, error,
+                    "an earlier challenge cannot be finished: a later round tries again"
+                );
+            } else {
+                tracing::error!(
+                    %contest, challenge_uid, attempt, error,
+                    "an earlier challenge cannot be finished and is given up: what is written of it stays"
+                );
+            }
         }
     }
 
@@ -203,8 +237,9 @@ impl Runner {
         started: Instant,
     ) -> Result<RunReport, RunError> {
         let finished = self.ledger.finished_miners(&challenge).await?;
-        let known: HashSet<_> = self.ledger.results(&challenge).await?.into_iter().map(|row| row.miner).collect();
+        let known = self.ledger.played_miners(&challenge).await?;
         let elsewhere = self.scored_elsewhere(&challenge, miners, &known).await?;
+        let miners = self.participants(&challenge, miners, &known, &elsewhere).await?;
         let (todo, done): (Vec<_>, Vec<_>) =
             miners.iter().cloned().partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
         for miner in &done {
@@ -267,6 +302,33 @@ impl Runner {
         };
         tracing::info!("{}", report.profile_line(miners.len()));
         Ok(report)
+    }
+
+    /// As many of `miners` as may take part. Those that were played before come first: a run that is taken up goes on with
+    /// the miners that it began with, and a solo challenge has those of its main one.
+    async fn participants(
+        &self,
+        challenge: &ChallengeRow,
+        miners: &[Miner],
+        known: &HashSet<MinerKey>,
+        elsewhere: &HashSet<MinerKey>,
+    ) -> Result<Vec<Miner>, RunError> {
+        let mut miners = miners.to_vec();
+        if miners.len() <= self.settings.max_miners {
+            return Ok(miners);
+        }
+        let main = match &challenge.main_challenge_uid {
+            Some(uid) => self.ledger.find(uid, ChallengeType::Main).await?,
+            None => None,
+        };
+        let beside = match &main {
+            Some(main) => self.ledger.played_miners(main).await?,
+            None => HashSet::new(),
+        };
+        let is_known = |miner: &MinerKey| known.contains(miner) || elsewhere.contains(miner);
+        miners.sort_by_key(|Miner { key, .. }| (!is_known(key), !beside.contains(key)));
+        miners.truncate(self.settings.max_miners);
+        Ok(miners)
     }
 
     /// Miners that have a score file in this challenge although the ledger does not know them.

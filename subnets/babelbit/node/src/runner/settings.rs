@@ -41,11 +41,14 @@ pub struct RunnerSettings {
     pub paths: RunPaths,
     /// Where reference documents are looked up when the engine gives none.
     pub metadata_root: Option<PathBuf>,
+    /// Most miners that are played in one run. Of more than these, those come first that the challenge has replies of
+    /// already; in a solo challenge, those of its main challenge come next.
+    pub max_miners: usize,
     /// How each utterance is played.
     pub play: PlaySettings,
     /// Whose rules count for the mean over a challenge.
     pub rules: Rules,
-    /// An unfinished challenge older than this is not taken up again.
+    /// An unfinished challenge older than this is not taken up again once another one is current.
     pub resume_within: Duration,
     /// Whether result files are put into the ledger's outbox, from which an [`Outbox`](crate::submission::Outbox)
     /// submits them.
@@ -60,6 +63,7 @@ impl RunnerSettings {
             main_challenge_uid: None,
             paths,
             metadata_root: None,
+            max_miners: usize::MAX,
             play: PlaySettings::default(),
             rules: Rules::Reference,
             resume_within: Duration::from_hours(24),

@@ -61,11 +61,8 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
     let Setup { config, keypair, external_ip, miners, chain, connect, engine, .. } = setup;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
     let arena = config.rounds.arena.enabled.then(|| arena(&config, &keypair, external_ip)).transpose()?;
-    let settings = RoundsSettings {
-        schedule: config.rounds.schedule(),
-        max_miners: config.max_miners,
-        arena_play: config.rounds.arena_play(&config.play),
-    };
+    let settings =
+        RoundsSettings { schedule: config.rounds.schedule(), arena_play: config.rounds.arena_play(&config.play) };
     let parts = RoundsParts {
         runner,
         engine,

@@ -72,7 +72,6 @@ async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
         );
     }
     random_order()(&mut miners);
-    miners.truncate(setup.config.max_miners);
     Ok(miners)
 }
 
@@ -107,6 +106,8 @@ impl Drop for Progress {
 fn observe(progress: &ProgressBar, event: &RunEvent) {
     match event {
         RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
+            // After the current challenge, earlier ones may be taken up.
+            progress.set_position(0);
             progress.set_length((utterances * miners) as u64);
             progress.set_message(challenge_uid.clone());
         }

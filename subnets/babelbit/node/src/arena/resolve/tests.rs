@@ -111,17 +111,34 @@ fn endpoints_inside_the_own_network_are_not_called() {
         ("file:///etc/passwd", "runpod", false),
         ("https://gw.example.com/api/runsync", "gateway", true),
         ("https://gw.example.com/other", "gateway", true),
-        ("https://other.example.net/runsync", "gateway", true),
-        ("http://127.0.0.1:8060/runsync", "gateway", false),
-        ("http://gw.example.com:81/runsync", "gateway", true),
     ] {
         let row = json!({ "hotkey": hotkey(1), "status": "running", "provider": provider, "url": endpoint });
         let found = resolved(std::slice::from_ref(&row), &[1], false);
         assert_eq!(found.routes.len(), usize::from(called), "{endpoint}");
         if let Some(Target::Gateway { is_ours, .. }) = found.routes.first().map(|route| &route.target) {
-            assert_eq!(*is_ours, endpoint.starts_with("https://gw.example.com/"), "{endpoint}");
+            assert!(is_ours, "{endpoint}");
         }
     }
     let found = resolved(&[row(1, "running")], &[1], true);
     assert!(matches!(found.routes[0].target, Target::Container(_)));
+}
+
+/// A token request names no gateway, so that one for another gateway is good at ours, too.
+#[test]
+fn nothing_is_signed_for_gateways_of_others() {
+    for origin in
+        ["https://other.example.net", "http://gw.example.com", "https://gw.example.com:81", "http://127.0.0.1:8060"]
+    {
+        let url = format!("{origin}/api/runsync");
+        let rows =
+            [json!({ "hotkey": hotkey(1), "status": "running", "provider": "gateway", "url": url }), row(2, "idle")];
+        let found = resolved(&rows, &[1, 2], false);
+        assert_eq!(uids(&found), [2], "{origin}");
+        let [(uid, error)] = &found.refused[..] else { panic!("{origin}: {:?}", found.refused) };
+        let ours = "https://gw.example.com".to_owned();
+        assert_eq!((*uid, error), (Uid(1), &RouteError::ForeignGateway { origin: origin.to_owned(), ours }));
+        assert!(error.to_string().contains("set BB_ARENA_GATEWAY_URL to it"), "{error}");
+        let found = resolved(&rows, &[1, 2], true);
+        assert!(matches!(found.routes[0].target, Target::Gateway { is_ours: false, .. }), "{origin}");
+    }
 }

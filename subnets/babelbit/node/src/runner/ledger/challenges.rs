@@ -214,25 +214,45 @@ impl Ledger {
         Ok(names)
     }
 
-    /// The oldest challenge of a contest that is wholly known, not finished, and was begun at `since` (Unix seconds)
-    /// or later.
+    /// The challenges of a contest that are wholly known, not finished, were begun at `since` (Unix seconds) or later,
+    /// and taken up less than `most_take_ups` times; the oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn unfinished(&self, kind: ChallengeType, since: i64) -> Result<Option<ChallengeRow>, LedgerError> {
+    pub async fn unfinished(
+        &self,
+        kind: ChallengeType,
+        since: i64,
+        most_take_ups: u32,
+    ) -> Result<Vec<ChallengeRow>, LedgerError> {
         let mut connection = self.connection.lock().await;
-        let id = sqlx::query_scalar(
-            "SELECT id FROM challenge WHERE challenge_type = ? AND state = 'playing' AND started_unix >= ?
-             ORDER BY id LIMIT 1",
+        let ids: Vec<i64> = sqlx::query_scalar(
+            "SELECT id FROM challenge
+             WHERE challenge_type = ? AND state = 'playing' AND started_unix >= ? AND take_ups < ? ORDER BY id",
         )
         .bind(kind.as_str())
         .bind(since)
-        .fetch_optional(&mut *connection)
+        .bind(most_take_ups)
+        .fetch_all(&mut *connection)
         .await?;
-        match id {
-            Some(id) => read_challenge(&mut connection, id).await.map(Some),
-            None => Ok(None),
+        let mut unfinished = Vec::new();
+        for id in ids {
+            unfinished.push(read_challenge(&mut connection, id).await?);
         }
+        Ok(unfinished)
+    }
+
+    /// Notes that a challenge is about to be taken up; says how often that is.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn note_take_up(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
+        let take_ups =
+            sqlx::query_scalar("UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups")
+                .bind(challenge.id)
+                .fetch_one(&mut *self.connection.lock().await)
+                .await?;
+        Ok(take_ups)
     }
 
     /// Notes that everything about a challenge is written.

@@ -197,6 +197,18 @@ impl Ledger {
         rows.iter().map(read_result).collect()
     }
 
+    /// The miners that have rows in a challenge.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn played_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
+        let rows = sqlx::query("SELECT DISTINCT miner_uid, miner_hotkey FROM result WHERE challenge_id = ?")
+            .bind(challenge.id)
+            .fetch_all(&mut *self.connection.lock().await)
+            .await?;
+        rows.iter().map(read_key).collect()
+    }
+
     /// All conditions under which replies were scored, by their SHA-256.
     ///
     /// # Errors

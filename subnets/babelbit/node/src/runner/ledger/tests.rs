@@ -139,8 +139,8 @@ async fn an_older_ledger_keeps_what_it_holds() {
         connection.close().await.unwrap();
     }
     let ledger = Ledger::open(directory.path()).await.unwrap();
-    let row = ledger.unfinished(ChallengeType::Main, 0).await.unwrap().unwrap();
-    assert_eq!((row.challenge_uid.as_str(), row.main_challenge_uid), ("old", None));
+    let rows = ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap();
+    assert_eq!((rows.len(), rows[0].challenge_uid.as_str(), &rows[0].main_challenge_uid), (1, "old", &None));
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_partial_challenge_is_completed() {
     part.error = Some("HTTP 503".into());
     let row = ledger.begin(&part).await.unwrap();
     assert_eq!((row.state, row.error.as_deref()), (ChallengeState::Partial, Some("HTTP 503")));
-    assert_eq!(ledger.unfinished(ChallengeType::Main, 0).await.unwrap(), None);
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
     // Being done with the part does not finish the challenge.
     ledger.finish(&row).await.unwrap();
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state, ChallengeState::Partial);
@@ -161,10 +161,38 @@ async fn a_partial_challenge_is_completed() {
     assert_eq!((whole.state, whole.error.clone(), whole.utterances.len()), (ChallengeState::Playing, None, 2));
     // Nor does a later failure of the engine spoil what is known.
     assert_eq!(ledger.begin(&part).await.unwrap(), whole);
-    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_000).await.unwrap(), Some(whole.clone()));
-    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001).await.unwrap(), None);
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(), std::slice::from_ref(&whole));
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001, 1).await.unwrap(), []);
     ledger.finish(&whole).await.unwrap();
-    assert_eq!(ledger.unfinished(ChallengeType::Main, 0).await.unwrap(), None);
+    assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn how_often_a_challenge_was_taken_up_is_remembered() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let first = ledger.begin(&challenge()).await.unwrap();
+    let second = ledger.begin(&NewChallenge { challenge_uid: "d".into(), ..challenge() }).await.unwrap();
+    let unfinished = async |ledger: &Ledger| ledger.unfinished(ChallengeType::Main, 0, 2).await.unwrap();
+    assert_eq!(unfinished(&ledger).await, [first.clone(), second.clone()]);
+    assert_eq!(ledger.note_take_up(&first).await.unwrap(), 1);
+    drop(ledger);
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    assert_eq!(unfinished(&ledger).await, [first.clone(), second.clone()]);
+    assert_eq!(ledger.note_take_up(&first).await.unwrap(), 2);
+    assert_eq!(unfinished(&ledger).await, [second]);
+}
+
+#[tokio::test]
+async fn who_has_rows_was_played() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let row = ledger.begin(&challenge()).await.unwrap();
+    assert!(ledger.played_miners(&row).await.unwrap().is_empty());
+    for (number, index, outcome) in [(1, 0, Ok("aa".into())), (1, 1, Ok("bb".into())), (2, 0, Err("boom".into()))] {
+        ledger.record(&row, &result(number, index, outcome)).await.unwrap();
+    }
+    assert_eq!(ledger.played_miners(&row).await.unwrap(), [miner(1), miner(2)].into());
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! One round: who plays, what is played, and what came of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,8 +128,8 @@ pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Res
 }
 
 impl Rounds {
-    /// Plays a round: first what an earlier one left unfinished, then the engine's current challenge.
-    pub(super) async fn play(&mut self, due: &Due) -> Result<RunReport, RoundError> {
+    /// Plays a round: first the engine's current challenge, then what earlier ones left unfinished.
+    pub(super) async fn play(&self, due: &Due) -> Result<RunReport, RoundError> {
         let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
             return Err(RoundError::NoMiners);
@@ -138,18 +137,9 @@ impl Rounds {
         let runner = self.runner_of(due);
         let counting = Counting { contest: due.contest, further: Arc::clone(&self.parts.observer) };
         let observer: Arc<dyn RunObserver> = Arc::new(counting);
-        let mut taken_up = HashMap::new();
-        while let Some(report) = runner.take_up(&miners, Arc::clone(&observer)).await? {
-            tracing::info!(contest = %due.contest, challenge_uid = report.challenge_uid, "taken up where it was left");
-            if taken_up.insert(report.challenge_uid.clone(), report).is_some() {
-                break;
-            }
-        }
-        let report = runner.play_current(&self.parts.engine, &miners, observer).await?;
+        let report = runner.run_once(&self.parts.engine, &miners, observer).await?;
         match report.outcome {
-            RunOutcome::Finished => Ok(report),
-            // By this very round, perhaps.
-            RunOutcome::AlreadyDone => Ok(taken_up.remove(&report.challenge_uid).unwrap_or(report)),
+            RunOutcome::Finished | RunOutcome::AlreadyDone => Ok(report),
             RunOutcome::NoChallenge => Err(RoundError::NoChallenge),
             RunOutcome::Partial => Err(RoundError::Partial {
                 challenge_uid: report.challenge_uid,
@@ -165,27 +155,23 @@ impl Rounds {
         self.parts.runner.with_settings(RunnerSettings {
             challenge_type: due.contest,
             main_challenge_uid: due.main_challenge_uid.clone(),
+            // The arena's gateway says who is in the arena.
+            max_miners: if is_arena { usize::MAX } else { usual.max_miners },
             play: if is_arena { self.settings.arena_play.clone() } else { usual.play.clone() },
             ..usual.clone()
         })
     }
 
-    async fn miners(&mut self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
-        let entries = match (contest, &self.parts.arena) {
-            (ChallengeType::Arena, Some(arena)) => {
-                let registered = self.parts.miners.registered(&self.parts.chain).await?;
-                return Ok(arena.miners(&registered).await?);
-            }
-            (ChallengeType::Arena, None) => return Ok(Vec::new()),
-            // Those of the main round.
-            (ChallengeType::Solo, _) if !self.drawn.is_empty() => std::mem::take(&mut self.drawn),
-            _ => {
-                let mut entries = self.parts.miners.registered(&self.parts.chain).await?;
-                (self.parts.shuffle)(&mut entries);
-                entries.truncate(self.settings.max_miners);
-                entries
-            }
-        };
+    /// Who may take part, in the order in which miners are taken where there are too many.
+    async fn miners(&self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
+        let mut entries = self.parts.miners.registered(&self.parts.chain).await?;
+        if contest == ChallengeType::Arena {
+            return match &self.parts.arena {
+                Some(arena) => Ok(arena.miners(&entries).await?),
+                None => Ok(Vec::new()),
+            };
+        }
+        (self.parts.shuffle)(&mut entries);
         let connect = |entry: &MinerEntry| {
             let connection = (self.parts.connect)(entry)
                 .inspect_err(|error| tracing::warn!(miner = %entry.uid, %error, "a miner cannot be called"))
@@ -193,8 +179,6 @@ impl Rounds {
             let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
             Some(Miner { key, name: entry.name.clone(), connection })
         };
-        let miners = entries.iter().filter_map(connect).collect();
-        self.drawn = entries;
-        Ok(miners)
+        Ok(entries.iter().filter_map(connect).collect())
     }
 }

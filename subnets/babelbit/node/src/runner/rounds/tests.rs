@@ -29,6 +29,7 @@ use crate::subtensor_gateway::GatewayClient;
 mod arena;
 mod chain_faults;
 mod engine_faults;
+mod taken_up;
 
 const SAMPLE: &str = include_str!("../../../tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);
@@ -168,6 +169,8 @@ struct World {
     time: watch::Sender<u64>,
     waits: Arc<Mutex<Vec<u64>>>,
     settings: RoundsSettings,
+    max_miners: usize,
+    shuffle: Shuffle,
     listed: Option<Vec<MinerEntry>>,
     arena: Option<Arc<dyn ArenaMiners>>,
     connect_chain: Option<ConnectChain>,
@@ -238,7 +241,9 @@ impl World {
             miner: parrot(),
             time: watch::channel(1_000_000).0,
             waits: Arc::default(),
-            settings: RoundsSettings { schedule, max_miners: 256, arena_play: PlaySettings::default() },
+            settings: RoundsSettings { schedule, arena_play: PlaySettings::default() },
+            max_miners: 256,
+            shuffle: Arc::new(<[MinerEntry]>::reverse),
             listed: None,
             arena: None,
             connect_chain: None,
@@ -258,7 +263,10 @@ impl World {
         let (sender, reports) = mpsc::unbounded_channel();
         let options =
             EngineOptions { sleeper: self.sleeper(), timeout: Duration::from_millis(500), ..EngineOptions::default() };
-        let settings = RunnerSettings::new(RunPaths::below(self.directory.path()));
+        let settings = RunnerSettings {
+            max_miners: self.max_miners,
+            ..RunnerSettings::new(RunPaths::below(self.directory.path()))
+        };
         let [engine, gateway] = &self.urls;
         let gateway = GatewayClient::new(gateway, None, Duration::from_millis(500)).unwrap();
         let (miner, time) = (Arc::clone(&self.miner), self.time.subscribe());
@@ -272,7 +280,7 @@ impl World {
             },
             connect: Arc::new(move |_| Ok(Arc::clone(&miner) as Arc<dyn MinerConnection>)),
             arena: self.arena.clone(),
-            shuffle: Arc::new(<[MinerEntry]>::reverse),
+            shuffle: Arc::clone(&self.shuffle),
             observer: Arc::new(()),
             tell: Arc::new(move |report| drop(sender.send(report.clone()))),
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
@@ -399,7 +407,7 @@ async fn a_start_plays_at_once_where_it_is_told_to() {
 #[tokio::test]
 async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
     let mut world = World::new().await;
-    world.settings.max_miners = 1;
+    world.max_miners = 1;
     let mut running = world.start().await;
     world.block(100).await;
     for _ in 0..2 {

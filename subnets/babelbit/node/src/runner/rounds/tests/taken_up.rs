@@ -1,0 +1,146 @@
+//! Rounds that were left in the middle: who plays on, and what an earlier challenge costs the current one.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::runner::run::TAKE_UPS;
+use crate::runner::testing::Asked;
+use crate::runner::{Ledger, NewChallenge, UtteranceRow};
+
+impl World {
+    /// A runner that works on the same files is looked over its shoulder.
+    async fn ledger(&self) -> Ledger {
+        Ledger::read(&self.directory.path().join("state")).await.unwrap()
+    }
+
+    /// The slots of the miners that a challenge has rows of.
+    async fn played(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
+        let ledger = self.ledger().await;
+        let challenge = ledger.find(challenge_uid, contest).await.unwrap().unwrap();
+        let miners: BTreeSet<_> = ledger.played_miners(&challenge).await.unwrap().into_iter().collect();
+        miners.iter().map(|miner| miner.uid.0).collect()
+    }
+
+    /// Plays a main round and its solo round, and is stopped when two miners are asked for this utterance.
+    async fn stop_at(&mut self, utterance_id: &'static str) {
+        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
+            Ok(if request.utterance_id == utterance_id { Duration::MAX } else { Duration::ZERO })
+        });
+        self.miner = Arc::new(stuck);
+        let running = self.start().await;
+        self.block(100).await;
+        let began = std::time::Instant::now();
+        let is_there =
+            |asked: &&Asked| matches!(asked, Asked::Init { request, .. } if request.utterance_id == utterance_id);
+        while self.miner.asked().iter().filter(is_there).count() < 2 {
+            assert!(began.elapsed() < LONG);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        running.stop().await;
+        self.miner = parrot();
+    }
+
+    /// Starts again, until the solo round is played.
+    async fn play_on(&self) {
+        let mut running = self.start().await;
+        while running.report().await.contest != ChallengeType::Solo {}
+        running.stop().await;
+    }
+
+    /// Leaves a challenge in the ledger that is not played to its end.
+    async fn leave(&self, challenge_uid: &str) {
+        let ledger = Ledger::open(&self.directory.path().join("state")).await.unwrap();
+        let utterance = UtteranceRow {
+            index: 0,
+            utterance_id: format!("{challenge_uid}:0"),
+            language: "fr".into(),
+            source: Err("no sound".into()),
+        };
+        let challenge = NewChallenge {
+            challenge_uid: challenge_uid.into(),
+            challenge_type: ChallengeType::Main,
+            run_timestamp: "20260101_120000".into(),
+            started_unix: jiff::Timestamp::now().as_second(),
+            error: None,
+            main_challenge_uid: None,
+            reference: None,
+            reference_source: None,
+            utterances: vec![utterance],
+        };
+        ledger.begin(&challenge).await.unwrap();
+    }
+
+    /// How many challenges were left unfinished and taken up less than so often.
+    async fn unfinished(&self, take_ups: u32) -> usize {
+        self.ledger().await.unfinished(ChallengeType::Main, 0, take_ups).await.unwrap().len()
+    }
+}
+
+/// Stopped in the middle of the main round, and before the first reply of the solo round.
+#[tokio::test]
+async fn a_round_that_is_taken_up_keeps_its_miners() {
+    for utterance_id in ["challenge-0:1", "challenge-1:0"] {
+        let mut world = World::new().await;
+        *world.snapshot.lock().unwrap() = neurons(5);
+        world.max_miners = 2;
+        world.stop_at(utterance_id).await;
+        // Now the others would come first.
+        world.shuffle = Arc::new(|_| {});
+        world.play_on().await;
+        assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [3, 4], "{utterance_id}");
+        assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [3, 4], "{utterance_id}");
+        assert_eq!(world.score_files(), 8, "{utterance_id}");
+    }
+}
+
+#[tokio::test]
+async fn a_miner_that_has_left_makes_room_for_another() {
+    let mut world = World::new().await;
+    *world.snapshot.lock().unwrap() = neurons(5);
+    world.max_miners = 2;
+    world.stop_at("challenge-0:1").await;
+    world.shuffle = Arc::new(|_| {});
+    *world.snapshot.lock().unwrap() = neurons(4);
+    world.play_on().await;
+    // What the one that has left earned until then stays.
+    assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
+    assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
+}
+
+/// With an engine that works, and with one that gives no challenge.
+#[tokio::test]
+async fn an_earlier_challenge_is_finished_after_the_current_one() {
+    for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
+        let world = World::new().await;
+        world.leave("older").await;
+        world.engine.fail("/source-audio/start", &vec![Fault::Status(500); faults]);
+        let mut running = world.start().await;
+        world.block(100).await;
+        let report = running.report().await;
+        assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, current));
+        assert_eq!(world.status("older__main").unwrap()["miner_count"], 3);
+        assert_eq!(world.unfinished(u32::MAX).await, 0);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_challenge_that_cannot_be_finished_holds_up_nothing_and_is_given_up() {
+    let mut world = World::new().await;
+    world.settings.schedule.solo = false;
+    world.leave("older").await;
+    // No directory can be made where a file is.
+    let logs = world.directory.path().join("logs/s2s");
+    std::fs::create_dir_all(&logs).unwrap();
+    std::fs::write(logs.join("older"), "").unwrap();
+    let mut running = world.start().await;
+    for round in 1..=TAKE_UPS + 2 {
+        world.block(100 * round).await;
+        let report = running.report().await;
+        let outcome = if round == 1 { "played" } else { "already_done" };
+        assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, Some("challenge-0")), "{report:?}");
+        assert_eq!((world.unfinished(round.min(TAKE_UPS)).await, world.unfinished(u32::MAX).await), (0, 1), "{round}");
+    }
+    assert_eq!(world.unfinished(TAKE_UPS + 1).await, 1, "tried more often than {TAKE_UPS} times");
+    running.stop().await;
+}

@@ -1,0 +1,226 @@
+//! The process that is killed: a runner's loop with its outbox.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::json;
+use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
+use taonet_babelbit_node::clock::system_clock;
+use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
+use taonet_babelbit_node::runner::{
+    AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner, MinerConnection,
+    MinerEntry, MinerKey, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport, Rounds, RoundsParts,
+    RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings, random_order,
+};
+use taonet_babelbit_node::scorer::Candidate;
+use taonet_babelbit_node::submission::{Outbox, OutboxSettings};
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_primitives::{NetUid, Uid};
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::services::{ScoringServer, Services};
+use super::{ARENA_DROPS_AFTER, LONG, MINERS, key};
+
+/// Names the directory, and the addresses of engine, gateway and scoring API, to the process that is killed.
+const DIRECTORY: &str = "TAONET_TEST_KILL_DIRECTORY";
+const SERVICES: &str = "TAONET_TEST_KILL_SERVICES";
+
+/// Starts the process and kills it after a while; whether it came to its end before.
+pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer, moment: Option<Duration>) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "play"])
+        .env(DIRECTORY, directory)
+        .env(SERVICES, format!("{} {} {}", services.engine, services.gateway, scoring.url))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return true;
+        }
+        if moment.is_some_and(|moment| began.elapsed() >= moment) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return false;
+        }
+        if began.elapsed() >= LONG {
+            child.kill().unwrap();
+            panic!("the runner does not come to its end");
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// What the process does, where its environment says that it is the one.
+pub(crate) fn play() {
+    let (Ok(directory), Ok(services)) = (std::env::var(DIRECTORY), std::env::var(SERVICES)) else { return };
+    let services: Vec<Url> = services.split(' ').map(|url| url.parse().unwrap()).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(play_and_submit(PathBuf::from(directory), &services));
+}
+
+/// Plays a main and an arena round, and ends when all is submitted.
+async fn play_and_submit(directory: PathBuf, services: &[Url]) {
+    let [engine, gateway, scoring] = services else { panic!("{services:?}") };
+    let keypair = Arc::new(Keypair::from_uri("//validator").unwrap());
+    let paths = RunPaths::below(&directory);
+    let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
+    let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
+    let ledger = Arc::clone(runner.ledger());
+    let outbox_settings = OutboxSettings::new(scoring.clone(), paths);
+    let outbox = Outbox::new(Arc::clone(&ledger), Arc::clone(&keypair), None, outbox_settings).unwrap();
+    let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
+    let main = Contest { name: ChallengeType::Main, directory: directory.clone() };
+    let parts = RoundsParts {
+        engine: EngineClient::new(engine.as_str(), keypair, EngineOptions::default()).unwrap(),
+        chain: ChainView::new(GatewayClient::new(gateway, None, LONG).unwrap(), NetUid(59), None),
+        miners: MinerSource::Listed((0..MINERS).map(entry).collect()),
+        connect: Arc::new(move |entry| Ok(main.connection(entry.uid))),
+        arena: Some(Arc::new(Contest { name: ChallengeType::Arena, directory })),
+        shuffle: random_order(),
+        observer: Arc::new(()),
+        tell: Arc::new(move |report| drop(sender.send(report.clone()))),
+        clock: system_clock(),
+        sleeper: Arc::new(|pause| tokio::time::sleep(pause).boxed()),
+        runner,
+    };
+    let arena = Some(ArenaSchedule { cadence: 100, on_startup: true });
+    let schedule = ScheduleSettings { tempo: 100, on_startup: true, solo: false, arena, attempts: 1 };
+    let arena_play = PlaySettings { drop_after_failures: ARENA_DROPS_AFTER, ..PlaySettings::default() };
+    let mut rounds = Rounds::new(parts, RoundsSettings { schedule, arena_play }).await.unwrap();
+
+    let shutdown = Shutdown::new();
+    let (stop, stop_too) = (shutdown.clone(), shutdown.clone());
+    shutdown.spawn("outbox", async move { outbox.run(&stop).await });
+    shutdown.spawn("rounds", async move { rounds.run(&stop_too).await });
+    loop {
+        let report = reports.recv().await.unwrap();
+        assert!(matches!(report.outcome, "played" | "already_done"), "{report:?}");
+        if report.contest == ChallengeType::Arena {
+            break;
+        }
+    }
+    while ledger.outbox_counts().await.unwrap().waiting > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+}
+
+fn entry(uid: u8) -> MinerEntry {
+    let MinerKey { uid, hotkey } = key(uid);
+    let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
+    MinerEntry { uid, hotkey, address: policy.resolve("127.0.0.1:9").unwrap(), name: None }
+}
+
+/// The way to the miners of a contest.
+struct Contest {
+    name: ChallengeType,
+    /// Where the sessions are noted that are opened.
+    directory: PathBuf,
+}
+
+impl Contest {
+    fn connection(&self, uid: Uid) -> Arc<dyn MinerConnection> {
+        let log = OpenOptions::new().create(true).append(true).open(self.directory.join("opened")).unwrap();
+        Arc::new(Echo { contest: self.name, uid, log })
+    }
+}
+
+impl ArenaMiners for Contest {
+    fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>> {
+        let miner = |entry: &MinerEntry| Miner {
+            key: MinerKey { uid: entry.uid, hotkey: entry.hotkey },
+            name: None,
+            connection: self.connection(entry.uid),
+        };
+        let miners = registered.iter().map(miner).collect();
+        async move { Ok(miners) }.boxed()
+    }
+}
+
+/// Returns every frame after a moment, and notes each session that it opens. The last miner opens none.
+struct Echo {
+    contest: ChallengeType,
+    uid: Uid,
+    log: File,
+}
+
+impl MinerConnection for Echo {
+    fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
+        // One write each: lines of several miners do not mix.
+        let line = format!("{} {} {}\n", self.contest, self.uid, request.utterance_id);
+        (&self.log).write_all(line.as_bytes()).unwrap();
+        let response = InitResponse {
+            ready: true,
+            miner_id: None,
+            session_id: request.utterance_id.clone(),
+            challenge_uid: request.challenge_uid,
+            utterance_id: request.utterance_id,
+            language: request.language,
+            sample_rate_hz: request.sample_rate_hz,
+            frame_rate_hz: request.frame_rate_hz,
+            frame_samples: request.frame_samples,
+            dtype: request.dtype,
+            channels: request.channels,
+        };
+        let refuses = self.uid == Uid(u16::from(MINERS) - 1);
+        async move { if refuses { Err(CallError::Refused("no".into())) } else { Ok(response) } }.boxed()
+    }
+
+    fn predict(&self, call: PredictCall, _: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(u64::from(self.uid.0))).await;
+            Ok(PredictResponse {
+                session_id: call.session_id.to_string(),
+                audio_b64: call.audio_b64.to_string(),
+                out_eos: call.in_eos,
+                n_bytes: 0,
+            })
+        }
+        .boxed()
+    }
+}
+
+/// Gives every reply the score that stands in the reference's text.
+struct TextScorer;
+
+impl ReplyScorer for TextScorer {
+    fn prepare(&self, _: &Candidate) {}
+
+    fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+        let text = &reference.unwrap().text;
+        let score: f64 = text.parse().unwrap();
+        let result = |candidate: &Candidate| {
+            let completion = candidate.timeline.completion(candidate.channels);
+            let source = candidate.source_duration;
+            let result = json!({
+                "score": score, "raw_score": score, "accuracy": score, "accuracy_pass": true,
+                "speech_rate": { "penalty": 1.0, "miner_wps": 2.0, "reference_wps": 2.0, "ratio": 1.0 },
+                "latency": {
+                    "score": 1.0, "completion_sec": completion, "source_duration_sec": source, "overshoot_sec": 0.0,
+                    "allowed_overshoot_sec": 2.0,
+                },
+                "stt_text": text, "gt_text": text, "predicted_duration_sec": 0.4,
+                "effective_completion_sec": completion, "source_duration_sec": source, "score_is_fallback": false,
+                "score_method": "semantic_audio_v1", "scoring_metadata_source": null,
+            });
+            serde_json::from_value(result).unwrap()
+        };
+        candidates.iter().map(result).collect()
+    }
+}

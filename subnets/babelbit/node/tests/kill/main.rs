@@ -1,0 +1,116 @@
+//! Kills a runner's process at random moments of a main and an arena round whose results go to a scoring API, and runs it
+//! again until it comes to its end: no utterance may be lost, or played again once it is in the ledger; every file must be
+//! whole; and the scoring API must hold what the ledger holds, each result once.
+//!
+//! The process is this test itself, started again with a directory in its environment.
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of a test")]
+
+mod child;
+mod outcome;
+mod services;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_node::runner::{Ledger, MinerKey};
+use taonet_primitives::{Hotkey, Uid};
+
+use services::{ScoringServer, Services};
+
+const KILLS: u32 = 50;
+const CHALLENGE: &str = "kill";
+/// The last one refuses every session.
+const MINERS: u8 = 4;
+const UTTERANCES: u32 = 4;
+/// The arena plays a miner no further that has failed so often in a row.
+const ARENA_DROPS_AFTER: u32 = 2;
+const CONTESTS: [ChallengeType; 2] = [ChallengeType::Main, ChallengeType::Arena];
+
+fn key(uid: u8) -> MinerKey {
+    MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
+}
+
+#[test]
+fn fifty_kills_lose_and_repeat_nothing() {
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let mut random = StdRng::seed_from_u64(seed);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let services = runtime.block_on(Services::start());
+
+    let whole = tempfile::tempdir().unwrap();
+    let scoring = runtime.block_on(ScoringServer::start(whole.path()));
+    let began = Instant::now();
+    assert!(child::run(whole.path(), &services, &scoring, None));
+    let mut duration = began.elapsed();
+    runtime.block_on(outcome::check(whole.path(), &scoring));
+
+    // Each directory goes through as many kills as it takes until a process comes to its end.
+    let (mut kills, mut directories) = (0, 0);
+    while kills < KILLS {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let scoring = runtime.block_on(ScoringServer::start(directory));
+        let mut moments = Vec::new();
+        loop {
+            let kept = runtime.block_on(ledger_rows(directory));
+            let before = opened(directory).len();
+            let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
+            let began = Instant::now();
+            let is_over = child::run(directory, &services, &scoring, moment);
+            let again = opened(directory).split_off(before);
+            let repeated: Vec<_> = again.iter().filter(|row| kept.contains(*row)).collect();
+            assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
+            if is_over {
+                if moments.is_empty() {
+                    // The first one may have shared the machine with other tests.
+                    duration = duration.min(began.elapsed());
+                }
+                break;
+            }
+            moments.extend(moment);
+            kills += 1;
+        }
+        directories += 1;
+        println!("{} kills at {moments:?}", moments.len());
+        runtime.block_on(outcome::check(directory, &scoring));
+    }
+    println!("{kills} kills in {directories} directories; an undisturbed round takes {duration:?}");
+}
+
+/// Contest, miner and utterance of every row that a killed process left.
+async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
+    let ledger = Ledger::open(&directory.join("state")).await.unwrap();
+    let mut kept = BTreeSet::new();
+    for contest in CONTESTS {
+        let Some(challenge) = ledger.find(CHALLENGE, contest).await.unwrap() else { continue };
+        let rows = ledger.results(&challenge).await.unwrap();
+        kept.extend(rows.iter().map(|row| opening(contest, row.miner.uid, row.utterance_index)));
+    }
+    kept
+}
+
+/// How a session is noted that was opened.
+fn opening(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
+    format!("{contest} {miner} {CHALLENGE}:{utterance}")
+}
+
+/// Contest, miner and utterance of every session that was opened.
+fn opened(directory: &Path) -> Vec<String> {
+    let log = fs::read_to_string(directory.join("opened")).unwrap_or_default();
+    log.lines().map(str::to_owned).collect()
+}
+
+/// What a process does that is to be killed. Run as a test of its own it does nothing.
+#[test]
+fn play() {
+    child::play();
+}
+
+/// The longest that anything here may take.
+const LONG: Duration = Duration::from_mins(2);
