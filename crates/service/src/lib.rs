@@ -11,6 +11,7 @@ mod health;
 mod lock;
 mod serve;
 mod shutdown;
+mod unread;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
 pub use health::{Readiness, readiness_routes};

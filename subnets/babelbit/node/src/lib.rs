@@ -5,6 +5,8 @@ pub mod arena;
 pub mod arena_gateway;
 pub mod audit;
 mod bearer_tokens;
+#[cfg(test)]
+mod captured_log;
 pub mod challenge;
 pub mod clock;
 pub mod config;

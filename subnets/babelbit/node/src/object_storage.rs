@@ -4,12 +4,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStoreExt as _, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
 use taonet_babelbit_core::submission_api::ResultFile;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
@@ -186,6 +187,22 @@ impl ObjectStorage {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(source) => Err(self.failed(source)),
         }
+    }
+
+    /// The keys with a prefix, which ends at a `/`, whose objects were written before a time.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the service fails or refuses.
+    pub async fn written_before(&self, prefix: &str, time: SystemTime) -> Result<Vec<String>, StorageError> {
+        let prefix = Key::from(prefix);
+        let mut objects = self.store.list(Some(&prefix));
+        let mut found = Vec::new();
+        while let Some(object) = objects.try_next().await.map_err(|source| self.failed(source))? {
+            if SystemTime::from(object.last_modified) < time {
+                found.push(object.location.to_string());
+            }
+        }
+        Ok(found)
     }
 
     fn failed(&self, source: object_store::Error) -> StorageError {

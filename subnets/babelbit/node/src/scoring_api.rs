@@ -30,16 +30,20 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, system_clock};
 use crate::engine::{RateLimit, SlidingWindow};
 
 pub use artifacts::{ArtifactError, ArtifactStore};
-pub use record::{GivenScore, NewSubmission, SubmissionKey};
+pub use record::{GivenScore, Kept, NewSubmission, SubmissionKey};
 pub use store::{Store, StoreError};
 pub use validators::Admission;
 
 use validators::Validators;
+
+/// How long files that are being kept hold up the end: as long as requests do.
+const LAST_FILES: Duration = Duration::from_secs(10);
 
 /// What a scoring API takes from its callers.
 #[derive(Debug, Clone)]
@@ -97,6 +101,8 @@ struct State {
     limits: ScoringLimits,
     per_address: SlidingWindow<IpAddr>,
     per_validator: SlidingWindow<Hotkey>,
+    /// Files that are being kept, whether or not somebody still waits for the answer.
+    uploads: TaskTracker,
     clock: Clock,
 }
 
@@ -126,6 +132,7 @@ impl ScoringApi {
             validators: Validators::new(admission),
             per_address: SlidingWindow::new(limits.per_address),
             per_validator: SlidingWindow::new(limits.per_validator),
+            uploads: TaskTracker::new(),
             limits,
             clock,
         };
@@ -137,9 +144,14 @@ impl ScoringApi {
         routes::router(&self.state)
     }
 
-    /// Keeps the list of validators up to date and forgets what is old, until the end is asked for.
+    /// Keeps the list of validators up to date and forgets what is old, until the end is asked for and the files that are
+    /// being kept are.
     pub async fn follow(&self, shutdown: &Shutdown) {
         tokio::join!(self.state.validators.follow(shutdown), retention::follow(&self.state, shutdown));
+        self.state.uploads.close();
+        if tokio::time::timeout(LAST_FILES, self.state.uploads.wait()).await.is_err() {
+            tracing::warn!(files = self.state.uploads.len(), "files that were being kept are cut off");
+        }
     }
 
     /// Gives the metrics their help texts. Call after the recorder is installed.

@@ -2,14 +2,15 @@
 //!
 //! A miner's four result files enter the outbox in the transaction that notes that they are written
 //! ([`Ledger::hand_over`]). The [`Outbox`] submits several at a time. What is refused for now (network, 5xx, 408, 429) is
-//! tried again for ever, later each time; what is refused for good stays in the ledger with the reason. An attempt that
-//! was killed is made again: the scoring API takes the same submission any number of times.
+//! tried again for ever, later each time; what is refused for good, or has lost its file, stays in the ledger with the
+//! reason. Scores go before all other files. An attempt that was killed is made again: the scoring API takes the same
+//! submission any number of times.
 
 mod client;
 mod multipart;
 mod payload;
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,12 +25,10 @@ use crate::config::Config;
 use crate::object_storage::{ObjectStorage, StorageError};
 use crate::runner::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
 
-use client::ScoringApi;
 pub use client::SubmitError;
+use client::{Arrived, ScoringApi};
 use payload::LocalFile;
 
-/// Files that are looked up in the ledger at a time.
-const BATCH: u32 = 256;
 /// How often what was refused gets another chance.
 const REFUSED_AGAIN: Duration = Duration::from_hours(1);
 /// How long to wait after the ledger failed.
@@ -190,23 +189,23 @@ impl Outbox {
     /// Submits everything that is due now, each file once; says when the next is due, where something waits.
     async fn work(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.now_ms();
-        let (mut queue, mut started) = (VecDeque::new(), HashSet::new());
+        let mut started = HashSet::new();
         // Tasks of their own: one that waits for the ledger must go on while this waits for it, too.
         let mut running = JoinSet::new();
         loop {
-            if queue.is_empty() && running.len() < self.settings.concurrency {
-                let mut due = self.ledger.due(now, BATCH).await?;
-                due.retain(|entry| !started.contains(&entry.id));
-                queue.extend(due);
-                metrics::gauge!("taonet_submission_waiting").set(self.ledger.outbox_counts().await?.waiting as f64);
+            // Asked anew each time, so that a score that has just come overtakes the files that wait. What is on its way is
+            // among the answers.
+            let most = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
+            for entry in self.ledger.due(now, most).await? {
+                if running.len() >= self.settings.concurrency {
+                    break;
+                }
+                if started.insert(entry.id) {
+                    let outbox = self.clone();
+                    running.spawn(async move { outbox.attempt(entry).await });
+                }
             }
-            while running.len() < self.settings.concurrency
-                && let Some(entry) = queue.pop_front()
-            {
-                started.insert(entry.id);
-                let outbox = self.clone();
-                running.spawn(async move { outbox.attempt(entry).await });
-            }
+            metrics::gauge!("taonet_submission_waiting").set(self.ledger.waiting().await? as f64);
             match running.join_next().await {
                 None => break,
                 Some(Ok(attempt)) => attempt?,
@@ -223,9 +222,17 @@ impl Outbox {
         let kind = entry.file.kind().as_str();
         let named = || format!("{}, miner {}, {}", entry.challenge_uid, entry.miner.uid, entry.file.file_type());
         match self.submit(&entry).await {
-            Ok(()) => {
+            Ok(arrived) => {
                 self.ledger.note_outcome(&entry, self.now_ms(), None).await?;
                 metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
+                if arrived == Arrived::Superseded {
+                    tracing::info!(
+                        file = named(),
+                        "the scoring API has one that was signed later, or this one: another runner may sign with this \
+                         hotkey, or the clock was set back"
+                    );
+                    metrics::counter!("taonet_submission_superseded_total", "kind" => kind).increment(1);
+                }
             }
             Err(Failed::Ledger(error)) => return Err(error),
             Err(Failed::Submit(error)) if error.is_retryable() => {
@@ -240,15 +247,20 @@ impl Outbox {
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
             }
             Err(Failed::Submit(error)) => {
-                tracing::warn!(file = named(), %error, "the scoring API refuses a result for good");
-                self.ledger.note_outcome(&entry, self.now_ms(), Some(&error.to_string())).await?;
+                let reason = error.to_string();
+                if entry.error.as_ref() == Some(&reason) {
+                    tracing::debug!(file = named(), %error, "a result is still not submitted");
+                } else {
+                    tracing::warn!(file = named(), %error, "a result is not submitted; it gets another chance every hour");
+                }
+                self.ledger.note_outcome(&entry, self.now_ms(), Some(&reason)).await?;
                 metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
             }
         }
         Ok(())
     }
 
-    async fn submit(&self, entry: &OutboxEntry) -> Result<(), Failed> {
+    async fn submit(&self, entry: &OutboxEntry) -> Result<Arrived, Failed> {
         let file = LocalFile::of(entry, &self.settings.paths);
         let mut s3_path = entry.s3_path.clone();
         if let (Some(storage), None) = (&self.storage, &s3_path)
@@ -290,7 +302,14 @@ impl Outbox {
     pub fn describe_metrics() {
         metrics::describe_gauge!("taonet_submission_waiting", "Result files that wait for their submission");
         metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
-        metrics::describe_counter!("taonet_submission_refused_total", "Result files refused for good, by kind");
+        metrics::describe_counter!(
+            "taonet_submission_superseded_total",
+            "Result files submitted after one that was signed later, by kind"
+        );
+        metrics::describe_counter!(
+            "taonet_submission_refused_total",
+            "Result files refused for good, or gone, by kind"
+        );
         metrics::describe_counter!(
             "taonet_submission_retries_total",
             "Attempts that failed and are made again, by kind"

@@ -1,5 +1,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tempfile::{NamedTempFile, TempPath};
 use tokio::fs::File;
@@ -10,6 +11,8 @@ use crate::object_storage::{ObjectStorage, StorageError};
 
 /// Where files wait that are not whole yet.
 const INCOMING: &str = ".incoming";
+/// What every name begins with in a bucket.
+const PREFIX: &str = "artifacts/";
 
 /// A file that cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +77,7 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Keeps a whole file under a name, and forgets the one that was there.
+    /// Keeps a whole file under a name.
     pub(super) async fn keep(&self, mut incoming: Incoming, name: &str) -> Result<(), ArtifactError> {
         incoming.file.flush().await.map_err(|source| self.failed(source))?;
         if let Some(bucket) = &self.bucket {
@@ -106,6 +109,17 @@ impl ArtifactStore {
         Ok(())
     }
 
+    /// The names of the files that were written before a time.
+    pub(super) async fn written_before(&self, time: SystemTime) -> Result<Vec<String>, ArtifactError> {
+        if let Some(bucket) = &self.bucket {
+            let keys = bucket.written_before(PREFIX, time).await?;
+            return Ok(keys.iter().filter_map(|key| Some(key.strip_prefix(PREFIX)?.to_owned())).collect());
+        }
+        let directory = self.directory.clone();
+        let found = spawn_blocking(move || written_before(&directory, time));
+        found.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+    }
+
     fn failed(&self, source: io::Error) -> ArtifactError {
         ArtifactError::Directory { path: self.directory.clone(), source }
     }
@@ -113,5 +127,33 @@ impl ArtifactStore {
 
 /// Where a file is in the bucket.
 fn key(name: &str) -> String {
-    format!("artifacts/{name}")
+    format!("{PREFIX}{name}")
+}
+
+/// The files below a directory that were written before a time, but for those that are coming in.
+fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>> {
+    let (mut found, mut folders) = (Vec::new(), vec![directory.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            // Removed with the last file in it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let metadata = match path.symlink_metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
+            let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str) else { continue };
+            if metadata.is_dir() {
+                if name != INCOMING {
+                    folders.push(path);
+                }
+            } else if metadata.modified()? < time {
+                found.push(name.to_owned());
+            }
+        }
+    }
+    Ok(found)
 }

@@ -40,6 +40,18 @@ pub struct SubmissionKey {
     pub dialogue_uid: String,
 }
 
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// It is kept.
+    New {
+        /// The file of the one that it replaces, which nothing names any more.
+        replaced: Option<String>,
+    },
+    /// One that was signed later is kept, or the same file.
+    Older,
+}
+
 /// The score that one validator gave one miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenScore {

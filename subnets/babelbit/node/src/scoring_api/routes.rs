@@ -22,9 +22,11 @@ use tower_http::trace::TraceLayer;
 
 use super::State;
 use super::answer::answer;
+use super::artifacts::{ArtifactError, Incoming};
 use super::error::{ApiError, as_json};
 use super::multipart::Form;
-use super::record::{NewSubmission, SubmissionKey};
+use super::record::{Kept, NewSubmission, SubmissionKey};
+use super::store::StoreError;
 use super::verify::{Signed, asker, check_fresh};
 use crate::engine::limits::subscriber;
 use crate::http_api::{collapse_slashes, count};
@@ -61,7 +63,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .merge(texts)
         .merge(questions)
         .layer(middleware::from_fn_with_state(Arc::clone(state), admit_address))
-        .route("/healthz", get(healthz))
+        .route("/healthz", get(healthz).layer(within(limits.request_timeout)))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
         .layer(middleware::map_response(as_json))
@@ -110,8 +112,8 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
     if new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
     }
-    let is_new = state.store.put(&new).await?;
-    Ok(stored(&new, is_new))
+    let kept = state.store.put(&new).await?;
+    Ok(stored(&new, kept != Kept::Older))
 }
 
 async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> Result<Json<Value>, ApiError> {
@@ -146,20 +148,42 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     if !is_newer {
         return Ok(stored(&new, false));
     }
-    let (bytes, place) = (incoming.bytes, place(&new.key, &name));
-    state.artifacts.keep(incoming, &place).await?;
-    new.artifact = Some(place);
-    let is_new = state.store.put(&new).await?;
-    metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
-    Ok(stored(&new, is_new))
+    new.artifact = Some(place(&new.key, &name));
+    let (uploads, keeping) = (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
+    // Not left in the middle by a client that goes away.
+    let kept = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
+    Ok(stored(&new, kept != Kept::Older))
 }
 
-/// Where a file is kept: what makes it one of a kind, and its name.
+/// Keeps a file and its row. Exactly one file of a kind stays; where it is not known which, `retention` finds it out.
+async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Result<Kept, ApiError> {
+    let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
+    state.artifacts.keep(incoming, &place).await?;
+    let kept = state.store.put(&new).await;
+    let unnamed = match &kept {
+        Ok(Kept::New { replaced }) => {
+            metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
+            replaced.clone()
+        }
+        Err(StoreError::Unsure(_)) => None,
+        Ok(Kept::Older) | Err(_) => Some(place),
+    };
+    if let Some(unnamed) = unnamed
+        && let Err(error) = state.artifacts.remove(&unnamed).await
+    {
+        tracing::warn!(file = unnamed, %error, "a file that nothing names any more stays for now");
+    }
+    Ok(kept?)
+}
+
+/// Where a file is kept: what it belongs to, and its name, with something before it that no other upload has: those of the
+/// same file at the same time must not overwrite each other.
 fn place(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);
     let miner = key.miner_hotkey.map_or_else(|| format!("miner_{uid}"), |hotkey| miner_name(MinerKey { uid, hotkey }));
-    format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{name}")
+    let upload: u64 = rand::random();
+    format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{upload:016x}-{name}")
 }
 
 async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, ApiError> {

@@ -1,18 +1,25 @@
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _};
 use taonet_babelbit_core::records::ChallengeType;
 
-use super::record::{GivenScore, NewSubmission, SubmissionKey};
+use super::record::{GivenScore, Kept, NewSubmission, SubmissionKey};
+
+mod loan;
+
+use loan::{Loan, within};
 
 /// Connections to the database.
 const CONNECTIONS: u32 = 8;
-/// How long a request waits for one of them, or for SQLite's lock.
+/// How long a request waits for one of them, for SQLite's lock, and for a statement of PostgreSQL's.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long it may take to bring a database up to date.
+const MIGRATION: Duration = Duration::from_mins(1);
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/scoring");
 
@@ -29,6 +36,12 @@ pub enum StoreError {
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// The database says nothing.
+    #[error("the database failed: no answer within {0:?}")]
+    NoAnswer(Duration),
+    /// The database failed as it was to confirm a submission, which it may have kept or not.
+    #[error("{0}, and it is not known whether the submission is kept")]
+    Unsure(#[source] Box<StoreError>),
     /// A row holds what this version does not understand.
     #[error("the database's column {column} holds {value:?}")]
     Value {
@@ -43,6 +56,7 @@ pub enum StoreError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    wait: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -51,12 +65,20 @@ enum Pool {
     Postgres(PgPool),
 }
 
-/// Runs one body on whichever database it is.
+/// Runs one body with a connection to whichever database it is, in a limited time.
 macro_rules! on {
-    ($store:expr, $pool:ident => $body:expr) => {
+    ($store:expr, $connection:ident => $body:expr) => {
         match &$store.pool {
-            Pool::Sqlite($pool) => $body,
-            Pool::Postgres($pool) => $body,
+            Pool::Sqlite(pool) => {
+                let mut loan = Loan::new(pool, $store.wait).await?;
+                let $connection = loan.connection();
+                within($store.wait * 2, async { $body }).await
+            }
+            Pool::Postgres(pool) => {
+                let mut loan = Loan::new(pool, $store.wait).await?;
+                let $connection = loan.connection();
+                within($store.wait * 2, async { $body }).await
+            }
         }
     };
 }
@@ -65,12 +87,25 @@ impl Store {
     /// Opens a database (`postgres://…` or `sqlite:FILE`) and brings it up to date.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not reached, or is another program's.
+    /// [`StoreError`] when it is not reached, says nothing, or is another program's.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, WAIT).await
+    }
+
+    /// As [`Self::open`]; a request waits so long for a connection, and twice as long for the answer: the database itself
+    /// should give up before.
+    pub(crate) async fn open_with(url: &str, wait: Duration) -> Result<Self, StoreError> {
         let pool = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Url)?.disable_statement_logging();
-            let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
-            Pool::Postgres(pool.connect_with(options).await?)
+            let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
+            // Once for all rows there are, which may take longer than a statement has otherwise.
+            let unlimited = pool(1).connect_with(options.clone()).await?;
+            within(MIGRATION, async { Ok(MIGRATIONS.run(&unlimited).await?) }).await?;
+            Pool::Postgres(pool(CONNECTIONS).connect_lazy_with(options.options([
+                ("statement_timeout", wait.as_millis()),
+                // A transaction whose client is gone without a word would keep its rows from all others.
+                ("idle_in_transaction_session_timeout", wait.as_millis() * 2),
+            ])))
         } else if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url)
                 .map_err(|_| StoreError::Url)?
@@ -78,78 +113,104 @@ impl Store {
                 .journal_mode(SqliteJournalMode::Wal)
                 // What is answered as stored is forgotten by whoever sent it.
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(WAIT)
+                .busy_timeout(wait)
                 .disable_statement_logging();
-            let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
-            Pool::Sqlite(pool.connect_with(options).await?)
+            let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(wait);
+            let pool = pool.connect_with(options).await?;
+            within(MIGRATION, async { Ok(MIGRATIONS.run(&pool).await?) }).await?;
+            Pool::Sqlite(pool)
         } else {
             return Err(StoreError::Url);
         };
-        let store = Self { pool };
-        on!(store, pool => MIGRATIONS.run(pool).await)?;
+        let store = Self { pool, wait };
+        store.ping().await?;
         Ok(store)
     }
 
     /// Whether the database answers.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when it does not.
+    /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        on!(self, pool => sqlx::query("SELECT 1").execute(pool).await.map(drop))?;
-        Ok(())
+        on!(self, connection => Ok(sqlx::query("SELECT 1").execute(connection).await.map(drop)?))
     }
 
     /// Keeps a submission and the score in it, both or none. One that was signed before the one that is there changes
-    /// nothing: false then.
+    /// nothing, nor does another file with the same signature.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
-    pub async fn put(&self, new: &NewSubmission) -> Result<bool, StoreError> {
+    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] where it may have kept it all the same.
+    pub async fn put(&self, new: &NewSubmission) -> Result<Kept, StoreError> {
         let key = &new.key;
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
         let (validator, kind) = (key.validator.to_string(), key.challenge_type.as_str());
-        on!(self, pool => {
-            let mut transaction = pool.begin().await?;
-            let kept = sqlx::query(PUT_SUBMISSION)
-                .bind(&validator)
-                .bind(&key.challenge_uid)
-                .bind(kind)
-                .bind(&miner)
-                .bind(i64::from(key.miner_uid))
-                .bind(key.kind.as_str())
-                .bind(&key.dialogue_uid)
-                .bind(new.signed_unix)
-                .bind(new.received_unix)
-                .bind(&new.payload)
-                .bind(&new.signature)
-                .bind(&new.artifact)
-                .execute(&mut *transaction)
-                .await?;
-            if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
-                sqlx::query(PUT_SCORE)
-                    .bind(&key.challenge_uid)
-                    .bind(kind)
-                    .bind(&miner)
-                    .bind(&validator)
-                    .bind(i64::from(key.miner_uid))
-                    .bind(score)
-                    .bind(new.signed_unix)
-                    .bind(new.received_unix)
-                    .execute(&mut *transaction)
-                    .await?;
-            }
-            transaction.commit().await?;
-            Ok(kept.rows_affected() > 0)
+        let is_confirming = AtomicBool::new(false);
+        let kept = async {
+            on!(self, connection => {
+                let mut transaction = connection.begin().await?;
+                let put = |statement: &'static str| {
+                    sqlx::query(statement)
+                        .bind(&validator)
+                        .bind(&key.challenge_uid)
+                        .bind(kind)
+                        .bind(&miner)
+                        .bind(i64::from(key.miner_uid))
+                        .bind(key.kind.as_str())
+                        .bind(&key.dialogue_uid)
+                        .bind(new.signed_unix)
+                        .bind(new.received_unix)
+                        .bind(&new.payload)
+                        .bind(&new.signature)
+                        .bind(&new.artifact)
+                };
+                let mut replaced = None;
+                // Who replaces a file must know which: the row is made or locked before it is read.
+                let is_new = new.artifact.is_some()
+                    && put(PUT_NEW_SUBMISSION).execute(&mut *transaction).await?.rows_affected() > 0;
+                if new.artifact.is_some() && !is_new {
+                    let before: Option<Option<String>> = sqlx::query_scalar(LOCK_SUBMISSION)
+                        .bind(&validator)
+                        .bind(&key.challenge_uid)
+                        .bind(kind)
+                        .bind(&miner)
+                        .bind(i64::from(key.miner_uid))
+                        .bind(key.kind.as_str())
+                        .bind(&key.dialogue_uid)
+                        .fetch_optional(&mut *transaction)
+                        .await?;
+                    replaced = before.flatten();
+                }
+                let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut *transaction).await?.rows_affected() > 0;
+                if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
+                    sqlx::query(PUT_SCORE)
+                        .bind(&key.challenge_uid)
+                        .bind(kind)
+                        .bind(&miner)
+                        .bind(&validator)
+                        .bind(i64::from(key.miner_uid))
+                        .bind(score)
+                        .bind(new.signed_unix)
+                        .bind(new.received_unix)
+                        .execute(&mut *transaction)
+                        .await?;
+                }
+                is_confirming.store(true, Ordering::Relaxed);
+                transaction.commit().await?;
+                Ok(if is_kept { Kept::New { replaced } } else { Kept::Older })
+            })
+        };
+        kept.await.map_err(|error| {
+            if is_confirming.load(Ordering::Relaxed) { StoreError::Unsure(Box::new(error)) } else { error }
         })
     }
 
     /// When the submission that is kept under a key was signed.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
+    /// [`StoreError`] when the database fails.
     pub async fn signed_at(&self, key: &SubmissionKey) -> Result<Option<i64>, StoreError> {
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
-        let signed = on!(self, pool => sqlx::query_scalar(SIGNED_AT)
+        on!(self, connection => Ok(sqlx::query_scalar(SIGNED_AT)
             .bind(key.validator.to_string())
             .bind(&key.challenge_uid)
             .bind(key.challenge_type.as_str())
@@ -157,9 +218,8 @@ impl Store {
             .bind(i64::from(key.miner_uid))
             .bind(key.kind.as_str())
             .bind(&key.dialogue_uid)
-            .fetch_optional(pool)
-            .await)?;
-        Ok(signed)
+            .fetch_optional(connection)
+            .await?))
     }
 
     /// Every score in a challenge, of one contest or of all.
@@ -175,40 +235,52 @@ impl Store {
             "SELECT validator, challenge_type, miner_hotkey, miner_uid, mean_score, signed_unix FROM score
                              WHERE challenge_uid = $1 ORDER BY challenge_type, miner_hotkey, validator";
         let rows: Vec<(String, String, String, i64, f64, i64)> =
-            on!(self, pool => sqlx::query_as(QUERY).bind(challenge_uid).fetch_all(pool).await)?;
+            on!(self, connection => Ok(sqlx::query_as(QUERY).bind(challenge_uid).fetch_all(connection).await?))?;
         let mut scores = rows.into_iter().map(read_score).collect::<Result<Vec<GivenScore>, _>>()?;
         scores.retain(|score| contest.is_none_or(|contest| score.challenge_type == contest));
         Ok(scores)
     }
 
-    /// Where the files of submissions are that came before a time, some of them.
+    /// Where the files of submissions are that came before a time: `most` of them, by name, those after one.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
-    pub async fn expired_artifacts(&self, before_unix: i64, most: i64) -> Result<Vec<String>, StoreError> {
+    /// [`StoreError`] when the database fails.
+    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
         const QUERY: &str =
-            "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact IS NOT NULL LIMIT $2";
-        let found = on!(self, pool => sqlx::query_scalar(QUERY).bind(before_unix).bind(most).fetch_all(pool).await)?;
-        Ok(found)
+            "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
+        on!(self, connection => {
+            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(most);
+            Ok(query.fetch_all(connection).await?)
+        })
+    }
+
+    /// Whether a submission names a file.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database fails.
+    pub async fn names_artifact(&self, artifact: &str) -> Result<bool, StoreError> {
+        const QUERY: &str = "SELECT count(*) FROM submission WHERE artifact = $1";
+        let found: i64 =
+            on!(self, connection => Ok(sqlx::query_scalar(QUERY).bind(artifact).fetch_one(connection).await?))?;
+        Ok(found > 0)
     }
 
     /// Notes that a file is gone.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
+    /// [`StoreError`] when the database fails.
     pub async fn forget_artifact(&self, artifact: &str) -> Result<(), StoreError> {
         const QUERY: &str = "UPDATE submission SET artifact = NULL WHERE artifact = $1";
-        on!(self, pool => sqlx::query(QUERY).bind(artifact).execute(pool).await.map(drop))?;
-        Ok(())
+        on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
     }
 
     /// Forgets submissions and scores that came before a time; returns how many submissions.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
+    /// [`StoreError`] when the database fails.
     pub async fn forget(&self, before_unix: i64) -> Result<u64, StoreError> {
-        on!(self, pool => {
-            let mut transaction = pool.begin().await?;
+        on!(self, connection => {
+            let mut transaction = connection.begin().await?;
             let gone = sqlx::query("DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL")
                 .bind(before_unix)
                 .execute(&mut *transaction)
@@ -223,9 +295,10 @@ impl Store {
     /// How many submissions there are.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database fails.
+    /// [`StoreError`] when the database fails.
     pub async fn count(&self) -> Result<i64, StoreError> {
-        Ok(on!(self, pool => sqlx::query_scalar("SELECT count(*) FROM submission").fetch_one(pool).await)?)
+        const QUERY: &str = "SELECT count(*) FROM submission";
+        on!(self, connection => Ok(sqlx::query_scalar(QUERY).fetch_one(connection).await?))
     }
 }
 
@@ -242,14 +315,27 @@ fn read_score(row: (String, String, String, i64, f64, i64)) -> Result<GivenScore
     })
 }
 
-const PUT_SUBMISSION: &str = "
-    INSERT INTO submission (validator, challenge_uid, challenge_type, miner_hotkey, miner_uid, kind, dialogue_uid,
-        signed_unix, received_unix, payload, signature, artifact)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-    ON CONFLICT (validator, challenge_uid, challenge_type, miner_hotkey, miner_uid, kind, dialogue_uid) DO UPDATE SET
+macro_rules! put_submission {
+    ($on_conflict:literal) => {
+        concat!(
+            "INSERT INTO submission (validator, challenge_uid, challenge_type, miner_hotkey, miner_uid, kind,
+                dialogue_uid, signed_unix, received_unix, payload, signature, artifact)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+            ON CONFLICT (validator, challenge_uid, challenge_type, miner_hotkey, miner_uid, kind, dialogue_uid) DO ",
+            $on_conflict
+        )
+    };
+}
+
+const PUT_NEW_SUBMISSION: &str = put_submission!("NOTHING");
+
+const PUT_SUBMISSION: &str = put_submission!(
+    "UPDATE SET
         signed_unix = excluded.signed_unix, received_unix = excluded.received_unix, payload = excluded.payload,
         signature = excluded.signature, artifact = excluded.artifact
-    WHERE submission.signed_unix <= excluded.signed_unix";
+    WHERE submission.signed_unix < excluded.signed_unix
+        OR submission.signed_unix = excluded.signed_unix AND excluded.artifact IS NULL"
+);
 
 const PUT_SCORE: &str = "
     INSERT INTO score (challenge_uid, challenge_type, miner_hotkey, validator, miner_uid, mean_score, signed_unix,
@@ -263,6 +349,11 @@ const PUT_SCORE: &str = "
 const SIGNED_AT: &str = "
     SELECT signed_unix FROM submission WHERE validator = $1 AND challenge_uid = $2 AND challenge_type = $3
         AND miner_hotkey = $4 AND miner_uid = $5 AND kind = $6 AND dialogue_uid = $7";
+
+const LOCK_SUBMISSION: &str = "
+    UPDATE submission SET signed_unix = signed_unix WHERE validator = $1 AND challenge_uid = $2 AND challenge_type = $3
+        AND miner_hotkey = $4 AND miner_uid = $5 AND kind = $6 AND dialogue_uid = $7
+    RETURNING artifact";
 
 #[cfg(test)]
 mod tests;

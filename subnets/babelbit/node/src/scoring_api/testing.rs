@@ -10,6 +10,10 @@ use url::Url;
 use super::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
 use crate::operator_http::testing::listen;
 
+mod line;
+
+pub(crate) use line::{Line, LineFault};
+
 /// A PostgreSQL server of a test's own, in a folder of its own, reached through a socket there.
 pub(crate) struct Postgres {
     folder: TempDir,
@@ -56,7 +60,7 @@ impl Postgres {
             .spawn()
             .unwrap();
         self.server = Some(server);
-        let (socket, began) = (self.folder.path().join(".s.PGSQL.5432"), Instant::now());
+        let (socket, began) = (self.socket(), Instant::now());
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
@@ -70,6 +74,10 @@ impl Postgres {
         let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
         assert!(quit.unwrap().success());
         server.wait().unwrap();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
     }
 
     pub(crate) fn url(&self) -> String {

@@ -18,9 +18,17 @@ use crate::validator::ScoresClient;
 mod admission;
 mod artifacts;
 mod database_faults;
+mod old_files;
+mod uploads;
 
 fn now() -> i64 {
     verify::unix(SystemTime::now())
+}
+
+/// The same scoring API when all that it has now is old.
+fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
+    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
+    ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, ScoringLimits::default(), later)
 }
 
 /// A body of `POST /v1/submit`.
@@ -189,12 +197,9 @@ async fn what_is_old_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
-    assert_eq!(retention::forget_old(&api.state).await.unwrap(), 0);
+    assert_eq!(retention::forget_old(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
-    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    let limits = ScoringLimits::default();
-    let later = ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, limits, later);
-    assert_eq!(retention::forget_old(&later.state).await.unwrap(), 1);
+    assert_eq!(retention::forget_old(&in_a_month(&api, artifacts).state).await.submissions, 1);
     assert_eq!(rows(&url, "//a", None).await, []);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Response, StatusCode};
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use taonet_babelbit_core::submission_api::Submission;
 use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
@@ -84,6 +84,15 @@ impl SubmitError {
     }
 }
 
+/// What a scoring API did with a result that has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// It is kept.
+    Kept,
+    /// It is not: one that was signed later is there, or this one.
+    Superseded,
+}
+
 /// A client of the scoring API's routes for results, for one hotkey.
 pub(super) struct ScoringApi {
     http: reqwest::Client,
@@ -107,7 +116,7 @@ impl ScoringApi {
         file: &LocalFile,
         s3_path: Option<&str>,
         timestamp: i64,
-    ) -> Result<(), SubmitError> {
+    ) -> Result<Arrived, SubmitError> {
         let signed = |data| {
             let miner = (entry.miner.uid, entry.miner.hotkey);
             let submission =
@@ -127,7 +136,7 @@ impl ScoringApi {
                 .header(CONTENT_LENGTH, form.length())
                 .body(form.body(opened))
         } else {
-            let text = file.text().await?;
+            let text = file.text(entry.file).await?;
             let body = signed(text_data(entry, &name, text.as_deref(), s3_path));
             let request = self.http.post(self.submit.clone()).timeout(self.timeout);
             request.header(CONTENT_TYPE, "application/json").body(body)
@@ -137,7 +146,7 @@ impl ScoringApi {
 }
 
 /// Whether an answer means that the result has arrived.
-async fn judge(response: Response) -> Result<(), SubmitError> {
+async fn judge(response: Response) -> Result<Arrived, SubmitError> {
     let status = response.status();
     let retry_after = retry_after(&response);
     let body = read_capped(response, MAX_ANSWER).await;
@@ -146,9 +155,10 @@ async fn judge(response: Response) -> Result<(), SubmitError> {
         return Err(SubmitError::Status { status, body, retry_after });
     }
     let body = body.map_err(SubmitError::Fault)?;
-    if body.is_empty() || serde_json::from_slice::<IgnoredAny>(&body).is_ok() {
-        Ok(())
-    } else {
-        Err(SubmitError::NotJson)
+    if body.is_empty() {
+        return Ok(Arrived::Kept);
     }
+    let answer: Value = serde_json::from_slice(&body).map_err(|_| SubmitError::NotJson)?;
+    let is_superseded = answer.get("stored").and_then(Value::as_bool) == Some(false);
+    Ok(if is_superseded { Arrived::Superseded } else { Arrived::Kept })
 }

@@ -42,10 +42,14 @@ impl LocalFile {
         tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
     }
 
-    /// The file's text; `None` where there is no such file, which is submitted all the same.
-    pub(super) async fn text(&self) -> Result<Option<String>, SubmitError> {
+    /// The file's text; `None` where there is no such file, which is submitted all the same. A score is not: the scoring
+    /// API would take it for one that has arrived, and the miner would have none.
+    pub(super) async fn text(&self, file: ResultFile) -> Result<Option<String>, SubmitError> {
         match tokio::fs::read(&self.path).await {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file == ResultFile::ChallengeScore => {
+                Err(SubmitError::NoFile(self.path.clone()))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(self.unread(source)),
         }

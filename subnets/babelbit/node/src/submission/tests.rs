@@ -2,6 +2,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::{ResultFile, Submission};
@@ -12,6 +13,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::testing::{Results, challenge, miner, written};
 use super::*;
+use crate::captured_log::CapturedLog;
 use crate::operator_http::testing::key;
 use crate::scoring_api::testing::{served, sqlite};
 
@@ -125,7 +127,8 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
     assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
 }
 
-/// As the reference: without its file a text is submitted all the same, a bundle is not.
+/// As the reference: without its file a text is submitted all the same, a bundle is not. Nor is a score, which weights
+/// depend on: it waits until the file is back.
 #[tokio::test]
 async fn files_that_are_missing_are_submitted_without_content() {
     let results = Results::new(1).await;
@@ -134,12 +137,90 @@ async fn files_that_are_missing_are_submitted_without_content() {
     }
     let (server, url) = taking_all().await;
     let counts = results.outbox(&url).drain().await.unwrap();
-    assert_eq!((counts.delivered, counts.refused), (3, 1));
-    for request in requests(&server, "/v1/submit").await {
+    assert_eq!((counts.delivered, counts.refused), (2, 2));
+    let sent = requests(&server, "/v1/submit").await;
+    assert_eq!(sent.len(), 2);
+    for request in sent {
         let data = request.body_json::<Value>().unwrap()["data"].clone();
         assert_eq!((data.get("content"), data.get("file_size")), (None, Some(&Value::Null)));
+        assert_ne!(data["file_type"], "challenge_scores");
     }
     assert_eq!(requests(&server, "/v1/submit-artifact").await.len(), 0);
+    // Tried again, it has still no file, and the ledger says which.
+    assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
+    let reasons: Vec<_> = results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
+    let reason = |file| Some(format!("there is no file {}", results.path(file, 0).display()));
+    assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
+    assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
+    // The operator has restored the files.
+    for file in ResultFile::ALL {
+        std::fs::write(results.path(file, 0), Results::content(file, 0)).unwrap();
+    }
+    results.ledger.retry_refused().await.unwrap();
+    let counts = results.outbox(&url).drain().await.unwrap();
+    assert_eq!((counts.delivered, counts.refused), (4, 0));
+    let sent = requests(&server, "/v1/submit").await;
+    assert_eq!(sent[2].body_json::<Value>().unwrap()["data"]["file_type"], "challenge_scores");
+}
+
+/// What is refused again and again for the same reason is told once.
+#[tokio::test]
+async fn a_lasting_failure_is_logged_once() {
+    let (log, _guard) = CapturedLog::start();
+    let results = Results::new(1).await;
+    std::fs::remove_file(results.path(ResultFile::ChallengeScore, 0)).unwrap();
+    let (_server, url) = taking_all().await;
+    for _ in 0..3 {
+        assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 1);
+        results.ledger.retry_refused().await.unwrap();
+    }
+    assert_eq!(log.text().matches("there is no file").count(), 1, "{}", log.text());
+}
+
+/// The scoring API has one that was signed later: the result has arrived, and nobody is left to wonder why it does not count.
+#[tokio::test]
+async fn a_result_that_does_not_count_is_told() {
+    let (log, _guard) = CapturedLog::start();
+    let results = Results::new(1).await;
+    let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+    results.outbox(&url).drain().await.unwrap();
+    assert!(!log.text().contains("signed later"), "{}", log.text());
+    let earlier: Clock = Arc::new(|| SystemTime::now() - Duration::from_mins(1));
+    results.ledger.hand_over(&results.challenge, miner(0), &written("run-2"), true).await.unwrap();
+    let counts = results.outbox(&url).with_clock(earlier).drain().await.unwrap();
+    assert_eq!((counts.delivered, counts.refused), (4, 0));
+    assert_eq!(log.text().matches("signed later").count(), 4, "{}", log.text());
+    assert_eq!(api.store().count().await.unwrap(), 4);
+}
+
+/// Scores, which weights depend on, wait for nothing else: not for files that have waited longer.
+#[tokio::test]
+async fn scores_overtake_other_files() {
+    let results = Arc::new(Results::new(2).await);
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let (results_too, sent_too) = (Arc::clone(&results), Arc::clone(&sent));
+    let routes = axum::Router::new().fallback(move |body: Bytes| {
+        let (results, sent) = (Arc::clone(&results_too), Arc::clone(&sent_too));
+        async move {
+            let is_score = String::from_utf8_lossy(&body).contains(r#""kind":"challenge_scores""#);
+            let count = {
+                let mut sent = sent.lock().unwrap();
+                sent.push(is_score);
+                sent.len()
+            };
+            // Another miner is done while files of the first two are on their way.
+            if count == 3 {
+                results.add(2..3).await;
+            }
+            "{}"
+        }
+    });
+    let url = crate::operator_http::testing::listen(routes).await;
+    let settings = OutboxSettings { concurrency: 1, ..results.settings(&url) };
+    let counts = results.outbox_with(settings, None).drain().await.unwrap();
+    assert_eq!(counts.delivered, 12);
+    let expected: Vec<bool> = (0..12).map(|place| matches!(place, 0 | 1 | 3)).collect();
+    assert_eq!(*sent.lock().unwrap(), expected);
 }
 
 #[tokio::test]

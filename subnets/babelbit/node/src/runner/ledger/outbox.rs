@@ -39,6 +39,8 @@ pub struct OutboxEntry {
     pub s3_path: Option<String>,
     /// How often its submission has failed.
     pub attempts: u32,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
 }
 
 /// How many result files are in which state.
@@ -107,7 +109,8 @@ impl Ledger {
         self.handed_over.notified().await;
     }
 
-    /// Files whose submission is due, in the order in which they came, `most` of them at most.
+    /// Files whose submission is due, `most` of them at most: scores, which weights depend on, then the others, each in the
+    /// order in which they came.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -115,9 +118,11 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
              FROM outbox JOIN challenge ON challenge.id = challenge_id
-             WHERE outbox.state = 'waiting' AND due_unix_ms <= ? ORDER BY due_unix_ms, outbox.id LIMIT ?",
+             WHERE outbox.state = 'waiting' AND due_unix_ms <= ?
+             ORDER BY file = ? DESC, due_unix_ms, outbox.id LIMIT ?",
         )
         .bind(now_unix_ms)
+        .bind(ResultFile::ChallengeScore.file_type())
         .bind(most)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
@@ -133,6 +138,17 @@ impl Ledger {
             .fetch_one(&mut *self.connection.lock().await)
             .await?;
         Ok(next)
+    }
+
+    /// How many files wait.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn waiting(&self) -> Result<u64, LedgerError> {
+        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
+            .fetch_one(&mut *self.connection.lock().await)
+            .await?;
+        Ok(waiting.unsigned_abs())
     }
 
     /// How many files are in which state.
@@ -243,6 +259,7 @@ fn read_entry(row: &SqliteRow) -> Result<OutboxEntry, LedgerError> {
         score_method: row.try_get("score_method")?,
         s3_path: row.try_get("s3_path")?,
         attempts: row.try_get("attempts")?,
+        error: row.try_get("error")?,
     })
 }
 

@@ -1,11 +1,11 @@
 // Times come from a paused clock and are exact.
 #![allow(clippy::float_cmp)]
 
-use std::io::{Read as _, Seek as _, Write};
-use std::sync::Mutex;
+use std::io::{Read as _, Seek as _};
 use std::time::Duration;
 
 use super::*;
+use crate::captured_log::CapturedLog;
 use crate::runner::testing::{Asked, ScriptedMiner, Step, source, wav};
 
 const MS: Duration = Duration::from_millis(1);
@@ -186,20 +186,6 @@ async fn what_a_miner_opens_is_checked() {
     }
 }
 
-/// What a test's thread logs.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What the miner says · whether that is worth a warning
 #[tokio::test(start_paused = true)]
 async fn what_does_not_matter_is_ignored() {
@@ -212,10 +198,7 @@ async fn what_does_not_matter_is_ignored() {
         (|r| r.frame_samples = 480, false),
         (|r| r.frame_rate_hz = 50.0, true),
     ] {
-        let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let (log, guard) = CapturedLog::start();
         let miner = ScriptedMiner::silent().with_init(move |_, response| {
             change(response);
             Ok(Duration::ZERO)
@@ -223,7 +206,7 @@ async fn what_does_not_matter_is_ignored() {
         play(&miner, 2, &settings()).await.unwrap();
         drop(guard);
         assert_eq!(miner.predicts(), 2);
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert_eq!(log.contains("WARN") && log.contains("frame_rate_hz=50"), warns, "{log}");
     }
 }

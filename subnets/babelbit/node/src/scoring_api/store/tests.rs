@@ -1,9 +1,23 @@
+use sqlx::PgConnection;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::SubmissionKind;
 use taonet_primitives::Hotkey;
 
 use super::*;
 use crate::scoring_api::testing::{Postgres, sqlite};
+
+const NEW: Kept = Kept::New { replaced: None };
+
+impl Store {
+    /// Locks all submissions and says nothing more, as somebody does whose machine is gone.
+    pub(crate) async fn left_transaction(&self) -> PgConnection {
+        let Pool::Postgres(pool) = &self.pool else { panic!("PostgreSQL locks rows") };
+        let mut connection = pool.acquire().await.unwrap().detach();
+        sqlx::query("BEGIN").execute(&mut connection).await.unwrap();
+        sqlx::query("UPDATE submission SET kind = kind").execute(&mut connection).await.unwrap();
+        connection
+    }
+}
 
 fn hotkey(number: u8) -> Hotkey {
     Hotkey::from_bytes([number; 32])
@@ -40,19 +54,28 @@ async fn check(url: &str) {
     store.ping().await.unwrap();
     let first = submission(1, 7, ChallengeScores, 100, 0.25);
     assert_eq!(store.signed_at(&first.key).await.unwrap(), None);
-    assert!(store.put(&first).await.unwrap());
-    assert!(store.put(&first).await.unwrap(), "the same once more");
+    assert_eq!(store.put(&first).await.unwrap(), NEW);
+    assert_eq!(store.put(&first).await.unwrap(), NEW, "the same once more");
     assert_eq!(store.count().await.unwrap(), 1);
     assert_eq!(store.signed_at(&first.key).await.unwrap(), Some(100));
     // What was signed later counts, in whatever order they come.
-    assert!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap());
-    assert!(!store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap());
+    assert_eq!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap(), NEW);
+    assert_eq!(store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap(), Kept::Older);
     assert_eq!(scores(&store).await, [(7, 0.75)]);
     // Others stand beside it.
     store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
     store.put(&submission(1, 8, ChallengeScores, 200, 0.125)).await.unwrap();
     store.put(&submission(1, 7, DialogueLogs, 100, 0.0)).await.unwrap();
-    store.put(&submission(1, 7, AudioBundle, 100, 0.0)).await.unwrap();
+    // A file replaces an older one, and says which; not one of the same time.
+    let mut file = submission(1, 7, AudioBundle, 99, 0.0);
+    file.artifact = Some("c/1/first".to_owned());
+    assert_eq!(store.put(&file).await.unwrap(), NEW);
+    let replaced = Some("c/1/first".to_owned());
+    let file = submission(1, 7, AudioBundle, 100, 0.0);
+    assert_eq!(store.put(&file).await.unwrap(), Kept::New { replaced });
+    let other = NewSubmission { artifact: Some("c/1/other".to_owned()), ..file };
+    assert_eq!(store.put(&other).await.unwrap(), Kept::Older);
+    assert!(store.names_artifact("c/1/7").await.unwrap() && !store.names_artifact("c/1/first").await.unwrap());
     let mut nobody = submission(1, 9, ChallengeScores, 100, 1.0);
     nobody.key.miner_hotkey = None;
     store.put(&nobody).await.unwrap();
@@ -61,8 +84,9 @@ async fn check(url: &str) {
     assert_eq!(store.scores("c", Some(ChallengeType::Arena)).await.unwrap(), []);
     assert_eq!(store.scores("d", None).await.unwrap(), []);
     // The old is forgotten, files first.
-    assert_eq!(store.expired_artifacts(101, 10).await.unwrap(), Vec::<String>::new());
-    assert_eq!(store.expired_artifacts(150, 10).await.unwrap(), ["c/1/7"]);
+    assert_eq!(store.expired_artifacts(101, "", 10).await.unwrap(), Vec::<String>::new());
+    assert_eq!(store.expired_artifacts(150, "", 10).await.unwrap(), ["c/1/7"]);
+    assert_eq!(store.expired_artifacts(150, "c/1/7", 10).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.forget(150).await.unwrap(), 4);
     assert_eq!(store.count().await.unwrap(), 2, "what has a file stays");
     store.forget_artifact("c/1/7").await.unwrap();

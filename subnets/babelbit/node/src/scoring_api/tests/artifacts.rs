@@ -6,34 +6,40 @@ use tower::ServiceExt as _;
 
 use super::*;
 
-fn metadata(validator: &Keypair, data: Value, timestamp: i64) -> Value {
+pub(super) fn metadata(validator: &Keypair, data: Value, timestamp: i64) -> Value {
     let miner = Some((Uid(7), key("//good").hotkey()));
     let submission = Submission::new(&validator.hotkey(), miner, timestamp, "c", data);
     signed(validator, SubmissionKind::AudioBundle, &submission)
 }
 
-fn bundle(size: usize) -> Value {
+pub(super) fn bundle(size: usize) -> Value {
     json!({ "file_type": "artifact", "file_name": "audio.tar", "file_size": size })
 }
 
-/// The form that the Python clients of the reference write.
-async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (u16, Value) {
-    let mut body = format!(
+/// The form that the Python clients of the reference write: what is before the file, and the rest.
+pub(super) fn form(metadata: &Value, file: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let head = format!(
         "--x\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--x\r\nContent-Disposition: form-data; \
          name=\"file\"; filename=\"audio.tar\"\r\nContent-Type: application/x-tar\r\n\r\n"
-    )
-    .into_bytes();
-    body.extend_from_slice(file);
-    body.extend_from_slice(b"\r\n--x--\r\n");
+    );
+    (head.into_bytes(), [file, b"\r\n--x--\r\n"].concat())
+}
+
+pub(super) async fn submit(api: &ScoringApi, metadata: &Value, file: &[u8]) -> (u16, Value) {
+    let (head, rest) = form(metadata, file);
+    send(api, Body::from([head, rest].concat())).await
+}
+
+pub(super) async fn send(api: &ScoringApi, body: Body) -> (u16, Value) {
     let request = Request::post("/v1/submit-artifact").header("content-type", "multipart/form-data; boundary=x");
-    let response = api.router().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+    let response = api.router().oneshot(request.body(body).unwrap()).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, serde_json::from_slice(&body).unwrap())
 }
 
 /// Every file below a directory, with its content.
-fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+pub(super) fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut folders = vec![directory.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -59,21 +65,25 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     assert_eq!(answer, (200, json!({ "success": true, "stored": true })));
     let artifacts = folder.path().join("artifacts");
     let miner = key("//good").hotkey();
-    let name = format!("c/main/{}/miner_7__hk_{miner}/audio.tar", validator.hotkey());
-    assert_eq!(files(&artifacts), [(name.clone(), b"sound".to_vec())]);
+    let folder_name = format!("c/main/{}/miner_7__hk_{miner}/", validator.hotkey());
+    // The one file there is, which is the one that the row names.
+    let one_file = async || {
+        let [(name, content)] = files(&artifacts).try_into().unwrap();
+        assert!(name.starts_with(&folder_name) && name.ends_with("-audio.tar"), "{name}");
+        assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), [name]);
+        content
+    };
+    assert_eq!(one_file().await, b"sound");
     // The signature does not cover the file: the same request with another one changes nothing.
     let answer = submit(&api, &metadata(&validator, bundle(5), time), b"other").await;
     assert_eq!(answer, (200, json!({ "success": true, "stored": false })));
-    assert_eq!(files(&artifacts), [(name.clone(), b"sound".to_vec())]);
+    assert_eq!(one_file().await, b"sound");
     assert_eq!(submit(&api, &metadata(&validator, bundle(3), time + 1), b"new").await.0, 200);
-    assert_eq!(files(&artifacts), [(name, b"new".to_vec())]);
+    assert_eq!(one_file().await, b"new");
     assert_eq!(api.store().count().await.unwrap(), 1);
     // In a month all of it is gone.
-    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
-    let store = ArtifactStore::open(&artifacts, None).unwrap();
-    let limits = ScoringLimits::default();
-    let later = ScoringApi::with_clock(api.store().clone(), store, Admission::Open, limits, later);
-    assert_eq!(retention::forget_old(&later.state).await.unwrap(), 1);
+    let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    assert_eq!(retention::forget_old(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "nor is a folder left");
 }

@@ -1,9 +1,37 @@
 //! A database that fails while results come in: whoever submits is asked to come again, and nothing is lost or doubled.
 
-use sqlx::{Connection as _, SqliteConnection};
+use std::time::Instant;
 
+use futures::future::join_all;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+use super::super::testing::{Line, LineFault};
 use super::*;
+use crate::operator_http::testing::listen;
 use crate::submission::testing::Results;
+
+/// How long a store of these tests waits.
+const WAIT: Duration = Duration::from_millis(500);
+/// By when it must have given up: it waits for a connection, then twice as long for its answer; the rest is for machines
+/// that do much else.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+
+/// A scoring API that does not wait long for its database, and its address.
+async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
+    let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
+    let store = Store::open_with(database, WAIT).await.unwrap();
+    let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
+    let url = listen(api.router()).await;
+    (api, url)
+}
+
+/// What a request is told while the database fails, soon.
+async fn told_to_come_back(api: &ScoringApi) {
+    let began = Instant::now();
+    let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
+    assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
+    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+}
 
 /// Submits the files of eight miners, of half of them after `fail` has done something to the database.
 async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
@@ -29,13 +57,12 @@ async fn tried_in_vain(results: &Results) {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_that_dies_and_comes_back_loses_nothing() {
     let (Some(mut postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
-    let (api, url) = served(folder.path(), &postgres.url()).await;
+    let (api, url) = impatient(folder.path(), &postgres.url()).await;
     submitted_through(&api, &url, async |results: &Results| {
         postgres.stop();
         results.add(4..8).await;
         tried_in_vain(results).await;
-        let (status, answer) = post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
-        assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
+        told_to_come_back(&api).await;
         assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
         postgres.run();
     })
@@ -45,18 +72,159 @@ async fn postgres_that_dies_and_comes_back_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_that_somebody_locks_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let (api, url) = impatient(folder.path(), &sqlite(folder.path())).await;
     submitted_through(&api, &url, async |results: &Results| {
         let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
         results.add(4..8).await;
-        // Longer than a request waits for the lock.
-        let (status, _) = post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
-        assert_eq!(status, 503);
+        told_to_come_back(&api).await;
         tried_in_vain(results).await;
         sqlx::query("COMMIT").execute(&mut other).await.unwrap();
     })
     .await;
+}
+
+/// The line to the database fails in the middle. Connections that have become half-open stay so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_to_postgres_that_fails_loses_nothing() {
+    let Some(postgres) = Postgres::start() else { return };
+    let mut server = PgConnection::connect(&postgres.url()).await.unwrap();
+    for database in ["cut", "half_open", "deaf", "slow"] {
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}"));
+        sqlx::query(create).execute(&mut server).await.unwrap();
+    }
+    let through = async |database: &str, fault: LineFault| {
+        let (line, folder) = (Line::to(&postgres).await, tempfile::tempdir().unwrap());
+        let (api, url) = impatient(folder.path(), &line.url(database)).await;
+        submitted_through(&api, &url, async |results: &Results| {
+            line.set(fault);
+            results.add(4..8).await;
+            tried_in_vain(results).await;
+            told_to_come_back(&api).await;
+            line.set(LineFault::None);
+        })
+        .await;
+    };
+    tokio::join!(
+        through("cut", LineFault::Cut),
+        through("half_open", LineFault::HalfOpen),
+        through("deaf", LineFault::Deaf),
+        through("slow", LineFault::Slow(WAIT * 4)),
+    );
+}
+
+/// The same from the start: whoever starts the service is told soon, and it starts once the line is good.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_to_postgres_that_fails_at_the_start_is_told() {
+    let Some(postgres) = Postgres::start() else { return };
+    for fault in [LineFault::Cut, LineFault::HalfOpen, LineFault::Deaf, LineFault::Slow(WAIT * 4)] {
+        let line = Line::to(&postgres).await;
+        line.set(fault);
+        let began = Instant::now();
+        let error = Store::open_with(&line.url("postgres"), WAIT).await.unwrap_err().to_string();
+        assert!(error.starts_with("the database failed: "), "{fault:?}: {error}");
+        assert!(began.elapsed() < GIVEN_UP, "{fault:?}: {:?}", began.elapsed());
+        line.set(LineFault::None);
+        Store::open_with(&line.url("postgres"), WAIT).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sqlite_that_is_locked_at_the_start_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    Store::open(&sqlite(folder.path())).await.unwrap();
+    let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
+    sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let began = Instant::now();
+    let error = Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap_err().to_string();
+    assert!(error.starts_with("the database failed: "), "{error}");
+    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
+    other.close().await.unwrap();
+    Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap();
+}
+
+/// Whoever waits for a lock in PostgreSQL gives up there, too, and does not come to its turn when nobody waits for it.
+#[tokio::test]
+async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (api, _url) = impatient(folder.path(), &postgres.url()).await;
+    let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    told_to_come_back(&api).await;
+    let waiting: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted").fetch_one(&mut other).await.unwrap();
+    assert_eq!(waiting, 0);
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(api.store().count().await.unwrap(), 0);
+    assert_eq!(post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0, 200);
+}
+
+/// A half-open connection is given up, and with it its place among the few that there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_become_half_open_at_work_are_replaced() {
+    let Some(postgres) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let line = Line::to(&postgres).await;
+    // Time for all connections to be at work before one gives up.
+    let wait = WAIT * 4;
+    let store = Store::open_with(&line.url("postgres"), wait).await.unwrap();
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
+    let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+    sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    let submit = async |number: u8| {
+        let body = score(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
+        assert_eq!(post(&api, &body).await.0, 503);
+    };
+    let spoil = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        line.set(LineFault::Deaf);
+    };
+    let began = Instant::now();
+    tokio::join!(join_all((0..16).map(submit)), spoil);
+    assert!(began.elapsed() < wait * 5, "{:?}", began.elapsed());
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    line.set(LineFault::None);
+    let began = Instant::now();
+    while api.store().count().await.is_err() {
+        assert!(began.elapsed() < wait * 4);
+    }
+}
+
+/// A transaction of somebody who is gone without a word keeps its rows from nobody for long.
+#[tokio::test]
+async fn a_transaction_that_nobody_ends_is_ended() {
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let (api, _url) = impatient(folder.path(), &postgres.url()).await;
+    let submit = || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
+    assert_eq!(submit().await, 200);
+    let _left = api.store().left_transaction().await;
+    let began = Instant::now();
+    while submit().await != 200 {
+        assert!(began.elapsed() < GIVEN_UP);
+    }
+}
+
+/// Whoever asks whether the service is well gets an answer, whatever the database does.
+#[tokio::test]
+async fn health_is_told_in_time() {
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    let line = Line::to(&postgres).await;
+    let store = Store::open_with(&line.url("postgres"), Duration::from_mins(1)).await.unwrap();
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let limits = ScoringLimits { request_timeout: Duration::from_millis(200), ..ScoringLimits::default() };
+    let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
+    assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
+    line.set(LineFault::HalfOpen);
+    let began = Instant::now();
+    assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
+    assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
 }
 
 /// What could not be reached at the start is said, with the name of the setting where it is the setting.

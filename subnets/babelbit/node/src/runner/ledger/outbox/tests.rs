@@ -5,14 +5,16 @@ use crate::runner::NewChallenge;
 use crate::submission::testing::{Results, challenge, miner, written};
 
 #[tokio::test]
-async fn each_file_waits_once_in_its_order() {
+async fn each_file_waits_once_and_scores_go_first() {
     let results = Results::new(2).await;
     let ledger = &results.ledger;
     ledger.hand_over(&results.challenge, miner(1), &written("run"), true).await.unwrap();
     let due = ledger.due(0, 100).await.unwrap();
     let order: Vec<_> = due.iter().map(|entry| (entry.miner.uid.0, entry.file)).collect();
-    let expected: Vec<_> = [0, 1].into_iter().flat_map(|uid| ResultFile::ALL.map(|file| (uid, file))).collect();
-    assert_eq!(order, expected);
+    let scores = [0, 1].map(|uid| (uid, ResultFile::ChallengeScore));
+    let others = [ResultFile::RunLog, ResultFile::Audio, ResultFile::ChallengeRun];
+    let others = [0, 1].into_iter().flat_map(|uid| others.map(|file| (uid, file)));
+    assert_eq!(order, scores.into_iter().chain(others).collect::<Vec<_>>());
     assert_eq!(ledger.due(0, 3).await.unwrap().len(), 3);
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().contains(&miner(1)));
 }
@@ -66,5 +68,6 @@ async fn a_solo_challenge_goes_out_with_its_main_one() {
     let mut mains: Vec<_> =
         due.iter().map(|entry| (entry.challenge_uid.as_str(), entry.main_challenge_uid.as_deref())).collect();
     mains.dedup();
-    assert_eq!(mains, [("c", None), ("arena-1", None), ("solo-1", Some("c"))]);
+    let expected = [("c", None), ("arena-1", None), ("solo-1", Some("c"))];
+    assert_eq!(mains, [expected, expected].concat(), "scores, then the others");
 }

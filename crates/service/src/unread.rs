@@ -1,0 +1,145 @@
+//! Requests that are answered before their bodies are read, as refusals are.
+//!
+//! Such a connection cannot carry another request. The answer says so, or a client would send its next one into a
+//! connection that is being closed; and what still comes is read for a while, since closing with unread bytes resets the
+//! connection, and the answer may be lost with it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+/// Bytes of a rest that are read at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// Whether a request of a connection was answered before its body was read to its end. Clones speak of one connection.
+#[derive(Clone, Default)]
+pub(crate) struct Unread(Arc<AtomicBool>);
+
+/// Says `connection: close` in the answer to a request whose body has not been read to its end.
+pub(crate) async fn close_after_unread(Extension(unread): Extension<Unread>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let is_read = Arc::new(AtomicBool::new(false));
+    let request = request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read) }));
+    let mut response = next.run(request).await;
+    if !is_read.load(Ordering::Acquire) {
+        unread.0.store(true, Ordering::Release);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// A body that notes when it has been read to its end.
+struct Watched {
+    inner: Body,
+    is_read: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if frame.is_none() || self.inner.is_end_stream() {
+            self.is_read.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A connection that, when something was left unread, ends only after the other side has, or after some time.
+pub(crate) struct Lingering {
+    stream: TcpStream,
+    unread: Unread,
+    within: Duration,
+    /// Set once nothing more is sent.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl Lingering {
+    pub(crate) fn new(stream: TcpStream, unread: Unread, within: Duration) -> Self {
+        Self { stream, unread, within, until: None }
+    }
+}
+
+impl AsyncRead for Lingering {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Lingering {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, unread, within, until } = self.get_mut();
+        let until = if let Some(until) = until {
+            until
+        } else {
+            ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
+            if !unread.0.load(Ordering::Acquire) {
+                return Poll::Ready(Ok(()));
+            }
+            until.insert(Box::pin(tokio::time::sleep(*within)))
+        };
+        let mut rest = [0; CHUNK];
+        while until.as_mut().poll(context).is_pending() {
+            let mut rest = ReadBuf::new(&mut rest);
+            let read = ready!(Pin::new(&mut *stream).poll_read(context, &mut rest));
+            if read.is_err() || rest.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

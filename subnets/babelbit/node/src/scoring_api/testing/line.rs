@@ -1,0 +1,87 @@
+//! A line to a database that can be spoiled.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::watch;
+
+use super::Postgres;
+
+/// What is wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineFault {
+    /// Nothing.
+    None,
+    /// Connections are closed, those there are and new ones.
+    Cut,
+    /// Connections stay open and carry nothing, also when new ones work again.
+    HalfOpen,
+    /// As half-open, but what the client says arrives.
+    Deaf,
+    /// Each answer takes so long.
+    Slow(Duration),
+}
+
+/// A TCP address that leads to a PostgreSQL server.
+pub(crate) struct Line {
+    port: u16,
+    fault: watch::Sender<LineFault>,
+}
+
+impl Line {
+    pub(crate) async fn to(postgres: &Postgres) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, socket) = (listener.local_addr().unwrap().port(), postgres.socket());
+        let (fault, watched) = watch::channel(LineFault::None);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(pass(client, socket.clone(), watched.clone()));
+            }
+        });
+        Self { port, fault }
+    }
+
+    pub(crate) fn set(&self, fault: LineFault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// The address of one of the server's databases.
+    pub(crate) fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+}
+
+async fn pass(mut client: TcpStream, socket: PathBuf, mut fault: watch::Receiver<LineFault>) {
+    let mut server = UnixStream::connect(&socket).await.unwrap();
+    let (mut up, mut down) = ([0; 1 << 14], [0; 1 << 14]);
+    let mut is_deaf = false;
+    loop {
+        let now = *fault.borrow_and_update();
+        is_deaf |= now == LineFault::Deaf;
+        match now {
+            LineFault::Cut => return,
+            LineFault::HalfOpen => std::future::pending().await,
+            _ => {}
+        }
+        tokio::select! {
+            changed = fault.changed() => if changed.is_err() { return },
+            read = client.read(&mut up) => match read {
+                // The server does not learn that a client is gone which it cannot hear.
+                Ok(0) | Err(_) if is_deaf => std::future::pending().await,
+                Ok(0) | Err(_) => return,
+                Ok(read) => if server.write_all(&up[..read]).await.is_err() { return },
+            },
+            read = server.read(&mut down), if !is_deaf => {
+                let Ok(read @ 1..) = read else { return };
+                if let LineFault::Slow(pause) = now {
+                    tokio::time::sleep(pause).await;
+                }
+                if client.write_all(&down[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

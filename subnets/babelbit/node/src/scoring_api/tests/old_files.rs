@@ -1,0 +1,95 @@
+//! Files that are old, and what keeps them from going.
+
+use std::fs::File;
+
+use super::artifacts::{bundle, files, metadata, submit};
+use super::retention::{Look, forget_old, forget_unnamed};
+use super::*;
+use crate::config::S3Addressing;
+use crate::object_storage::ObjectStorage;
+use crate::object_storage::testing::{S3Server, settings};
+
+/// Writes a file below the artifacts as if that were so many days ago.
+fn write(artifacts: &Path, name: &str, days: u64) {
+    let path = artifacts.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "left").unwrap();
+    make_old(&path, days);
+}
+
+fn make_old(path: &Path, days: u64) {
+    File::open(path).unwrap().set_modified(SystemTime::now() - Duration::from_hours(days * 24)).unwrap();
+}
+
+/// A process that is killed after it wrote a file and before it wrote the row leaves one that no row names.
+#[tokio::test]
+async fn a_file_that_no_row_names_goes_when_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
+    submit(&api, &metadata(&key("//a"), bundle(5), now()), b"sound").await;
+    let [(named, _)] = files(&artifacts).try_into().unwrap();
+    make_old(&artifacts.join(&named), 40);
+    write(&artifacts, "c/main/5V/miner_1/x-audio.tar", 40);
+    write(&artifacts, "c/main/5V/miner_2/x-audio.tar", 29);
+    write(&artifacts, ".incoming/x", 40);
+    let mut look = Look::default();
+    forget_unnamed(&api.state, &mut look).await;
+    assert_eq!((look.unnamed, look.failures), (1, 0));
+    let mut left: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
+    left.sort();
+    let mut expected = [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
+    expected.sort();
+    assert_eq!(left, expected);
+    assert!(!artifacts.join("c/main/5V/miner_1").exists(), "nor is its folder left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_no_row_names_goes_when_it_is_old() {
+    let (folder, bucket) = (tempfile::tempdir().unwrap(), S3Server::start().await);
+    let storage = || ObjectStorage::open(&settings(&bucket.url, S3Addressing::Path)).unwrap();
+    let artifacts = || ArtifactStore::open(&folder.path().join("artifacts"), Some(storage())).unwrap();
+    let store = Store::open(&sqlite(folder.path())).await.unwrap();
+    let api = ScoringApi::new(store, artifacts(), Admission::Open, ScoringLimits::default());
+    assert_eq!(submit(&api, &metadata(&key("//a"), bundle(5), now()), b"sound").await.0, 200);
+    let left = folder.path().join("left");
+    std::fs::write(&left, "left").unwrap();
+    for key in ["artifacts/c/x-audio.tar", "submissions/c/audio.tar"] {
+        storage().upload(key, &left).await.unwrap();
+    }
+    let mut look = Look::default();
+    forget_unnamed(&api.state, &mut look).await;
+    assert_eq!(look.unnamed, 0, "nothing is old");
+    forget_unnamed(&in_a_month(&api, artifacts()).state, &mut look).await;
+    assert_eq!((look.unnamed, look.failures), (1, 0));
+    let [named] = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
+    assert!(bucket.object(&format!("artifacts/{named}")).exists());
+    assert!(!bucket.object("artifacts/c/x-audio.tar").exists());
+    assert!(bucket.object("submissions/c/audio.tar").exists(), "what is somebody else's stays");
+}
+
+/// One file that cannot be removed keeps no other one.
+#[tokio::test]
+async fn a_file_that_cannot_be_removed_is_gone_past() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("artifacts");
+    let api = api(folder.path(), &sqlite(folder.path()), Admission::Open).await;
+    for validator in ["//a", "//b", "//c", "//d"] {
+        assert_eq!(submit(&api, &metadata(&key(validator), bundle(5), now()), b"sound").await.0, 200);
+    }
+    post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
+    let names = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap();
+    // A folder in the place of the first: it cannot be removed as a file.
+    let first = artifacts.join(&names[0]);
+    std::fs::remove_file(&first).unwrap();
+    std::fs::create_dir(&first).unwrap();
+    let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    let look = forget_old(&later.state).await;
+    assert_eq!((look.submissions, look.failures), (4, 1));
+    assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), names[..1]);
+    assert_eq!(files(&artifacts), []);
+    // Next time it is tried again.
+    std::fs::remove_dir(&first).unwrap();
+    let look = forget_old(&later.state).await;
+    assert_eq!((look.submissions, look.failures), (1, 0));
+}

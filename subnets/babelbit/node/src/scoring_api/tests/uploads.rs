@@ -1,0 +1,98 @@
+//! Several uploads of one file at the same time.
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use sqlx::{Connection as _, SqliteConnection};
+use tokio::sync::oneshot;
+
+use super::artifacts::{files, form, metadata, send};
+use super::*;
+
+/// An upload whose file comes once it is let through.
+fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (oneshot::Sender<()>, Upload) {
+    let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
+    let (head, rest) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
+    let (go, gone) = oneshot::channel();
+    let rest = async move {
+        gone.await.map_err(std::io::Error::other)?;
+        Ok(Bytes::from(rest))
+    };
+    let body = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(rest)));
+    let api = api.clone();
+    (go, tokio::spawn(async move { send(&api, body).await }))
+}
+
+type Upload = tokio::task::JoinHandle<(u16, Value)>;
+
+/// The name and content of the only file there is, which must be the one that the row names.
+async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
+    let [(name, content)] = files(artifacts).try_into().unwrap();
+    assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), std::slice::from_ref(&name));
+    (name, String::from_utf8(content).unwrap())
+}
+
+async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
+    let (api, _url) = served(directory, database).await;
+    let (artifacts, time) = (directory.join("artifacts"), now());
+    let (newest, newest_ends) = upload(&api, "new.tar", "newest", time + 1);
+    let (older, older_ends) = upload(&api, "audio.tar", "older", time);
+    let (forged, forged_ends) = upload(&api, "new.tar", "forged", time + 1);
+    // All of them have found that none is there yet.
+    while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let answer = |stored: bool| (200, json!({ "success": true, "stored": stored }));
+    newest.send(()).unwrap();
+    assert_eq!(newest_ends.await.unwrap(), answer(true));
+    for (go, end) in [(older, older_ends), (forged, forged_ends)] {
+        go.send(()).unwrap();
+        assert_eq!(end.await.unwrap(), answer(false));
+    }
+    let (name, content) = only_file(&api, &artifacts).await;
+    assert!(name.ends_with("-new.tar") && content == "newest", "{name}: {content}");
+    // In whatever order they come.
+    let several: Vec<_> =
+        (2..10).map(|age| upload(&api, &format!("{age}.tar"), &format!("{age}"), time + age)).collect();
+    let (go, ends): (Vec<_>, Vec<_>) = several.into_iter().unzip();
+    while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 8 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for go in go {
+        go.send(()).unwrap();
+    }
+    for end in ends {
+        assert_eq!(end.await.unwrap().0, 200);
+    }
+    let (name, content) = only_file(&api, &artifacts).await;
+    assert!(name.ends_with("-9.tar") && content == "9", "{name}: {content}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_uploads_stays_with_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    one_of_several_uploads_stays(&sqlite(folder.path()), folder.path()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_several_uploads_stays_with_postgres() {
+    let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
+    one_of_several_uploads_stays(&postgres.url(), folder.path()).await;
+}
+
+/// Where the row cannot be written, the file goes again: who tries again for ever must not fill the disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_its_row_does_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
+    let store = Store::open_with(&sqlite(folder.path()), Duration::from_millis(100)).await.unwrap();
+    let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
+    // Who only writes keeps nobody from reading: that there is none yet is found out.
+    let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let (go, end) = upload(&api, "audio.tar", "sound", now());
+    go.send(()).unwrap();
+    assert_eq!(end.await.unwrap().0, 503);
+    assert_eq!(files(&folder.path().join("artifacts")), []);
+}
