@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (before, started) = (processor_time(), Instant::now());
     runtime.block_on(play(challenge(&recordings)?, scorer))?;
-    let (time, processor) = (started.elapsed(), processor_time() - before);
+    let (time, processor) = (started.elapsed(), processor_time().saturating_sub(before));
     drop(runtime);
     let peak = peak_memory();
 
@@ -48,7 +48,7 @@ fn main() -> Result<()> {
     for _ in 0..MINERS {
         sounds.iter().try_for_each(|sound| recognizer.recognize(sound).map(drop))?;
     }
-    let recognition = processor_time() - before;
+    let recognition = processor_time().saturating_sub(before);
 
     let speech = sounds.iter().map(Vec::len).sum::<usize>() as f64 / 16_000.0;
     println!("{MINERS} miners x {UTTERANCES} utterances {:6.2} s for {speech:.1} s of speech", time.as_secs_f64());
@@ -87,13 +87,17 @@ struct Recording {
 fn recordings() -> Result<Vec<Recording>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/speech");
     let list: Value = serde_json::from_slice(&std::fs::read(folder.join("transcripts.json"))?)?;
-    let items = list["items"].as_array().context("transcripts.json: items")?;
+    let items = list.get("items").and_then(Value::as_array).context("transcripts.json: items")?;
     let recordings = items.iter().take(UTTERANCES).map(|item| {
-        let file = std::fs::read(folder.join(item["file"].as_str().context("transcripts.json: file")?))?;
-        let text = item["text"].as_str().context("transcripts.json: text")?.to_owned();
+        let file = std::fs::read(folder.join(text_of(item, "file")?))?;
+        let text = text_of(item, "text")?.to_owned();
         Ok(Recording { wav: Wav::decode(&file)?, file, text })
     });
     recordings.collect()
+}
+
+fn text_of<'a>(item: &'a Value, field: &'static str) -> Result<&'a str> {
+    item.get(field).and_then(Value::as_str).with_context(|| format!("transcripts.json: {field}"))
 }
 
 fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {

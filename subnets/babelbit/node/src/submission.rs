@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
+use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::task::JoinSet;
@@ -314,6 +315,10 @@ impl Outbox {
             "taonet_submission_retries_total",
             "Attempts that failed and are made again, by kind"
         );
+        // What counts from nothing shows its first increase.
+        for file in ResultFile::ALL {
+            metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str()).increment(0);
+        }
     }
 }
 
