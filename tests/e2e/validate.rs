@@ -175,6 +175,48 @@ fn a_validator_at_work_shows_its_figures() {
     }
 }
 
+/// The status of a page.
+fn status(url: &str) -> u16 {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
+}
+
+/// What waits for the chain is alive and not ready.
+#[test]
+fn gateway_and_validator_are_ready_once_they_have_the_chain() {
+    let network = Network::start();
+    let becomes_ready = |url: &str| {
+        let began = Instant::now();
+        while status(url) != 200 {
+            assert!(began.elapsed() < Duration::from_mins(1), "{url}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let mut lost = network.bb("subtensor-gateway");
+    lost.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
+    let lost = Daemon::start(&mut lost);
+    let gateway = network.gateway("127.0.0.1:0");
+    becomes_ready(&format!("{}/readyz", gateway.url()));
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let validator = |gateway: &str| {
+        let metrics = free_address();
+        let mut validator = network.validator(signer.url(), gateway);
+        validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
+        (Killed(validator.spawn().unwrap()), metrics)
+    };
+    let (_lost, of_lost) = validator(lost.url());
+    let began = Instant::now();
+    while status(&format!("http://{of_lost}/readyz")) == 0 {
+        assert!(began.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (_validator, of_validator) = validator(gateway.url());
+    becomes_ready(&format!("http://{of_validator}/readyz"));
+    assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
+    assert_eq!([status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))], [200, 503]);
+    assert_eq!(lost.terminate().code(), Some(0));
+}
+
 #[test]
 fn beyond_this_machine_a_token_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();

@@ -107,7 +107,20 @@ impl Daemon {
         context: &Context,
     ) -> anyhow::Result<()> {
         let readiness = Readiness::starting();
-        let routes = readiness_routes(readiness.clone(), Some(self.metrics));
+        readiness.set_ready();
+        self.serve_with(readiness, shutdown, name, router, context).await
+    }
+
+    /// As [`Self::serve_until`], for a daemon that is ready when it says so itself.
+    pub(crate) async fn serve_with(
+        self,
+        readiness: Readiness,
+        shutdown: Shutdown,
+        name: &str,
+        router: Router,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let routes = readiness_routes(readiness, Some(self.metrics));
         let router = match self.metrics_listener {
             Some(listener) => {
                 spawn_metrics(listener, routes, &shutdown);
@@ -122,7 +135,6 @@ impl Daemon {
         } else {
             context.print(&format!("{name} listens on http://{}", self.address))?;
         }
-        readiness.set_ready();
         let stop = shutdown.clone();
         shutdown.spawn("http", async move { serve(self.listener, router, &stop, ServeLimits::default()).await });
         shutdown.finished().await.context("the service did not stop in time")

@@ -68,11 +68,12 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Where the modules begin whose tests the documents name.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "subnets/babelbit/core/src",
     "subnets/babelbit/node/src",
     "crates/cli/src",
     "crates/cli/tests/operations",
+    "crates/ledger/src",
     "crates/speech/src",
     "crates/telemetry/src",
     "crates/wallet/src",

@@ -68,6 +68,8 @@
 //!   that at most one of the two is ever in a block.
 //! - **After a refusal** (a rate limit, say) nothing is signed by itself. [`Submitter::retry`] does, where it is certain that
 //!   the refused bytes have no effect any more, or under the same nonce, so that at most one of the two ever has.
+//! - **Newer weights** take the place of the epoch's older ones only while nothing is signed for those, or when all that was
+//!   signed has no effect and never will: failed in a final block, superseded, expired or withdrawn.
 //! - **After a start** the first weights are taken only when they follow from a state younger than a tempo.
 //!
 //! # What it cannot know

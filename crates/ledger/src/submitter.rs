@@ -83,7 +83,8 @@ pub struct NewWeights {
 /// How a submission stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
-    /// What was to be submitted: where an extrinsic was signed for the epoch before, that one's weights.
+    /// What was to be submitted: where an extrinsic was signed for the epoch before that may have its effect, that one's
+    /// weights.
     pub intent: Intent,
     /// The latest extrinsic with the weights, or with the commit to them.
     pub submit: Option<Signed>,
@@ -174,7 +175,8 @@ impl Submitter {
     }
 
     /// Submits weights for the epoch of the next block, and follows them into a block. Once anything was signed for the
-    /// epoch, from here or before a restart, nothing else is: calling again only follows what was signed.
+    /// epoch, from here or before a restart, nothing else is: calling again only follows what was signed. Newer weights
+    /// take the place of older ones only when it is certain that nothing that was signed for those has an effect.
     ///
     /// Where nothing was signed and the epoch has too few blocks left, the weights are for the next one: nothing is signed
     /// before [`Submitter::advance`] is called in it.
@@ -185,14 +187,14 @@ impl Submitter {
         let mut turn = self.turn(weights.netuid, weights.mech).await;
         let now = self.now(weights.netuid).await?;
         let mut key = self.key(weights.netuid, weights.mech, now.epoch);
-        let (mut known, mut signed) = self.known(&key, &now).await?;
-        if signed.is_none() && now.era().is_none() {
+        let mut bound = self.bound(&key, &now).await?;
+        if bound.is_none() && now.era().is_none() {
             key.epoch = key.epoch.saturating_add(1);
-            (known, signed) = self.known(&key, &now).await?;
+            bound = self.bound(&key, &now).await?;
         }
-        let mut intent = match (known, signed) {
-            (Some(known), Some(_)) => known,
-            _ => self.intend(key, weights, &now, &turn).await?,
+        let mut intent = match bound {
+            Some(bound) => bound,
+            None => self.intend(key, weights, &now, &turn).await?,
         };
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
@@ -264,12 +266,11 @@ impl Submitter {
         if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
     }
 
-    /// The intent for a key, and what was signed for it.
-    async fn known(&self, key: &IntentKey, now: &Now) -> Result<(Option<Intent>, Option<Signed>), SubmitError> {
-        let Some(known) = self.ledger.intent(key).await? else { return Ok((None, None)) };
+    /// The intent for a key, where what was signed for it may have its effect, so that its weights must stay.
+    async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
+        let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
         self.check_chain(&known, now).await?;
-        let signed = self.latest(&known, Step::Submit).await?;
-        Ok((Some(known), signed))
+        Ok(self.ledger.is_bound(&known).await?.then_some(known))
     }
 
     /// Refuses a chain that is not the one of the intent, though its first block is: local chains are begun anew.

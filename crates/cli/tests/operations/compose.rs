@@ -105,7 +105,13 @@ fn daemons_listen_where_others_look_for_them() {
         assert_eq!(config.operator.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
         assert!(services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"), "{name}");
         let health = services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
-        assert!(health.contains(&format!("http://127.0.0.1:{}/", container(name))), "{name}: {health}");
+        // The gateway's own port says no more than that it is alive.
+        let port = match services[name].value("command").unwrap().split_once("--metrics 0.0.0.0:") {
+            Some((_, metrics)) if name == "subtensor-gateway" => metrics.to_owned(),
+            _ => container(name),
+        };
+        let path = if name == "signer" { "healthz" } else { "readyz" };
+        assert!(health.contains(&format!("\"http://127.0.0.1:{port}/{path}\"")), "{name}: {health}");
     }
 }
 

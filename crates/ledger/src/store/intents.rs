@@ -6,7 +6,7 @@ use taonet_chain::{Block, WeightRow};
 use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid};
 
 use super::{Ledger, LedgerError, from_column, from_json, to_json};
-use crate::Form;
+use crate::{Form, Step};
 
 /// What there is at most one intent for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,8 +74,8 @@ pub struct Intent {
 }
 
 impl Ledger {
-    /// Enters an intent. Where there is one for its key already, it takes the place of that one as long as nothing was
-    /// signed for it; else the old one stays as it is. Gives the one that counts.
+    /// Enters an intent. Where there is one for its key already, it takes the place of that one unless that one [is
+    /// bound](Self::is_bound); else the old one stays as it is. Gives the one that counts.
     pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -85,7 +85,8 @@ impl Ledger {
                  anchor_number = excluded.anchor_number, anchor_hash = excluded.anchor_hash,
                  state_block = excluded.state_block, form = excluded.form, weights = excluded.weights,
                  version_key = excluded.version_key
-             WHERE NOT EXISTS (SELECT 1 FROM extrinsic WHERE intent_id = intent.id)",
+             WHERE NOT EXISTS (SELECT 1 FROM extrinsic WHERE intent_id = intent.id AND state NOT IN
+                               ('failed', 'superseded', 'expired', 'withdrawn'))",
         )
         .bind(plan.key.genesis.to_string())
         .bind(plan.key.hotkey.to_string())
@@ -101,6 +102,13 @@ impl Ledger {
         .execute(&mut *self.connection.lock().await)
         .await?;
         self.intent(&plan.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
+    }
+
+    /// Whether anything was signed for an intent that may have its effect: all but what is [void](crate::State::is_void).
+    pub(crate) async fn is_bound(&self, intent: &Intent) -> Result<bool, LedgerError> {
+        let submits = self.extrinsics(intent, Step::Submit).await?;
+        let reveals = self.extrinsics(intent, Step::Reveal).await?;
+        Ok(submits.iter().chain(&reveals).any(|signed| !signed.state.is_void()))
     }
 
     /// The intent for a key.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use taonet_primitives::{NetUid, Uid};
+use taonet_primitives::{BlockNumber, NetUid, Uid};
 
 /// The reference's attempts to have weights confirmed.
 pub const DEFAULT_RETRIES: u32 = 20;
@@ -29,6 +29,9 @@ pub struct WeightsRequest {
     /// The hotkey that the caller takes for the submitting one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet_hotkey: Option<String>,
+    /// The block at which the scores were fetched; left out, the newest. The reference does not know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_block: Option<BlockNumber>,
 }
 
 /// Why a body asks for no weights.
@@ -59,6 +62,7 @@ impl WeightsRequest {
             retries: DEFAULT_RETRIES,
             delay_s: DEFAULT_DELAY_S,
             wallet_hotkey: None,
+            state_block: None,
         }
     }
 
@@ -100,6 +104,9 @@ impl WeightsRequest {
             delay_s: delay_s.unwrap_or(DEFAULT_DELAY_S),
             wallet_hotkey: optional(field("wallet_hotkey"), "wallet_hotkey", "text", |value| {
                 value.as_str().map(str::to_owned)
+            })?,
+            state_block: optional(field("state_block"), "state_block", "a block's height", |value| {
+                value.as_u64().and_then(|block| u32::try_from(block).ok()).map(BlockNumber::new)
             })?,
             ..Self::new(netuid, uids, weights)
         })
@@ -144,6 +151,13 @@ pub struct WeightsAnswer {
     /// What happened.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub details: Value,
+}
+
+impl WeightsAnswer {
+    /// Whether the chain's epoch had other weights already, which stay: these were not submitted.
+    pub fn is_kept(&self) -> bool {
+        self.success && self.details.get("unchanged") == Some(&Value::Bool(true))
+    }
 }
 
 /// The answer to the gateway's block routes.
@@ -212,12 +226,13 @@ mod tests {
         let netuid = NetUid(59);
         let read = |body: Value| WeightsRequest::read(&body, netuid);
         let full = json!({ "netuid": 7, "uids": [1, 2], "weights": [0.5, 1], "wait_for_inclusion": true, "retries": 3,
-                           "delay_s": 0.5, "wallet_hotkey": "default" });
+                           "delay_s": 0.5, "wallet_hotkey": "default", "state_block": 9 });
         let expected = WeightsRequest {
             wait_for_inclusion: true,
             retries: 3,
             delay_s: 0.5,
             wallet_hotkey: Some("default".into()),
+            state_block: Some(BlockNumber::new(9)),
             ..WeightsRequest::new(NetUid(7), vec![Uid(1), Uid(2)], vec![0.5, 1.0])
         };
         assert_eq!(read(full).as_ref(), Ok(&expected));
@@ -250,6 +265,7 @@ mod tests {
                 json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
                 "wait_for_inclusion: expected true or false",
             ),
+            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block's height"),
             (many, "uids: expected at most 4096 of them"),
         ] {
             let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();

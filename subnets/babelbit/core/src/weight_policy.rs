@@ -21,6 +21,12 @@ pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u6
     is_due.then_some(epoch)
 }
 
+/// How many blocks the weight epoch of a block has from that block on.
+pub fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
+    let tempo = tempo.max(1);
+    tempo - block.get() % tempo
+}
+
 /// The scores of one challenge that count, in the order of the scoring API: by slot where weights come of them, by
 /// whatever else names a miner where no slots are known.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,6 +113,42 @@ fn number(row: &Value, names: &[&str]) -> Option<f64> {
     names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
 }
 
+/// Weights that were set, by hotkey: when they are set again, a slot may be somebody else's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Who got weight.
+    pub hotkeys: Vec<String>,
+    /// How much, in the order of `hotkeys`.
+    pub weights: Vec<f64>,
+    /// The block at which the scores were fetched that they follow from.
+    pub block: BlockNumber,
+}
+
+impl Previous {
+    /// Weights for the neurons of a subnet, whose hotkeys stand in the order of their uids.
+    pub fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
+        let pairs = weights.uids.iter().zip(&weights.weights);
+        let known = pairs.filter_map(|(uid, weight)| Some((hotkeys.get(usize::from(uid.0))?.clone(), *weight)));
+        let (hotkeys, weights) = known.unzip();
+        Self { hotkeys, weights, block }
+    }
+
+    /// The same for the slots of today. What belongs to hotkeys that have left the subnet goes to `burn_uid`, else to the
+    /// others in proportion; `None` where all have left.
+    fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
+        let mut weights = Weights::default();
+        let mut is_anybody_there = false;
+        for (hotkey, weight) in self.hotkeys.iter().zip(&self.weights) {
+            let found = uid_of(hotkey);
+            is_anybody_there |= found.is_some();
+            if let Some(uid) = found.or(burn_uid) {
+                weights.add(uid, *weight);
+            }
+        }
+        is_anybody_there.then(|| weights.normalised()).filter(|weights| !weights.uids.is_empty())
+    }
+}
+
 /// What a validator remembers from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PolicyState {
@@ -117,8 +159,21 @@ pub struct PolicyState {
     #[serde(default)]
     pub epochs_without_scores: u32,
     /// The weights that were submitted last.
-    #[serde(default)]
-    pub previous: Option<Weights>,
+    // Older versions wrote slots without their hotkeys, as `previous`; nobody can say whose they were.
+    #[serde(default, rename = "previous_weights")]
+    pub previous: Option<Previous>,
+}
+
+impl PolicyState {
+    /// Begins anew where the weights that would be set again follow from scores of more than `most` blocks ago: whoever was
+    /// away for so long does not know whether their miners still do anything.
+    pub fn forget_old(&mut self, block: BlockNumber, most: u32) {
+        // Of a chain that was begun anew the blocks are earlier.
+        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > most;
+        if self.previous.as_ref().is_some_and(is_old) {
+            (self.previous, self.epochs_without_scores) = (None, 0);
+        }
+    }
 }
 
 /// How scores become weights, and what is set without any.
@@ -169,8 +224,14 @@ impl Decision {
 
 impl WeightPolicy {
     /// Decides what is set, and notes what the next epoch must know. `challenge_uid` is the current challenge, where it is
-    /// known; another one than before begins the count anew.
-    pub fn decide(&self, state: &mut PolicyState, challenge_uid: Option<&str>, scores: &ContestScores) -> Decision {
+    /// known; another one than before begins the count anew. `uid_of` finds the slot of a hotkey.
+    pub fn decide(
+        &self,
+        state: &mut PolicyState,
+        challenge_uid: Option<&str>,
+        scores: &ContestScores,
+        uid_of: impl Fn(&str) -> Option<Uid>,
+    ) -> Decision {
         if let Some(uid) = challenge_uid.filter(|uid| state.challenge_uid.as_deref() != Some(uid)) {
             if state.challenge_uid.is_some() {
                 state.epochs_without_scores = 0;
@@ -183,8 +244,8 @@ impl WeightPolicy {
             return if weights.uids.is_empty() { Decision::Wait } else { Decision::Scored(weights) };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
-        if let Some(previous) = &state.previous {
-            return Decision::Previous(previous.clone());
+        if let Some(weights) = state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid)) {
+            return Decision::Previous(weights);
         }
         match self.burn_uid {
             Some(uid) if state.epochs_without_scores >= self.max_skipped_epochs => {

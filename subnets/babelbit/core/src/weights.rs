@@ -64,7 +64,7 @@ impl Weights {
         self.uids.iter().zip(&self.weights).find(|(other, _)| **other == uid).map_or(0.0, |(_, weight)| *weight)
     }
 
-    fn add(&mut self, uid: Uid, weight: f64) {
+    pub(crate) fn add(&mut self, uid: Uid, weight: f64) {
         if let Some((_, sum)) = self.uids.iter().zip(&mut self.weights).find(|(other, _)| **other == uid) {
             *sum += weight;
         } else {
@@ -73,7 +73,7 @@ impl Weights {
         }
     }
 
-    fn normalised(mut self) -> Self {
+    pub(crate) fn normalised(mut self) -> Self {
         let sum: f64 = self.weights.iter().sum();
         if !(sum > 0.0 && sum.is_finite()) {
             return Self::default();

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+/// Time between two blocks of the main network.
+pub(crate) const BLOCK_TIME: Duration = Duration::from_secs(12);
+
 /// Tells the time. Daemons ask this and never the system, so that tests decide what time it is.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 

@@ -54,6 +54,11 @@ impl JsonCallError {
         }
     }
 
+    /// Whether the service answers that it has no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
+    }
+
     /// How long the service asks to wait.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -104,7 +104,12 @@ impl Gateway {
             if let Some(block) = block {
                 metrics::gauge!("taonet_subtensor_gateway_block").set(f64::from(block.get()));
             }
-            match submitter.advance().await {
+            // Whatever it waits for is taken up again at the next start, as after a kill.
+            let advanced = tokio::select! {
+                () = shutdown.requested() => return,
+                advanced = submitter.advance() => advanced,
+            };
+            match advanced {
                 Ok(intents) => {
                     for (key, result) in intents {
                         if let Err(error) = result {

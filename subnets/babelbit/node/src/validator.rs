@@ -6,15 +6,21 @@
 //! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀─────────────────────────────────┘
 //! ```
 //!
+//! Where scores that count cannot be had, the epoch stays due, and they are asked for again until its last third.
+//!
 //! An epoch is due as soon as its first block or any later one is seen, so that none is missed; which one was worked on
 //! last, how many had no scores, and what was set last are on disk before the next one. An epoch that is worked on twice,
 //! after a kill, submits nothing twice: the gateway's weight ledger knows what was signed.
 
 mod epoch;
+mod error;
+mod figures;
+mod rows;
 mod scores_client;
 mod state;
 mod submit;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +28,7 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::weight_policy::due_epoch;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_primitives::{BlockNumber, NetUid, Uid};
-use taonet_service::Shutdown;
+use taonet_service::{Readiness, Shutdown};
 
 use crate::clock::Clock;
 use crate::engine_client::{EngineClient, Sleeper};
@@ -30,6 +36,7 @@ use crate::signer::SignerClient;
 use crate::subtensor_gateway::{GatewayClient, GatewayError};
 
 pub use epoch::EpochReport;
+pub use error::{EpochError, MissingScores};
 pub use scores_client::ScoresClient;
 pub use state::{StateError, StateFile};
 
@@ -39,6 +46,8 @@ const READING: Duration = Duration::from_secs(15);
 const WAITING: Duration = Duration::from_mins(1);
 /// Pause after a gateway that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
+/// Pause before scores are asked for again that could not be had.
+const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after an epoch that failed, and after a chain that stood still.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -87,6 +96,11 @@ pub struct Validator {
     sleeper: Sleeper,
     /// Whether the gateway answered last time.
     is_well: bool,
+    /// Whether an epoch was decided since the start.
+    has_decided: bool,
+    /// Whose scores the metrics show.
+    shown: BTreeSet<Uid>,
+    readiness: Readiness,
 }
 
 impl Validator {
@@ -101,7 +115,14 @@ impl Validator {
         if let Some(set) = state.saved().last_set {
             metrics::gauge!("lastset").set(set as f64);
         }
-        Self { services, settings, state, clock, sleeper, is_well: true }
+        let (shown, readiness) = (BTreeSet::new(), Readiness::starting());
+        Self { services, settings, state, clock, sleeper, is_well: true, has_decided: false, shown, readiness }
+    }
+
+    /// Says by `readiness` that a first block was seen: before that, no weights can be set.
+    #[must_use]
+    pub fn with_readiness(self, readiness: Readiness) -> Self {
+        Self { readiness, ..self }
     }
 
     /// Works on epoch after epoch until the end is asked for.
@@ -118,8 +139,8 @@ impl Validator {
     /// Works on the epoch of the newest block, whether it is due or not.
     ///
     /// # Errors
-    /// [`GatewayError`] when the chain cannot be asked.
-    pub async fn run_once(&mut self) -> Result<EpochReport, GatewayError> {
+    /// [`EpochError`] when the chain cannot be asked, or scores that count cannot be had and the epoch is not nearly over.
+    pub async fn run_once(&mut self) -> Result<EpochReport, EpochError> {
         let block = self.services.gateway.current_block(READING).await?;
         let epoch = due_epoch(block, self.settings.tempo, None).unwrap_or_default();
         self.epoch(epoch, block).await
@@ -134,10 +155,18 @@ impl Validator {
                 Err(error) => return self.unwell(&error, AFTER_ERROR).await,
             },
         };
+        self.readiness.set_ready();
         if let Some(epoch) = due_epoch(block, self.settings.tempo, self.state.saved().last_epoch)
             && let Err(error) = self.epoch(epoch, block).await
         {
-            return self.unwell(&error, AFTER_FAILURE).await;
+            return match error {
+                EpochError::Gateway(error) => self.unwell(&error, AFTER_FAILURE).await,
+                EpochError::Scores(missing) => {
+                    tracing::warn!(epoch, %block, %missing, "nothing is decided yet, asking again");
+                    (self.sleeper)(AFTER_MISSING_SCORES).await;
+                    None
+                }
+            };
         }
         match self.services.gateway.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
@@ -173,7 +202,10 @@ impl Validator {
         metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
         metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
         metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
-        metrics::describe_gauge!("current_winner_uid", "Winner of the main contest, else of the arena");
+        metrics::describe_gauge!(
+            "current_winner_uid",
+            "Winner of the main contest, else of the arena; NaN without one"
+        );
         metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
         metrics::describe_gauge!("cache_files", "Cache files");
     }

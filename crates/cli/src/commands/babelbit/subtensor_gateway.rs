@@ -12,7 +12,7 @@ use taonet_babelbit_node::operator_http::OperatorLimits;
 use taonet_babelbit_node::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_chain::{ChainError, Client};
 use taonet_ledger::{Ledger, LedgerError, Submitter};
-use taonet_service::Shutdown;
+use taonet_service::{Readiness, Shutdown};
 use taonet_wallet::Keypair;
 
 use super::access::AccessArgs;
@@ -63,7 +63,8 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
-        let stop = shutdown.clone();
+        let (stop, readiness) = (shutdown.clone(), Readiness::starting());
+        let ready = readiness.clone();
         let chain = async {
             tokio::select! {
                 () = stop.requested() => return Ok(()),
@@ -71,11 +72,12 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
                     connected.inspect_err(|_| stop.request())?;
                 }
             }
+            ready.set_ready();
             gateway.follow(&stop).await;
             Ok(())
         };
         let router = gateway.router(OperatorLimits::new(token));
-        let served = daemon.serve_until(shutdown, "subtensor gateway", router, context);
+        let served = daemon.serve_with(readiness, shutdown, "subtensor gateway", router, context);
         let (served, chain): (_, Result<(), LedgerError>) = tokio::join!(served, chain);
         chain?;
         served

@@ -12,8 +12,10 @@ use taonet_babelbit_node::clock::system_clock;
 use taonet_babelbit_node::config::Config;
 use taonet_babelbit_node::engine_client::Sleeper;
 use taonet_babelbit_node::signer::SignerClient;
-use taonet_babelbit_node::subtensor_gateway::{GatewayClient, GatewayError};
-use taonet_babelbit_node::validator::{EpochReport, ScoresClient, Services, StateFile, Validator, ValidatorSettings};
+use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_node::validator::{
+    EpochError, EpochReport, ScoresClient, Services, StateFile, Validator, ValidatorSettings,
+};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 
@@ -109,11 +111,11 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
             };
         Validator::describe_metrics();
         let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+        if let Some(readiness) = readiness {
+            validator = validator.with_readiness(readiness);
+        }
         let stop = shutdown.clone();
         shutdown.spawn("validator", async move { validator.run(&stop).await });
-        if let Some(readiness) = readiness {
-            readiness.set_ready();
-        }
         shutdown.finished().await.context("the validator did not stop in time")
     })
 }
@@ -133,7 +135,7 @@ fn percent(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-fn failed(error: &GatewayError) -> anyhow::Error {
+fn failed(error: &EpochError) -> anyhow::Error {
     Classified::error(Failure::Network, error.to_string())
 }
 
@@ -148,6 +150,9 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         let challenge = report.challenge_uid.as_deref().unwrap_or("unknown");
         context.say(&format!("epoch {}, challenge {challenge}: {}", report.epoch, report.decision));
         context.print(&rows.to_string())?;
+        if report.success && report.details.get("unchanged") == Some(&true.into()) {
+            context.say("the chain's epoch has other weights already; those stay until the next one");
+        }
     }
     match &report.error {
         _ if report.success => Ok(()),

@@ -160,3 +160,74 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 2);
 }
+
+/// Weights whose extrinsic failed, or is in no block for certain, do not keep newer ones from the epoch.
+#[tokio::test]
+async fn what_has_no_effect_makes_room_for_newer_weights() {
+    for script in [Script::Fail(too_fast()), Script::LoseRequest] {
+        let mut world = World::plain();
+        world.chain.mine(u32::from(TEMPO) - 18);
+        world.chain.set_finality_lag(2);
+        let submitter = world.start().await;
+        // What is lost is sent again when it is followed.
+        let times = if script == Script::LoseRequest { 2 } else { 1 };
+        world.chain.script(vec![script.clone(); times]);
+        let first = submitter.submit(world.weights().await).await.unwrap();
+        let newer = NewWeights { weights: vec![(Uid(8), 5)], ..world.weights().await };
+        let bound = submitter.submit(newer.clone()).await.unwrap();
+        assert_eq!(bound.intent.plan.weights, first.intent.plan.weights, "{script:?}: it may still have its effect");
+
+        // The same epoch goes on, until the era is over and final.
+        world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
+        world.chain.set_weight_rules(NETUID, world.rules.clone());
+        if script == Script::LoseRequest {
+            let mut signed = bound.submit.unwrap();
+            submitter.ledger().mark(&mut signed, State::Expired).await.unwrap();
+        }
+        world.chain.mine(12);
+        let key = first.intent.plan.key;
+        if matches!(script, Script::Fail(_)) {
+            assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
+            assert_eq!(submitter.submit(newer.clone()).await.unwrap().intent.plan.weights, newer.weights);
+            submitter.retry(&key).await.unwrap();
+        } else {
+            submitter.submit(newer.clone()).await.unwrap();
+        }
+        world.chain.mine(2);
+        let done = advance(&submitter).await;
+        assert!(done.is_done(), "{script:?}: {done:?}");
+        assert_eq!((done.intent.id, &done.intent.plan.weights), (first.intent.id, &newer.weights));
+        assert_ne!(first.submit.unwrap().extrinsic, done.submit.unwrap().extrinsic, "the newer ones were signed");
+    }
+}
+
+/// The statement that enters intents and the states that are void say the same.
+#[tokio::test]
+async fn only_what_is_void_makes_room() {
+    let world = World::plain();
+    let submitter = world.start().await;
+    let submission = submitter.submit(world.weights().await).await.unwrap();
+    let (mut signed, plan) = (submission.submit.unwrap(), submission.intent.plan);
+    let mut uid = 0;
+    for state in [
+        State::Signed,
+        State::Sent,
+        State::Unknown,
+        State::Dropped,
+        State::Included,
+        State::Finalized,
+        State::Failed,
+        State::Superseded,
+        State::Expired,
+        State::Invalid,
+        State::Withdrawn,
+        State::Lost,
+    ] {
+        submitter.ledger().mark(&mut signed, state).await.unwrap();
+        uid += 1;
+        let newer = crate::Plan { weights: vec![(Uid(uid), 1)], ..plan.clone() };
+        let entered = submitter.ledger().intend(&newer).await.unwrap();
+        assert_eq!(entered.plan.weights == newer.weights, state.is_void(), "{state}");
+        assert_eq!(submitter.ledger().is_bound(&entered).await.unwrap(), !state.is_void(), "{state}");
+    }
+}

@@ -4,13 +4,17 @@ use super::*;
 
 const BURN: Option<Uid> = Some(Uid(248));
 
-/// `hk7` is in slot 7, up to 99.
+/// `hk7` is in slot 7, up to 99; and there is the burn uid.
 fn uid_of(hotkey: &str) -> Option<Uid> {
-    hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100).map(Uid)
+    hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100 || *uid == 248).map(Uid)
 }
 
 fn uids(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
     scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
+}
+
+fn hotkeys() -> Vec<String> {
+    (0..300).map(|uid| format!("hk{uid}")).collect()
 }
 
 fn policy() -> WeightPolicy {
@@ -112,12 +116,14 @@ fn the_main_winner_comes_before_the_arenas() {
 #[test]
 fn without_scores_the_previous_weights_are_set_for_ever() {
     let (policy, mut state) = (policy(), PolicyState::default());
-    let Decision::Scored(weights) = policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.5)])) else { panic!() };
+    let Decision::Scored(weights) = policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.5)]), uid_of) else {
+        panic!()
+    };
     assert_eq!(weights.of(Uid(1)), 1.0 - 0.9);
-    state.previous = Some(weights.clone());
+    state.previous = Some(Previous::new(&weights, &hotkeys(), BlockNumber::new(5)));
     for epoch in 1..30 {
         assert_eq!(
-            policy.decide(&mut state, Some("c"), &ContestScores::default()),
+            policy.decide(&mut state, Some("c"), &ContestScores::default(), uid_of),
             Decision::Previous(weights.clone())
         );
         assert_eq!(state.epochs_without_scores, epoch);
@@ -129,17 +135,17 @@ fn without_previous_weights_the_fallback_comes_after_the_limit() {
     let policy = WeightPolicy { burn_uid: Some(Uid(999)), max_skipped_epochs: 3, ..policy() };
     let mut state = PolicyState::default();
     let none = ContestScores::default();
-    assert_eq!(policy.decide(&mut state, Some("c"), &none), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, Some("c"), &none, uid_of), Decision::Wait);
     // That the challenge is not known for once is no other challenge.
-    assert_eq!(policy.decide(&mut state, None, &none), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, None, &none, uid_of), Decision::Wait);
     let fallback = Decision::Fallback(Weights { uids: vec![Uid(999)], weights: vec![1.0] });
-    assert_eq!(policy.decide(&mut state, Some("c"), &none), fallback);
-    assert_eq!(policy.decide(&mut state, Some("c"), &none), fallback);
+    assert_eq!(policy.decide(&mut state, Some("c"), &none, uid_of), fallback);
+    assert_eq!(policy.decide(&mut state, Some("c"), &none, uid_of), fallback);
     // Another challenge begins the count anew.
-    assert_eq!(policy.decide(&mut state, Some("d"), &none), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, Some("d"), &none, uid_of), Decision::Wait);
     assert_eq!(state.epochs_without_scores, 1);
     // As do scores, even of 0.
-    assert!(matches!(policy.decide(&mut state, Some("d"), &only_main(&[(1, 0.0)])), Decision::Scored(_)));
+    assert!(matches!(policy.decide(&mut state, Some("d"), &only_main(&[(1, 0.0)]), uid_of), Decision::Scored(_)));
     assert_eq!(state.epochs_without_scores, 0);
 }
 
@@ -147,21 +153,76 @@ fn without_previous_weights_the_fallback_comes_after_the_limit() {
 fn where_the_burn_uid_is_not_on_the_subnet_nothing_goes_to_it() {
     let policy = WeightPolicy { burn_uid: None, max_skipped_epochs: 1, ..policy() };
     let mut state = PolicyState::default();
-    assert_eq!(policy.decide(&mut state, Some("c"), &ContestScores::default()), Decision::Wait);
-    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.0)])), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, Some("c"), &ContestScores::default(), uid_of), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.0)]), uid_of), Decision::Wait);
     let scored = Decision::Scored(Weights { uids: vec![Uid(1)], weights: vec![1.0] });
-    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.3)])), scored);
+    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.3)]), uid_of), scored);
 }
 
 #[test]
 fn the_arena_counts_only_where_it_has_a_share() {
     let policy = WeightPolicy { arena_share: ArenaShare::NONE, ..policy() };
     let scores = ContestScores { main: Vec::new(), arena: uids(&[(5, 0.9)]) };
-    let decision = policy.decide(&mut PolicyState::default(), Some("c"), &scores);
+    let decision = policy.decide(&mut PolicyState::default(), Some("c"), &scores, uid_of);
     assert_eq!(decision, Decision::Scored(Weights { uids: vec![Uid(248)], weights: vec![1.0] }));
 }
 
 #[test]
 fn the_state_of_older_versions_is_read() {
-    assert_eq!(serde_json::from_str::<PolicyState>("{}").unwrap(), PolicyState::default());
+    for text in ["{}", r#"{"previous":{"uids":[1],"weights":[1.0]}}"#] {
+        assert_eq!(serde_json::from_str::<PolicyState>(text).unwrap(), PolicyState::default(), "{text}");
+    }
+}
+
+/// who is where now · burn uid · the weights that are set again, of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
+#[test]
+fn weights_that_are_set_again_follow_their_hotkeys() {
+    let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
+    let previous = Previous::new(&set, &hotkeys(), BlockNumber::new(5));
+    for (now, burn_uid, expected) in [
+        (&["hk0", "hk1", "hk2", "hk3"][..], BURN, Some(&[(1, 0.3), (2, 0.1), (3, 0.6)][..])),
+        (&["hk3", "hk2", "hk1"], BURN, Some(&[(2, 0.3), (1, 0.1), (0, 0.6)])),
+        // The slot of the greatest weight is somebody else's.
+        (&["hk0", "hk1", "hk2", "new"], BURN, Some(&[(1, 0.3), (2, 0.1), (248, 0.6)])),
+        (&["hk0", "hk1", "hk2", "new"], None, Some(&[(1, 0.75), (2, 0.25)])),
+        (&["hk0", "new", "new", "new"], BURN, None),
+    ] {
+        let uid_of = |hotkey: &str| (0..).zip(now).find(|(_, other)| **other == hotkey).map(|(uid, _)| Uid(uid));
+        let policy = WeightPolicy { burn_uid, ..policy() };
+        let mut state = PolicyState { previous: Some(previous.clone()), ..PolicyState::default() };
+        let found = match policy.decide(&mut state, Some("c"), &ContestScores::default(), uid_of) {
+            Decision::Previous(weights) => Some(weights),
+            Decision::Wait => None,
+            other => panic!("{other:?}"),
+        };
+        let found = found.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
+        let near = |found: &[(Uid, f64)]| {
+            let expected = uids(expected.unwrap_or_default());
+            found.len() == expected.len()
+                && found.iter().zip(&expected).all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
+        };
+        assert_eq!(found.is_some(), expected.is_some(), "{now:?}");
+        assert!(near(&found.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {found:?}");
+    }
+}
+
+/// block · what is left of weights whose scores were fetched at block 10000
+#[test]
+fn weights_of_long_ago_are_forgotten() {
+    for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
+        let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+        let previous = Some(Previous::new(&set, &hotkeys(), BlockNumber::new(10_000)));
+        let mut state = PolicyState { challenge_uid: Some("c".into()), epochs_without_scores: 3, previous };
+        state.forget_old(BlockNumber::new(block), 1_200);
+        let counted = if is_kept { 3 } else { 0 };
+        assert_eq!((state.previous.is_some(), state.epochs_without_scores), (is_kept, counted), "{block}");
+    }
+}
+
+/// block · tempo · blocks
+#[test]
+fn an_epochs_last_block_is_counted() {
+    for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {
+        assert_eq!(blocks_left(BlockNumber::new(block), tempo), blocks, "{block} {tempo}");
+    }
 }

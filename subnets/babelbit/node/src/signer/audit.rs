@@ -42,7 +42,11 @@ impl AuditLog {
         if open.bytes >= MOST_BYTES {
             let mut old = self.path.clone().into_os_string();
             old.push(".1");
-            std::fs::rename(&self.path, old)?;
+            match std::fs::rename(&self.path, old) {
+                // It gave way before, and the new one could not be opened then.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                renamed => renamed?,
+            }
             *open = Open::at(&self.path)?;
         }
         open.file.write_all(&lines)?;
@@ -81,6 +85,21 @@ mod tests {
         log.record(&[json!(3)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
         assert!(std::fs::read_to_string(folder.path().join("audit.jsonl.1")).unwrap().ends_with("2\n"));
+    }
+
+    #[test]
+    fn a_new_log_that_could_not_be_opened_is_opened_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
+        let log = AuditLog::open(&path).unwrap();
+        log.record(&[json!(1)]).unwrap();
+        // As after a rotation on a full disk.
+        log.open.lock().unwrap().bytes = MOST_BYTES;
+        std::fs::rename(&path, &old).unwrap();
+        log.record(&[json!(2)]).unwrap();
+        log.record(&[json!(3)]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n3\n");
+        assert_eq!(std::fs::read_to_string(&old).unwrap(), "1\n");
     }
 
     #[cfg(unix)]

@@ -33,10 +33,13 @@ impl SignerClient {
     /// # Errors
     /// [`JsonCallError`] where there is no answer about the weights.
     pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
-        let WeightsRequest { netuid, uids, weights, wait_for_inclusion, .. } = request;
+        let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
         // How often it is tried is the signer's own setting.
-        let body =
+        let mut body =
             json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
+        if let (Some(block), Some(fields)) = (state_block, body.as_object_mut()) {
+            fields.insert("state_block".into(), json!(block));
+        }
         weights_answer(self.http.post("/set_weights", &body, WEIGHTS).await)
     }
 }

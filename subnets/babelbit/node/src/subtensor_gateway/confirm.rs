@@ -105,7 +105,7 @@ async fn once(
             mech: MechId(0),
             weights,
             version_key: rules.version_key,
-            state_block: head.number,
+            state_block: request.state_block.map_or(head.number, |block| block.min(head.number)),
         };
         submitter.submit(new).await?
     };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_babelbit_core::operator_api::WeightsRequest;
 use taonet_chain::testing::{MockChain, Script};
 use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
-use taonet_ledger::Ledger;
+use taonet_ledger::{Ledger, Moment};
 use taonet_primitives::{BlockNumber, Uid};
 use tempfile::TempDir;
 use url::Url;
@@ -243,6 +243,58 @@ async fn what_is_unfinished_is_finished_with_the_blocks() {
     assert_eq!(world.chain.included().len(), 1);
     assert_eq!(world.set(&[1.0]).await.0, 200);
     assert_eq!(world.chain.included().len(), 1);
+}
+
+/// After a start, weights of long ago are not the first to be signed.
+#[tokio::test]
+async fn the_age_of_the_scores_counts() {
+    let world = Scripted::new(None, []).await;
+    world.chain.mine(200);
+    world.chain.set_weight_rules(NETUID, {
+        let schedule = Schedule { last_epoch: BlockNumber::new(210), ..rules(None).schedule };
+        WeightRules { schedule, ..rules(None) }
+    });
+    let body =
+        |state_block: u32| json!({ "uids": 1, "weights": 1, "retries": 1, "delay_s": 0, "state_block": state_block });
+    let (status, answer) = post(&world.router, SET, &body(109)).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("evaluate the miners again"), "{answer}");
+    assert!(world.chain.submitted().is_empty());
+    // A caller whose node is ahead of ours.
+    assert_eq!(post(&world.router, SET, &body(300)).await.0, 200);
+}
+
+/// The end comes at once, also while a submission is on its way that may take minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_does_not_wait_for_what_is_pending() {
+    let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
+    chain.set_weight_rules(NETUID, rules(None));
+    chain.mine(10);
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (tell, mut is_sending) = tokio::sync::mpsc::unbounded_channel();
+    let held = std::sync::Mutex::new(held);
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let submitter = Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
+    let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
+        if moment == Moment::Sending {
+            tell.send(()).unwrap();
+            let _ = held.lock().unwrap().recv();
+        }
+    }));
+    let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
+    gateway.connect(Arc::new(chain), submitter);
+    let router = gateway.router(OperatorLimits::new(None));
+    let request = tokio::spawn(async move { post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await });
+    is_sending.recv().await.unwrap();
+
+    let shutdown = Shutdown::new();
+    let follow = gateway.follow(&shutdown);
+    tokio::pin!(follow);
+    assert!(futures::poll!(&mut follow).is_pending());
+    shutdown.request();
+    tokio::time::timeout(Duration::from_secs(5), follow).await.unwrap();
+    release.send(()).unwrap();
+    assert_eq!(request.await.unwrap().0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,24 @@
 //! One epoch: from the current challenge to weights on the chain.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value;
 use taonet_babelbit_core::operator_api::{MetagraphSnapshot, WeightsAnswer};
-use taonet_babelbit_core::scoring_api::Contest;
-use taonet_babelbit_core::weight_policy::{ContestScores, Decision, PolicyState, WeightPolicy};
+use taonet_babelbit_core::weight_policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use taonet_babelbit_core::weights::Weights;
 use taonet_primitives::{BlockNumber, Uid};
 
-use super::Validator;
 use super::state::Saved;
-use crate::clock::since_1970;
-use crate::engine_client::ChallengeKind;
-use crate::subtensor_gateway::GatewayError;
+use super::{EpochError, Validator};
+use crate::clock::{BLOCK_TIME, since_1970};
+
+/// In this part of an epoch, its last third, what could not be had is not waited for: to ask again takes minutes where
+/// services hang, and weights take a few blocks.
+const LATE: u32 = 3;
+/// Weights are given so much time, also at the very end of an epoch.
+const LEAST: Duration = Duration::from_mins(1);
 
 /// What an epoch came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,7 +35,8 @@ pub struct EpochReport {
     pub weights: Option<Weights>,
     /// Epochs in a row without scores.
     pub epochs_without_scores: u32,
-    /// Whether the weights are set; true where there was nothing to set.
+    /// Whether the weights are set; true also where there was nothing to set, or where `details.unchanged` says that the
+    /// chain's epoch had others already.
     pub success: bool,
     /// Why not.
     pub error: Option<String>,
@@ -40,31 +44,54 @@ pub struct EpochReport {
     pub details: Value,
 }
 
-/// The rows of the scoring API: of the main contest, and of the arena.
-type Rows = (Vec<Value>, Vec<Value>);
-
 impl Validator {
-    /// Works on an epoch. Whether or not weights are set, it is not worked on again; where the chain cannot be asked, it is.
-    pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, GatewayError> {
+    /// Works on an epoch. Whether or not weights are set, it is not worked on again; where the chain cannot be asked, or
+    /// scores that count cannot be had while there is time, it is.
+    pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
-        let (found, snapshot) = tokio::join!(self.current_rows(), self.services.gateway.snapshot(self.settings.netuid));
+        let left = blocks_left(block, self.settings.tempo);
+        let is_late = left <= (self.settings.tempo / LATE).max(1);
+        let (mut rows, snapshot) = tokio::join!(self.rows(), self.services.gateway.snapshot(self.settings.netuid));
         let snapshot = snapshot?;
-        let (challenge_uid, rows) = found;
-        let scores = self.scores(challenge_uid.as_deref(), &rows, &snapshot).await;
+        let slots = slots(&snapshot);
+        let uid_of = |hotkey: &str| slots.get(hotkey).copied();
+        rows.check(is_late)?;
+        let mut scores = rows.scores(uid_of);
+        if scores.is_empty() {
+            self.older_rows(&mut rows).await;
+            rows.check(is_late)?;
+            scores = rows.scores(uid_of);
+        }
+        let challenge_uid = rows.challenge_uid;
         let policy = self.policy(&snapshot);
         let mut state = self.state.saved().policy.clone();
-        let decision = policy.decide(&mut state, challenge_uid.as_deref(), &scores);
+        let now = BlockNumber::new(snapshot.block);
+        if !self.has_decided {
+            state.forget_old(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
+        }
+        let decision = policy.decide(&mut state, challenge_uid.as_deref(), &scores, uid_of);
+        self.has_decided = true;
         self.measure(&scores, &decision, &state, began);
         tell(epoch, block, challenge_uid.as_deref(), &decision, &policy, &state);
 
+        // Scores of just now are of the newest block; those that are set again are as old as they are.
+        let state_block = match (&decision, &state.previous) {
+            (Decision::Previous(_), Some(previous)) => Some(previous.block),
+            _ => None,
+        };
         let answer = match decision.weights() {
-            Some(weights) => Some(self.submit(weights).await),
+            Some(weights) => {
+                let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
+                Some(self.submit(weights, state_block, rest.max(LEAST)).await)
+            }
             None => None,
         };
-        let is_set = answer.as_ref().is_some_and(|answer| answer.success);
+        let is_set = answer.as_ref().is_some_and(|answer| answer.success && !answer.is_kept());
         let mut last_set = self.state.saved().last_set;
-        if is_set {
-            state.previous = decision.weights().cloned();
+        if let (true, Some(weights)) = (is_set, decision.weights()) {
+            if state_block.is_none() {
+                state.previous = Some(Previous::new(weights, &snapshot.hotkeys, now));
+            }
             let now = since_1970((self.clock)());
             last_set = Some(now.as_secs());
             metrics::gauge!("lastset").set(now.as_secs_f64());
@@ -84,57 +111,6 @@ impl Validator {
             error,
             details,
         })
-    }
-
-    /// The current challenge, and the rows that the scoring API has of it.
-    async fn current_rows(&self) -> (Option<String>, Rows) {
-        let uid = match self.services.engine.start_with_retry(ChallengeKind::Main).await {
-            Ok(utterance) => Some(utterance.challenge_uid).filter(|uid| !uid.is_empty()),
-            Err(error) => {
-                tracing::warn!(%error, "the current challenge is not known");
-                None
-            }
-        };
-        let Some(challenge_uid) = &uid else { return (None, Rows::default()) };
-        let rows = tokio::join!(
-            self.rows_or_none(challenge_uid, Some(Contest::Main)),
-            self.rows_or_none(challenge_uid, Some(Contest::Arena))
-        );
-        (uid, rows)
-    }
-
-    /// Rows; none where the API fails.
-    async fn rows_or_none(&self, challenge_uid: &str, contest: Option<Contest>) -> Vec<Value> {
-        match self.services.scores.rows(challenge_uid, contest).await {
-            Ok(rows) => rows,
-            Err(error) => {
-                let contest = contest.map_or("all contests", Contest::query_name);
-                tracing::warn!(%error, contest, "no scores from the scoring API");
-                Vec::new()
-            }
-        }
-    }
-
-    /// The scores that count; where neither contest has any, those of the API's older form.
-    async fn scores(
-        &self,
-        challenge_uid: Option<&str>,
-        (main, arena): &Rows,
-        snapshot: &MetagraphSnapshot,
-    ) -> ContestScores {
-        let mut slots: HashMap<&str, Uid> = HashMap::new();
-        for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
-            slots.entry(hotkey).or_insert(Uid(uid));
-        }
-        let uid_of = |hotkey: &str| slots.get(hotkey).copied();
-        let mut scores = ContestScores::default();
-        scores.add(main, Contest::Main, uid_of);
-        scores.add(arena, Contest::Arena, uid_of);
-        if let (true, Some(challenge_uid)) = (scores.is_empty(), challenge_uid) {
-            let rows = self.rows_or_none(challenge_uid, None).await;
-            scores.add(&rows, Contest::Main, uid_of);
-        }
-        scores
     }
 
     /// The policy for the subnet as it is: a burn uid that nobody has cannot receive anything.
@@ -162,21 +138,15 @@ impl Validator {
             tracing::error!(%error, "what was done is not on disk: after a restart the epoch is worked on again");
         }
     }
+}
 
-    fn measure(&self, scores: &ContestScores, decision: &Decision, state: &PolicyState, began: Instant) {
-        metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
-        metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
-        metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
-        for (uid, score) in scores.combined(self.settings.arena_share) {
-            metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(score);
-        }
-        if let Some(winner) = scores.winner(self.settings.rules) {
-            metrics::gauge!("current_winner_uid").set(f64::from(winner.0));
-        }
-        let entries = std::fs::read_dir(&self.settings.cache_dir).into_iter().flatten().flatten();
-        let is_cache = |entry: &std::fs::DirEntry| entry.path().extension().is_some_and(|kind| kind == "jsonl");
-        metrics::gauge!("cache_files").set(entries.filter(is_cache).count() as f64);
+/// Who has which slot; of a hotkey that has several, the first.
+fn slots(snapshot: &MetagraphSnapshot) -> HashMap<&str, Uid> {
+    let mut slots = HashMap::new();
+    for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
+        slots.entry(hotkey.as_str()).or_insert(Uid(uid));
     }
+    slots
 }
 
 /// Says what was decided, and what of it goes to nobody who earned it.

@@ -96,8 +96,8 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
-    use taonet_babelbit_core::weights::Weights;
-    use taonet_primitives::Uid;
+    use taonet_babelbit_core::weight_policy::Previous;
+    use taonet_primitives::BlockNumber;
 
     use super::*;
 
@@ -106,8 +106,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/state.json");
         let mut state = StateFile::open(&path).unwrap();
-        let weights = Weights { uids: vec![Uid(3), Uid(5)], weights: vec![0.1, 0.9] };
-        let policy = PolicyState { challenge_uid: Some("c".into()), epochs_without_scores: 3, previous: Some(weights) };
+        let hotkeys = vec!["a".to_owned(), "b".to_owned()];
+        let previous = Previous { hotkeys, weights: vec![0.1, 0.9], block: BlockNumber::new(742) };
+        let policy =
+            PolicyState { challenge_uid: Some("c".into()), epochs_without_scores: 3, previous: Some(previous) };
         let saved = Saved { last_epoch: Some(7), last_set: Some(1_700_000_000), policy, ..state.saved().clone() };
         state.replace(saved.clone()).unwrap();
         assert_eq!(*StateFile::open(&path).unwrap().saved(), saved);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
 use taonet_babelbit_core::weights::Weights;
+use taonet_primitives::BlockNumber;
 
 use super::Validator;
 use crate::subtensor_gateway::GatewayError;
@@ -19,33 +20,55 @@ const PAUSES: [Duration; 5] = [
 ];
 
 impl Validator {
-    /// Hands weights over until one of the two says what became of them. To ask again is harmless: the gateway signs an
-    /// epoch's weights once.
-    pub(super) async fn submit(&self, weights: &Weights) -> WeightsAnswer {
+    /// Hands weights over until one of the two says what became of them, or the time is over: by then others are due, and
+    /// these must not come into their place. To ask again is harmless: the gateway signs an epoch's weights once.
+    ///
+    /// `state_block` is the block of the scores, where it is not the newest.
+    pub(super) async fn submit(
+        &self,
+        weights: &Weights,
+        state_block: Option<BlockNumber>,
+        within: Duration,
+    ) -> WeightsAnswer {
         let request = WeightsRequest {
+            state_block,
             retries: self.settings.retries,
             delay_s: self.settings.retry_delay.as_secs_f64(),
             ..WeightsRequest::new(self.settings.netuid, weights.uids.clone(), weights.weights.clone())
         };
+        let answered = tokio::time::timeout(within, self.hand_over_at_last(&request)).await;
+        let answer = answered.unwrap_or_else(|_| {
+            not_set(format!("neither signer nor gateway said within {} s what became of them", within.as_secs()))
+        });
+        let result = match &answer.error {
+            _ if answer.is_kept() => {
+                tracing::info!(details = %answer.details, "the chain's epoch has weights already, which are kept");
+                "kept"
+            }
+            _ if answer.success => {
+                tracing::info!(details = %answer.details, "weights are set");
+                "set"
+            }
+            error => {
+                tracing::error!(error, details = %answer.details, "weights are not set");
+                "not_set"
+            }
+        };
+        metrics::counter!("taonet_validator_submissions_total", "result" => result).increment(1);
+        answer
+    }
+
+    async fn hand_over_at_last(&self, request: &WeightsRequest) -> WeightsAnswer {
         let mut pauses = PAUSES.into_iter();
-        let answer = loop {
-            let error = match self.hand_over(&request).await {
-                Ok(answer) => break answer,
+        loop {
+            let error = match self.hand_over(request).await {
+                Ok(answer) => return answer,
                 Err(error) => error,
             };
-            let Some(pause) = pauses.next() else {
-                break WeightsAnswer { success: false, error: Some(error.to_string()), details: Value::Null };
-            };
+            let Some(pause) = pauses.next() else { return not_set(error.to_string()) };
             tracing::warn!(%error, pause_s = pause.as_secs(), "neither signer nor gateway takes weights, trying again");
             (self.sleeper)(pause).await;
-        };
-        let result = if answer.success { "set" } else { "not_set" };
-        metrics::counter!("taonet_validator_submissions_total", "result" => result).increment(1);
-        match &answer.error {
-            _ if answer.success => tracing::info!(details = %answer.details, "weights are set"),
-            error => tracing::error!(error, details = %answer.details, "weights are not set"),
         }
-        answer
     }
 
     /// Asks the signer, and where that does not lead to weights on the chain, the gateway.
@@ -59,4 +82,8 @@ impl Validator {
         }
         self.services.gateway.set_and_confirm(request).await
     }
+}
+
+fn not_set(error: String) -> WeightsAnswer {
+    WeightsAnswer { success: false, error: Some(error), details: Value::Null }
 }

@@ -14,6 +14,7 @@ use crate::engine_client::EngineOptions;
 use crate::operator_http::testing::{NETUID, key};
 
 mod epochs;
+mod figures;
 mod scoring_faults;
 mod submission_faults;
 
@@ -35,11 +36,28 @@ fn hotkey(uid: u16) -> String {
     key(&format!("//neuron//{uid}")).hotkey().to_string()
 }
 
-/// Ten neurons.
+/// Ten neurons'.
+fn hotkeys() -> Vec<String> {
+    (0..10).map(hotkey).collect()
+}
+
 fn snapshot() -> Value {
-    let hotkeys: Vec<_> = (0..10).map(hotkey).collect();
+    let hotkeys = hotkeys();
     let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 10];
     json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
+}
+
+/// Listens, takes connections, and says nothing, until the test ends.
+async fn silent() -> Url {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.push(stream);
+        }
+    });
+    url
 }
 
 fn ok(body: Value) -> ResponseTemplate {
@@ -71,6 +89,14 @@ impl World {
         mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
         mount(&world.signer, "POST", "/set_weights", ok(json!({ "success": true, "details": {} }))).await;
         world
+    }
+
+    /// The chain is at this block, and so is what is said of the subnet, where these hotkeys are.
+    async fn at(&self, block: u32, hotkeys: &[String]) {
+        self.gateway.reset().await;
+        let snapshot = json!({ "hotkeys": hotkeys, "block": block, "last_update": [], "axons": [] });
+        mount(&self.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot)).await;
+        mount(&self.gateway, "POST", "/v1/block/current", ok(json!({ "block": block }))).await;
     }
 
     async fn challenge(&self, uid: &str) {
@@ -237,6 +263,39 @@ async fn the_last_weights_are_set_again_after_a_restart() {
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
+    // The gateway hears how old they are.
+    let bodies = asked(&world.signer, "/set_weights").await;
+    assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
+}
+
+/// Twelve epochs of 100 blocks after the scores, a process that was not there in between begins anew; one that was goes on.
+#[tokio::test]
+async fn the_last_weights_are_not_set_again_after_a_long_absence() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let mut validator = world.validator();
+    validator.run_once().await.unwrap();
+    world.rows(&[], &[]).await;
+    world.at(700 + 1_200, &hotkeys()).await;
+    assert_eq!(world.validator().run_once().await.unwrap().decision, "previous");
+    world.at(700 + 1_201, &hotkeys()).await;
+    assert_eq!(validator.run_once().await.unwrap().decision, "previous");
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1));
+}
+
+#[tokio::test]
+async fn the_last_weights_follow_their_hotkeys() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    world.validator().run_once().await.unwrap();
+    world.rows(&[], &[]).await;
+    let mut hotkeys = hotkeys();
+    // Another miner has the winner's slot, and who had the share of the main contest has moved.
+    hotkeys[2] = key("//newcomer").hotkey().to_string();
+    hotkeys.swap(1, 5);
+    world.at(742, &hotkeys).await;
+    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(5, 0.1), (8, 0.9)]);
 }
 
 #[tokio::test]

@@ -5,11 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use taonet_babelbit_core::records::ChallengeType;
 
-use crate::clock::since_1970;
+use crate::clock::{BLOCK_TIME, since_1970};
 use crate::runner::ledger::{RoundEnd, RoundRow};
 
-/// Time between two blocks.
-const BLOCK_TIME: Duration = Duration::from_secs(12);
 /// The pause before a round that failed is tried again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// Longest such pause.

@@ -72,6 +72,52 @@ async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
     }
 }
 
+/// Runs until an epoch is done with.
+async fn run_to(world: &World, mut validator: Validator, epoch: u64) {
+    let (shutdown, path) = (Shutdown::new(), world.directory.path().join("state.json"));
+    let stop = shutdown.clone();
+    let watch = async {
+        loop {
+            let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap_or_default()).unwrap_or_default();
+            if saved["last_epoch"] == json!(epoch) {
+                break stop.request();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(validator.run(&shutdown), watch);
+}
+
+/// A scoring API that fails for seconds costs no miner its share.
+#[tokio::test]
+async fn scores_that_cannot_be_had_are_asked_for_again() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let broken = Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
+    let broken = broken.respond_with(ResponseTemplate::new(500));
+    broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
+    let (url, _) = blocks(vec![742, 745]).await;
+    let validator = world.validator_of(&world.signer.uri().parse().unwrap(), &url);
+    run_to(&world, validator, 7).await;
+    let bodies = asked(&world.signer, "/set_weights").await;
+    assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
+    assert_eq!(world.waits(), [1, 2, 30]);
+}
+
+#[tokio::test]
+async fn a_validator_is_ready_once_it_has_seen_a_block() {
+    let world = World::new().await;
+    world.rows(&[row(1, 0.5)], &[]).await;
+    let (url, _) = blocks(vec![0, 742, 743]).await;
+    let readiness = Readiness::starting();
+    let validator = world.validator_of(&world.signer.uri().parse().unwrap(), &url);
+    let mut validator = validator.with_readiness(readiness.clone());
+    assert_eq!(validator.step(None).await, None);
+    assert!(!readiness.is_ready(), "the gateway failed");
+    assert_eq!(validator.step(None).await, Some(BlockNumber::new(743)));
+    assert!(readiness.is_ready());
+}
+
 /// From the epoch to the signed extrinsic, through real services and a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_signed_soon_after_the_epoch() {

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
+/// The first block of the last third of epoch 7.
+const LATE: u32 = 767;
+
 /// Without a challenge nobody is asked for scores, and an engine that fails is asked three times.
 #[tokio::test]
 async fn without_a_challenge_there_are_no_scores() {
@@ -11,10 +14,51 @@ async fn without_a_challenge_there_are_no_scores() {
     world.engine.reset().await;
     mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
     world.rows(&[row(1, 0.9)], &[]).await;
+    let error = world.validator().run_once().await.unwrap_err();
+    assert!(error.to_string().contains("the engine does not say which challenge is current"), "{error}");
+    assert_eq!(world.waits(), [1, 2]);
+    world.at(LATE, &hotkeys()).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores, report.challenge_uid), ("wait", 1, None));
     assert!(world.scoring.received_requests().await.unwrap().is_empty());
-    assert_eq!(world.waits(), [1, 2]);
+}
+
+/// What fails is not taken for "no scores", which would give the arena's share to nobody for a whole epoch of the chain.
+#[tokio::test]
+async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
+    let world = World::new().await;
+    let main = ok(json!({ "scores": [row(1, 0.5)] }));
+    for (main, arena, said) in [
+        (main.clone(), ResponseTemplate::new(500), "the scores (arena) are not known: scoring API failed status=500"),
+        (ResponseTemplate::new(403), main.clone(), "the scores (qualifying) are not known: scoring API failed"),
+    ] {
+        world.scores(main, arena, ok(json!({ "scores": [] }))).await;
+        for block in [742, LATE - 1] {
+            world.at(block, &hotkeys()).await;
+            let error = world.validator().run_once().await.unwrap_err();
+            assert!(matches!(error, EpochError::Scores(_)) && error.to_string().contains(said), "{error}");
+        }
+    }
+    // Neither contest has scores, and the older form fails.
+    let none = ok(json!({ "scores": [] }));
+    world.scores(none.clone(), none, ResponseTemplate::new(500)).await;
+    let error = world.validator().run_once().await.unwrap_err();
+    assert!(error.to_string().contains("the scores (all contests) are not known"), "{error}");
+    assert!(asked(&world.signer, "/set_weights").await.is_empty());
+    assert!(!world.directory.path().join("state.json").exists(), "the epoch stays due");
+
+    world.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
+    world.at(LATE, &hotkeys()).await;
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.decision, pairs(&report)), ("scored", vec![(1, 0.1), (8, 0.9)]), "with what is there");
+}
+
+#[tokio::test]
+async fn a_contest_without_a_share_is_not_waited_for() {
+    let mut world = World::new().await;
+    world.arena_share = ArenaShare::NONE;
+    world.scores(ok(json!({ "scores": [row(1, 0.5)] })), ResponseTemplate::new(500), ResponseTemplate::new(500)).await;
+    assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
 }
 
 /// the scoring API's answers · how often it is asked for one contest
@@ -33,6 +77,7 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         let world = World::new().await;
         let shown = format!("{answer:?}");
         world.scores(answer.clone(), answer.clone(), answer).await;
+        world.at(LATE, &hotkeys()).await;
         let report = world.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{shown}");
         let main = world.scoring.received_requests().await.unwrap();
@@ -56,14 +101,7 @@ async fn a_scoring_api_that_recovers_loses_no_scores() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_left_in_time() {
     let world = World::new().await;
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url: Url = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
-    let held = tokio::spawn(async move {
-        let mut connections = Vec::new();
-        while let Ok((stream, _)) = silent.accept().await {
-            connections.push(stream);
-        }
-    });
+    let url = silent().await;
     let keypair = Arc::new(key("//validator"));
     let waits = Arc::clone(&world.waits);
     let sleeper: Sleeper = Arc::new(move |wait| {
@@ -76,7 +114,6 @@ async fn a_server_that_never_answers_is_left_in_time() {
     let error = scores.rows("ch", None).await.unwrap_err();
     assert!(error.to_string().contains("no answer in time"), "{error}");
     assert_eq!(world.waits(), [1, 2]);
-    held.abort();
 }
 
 #[tokio::test]

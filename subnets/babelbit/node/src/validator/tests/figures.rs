@@ -1,0 +1,60 @@
+//! What the metrics say.
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::*;
+
+#[tokio::test]
+async fn figures_are_those_of_the_last_epoch() {
+    let world = World::new().await;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    let is_shown = |line: &str| {
+        let text = figures.render();
+        assert!(text.lines().any(|other| other == line), "{line}: {text}");
+    };
+    let mut validator = world.validator();
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    validator.run_once().await.unwrap();
+    is_shown("scores_by_uid{uid=\"2\"} 0.45");
+    is_shown("current_winner_uid 1");
+    // The next challenge has another miner's scores, and the one after it none.
+    world.challenge("next").await;
+    world.rows(&[row(3, 0.5)], &[row(2, 0.1)]).await;
+    validator.run_once().await.unwrap();
+    is_shown("scores_by_uid{uid=\"1\"} 0");
+    is_shown("current_winner_uid 3");
+    world.rows(&[], &[]).await;
+    validator.run_once().await.unwrap();
+    for uid in 1..=3 {
+        is_shown(&format!("scores_by_uid{{uid=\"{uid}\"}} 0"));
+    }
+    is_shown("current_winner_uid NaN");
+}
+
+/// Weights beside those that the chain's epoch has already are not set, and say so.
+#[tokio::test]
+async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
+    let world = World::new().await;
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let (figures, _here) = (recorder.handle(), metrics::set_default_local_recorder(&recorder));
+    world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    let mut validator = world.validator();
+    assert!(validator.run_once().await.unwrap().success);
+    let set = validator.state.saved().clone();
+
+    world.signer.reset().await;
+    let kept = json!({ "success": true, "details": { "unchanged": true } });
+    mount(&world.signer, "POST", "/set_weights", ok(kept)).await;
+    world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
+    let report = validator.run_once().await.unwrap();
+    assert_eq!((report.success, report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
+    assert_eq!(*validator.state.saved(), set, "neither when weights were set nor which");
+    let figures = figures.render();
+    for line in [
+        "taonet_validator_submissions_total{result=\"set\"} 1",
+        "taonet_validator_submissions_total{result=\"kept\"} 1",
+    ] {
+        assert!(figures.lines().any(|other| other == line), "{line}: {figures}");
+    }
+}
