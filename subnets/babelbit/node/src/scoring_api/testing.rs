@@ -48,7 +48,7 @@ impl Postgres {
         self.folder.path().join("data")
     }
 
-    /// Starts the server and waits until it can be reached.
+    /// Starts the server and waits until it takes connections: it answers on its socket a little earlier.
     pub(crate) fn run(&mut self) {
         let server = as_user("postgres")
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
@@ -60,8 +60,10 @@ impl Postgres {
             .spawn()
             .unwrap();
         self.server = Some(server);
-        let (socket, began) = (self.socket(), Instant::now());
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        let (state, began) = (self.data().join("postmaster.pid"), Instant::now());
+        // The last line says how far it is, as pg_ctl reads it.
+        let is_ready = || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
+        while !is_ready() {
             assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
             std::thread::sleep(Duration::from_millis(20));
         }
