@@ -1,9 +1,10 @@
 //! A whole round: 256 miners in this process, eight utterances of vectors/speech, every reply recognised and scored:
-//! `taskset -c 0,1 cargo bench --bench round`.
+//! `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench --bench round`.
 //!
 //! Miners return what they hear, but no two replies are the same, so that each is recognised. Nothing is left out:
 //! framing, checks, audio files, recognition, sentence vectors, scores, ledger, result files. Then the same replies are
 //! recognised once more and nothing else is done: the share of recognition is that time of the processor to the round's.
+//! With more than one thread in rayon's global pool, that includes threads that wait for each other within one reply.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::{Path, PathBuf};
