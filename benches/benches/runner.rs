@@ -17,9 +17,9 @@ use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{
     BatchFailure, Evidence, Reply, ScoreError, ScoreOptions, ScoreResult, Timing, score_batch,
 };
-use taonet_babelbit_node::engine_client::PrefetchedChallenge;
-use taonet_babelbit_node::runner::{Miner, ReplyScorer, RunEvent, RunPaths, Runner, RunnerSettings};
-use taonet_babelbit_node::scorer::Candidate;
+use taonet_babelbit_engine::client::PrefetchedChallenge;
+use taonet_babelbit_runner::{Miner, ReplyScorer, RunEvent, RunPaths, Runner, RunnerSettings};
+use taonet_babelbit_scorer::Candidate;
 use taonet_benches::{Echo, peak_memory};
 use taonet_primitives::{SampleRate, Seconds};
 use taonet_speech::{SampleFormat, Wav};

@@ -13,7 +13,8 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::post;
 use serde_json::{Value, json};
-use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_http::{ServeLimits, serve};
+use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
     BtauthScheme, Call, ClientConfig, DendriteScheme, Peer, Retry, Scheme, SignedClient, SignedLayer, Signer, Synapse,

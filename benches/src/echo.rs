@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
-use taonet_babelbit_node::runner::{CallError, Miner, MinerConnection, MinerKey, PredictCall};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::{CallError, Miner, MinerConnection, PredictCall};
 use taonet_primitives::{Hotkey, Uid};
 
 /// Returns every frame as it comes.

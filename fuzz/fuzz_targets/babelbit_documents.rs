@@ -5,12 +5,12 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use taonet_babelbit_core::arena_api::TokenAnswer;
 use taonet_babelbit_core::engine_api::UtterancePayload;
-use taonet_babelbit_core::operator_api::WeightsRequest;
 use taonet_babelbit_core::protocol::PredictResponse;
 use taonet_babelbit_core::qualifying::winners;
 use taonet_babelbit_core::records::ScoreFileHead;
 use taonet_babelbit_core::reference::ReferenceDocument;
 use taonet_primitives::NetUid;
+use taonet_validator::api::WeightsRequest;
 
 fuzz_target!(|text: &str| {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return };

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taonet_babelbit_arena::ArenaSettings;
+use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_core::protocol::InitRequest;
-use taonet_babelbit_node::arena::{Arena, ArenaConfig};
-use taonet_babelbit_node::config::ArenaSettings;
-use taonet_babelbit_node::runner::{AddressPolicy, Miner, MinerEntry, PredictCall};
+use taonet_babelbit_runner::{AddressPolicy, Miner, MinerEntry, PredictCall};
 use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 use tempfile::TempDir;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use taonet_babelbit_node::config::{Config, Network};
+use taonet_babelbit_config::Config;
+use taonet_settings::Network;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
 

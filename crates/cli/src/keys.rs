@@ -7,7 +7,8 @@ use anyhow::{Context as _, bail};
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, Args, Command};
-use taonet_babelbit_node::config::{Network, OperatorSettings};
+use taonet_babelbit_config::OperatorSettings;
+use taonet_settings::Network;
 use taonet_wallet::{CryptoType, DEFAULT_ROOT, Keypair, Name, StoredKey, Wallets, expand_home};
 
 use crate::engines::check_development_key;
@@ -108,7 +109,7 @@ fn usage(message: String) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use taonet_babelbit_node::config::Config;
+    use taonet_babelbit_config::Config;
     use taonet_wallet::Keyfile;
 
     use super::*;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use taonet_babelbit_core::scoring::Gate;
-use taonet_babelbit_node::runner::{MinerReport, RunOutcome, RunReport};
+use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 
 use crate::printable::printable;
 use crate::table::{decimals, table};

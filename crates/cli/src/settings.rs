@@ -1,6 +1,7 @@
 //! The environment, read once.
 
-use taonet_babelbit_node::config::{Config, ConfigError, Warning};
+use taonet_babelbit_config::Config;
+use taonet_settings::{ConfigError, Warning};
 
 use crate::exit::{Classified, Failure};
 

@@ -39,24 +39,11 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
     };
     let code = sources(&[
-        "subnets/babelbit/node/src/arena_gateway",
-        "subnets/babelbit/node/src/arena_gateway.rs",
-        "subnets/babelbit/node/src/engine",
-        "subnets/babelbit/node/src/miner",
-        "subnets/babelbit/node/src/runner",
-        "subnets/babelbit/node/src/runner.rs",
-        "subnets/babelbit/node/src/scoring_api",
-        "subnets/babelbit/node/src/scoring_api.rs",
-        "subnets/babelbit/node/src/signer",
-        "subnets/babelbit/node/src/signer.rs",
-        "subnets/babelbit/node/src/submission.rs",
-        "subnets/babelbit/node/src/subtensor_gateway",
-        "subnets/babelbit/node/src/subtensor_gateway.rs",
-        "subnets/babelbit/node/src/validator",
-        "subnets/babelbit/node/src/validator.rs",
+        "subnets",
         "crates/cli/src/commands/axon",
+        "crates/http/src",
         "crates/localnet/node/src",
-        "crates/service/src",
+        "crates/validator/src",
     ]);
     let code = code.join("\n");
     let emitted: BTreeSet<_> = between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
@@ -67,49 +54,63 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(emitted, documented);
 }
 
-/// Where the modules begin whose tests the documents name.
-const CRATES: [&str; 12] = [
-    "subnets/babelbit/core/src",
-    "subnets/babelbit/node/src",
-    "crates/cli/src",
-    "crates/cli/tests/operations",
-    "crates/ledger/src",
-    "crates/speech/src",
-    "crates/telemetry/src",
-    "crates/wallet/src",
-    "crates/wallet/tests/wallets",
-    "crates/wire/src",
-    "crates/wire/tests",
-    "tests/e2e",
+/// Crates whose tests the documents name, as their paths begin, and where their modules are.
+const CRATES: [(&str, &str); 21] = [
+    ("arena", "subnets/babelbit/arena/src"),
+    ("audit", "subnets/babelbit/audit/src"),
+    ("babelbit_validator", "subnets/babelbit/validator/src"),
+    ("challenges", "subnets/babelbit/challenges/src"),
+    ("cli", "crates/cli/src"),
+    ("config", "subnets/babelbit/config/src"),
+    ("core", "subnets/babelbit/core/src"),
+    ("e2e", "tests/e2e"),
+    ("engine", "subnets/babelbit/engine/src"),
+    ("http", "crates/http/src"),
+    ("ledger", "crates/ledger/src"),
+    ("objects", "crates/objects/src"),
+    ("operations", "crates/cli/tests/operations"),
+    ("runner", "subnets/babelbit/runner/src"),
+    ("scorer", "subnets/babelbit/scorer/src"),
+    ("scoring_api", "subnets/babelbit/scoring-api/src"),
+    ("speech", "crates/speech/src"),
+    ("telemetry", "crates/telemetry/src"),
+    ("validator", "crates/validator/src"),
+    ("wallet", "crates/wallet"),
+    ("wire", "crates/wire"),
 ];
 
 /// Whether a crate has the test or the module of tests that a path such as `weights::tests::ties` names.
 fn exists(path: &str) -> bool {
-    CRATES.iter().any(|folder| {
-        let mut segments = path.split("::");
-        let mut place = root().join(folder).join(segments.next().unwrap_or_default());
-        let files = [place.with_extension("rs"), place.join("main.rs")];
-        let Some(mut text) = files.iter().find_map(|file| fs::read_to_string(file).ok()) else { return false };
-        for segment in segments {
-            if let Ok(file) = fs::read_to_string(place.join(segment).with_extension("rs")) {
-                place.push(segment);
-                text = file;
-            } else if let Some((_, inside)) = text.split_once(&format!("mod {segment} {{")) {
-                text = inside.to_owned();
-            } else {
-                return text.contains(&format!("fn {segment}(")) && path.ends_with(&format!("::{segment}"));
-            }
+    let Some((name, rest)) = path.split_once("::") else { return false };
+    let folders = CRATES.iter().filter(|(known, _)| *known == name).map(|(_, folder)| root().join(folder));
+    let places = folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
+    places.into_iter().any(|place| is_in(place, rest))
+}
+
+/// Whether the crate whose modules are in `place` has the test or the module of tests that `path` names.
+fn is_in(mut place: PathBuf, path: &str) -> bool {
+    let of_crate = ["lib.rs", "main.rs"].iter().find_map(|file| fs::read_to_string(place.join(file)).ok());
+    let mut text = of_crate.unwrap_or_default();
+    for segment in path.split("::") {
+        let files = [place.join(segment).with_extension("rs"), place.join(segment).join("main.rs")];
+        if let Some(file) = files.iter().find_map(|file| fs::read_to_string(file).ok()) {
+            place.push(segment);
+            text = file;
+        } else if let Some((_, inside)) = text.split_once(&format!("mod {segment} {{")) {
+            text = inside.to_owned();
+        } else {
+            return text.contains(&format!("fn {segment}(")) && path.ends_with(&format!("::{segment}"));
         }
-        true
-    })
+    }
+    true
 }
 
 #[test]
 fn paths_are_looked_up_in_their_module() {
-    assert!(exists("weights::tests::the_arena_has_one_winner"));
+    assert!(exists("core::weights::tests::the_arena_has_one_winner"));
     assert!(exists("runner::miners::address::tests::public_addresses_are_called"));
-    assert!(!exists("weights::the_arena_has_one_winner"));
-    assert!(!exists("scoring::tests::the_arena_has_one_winner"));
+    assert!(!exists("core::weights::the_arena_has_one_winner"));
+    assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
     assert!(!exists("the_arena_has_one_winner"));
 }
 
@@ -213,7 +214,7 @@ fn every_link_of_the_documents_leads_somewhere() {
 
 #[test]
 fn the_challenges_that_ship_are_the_ones_in_the_folder() {
-    let list = read("subnets/babelbit/node/src/challenge/shipped.rs");
+    let list = read("subnets/babelbit/challenges/src/shipped.rs");
     let listed: BTreeSet<_> = between(&list, "shipped!(\"", "\"").map(str::to_owned).collect();
     let folder = fs::read_dir(root().join("subnets/babelbit/challenges")).unwrap();
     let paths = folder.map(|entry| entry.unwrap().path());

@@ -33,7 +33,7 @@ impl AccessToken {
     }
 
     /// Whether a request shows it, as `Authorization: Bearer …`. How long the answer takes says nothing about the token.
-    pub(crate) fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+    pub fn is_shown_in(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = header.and_then(|header| header.split_once(' '));
         shown.is_some_and(|(scheme, token)| {
@@ -42,7 +42,7 @@ impl AccessToken {
     }
 
     /// The header that shows it.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
+    pub fn header(&self) -> Option<HeaderValue> {
         let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
         let mut header = HeaderValue::from_str(&text).ok()?;
         header.set_sensitive(true);

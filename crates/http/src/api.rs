@@ -1,4 +1,4 @@
-//! What the HTTP services here share: how a body is read, which path is meant, the form of errors, the count of requests.
+//! Bodies, paths, the form of errors, and request counters of HTTP services.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,20 +13,33 @@ use serde_json::Value;
 
 /// A body that is not what a route takes.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
+pub enum BodyError {
+    /// It is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
+    /// A field is missing, or has another type.
     #[error("{path}: {source}")]
-    Shape { path: String, source: serde_json::Error },
+    Shape {
+        /// Where in the body.
+        path: String,
+        /// What is wrong there.
+        source: serde_json::Error,
+    },
+    /// It is too large, or did not arrive.
     #[error("the body could not be read: {text}")]
-    Read { status: StatusCode, text: String },
+    Read {
+        /// The status to answer with.
+        status: StatusCode,
+        /// Why.
+        text: String,
+    },
 }
 
 /// Reads a JSON body, whatever its content type says.
-pub(crate) async fn read_json<T: DeserializeOwned, S: Send + Sync>(
-    request: Request,
-    state: &S,
-) -> Result<T, BodyError> {
+///
+/// # Errors
+/// [`BodyError`] when the body does not arrive, or is not the JSON of a `T`.
+pub async fn read_json<T: DeserializeOwned, S: Send + Sync>(request: Request, state: &S) -> Result<T, BodyError> {
     let bytes = Bytes::from_request(request, state)
         .await
         .map_err(|rejection| BodyError::Read { status: rejection.status(), text: rejection.body_text() })?;
@@ -41,7 +54,7 @@ pub(crate) async fn read_json<T: DeserializeOwned, S: Send + Sync>(
 }
 
 /// Gives the errors of layers below, which have plain or empty bodies, the form that a service's own have.
-pub(crate) fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
+pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
     let is_json = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
@@ -54,7 +67,7 @@ pub(crate) fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value
 }
 
 /// Counts requests by route and status. `counter` is the metric's name.
-pub(crate) async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
+pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let route = route.map_or_else(|| "other".to_owned(), |route| route.as_str().to_owned());
     let status = response.status().as_u16().to_string();
@@ -64,7 +77,7 @@ pub(crate) async fn count(counter: &'static str, route: Option<MatchedPath>, req
 
 /// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common. To be put around a router,
 /// so that the path is mended before a route is chosen.
-pub(crate) fn collapse_slashes(mut request: Request) -> Request {
+pub fn collapse_slashes(mut request: Request) -> Request {
     if !request.uri().path().contains("//") {
         return request;
     }

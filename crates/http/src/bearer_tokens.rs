@@ -1,6 +1,7 @@
 //! Bearer tokens that a service has given out.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +27,7 @@ impl Token {
 }
 
 /// The tokens of one service, in memory.
-pub(crate) struct BearerTokens {
+pub struct BearerTokens {
     lifetime: Duration,
     /// Tokens of one hotkey; one more drops the oldest.
     per_hotkey: usize,
@@ -35,16 +36,18 @@ pub(crate) struct BearerTokens {
 }
 
 impl BearerTokens {
-    pub(crate) fn new(lifetime: Duration, per_hotkey: usize) -> Self {
+    /// No tokens yet. Each is good for `lifetime`; a hotkey may have `per_hotkey` of them.
+    pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
         Self { lifetime, per_hotkey, tokens: Mutex::default() }
     }
 
-    pub(crate) const fn lifetime(&self) -> Duration {
+    /// How long a token is good.
+    pub const fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
     /// A new token of `hotkey`.
-    pub(crate) fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
+    pub fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
         let text = random_hex();
         let mut tokens = self.lock();
         tokens.retain(|_, token| token.is_good(self.lifetime, now));
@@ -61,14 +64,19 @@ impl BearerTokens {
     }
 
     /// Whose token it is, while it is good.
-    pub(crate) fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
+    pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
         let known = tokens.get(&hash(token))?;
         known.is_good(self.lifetime, now).then_some(known.hotkey)
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many there are, those that have expired since the last was issued included.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.lock().len()
     }
 
@@ -78,22 +86,22 @@ impl BearerTokens {
 }
 
 /// The token that a request shows as `Authorization: Bearer …`.
-pub(crate) fn shown_in(headers: &HeaderMap) -> Option<&str> {
+pub fn shown_in(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok())?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// 32 random bytes as text.
-pub(crate) fn random_hex() -> String {
+pub fn random_hex() -> String {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
     hex::encode(bytes)
 }
 
 /// Removes the entry that was issued first.
-pub(crate) fn drop_oldest<K: Clone + Eq + std::hash::Hash, V>(
-    table: &mut HashMap<K, V>,
+pub fn drop_oldest<K: Clone + Eq + Hash, V, S: BuildHasher>(
+    table: &mut HashMap<K, V, S>,
     issued: impl Fn(&V) -> SystemTime,
 ) {
     if let Some(oldest) = table.iter().min_by_key(|(_, value)| issued(value)).map(|(key, _)| key.clone()) {

@@ -1,4 +1,4 @@
-//! What clients of HTTP services have in common: whom they talk to, how much they read, what they understand.
+//! A client that talks to one service only, and reads bounded answers.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use reqwest::header::RETRY_AFTER;
 use reqwest::{ClientBuilder, Response, redirect};
 use url::Url;
 
-use crate::engine_client::Fault;
+use crate::Fault;
 
 /// A client that goes where it is sent and nowhere else: it follows no redirect and uses no proxy, so that tokens and
 /// signatures reach one service only.
-pub(crate) fn builder() -> ClientBuilder {
+pub fn builder() -> ClientBuilder {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
         .no_proxy()
@@ -18,7 +18,7 @@ pub(crate) fn builder() -> ClientBuilder {
 }
 
 /// The address of a route below a base, however many slashes stand between them.
-pub(crate) fn below(base: &Url, path: &str) -> Url {
+pub fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
     url.set_path(&path);
@@ -26,12 +26,15 @@ pub(crate) fn below(base: &Url, path: &str) -> Url {
 }
 
 /// What went wrong with a request or its answer.
-pub(crate) fn fault(error: reqwest::Error) -> Fault {
+pub fn fault(error: reqwest::Error) -> Fault {
     if error.is_timeout() { Fault::Timeout } else { Fault::Transport(error.without_url()) }
 }
 
 /// The body of an answer, up to `limit` bytes.
-pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
+///
+/// # Errors
+/// [`Fault::TooLarge`] beyond that, or why it did not arrive.
+pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge(limit));
     }
@@ -46,12 +49,12 @@ pub(crate) async fn read_capped(mut response: Response, limit: usize) -> Result<
 }
 
 /// How long an answer's header asks to wait.
-pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
+pub fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds)
 }
 
 /// A positive number of seconds.
-pub(crate) fn seconds(text: &str) -> Option<Duration> {
+pub fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
     Duration::try_from_secs_f64(seconds).ok()
 }

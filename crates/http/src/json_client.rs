@@ -1,4 +1,4 @@
-//! JSON over HTTP to the services of this subnet: deadlines, size limits, no redirects.
+//! JSON objects over HTTP: deadlines, size limits, no redirects.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
-use crate::engine_client::Fault;
-use crate::http_client::{below, builder, fault, read_capped, retry_after};
+use crate::Fault;
+use crate::client::{below, builder, fault, read_capped, retry_after};
 
 /// Answers with an error status are read up to here.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -55,7 +55,7 @@ impl JsonCallError {
     }
 
     /// Whether the service answers that it has no such thing.
-    pub(crate) fn is_not_found(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
@@ -70,7 +70,7 @@ impl JsonCallError {
 
 /// One service.
 #[derive(Debug, Clone)]
-pub(crate) struct JsonClient {
+pub struct JsonClient {
     http: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
@@ -80,31 +80,33 @@ pub(crate) struct JsonClient {
 impl JsonClient {
     /// A client of the service at `base`, which may have a path and any number of trailing slashes. No proxy is used, so
     /// that a token goes to this service only.
-    pub(crate) fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
     /// The same client with another token.
-    pub(crate) fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
+    #[must_use]
+    pub fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
         Self { authorization, ..self.clone() }
     }
 
-    pub(crate) async fn post(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-        timeout: Duration,
-    ) -> Result<Value, JsonCallError> {
+    /// Posts JSON, and reads the object in the answer.
+    ///
+    /// # Errors
+    /// [`JsonCallError`].
+    pub async fn post(&self, path: &str, body: &impl Serialize, timeout: Duration) -> Result<Value, JsonCallError> {
         self.send(self.http.post(below(&self.base, path)).json(body), timeout).await
     }
 
-    pub(crate) async fn get(
-        &self,
-        path: &str,
-        query: &[(&str, &str)],
-        timeout: Duration,
-    ) -> Result<Value, JsonCallError> {
+    /// Gets the object at a path.
+    ///
+    /// # Errors
+    /// [`JsonCallError`].
+    pub async fn get(&self, path: &str, query: &[(&str, &str)], timeout: Duration) -> Result<Value, JsonCallError> {
         let mut url = below(&self.base, path);
         url.query_pairs_mut().extend_pairs(query);
         self.send(self.http.get(url), timeout).await
@@ -131,6 +133,9 @@ impl JsonClient {
 }
 
 /// Reads an answer's fields; an answer without them is as good as none.
-pub(crate) fn fields<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, JsonCallError> {
+///
+/// # Errors
+/// [`JsonCallError::Fault`].
+pub fn fields<T: serde::de::DeserializeOwned>(answer: Value) -> Result<T, JsonCallError> {
     serde_json::from_value(answer).map_err(|error| JsonCallError::Fault(Fault::Payload(error)))
 }

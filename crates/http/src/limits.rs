@@ -17,22 +17,27 @@ pub struct RateLimit {
 }
 
 /// Counts the admitted requests of each caller over the last window.
-pub(crate) struct SlidingWindow<K> {
+pub struct SlidingWindow<K> {
     limit: RateLimit,
     admitted: Mutex<HashMap<K, VecDeque<SystemTime>>>,
 }
 
 impl<K: Hash + Eq + Copy> SlidingWindow<K> {
-    pub(crate) fn new(limit: RateLimit) -> Self {
+    /// Nobody has been admitted yet.
+    pub fn new(limit: RateLimit) -> Self {
         Self { limit, admitted: Mutex::default() }
     }
 
-    pub(crate) const fn limit(&self) -> RateLimit {
+    /// The limit.
+    pub const fn limit(&self) -> RateLimit {
         self.limit
     }
 
     /// Admits a request of `key`, or says how long to wait. Refused requests do not count.
-    pub(crate) fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
+    ///
+    /// # Errors
+    /// The time until the next request is admitted.
+    pub fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
             make_room(&mut admitted, now, self.limit.window);
@@ -51,7 +56,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
 }
 
 /// The part of an address that its user cannot change at will: a /64 is what one IPv6 subscriber has.
-pub(crate) fn subscriber(address: IpAddr) -> IpAddr {
+pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address @ IpAddr::V4(_) => address,

@@ -14,7 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::Shutdown;
+use taonet_service::Shutdown;
+
 use crate::unread::{Lingering, Unread, close_after_unread};
 
 /// How long to wait after the system refused to accept a connection, as when files run out.
@@ -43,7 +44,7 @@ pub struct ServeLimits {
 
 impl Default for ServeLimits {
     /// 1 024 connections, 256 from one address, heads of 32 KiB within 30 s, 10 s to drain (less than
-    /// [`crate::STOP_WITHIN`]), 2 s to linger.
+    /// [`taonet_service::STOP_WITHIN`]), 2 s to linger.
     fn default() -> Self {
         Self {
             connections: 1_024,

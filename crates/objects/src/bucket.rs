@@ -1,6 +1,3 @@
-//! A bucket of an S3 service: where a validator uploads result files before it submits them, and where a scoring API may
-//! keep artifacts.
-
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +8,10 @@ use futures::TryStreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
-use taonet_babelbit_core::submission_api::ResultFile;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use crate::config::{S3Addressing, S3Settings};
+use crate::{S3Addressing, S3Settings};
 
 /// Larger files are uploaded in parts of this size; services ask for at least 5 MiB.
 const PART: usize = 8 << 20;
@@ -76,7 +72,7 @@ impl fmt::Debug for ObjectStorage {
 }
 
 /// A client that gives each request so much time.
-pub(crate) fn client_options(timeout: Duration) -> ClientOptions {
+pub fn client_options(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_timeout(timeout).with_allow_http(true)
 }
 
@@ -90,7 +86,10 @@ impl ObjectStorage {
     }
 
     /// As [`Self::open`], with a client of these options.
-    pub(crate) fn open_with(settings: &S3Settings, options: ClientOptions) -> Result<Self, StorageError> {
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(settings: &S3Settings, options: ClientOptions) -> Result<Self, StorageError> {
         let bucket = settings.bucket.trim();
         if bucket.is_empty() {
             return Err(StorageError::NoBucket);
@@ -122,22 +121,9 @@ impl ObjectStorage {
         Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
     }
 
-    /// Where a miner's result file goes: the reference's folders, with what makes the file one of a kind below them.
-    /// `miner` is the name of the miner's directory.
-    pub(crate) fn result_key(
-        &self,
-        file: ResultFile,
-        challenge_uid: &str,
-        kind: &str,
-        miner: &str,
-        name: &str,
-    ) -> String {
-        let folder = match (file, self.log_dir.as_str()) {
-            (ResultFile::RunLog, "") => "logs".to_owned(),
-            (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
-            _ => "submissions".to_owned(),
-        };
-        format!("{folder}/{challenge_uid}/{kind}/{miner}/{name}")
+    /// Objects of run logs go below this folder.
+    pub fn log_dir(&self) -> &str {
+        &self.log_dir
     }
 
     /// Uploads a file. What is there already under this key is replaced as a whole.
@@ -227,7 +213,5 @@ async fn read_part(file: &mut File) -> std::io::Result<Bytes> {
     Ok(part.into())
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

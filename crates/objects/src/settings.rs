@@ -1,5 +1,7 @@
-use super::Secret;
-use super::value::Expected;
+//! Settings of a bucket, and the parsers of their variables.
+
+use taonet_settings::value::Expected;
+use taonet_settings::{Secret, Shown};
 
 /// How a bucket's name is part of its addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,12 @@ impl S3Addressing {
             Self::Path => "path",
             Self::Virtual => "virtual",
         }
+    }
+}
+
+impl Shown for S3Addressing {
+    fn shown(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 
@@ -43,8 +51,8 @@ pub struct S3Settings {
     pub use_ssl: bool,
 }
 
-impl S3Settings {
-    pub(super) fn defaults() -> Self {
+impl Default for S3Settings {
+    fn default() -> Self {
         Self {
             enabled: false,
             endpoint_url: None,
@@ -59,8 +67,11 @@ impl S3Settings {
     }
 }
 
-/// How a bucket's name is part of addresses; `auto` is what the reference's library makes of it, paths.
-pub(super) fn addressing(text: &str) -> Result<S3Addressing, Expected> {
+/// Parses [`S3Addressing`]; `auto` is what the reference's library makes of it, paths.
+///
+/// # Errors
+/// For any other text.
+pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     match text {
         "path" | "auto" => Ok(S3Addressing::Path),
         "virtual" => Ok(S3Addressing::Virtual),
@@ -68,8 +79,11 @@ pub(super) fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     }
 }
 
-/// Where the service is.
-pub(super) fn endpoint(text: &str) -> Result<Option<String>, Expected> {
+/// Parses the address of the service.
+///
+/// # Errors
+/// For other schemes than HTTP, and for addresses with credentials.
+pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let host = rest.trim_end_matches('/');
     if matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains('@') {
@@ -79,13 +93,18 @@ pub(super) fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     }
 }
 
-/// A signature of the only version that there is.
-pub(super) fn signature_version(text: &str) -> Result<(), Expected> {
+/// Accepts the signature version `s3v4`, the only one.
+///
+/// # Errors
+/// For any other version.
+pub fn signature_version(text: &str) -> Result<(), Expected> {
     if text == "s3v4" { Ok(()) } else { Err("s3v4, the only version of signatures that is supported") }
 }
 
-/// A folder of a bucket.
-#[expect(clippy::unnecessary_wraps, reason = "a reader of settings like the others")]
-pub(super) fn folder(text: &str) -> Result<String, Expected> {
+/// Parses a folder of a bucket; slashes around it are dropped.
+///
+/// # Errors
+/// Never.
+pub fn folder(text: &str) -> Result<String, Expected> {
     Ok(text.trim_matches('/').to_owned())
 }

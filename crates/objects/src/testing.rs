@@ -1,4 +1,14 @@
 //! An S3 server in this process, over real HTTP, that checks signatures.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use std::path::PathBuf;
 
@@ -12,20 +22,25 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::config::{S3Addressing, S3Settings, Secret};
+use taonet_settings::Secret;
 
-pub(crate) const BUCKET: &str = "results";
+use crate::{S3Addressing, S3Settings};
+
+/// The name of the bucket.
+pub const BUCKET: &str = "results";
 const ID: &str = "AKIAEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI";
 
 /// A server with one bucket.
-pub(crate) struct S3Server {
+pub struct S3Server {
     folder: TempDir,
-    pub(crate) url: Url,
+    /// Where it listens.
+    pub url: Url,
 }
 
 impl S3Server {
-    pub(crate) async fn start() -> Self {
+    /// Starts a server on a free port.
+    pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
@@ -40,13 +55,13 @@ impl S3Server {
     }
 
     /// Where an object is on this machine.
-    pub(crate) fn object(&self, key: &str) -> PathBuf {
+    pub fn object(&self, key: &str) -> PathBuf {
         self.folder.path().join(BUCKET).join(key)
     }
 }
 
 /// Settings for a bucket at an address.
-pub(crate) fn settings(url: &Url, addressing: S3Addressing) -> S3Settings {
+pub fn settings(url: &Url, addressing: S3Addressing) -> S3Settings {
     S3Settings {
         enabled: true,
         endpoint_url: Some(url.as_str().trim_end_matches('/').to_owned()),

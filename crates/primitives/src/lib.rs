@@ -12,6 +12,7 @@ mod scale;
 mod ss58;
 mod transcript;
 mod units;
+mod weights;
 
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
@@ -20,3 +21,4 @@ pub use ids::{MechId, NetUid, Uid};
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};
 pub use units::{SampleRate, Seconds, UnitError};
+pub use weights::Weights;

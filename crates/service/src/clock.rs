@@ -1,10 +1,11 @@
-//! What time it is.
+//! Clocks that daemons take as arguments, so that tests decide what time it is.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// Time between two blocks of the main network.
-pub(crate) const BLOCK_TIME: Duration = Duration::from_secs(12);
+/// Block time of the main network.
+pub const BLOCK_TIME: Duration = Duration::from_secs(12);
 
 /// Tells the time. Daemons ask this and never the system, so that tests decide what time it is.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -14,8 +15,8 @@ pub fn system_clock() -> Clock {
     Arc::new(SystemTime::now)
 }
 
-/// The time since 1970; none for a clock that stands before.
-pub(crate) fn since_1970(time: SystemTime) -> Duration {
+/// Time since the Unix epoch; zero for a clock set before it.
+pub fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -25,4 +26,12 @@ pub type MonotonicClock = Arc<dyn Fn() -> Instant + Send + Sync>;
 /// The system's monotonic clock.
 pub fn monotonic_clock() -> MonotonicClock {
     Arc::new(Instant::now)
+}
+
+/// Waits for a duration; tests hand in one that only records it.
+pub type Sleeper = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// The runtime's own timer.
+pub fn sleeper() -> Sleeper {
+    Arc::new(|pause| Box::pin(tokio::time::sleep(pause)))
 }

@@ -1,20 +1,18 @@
-//! What every taonet daemon shares.
+//! Lifecycle of a daemon: shutdown, clocks, atomic files, locks.
 //!
 //! - [`Shutdown`]: signals, tasks and an orderly stop within [`STOP_WITHIN`];
-//! - [`serve`]: an HTTP server with limits and a graceful end;
-//! - [`readiness_routes`]: `/readyz` and `/metrics`;
+//! - [`Clock`], [`MonotonicClock`] and [`Sleeper`]: time as an argument, so that tests never sleep;
 //! - [`atomic_write`]: files that are either old or new, never half-written;
 //! - [`lock_file`]: one process at a time in a directory.
+//!
+//! Uses nothing else of the workspace. Every daemon uses it, and so does everything that keeps state on disk.
 
 mod atomic;
-mod health;
+mod clock;
 mod lock;
-mod serve;
 mod shutdown;
-mod unread;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
-pub use health::{Readiness, readiness_routes};
+pub use clock::{BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, since_1970, sleeper, system_clock};
 pub use lock::lock_file;
-pub use serve::{ServeLimits, serve};
 pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

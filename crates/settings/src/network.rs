@@ -47,7 +47,7 @@ impl fmt::Display for Network {
 }
 
 /// The text of an endpoint without user name and password.
-pub(super) fn without_credentials(endpoint: &str) -> String {
+pub(crate) fn without_credentials(endpoint: &str) -> String {
     let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
     // Both only fail for URLs that cannot hold credentials in the first place.
     let _ = url.set_username("");

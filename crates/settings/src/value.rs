@@ -1,14 +1,22 @@
-//! How the text of a variable becomes a value. Errors say what was expected.
+//! Parsers of single values. The error says what was expected.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-pub(super) type Expected = &'static str;
+use url::Url;
 
-/// `1`, `true`, `yes`, `on`, `y` and their opposites, in any case.
-pub(super) fn flag(text: &str) -> Result<bool, Expected> {
+use crate::Secret;
+
+/// What a value should have been, as error messages say it.
+pub type Expected = &'static str;
+
+/// A switch: `1`, `true`, `yes`, `on`, `y` and their opposites, in any case.
+///
+/// # Errors
+/// For any other text.
+pub fn flag(text: &str) -> Result<bool, Expected> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" | "y" => Ok(true),
         "0" | "false" | "no" | "off" | "n" => Ok(false),
@@ -17,31 +25,62 @@ pub(super) fn flag(text: &str) -> Result<bool, Expected> {
 }
 
 /// A duration in seconds, fractions allowed, at most a day.
-pub(super) fn seconds(text: &str) -> Result<Duration, Expected> {
+///
+/// # Errors
+/// For anything else.
+pub fn seconds(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: Expected = "a number of seconds from 0 to 86400";
     let seconds: f64 = text.parse().map_err(|_| EXPECTED)?;
     if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(EXPECTED) }
 }
 
 /// A finite number.
-pub(super) fn number(text: &str) -> Result<f64, Expected> {
+///
+/// # Errors
+/// For anything else.
+pub fn number(text: &str) -> Result<f64, Expected> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
 }
 
-/// Any text, as a text or a path.
-pub(super) fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
+/// Any text, as a `String` or a `PathBuf`.
+///
+/// # Errors
+/// Never.
+pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|never| match never {})
 }
 
-/// A whole number of the type wanted.
-pub(super) fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
+/// A whole number in the range of `T`.
+///
+/// # Errors
+/// For anything else.
+pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|_| "a whole number in range")
 }
 
-/// An IP address, or the name of the loopback one.
-pub(super) fn address(text: &str) -> Result<IpAddr, Expected> {
+/// An IP address, or `localhost`.
+///
+/// # Errors
+/// For any other name.
+pub fn address(text: &str) -> Result<IpAddr, Expected> {
     if text == "localhost" {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     text.parse().map_err(|_| "an IP address, e.g. 127.0.0.1 or 0.0.0.0")
+}
+
+/// An `http` or `https` URL.
+///
+/// # Errors
+/// For anything else.
+pub fn http_url(text: &str) -> Result<Url, Expected> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
+}
+
+/// A secret, whatever its text.
+///
+/// # Errors
+/// Never.
+pub fn secret(text: &str) -> Result<Option<Secret>, Expected> {
+    Ok(Some(Secret::new(text)))
 }

@@ -11,14 +11,9 @@ pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
         _ => "trace",
     };
     // Dependencies stay at `warn`: their debug output buries ours and may hold request bodies.
-    let ours = format!("warn,taonet={level},tao={level},bb={level},{}", crate_filters(level));
+    // A directive matches every target that begins with it: `taonet` stands for all crates of the workspace.
+    let ours = format!("warn,taonet={level},tao={level},bb={level}");
     EnvFilter::try_new(own.unwrap_or(&ours)).unwrap_or_else(|_| EnvFilter::new(&ours))
-}
-
-fn crate_filters(level: &str) -> String {
-    ["primitives", "wallet", "wire", "service", "speech", "cli", "babelbit_core", "babelbit_node"]
-        .map(|name| format!("taonet_{name}={level}"))
-        .join(",")
 }
 
 #[cfg(test)]

@@ -6,10 +6,7 @@
 
 mod envelope;
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
-mod token;
 
 use std::time::Duration;
 
@@ -26,10 +23,9 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
 pub(crate) use envelope::{ApiError, Body};
-pub use token::{AccessToken, TokenError};
 
-use crate::http_api::{collapse_slashes, count};
 use envelope::as_json;
+use taonet_http::{AccessToken, collapse_slashes, count};
 
 /// What a service takes from its callers.
 #[derive(Debug, Clone)]

@@ -1,15 +1,7 @@
-//! What a validator does with an epoch's scores: which rows count, and what is set when there are none.
+//! When an epoch is due, and which weights are submitted in it: those by scores, the previous ones, or a fallback.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use taonet_primitives::{BlockNumber, Uid};
-
-use crate::Rules;
-use crate::scoring_api::Contest;
-use crate::weights::{ArenaShare, Weights, arena_winner, compute_weights};
-
-/// The reference's blocks between two submissions of weights.
-pub const REFERENCE_TEMPO: u32 = 100;
+use taonet_primitives::{BlockNumber, Uid, Weights};
 
 /// The weight epoch that a block is in, where it is due: later than the last one that was worked on. An epoch is due from
 /// its first block to its last, so that none is missed for want of looking at the right block.
@@ -25,92 +17,6 @@ pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u6
 pub fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     let tempo = tempo.max(1);
     tempo - block.get() % tempo
-}
-
-/// The scores of one challenge that count, in the order of the scoring API: by slot where weights come of them, by
-/// whatever else names a miner where no slots are known.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ContestScores<M = Uid> {
-    /// Of the main contest.
-    pub main: Vec<(M, f64)>,
-    /// Of the arena.
-    pub arena: Vec<(M, f64)>,
-}
-
-impl<M> Default for ContestScores<M> {
-    fn default() -> Self {
-        Self { main: Vec::new(), arena: Vec::new() }
-    }
-}
-
-impl<M: Copy + PartialEq> ContestScores<M> {
-    /// Adds rows of the scoring API that name no contest of their own, or this one. `miner_of` finds the miner of a
-    /// hotkey.
-    ///
-    /// Rows of unknown hotkeys and without a number do not count; of several rows of one hotkey and contest the first
-    /// does. A row with `main_score` or `arena_score` counts for the contests it has; others have one score.
-    pub fn add<'a>(&mut self, rows: &'a [Value], contest: Contest, miner_of: impl Fn(&'a str) -> Option<M>) {
-        for row in rows {
-            let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else { continue };
-            let (main, arena) = (number(row, &["main_score"]), number(row, &["arena_score"]));
-            if main.is_some() || arena.is_some() {
-                self.add_score(Contest::Main, miner, main);
-                self.add_score(Contest::Arena, miner, arena);
-                continue;
-            }
-            let named = text(row, &["challenge_type", "challenge_round", "mode"]).and_then(Contest::of_row);
-            let score = number(row, &["challenge_mean_score", "score"]);
-            self.add_score(named.unwrap_or(contest), miner, score);
-        }
-    }
-
-    fn add_score(&mut self, contest: Contest, miner: M, score: Option<f64>) {
-        let scores = match contest {
-            Contest::Main => &mut self.main,
-            Contest::Arena => &mut self.arena,
-        };
-        if let Some(score) = score.filter(|_| scores.iter().all(|(known, _)| *known != miner)) {
-            scores.push((miner, score));
-        }
-    }
-
-    /// Whether there is no score at all; scores of 0 are scores.
-    pub const fn is_empty(&self) -> bool {
-        self.main.is_empty() && self.arena.is_empty()
-    }
-}
-
-impl ContestScores {
-    /// Each miner's scores taken together by the shares of the contests.
-    pub fn combined(&self, arena_share: ArenaShare) -> Vec<(Uid, f64)> {
-        let arena_share = arena_share.get();
-        let mut combined: Vec<(Uid, f64)> = Vec::new();
-        let main = self.main.iter().map(|(uid, score)| (*uid, (1.0 - arena_share) * score));
-        for (uid, part) in main.chain(self.arena.iter().map(|(uid, score)| (*uid, arena_share * score))) {
-            match combined.iter_mut().find(|(known, _)| *known == uid) {
-                Some((_, sum)) => *sum += part,
-                None => combined.push((uid, part)),
-            }
-        }
-        combined
-    }
-
-    /// The winner of the main contest (the first of the greatest score above 0), else of the arena.
-    pub fn winner(&self, rules: Rules) -> Option<Uid> {
-        let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
-        let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        best.map(|(uid, _)| *uid).or_else(|| arena_winner(&self.arena, rules))
-    }
-}
-
-/// The text under the first of these names that has one.
-fn text<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
-    names.iter().find_map(|name| row.get(name)?.as_str())
-}
-
-/// The number under the first of these names that has one.
-fn number(row: &Value, names: &[&str]) -> Option<f64> {
-    names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
 }
 
 /// Weights that were set, by hotkey: when they are set again, a slot may be somebody else's.
@@ -152,9 +58,9 @@ impl Previous {
 /// What a validator remembers from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PolicyState {
-    /// The challenge that was current at the last epoch where there was one.
-    #[serde(default)]
-    pub challenge_uid: Option<String>,
+    /// The round that was current at the last epoch that had one.
+    #[serde(default, alias = "challenge_uid")]
+    pub round: Option<String>,
     /// So many epochs in a row had no scores.
     #[serde(default)]
     pub epochs_without_scores: u32,
@@ -176,17 +82,13 @@ impl PolicyState {
     }
 }
 
-/// How scores become weights, and what is set without any.
+/// Which weights are submitted without scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightPolicy {
-    /// The arena's share.
-    pub arena_share: ArenaShare,
     /// Receives what nobody has earned; `None` where it is not on the subnet.
     pub burn_uid: Option<Uid>,
-    /// After so many epochs without scores in a row everything goes to `burn_uid`.
+    /// After this many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
     pub max_skipped_epochs: u32,
-    /// Whose rules count.
-    pub rules: Rules,
 }
 
 /// What is set in an epoch.
@@ -223,24 +125,24 @@ impl Decision {
 }
 
 impl WeightPolicy {
-    /// Decides what is set, and notes what the next epoch must know. `challenge_uid` is the current challenge, where it is
-    /// known; another one than before begins the count anew. `uid_of` finds the slot of a hotkey.
+    /// Decides what is submitted, and notes what the next epoch must know. `round` names the current round, where it is
+    /// known; a change starts the count of epochs without scores over. `scored` holds the weights by the scores of the
+    /// round, `None` where it has none. `uid_of` finds the uid of a hotkey.
     pub fn decide(
         &self,
         state: &mut PolicyState,
-        challenge_uid: Option<&str>,
-        scores: &ContestScores,
+        round: Option<&str>,
+        scored: Option<Weights>,
         uid_of: impl Fn(&str) -> Option<Uid>,
     ) -> Decision {
-        if let Some(uid) = challenge_uid.filter(|uid| state.challenge_uid.as_deref() != Some(uid)) {
-            if state.challenge_uid.is_some() {
+        if let Some(round) = round.filter(|round| state.round.as_deref() != Some(round)) {
+            if state.round.is_some() {
                 state.epochs_without_scores = 0;
             }
-            state.challenge_uid = Some(uid.to_owned());
+            state.round = Some(round.to_owned());
         }
-        if !scores.is_empty() {
+        if let Some(weights) = scored {
             state.epochs_without_scores = 0;
-            let weights = compute_weights(&scores.main, &scores.arena, self.arena_share, self.burn_uid, self.rules);
             return if weights.uids.is_empty() { Decision::Wait } else { Decision::Scored(weights) };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);

@@ -6,12 +6,12 @@
 //! | `POST /sign` | signatures of texts: `{"payloads": [text]}` or `{"data": text or [text]}` |
 //! | `POST /set_weights` | `{"success": true, "details": …}` once the subtensor gateway has the weights in a block |
 //!
-//! Only texts are signed that Babelbit's own protocols sign, in the name of this hotkey: see [`PayloadPolicy`]. Each one
+//! Only texts are signed that the subnet's own protocols sign, in the name of this hotkey: see [`SigningPolicy`]. Each one
 //! is in the audit log before it is signed.
 
 mod audit;
 mod client;
-mod payload;
+mod policy;
 mod routes;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use crate::subtensor_gateway::GatewayClient;
 
 pub use audit::AuditLog;
 pub use client::SignerClient;
-pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
+pub use policy::{PayloadRefusal, SigningPolicy};
 
 /// Everything that a [`Signer`] needs.
 pub struct SignerConfig {
@@ -41,7 +41,7 @@ pub struct SignerConfig {
     /// The time between two of its attempts.
     pub retry_delay: Duration,
     /// What is signed.
-    pub policy: PayloadPolicy,
+    pub policy: Box<dyn SigningPolicy>,
     /// Where everything is recorded.
     pub audit: AuditLog,
 }

@@ -20,8 +20,8 @@ mod routes;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::api::{AxonSnapshot, MetagraphSnapshot};
 use axum::Router;
-use taonet_babelbit_core::operator_api::{AxonSnapshot, MetagraphSnapshot};
 use taonet_chain::{At, Chain, ChainError, Detail, Metagraph};
 use taonet_ledger::Submitter;
 use taonet_primitives::{Hotkey, MechId, NetUid};
@@ -147,7 +147,7 @@ impl Connected {
 }
 
 /// What callers see of a metagraph.
-pub(crate) fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
+pub fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
     let axon = |address: Option<std::net::SocketAddr>| match address {
         Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },
         None => AxonSnapshot { ip: "0.0.0.0".to_owned(), port: 0 },

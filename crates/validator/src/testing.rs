@@ -1,4 +1,14 @@
 //! A development chain in this process, and services in front of it.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,10 +19,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request};
 use serde_json::Value;
 use taonet_chain::{Call, Chain as _, Client, Follow, calls};
+use taonet_http::{ServeLimits, serve};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{MechId, NetUid, Rao, Uid};
-use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 use tower::ServiceExt as _;
@@ -20,24 +31,24 @@ use url::Url;
 
 use crate::subtensor_gateway::{Gateway, GatewaySettings};
 
-pub(crate) const NETUID: NetUid = NetUid(59);
+pub const NETUID: NetUid = NetUid(59);
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 
-pub(crate) fn key(uri: &str) -> Keypair {
+pub fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
 /// A chain with a validator that has a permit, and miners.
-pub(crate) struct LocalChain {
-    pub(crate) node: NodeHandle,
-    pub(crate) client: Arc<Client>,
-    pub(crate) validator: Keypair,
-    pub(crate) miners: Vec<Keypair>,
+pub struct LocalChain {
+    pub node: NodeHandle,
+    pub client: Arc<Client>,
+    pub validator: Keypair,
+    pub miners: Vec<Keypair>,
 }
 
 impl LocalChain {
-    pub(crate) async fn start(miners: u16) -> Self {
+    pub async fn start(miners: u16) -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
         config.clock = Clock::Every(BLOCK_TIME);
         let node = Node::start(config).await.unwrap();
@@ -54,29 +65,29 @@ impl LocalChain {
         chain
     }
 
-    pub(crate) async fn send(&self, call: Call, signer: &Keypair) {
+    pub async fn send(&self, call: Call, signer: &Keypair) {
         let outcome = self.client.send(&call, signer, Follow::default()).await.unwrap();
         assert!(outcome.is_success(), "{}: {outcome:?}", call.name());
     }
 
     /// Sets what only the chain's root may set.
-    pub(crate) async fn sudo(&self, pallet: &str, name: &str, args: Value) {
+    pub async fn sudo(&self, pallet: &str, name: &str, args: Value) {
         let call = self.client.call(pallet, name, &args).await.unwrap();
         self.send(calls::sudo(call), &key("//Alice")).await;
     }
 
-    pub(crate) async fn uid(&self, of: &Keypair) -> Uid {
+    pub async fn uid(&self, of: &Keypair) -> Uid {
         self.client.uid(NETUID, &of.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
     }
 
     /// What the validator has on the chain.
-    pub(crate) async fn weights(&self) -> Vec<(Uid, u16)> {
+    pub async fn weights(&self) -> Vec<(Uid, u16)> {
         let uid = self.uid(&self.validator).await;
         self.client.weights_of(NETUID, MechId(0), uid, taonet_chain::At::Head).await.unwrap()
     }
 
     /// A gateway that submits for the validator, with its ledger in `directory`.
-    pub(crate) async fn gateway(&self, directory: &Path) -> Gateway {
+    pub async fn gateway(&self, directory: &Path) -> Gateway {
         let gateway = Gateway::new(GatewaySettings::new(NETUID, self.validator.hotkey()));
         let ledger = Ledger::open(directory).await.unwrap();
         let submitter = Submitter::new(ledger, Arc::clone(&self.client) as _, self.validator.clone()).await.unwrap();
@@ -86,7 +97,7 @@ impl LocalChain {
 }
 
 /// Serves routes on a port of this machine until the test ends.
-pub(crate) async fn listen(router: Router) -> Url {
+pub async fn listen(router: Router) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { serve(listener, router, &Shutdown::new(), ServeLimits::default()).await });
@@ -94,13 +105,7 @@ pub(crate) async fn listen(router: Router) -> Url {
 }
 
 /// Sends a request to routes; the answer's status and JSON.
-pub(crate) async fn ask(
-    router: &Router,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> (u16, Value) {
+pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -113,12 +118,12 @@ pub(crate) async fn ask(
 }
 
 /// As [`ask`], for JSON.
-pub(crate) async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
+pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }
 
 /// An address of this machine where nobody listens.
-pub(crate) fn nowhere() -> Url {
+pub fn nowhere() -> Url {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()
 }

@@ -1,9 +1,9 @@
-//! The validator: once an epoch it fetches the scores of the current challenge and has weights set by them.
+//! The epoch loop: once an epoch it fetches the scores of the current round and has weights set by them.
 //!
 //! ```text
-//! gateway ── new block ── is an epoch due? ── engine: which challenge ── scoring API: its scores ─┐
-//!                                             gateway: who is on the subnet ──────────────────────┤
-//! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀─────────────────────────────────┘
+//! gateway ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
+//!                                             gateway: who is on the subnet ────────┤
+//! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀───────────────────┘
 //! ```
 //!
 //! Where scores that count cannot be had, the epoch stays due, and they are asked for again until its last third.
@@ -14,30 +14,22 @@
 
 mod epoch;
 mod error;
-mod figures;
-mod rows;
-mod scores_client;
 mod state;
 mod submit;
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use taonet_babelbit_core::Rules;
-use taonet_babelbit_core::weight_policy::due_epoch;
-use taonet_babelbit_core::weights::ArenaShare;
+use taonet_http::Readiness;
 use taonet_primitives::{BlockNumber, NetUid, Uid};
-use taonet_service::{Readiness, Shutdown};
+use taonet_service::{Clock, Shutdown, Sleeper};
 
-use crate::clock::Clock;
-use crate::engine_client::{EngineClient, Sleeper};
+use crate::policy::due_epoch;
 use crate::signer::SignerClient;
+use crate::subnet::Subnet;
 use crate::subtensor_gateway::{GatewayClient, GatewayError};
 
 pub use epoch::EpochReport;
-pub use error::{EpochError, MissingScores};
-pub use scores_client::ScoresClient;
+pub use error::EpochError;
 pub use state::{StateError, StateFile};
 
 /// Time to read the newest block.
@@ -51,44 +43,35 @@ const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after an epoch that failed, and after a chain that stood still.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// How weights are made and set.
+/// How weights are decided and submitted.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
     /// The subnet.
     pub netuid: NetUid,
     /// Blocks of an epoch of weights.
     pub tempo: u32,
-    /// The arena's share of the weights.
-    pub arena_share: ArenaShare,
     /// Receives what nobody has earned, where it is on the subnet.
     pub burn_uid: Uid,
-    /// After so many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
+    /// After this many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
     pub max_skipped_epochs: u32,
-    /// Whose rules count.
-    pub rules: Rules,
     /// How often the gateway tries to have weights confirmed, where the signer could not.
     pub retries: u32,
     /// The time between two of its attempts.
     pub retry_delay: Duration,
-    /// Where caches are; their number is a metric.
-    pub cache_dir: PathBuf,
 }
 
-/// The services that a [`Validator`] works with.
+/// The services through which a [`Validator`] reaches the chain.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Says which challenge is current.
-    pub engine: EngineClient,
-    /// Has the scores.
-    pub scores: ScoresClient,
-    /// Has the chain.
+    /// Reads the chain, and submits weights where the signer does not answer.
     pub gateway: GatewayClient,
-    /// Has weights set.
+    /// Submits weights.
     pub signer: SignerClient,
 }
 
-/// A validator.
-pub struct Validator {
+/// The validator of a subnet.
+pub struct Validator<S> {
+    subnet: S,
     services: Services,
     settings: ValidatorSettings,
     state: StateFile,
@@ -98,14 +81,13 @@ pub struct Validator {
     is_well: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
-    /// Whose scores the metrics show.
-    shown: BTreeSet<Uid>,
     readiness: Readiness,
 }
 
-impl Validator {
-    /// A validator that goes on where `state` says.
+impl<S: Subnet> Validator<S> {
+    /// A validator that resumes where `state` says.
     pub fn new(
+        subnet: S,
         services: Services,
         settings: ValidatorSettings,
         state: StateFile,
@@ -115,8 +97,8 @@ impl Validator {
         if let Some(set) = state.saved().last_set {
             metrics::gauge!("lastset").set(set as f64);
         }
-        let (shown, readiness) = (BTreeSet::new(), Readiness::starting());
-        Self { services, settings, state, clock, sleeper, is_well: true, has_decided: false, shown, readiness }
+        let readiness = Readiness::starting();
+        Self { subnet, services, settings, state, clock, sleeper, is_well: true, has_decided: false, readiness }
     }
 
     /// Says by `readiness` that a first block was seen: before that, no weights can be set.
@@ -194,24 +176,18 @@ impl Validator {
         (self.sleeper)(pause).await;
         None
     }
-
-    /// Gives the validator's metrics their help texts. Call after the recorder is installed.
-    pub fn describe_metrics() {
-        metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
-        metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");
-        metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
-        metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
-        metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
-        metrics::describe_gauge!(
-            "current_winner_uid",
-            "Winner of the main contest, else of the arena; NaN without one"
-        );
-        metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
-        metrics::describe_gauge!("cache_files", "Cache files");
-    }
 }
 
-impl std::fmt::Debug for Validator {
+/// Gives the validator's metrics their help texts. Call after the recorder is installed.
+pub fn describe_metrics() {
+    metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
+    metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");
+    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
+    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
+    metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
+}
+
+impl<S> std::fmt::Debug for Validator<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Validator").field("settings", &self.settings).finish_non_exhaustive()
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
+use taonet_babelbit_arena::gateway::submit;
 use taonet_babelbit_core::arena_api::Submission;
-use taonet_babelbit_node::arena_gateway::submit;
 use taonet_wallet::Keypair;
 
 use super::{gateway, key, miners};

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_node::runner::{ChallengeState, Ledger, RoundEnd};
+use taonet_babelbit_runner::{ChallengeState, Ledger, RoundEnd};
 
 use super::{Loop, Network, PROFILES};
 use crate::support::RunFiles;

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
+use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_node::challenge::{Challenge, Challenges};
 use tempfile::TempDir;
 
 use crate::context::Context;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use taonet_babelbit_node::config::{Config, variables};
-use taonet_babelbit_node::operator_http::AccessToken;
+use taonet_babelbit_config::{Config, variables};
+use taonet_http::AccessToken;
 
 use crate::{check, read, root, there_is};
 

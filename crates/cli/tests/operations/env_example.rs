@@ -1,10 +1,9 @@
 //! env.example: every setting, with its default and its meaning. `TAONET_UPDATE_DOCS=1` writes it anew.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
-use taonet_babelbit_node::config::{Config, Variable, variables};
+use taonet_babelbit_config::{Config, variables};
+use taonet_settings::{Section, example};
 
 use crate::{read, root};
 
@@ -14,21 +13,26 @@ const HEAD: &str = "\
 # value: no comments behind it, no quotes, no ~ and no $HOME. `bb config check` says what does not fit.
 ";
 
-/// Sections, in this order, and how the names in them begin; the longest beginning counts.
-const SECTIONS: [(&str, &[&str]); 13] = [
-    ("Chain, subnet, wallet", &["BITTENSOR_", "BABELBIT_NETUID"]),
-    ("Neighbours", &["BB_UTTERANCE_ENGINE_", "BABELBIT_API_", "BB_SUBMIT_API_URL"]),
-    ("Rounds", &["BB_", "BABELBIT_RUNNER_", "BABELBIT_MAX_SUBTENSOR_"]),
-    ("Calls to miners", &["BB_MINER_", "BB_S2S_", "BB_DEV_MODE", "BB_LOCAL_MINER_IP", "BB_MAX_MINERS_"]),
-    ("Files", &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"]),
-    ("Scoring", &["BB_AUDIO_SCORING_", "BB_RULES"]),
-    ("Arena", &["BB_ARENA_", "BB_ENABLE_ARENA_", "RUNPOD_", "POD_"]),
-    ("Submission of results", &["BB_SUBMIT_", "BB_ENABLE_VALIDATION_", "BB_OUTBOX_"]),
-    ("Copies in S3", &["S3_", "BB_ENABLE_S3_"]),
-    ("Weights", &["BB_ARENA_INCENTIVE_", "BB_DEFAULT_FALLBACK_", "BB_MAX_SKIPPED_", "BB_SET_WEIGHTS_"]),
-    ("Signer and subtensor gateway", &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"]),
-    ("Metrics", &["BABELBIT_METRICS_"]),
-    ("The subnet owner's scoring API", &["DATABASE_"]),
+const SECTIONS: [Section; 13] = [
+    Section { title: "Chain, subnet, wallet", prefixes: &["BITTENSOR_", "BABELBIT_NETUID"] },
+    Section { title: "Neighbours", prefixes: &["BB_UTTERANCE_ENGINE_", "BABELBIT_API_", "BB_SUBMIT_API_URL"] },
+    Section { title: "Rounds", prefixes: &["BB_", "BABELBIT_RUNNER_", "BABELBIT_MAX_SUBTENSOR_"] },
+    Section {
+        title: "Calls to miners",
+        prefixes: &["BB_MINER_", "BB_S2S_", "BB_DEV_MODE", "BB_LOCAL_MINER_IP", "BB_MAX_MINERS_"],
+    },
+    Section { title: "Files", prefixes: &["BB_OUTPUT_", "BB_CHALLENGE_STATUS_", "BABELBIT_CACHE_", "BB_MODELS_"] },
+    Section { title: "Scoring", prefixes: &["BB_AUDIO_SCORING_", "BB_RULES"] },
+    Section { title: "Arena", prefixes: &["BB_ARENA_", "BB_ENABLE_ARENA_", "RUNPOD_", "POD_"] },
+    Section { title: "Submission of results", prefixes: &["BB_SUBMIT_", "BB_ENABLE_VALIDATION_", "BB_OUTBOX_"] },
+    Section { title: "Copies in S3", prefixes: &["S3_", "BB_ENABLE_S3_"] },
+    Section {
+        title: "Weights",
+        prefixes: &["BB_ARENA_INCENTIVE_", "BB_DEFAULT_FALLBACK_", "BB_MAX_SKIPPED_", "BB_SET_WEIGHTS_"],
+    },
+    Section { title: "Signer and subtensor gateway", prefixes: &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"] },
+    Section { title: "Metrics", prefixes: &["BABELBIT_METRICS_"] },
+    Section { title: "The subnet owner's scoring API", prefixes: &["DATABASE_"] },
 ];
 
 /// The defaults of a machine whose home directory is nowhere else the start of a path.
@@ -36,44 +40,10 @@ fn defaults() -> Config {
     Config::from_variables([], Some(Path::new("HOME"))).unwrap().0
 }
 
-/// A setting's line. What is below the home directory is left out: the file is the same for everybody.
-fn line(variable: &Variable, defaults: &Config) -> String {
-    let value = (variable.show)(defaults);
-    match value.strip_prefix("HOME/") {
-        Some(rest) => format!("# {}; left out: ~/{rest}\n#{}=\n", variable.help, variable.name),
-        None => format!("# {}\n#{}={value}\n", variable.help, variable.name),
-    }
-}
-
-fn section(name: &str) -> usize {
-    let beginnings = SECTIONS.iter().enumerate().flat_map(|(place, (_, all))| all.iter().map(move |b| (place, *b)));
-    let fitting = beginnings.filter(|(_, beginning)| name.starts_with(beginning));
-    fitting.max_by_key(|(_, beginning)| beginning.len()).map_or_else(
-        || panic!("{name} belongs to no section of env.example: give it one in SECTIONS, in this test"),
-        |(place, _)| place,
-    )
-}
-
 fn written() -> String {
-    let defaults = defaults();
-    let mut sections = BTreeMap::<usize, String>::new();
-    let mut unused = String::new();
-    for variable in variables() {
-        if variable.apply.is_some() {
-            *sections.entry(section(variable.name)).or_default() += &line(variable, &defaults);
-        } else {
-            let instead = if variable.help.is_empty() { String::new() } else { format!("# {}\n", variable.help) };
-            writeln!(unused, "{instead}#{}=", variable.name).unwrap();
-        }
-    }
-    let mut text = HEAD.to_owned();
-    for (place, lines) in sections {
-        write!(text, "\n## {}\n\n{lines}", SECTIONS[place].0).unwrap();
-    }
-    if !unused.is_empty() {
-        write!(text, "\n## Known from the reference system, without effect here\n\n{unused}").unwrap();
-    }
-    text
+    example(HEAD, &SECTIONS, variables(), &defaults()).unwrap_or_else(|name| {
+        panic!("{name} belongs to no section of env.example: give it one in SECTIONS, in this test")
+    })
 }
 
 /// The settings of the file, as if every # were taken off.

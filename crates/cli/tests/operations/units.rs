@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use taonet_babelbit_node::config::{Config, variables};
+use taonet_babelbit_config::{Config, variables};
 
 use crate::{read, root, there_is};
 

@@ -1,6 +1,6 @@
-use super::testing::{S3Server, settings};
 use super::*;
-use crate::config::Secret;
+use crate::testing::{S3Server, settings};
+use taonet_settings::Secret;
 
 fn file(folder: &Path, content: &[u8]) -> PathBuf {
     let path = folder.join("file");
@@ -83,19 +83,4 @@ fn the_scheme_decides_else_the_setting() {
     ] {
         assert_eq!(endpoint_of(endpoint, use_ssl, bucket).unwrap(), expected);
     }
-}
-
-#[test]
-fn no_two_results_have_one_key() {
-    let url = "http://127.0.0.1:1".parse().unwrap();
-    let with_log_dir = |log_dir: &str| {
-        let settings = S3Settings { log_dir: log_dir.into(), ..settings(&url, S3Addressing::Path) };
-        ObjectStorage::open(&settings).unwrap()
-    };
-    let storage = with_log_dir("logs");
-    let key = |file, kind, miner| storage.result_key(file, "c", kind, miner, "x");
-    assert_eq!(key(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
-    assert_eq!(key(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
-    assert_ne!(key(ResultFile::Audio, "main", "m"), key(ResultFile::Audio, "main", "n"));
-    assert_eq!(with_log_dir("").result_key(ResultFile::RunLog, "c", "main", "m", "x"), "logs/c/main/m/x");
 }

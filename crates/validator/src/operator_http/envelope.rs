@@ -1,3 +1,4 @@
+use crate::api::{WeightsAnswer, WeightsProblem};
 use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::WWW_AUTHENTICATE;
@@ -5,11 +6,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsProblem};
 use taonet_chain::ChainError;
 use taonet_primitives::{Hotkey, NetUid};
 
-use crate::http_api::{BodyError, error_as_json, read_json};
+use taonet_http::{BodyError, error_as_json, read_json};
 
 /// A refusal or failure, answered as `{"success": false, "error": …}`, with `details` where there are some.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ pub(crate) enum ApiError {
     #[error("expected 1 to 256 texts: {{\"payloads\": [text, …]}} or {{\"data\": text}}")]
     Payloads,
     #[error("payload {index}: {problem}")]
-    Payload { index: usize, problem: crate::signer::PayloadProblem },
+    Payload { index: usize, problem: crate::signer::PayloadRefusal },
     #[error("{0}")]
     Chain(#[from] ChainError),
     #[error("the service is not connected to the chain yet")]

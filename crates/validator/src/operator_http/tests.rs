@@ -2,8 +2,8 @@ use axum::http::Method;
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::testing::ask;
 use super::*;
+use crate::testing::ask;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
+use crate::api::{WeightsAnswer, WeightsRequest};
 use serde_json::json;
-use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
 use url::Url;
 
-use crate::json_client::{JsonCallError, JsonClient};
-use crate::operator_http::AccessToken;
 use crate::subtensor_gateway::weights_answer;
+use taonet_http::AccessToken;
+use taonet_http::{JsonCallError, JsonClient};
 
 /// Answers about weights are small.
 const MAX_BODY: usize = 1 << 20;

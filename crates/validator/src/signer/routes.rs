@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::api::{WeightsAnswer, WeightsRequest};
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, State as Shared};
 use axum::http::request::Parts;
@@ -9,9 +10,8 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
 
-use super::{PayloadKind, Signer};
+use super::Signer;
 use crate::operator_http::{ApiError, Body};
 
 /// Most texts of one request.
@@ -50,13 +50,13 @@ async fn sign(
     let check = |(index, text): (usize, &&str)| {
         config.policy.check(text).map_err(|problem| ApiError::Payload { index, problem })
     };
-    let kinds: Vec<PayloadKind> = texts.iter().enumerate().map(check).collect::<Result<_, _>>()?;
+    let kinds: Vec<&'static str> = texts.iter().enumerate().map(check).collect::<Result<_, _>>()?;
     let entries: Vec<Value> = texts
         .iter()
         .zip(&kinds)
         .map(|(text, kind)| {
             json!({
-                "time": Timestamp::now().to_string(), "peer": peer, "action": "sign", "kind": kind.as_str(),
+                "time": Timestamp::now().to_string(), "peer": peer, "action": "sign", "kind": *kind,
                 "sha256": hex::encode(Sha256::digest(text)), "bytes": text.len(),
             })
         })
@@ -64,7 +64,7 @@ async fn sign(
     config.audit.record(&entries).map_err(ApiError::Audit)?;
     let signatures: Vec<String> = texts.iter().map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex()).collect();
     for kind in kinds {
-        metrics::counter!("taonet_signer_signatures_total", "kind" => kind.as_str()).increment(1);
+        metrics::counter!("taonet_signer_signatures_total", "kind" => kind).increment(1);
     }
     Ok(Json(json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() })))
 }

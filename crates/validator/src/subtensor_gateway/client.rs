@@ -1,12 +1,12 @@
 use std::time::Duration;
 
+use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use serde_json::{Value, json};
-use taonet_babelbit_core::operator_api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use taonet_primitives::{BlockNumber, NetUid};
 use url::Url;
 
-use crate::json_client::{JsonCallError, JsonClient, fields};
-use crate::operator_http::AccessToken;
+use taonet_http::AccessToken;
+use taonet_http::{JsonCallError, JsonClient, fields};
 
 /// A snapshot of a full subnet takes less than 100 kB.
 const MAX_BODY: usize = 8 << 20;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::api::WeightsRequest;
 use serde_json::{Value, json};
-use taonet_babelbit_core::operator_api::WeightsRequest;
 use taonet_chain::weights::{WeightError, quantise, within_limits};
 use taonet_chain::{ChainError, Inclusion, Outcome, WeightRow};
 use taonet_ledger::{Form, IntentKey, NewWeights, State, Submission, SubmitError};

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
+use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::response::Json;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taonet_babelbit_core::operator_api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use taonet_primitives::{Hotkey, NetUid};
 
 use super::Gateway;

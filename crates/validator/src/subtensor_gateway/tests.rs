@@ -1,8 +1,8 @@
 use std::path::Path;
 
+use crate::api::WeightsRequest;
 use axum::http::Method;
 use serde_json::{Value, json};
-use taonet_babelbit_core::operator_api::WeightsRequest;
 use taonet_chain::testing::{MockChain, Script};
 use taonet_chain::{CommitReveal, DispatchError, RefusedBecause, Schedule, WeightRules};
 use taonet_ledger::{Ledger, Moment};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::operator_http::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
+use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
 
 const SET: &str = "/v1/weights/set_and_confirm";
 

@@ -1,18 +1,16 @@
-//! One epoch: from the current challenge to weights on the chain.
+//! One epoch: from the scores of the current round to weights on the chain.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use serde_json::Value;
-use taonet_babelbit_core::operator_api::{MetagraphSnapshot, WeightsAnswer};
-use taonet_babelbit_core::weight_policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
-use taonet_babelbit_core::weights::Weights;
-use taonet_primitives::{BlockNumber, Uid};
+use taonet_primitives::{BlockNumber, Weights};
+use taonet_service::{BLOCK_TIME, since_1970};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
-use crate::clock::{BLOCK_TIME, since_1970};
+use crate::api::{MetagraphSnapshot, WeightsAnswer};
+use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
+use crate::subnet::{Neurons, RoundScores, Subnet};
 
 /// In this part of an epoch, its last third, what could not be had is not waited for: to ask again takes minutes where
 /// services hang, and weights take a few blocks.
@@ -21,14 +19,14 @@ const LATE: u32 = 3;
 const LEAST: Duration = Duration::from_mins(1);
 
 /// What an epoch came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EpochReport {
     /// The epoch of weights.
     pub epoch: u64,
     /// The block at which it was worked on.
     pub block: BlockNumber,
-    /// The current challenge, where the engine named one.
-    pub challenge_uid: Option<String>,
+    /// The current round, where it is known.
+    pub round: Option<String>,
     /// `scored`, `previous`, `fallback` or `wait`.
     pub decision: &'static str,
     /// The weights that were to be set, if any.
@@ -44,35 +42,29 @@ pub struct EpochReport {
     pub details: Value,
 }
 
-impl Validator {
+impl<S: Subnet> Validator<S> {
     /// Works on an epoch. Whether or not weights are set, it is not worked on again; where the chain cannot be asked, or
     /// scores that count cannot be had while there is time, it is.
     pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
         let is_late = left <= (self.settings.tempo / LATE).max(1);
-        let (mut rows, snapshot) = tokio::join!(self.rows(), self.services.gateway.snapshot(self.settings.netuid));
-        let snapshot = snapshot?;
-        let slots = slots(&snapshot);
-        let uid_of = |hotkey: &str| slots.get(hotkey).copied();
-        rows.check(is_late)?;
-        let mut scores = rows.scores(uid_of);
-        if scores.is_empty() {
-            self.older_rows(&mut rows).await;
-            rows.check(is_late)?;
-            scores = rows.scores(uid_of);
-        }
-        let challenge_uid = rows.challenge_uid;
+        let snapshot = self.services.gateway.snapshot(self.settings.netuid).await?;
+        let neurons = Neurons::new(&snapshot);
+        let found = self.subnet.scores(&neurons, is_late).await;
+        let RoundScores { round, scores } = found.map_err(|missing| EpochError::Scores(missing.into()))?;
         let policy = self.policy(&snapshot);
         let mut state = self.state.saved().policy.clone();
         let now = BlockNumber::new(snapshot.block);
         if !self.has_decided {
             state.forget_old(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
         }
-        let decision = policy.decide(&mut state, challenge_uid.as_deref(), &scores, uid_of);
+        let scored = self.subnet.weights(&scores, policy.burn_uid);
+        let decision = policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(hotkey));
         self.has_decided = true;
-        self.measure(&scores, &decision, &state, began);
-        tell(epoch, block, challenge_uid.as_deref(), &decision, &policy, &state);
+        measure(&decision, &state, began);
+        self.subnet.measure(&scores);
+        log(epoch, block, round.as_deref(), &decision, policy, &state);
 
         // Scores of just now are of the newest block; those that are set again are as old as they are.
         let state_block = match (&decision, &state.previous) {
@@ -103,7 +95,7 @@ impl Validator {
         Ok(EpochReport {
             epoch,
             block,
-            challenge_uid,
+            round,
             decision: decision.as_str(),
             weights: decision.weights().cloned(),
             epochs_without_scores,
@@ -119,18 +111,13 @@ impl Validator {
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
         if !is_there {
             tracing::warn!(
-                "uid {uid} is to receive what nobody has earned, but subnet {} has {} neurons: set \
-                 BB_DEFAULT_FALLBACK_UID; until then it goes to the miners that have scores, and nothing is set without any",
+                "uid {uid} is to receive what nobody has earned, but subnet {} has {} neurons: \
+                 configure another burn uid; until then it goes to the miners that have scores, and nothing is set without any",
                 self.settings.netuid,
                 snapshot.hotkeys.len()
             );
         }
-        WeightPolicy {
-            arena_share: self.settings.arena_share,
-            burn_uid: is_there.then_some(uid),
-            max_skipped_epochs: self.settings.max_skipped_epochs,
-            rules: self.settings.rules,
-        }
+        WeightPolicy { burn_uid: is_there.then_some(uid), max_skipped_epochs: self.settings.max_skipped_epochs }
     }
 
     fn remember(&mut self, saved: Saved) {
@@ -140,26 +127,23 @@ impl Validator {
     }
 }
 
-/// Who has which slot; of a hotkey that has several, the first.
-fn slots(snapshot: &MetagraphSnapshot) -> HashMap<&str, Uid> {
-    let mut slots = HashMap::new();
-    for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
-        slots.entry(hotkey.as_str()).or_insert(Uid(uid));
-    }
-    slots
+fn measure(decision: &Decision, state: &PolicyState, began: Instant) {
+    metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
+    metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
+    metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
 }
 
-/// Says what was decided, and what of it goes to nobody who earned it.
-fn tell(
+/// Logs what was decided, and how much of it goes to the burn uid.
+fn log(
     epoch: u64,
     block: BlockNumber,
-    challenge_uid: Option<&str>,
+    round: Option<&str>,
     decision: &Decision,
-    policy: &WeightPolicy,
+    policy: WeightPolicy,
     state: &PolicyState,
 ) {
     let without_scores = state.epochs_without_scores;
-    tracing::info!(epoch, %block, challenge_uid, decision = decision.as_str(), without_scores, "weights decided");
+    tracing::info!(epoch, %block, round, decision = decision.as_str(), without_scores, "weights decided");
     let burned = policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
     if let Some((uid, share)) = burned.filter(|(_, share)| *share > 0.0) {
         tracing::warn!("{:.1} % of the weights go to uid {uid}, since nobody has earned them", share * 100.0);

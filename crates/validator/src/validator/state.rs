@@ -1,8 +1,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use taonet_babelbit_core::weight_policy::PolicyState;
 use taonet_service::{Access, WriteError, atomic_write};
+
+use crate::policy::PolicyState;
 
 /// The form of the file.
 const VERSION: u32 = 1;
@@ -96,7 +97,7 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
-    use taonet_babelbit_core::weight_policy::Previous;
+    use crate::policy::Previous;
     use taonet_primitives::BlockNumber;
 
     use super::*;
@@ -108,8 +109,7 @@ mod tests {
         let mut state = StateFile::open(&path).unwrap();
         let hotkeys = vec!["a".to_owned(), "b".to_owned()];
         let previous = Previous { hotkeys, weights: vec![0.1, 0.9], block: BlockNumber::new(742) };
-        let policy =
-            PolicyState { challenge_uid: Some("c".into()), epochs_without_scores: 3, previous: Some(previous) };
+        let policy = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous: Some(previous) };
         let saved = Saved { last_epoch: Some(7), last_set: Some(1_700_000_000), policy, ..state.saved().clone() };
         state.replace(saved.clone()).unwrap();
         assert_eq!(*StateFile::open(&path).unwrap().saved(), saved);

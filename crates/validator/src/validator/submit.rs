@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::api::{WeightsAnswer, WeightsRequest};
 use serde_json::Value;
-use taonet_babelbit_core::operator_api::{WeightsAnswer, WeightsRequest};
-use taonet_babelbit_core::weights::Weights;
-use taonet_primitives::BlockNumber;
+use taonet_primitives::{BlockNumber, Weights};
 
 use super::Validator;
+use crate::subnet::Subnet;
 use crate::subtensor_gateway::GatewayError;
 
 /// Pauses between attempts where neither signer nor gateway answers.
@@ -19,7 +19,7 @@ const PAUSES: [Duration; 5] = [
     Duration::from_mins(1),
 ];
 
-impl Validator {
+impl<S: Subnet> Validator<S> {
     /// Hands weights over until one of the two says what became of them, or the time is over: by then others are due, and
     /// these must not come into their place. To ask again is harmless: the gateway signs an epoch's weights once.
     ///

@@ -9,8 +9,9 @@ use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::BodyExt;
 use serde_json::Value;
+use taonet_http::{ServeLimits, serve};
 use taonet_primitives::Hotkey;
-use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
 use taonet_wire::{
     BabelbitScheme, BtauthScheme, DendriteScheme, Limits, Load, ManualClock, Peer, Policy, Scheme, SignedLayer,

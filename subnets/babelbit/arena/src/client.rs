@@ -32,10 +32,11 @@ pub use auth::TokenError;
 pub(crate) use container::predict_url;
 pub use registry::RegistryError;
 
-use crate::clock::{MonotonicClock, monotonic_clock};
-use crate::config::ArenaSettings;
-use crate::engine_client::Sleeper;
-use crate::runner::{AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerConnection, MinerEntry, MinerKey};
+use crate::ArenaSettings;
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::{AddressPolicy, ArenaMiners, ArenaUnavailable, Miner, MinerConnection, MinerEntry};
+use taonet_service::Sleeper;
+use taonet_service::{MonotonicClock, monotonic_clock};
 
 use auth::Tokens;
 #[cfg(test)]
@@ -56,7 +57,7 @@ const ENVELOPE_BYTES: usize = 4 << 10;
 pub struct ArenaConfig {
     /// How miners are found and called.
     pub settings: ArenaSettings,
-    /// The arena gateway, see [`crate::config::Config::arena_gateway_url`].
+    /// The arena gateway, see `BB_ARENA_GATEWAY_URL`.
     pub gateway: Url,
     /// Who calls.
     pub keypair: Arc<Keypair>,
@@ -66,7 +67,7 @@ pub struct ArenaConfig {
     pub policy: AddressPolicy,
     /// Path of the miners' predict route.
     pub predict_path: String,
-    /// Largest answer of a miner: [`crate::runner::PlaySettings::max_answer_bytes`].
+    /// Largest answer of a miner: [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
     pub max_answer_bytes: usize,
 }
 

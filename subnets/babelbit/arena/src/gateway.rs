@@ -44,10 +44,10 @@ use taonet_wire::{
 };
 use tokio::sync::Semaphore;
 
-use crate::clock::{Clock, system_clock};
-use crate::engine::RateLimit;
-use crate::engine::limits::SlidingWindow;
-use crate::runner::AddressPolicy;
+use taonet_babelbit_runner::AddressPolicy;
+use taonet_http::RateLimit;
+use taonet_http::SlidingWindow;
+use taonet_service::{Clock, system_clock};
 
 pub use client::{SubmitError, submit};
 pub use entries::EntriesError;

@@ -3,12 +3,12 @@ use std::time::Duration;
 use taonet_babelbit_core::arena_api::{AUTH_PATH, LIST_PATH, RUNSYNC_PATH};
 use url::Url;
 
-use super::{Config, Secret};
+use taonet_settings::Secret;
 
 /// How the arena's miners are found and called.
 #[derive(Debug, Clone)]
 pub struct ArenaSettings {
-    /// The arena gateway; see [`Config::arena_gateway_url`].
+    /// The arena gateway; see `BB_ARENA_GATEWAY_URL`.
     pub gateway_url: Option<Url>,
     /// The route below it that lists the miners.
     pub registry_path: String,
@@ -42,8 +42,8 @@ pub struct ArenaSettings {
     pub pod_wake_poll: Duration,
 }
 
-impl ArenaSettings {
-    pub(super) fn defaults() -> Self {
+impl Default for ArenaSettings {
+    fn default() -> Self {
         Self {
             gateway_url: None,
             registry_path: LIST_PATH.to_owned(),
@@ -62,19 +62,5 @@ impl ArenaSettings {
             pod_wake_timeout: Duration::from_secs(90),
             pod_wake_poll: Duration::from_secs(2),
         }
-    }
-}
-
-impl Default for ArenaSettings {
-    fn default() -> Self {
-        Self::defaults()
-    }
-}
-
-impl Config {
-    /// Where the arena gateway is: as set, else on this machine for a local network, else the owner's.
-    pub fn arena_gateway_url(&self) -> Url {
-        let set = self.arena.gateway_url.as_ref();
-        self.service_url(set, "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
     }
 }

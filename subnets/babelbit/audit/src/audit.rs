@@ -22,9 +22,10 @@ use std::time::Instant;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::Uid;
 
-use crate::runner::files::Layout;
-use crate::runner::{ChallengeRow, Ledger, LedgerError, MinerKey, ResultRow, RunPaths};
-use crate::scorer::{ScorerError, ScoringConditions};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::files::Layout;
+use taonet_babelbit_runner::{ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths};
+use taonet_babelbit_scorer::{ScorerError, ScoringConditions};
 
 pub use compare::TOLERANCE;
 pub(crate) use kept::{Kept, MAX_REPLY_BYTES, examine};

@@ -19,7 +19,7 @@ use taonet_speech::{Pcm, SampleFormat, Wav, WavError};
 use taonet_wallet::Keypair;
 use taonet_wire::PeerError;
 
-use crate::runner::{MinerAddress, PlaySettings, Source};
+use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
 pub use contest::{ContestError, Played, play, speech};
 pub use probe::check;

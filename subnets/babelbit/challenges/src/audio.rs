@@ -131,7 +131,7 @@ impl BuiltChallenge {
     }
 
     /// The utterance at `index` as an engine's session gives it; past the last one, the end marker.
-    pub(crate) fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
+    pub fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
         let challenge = &self.challenge;
         let current = challenge.utterances.get(index).zip(self.audio.get(index));
         let sample = current.map(|(_, audio)| audio).or(self.audio.first());

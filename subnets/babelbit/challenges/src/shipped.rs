@@ -2,7 +2,7 @@ use super::{Challenge, ChallengeError};
 
 macro_rules! shipped {
     ($name:literal) => {
-        ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../challenges/", $name)))
+        ($name, include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $name)))
     };
 }
 

@@ -8,7 +8,7 @@ use taonet_speech::{Espeak, Pcm, SampleFormat, Synthesizer as _, Wav};
 
 use super::*;
 
-const SAMPLE: &str = include_str!("../../tests/data/00-sample.json");
+const SAMPLE: &str = include_str!("../tests/data/00-sample.json");
 
 fn sample() -> Value {
     serde_json::from_str(SAMPLE).unwrap()
@@ -293,7 +293,7 @@ fn the_shipped_challenges_are_what_they_promise() {
 
 #[test]
 fn the_example_of_the_documentation_reads() {
-    let readme = include_str!("../../../challenges/README.md");
+    let readme = include_str!("../README.md");
     let (_, example) = readme.split_once("```json\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     assert_eq!(Challenge::parse("README.md", example).unwrap().utterances.len(), 1);

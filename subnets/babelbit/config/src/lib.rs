@@ -4,37 +4,29 @@
 //! meaning and its way into [`Config`]; an unknown `BB_*` or `BABELBIT_*` name gives a warning, as does one that has no
 //! effect here.
 
-mod arena;
-mod network;
 mod operator;
 mod rounds;
-mod s3;
-mod secret;
 mod submission;
-mod value;
 mod variables;
 
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use taonet_babelbit_arena::ArenaSettings;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_runner::PlaySettings;
+use taonet_objects::S3Settings;
 use taonet_primitives::{NetUid, Uid};
+use taonet_settings::{ConfigError, Environment, Network, Problem, Warning};
 use url::Url;
 
-pub use arena::ArenaSettings;
-pub use network::Network;
 pub use operator::OperatorSettings;
 pub use rounds::{ArenaRoundSettings, RoundSettings};
-pub use s3::{S3Addressing, S3Settings};
-pub use secret::Secret;
 pub use submission::SubmissionSettings;
-pub use variables::{Apply, Variable, variables};
-
-use crate::runner::PlaySettings;
+pub use variables::variables;
 
 /// The reference's epochs without scores before everything goes to the burn uid.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
@@ -130,10 +122,10 @@ impl Config {
             burn_uid: Uid(248),
             submit_api_url: None,
             submission: SubmissionSettings::defaults(),
-            s3: S3Settings::defaults(),
+            s3: S3Settings::default(),
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
-            arena: ArenaSettings::defaults(),
+            arena: ArenaSettings::default(),
         }
     }
 
@@ -147,49 +139,15 @@ impl Config {
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
         home: Option<&Path>,
     ) -> Result<(Self, Vec<Warning>), ConfigError> {
-        let mut set: Vec<(String, String)> = Vec::new();
-        let mut problems = Vec::new();
-        for (name, value) in pairs {
-            let Ok(name) = name.into_string() else { continue };
-            match value.into_string() {
-                Ok(value) if value.trim().is_empty() => {}
-                Err(value) if variables().iter().any(|known| known.name == name && known.apply.is_some()) => {
-                    let value = value.to_string_lossy().into_owned();
-                    problems.push(Problem { name, value, expected: "text in UTF-8" });
-                }
-                Ok(value) => set.push((name, value)),
-                // Nobody reads the value; the name may be worth a warning.
-                Err(_) => set.push((name, String::new())),
-            }
-        }
-        let cache_dir = set
-            .iter()
-            .find(|(name, _)| name == "BABELBIT_CACHE_DIR")
-            .map(|(_, value)| PathBuf::from(value))
+        let environment = Environment::new(pairs, variables());
+        let cache_dir = environment
+            .get("BABELBIT_CACHE_DIR")
+            .map(PathBuf::from)
             .or_else(|| home.map(|home| home.join(".babelbit")))
             .unwrap_or_else(|| PathBuf::from(".babelbit"));
         let mut config = Self::defaults(&cache_dir);
-        let mut warnings = Vec::new();
-        for (name, value) in &set {
-            match variables().iter().find(|variable| variable.name == name) {
-                Some(Variable { apply: Some(apply), .. }) => {
-                    if let Err(expected) = apply(&mut config, value.trim()) {
-                        problems.push(Problem {
-                            name: name.clone(),
-                            value: network::without_credentials(value),
-                            expected,
-                        });
-                    }
-                }
-                Some(Variable { apply: None, help, .. }) => {
-                    warnings.push(Warning::NoEffect { name: name.clone(), instead: help });
-                }
-                None if name.starts_with("BB_") || name.starts_with("BABELBIT_") => {
-                    warnings.push(Warning::Unknown(name.clone()));
-                }
-                None => {}
-            }
-        }
+        let mut problems = Vec::new();
+        let warnings = environment.apply(variables(), &["BB_", "BABELBIT_"], &mut config, &mut problems);
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,
@@ -202,73 +160,6 @@ impl Config {
         if problems.is_empty() { Ok((config, warnings)) } else { Err(ConfigError { problems }) }
     }
 }
-
-/// A variable that was set but changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Warning {
-    /// No part of taonet knows the name.
-    Unknown(String),
-    /// The reference system lists the name; it has no effect here.
-    NoEffect {
-        /// The name.
-        name: String,
-        /// What to use instead; empty where there is nothing.
-        instead: &'static str,
-    },
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(name) => match nearest(name) {
-                Some(known) => write!(f, "{name} is set, but no such setting exists; did you mean {known}?"),
-                None => write!(f, "{name} is set, but no such setting exists"),
-            },
-            Self::NoEffect { name, instead: "" } => write!(f, "{name} is set, but has no effect in this version"),
-            Self::NoEffect { name, instead } => write!(f, "{name} is set, but has no effect: {instead}"),
-        }
-    }
-}
-
-/// The known name that `name` was probably meant to be.
-fn nearest(name: &str) -> Option<&'static str> {
-    variables()
-        .iter()
-        .map(|variable| (strsim::damerau_levenshtein(variable.name, name), variable.name))
-        .min()
-        .filter(|(distance, _)| *distance <= 3)
-        .map(|(_, known)| known)
-}
-
-/// A variable whose value does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The variable.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-    /// What would have fitted.
-    pub expected: &'static str,
-}
-
-/// The environment holds values that do not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Every variable concerned.
-    pub problems: Vec<Problem>,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the environment holds settings that do not fit")?;
-        for Problem { name, value, expected } in &self.problems {
-            write!(f, "\n  {name}={value}: expected {expected}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests;

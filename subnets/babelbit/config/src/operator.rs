@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use taonet_babelbit_core::operator_api::{DEFAULT_DELAY_S, DEFAULT_RETRIES};
+use taonet_validator::api::{DEFAULT_DELAY_S, DEFAULT_RETRIES};
 use url::Url;
 
 use super::Config;
@@ -95,7 +95,12 @@ impl Config {
         self.service_url(operator.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
     }
 
-    pub(super) fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
+    /// Where the arena gateway is: as set, else on this machine for a local network, else the owner's.
+    pub fn arena_gateway_url(&self) -> Url {
+        self.service_url(self.arena.gateway_url.as_ref(), "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
+    }
+
+    fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
         set.cloned().unwrap_or_else(|| constant(if self.network.is_local() { local } else { compose }))
     }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
+use taonet_babelbit_runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
 
 /// How often a round is tried in its epoch: with the pauses between, for some two hours and a half.
 const ATTEMPTS: u32 = 20;

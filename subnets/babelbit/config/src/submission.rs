@@ -1,7 +1,9 @@
 use std::time::Duration;
 
-use super::value::Expected;
-use super::{Config, Secret};
+use taonet_settings::Secret;
+use taonet_settings::value::Expected;
+
+use super::Config;
 
 /// How results go to the scoring API, and where a scoring API keeps them.
 #[derive(Debug, Clone)]

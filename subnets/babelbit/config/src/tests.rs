@@ -1,5 +1,8 @@
 use std::path::Path;
 
+use taonet_objects::S3Addressing;
+use taonet_settings::Secret;
+
 use super::*;
 
 fn read(pairs: &[(&str, &str)]) -> Result<(Config, Vec<Warning>), ConfigError> {
@@ -100,7 +103,7 @@ fn what_is_not_text_matters_in_settings_only() {
     for name in [OsString::from("X"), broken()] {
         assert_eq!(read(name).unwrap().1, []);
     }
-    assert_eq!(read("BB_COLOUR".into()).unwrap().1, [Warning::Unknown("BB_COLOUR".to_owned())]);
+    assert_eq!(read("BB_COLOUR".into()).unwrap().1, [Warning::Unknown { name: "BB_COLOUR".to_owned(), nearest: None }]);
     for name in ["BB_MODELS_DIR", "BABELBIT_CACHE_DIR"] {
         let text = read(name.into()).unwrap_err().to_string();
         assert!(text.contains(&format!("{name}=/\u{fffd}: expected text in UTF-8")), "{text}");

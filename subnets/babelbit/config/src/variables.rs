@@ -1,131 +1,12 @@
-use std::path::Path;
 use std::time::Duration;
 
 use taonet_babelbit_core::weights::ArenaShare;
+use taonet_objects::settings as s3;
 use taonet_primitives::{NetUid, Uid};
-use url::Url;
+use taonet_settings::value::{Expected, address, any, flag, http_url, number, seconds, secret, whole};
+use taonet_settings::{Network, Shown, Variable, replaced, unused, variable};
 
-use super::network::without_credentials;
-use super::value::{Expected, address, any, flag, number, seconds, whole};
-use super::{Config, MAX_SKIPPED_EPOCHS, Network, S3Addressing, Secret, s3, submission};
-
-/// Puts the text of a variable into a configuration; the error says what was expected.
-pub type Apply = fn(&mut Config, &str) -> Result<(), &'static str>;
-
-/// A known environment variable.
-pub struct Variable {
-    /// Its name.
-    pub name: &'static str,
-    /// What it means, in one line; where it has no effect, what to use instead, if anything.
-    pub help: &'static str,
-    /// Its way into the configuration; `None` when it has no effect in this version.
-    pub apply: Option<Apply>,
-    /// Its value in a configuration, as text.
-    pub show: fn(&Config) -> String,
-}
-
-/// Text of a setting, written as its variable would be.
-trait Shown {
-    fn shown(&self) -> String;
-}
-
-macro_rules! shown_by_display {
-    ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
-}
-shown_by_display!(
-    f64,
-    usize,
-    u64,
-    u32,
-    u16,
-    String,
-    NetUid,
-    Uid,
-    Network,
-    std::net::IpAddr,
-    taonet_babelbit_core::Rules
-);
-
-impl Shown for Url {
-    fn shown(&self) -> String {
-        without_credentials(self.as_str())
-    }
-}
-
-impl Shown for bool {
-    fn shown(&self) -> String {
-        u8::from(*self).to_string()
-    }
-}
-
-impl Shown for Duration {
-    fn shown(&self) -> String {
-        self.as_secs_f64().to_string()
-    }
-}
-
-impl Shown for std::path::PathBuf {
-    fn shown(&self) -> String {
-        Path::display(self).to_string()
-    }
-}
-
-impl<T: Shown> Shown for Option<T> {
-    fn shown(&self) -> String {
-        self.as_ref().map(Shown::shown).unwrap_or_default()
-    }
-}
-
-impl Shown for Secret {
-    fn shown(&self) -> String {
-        "(set)".to_owned()
-    }
-}
-
-impl Shown for S3Addressing {
-    fn shown(&self) -> String {
-        self.as_str().to_owned()
-    }
-}
-
-impl Shown for ArenaShare {
-    fn shown(&self) -> String {
-        (self.get() * 100.0).to_string()
-    }
-}
-
-macro_rules! variable {
-    ($name:literal, $help:literal, $($field:ident).+ = $parse:expr) => {
-        Variable {
-            name: $name,
-            help: $help,
-            apply: Some(|config, text| {
-                config.$($field).+ = $parse(text)?;
-                Ok(())
-            }),
-            show: |config| config.$($field).+.shown(),
-        }
-    };
-}
-
-/// A name of the reference system that this version does not use.
-const fn unused(name: &'static str) -> Variable {
-    replaced(name, "")
-}
-
-/// As [`unused`]; `help` says what to use instead.
-const fn replaced(name: &'static str, help: &'static str) -> Variable {
-    Variable { name, help, apply: None, show: |_| String::new() }
-}
-
-fn http_url(text: &str) -> Result<Url, Expected> {
-    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "a reader of settings like the others")]
-fn secret(text: &str) -> Result<Option<Secret>, Expected> {
-    Ok(Some(Secret::new(text)))
-}
+use super::{Config, MAX_SKIPPED_EPOCHS, submission};
 
 /// As many attempts as signer and gateway take.
 fn attempts(text: &str) -> Result<u32, Expected> {
@@ -145,11 +26,19 @@ fn blocks(text: &str) -> Result<u32, Expected> {
 /// Every known variable.
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
-pub fn variables() -> &'static [Variable] {
-    static VARIABLES: &[Variable] = &[
+pub fn variables() -> &'static [Variable<Config>] {
+    static VARIABLES: &[Variable<Config>] = &[
         variable!("BITTENSOR_SUBTENSOR_ENDPOINT", "Network or node: finney, test, local or a URL", network = |t: &str| t.parse::<Network>().map_err(|_| "a network")),
         variable!("BABELBIT_NETUID", "The subnet", netuid = |t: &str| whole(t).map(NetUid)),
-        variable!("BB_RULES", "reference, or strict to mend what the reference gets wrong", rules = |t: &str| t.parse().map_err(|_| "reference or strict")),
+        Variable {
+            name: "BB_RULES",
+            help: "reference, or strict to mend what the reference gets wrong",
+            apply: Some(|config, text| {
+                config.rules = text.parse().map_err(|_| "reference or strict")?;
+                Ok(())
+            }),
+            show: |config| config.rules.to_string(),
+        },
         variable!("BB_UTTERANCE_ENGINE_URL", "The utterance engine", engine_url = http_url),
         variable!("BABELBIT_API_TIMEOUT_S", "Deadline of one call to the engine, in seconds", api_timeout = seconds),
         variable!("BB_OUTPUT_LOGS_DIR", "Where run logs and audio go", logs_dir = any),
@@ -181,7 +70,15 @@ pub fn variables() -> &'static [Variable] {
         variable!("BB_AUDIO_SCORING_DUPLICATION_MIN_SCORE_FOR_PRESSURE", "Score from which a reply puts pressure on others", scoring.duplication_min_score_for_pressure = number),
         variable!("BB_AUDIO_SCORING_DUPLICATION_SCORE_EPSILON", "How much better a reply must be to feel no pressure", scoring.duplication_score_epsilon = number),
         variable!("BB_MODELS_DIR", "Where models are looked for first", models_dir = |t: &str| any(t).map(Some)),
-        variable!("BB_ARENA_INCENTIVE_PERCENT", "The arena's share of the weights", arena_share = |t: &str| Ok::<_, Expected>(ArenaShare::from_setting(Some(t)))),
+        Variable {
+            name: "BB_ARENA_INCENTIVE_PERCENT",
+            help: "The arena's share of the weights",
+            apply: Some(|config, text| {
+                config.arena_share = ArenaShare::from_setting(Some(text));
+                Ok(())
+            }),
+            show: |config| (config.arena_share.get() * 100.0).to_string(),
+        },
         variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
         // Read before the others: paths default to below it.
 variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),

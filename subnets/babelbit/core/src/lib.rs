@@ -11,8 +11,7 @@
 //! - [`aggregation`]: how several validators' scores become one;
 //! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
 //! - [`weights`]: how scores become weights;
-//! - [`weight_policy`]: which scores count, and what is set without any;
-//! - [`operator_api`]: what validator, signer and subtensor gateway say to each other;
+//! - [`contest_scores`]: which scores count;
 //! - [`rounding`]: numbers as the reference system prints them.
 
 // Rounded numbers are equal or they are wrong: the tables are compared exactly.
@@ -20,9 +19,9 @@
 
 pub mod aggregation;
 pub mod arena_api;
+pub mod contest_scores;
 pub mod engine_api;
 mod number;
-pub mod operator_api;
 pub mod protocol;
 pub mod qualifying;
 pub mod records;
@@ -32,7 +31,6 @@ mod rules;
 pub mod scoring;
 pub mod scoring_api;
 pub mod submission_api;
-pub mod weight_policy;
 pub mod weights;
 
 pub use rules::Rules;

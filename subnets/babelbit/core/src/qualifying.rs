@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::contest_scores::ContestScores;
 use crate::scoring_api::Contest;
-use crate::weight_policy::ContestScores;
 
 /// The winner of one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

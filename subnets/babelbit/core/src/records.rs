@@ -5,11 +5,13 @@
 //! [`ChallengeStatus`]. Other programs read these files, so names, order and null or absent fields are fixed.
 
 mod challenge_type;
+mod miner_key;
 mod run_log;
 mod scores;
 mod status;
 
 pub use challenge_type::{ChallengeType, UnknownChallengeType};
+pub use miner_key::{MinerKey, is_safe_name};
 pub use run_log::{RunLog, RunLogUtterance};
 pub use scores::{
     ChallengeRun, ChallengeRunUtterance, ChallengeScore, ChallengeScoreUtterance, ChallengeSummary, ScoreFileHead,

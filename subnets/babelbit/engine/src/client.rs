@@ -12,23 +12,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use taonet_babelbit_core::engine_api::{TranscriptionPayload, UtterancePayload};
 use taonet_wallet::Keypair;
 use url::Url;
 
-pub use error::{AuthStep, Call, EngineError, Fault};
+pub use error::{AuthStep, Call, EngineError};
 pub use prefetch::{PrefetchedChallenge, Reference};
 
-use crate::clock::{Clock, system_clock};
+use taonet_http::Fault;
+use taonet_service::{Clock, Sleeper, sleeper, system_clock};
 
 use http::{BaseUrl, Http};
 use token::TokenStore;
-
-/// Waits; tests hand in one that only takes notes.
-pub type Sleeper = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Which of the two challenge streams of an engine is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,7 +73,7 @@ impl Default for EngineOptions {
             max_body_bytes: 64 << 20,
             max_utterances: 1_000,
             max_challenge_bytes: 512 << 20,
-            sleeper: Arc::new(|delay| Box::pin(tokio::time::sleep(delay))),
+            sleeper: sleeper(),
             clock: system_clock(),
         }
     }

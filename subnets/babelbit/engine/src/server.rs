@@ -19,7 +19,6 @@
 
 mod answer;
 mod auth;
-pub(crate) mod limits;
 mod routes;
 mod sessions;
 
@@ -31,13 +30,11 @@ use axum::Router;
 use taonet_primitives::Hotkey;
 use taonet_speech::Synthesizer;
 
-use crate::challenge::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
-use crate::clock::{Clock, since_1970, system_clock};
-
-pub use limits::RateLimit;
+use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
+use taonet_http::{RateLimit, SlidingWindow};
+use taonet_service::{Clock, since_1970, system_clock};
 
 use auth::Authenticator;
-pub(crate) use limits::SlidingWindow;
 use sessions::{Sessions, Stream};
 
 /// When the current challenge changes.

@@ -20,7 +20,7 @@ use super::profile::Profile;
 use super::samples::MAX_CHANNELS;
 use super::sessions::Sessions;
 use super::{MinerConfig, Refusal, metrics};
-use crate::clock::{MonotonicClock, monotonic_clock};
+use taonet_service::{MonotonicClock, monotonic_clock};
 
 /// The most bytes of a challenge's or an utterance's name.
 const LONGEST_IDENTIFIER: usize = 256;

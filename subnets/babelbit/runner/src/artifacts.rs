@@ -10,26 +10,30 @@ use taonet_babelbit_core::records::{ChallengeStatus, ChallengeType, METHOD_NOT_S
 use taonet_babelbit_core::scoring::{challenge_mean, common_method};
 
 use super::files::{Layout, link, predicted_name, replace, source_name, write_json};
-use super::ledger::{ChallengeRow, MinerKey, ResultRow, WrittenFiles};
+use super::ledger::{ChallengeRow, ResultRow, WrittenFiles};
 use super::source::sha256;
+use taonet_babelbit_core::records::MinerKey;
 
 mod scores;
 mod utterance;
 
 /// Everything that one miner's result files are written from.
-pub(crate) struct MinerResult<'a> {
-    pub(crate) challenge: &'a ChallengeRow,
-    pub(crate) miner: MinerKey,
+pub struct MinerResult<'a> {
+    /// The challenge.
+    pub challenge: &'a ChallengeRow,
+    /// The miner.
+    pub miner: MinerKey,
     /// By utterance, at least one.
-    pub(crate) rows: &'a [ResultRow],
+    pub rows: &'a [ResultRow],
     /// The expected translation of each utterance.
-    pub(crate) reference_texts: &'a BTreeMap<u32, String>,
-    pub(crate) rules: Rules,
+    pub reference_texts: &'a BTreeMap<u32, String>,
+    /// Scoring rules.
+    pub rules: Rules,
 }
 
 impl MinerResult<'_> {
     /// The miner's score in the challenge, not rounded.
-    pub(crate) fn score(&self) -> f64 {
+    pub fn score(&self) -> f64 {
         let scores: Vec<_> = self.rows.iter().map(ResultRow::score_or_zero).collect();
         challenge_mean(&scores, self.challenge.utterances.len(), self.rules)
     }
@@ -61,7 +65,10 @@ impl MinerResult<'_> {
     }
 
     /// The miner's run log, challenge run and challenge score.
-    pub(crate) fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
+    ///
+    /// # Errors
+    /// When a value cannot be written as JSON.
+    pub fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
         let log = self.run_log();
         let summary = scores::summary(&log);
         let (log_path, run_path) = (layout.run_log(self.miner), layout.challenge_run(self.miner));
@@ -115,9 +122,9 @@ impl MinerResult<'_> {
 }
 
 /// A JSON file.
-pub(crate) struct Document {
-    pub(crate) path: PathBuf,
-    pub(crate) content: Value,
+pub struct Document {
+    pub path: PathBuf,
+    pub content: Value,
 }
 
 /// Writes the note that a challenge was processed. `scores` has one entry per miner with files.

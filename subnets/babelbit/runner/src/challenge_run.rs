@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use super::connection::MinerConnection;
 use super::events::{RunEvent, RunObserver};
 use super::files::{Layout, replace};
-use super::ledger::{ChallengeRow, Ledger, MinerKey, ReplyRecord, ResultRow};
+use super::ledger::{ChallengeRow, Ledger, ReplyRecord, ResultRow};
 use super::player::{PlayError, PlayFailure, PlayedReply, WallClock, play_utterance};
 use super::reply::ReplyError;
 use super::reply_scorer::{References, ReplyScorer};
@@ -22,6 +22,7 @@ use super::settings::PlaySettings;
 use super::source::sha256;
 use super::source_store::SourceStore;
 use super::{Miner, RunError};
+use taonet_babelbit_core::records::MinerKey;
 
 mod batch;
 

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use taonet_speech::WavError;
 
 use super::ledger::LedgerError;
-use crate::engine_client::EngineError;
+use taonet_babelbit_engine::client::EngineError;
 
 /// Why a run stopped. What is in the ledger by then stays, and the next run goes on from there.
 #[derive(Debug, thiserror::Error)]

@@ -1,3 +1,5 @@
+//! Where the result files of a challenge are, and how they are written.
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,12 +9,13 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 use taonet_service::{Access, atomic_write_with};
 
-use super::ledger::{ChallengeRow, MinerKey};
+use super::ledger::ChallengeRow;
 use super::settings::RunPaths;
+use taonet_babelbit_core::records::MinerKey;
 
 /// Where the files of one challenge stand.
 #[derive(Debug, Clone)]
-pub(crate) struct Layout {
+pub struct Layout {
     paths: RunPaths,
     challenge_uid: String,
     challenge_type: ChallengeType,
@@ -20,12 +23,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
+    /// The files of a challenge of the ledger.
+    pub fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
         Self::of(paths, &challenge.challenge_uid, challenge.challenge_type, &challenge.run_timestamp)
     }
 
     /// As [`Layout::new`], of a challenge of which no more than this is at hand.
-    pub(crate) fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
+    pub fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
         Self {
             paths: paths.clone(),
             challenge_uid: challenge_uid.to_owned(),
@@ -35,7 +39,7 @@ impl Layout {
     }
 
     /// Where a result file of a miner stands.
-    pub(crate) fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
+    pub fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
         match file {
             ResultFile::RunLog => self.run_log(miner),
             ResultFile::Audio => self.bundle(miner),
@@ -44,37 +48,43 @@ impl Layout {
         }
     }
 
-    pub(crate) fn paths(&self) -> &RunPaths {
+    /// The directories of the run.
+    pub fn paths(&self) -> &RunPaths {
         &self.paths
     }
 
     /// Sources that all miners share. The miners' own directories link to them.
-    pub(crate) fn shared_source(&self, index: u32) -> PathBuf {
+    pub fn shared_source(&self, index: u32) -> PathBuf {
         shared_source(&self.paths, &self.challenge_uid, self.challenge_type, index)
     }
 
-    pub(crate) fn miner(&self, miner: MinerKey) -> PathBuf {
-        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner_name(miner))
+    /// A miner's directory.
+    pub fn miner(&self, miner: MinerKey) -> PathBuf {
+        challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner.directory())
     }
 
-    pub(crate) fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
+    /// The reply of a miner to an utterance.
+    pub fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
         self.miner(miner).join(predicted_name(index))
     }
 
-    pub(crate) fn run_log(&self, miner: MinerKey) -> PathBuf {
+    /// A miner's run log.
+    pub fn run_log(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("run.json")
     }
 
     /// The miner's audio in one file.
-    pub(crate) fn bundle(&self, miner: MinerKey) -> PathBuf {
+    pub fn bundle(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("audio.tar")
     }
 
-    pub(crate) fn challenge_run(&self, miner: MinerKey) -> PathBuf {
+    /// A miner's challenge run: what was said, and how it scored.
+    pub fn challenge_run(&self, miner: MinerKey) -> PathBuf {
         self.score_file("run", miner)
     }
 
-    pub(crate) fn challenge_score(&self, miner: MinerKey) -> PathBuf {
+    /// A miner's challenge score: the numbers alone.
+    pub fn challenge_score(&self, miner: MinerKey) -> PathBuf {
         self.score_file("score", miner)
     }
 
@@ -86,7 +96,8 @@ impl Layout {
         ))
     }
 
-    pub(crate) fn status(&self) -> PathBuf {
+    /// The status of the challenge.
+    pub fn status(&self) -> PathBuf {
         self.paths.status.join(format!("{}__{}.json", self.challenge_uid, self.challenge_type))
     }
 }
@@ -100,26 +111,14 @@ pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: Challen
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
 }
 
-/// The name of a miner's directory.
-pub(crate) fn miner_name(miner: MinerKey) -> String {
-    format!("miner_{}__hk_{}", miner.uid, miner.hotkey)
-}
-
 /// A source's name below a miner's directory.
-pub(crate) fn source_name(index: u32) -> String {
+pub fn source_name(index: u32) -> String {
     format!("source/utt_{index:04}.wav")
 }
 
 /// A reply's name below a miner's directory.
-pub(crate) fn predicted_name(index: u32) -> String {
+pub fn predicted_name(index: u32) -> String {
     format!("predicted/utt_{index:04}.wav")
-}
-
-/// Whether a name from outside may become a part of a path.
-pub(crate) fn is_safe_name(name: &str) -> bool {
-    (1..=128).contains(&name.len())
-        && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Replaces a file as a whole, and makes its directory where that is missing.
@@ -154,16 +153,6 @@ pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_that_could_leave_the_directory_are_unsafe() {
-        for name in ["challenge-1781174402-d4bb9c06", "a", "a.b_c"] {
-            assert!(is_safe_name(name), "{name}");
-        }
-        for name in ["", ".", "..", "../x", "a/b", "a\\b", "a\0", "é", " ", &"a".repeat(129)] {
-            assert!(!is_safe_name(name), "{name}");
-        }
-    }
 
     #[test]
     fn a_failed_write_leaves_the_old_file() {

@@ -1,3 +1,5 @@
+//! Messages to a miner over signed HTTP.
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +17,12 @@ use url::Url;
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::miners::{MinerAddress, MinerEntry};
 
-pub(crate) const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
+/// What the body of an init is called in signatures.
+pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
 /// The answer to an init repeats the request and names a session.
-pub(crate) const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
-pub(crate) const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
+pub const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
+/// What the body of a predict is called in signatures.
+pub const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
 /// A miner behind its axon: one signed POST per message, all to the same route.
 #[derive(Debug, Clone)]
@@ -31,7 +35,7 @@ pub struct HttpMiner {
 
 /// A `predict` request around a frame that many miners share. Field order is the order on the wire.
 #[derive(Serialize)]
-pub(crate) struct PredictBody<'a> {
+pub struct PredictBody<'a> {
     kind: &'static str,
     session_id: &'a str,
     audio_b64: &'a str,
@@ -41,7 +45,8 @@ pub(crate) struct PredictBody<'a> {
 }
 
 impl<'a> PredictBody<'a> {
-    pub(crate) fn new(call: &'a PredictCall, frame_index: Option<u64>) -> Self {
+    /// The request of a call; `frame_index` for miners that know the field.
+    pub fn new(call: &'a PredictCall, frame_index: Option<u64>) -> Self {
         let PredictCall { session_id, audio_b64, in_eos, .. } = call;
         Self { kind: "predict", session_id, audio_b64, in_eos: *in_eos, frame_index }
     }
@@ -62,12 +67,10 @@ impl HttpMiner {
     }
 
     /// A connection to the miner at an address whose predict route is `url`.
-    pub(crate) fn at(
-        client: SignedClient,
-        hotkey: Hotkey,
-        address: &MinerAddress,
-        url: Url,
-    ) -> Result<Self, PeerError> {
+    ///
+    /// # Errors
+    /// [`PeerError`] when the address cannot be signed for.
+    pub fn at(client: SignedClient, hotkey: Hotkey, address: &MinerAddress, url: Url) -> Result<Self, PeerError> {
         let peer = Peer::new(hotkey, address.host(), address.port())?;
         Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
     }
@@ -107,7 +110,10 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
 }
 
 /// Reads an answer's fields, unless it is an object with `error`: that is a refusal whatever else it lacks.
-pub(crate) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
+///
+/// # Errors
+/// [`CallError`] where the miner refuses, or the answer has another shape.
+pub fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
     let parse = |error: serde_json::Error| CallError::Parse(error.to_string());
     let Value::Object(object) = &value else { return Err(CallError::InvalidPayloadType) };
     match object.get("error") {
@@ -117,7 +123,8 @@ pub(crate) fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallErr
     }
 }
 
-pub(crate) fn call_error(error: taonet_wire::CallError) -> CallError {
+/// How a failed call is recorded.
+pub fn call_error(error: taonet_wire::CallError) -> CallError {
     use taonet_wire::CallError as Wire;
     match error {
         Wire::Timeout { after } => CallError::Timeout(after),

@@ -10,7 +10,7 @@ use super::files::{replace, shared_source};
 use super::ledger::{ChallengeRow, NewChallenge, UtteranceRow};
 use super::settings::RunnerSettings;
 use super::source::read_source;
-use crate::engine_client::PrefetchedChallenge;
+use taonet_babelbit_engine::client::PrefetchedChallenge;
 
 /// Larger files are no reference documents.
 const MAX_REFERENCE_BYTES: u64 = 16 << 20;

@@ -29,7 +29,7 @@ mod rounds;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
 pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
-pub use results::{MinerKey, ReplyRecord, ResultRow, StoredScore};
+pub use results::{ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
 
 /// Name of the file in the state directory.
@@ -39,7 +39,7 @@ const LOCK: &str = "runner.lock";
 /// How long a reader waits for the runner's turn with the file, and the reverse.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/runner");
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]

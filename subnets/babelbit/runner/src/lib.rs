@@ -15,41 +15,45 @@
 //! A miner that is slow or fails costs nobody else anything. A run that is killed is taken up by the next one: what is
 //! in the ledger is neither played nor scored again.
 
-pub(crate) mod artifacts;
+mod artifacts;
+#[cfg(test)]
+mod captured_log;
 mod challenge_run;
 mod connection;
 mod error;
 mod events;
-pub(crate) mod files;
-pub(crate) mod http;
+pub mod files;
+pub mod http;
 mod import;
 mod ledger;
 mod miners;
 mod past_scores;
 mod player;
 mod reply;
-pub(crate) mod reply_scorer;
+mod reply_scorer;
 mod report;
 mod rounds;
 mod run;
 mod settings;
 mod source;
 mod source_store;
-#[cfg(test)]
-pub(crate) mod testing;
+pub mod submission;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
+pub use artifacts::MinerResult;
 pub use connection::{CallError, MinerConnection, PredictCall};
 pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
 pub use http::HttpMiner;
 pub use ledger::{
-    ChallengeRow, ChallengeState, Ledger, LedgerError, MinerKey, NewChallenge, OutboxCounts, OutboxEntry, ReplyRecord,
-    ResultRow, RoundEnd, RoundRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
+    ChallengeRow, ChallengeState, Ledger, LedgerError, NewChallenge, OutboxCounts, OutboxEntry, ReplyRecord, ResultRow,
+    RoundEnd, RoundRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
 pub use player::{PlayError, PlayFailure, WallClock};
 pub use reply::ReplyError;
-pub use reply_scorer::ReplyScorer;
+pub use reply_scorer::{References, ReplyScorer};
 pub use report::{MinerReport, RunOutcome, RunProfile, RunReport, UtteranceReport};
 pub use rounds::{
     ArenaMiners, ArenaSchedule, ArenaUnavailable, ChainView, ChainViewError, ConnectChain, ConnectMiner, MinerSource,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use taonet_babelbit_core::records::{ChallengeType, ScoreFileHead};
 
-use super::ledger::MinerKey;
+use taonet_babelbit_core::records::MinerKey;
 
 /// Larger files are no score files.
 const MAX_FILE_BYTES: u64 = 16 << 20;

@@ -7,7 +7,7 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreError, ScoreResult};
 use taonet_primitives::{SampleRate, Seconds};
 
 use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
-use crate::scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
+use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
 
 /// What scores the replies to an utterance. [`BatchScorer`] in production.
 pub trait ReplyScorer: Send + Sync {
@@ -47,7 +47,7 @@ impl ReplyScorer for BatchScorer {
 }
 
 /// The references of a challenge.
-pub(crate) struct References {
+pub struct References {
     document: Result<ReferenceDocument, ReferenceError>,
     source: Option<String>,
     target_language: String,
@@ -55,13 +55,13 @@ pub(crate) struct References {
 
 impl References {
     /// `root` is where stored documents are looked for.
-    pub(crate) fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
+    pub fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
         let ChallengeRow { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
     }
 
     /// Those of a challenge that is not in the ledger yet.
-    pub(crate) fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
+    pub fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
         let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
     }
@@ -85,7 +85,10 @@ impl References {
     }
 
     /// The reference of one utterance, or why no reply to it can be scored.
-    pub(crate) fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
+    ///
+    /// # Errors
+    /// [`BatchFailure`] where there is none.
+    pub fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
         let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
         match (found, &self.source) {
@@ -96,7 +99,7 @@ impl References {
     }
 
     /// The expected translation; empty where there is none.
-    pub(crate) fn text(&self, utterance_id: &str) -> String {
+    pub fn text(&self, utterance_id: &str) -> String {
         self.find(utterance_id).map(|reference| reference.text).unwrap_or_default()
     }
 }

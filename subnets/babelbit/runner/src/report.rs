@@ -200,7 +200,7 @@ impl UtteranceReport {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::RunOutcome;
+    use crate::RunOutcome;
 
     #[test]
     fn the_profile_is_a_line_of_the_reference() {

@@ -36,8 +36,9 @@ use super::miners::{AddressPolicy, MinerEntry};
 use super::run::{Miner, Runner};
 use super::settings::PlaySettings;
 use super::{RunOutcome, RunReport};
-use crate::clock::Clock;
-use crate::engine_client::{EngineClient, EngineError, Sleeper};
+use taonet_babelbit_engine::client::{EngineClient, EngineError};
+use taonet_service::Clock;
+use taonet_service::Sleeper;
 
 pub use chain_view::{ChainView, ChainViewError, ConnectChain};
 pub use round::{RoundError, RoundReport, registered_miners};

@@ -14,14 +14,16 @@ use super::challenge_run::{ChallengeRun, WRITERS, by_miner};
 use super::connection::MinerConnection;
 use super::error::{RunError, chain_of};
 use super::events::{RunEvent, RunObserver};
-use super::files::{Layout, is_safe_name};
+use super::files::Layout;
 use super::import::import;
-use super::ledger::{ChallengeRow, ChallengeState, Ledger, MinerKey, NewChallenge, ResultRow};
+use super::ledger::{ChallengeRow, ChallengeState, Ledger, NewChallenge, ResultRow};
 use super::past_scores::PastScores;
 use super::reply_scorer::{References, ReplyScorer};
 use super::report::{MinerReport, RunOutcome, RunProfile, RunReport};
 use super::settings::RunnerSettings;
-use crate::engine_client::{ChallengeKind, EngineClient, PrefetchedChallenge};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_core::records::is_safe_name;
+use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
 /// How often it is tried to finish a challenge that is no longer the current one. What has not come to its end by then
 /// would hold up the rounds to come for nothing.

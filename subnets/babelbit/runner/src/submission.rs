@@ -21,10 +21,9 @@ use taonet_wallet::Keypair;
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::clock::{Clock, since_1970, system_clock};
-use crate::config::Config;
-use crate::object_storage::{ObjectStorage, StorageError};
-use crate::runner::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
+use crate::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
+use taonet_objects::ObjectStorage;
+use taonet_service::{Clock, since_1970, system_clock};
 
 pub use client::SubmitError;
 use client::{Arrived, ScoringApi};
@@ -74,18 +73,6 @@ impl OutboxSettings {
     }
 }
 
-/// Why an outbox cannot be set up.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutboxError {
-    /// TLS cannot be set up.
-    #[error("the client of the scoring API cannot be set up")]
-    Http(#[from] reqwest::Error),
-    /// The bucket's settings do not fit.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
-
 /// Submits what is in a ledger's outbox. See the module's head. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
@@ -109,28 +96,6 @@ impl Outbox {
     ) -> Result<Self, reqwest::Error> {
         let api = Arc::new(ScoringApi::new(&settings.api, keypair, settings.timeout)?);
         Ok(Self { ledger, api, storage, settings, clock: system_clock() })
-    }
-
-    /// The outbox of a runner with this configuration; `None` where results are not submitted.
-    ///
-    /// # Errors
-    /// [`OutboxError`].
-    pub fn of_config(
-        config: &Config,
-        paths: RunPaths,
-        ledger: Arc<Ledger>,
-        keypair: Arc<Keypair>,
-    ) -> Result<Option<Self>, OutboxError> {
-        if !config.submits() {
-            return Ok(None);
-        }
-        let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
-        let settings = OutboxSettings {
-            timeout: config.submission.timeout,
-            concurrency: config.submission.concurrency,
-            ..OutboxSettings::new(config.submit_api_url(), paths)
-        };
-        Ok(Some(Self::new(ledger, keypair, storage, settings)?))
     }
 
     /// Asks this clock for the time.
@@ -334,7 +299,7 @@ enum Failed {
     Ledger(LedgerError),
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

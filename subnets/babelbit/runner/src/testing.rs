@@ -1,4 +1,15 @@
 //! Miners that follow a script, for tests.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,39 +28,39 @@ use taonet_speech::{SampleFormat, Wav};
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::reply_scorer::ReplyScorer;
 use super::source::Source;
-use crate::scorer::Candidate;
+use taonet_babelbit_scorer::Candidate;
 
 /// What a miner answers to one frame, and after how long.
 #[derive(Clone)]
-pub(crate) struct Step {
-    pub(crate) after: Duration,
-    pub(crate) answer: Result<PredictResponse, CallError>,
+pub struct Step {
+    pub after: Duration,
+    pub answer: Result<PredictResponse, CallError>,
 }
 
 impl Step {
     /// Answers at once with base64 text.
-    pub(crate) fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
+    pub fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
         let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
         Self { after: Duration::ZERO, answer: Ok(answer) }
     }
 
     /// Answers at once with `samples` samples of sound.
-    pub(crate) fn sound(samples: usize, out_eos: bool) -> Self {
+    pub fn sound(samples: usize, out_eos: bool) -> Self {
         Self::text(STANDARD.encode(vec![0; samples * 4]), out_eos)
     }
 
-    pub(crate) fn error(error: CallError) -> Self {
+    pub fn error(error: CallError) -> Self {
         Self { after: Duration::ZERO, answer: Err(error) }
     }
 
-    pub(crate) fn after(self, delay: Duration) -> Self {
+    pub fn after(self, delay: Duration) -> Self {
         Self { after: delay, ..self }
     }
 }
 
 /// What a miner was asked.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Asked {
+pub enum Asked {
     Init { request: InitRequest, timeout: Duration },
     Predict { bytes: usize, in_eos: bool },
 }
@@ -58,23 +69,23 @@ type InitScript = dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, Ca
 type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 
 /// A miner that follows a script and notes what it is asked. `predict` gets the number of the request, from 1.
-pub(crate) struct ScriptedMiner {
+pub struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
     asked: Mutex<Vec<Asked>>,
 }
 
 impl ScriptedMiner {
-    pub(crate) fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
+    pub fn new(predict: impl Fn(usize, &PredictCall) -> Step + Send + Sync + 'static) -> Self {
         Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
     }
 
     /// Says nothing and ends with the source.
-    pub(crate) fn silent() -> Self {
+    pub fn silent() -> Self {
         Self::new(|_, call| Step::sound(0, call.in_eos))
     }
 
-    pub(crate) fn with_init(
+    pub fn with_init(
         mut self,
         init: impl Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync + 'static,
     ) -> Self {
@@ -82,17 +93,17 @@ impl ScriptedMiner {
         self
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// Number of frames and requests for the rest of the last session.
-    pub(crate) fn predicts(&self) -> usize {
+    pub fn predicts(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
     }
 
-    pub(crate) fn inits(&self) -> usize {
+    pub fn inits(&self) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| matches!(asked, Asked::Init { .. })).count()
     }
 }
@@ -140,7 +151,7 @@ impl MinerConnection for ScriptedMiner {
 }
 
 /// Gives every reply the score that stands in the reference text, and says that it heard that text.
-pub(crate) struct TextScorer;
+pub struct TextScorer;
 
 impl ReplyScorer for TextScorer {
     fn prepare(&self, _: &Candidate) {}
@@ -178,12 +189,12 @@ impl ReplyScorer for TextScorer {
 }
 
 /// A WAV file of quiet sound.
-pub(crate) fn wav(samples: usize, hz: u32) -> Vec<u8> {
+pub fn wav(samples: usize, hz: u32) -> Vec<u8> {
     Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, SampleRate::new(hz).unwrap()).unwrap()
 }
 
 /// An utterance of `frames` frames.
-pub(crate) fn source(index: u32, frames: usize) -> Arc<Source> {
+pub fn source(index: u32, frames: usize) -> Arc<Source> {
     let file = wav(frames * 1_920, 24_000);
     Arc::new(Source::from_wav(index, format!("c:{index}"), "fr".into(), &file).unwrap())
 }

@@ -12,8 +12,9 @@ use serde_json::Value;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument, ReferenceError};
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult, Timeline};
-use taonet_babelbit_core::weights::{ArenaShare, Weights, compute_weights};
+use taonet_babelbit_core::weights::{ArenaShare, compute_weights};
 use taonet_primitives::Uid;
+use taonet_primitives::Weights;
 use taonet_speech::WavHeader;
 
 use super::{Audio, BatchScorer, Candidate};

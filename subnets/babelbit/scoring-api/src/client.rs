@@ -9,9 +9,9 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use crate::clock::{Clock, since_1970, system_clock};
-use crate::engine_client::Sleeper;
-use crate::json_client::{JsonCallError, JsonClient, fields};
+use taonet_http::{JsonCallError, JsonClient, fields};
+use taonet_service::Sleeper;
+use taonet_service::{Clock, since_1970, system_clock};
 
 /// Time for one call, as the reference has it.
 const TIMEOUT: Duration = Duration::from_secs(30);

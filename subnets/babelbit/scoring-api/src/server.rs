@@ -32,8 +32,8 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, system_clock};
-use crate::engine::{RateLimit, SlidingWindow};
+use taonet_http::{RateLimit, SlidingWindow};
+use taonet_service::{Clock, system_clock};
 
 pub use artifacts::{ArtifactError, ArtifactStore};
 pub use record::{GivenScore, Kept, NewSubmission, SubmissionKey};
@@ -170,7 +170,7 @@ impl std::fmt::Debug for ScoringApi {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,13 @@
-//! What the metrics show of an epoch.
+//! What the metrics show of a challenge's scores.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
-use taonet_babelbit_core::weight_policy::{ContestScores, Decision, PolicyState};
+use taonet_babelbit_core::contest_scores::ContestScores;
 
-use super::Validator;
+use super::Babelbit;
 
-impl Validator {
-    pub(super) fn measure(&mut self, scores: &ContestScores, decision: &Decision, state: &PolicyState, began: Instant) {
-        metrics::histogram!("taonet_validator_decision_seconds").record(began.elapsed().as_secs_f64());
-        metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str()).increment(1);
-        metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
+impl Babelbit {
+    pub(super) fn show(&mut self, scores: &ContestScores) {
         let combined = scores.combined(self.settings.arena_share);
         let shown: BTreeSet<_> = combined.iter().map(|(uid, _)| *uid).collect();
         for (uid, score) in combined {

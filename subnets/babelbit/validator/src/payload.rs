@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use taonet_primitives::Hotkey;
+use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_wire::sorted_json;
 
 /// Far more than a submission with its file takes.
@@ -75,7 +76,7 @@ impl PayloadPolicy {
     ///
     /// # Errors
     /// [`PayloadProblem`] when it is not to be signed.
-    pub fn check(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+    pub fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         if text.len() > MOST_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
@@ -129,6 +130,12 @@ impl PayloadPolicy {
             Ok(_) if fits => Err(PayloadProblem::OtherHotkey),
             _ => Err(PayloadProblem::Unknown),
         }
+    }
+}
+
+impl SigningPolicy for PayloadPolicy {
+    fn check(&self, text: &str) -> Result<&'static str, PayloadRefusal> {
+        self.kind_of(text).map(PayloadKind::as_str).map_err(PayloadRefusal::new)
     }
 }
 
@@ -193,7 +200,7 @@ mod tests {
             ("<Bytes>I own this wallet</Bytes>".into(), Err(PayloadProblem::Unknown)),
             ("x".repeat(600_000), Err(PayloadProblem::TooLarge)),
         ] {
-            assert_eq!(policy.check(&text), expected, "{text:.200}");
+            assert_eq!(policy.kind_of(&text), expected, "{text:.200}");
         }
     }
 
@@ -201,11 +208,11 @@ mod tests {
     fn the_operator_may_admit_more() {
         let mut policy = PayloadPolicy::new(hotkey("//Alice"));
         policy.prefixes = vec!["taonet-engine:".into()];
-        assert_eq!(policy.check("taonet-engine:1:ff"), Ok(PayloadKind::Prefixed));
-        assert_eq!(policy.check("engine:1:ff"), Err(PayloadProblem::Unknown));
+        assert_eq!(policy.kind_of("taonet-engine:1:ff"), Ok(PayloadKind::Prefixed));
+        assert_eq!(policy.kind_of("engine:1:ff"), Err(PayloadProblem::Unknown));
         policy.any = true;
-        assert_eq!(policy.check("engine:1:ff"), Ok(PayloadKind::Any));
-        assert_eq!(policy.check(&query(hotkey("//Bob"), None)), Ok(PayloadKind::Any));
-        assert_eq!(policy.check(&"x".repeat(600_000)), Err(PayloadProblem::TooLarge));
+        assert_eq!(policy.kind_of("engine:1:ff"), Ok(PayloadKind::Any));
+        assert_eq!(policy.kind_of(&query(hotkey("//Bob"), None)), Ok(PayloadKind::Any));
+        assert_eq!(policy.kind_of(&"x".repeat(600_000)), Err(PayloadProblem::TooLarge));
     }
 }

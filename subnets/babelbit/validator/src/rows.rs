@@ -1,12 +1,12 @@
 //! What engine and scoring API say about the current challenge, and what of it could not be had.
 
 use serde_json::Value;
+use taonet_babelbit_core::contest_scores::ContestScores;
 use taonet_babelbit_core::scoring_api::Contest;
-use taonet_babelbit_core::weight_policy::ContestScores;
 use taonet_primitives::Uid;
 
-use super::{MissingScores, Validator};
-use crate::engine_client::ChallengeKind;
+use super::{Babelbit, MissingScores};
+use taonet_babelbit_engine::client::ChallengeKind;
 
 /// The rows of the current challenge.
 #[derive(Debug, Default)]
@@ -41,10 +41,10 @@ impl Rows {
     }
 }
 
-impl Validator {
+impl Babelbit {
     /// The current challenge, and the rows that the scoring API has of it.
     pub(super) async fn rows(&self) -> Rows {
-        let challenge_uid = match self.services.engine.start_with_retry(ChallengeKind::Main).await {
+        let challenge_uid = match self.engine.start_with_retry(ChallengeKind::Main).await {
             Ok(utterance) => Some(utterance.challenge_uid).filter(|uid| !uid.is_empty()),
             Err(error) => return Rows { missing: Some(MissingScores::Challenge(error)), ..Rows::default() },
         };
@@ -76,7 +76,7 @@ impl Validator {
     }
 
     async fn rows_of(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, MissingScores> {
-        match self.services.scores.rows(challenge_uid, contest).await {
+        match self.scores.rows(challenge_uid, contest).await {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             answer => answer.map_err(|source| MissingScores::Scores {
                 contest: contest.map_or("all contests", Contest::query_name),

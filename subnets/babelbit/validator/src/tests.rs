@@ -1,7 +1,8 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
+use taonet_babelbit_core::weights::REFERENCE_TEMPO;
 use taonet_wallet::verify;
 use tempfile::TempDir;
 use url::Url;
@@ -9,9 +10,14 @@ use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::clock::system_clock;
-use crate::engine_client::EngineOptions;
-use crate::operator_http::testing::{NETUID, key};
+use taonet_babelbit_engine::client::EngineOptions;
+use taonet_primitives::BlockNumber;
+use taonet_service::Sleeper;
+use taonet_service::system_clock;
+use taonet_validator::signer::SignerClient;
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::testing::{NETUID, key};
+use taonet_validator::{EpochError, EpochReport, Services, StateFile, Validator, ValidatorSettings};
 
 mod epochs;
 mod figures;
@@ -119,12 +125,12 @@ impl World {
         self.scores(answer(main), answer(arena), answer(&[])).await;
     }
 
-    fn validator(&self) -> Validator {
+    fn validator(&self) -> Validator<Babelbit> {
         let url = |server: &MockServer| server.uri().parse::<Url>().unwrap();
         self.validator_of(&url(&self.signer), &url(&self.gateway))
     }
 
-    fn validator_of(&self, signer: &Url, gateway: &Url) -> Validator {
+    fn validator_of(&self, signer: &Url, gateway: &Url) -> Validator<Babelbit> {
         let keypair = Arc::new(key("//validator"));
         let notes = Arc::clone(&self.waits);
         let sleeper: Sleeper = Arc::new(move |wait| {
@@ -132,27 +138,31 @@ impl World {
             Box::pin(std::future::ready(()))
         });
         let options = EngineOptions { sleeper: Arc::clone(&sleeper), ..EngineOptions::default() };
+        let engine = EngineClient::new(&self.engine.uri(), Arc::clone(&keypair), options).unwrap();
+        let scores = ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair).unwrap();
+        let babelbit = Babelbit::new(
+            engine,
+            scores.with_time(system_clock(), Arc::clone(&sleeper)),
+            BabelbitSettings {
+                arena_share: self.arena_share,
+                rules: Rules::Reference,
+                cache_dir: self.directory.path().to_owned(),
+            },
+        );
         let services = Services {
-            engine: EngineClient::new(&self.engine.uri(), Arc::clone(&keypair), options).unwrap(),
-            scores: ScoresClient::new(&self.scoring.uri().parse().unwrap(), keypair)
-                .unwrap()
-                .with_time(system_clock(), Arc::clone(&sleeper)),
             gateway: GatewayClient::new(gateway, None, Duration::from_secs(5)).unwrap(),
             signer: SignerClient::new(signer, None).unwrap(),
         };
         let settings = ValidatorSettings {
             netuid: NETUID,
             tempo: REFERENCE_TEMPO,
-            arena_share: self.arena_share,
             burn_uid: Uid(8),
             max_skipped_epochs: self.max_skipped_epochs,
-            rules: Rules::Reference,
             retries: 7,
             retry_delay: Duration::from_millis(1_500),
-            cache_dir: self.directory.path().to_owned(),
         };
         let state = StateFile::open(&self.directory.path().join("state.json")).unwrap();
-        Validator::new(services, settings, state, system_clock(), sleeper)
+        Validator::new(babelbit, services, settings, state, system_clock(), sleeper)
     }
 
     fn waits(&self) -> Vec<u64> {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::operator_http::AccessToken;
+use taonet_babelbit_config::Config;
+use taonet_http::AccessToken;
 
 use crate::exit::{Classified, Failure};
 use crate::secret_file;

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_node::arena_gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
-use taonet_babelbit_node::validator::ScoresClient;
+use taonet_babelbit_arena::gateway::{ArenaGateway, ArenaGatewayConfig, Listing, Members, Results};
+use taonet_babelbit_config::Config;
+use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
+use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;

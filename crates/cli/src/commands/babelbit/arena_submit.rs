@@ -1,9 +1,9 @@
 //! `bb arena-submit`.
 
 use clap::Args;
+use taonet_babelbit_arena::gateway::{SubmitError, submit};
 use taonet_babelbit_core::arena_api::Submission;
-use taonet_babelbit_node::arena_gateway::{SubmitError, submit};
-use taonet_babelbit_node::json_client::JsonCallError;
+use taonet_http::JsonCallError;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::CallError;
 use url::Url;

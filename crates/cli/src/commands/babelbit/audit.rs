@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
+use taonet_babelbit_audit::audit::{AuditReport, Engines, Mismatch, Record, audit};
+use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_node::audit::{AuditReport, Engines, Mismatch, Record, audit};
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::runner::RunPaths;
-use taonet_babelbit_node::scorer::ScoringConditions;
+use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_scorer::ScoringConditions;
 
 use super::runner::run_paths;
 use crate::context::Context;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_node::scorer::compute_weights_document;
+use taonet_babelbit_scorer::compute_weights_document;
 
 use crate::commands::babelbit::score::{read_document, report};
 use crate::context::Context;

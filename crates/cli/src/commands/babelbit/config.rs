@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use taonet_babelbit_node::config::variables;
+use taonet_babelbit_config::variables;
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_babelbit_node::challenge::{Challenge, Challenges};
-use taonet_babelbit_node::engine::{Engine, EngineConfig, Rotation};
+use taonet_babelbit_challenges::{Challenge, Challenges};
+use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_primitives::Hotkey;
 use taonet_speech::Espeak;
 

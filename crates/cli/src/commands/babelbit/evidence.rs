@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use taonet_babelbit_node::evidence::{Bundle, export};
+use taonet_babelbit_audit::evidence::{Bundle, export};
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 

@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_node::miner::profile::{
-    Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent,
-};
-use taonet_babelbit_node::miner::server::{Miner, router, signed_requests};
-use taonet_babelbit_node::miner::{MinerConfig, describe_metrics};
+use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
+use taonet_babelbit_miner::server::{Miner, router, signed_requests};
+use taonet_babelbit_miner::{MinerConfig, describe_metrics};
 use taonet_speech::{Espeak, Recognizer, Synthesizer};
 
 use crate::context::Context;

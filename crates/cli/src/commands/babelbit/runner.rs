@@ -9,17 +9,19 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
-use taonet_babelbit_node::runner::{
-    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerKey,
-    MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
+use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
+use taonet_babelbit_runner::{
+    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerSource,
+    RunPaths, Runner, RunnerSettings, read_miners,
 };
-use taonet_babelbit_node::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
-use taonet_babelbit_node::submission::Outbox;
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_chain::{Chain, Client};
+use taonet_objects::ObjectStorage;
+use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use url::Url;
@@ -130,8 +132,18 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
 impl Setup {
     /// Submits the results of a runner, where they are submitted.
     fn outbox(&self, runner: &Runner) -> anyhow::Result<Option<Outbox>> {
-        let (paths, ledger) = (self.settings.paths.clone(), Arc::clone(runner.ledger()));
-        Ok(Outbox::of_config(&self.config, paths, ledger, Arc::clone(&self.keypair))?)
+        let config = &self.config;
+        if !config.submits() {
+            return Ok(None);
+        }
+        let storage = config.s3.enabled.then(|| ObjectStorage::open(&config.s3)).transpose()?;
+        let settings = OutboxSettings {
+            timeout: config.submission.timeout,
+            concurrency: config.submission.concurrency,
+            ..OutboxSettings::new(config.submit_api_url(), self.settings.paths.clone())
+        };
+        let outbox = Outbox::new(Arc::clone(runner.ledger()), Arc::clone(&self.keypair), storage, settings);
+        Ok(Some(outbox.context("cannot set up TLS")?))
     }
 }
 

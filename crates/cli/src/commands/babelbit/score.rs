@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::{ScoreResult, SpeechRate};
-use taonet_babelbit_node::scorer::{
+use taonet_babelbit_scorer::{
     BatchScorer, Outcome, PairInput, ScorerSettings, TranscriptCache, score_batch_document, score_pair,
 };
 use taonet_speech::{Recognition, RecognizeError, Recognizer};

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::object_storage::ObjectStorage;
-use taonet_babelbit_node::scoring_api::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_config::Config;
+use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_objects::ObjectStorage;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
+use taonet_validator::subtensor_gateway::GatewayClient;
 
 use super::access::TokenArgs;
 use crate::context::Context;

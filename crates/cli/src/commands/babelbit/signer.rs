@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_node::operator_http::OperatorLimits;
-use taonet_babelbit_node::signer::{AuditLog, PayloadPolicy, Signer, SignerConfig};
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_validator::PayloadPolicy;
+use taonet_validator::operator_http::OperatorLimits;
+use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
+use taonet_validator::subtensor_gateway::GatewayClient;
 
 use super::access::AccessArgs;
 use crate::context::Context;
@@ -58,11 +59,11 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
         gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), operator.gateway_timeout)?,
         retries: operator.signer_retries,
         retry_delay: operator.signer_retry_delay,
-        policy: PayloadPolicy {
+        policy: Box::new(PayloadPolicy {
             prefixes: args.allow_prefix.clone(),
             any: args.sign_anything,
             ..PayloadPolicy::new(hotkey)
-        },
+        }),
         audit: AuditLog::open(&path).with_context(named)?,
     });
     context.block_on(async {

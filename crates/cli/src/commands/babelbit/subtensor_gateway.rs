@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_babelbit_node::config::{Config, Network};
-use taonet_babelbit_node::operator_http::OperatorLimits;
-use taonet_babelbit_node::subtensor_gateway::{Gateway, GatewaySettings};
+use taonet_babelbit_config::Config;
 use taonet_chain::{ChainError, Client};
+use taonet_http::Readiness;
 use taonet_ledger::{Ledger, LedgerError, Submitter};
-use taonet_service::{Readiness, Shutdown};
+use taonet_service::Shutdown;
+use taonet_settings::Network;
+use taonet_validator::operator_http::OperatorLimits;
+use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_wallet::Keypair;
 
 use super::access::AccessArgs;

@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
-use taonet_babelbit_core::{Rules, weights::ArenaShare};
-use taonet_babelbit_node::clock::system_clock;
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::engine_client::Sleeper;
-use taonet_babelbit_node::signer::SignerClient;
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
-use taonet_babelbit_node::validator::{
-    EpochError, EpochReport, ScoresClient, Services, StateFile, Validator, ValidatorSettings,
-};
+use serde_json::json;
+use taonet_babelbit_config::Config;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::weights::{ArenaShare, REFERENCE_TEMPO};
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
 use taonet_service::Shutdown;
+use taonet_service::{sleeper, system_clock};
+use taonet_validator::signer::SignerClient;
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::{EpochError, EpochReport, Services, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;
@@ -76,25 +76,21 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
         .clone()
         .unwrap_or_else(|| state_directory("validator").join(format!("{}-{hotkey}.json", config.netuid)));
     let state = StateFile::open(&state)?;
-    let services = services(args, &config, &keypair)?;
+    let (babelbit, services) = (babelbit(args, &config, &keypair)?, services(args, &config)?);
     let (retries, retry_delay) = config.set_weights_retries();
     let settings = ValidatorSettings {
         netuid: config.netuid,
         tempo: args.tempo,
-        arena_share: args.arena_percent.map_or(config.arena_share, ArenaShare::from_percent),
         burn_uid: config.burn_uid,
         max_skipped_epochs: config.operator.max_skipped_epochs,
-        rules: args.rules.unwrap_or(config.rules),
         retries,
         retry_delay,
-        cache_dir: config.cache_dir.clone(),
     };
     context.say(&format!("hotkey {hotkey}"));
     context.block_on(async {
-        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
         if args.once {
-            let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+            let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
             return tokio::select! {
                 report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
                 () = shutdown.requested() => bail!("stopped before the weights were set"),
@@ -109,8 +105,9 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
                 }
                 (_, served) => Some(served?),
             };
-        Validator::describe_metrics();
-        let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+        taonet_validator::describe_metrics();
+        taonet_babelbit_validator::describe_metrics();
+        let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
         if let Some(readiness) = readiness {
             validator = validator.with_readiness(readiness);
         }
@@ -120,11 +117,19 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-fn services(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Services> {
+fn babelbit(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Babelbit> {
+    let scores = ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?;
+    let settings = BabelbitSettings {
+        arena_share: args.arena_percent.map_or(config.arena_share, ArenaShare::from_percent),
+        rules: args.rules.unwrap_or(config.rules),
+        cache_dir: config.cache_dir.clone(),
+    };
+    Ok(Babelbit::new(engine_client(config, keypair)?, scores, settings))
+}
+
+fn services(args: &ValidateArgs, config: &Config) -> anyhow::Result<Services> {
     let token = args.token.token(config)?;
     Ok(Services {
-        engine: engine_client(config, keypair)?,
-        scores: ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?,
         gateway: GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?,
         signer: SignerClient::new(&config.signer_url(), token.as_ref())?,
     })
@@ -140,22 +145,33 @@ fn failed(error: &EpochError) -> anyhow::Error {
 }
 
 fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
+    let EpochReport { epoch, block, round, decision, weights, epochs_without_scores, success, error, details } = report;
     if context.json {
-        context.print_json(report)?;
+        context.print_json(&json!({
+            "epoch": epoch,
+            "block": block,
+            "challenge_uid": round,
+            "decision": decision,
+            "weights": weights,
+            "epochs_without_scores": epochs_without_scores,
+            "success": success,
+            "error": error,
+            "details": details,
+        }))?;
     } else {
         let mut rows = table(&["uid", "weight"], &[0, 1]);
-        for (uid, weight) in report.weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
+        for (uid, weight) in weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
             rows.add_row([uid.to_string(), format!("{weight:.6}")]);
         }
-        let challenge = report.challenge_uid.as_deref().unwrap_or("unknown");
-        context.say(&format!("epoch {}, challenge {challenge}: {}", report.epoch, report.decision));
+        let challenge = round.as_deref().unwrap_or("unknown");
+        context.say(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
         context.print(&rows.to_string())?;
-        if report.success && report.details.get("unchanged") == Some(&true.into()) {
+        if *success && details.get("unchanged") == Some(&true.into()) {
             context.say("the chain's epoch has other weights already; those stay until the next one");
         }
     }
-    match &report.error {
-        _ if report.success => Ok(()),
+    match error {
+        _ if *success => Ok(()),
         error => bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }

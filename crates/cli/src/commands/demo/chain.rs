@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use taonet_babelbit_core::weights::Weights;
 use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, WeightRow, calls};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
-use taonet_primitives::{MechId, NetUid, Rao, Uid};
+use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
 use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;

@@ -6,28 +6,31 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use taonet_babelbit_arena::client::{Arena, ArenaConfig};
+use taonet_babelbit_challenges::Challenge;
+use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::weight_policy::REFERENCE_TEMPO;
-use taonet_babelbit_node::arena::{Arena, ArenaConfig};
-use taonet_babelbit_node::challenge::Challenge;
-use taonet_babelbit_node::clock::system_clock;
-use taonet_babelbit_node::config::{Config, Network};
-use taonet_babelbit_node::engine::{Engine, EngineConfig};
-use taonet_babelbit_node::engine_client::{ChallengeKind, Sleeper};
-use taonet_babelbit_node::miner::MinerConfig;
-use taonet_babelbit_node::miner::profile::{Profile, ProfileName};
-use taonet_babelbit_node::miner::server::{Miner as MinerServer, router, signed_requests};
-use taonet_babelbit_node::runner::{
+use taonet_babelbit_core::weights::REFERENCE_TEMPO;
+use taonet_babelbit_engine::client::ChallengeKind;
+use taonet_babelbit_engine::server::{Engine, EngineConfig};
+use taonet_babelbit_miner::MinerConfig;
+use taonet_babelbit_miner::profile::{Profile, ProfileName};
+use taonet_babelbit_miner::server::{Miner as MinerServer, router, signed_requests};
+use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
+use taonet_babelbit_runner::{
     AddressPolicy, ChainView, Miner, MinerEntry, RunEvent, RunPaths, RunReport, Runner, RunnerSettings,
     registered_miners,
 };
-use taonet_babelbit_node::scorer::BatchScorer;
-use taonet_babelbit_node::submission::{Outbox, OutboxSettings};
-use taonet_babelbit_node::validator::{self, EpochReport, ScoresClient, StateFile, Validator, ValidatorSettings};
+use taonet_babelbit_scorer::BatchScorer;
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
+use taonet_service::{sleeper, system_clock};
+use taonet_settings::Network;
 use taonet_speech::{CtcRecognizer, Espeak};
+use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use url::Url;
@@ -184,22 +187,24 @@ impl Contest {
         let settings = ValidatorSettings {
             netuid: NETUID,
             tempo: REFERENCE_TEMPO,
-            arena_share: self.config.arena_share,
             burn_uid: self.config.burn_uid,
             max_skipped_epochs: self.config.operator.max_skipped_epochs,
-            rules: self.config.rules,
             retries,
             retry_delay,
-            cache_dir: self.directory.clone(),
         };
-        let services = validator::Services {
-            engine: engine_client(&self.config, &self.validator)?,
-            scores: ScoresClient::new(&services.scoring_url, Arc::clone(&self.validator))?,
-            gateway: services.gateway.clone(),
-            signer: services.signer.clone(),
-        };
-        let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-        let mut validator = Validator::new(services, settings, StateFile::open(state)?, system_clock(), sleeper);
+        let babelbit = Babelbit::new(
+            engine_client(&self.config, &self.validator)?,
+            ScoresClient::new(&services.scoring_url, Arc::clone(&self.validator))?,
+            BabelbitSettings {
+                arena_share: self.config.arena_share,
+                rules: self.config.rules,
+                cache_dir: self.directory.clone(),
+            },
+        );
+        let services =
+            taonet_validator::Services { gateway: services.gateway.clone(), signer: services.signer.clone() };
+        let state = StateFile::open(state)?;
+        let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
         let report = validator.run_once().await?;
         match &report.error {
             _ if report.success => Ok(report),

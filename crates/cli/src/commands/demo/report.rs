@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use comfy_table::Cell;
 use serde_json::{Value, json};
+use taonet_babelbit_challenges::{Challenge, Source};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
-use taonet_babelbit_core::weights::{ArenaShare, Weights};
-use taonet_babelbit_node::challenge::{Challenge, Source};
-use taonet_babelbit_node::runner::{MinerReport, RunReport, UtteranceReport};
-use taonet_babelbit_node::validator::EpochReport;
-use taonet_primitives::{Hotkey, Uid};
+use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
+use taonet_primitives::{Hotkey, Uid, Weights};
+use taonet_validator::EpochReport;
 
 use super::chain::OnChain;
 use crate::leaderboard::{explain, late_by, losses, name_of};

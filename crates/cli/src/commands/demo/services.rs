@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use taonet_babelbit_arena::gateway::{ArenaGateway, ArenaGatewayConfig, Results, submit};
 use taonet_babelbit_core::arena_api::Submission;
-use taonet_babelbit_node::arena_gateway::{ArenaGateway, ArenaGatewayConfig, Results, submit};
-use taonet_babelbit_node::engine_client::EngineClient;
-use taonet_babelbit_node::operator_http::OperatorLimits;
-use taonet_babelbit_node::runner::AddressPolicy;
-use taonet_babelbit_node::scoring_api::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
-use taonet_babelbit_node::signer::{AuditLog, PayloadPolicy, Signer, SignerClient, SignerConfig};
-use taonet_babelbit_node::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
-use taonet_babelbit_node::validator::ScoresClient;
+use taonet_babelbit_engine::client::EngineClient;
+use taonet_babelbit_runner::AddressPolicy;
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
+use taonet_babelbit_validator::PayloadPolicy;
+use taonet_http::{ServeLimits, serve};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
-use taonet_service::{ServeLimits, Shutdown, serve};
+use taonet_service::Shutdown;
+use taonet_validator::operator_http::OperatorLimits;
+use taonet_validator::signer::{AuditLog, Signer, SignerClient, SignerConfig};
+use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 use url::Url;
@@ -113,7 +115,7 @@ async fn start_signer(
         gateway,
         retries,
         retry_delay,
-        policy: PayloadPolicy::new(validator.hotkey()),
+        policy: Box::new(PayloadPolicy::new(validator.hotkey())),
         audit: AuditLog::open(audit)?,
     });
     let url = serve_here("signer", signer.router(OperatorLimits::new(None)), shutdown).await?;

@@ -12,7 +12,7 @@ use taonet_wire::{CallError, SignedClient, sorted_json};
 use tokio::sync::Mutex;
 
 use super::ArenaTime;
-use crate::clock::since_1970;
+use taonet_service::since_1970;
 
 /// A token is used at least this long.
 const SHORTEST_LIFE: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use taonet_wire::{PeerError, SignedClient};
 use url::Url;
 
 use super::gateway::LEAST_TOTAL;
-use crate::runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
+use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
 /// A miner in a container that is called at its own endpoint: the signature covers the hash of each message.
 pub(super) struct ContainerMiner(HttpMiner);

@@ -20,10 +20,12 @@ use uuid::Uuid;
 
 use super::auth::{TokenError, TokenScope, Tokens, is_transport};
 use super::{ArenaTime, ENVELOPE_BYTES};
-use crate::config::ArenaSettings;
-use crate::http_client::below;
-use crate::runner::http::{INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value};
-use crate::runner::{CallError, MinerConnection, PredictCall};
+use crate::ArenaSettings;
+use taonet_babelbit_runner::http::{
+    INIT_MESSAGE, MAX_INIT_ANSWER_BYTES, PREDICT_MESSAGE, PredictBody, call_error, read_value,
+};
+use taonet_babelbit_runner::{CallError, MinerConnection, PredictCall};
+use taonet_http::client::below;
 
 mod retry;
 

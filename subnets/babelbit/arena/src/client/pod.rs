@@ -15,9 +15,11 @@ use url::Url;
 use super::ArenaTime;
 use super::container::{ContainerMiner, base_url};
 use super::resolve::Pod;
-use crate::config::{ArenaSettings, Secret};
-use crate::http_client::{below, builder, fault, read_capped};
-use crate::runner::{CallError, MinerAddress, MinerConnection, PredictCall};
+use taonet_settings::Secret;
+
+use crate::ArenaSettings;
+use taonet_babelbit_runner::{CallError, MinerAddress, MinerConnection, PredictCall};
+use taonet_http::client::{below, builder, fault, read_capped};
 
 /// Where pods are started.
 const RUNPOD: &str = "https://rest.runpod.io/v1";

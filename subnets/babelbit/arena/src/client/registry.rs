@@ -12,8 +12,8 @@ use url::Url;
 use super::auth::{TokenError, TokenScope, Tokens};
 use super::route::{Listing, Rows};
 use super::{ArenaConfig, ArenaTime};
-use crate::http_client::below;
-use crate::json_client::{JsonCallError, JsonClient};
+use taonet_http::client::below;
+use taonet_http::{JsonCallError, JsonClient};
 
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];

@@ -7,7 +7,7 @@ use taonet_primitives::{Hotkey, Uid};
 use url::Url;
 
 use super::route::Row;
-use crate::runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
+use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
 /// States, the best first.
 const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];

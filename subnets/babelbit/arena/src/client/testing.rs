@@ -13,8 +13,8 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use super::{ArenaConfig, ArenaTime};
-use crate::config::ArenaSettings;
-use crate::runner::{AddressPolicy, MinerEntry};
+use crate::ArenaSettings;
+use taonet_babelbit_runner::{AddressPolicy, MinerEntry};
 
 pub(super) fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()

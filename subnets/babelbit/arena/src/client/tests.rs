@@ -9,8 +9,8 @@ use wiremock::MockServer;
 
 use super::testing::{Passing, asked, config, gateway, hotkey, ok, registered, route, says};
 use super::*;
-use crate::arena_gateway::testing::{Running, parrot, play};
-use crate::arena_gateway::{ArenaGatewayConfig, Listing};
+use crate::gateway::testing::{Running, parrot, play};
+use crate::gateway::{ArenaGatewayConfig, Listing};
 
 const LIST: &str = "/list_arena_miners";
 
@@ -83,7 +83,7 @@ async fn looks_are_at_least_a_second_apart() {
 
 /// A gateway with a parrot for each of these slots.
 async fn world(listing: Listing, uids: &[u16]) -> Running {
-    let running = Running::start(ArenaGatewayConfig { listing, ..crate::arena_gateway::testing::config() }).await;
+    let running = Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
     for uid in uids {
         let url = parrot(*uid).await;
         assert!(running.submit(*uid, url.as_str()).await.unwrap().listed);
@@ -129,7 +129,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     let miners = arena(&server.uri(), &passing).miners(&registered(&[1, 2])).await.unwrap();
     assert_eq!(miners.len(), 2);
     for miner in &miners {
-        let init = crate::arena_gateway::testing::init(0);
+        let init = crate::gateway::testing::init(0);
         let error = miner.connection.init(init, Duration::from_secs(5)).await.unwrap_err();
         assert!(error.to_string().starts_with("307:"), "{error}");
     }

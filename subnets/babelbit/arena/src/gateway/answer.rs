@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use taonet_primitives::Hotkey;
 
-use crate::http_api::{BodyError, error_as_json, read_json};
-use crate::runner::AddressError;
+use taonet_babelbit_runner::AddressError;
+use taonet_http::{BodyError, error_as_json, read_json};
 
 /// Characters of a miner's answer that are passed on.
 const SHOWN: usize = 300;

@@ -9,8 +9,8 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, CallError, ClientConfig, Peer, SignedClient, Signer, SigningError};
 use url::Url;
 
-use crate::http_client::below;
-use crate::json_client::{JsonCallError, JsonClient};
+use taonet_http::client::below;
+use taonet_http::{JsonCallError, JsonClient};
 
 /// Time for one call.
 const TIMEOUT: Duration = Duration::from_secs(30);

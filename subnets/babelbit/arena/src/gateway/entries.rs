@@ -15,7 +15,7 @@ use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use crate::clock::since_1970;
+use taonet_service::since_1970;
 
 /// The form of the file.
 const VERSION: u32 = 1;

@@ -14,7 +14,7 @@ use taonet_wire::CallError;
 use super::State;
 use super::answer::ApiError;
 use super::entries::Listed;
-use crate::arena::predict_url;
+use crate::client::predict_url;
 
 /// The signed headers of a message. Others are not passed on.
 const SIGNED: [&str; 12] = [

@@ -11,8 +11,8 @@ use taonet_wire::{Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, Rep
 
 use super::ArenaGatewayConfig;
 use super::answer::ApiError;
-use crate::bearer_tokens::BearerTokens;
-use crate::clock::since_1970;
+use taonet_http::BearerTokens;
+use taonet_service::since_1970;
 
 /// How old a request may be, and how far ahead of our clock.
 const WINDOW: Window =

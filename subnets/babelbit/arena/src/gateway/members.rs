@@ -6,7 +6,7 @@ use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 
 use super::answer::ApiError;
-use crate::subtensor_gateway::{GatewayClient, GatewayError};
+use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
 /// How often the subnet's neurons are looked up.
 const LOOK_EVERY: Duration = Duration::from_mins(1);

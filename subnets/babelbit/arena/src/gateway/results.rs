@@ -5,9 +5,9 @@ use taonet_babelbit_core::scoring_api::Contest;
 use taonet_service::Shutdown;
 
 use super::ArenaGateway;
-use crate::engine_client::{EngineClient, EngineError};
-use crate::json_client::JsonCallError;
-use crate::validator::ScoresClient;
+use taonet_babelbit_engine::client::{EngineClient, EngineError};
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_http::JsonCallError;
 
 /// Of so many challenges the scores are looked up again: validators submit theirs one after the other.
 const OPEN_CHALLENGES: usize = 4;

@@ -24,9 +24,9 @@ use tower_http::trace::TraceLayer;
 use super::answer::{ApiError, Body, as_json};
 use super::entries::{Listed, Rules};
 use super::{CachedList, Listing, State};
-use crate::bearer_tokens::shown_in;
-use crate::engine::limits::subscriber;
-use crate::http_api::{collapse_slashes, count};
+use taonet_http::shown_in;
+use taonet_http::subscriber;
+use taonet_http::{collapse_slashes, count};
 
 type Gateway = Shared<Arc<State>>;
 

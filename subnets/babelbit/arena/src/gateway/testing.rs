@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::{ArenaGateway, ArenaGatewayConfig, Members, SubmitError, submit};
-use crate::clock::Clock;
-use crate::miner::MinerConfig;
-use crate::miner::profile::Parrot;
-use crate::miner::server::{Miner, router, signed_requests};
-use crate::operator_http::testing::listen;
-use crate::runner::{AddressPolicy, MinerConnection, PredictCall};
+use taonet_babelbit_miner::MinerConfig;
+use taonet_babelbit_miner::profile::Parrot;
+use taonet_babelbit_miner::server::{Miner, router, signed_requests};
+use taonet_babelbit_runner::{AddressPolicy, MinerConnection, PredictCall};
+use taonet_service::Clock;
+use taonet_validator::testing::listen;
 
 pub(crate) fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()

@@ -10,13 +10,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::testing::{Ahead, Running, config, frame, init, key, miner_key, parrot, play};
 use super::*;
-use crate::arena::{Arena, ArenaConfig, signed_request};
-use crate::config::ArenaSettings;
-use crate::engine_client::{EngineClient, EngineOptions};
-use crate::operator_http::testing::{ask, nowhere};
-use crate::runner::{Miner, MinerEntry};
-use crate::subtensor_gateway::GatewayClient;
-use crate::validator::ScoresClient;
+use crate::ArenaSettings;
+use crate::client::{Arena, ArenaConfig, signed_request};
+use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
+use taonet_babelbit_runner::{Miner, MinerEntry};
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::testing::{ask, nowhere};
 
 /// A token of Alice's.
 async fn token(running: &Running) -> String {
@@ -329,7 +329,7 @@ impl Qualifying {
     }
 
     fn results(&self) -> Results {
-        let sleeper: crate::engine_client::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+        let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
         let options = EngineOptions { sleeper: Arc::clone(&sleeper), ..EngineOptions::default() };
         let keypair = Arc::new(key("//gateway"));
         Results {

@@ -10,9 +10,10 @@ use taonet_babelbit_core::records::ChallengeStatus;
 use super::compare::differences;
 use super::recompute::reference_texts;
 use super::{Engines, Mismatch, Place, Record};
-use crate::runner::artifacts::MinerResult;
-use crate::runner::files::{Layout, predicted_name, source_name};
-use crate::runner::{ChallengeState, MinerKey, ResultRow};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::MinerResult;
+use taonet_babelbit_runner::files::{Layout, predicted_name, source_name};
+use taonet_babelbit_runner::{ChallengeState, ResultRow};
 
 /// Larger files are no result files.
 const MAX_FILE_BYTES: u64 = 64 << 20;

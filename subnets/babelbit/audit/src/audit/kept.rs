@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use taonet_speech::WavHeader;
 
 use super::{KeptReplies, Record};
-use crate::runner::ResultRow;
-use crate::runner::files::Layout;
-use crate::scorer::AudioHash;
+use taonet_babelbit_runner::ResultRow;
+use taonet_babelbit_runner::files::Layout;
+use taonet_babelbit_scorer::AudioHash;
 
 /// No reply is larger: two minutes on eight channels are 46 MB.
 pub(crate) const MAX_REPLY_BYTES: u64 = 64 << 20;

@@ -9,9 +9,9 @@ use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::compare::differences;
 use super::{AuditError, KeptReplies, Mismatch, Place, Record};
-use crate::runner::reply_scorer::References;
-use crate::runner::{ResultRow, SourceInfo, StoredScore};
-use crate::scorer::{
+use taonet_babelbit_runner::References;
+use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
+use taonet_babelbit_scorer::{
     Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, Heard, ScorerSettings, ScoringConditions, TranscriptCache,
 };
 

@@ -6,8 +6,8 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::{Hotkey, Uid};
 
 use super::{Engines, Record, order};
-use crate::runner::MinerKey;
-use crate::scorer::{ConditionDifference, ScoringConditions};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_scorer::{ConditionDifference, ScoringConditions};
 
 /// Where a mismatch stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

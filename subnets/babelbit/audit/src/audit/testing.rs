@@ -12,10 +12,11 @@ use taonet_primitives::{Hotkey, Transcript, Uid, Word};
 use taonet_speech::{EmbedError, Embedding, Recognition, RecognizeError, Recognizer, SentenceEmbedder};
 
 use super::{Engines, Record};
-use crate::engine_client::{PrefetchedChallenge, Reference};
-use crate::runner::testing::{ScriptedMiner, Step, wav};
-use crate::runner::{Miner, MinerConnection, MinerKey, RunPaths, Runner, RunnerSettings};
-use crate::scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_engine::client::{PrefetchedChallenge, Reference};
+use taonet_babelbit_runner::testing::{ScriptedMiner, Step, wav};
+use taonet_babelbit_runner::{Miner, MinerConnection, RunPaths, Runner, RunnerSettings};
+use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 
 pub(crate) const UID: &str = "challenge-1";
 pub(crate) const UTTERANCES: usize = 2;
@@ -96,7 +97,7 @@ fn miner(uid: u8, loudness: u8) -> Miner {
     let samples = if loudness == 0 { 0 } else { 24_000 };
     let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);
     let sound = STANDARD.encode(sound);
-    let script = move |_: usize, call: &crate::runner::PredictCall| {
+    let script = move |_: usize, call: &taonet_babelbit_runner::PredictCall| {
         Step::text(if call.in_eos { sound.as_str() } else { "" }, call.in_eos)
     };
     Miner { key: key(uid), name: None, connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection> }

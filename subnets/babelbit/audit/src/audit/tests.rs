@@ -78,7 +78,7 @@ async fn a_changed_reply_is_named_and_nothing_else() {
     change_byte(&wav, 1);
     let report = run.audit().await;
     assert_eq!(told(&report), [(Place::Reply, Some(1), Some(1), "audio.sha256")]);
-    let found = crate::scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
+    let found = taonet_babelbit_scorer::AudioHash::of(&std::fs::read(&wav).unwrap()).to_string();
     assert_eq!((&report.mismatches[0].recorded, &report.mismatches[0].recomputed), (&json!(recorded), &json!(found)));
     assert_eq!(report.mismatches[0].utterance_id.as_deref(), Some("challenge-1:1"));
     assert_eq!(report.recomputed, 4 * UTTERANCES - 1);

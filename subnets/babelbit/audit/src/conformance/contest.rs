@@ -14,11 +14,12 @@ use tokio::time::Instant;
 
 use super::timing::{Stopwatch, Timings};
 use super::{Phase, Target};
-use crate::challenge::{BuildError, BuiltChallenge, Challenge};
-use crate::engine_client::{PrefetchedChallenge, Reference};
-use crate::runner::{
-    CallError, HttpMiner, Miner, MinerConnection, MinerEntry, MinerKey, MinerReport, PlaySettings, PredictCall,
-    ReplyScorer, RunError, Runner, RunnerSettings, Source, SourceError, read_source,
+use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_engine::client::{PrefetchedChallenge, Reference};
+use taonet_babelbit_runner::{
+    CallError, HttpMiner, Miner, MinerConnection, MinerEntry, MinerReport, PlaySettings, PredictCall, ReplyScorer,
+    RunError, Runner, RunnerSettings, Source, SourceError, read_source,
 };
 
 /// Why challenges could not be played. What the miner does wrong is part of the result.

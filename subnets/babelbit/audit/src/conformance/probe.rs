@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::rules::Findings;
 use super::timing::Stopwatch;
 use super::{Phase, Rule, RulesReport, Target, TestError, deadline};
-use crate::runner::{PlaySettings, Source};
+use taonet_babelbit_runner::{PlaySettings, Source};
 use wire::{Forgery, Reply, Wire};
 
 /// The challenge that the miner is told; no validator calls one so.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::deadline;
-use crate::runner::PlaySettings;
+use taonet_babelbit_runner::PlaySettings;
 
 /// What a request was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

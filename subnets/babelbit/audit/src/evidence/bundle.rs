@@ -8,9 +8,8 @@ use taonet_wallet::verify;
 
 use super::{EvidenceError, Manifest, Seal, signed_text};
 use crate::audit::{KeptReplies, MAX_REPLY_BYTES, Record, examine};
-use crate::runner::MinerKey;
-use crate::runner::files::miner_name;
-use crate::scorer::ScoringConditions;
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_scorer::ScoringConditions;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const SIGNATURE: &str = "signature.json";
@@ -23,7 +22,7 @@ const MAX_END_BYTES: u64 = 10 << 10;
 
 /// The name of a reply's member.
 pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
-    format!("replies/{}/utt_{index:04}.wav", miner_name(miner))
+    format!("replies/{}/utt_{index:04}.wav", miner.directory())
 }
 
 /// A bundle that was read: its signature holds, its manifest is sound, its replies are unpacked.

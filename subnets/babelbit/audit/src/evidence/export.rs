@@ -5,8 +5,8 @@ use taonet_wallet::Keypair;
 use super::bundle::{MANIFEST, SIGNATURE, member_name};
 use super::{EvidenceError, Manifest, Seal, signed_text};
 use crate::audit::{Record, examine};
-use crate::runner::RunPaths;
-use crate::runner::files::Layout;
+use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_runner::files::Layout;
 
 /// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks.
 ///

@@ -8,10 +8,11 @@ use taonet_primitives::{Hotkey, Uid};
 
 use super::FORMAT;
 use crate::audit::Record;
-use crate::runner::{
-    ChallengeRow, ChallengeState, MinerKey, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow, WallClock,
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::{
+    ChallengeRow, ChallengeState, ReplyRecord, ResultRow, SourceInfo, StoredScore, UtteranceRow, WallClock,
 };
-use crate::scorer::{AudioHash, ScoringConditions};
+use taonet_babelbit_scorer::{AudioHash, ScoringConditions};
 
 /// More conditions than a challenge is ever scored under; each takes threads of its own.
 const MAX_CONDITIONS: usize = 16;

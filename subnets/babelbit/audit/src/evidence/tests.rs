@@ -9,7 +9,7 @@ use super::bundle::{MANIFEST, SIGNATURE};
 use super::*;
 use crate::audit::Place;
 use crate::audit::testing::{UTTERANCES, change_byte, engines, engines_with, key, play, record};
-use crate::runner::RunPaths;
+use taonet_babelbit_runner::RunPaths;
 
 fn alice() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()

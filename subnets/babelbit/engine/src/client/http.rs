@@ -4,8 +4,9 @@ use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
 
-use super::{EngineError, EngineOptions, Fault};
-use crate::http_client::{below, builder, fault, read_capped, retry_after, seconds};
+use super::{EngineError, EngineOptions};
+use taonet_http::Fault;
+use taonet_http::client::{below, builder, fault, read_capped, retry_after, seconds};
 
 /// Answers with an error status are read up to here, for the wait hint.
 const MAX_ERROR_BODY: usize = 64 << 10;

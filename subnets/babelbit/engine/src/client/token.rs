@@ -8,8 +8,9 @@ use taonet_wallet::Keypair;
 use tokio::sync::Mutex;
 
 use super::http::Http;
-use super::{AuthStep, EngineError, Fault};
-use crate::clock::Clock;
+use super::{AuthStep, EngineError};
+use taonet_http::Fault;
+use taonet_service::Clock;
 
 /// A token is renewed this long before it expires, so that no run outlives it.
 const MARGIN: Duration = Duration::from_mins(5);

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::limits::RateLimit;
-use crate::http_api::{BodyError, error_as_json, read_json};
+use taonet_http::RateLimit;
+use taonet_http::{BodyError, error_as_json, read_json};
 
 /// A refusal.
 #[derive(Debug, thiserror::Error)]

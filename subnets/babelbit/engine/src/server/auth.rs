@@ -11,8 +11,8 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::{Signature, verify};
 
 use super::answer::ApiError;
-use crate::bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
-use crate::clock::since_1970;
+use taonet_http::{BearerTokens, drop_oldest, random_hex, shown_in};
+use taonet_service::since_1970;
 
 /// Challenges that wait for a signature; one more drops the oldest.
 const MAX_PENDING: usize = 10_000;

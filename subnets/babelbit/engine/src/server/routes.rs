@@ -21,10 +21,10 @@ use tower_http::trace::TraceLayer;
 
 use super::State;
 use super::answer::{ApiError, Body, as_json};
-use super::limits::subscriber;
 use super::sessions::Stream;
-use crate::challenge::{BuildError, BuiltChallenge};
-use crate::http_api::{collapse_slashes, count};
+use taonet_babelbit_challenges::{BuildError, BuiltChallenge};
+use taonet_http::subscriber;
+use taonet_http::{collapse_slashes, count};
 
 type Engine = Shared<Arc<State>>;
 

@@ -9,7 +9,7 @@ use taonet_primitives::Hotkey;
 use uuid::Uuid;
 
 use super::answer::ApiError;
-use crate::challenge::BuiltChallenge;
+use taonet_babelbit_challenges::BuiltChallenge;
 
 /// Which challenge a session plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use taonet_speech::{Pcm, SynthesisError, Voice, Wav};
 use taonet_wallet::Keypair;
 
 use super::*;
-use crate::engine_client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
+use crate::client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
 
-const SAMPLE: &str = include_str!("../../tests/data/00-sample.json");
+const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 
 /// Speaks 10 samples a character.
 struct Beeper;

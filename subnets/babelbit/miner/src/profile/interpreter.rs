@@ -10,7 +10,7 @@ use super::playback::Playback;
 use super::segmenter::{Found, Segmenter};
 use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
-use crate::miner::rewrite::{Context, PhrasebookError, Rewriter};
+use crate::rewrite::{Context, PhrasebookError, Rewriter};
 
 /// The silence after a breath, in samples at 24 kHz.
 const GAP: usize = 2_880;

@@ -10,9 +10,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::miner::Limits;
-use crate::miner::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, Silent};
-use crate::miner::samples;
+use crate::Limits;
+use crate::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, Silent};
+use crate::samples;
 
 /// A miner on a loopback port, and Alice who talks to it.
 struct Running {

@@ -1,7 +1,7 @@
 use taonet_babelbit_core::protocol::{PredictRequest, PredictResponse, SAMPLE_RATE_HZ};
 
-use crate::miner::profile::{Interpretation, Reply};
-use crate::miner::{Limits, Refusal, samples};
+use crate::profile::{Interpretation, Reply};
+use crate::{Limits, Refusal, samples};
 
 /// One utterance on its way: what was heard, what was answered.
 pub struct Playing {

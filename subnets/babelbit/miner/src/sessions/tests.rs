@@ -1,7 +1,7 @@
 use taonet_babelbit_core::protocol::PredictRequest;
 
 use super::*;
-use crate::miner::profile::{Parrot, Silent};
+use crate::profile::{Parrot, Silent};
 
 const ALICE: Hotkey = Hotkey::from_bytes([1; 32]);
 const BOB: Hotkey = Hotkey::from_bytes([2; 32]);
@@ -107,7 +107,7 @@ impl Playback {
 
     fn send(&self, samples: &[f32], in_eos: bool, frame_index: Option<u64>) -> Result<(usize, bool), Refusal> {
         let (_, mut playing) = self.sessions.take(&self.id, ALICE, self.now)?;
-        let audio_b64 = crate::miner::samples::encode(samples);
+        let audio_b64 = crate::samples::encode(samples);
         let request = PredictRequest { session_id: self.id.clone(), audio_b64, in_eos, frame_index };
         let response = playing.answer(&request)?.response;
         Ok((response.n_bytes as usize / 4, response.out_eos))

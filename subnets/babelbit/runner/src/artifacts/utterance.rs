@@ -4,8 +4,8 @@ use taonet_babelbit_core::records::{METHOD_NOT_SCORED, METHOD_PREDICTION_ERROR, 
 use taonet_babelbit_core::rounding::round4;
 
 use super::MinerResult;
-use crate::runner::files::{predicted_name, source_name};
-use crate::runner::ledger::{ResultRow, SourceInfo, UtteranceRow};
+use crate::files::{predicted_name, source_name};
+use crate::ledger::{ResultRow, SourceInfo, UtteranceRow};
 
 impl MinerResult<'_> {
     fn utterance_of(&self, row: &ResultRow) -> Option<&UtteranceRow> {

@@ -6,11 +6,12 @@ use taonet_babelbit_core::scoring::ScoreResult;
 use tokio::task::spawn_blocking;
 
 use super::ChallengeRun;
-use crate::runner::RunError;
-use crate::runner::events::RunEvent;
-use crate::runner::ledger::{MinerKey, ResultRow, StoredScore};
-use crate::runner::reply_scorer::{ReplyScorer, find_candidate};
-use crate::scorer::{Candidate, Heard, ScoringConditions};
+use crate::RunError;
+use crate::events::RunEvent;
+use crate::ledger::{ResultRow, StoredScore};
+use crate::reply_scorer::{ReplyScorer, find_candidate};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_scorer::{Candidate, Heard, ScoringConditions};
 
 /// Scores utterance after utterance, each as soon as every miner has replied to it or failed.
 ///

@@ -8,7 +8,7 @@ use wiremock::matchers::{body_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::runner::miners::AddressPolicy;
+use crate::miners::AddressPolicy;
 
 const LIMIT: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -68,7 +68,8 @@ pub struct NewChallenge {
 /// A challenge in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeRow {
-    pub(crate) id: i64,
+    /// Its row in the ledger; 0 in a record of no ledger.
+    pub id: i64,
     /// Its name.
     pub challenge_uid: String,
     /// Its contest.

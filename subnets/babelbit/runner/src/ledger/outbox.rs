@@ -4,7 +4,8 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::ResultFile;
 
 use super::results::read_key;
-use super::{ChallengeRow, Ledger, LedgerError, MinerKey};
+use super::{ChallengeRow, Ledger, LedgerError};
+use taonet_babelbit_core::records::MinerKey;
 
 /// What is to be known of one miner's result files once they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]

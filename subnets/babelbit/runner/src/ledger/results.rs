@@ -3,21 +3,13 @@ use std::collections::{BTreeMap, HashSet};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Acquire, Row};
+use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::scoring::{Gate, ScoreResult, Timeline};
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::Uid;
 
 use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
-use crate::runner::player::WallClock;
-use crate::scorer::{Heard, ScoringConditions};
-
-/// Who replied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MinerKey {
-    /// The miner's slot.
-    pub uid: Uid,
-    /// The miner's key.
-    pub hotkey: Hotkey,
-}
+use crate::player::WallClock;
+use taonet_babelbit_scorer::{Heard, ScoringConditions};
 
 /// A reply without its sound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,9 +3,11 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring::{ScoreOptions, ScoreResult, Timeline};
 use taonet_primitives::{Hotkey, Uid};
 
+use taonet_babelbit_core::records::MinerKey;
+
 use super::*;
-use crate::runner::player::WallClock;
-use crate::scorer::{EngineIdentity, ScoringConditions};
+use crate::player::WallClock;
+use taonet_babelbit_scorer::{EngineIdentity, ScoringConditions};
 
 fn miner(number: u8) -> MinerKey {
     MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }

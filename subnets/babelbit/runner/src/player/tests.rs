@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::captured_log::CapturedLog;
-use crate::runner::testing::{Asked, ScriptedMiner, Step, source, wav};
+use crate::testing::{Asked, ScriptedMiner, Step, source, wav};
 
 const MS: Duration = Duration::from_millis(1);
 

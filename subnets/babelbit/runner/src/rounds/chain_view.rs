@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use taonet_babelbit_core::operator_api::MetagraphSnapshot;
 use taonet_chain::{At, Chain, ChainError, Detail};
 use taonet_primitives::{MechId, NetUid};
+use taonet_validator::api::MetagraphSnapshot;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use crate::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
+use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
 
 /// Time to read the newest block, as the reference has it.
 const READING: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use taonet_babelbit_core::records::ChallengeType;
 
-use crate::runner::events::{RunEvent, RunObserver};
+use crate::events::{RunEvent, RunObserver};
 
 const ROUNDS: &str = "taonet_runner_rounds_total";
 const ROUND_SECONDS: &str = "taonet_runner_round_seconds";

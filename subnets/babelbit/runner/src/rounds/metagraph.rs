@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use taonet_babelbit_core::operator_api::{AxonSnapshot, MetagraphSnapshot};
 use taonet_primitives::{Hotkey, Uid};
+use taonet_validator::api::{AxonSnapshot, MetagraphSnapshot};
 
-use crate::runner::miners::{AddressPolicy, MinerEntry};
+use crate::miners::{AddressPolicy, MinerEntry};
 
 /// Neurons of a subnet that serve, and how many were left out.
 #[derive(Debug, Default, PartialEq, Eq)]

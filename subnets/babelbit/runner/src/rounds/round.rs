@@ -12,9 +12,10 @@ use super::measure::Counting;
 use super::metagraph::announced;
 use super::schedule::{Due, Retry};
 use super::{ArenaUnavailable, auth_pause};
-use crate::runner::events::RunObserver;
-use crate::runner::miners::{AddressPolicy, MinerEntry};
-use crate::runner::{Miner, MinerKey, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
+use crate::events::RunObserver;
+use crate::miners::{AddressPolicy, MinerEntry};
+use crate::{Miner, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
+use taonet_babelbit_core::records::MinerKey;
 
 /// The pause before the chain is asked again for miners.
 const CHAIN_PAUSE: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use taonet_babelbit_core::records::ChallengeType;
 
-use crate::clock::{BLOCK_TIME, since_1970};
-use crate::runner::ledger::{RoundEnd, RoundRow};
+use crate::ledger::{RoundEnd, RoundRow};
+use taonet_service::{BLOCK_TIME, since_1970};
 
 /// The pause before a round that failed is tried again; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);

@@ -18,20 +18,20 @@ use tokio::sync::{mpsc, watch};
 use url::Url;
 
 use super::*;
-use crate::challenge::Challenge;
-use crate::engine::{Engine, EngineConfig};
-use crate::engine_client::EngineOptions;
-use crate::operator_http::testing::{NETUID, key, listen};
-use crate::runner::testing::{ScriptedMiner, Step, TextScorer};
-use crate::runner::{ChallengeState, RunPaths, RunnerSettings};
-use crate::subtensor_gateway::GatewayClient;
+use crate::testing::{ScriptedMiner, Step, TextScorer};
+use crate::{ChallengeState, RunPaths, RunnerSettings};
+use taonet_babelbit_challenges::Challenge;
+use taonet_babelbit_engine::client::EngineOptions;
+use taonet_babelbit_engine::server::{Engine, EngineConfig};
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::testing::{NETUID, key, listen};
 
 mod arena;
 mod chain_faults;
 mod engine_faults;
 mod taken_up;
 
-const SAMPLE: &str = include_str!("../../../tests/data/00-sample.json");
+const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);
 
 /// Speaks 10 samples a character.
@@ -434,7 +434,7 @@ async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
         let running = world.start().await;
         world.block(100).await;
         let asked = |id: &str| {
-            let is_init = |asked: &crate::runner::testing::Asked| matches!(asked, crate::runner::testing::Asked::Init { request, .. } if request.utterance_id == id);
+            let is_init = |asked: &crate::testing::Asked| matches!(asked, crate::testing::Asked::Init { request, .. } if request.utterance_id == id);
             world.miner.asked().iter().filter(|asked| is_init(asked)).count()
         };
         let began = std::time::Instant::now();

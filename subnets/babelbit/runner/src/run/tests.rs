@@ -11,11 +11,11 @@ use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
 use taonet_primitives::Hotkey;
 
 use super::*;
-use crate::engine_client::Reference;
-use crate::runner::connection::{CallError, PredictCall};
-use crate::runner::settings::{PlaySettings, RunPaths};
-use crate::runner::testing::{ScriptedMiner, Step, TextScorer, wav};
-use crate::scorer::Candidate;
+use crate::connection::{CallError, PredictCall};
+use crate::settings::{PlaySettings, RunPaths};
+use crate::testing::{ScriptedMiner, Step, TextScorer, wav};
+use taonet_babelbit_engine::client::Reference;
+use taonet_babelbit_scorer::Candidate;
 
 mod dropping;
 mod resume;

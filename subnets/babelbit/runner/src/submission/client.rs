@@ -12,10 +12,10 @@ use url::Url;
 
 use super::multipart::Form;
 use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
-use crate::engine_client::Fault;
-use crate::http_client::{below, builder, fault, read_capped, retry_after};
-use crate::object_storage::StorageError;
-use crate::runner::OutboxEntry;
+use crate::OutboxEntry;
+use taonet_http::Fault;
+use taonet_http::client::{below, builder, fault, read_capped, retry_after};
+use taonet_objects::StorageError;
 
 /// Answers are read up to here.
 const MAX_ANSWER: usize = 64 << 10;

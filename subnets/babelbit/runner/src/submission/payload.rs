@@ -6,9 +6,9 @@ use taonet_babelbit_core::protocol::PROTOCOL;
 use taonet_babelbit_core::submission_api::ResultFile;
 
 use super::SubmitError;
-use crate::object_storage::ObjectStorage;
-use crate::runner::files::{Layout, miner_name};
-use crate::runner::{OutboxEntry, RunPaths};
+use crate::files::Layout;
+use crate::{OutboxEntry, RunPaths};
+use taonet_objects::ObjectStorage;
 
 /// What the audio bundle is.
 pub(super) const TAR: &str = "application/x-tar";
@@ -32,10 +32,10 @@ impl LocalFile {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// Where the file goes in a bucket.
+    /// The file's key in a bucket.
     pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
-        let miner = miner_name(entry.miner);
-        storage.result_key(entry.file, &entry.challenge_uid, entry.challenge_type.as_str(), &miner, &self.name())
+        let (kind, miner) = (entry.challenge_type.as_str(), entry.miner.directory());
+        key(storage.log_dir(), entry.file, &entry.challenge_uid, kind, &miner, &self.name())
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
@@ -106,4 +106,28 @@ fn common(entry: &OutboxEntry, name: &str, size: Option<u64>, s3_path: Option<&s
 /// Whether a file goes out as an artifact.
 pub(super) const fn is_artifact(file: ResultFile) -> bool {
     file.kind().is_artifact()
+}
+
+/// The reference's folders, with what makes a file unique below them.
+fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: &str, name: &str) -> String {
+    let folder = match (file, log_dir) {
+        (ResultFile::RunLog, "") => "logs".to_owned(),
+        (ResultFile::RunLog, log_dir) => format!("{log_dir}/logs"),
+        _ => "submissions".to_owned(),
+    };
+    format!("{folder}/{challenge_uid}/{kind}/{miner}/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_results_have_one_key() {
+        let of = |file, kind, miner| key("logs", file, "c", kind, miner, "x");
+        assert_eq!(of(ResultFile::RunLog, "main", "miner_1__hk_5A"), "logs/logs/c/main/miner_1__hk_5A/x");
+        assert_eq!(of(ResultFile::Audio, "arena", "miner_1__hk_5A"), "submissions/c/arena/miner_1__hk_5A/x");
+        assert_ne!(of(ResultFile::Audio, "main", "m"), of(ResultFile::Audio, "main", "n"));
+        assert_eq!(key("", ResultFile::RunLog, "c", "main", "m", "x"), "logs/c/main/m/x");
+    }
 }

@@ -1,4 +1,14 @@
 //! Results that wait for their submission, and a door that misbehaves before whoever takes them.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -19,31 +29,32 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::{Outbox, OutboxSettings};
-use crate::object_storage::ObjectStorage;
-use crate::operator_http::testing::key;
-use crate::runner::files::Layout;
-use crate::runner::{ChallengeRow, Ledger, MinerKey, NewChallenge, RunPaths, WrittenFiles};
+use crate::files::Layout;
+use crate::{ChallengeRow, Ledger, NewChallenge, RunPaths, WrittenFiles};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_objects::ObjectStorage;
+use taonet_validator::testing::key;
 
 /// The written result files of some miners in the challenge `c`, all in the outbox.
-pub(crate) struct Results {
-    pub(crate) folder: TempDir,
-    pub(crate) ledger: Arc<Ledger>,
-    pub(crate) challenge: ChallengeRow,
+pub struct Results {
+    pub folder: TempDir,
+    pub ledger: Arc<Ledger>,
+    pub challenge: ChallengeRow,
 }
 
-pub(crate) fn miner(number: u16) -> MinerKey {
+pub fn miner(number: u16) -> MinerKey {
     let [high, low] = number.to_be_bytes();
     let mut bytes = [7; 32];
     (bytes[0], bytes[1]) = (high, low);
     MinerKey { uid: Uid(number), hotkey: Hotkey::from_bytes(bytes) }
 }
 
-pub(crate) fn written(name: &str) -> WrittenFiles {
+pub fn written(name: &str) -> WrittenFiles {
     WrittenFiles { run_sha256: name.to_owned(), score_method: "semantic_audio_v1".to_owned() }
 }
 
 impl Results {
-    pub(crate) async fn new(miners: u16) -> Self {
+    pub async fn new(miners: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ledger = Arc::new(Ledger::open(&folder.path().join("state")).await.unwrap());
         let challenge = ledger.begin(&challenge("c", ChallengeType::Main)).await.unwrap();
@@ -53,7 +64,7 @@ impl Results {
     }
 
     /// Writes the files of further miners, and puts them into the outbox.
-    pub(crate) async fn add(&self, miners: Range<u16>) {
+    pub async fn add(&self, miners: Range<u16>) {
         for number in miners {
             for file in ResultFile::ALL {
                 let path = self.path(file, number);
@@ -65,7 +76,7 @@ impl Results {
     }
 
     /// Waits until so many files are delivered; none may be refused.
-    pub(crate) async fn delivered(&self, files: u64) {
+    pub async fn delivered(&self, files: u64) {
         let began = Instant::now();
         loop {
             let counts = self.ledger.outbox_counts().await.unwrap();
@@ -80,7 +91,7 @@ impl Results {
 
     /// Runs an outbox until all of some miners' files are delivered: those of the first half in peace, then `spoil` does
     /// something, and the others' come.
-    pub(crate) async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
+    pub async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
         let shutdown = Shutdown::new();
         let story = async {
             results.delivered(u64::from(miners / 2) * 4).await;
@@ -91,16 +102,16 @@ impl Results {
         tokio::join!(outbox.run(&shutdown), story);
     }
 
-    pub(crate) fn paths(&self) -> RunPaths {
+    pub fn paths(&self) -> RunPaths {
         RunPaths::below(self.folder.path())
     }
 
-    pub(crate) fn path(&self, file: ResultFile, number: u16) -> PathBuf {
+    pub fn path(&self, file: ResultFile, number: u16) -> PathBuf {
         Layout::new(&self.paths(), &self.challenge).result_file(file, miner(number))
     }
 
     /// As large as files of a real run are, but for the sound.
-    pub(crate) fn content(file: ResultFile, number: u16) -> Vec<u8> {
+    pub fn content(file: ResultFile, number: u16) -> Vec<u8> {
         match file {
             ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
             ResultFile::ChallengeScore => {
@@ -113,7 +124,7 @@ impl Results {
     }
 
     /// Quick to try again, and patient.
-    pub(crate) fn settings(&self, api: &Url) -> OutboxSettings {
+    pub fn settings(&self, api: &Url) -> OutboxSettings {
         OutboxSettings {
             timeout: Duration::from_secs(20),
             first_pause: Duration::from_millis(20),
@@ -123,16 +134,16 @@ impl Results {
         }
     }
 
-    pub(crate) fn outbox(&self, api: &Url) -> Outbox {
+    pub fn outbox(&self, api: &Url) -> Outbox {
         self.outbox_with(self.settings(api), None)
     }
 
-    pub(crate) fn outbox_with(&self, settings: OutboxSettings, storage: Option<ObjectStorage>) -> Outbox {
+    pub fn outbox_with(&self, settings: OutboxSettings, storage: Option<ObjectStorage>) -> Outbox {
         Outbox::new(Arc::clone(&self.ledger), Arc::new(key("//validator")), storage, settings).unwrap()
     }
 }
 
-pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
+pub fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
     NewChallenge {
         challenge_uid: uid.to_owned(),
         challenge_type: kind,
@@ -148,7 +159,7 @@ pub(crate) fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
 
 /// What a door does with a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Lets everything through.
     None,
     /// Closes at once.
@@ -164,14 +175,14 @@ pub(crate) enum Fault {
 }
 
 /// A door before a service.
-pub(crate) struct Door {
-    pub(crate) url: Url,
+pub struct Door {
+    pub url: Url,
     fault: watch::Sender<Fault>,
     faults: Arc<AtomicUsize>,
 }
 
 impl Door {
-    pub(crate) async fn before(service: &Url, fault: Fault) -> Self {
+    pub async fn before(service: &Url, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
         let behind = service.socket_addrs(|| None).unwrap()[0];
@@ -197,12 +208,12 @@ impl Door {
         Self { url, fault, faults }
     }
 
-    pub(crate) fn set(&self, fault: Fault) {
+    pub fn set(&self, fault: Fault) {
         self.fault.send_replace(fault);
     }
 
     /// How many connections it spoiled.
-    pub(crate) fn faults(&self) -> usize {
+    pub fn faults(&self) -> usize {
         self.faults.load(Ordering::SeqCst)
     }
 }

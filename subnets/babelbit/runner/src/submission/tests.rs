@@ -14,8 +14,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::testing::{Results, challenge, miner, written};
 use super::*;
 use crate::captured_log::CapturedLog;
-use crate::operator_http::testing::key;
-use crate::scoring_api::testing::{served, sqlite};
+use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
+use taonet_validator::testing::key;
 
 mod bucket;
 mod faults;
@@ -215,7 +215,7 @@ async fn scores_overtake_other_files() {
             "{}"
         }
     });
-    let url = crate::operator_http::testing::listen(routes).await;
+    let url = taonet_validator::testing::listen(routes).await;
     let settings = OutboxSettings { concurrency: 1, ..results.settings(&url) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!(counts.delivered, 12);
@@ -345,7 +345,7 @@ async fn so_many_at_a_time_and_no_more() {
             "{}"
         }
     });
-    let url = crate::operator_http::testing::listen(routes).await;
+    let url = taonet_validator::testing::listen(routes).await;
     let settings = OutboxSettings { concurrency: 5, ..results.settings(&url) };
     results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!(running.lock().unwrap().1, 5);

@@ -12,20 +12,21 @@ use futures::future::BoxFuture;
 use serde_json::json;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{BatchFailure, ScoreResult};
-use taonet_babelbit_node::clock::system_clock;
-use taonet_babelbit_node::engine_client::{EngineClient, EngineOptions};
-use taonet_babelbit_node::runner::{
+use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
+use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
+use taonet_babelbit_runner::{
     AddressPolicy, ArenaMiners, ArenaSchedule, ArenaUnavailable, CallError, ChainView, Miner, MinerConnection,
-    MinerEntry, MinerKey, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport, Rounds, RoundsParts,
-    RoundsSettings, RunPaths, Runner, RunnerSettings, ScheduleSettings, random_order,
+    MinerEntry, MinerSource, PlaySettings, PredictCall, ReplyScorer, RoundReport, Rounds, RoundsParts, RoundsSettings,
+    RunPaths, Runner, RunnerSettings, ScheduleSettings, random_order,
 };
-use taonet_babelbit_node::scorer::Candidate;
-use taonet_babelbit_node::submission::{Outbox, OutboxSettings};
-use taonet_babelbit_node::subtensor_gateway::GatewayClient;
+use taonet_babelbit_scorer::Candidate;
 use taonet_primitives::{NetUid, Uid};
 use taonet_service::Shutdown;
+use taonet_service::system_clock;
+use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_wallet::Keypair;
 use tokio::sync::mpsc;
 use url::Url;

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_node::runner::{Ledger, MinerKey};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::Ledger;
 use taonet_primitives::{Hotkey, Uid};
 
 use services::{ScoringServer, Services};

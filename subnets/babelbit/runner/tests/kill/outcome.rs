@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, SqliteConnection};
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_node::runner::{ChallengeRow, ChallengeState, Ledger, OutboxCounts, ResultRow, RoundEnd};
+use taonet_babelbit_runner::{ChallengeRow, ChallengeState, Ledger, OutboxCounts, ResultRow, RoundEnd};
 use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 

@@ -3,7 +3,7 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Transcript, Word};
 
-use crate::scorer::{AudioHash, Heard};
+use crate::{AudioHash, Heard};
 
 /// A line of the cache file, as written.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use taonet_primitives::{Transcript, Word};
 
 use super::*;
-use crate::scorer::tests::Script;
+use crate::tests::Script;
 
 const TEN: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 

@@ -9,7 +9,7 @@ use taonet_babelbit_core::scoring::Timeline;
 use taonet_primitives::{Seconds, Transcript, Uid, Word};
 
 use super::{InputError, read};
-use crate::scorer::{Audio, Candidate};
+use crate::{Audio, Candidate};
 
 /// Replies of several miners to one utterance.
 #[derive(Deserialize)]

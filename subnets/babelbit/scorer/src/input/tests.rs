@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::scorer::tests::{Script, scorer, wav};
+use crate::tests::{Script, scorer, wav};
 
 fn batch_scorer() -> BatchScorer {
     scorer(&Script::new("script", &[(10, "all fine right here")]), true)

@@ -7,7 +7,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::object_storage::{ObjectStorage, StorageError};
+use taonet_objects::{ObjectStorage, StorageError};
 
 /// Where files wait that are not whole yet.
 const INCOMING: &str = ".incoming";

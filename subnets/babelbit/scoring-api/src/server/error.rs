@@ -10,7 +10,7 @@ use taonet_babelbit_core::submission_api::UnknownKind;
 use super::artifacts::ArtifactError;
 use super::multipart::FormError;
 use super::store::StoreError;
-use crate::http_api::error_as_json;
+use taonet_http::error_as_json;
 
 /// How long callers are asked to wait where something behind this service fails.
 const COME_BACK_S: u64 = 5;

@@ -28,10 +28,10 @@ use super::multipart::Form;
 use super::record::{Kept, NewSubmission, SubmissionKey};
 use super::store::StoreError;
 use super::verify::{Signed, asker, check_fresh};
-use crate::engine::limits::subscriber;
-use crate::http_api::{collapse_slashes, count};
-use crate::runner::MinerKey;
-use crate::runner::files::{is_safe_name, miner_name};
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_core::records::is_safe_name;
+use taonet_http::subscriber;
+use taonet_http::{collapse_slashes, count};
 
 /// Bytes of a form besides its file: the signed metadata and the parts' heads.
 const FORM_OVERHEAD: u64 = 1 << 20;
@@ -181,7 +181,7 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
 fn place(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);
-    let miner = key.miner_hotkey.map_or_else(|| format!("miner_{uid}"), |hotkey| miner_name(MinerKey { uid, hotkey }));
+    let miner = key.miner_hotkey.map_or_else(|| format!("miner_{uid}"), |hotkey| MinerKey { uid, hotkey }.directory());
     let upload: u64 = rand::random();
     format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{upload:016x}-{name}")
 }

@@ -21,7 +21,7 @@ const WAIT: Duration = Duration::from_secs(5);
 /// How long it may take to bring a database up to date.
 const MIGRATION: Duration = Duration::from_mins(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/scoring");
+static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Why the database cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,15 @@
 //! Databases of the tests' own, and scoring APIs on them.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::new_without_default,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,21 +19,21 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
-use crate::operator_http::testing::listen;
+use taonet_validator::testing::listen;
 
 mod line;
 
-pub(crate) use line::{Line, LineFault};
+pub use line::{Line, LineFault};
 
 /// A PostgreSQL server of a test's own, in a folder of its own, reached through a socket there.
-pub(crate) struct Postgres {
+pub struct Postgres {
     folder: TempDir,
     server: Option<Child>,
 }
 
 impl Postgres {
     /// Starts one. `None`, and a loud word, where PostgreSQL is not installed; with `CI=true` that is a failure.
-    pub(crate) fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         if tool("initdb").is_none() {
             let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
@@ -49,7 +60,7 @@ impl Postgres {
     }
 
     /// Starts the server and waits until it takes connections: it answers on its socket a little earlier.
-    pub(crate) fn run(&mut self) {
+    pub fn run(&mut self) {
         let server = as_user("postgres")
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(self.folder.path())
@@ -70,7 +81,7 @@ impl Postgres {
     }
 
     /// Stops it as a machine that loses its power would.
-    pub(crate) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
         // It ends its own processes on SIGQUIT, and leaves them alone on SIGKILL.
         let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
@@ -82,7 +93,7 @@ impl Postgres {
         self.folder.path().join(".s.PGSQL.5432")
     }
 
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://postgres@localhost/postgres?host={}", self.folder.path().display())
     }
 }
@@ -123,25 +134,25 @@ fn as_user(name: &str) -> Command {
 }
 
 /// A database in a SQLite file.
-pub(crate) fn sqlite(directory: &Path) -> String {
+pub fn sqlite(directory: &Path) -> String {
     format!("sqlite:{}", directory.join("scoring.sqlite").display())
 }
 
 /// A scoring API with its files below a directory.
-pub(crate) async fn api(directory: &Path, database: &str, admission: Admission) -> ScoringApi {
+pub async fn api(directory: &Path, database: &str, admission: Admission) -> ScoringApi {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
     ScoringApi::new(Store::open(database).await.unwrap(), artifacts, admission, ScoringLimits::default())
 }
 
 /// As [`api`], open to all and served.
-pub(crate) async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
+pub async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
     let api = api(directory, database, Admission::Open).await;
     let url = listen(api.router()).await;
     (api, url)
 }
 
 impl ScoringApi {
-    pub(crate) fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         &self.state.store
     }
 }

@@ -12,8 +12,8 @@ use taonet_wire::sorted_json;
 
 use super::testing::{Postgres, api, served, sqlite};
 use super::*;
-use crate::operator_http::testing::{ask, key, nowhere};
-use crate::validator::ScoresClient;
+use crate::ScoresClient;
+use taonet_validator::testing::{ask, key, nowhere};
 
 mod admission;
 mod artifacts;

@@ -11,8 +11,8 @@ use taonet_wire::sorted_json;
 
 use super::error::ApiError;
 use super::record::{NewSubmission, SubmissionKey};
-use crate::clock::since_1970;
-use crate::runner::files::is_safe_name;
+use taonet_babelbit_core::records::is_safe_name;
+use taonet_service::since_1970;
 
 /// Longest name of a dialogue.
 const LONGEST_DIALOGUE: usize = 200;

@@ -7,10 +7,11 @@ use taonet_ledger::{Ledger, Moment, Submitter};
 use taonet_wallet::Keypair;
 
 use super::*;
-use crate::operator_http::OperatorLimits;
-use crate::operator_http::testing::{LocalChain, listen};
-use crate::signer::{AuditLog, PayloadPolicy, Signer, SignerConfig};
-use crate::subtensor_gateway::{Gateway, GatewaySettings};
+use taonet_service::Shutdown;
+use taonet_validator::operator_http::OperatorLimits;
+use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
+use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
+use taonet_validator::testing::{LocalChain, listen};
 
 /// A gateway that tells one block after the other.
 async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
@@ -73,7 +74,7 @@ async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
 }
 
 /// Runs until an epoch is done with.
-async fn run_to(world: &World, mut validator: Validator, epoch: u64) {
+async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
     let (shutdown, path) = (Shutdown::new(), world.directory.path().join("state.json"));
     let stop = shutdown.clone();
     let watch = async {
@@ -102,20 +103,6 @@ async fn scores_that_cannot_be_had_are_asked_for_again() {
     let bodies = asked(&world.signer, "/set_weights").await;
     assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
     assert_eq!(world.waits(), [1, 2, 30]);
-}
-
-#[tokio::test]
-async fn a_validator_is_ready_once_it_has_seen_a_block() {
-    let world = World::new().await;
-    world.rows(&[row(1, 0.5)], &[]).await;
-    let (url, _) = blocks(vec![0, 742, 743]).await;
-    let readiness = Readiness::starting();
-    let validator = world.validator_of(&world.signer.uri().parse().unwrap(), &url);
-    let mut validator = validator.with_readiness(readiness.clone());
-    assert_eq!(validator.step(None).await, None);
-    assert!(!readiness.is_ready(), "the gateway failed");
-    assert_eq!(validator.step(None).await, Some(BlockNumber::new(743)));
-    assert!(readiness.is_ready());
 }
 
 /// From the epoch to the signed extrinsic, through real services and a real chain.
@@ -154,30 +141,27 @@ async fn weights_are_signed_soon_after_the_epoch() {
         gateway: gateway_client.clone(),
         retries: 20,
         retry_delay: Duration::from_secs(2),
-        policy: PayloadPolicy::new(keypair.hotkey()),
+        policy: Box::new(PayloadPolicy::new(keypair.hotkey())),
         audit: AuditLog::open(&directory.path().join("audit.jsonl")).unwrap(),
     });
     let signer_url = listen(signer.router(OperatorLimits::new(None))).await;
     let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
-    let services = Services {
-        engine: EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap(),
-        scores: ScoresClient::new(&scoring.uri().parse().unwrap(), keypair).unwrap(),
-        gateway: gateway_client,
-        signer: SignerClient::new(&signer_url, None).unwrap(),
-    };
+    let engine = EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap();
+    let scores = ScoresClient::new(&scoring.uri().parse().unwrap(), keypair).unwrap();
+    let cache_dir = directory.path().to_owned();
+    let settings = BabelbitSettings { arena_share: ArenaShare::NONE, rules: Rules::Reference, cache_dir };
+    let babelbit = Babelbit::new(engine, scores, settings);
+    let services = Services { gateway: gateway_client, signer: SignerClient::new(&signer_url, None).unwrap() };
     let settings = ValidatorSettings {
         netuid: NETUID,
         tempo: 10,
-        arena_share: ArenaShare::NONE,
         burn_uid: Uid(248),
         max_skipped_epochs: 12,
-        rules: Rules::Reference,
         retries: 20,
         retry_delay: Duration::from_secs(2),
-        cache_dir: directory.path().to_owned(),
     };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
-    let mut validator = Validator::new(services, settings, state, system_clock(), sleeper);
+    let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper);
     let began = Instant::now();
     let report = validator.run_once().await.unwrap();
     let took = signed_at.lock().unwrap().unwrap() - began;

@@ -41,7 +41,8 @@ async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = world.validator();
     assert!(validator.run_once().await.unwrap().success);
-    let set = validator.state.saved().clone();
+    let state = || std::fs::read_to_string(world.directory.path().join("state.json")).unwrap();
+    let set = state();
 
     world.signer.reset().await;
     let kept = json!({ "success": true, "details": { "unchanged": true } });
@@ -49,7 +50,7 @@ async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     world.rows(&[row(3, 0.5)], &[row(3, 0.5)]).await;
     let report = validator.run_once().await.unwrap();
     assert_eq!((report.success, report.decision, pairs(&report)), (true, "scored", vec![(3, 1.0)]));
-    assert_eq!(*validator.state.saved(), set, "neither when weights were set nor which");
+    assert_eq!(state(), set, "neither when weights were set nor which");
     let figures = figures.render();
     for line in [
         "taonet_validator_submissions_total{result=\"set\"} 1",

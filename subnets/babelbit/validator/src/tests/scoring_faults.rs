@@ -19,7 +19,7 @@ async fn without_a_challenge_there_are_no_scores() {
     assert_eq!(world.waits(), [1, 2]);
     world.at(LATE, &hotkeys()).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, report.epochs_without_scores, report.challenge_uid), ("wait", 1, None));
+    assert_eq!((report.decision, report.epochs_without_scores, report.round), ("wait", 1, None));
     assert!(world.scoring.received_requests().await.unwrap().is_empty());
 }
 

@@ -4,15 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use taonet_babelbit_node::arena::{Arena, ArenaConfig};
-use taonet_babelbit_node::clock::system_clock;
-use taonet_babelbit_node::config::Config;
-use taonet_babelbit_node::engine_client::Sleeper;
-use taonet_babelbit_node::runner::{
-    ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order,
-};
-use taonet_babelbit_node::submission::Outbox;
-use taonet_service::{Readiness, Shutdown};
+use taonet_babelbit_arena::client::{Arena, ArenaConfig};
+use taonet_babelbit_config::Config;
+use taonet_babelbit_runner::submission::Outbox;
+use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
+use taonet_http::Readiness;
+use taonet_service::Shutdown;
+use taonet_service::Sleeper;
+use taonet_service::system_clock;
 use taonet_wallet::Keypair;
 
 use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy};

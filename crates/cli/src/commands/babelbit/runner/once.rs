@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_node::runner::{
+use taonet_babelbit_runner::{
     MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order, registered_miners,
 };
 use taonet_service::Shutdown;

@@ -4,7 +4,7 @@ use wiremock::{MockServer, ResponseTemplate};
 
 use super::super::testing::{Passing, asked, body, client, gateway, key, miner_key, ok, route, says};
 use super::*;
-use crate::arena_gateway::testing::init;
+use crate::gateway::testing::init;
 
 const MINUTE: Duration = Duration::from_mins(1);
 

@@ -1,6 +1,6 @@
 use super::super::testing::{Passing, asked, client, config, gateway, hotkey, key, ok, route, says};
 use super::*;
-use crate::config::ArenaSettings;
+use crate::ArenaSettings;
 
 const LIST: &str = "/list_arena_miners";
 

@@ -15,9 +15,9 @@ use tower::ServiceExt as _;
 use url::Url;
 
 use super::*;
-use crate::arena_gateway::testing::{frame, frame_b64, init};
-use crate::operator_http::testing::{listen, nowhere};
-use crate::runner::CallError;
+use crate::gateway::testing::{frame, frame_b64, init};
+use taonet_babelbit_runner::CallError;
+use taonet_validator::testing::{listen, nowhere};
 
 const SOON: Duration = Duration::from_millis(300);
 
@@ -234,8 +234,8 @@ async fn a_gateway_that_comes_back() {
 
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(world.directory.path().join("arena.json"), directory.path().join("arena.json")).unwrap();
-    let config = crate::arena_gateway::testing::config();
-    let again = crate::arena_gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
+    let config = crate::gateway::testing::config();
+    let again = crate::gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
     let back = async {
         tokio::time::sleep(SOON).await;
         let listener = TcpListener::bind(address).await.unwrap();

@@ -2,7 +2,7 @@ use taonet_wallet::Keypair;
 
 use super::super::testing::{config, key};
 use super::*;
-use crate::arena::signed_request;
+use crate::client::signed_request;
 
 fn grants() -> Grants {
     Grants::open(&config(), None).unwrap()

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::PATIENCE;
 use crate::conformance::{Target, TestError};
-use crate::http_client::builder;
-use crate::runner::PlaySettings;
+use taonet_babelbit_runner::PlaySettings;
+use taonet_http::client::builder;
 
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 const SIGNATURE: &str = "bt_header_dendrite_signature";

@@ -1,7 +1,7 @@
 use taonet_babelbit_core::records::ChallengeType;
 
 use super::*;
-use crate::runner::NewChallenge;
+use crate::NewChallenge;
 use crate::submission::testing::{Results, challenge, miner, written};
 
 #[tokio::test]

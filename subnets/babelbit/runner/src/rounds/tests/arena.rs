@@ -1,7 +1,7 @@
 //! Rounds in the arena.
 
 use super::*;
-use crate::runner::MinerKey;
+use taonet_babelbit_core::records::MinerKey;
 
 /// The metagraph's miners but the first, over connections of its own.
 pub(super) struct Arena(pub(super) Arc<ScriptedMiner>);

@@ -4,7 +4,7 @@ use taonet_chain::Chain;
 
 use super::arena::Arena;
 use super::*;
-use crate::operator_http::testing::{LocalChain, nowhere};
+use taonet_validator::testing::{LocalChain, nowhere};
 
 const FAULTS: [Fault; 7] = [
     Fault::Status(500),

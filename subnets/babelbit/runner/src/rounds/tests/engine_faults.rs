@@ -1,7 +1,7 @@
 //! An engine that fails: down, slow, overloaded, with garbage, cut short, refusing; at the start and in the middle.
 
 use super::*;
-use crate::operator_http::testing::nowhere;
+use taonet_validator::testing::nowhere;
 
 /// Everything but a refusal of the hotkey.
 const PASSING: [Fault; 6] = [

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::runner::run::TAKE_UPS;
-use crate::runner::testing::Asked;
-use crate::runner::{Ledger, NewChallenge, UtteranceRow};
+use crate::run::TAKE_UPS;
+use crate::testing::Asked;
+use crate::{Ledger, NewChallenge, UtteranceRow};
 
 impl World {
     /// A runner that works on the same files is looked over its shoulder.

@@ -2,13 +2,13 @@
 
 use super::super::testing::{Door, Fault};
 use super::*;
-use crate::config::S3Addressing;
-use crate::object_storage::client_options;
-use crate::object_storage::testing::{S3Server, settings};
+use taonet_objects::S3Addressing;
+use taonet_objects::client_options;
+use taonet_objects::testing::{S3Server, settings};
 
 /// Where each file of a miner must be in the bucket.
 fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
-    let name = crate::runner::files::miner_name(miner(number));
+    let name = miner(number).directory();
     let key = |file: ResultFile| {
         let folder = if file == ResultFile::RunLog { "logs/logs" } else { "submissions" };
         let path = results.path(file, number);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::testing::{Door, Fault};
 use super::*;
-use crate::scoring_api::ScoringApi;
+use taonet_babelbit_scoring_api::server::ScoringApi;
 
 const MINERS: u16 = 6;
 const ENTRIES: i64 = 24;
@@ -24,7 +24,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
     assert_eq!(scores.iter().map(|score| score.miner_uid).collect::<BTreeSet<_>>(), (0..MINERS).collect(), "{what}");
     let validator = key("//validator").hotkey();
     for number in 0..MINERS {
-        let name = crate::runner::files::miner_name(miner(number));
+        let name = miner(number).directory();
         let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
         let files = || std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
         // What nobody waits for any more may still be found to be older.
@@ -101,7 +101,7 @@ async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
 #[tokio::test]
 async fn a_drain_does_not_wait_for_ever() {
     let results = Results::new(1).await;
-    let api = crate::operator_http::testing::nowhere();
+    let api = taonet_validator::testing::nowhere();
     let settings = OutboxSettings { patience: Duration::ZERO, ..results.settings(&api) };
     let counts = results.outbox_with(settings, None).drain().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered, counts.refused), (4, 0, 0));

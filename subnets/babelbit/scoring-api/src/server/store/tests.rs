@@ -4,7 +4,7 @@ use taonet_babelbit_core::submission_api::SubmissionKind;
 use taonet_primitives::Hotkey;
 
 use super::*;
-use crate::scoring_api::testing::{Postgres, sqlite};
+use crate::server::testing::{Postgres, sqlite};
 
 const NEW: Kept = Kept::New { replaced: None };
 

@@ -11,7 +11,7 @@ use super::Postgres;
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LineFault {
+pub enum LineFault {
     /// Nothing.
     None,
     /// Connections are closed, those there are and new ones.
@@ -25,13 +25,13 @@ pub(crate) enum LineFault {
 }
 
 /// A TCP address that leads to a PostgreSQL server.
-pub(crate) struct Line {
+pub struct Line {
     port: u16,
     fault: watch::Sender<LineFault>,
 }
 
 impl Line {
-    pub(crate) async fn to(postgres: &Postgres) -> Self {
+    pub async fn to(postgres: &Postgres) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, socket) = (listener.local_addr().unwrap().port(), postgres.socket());
         let (fault, watched) = watch::channel(LineFault::None);
@@ -43,12 +43,12 @@ impl Line {
         Self { port, fault }
     }
 
-    pub(crate) fn set(&self, fault: LineFault) {
+    pub fn set(&self, fault: LineFault) {
         self.fault.send_replace(fault);
     }
 
     /// The address of one of the server's databases.
-    pub(crate) fn url(&self, database: &str) -> String {
+    pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 }

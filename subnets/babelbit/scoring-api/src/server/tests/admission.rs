@@ -4,8 +4,8 @@ use axum::Router;
 use axum::routing::post as post_route;
 
 use super::*;
-use crate::operator_http::testing::{LocalChain, NETUID, listen};
-use crate::subtensor_gateway::GatewayClient;
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::testing::{LocalChain, NETUID, listen};
 
 async fn question(api: &ScoringApi, asker: &Keypair) -> (u16, Value) {
     let timestamp = now();
@@ -114,7 +114,7 @@ async fn permits_and_stakes_come_from_the_chain() {
     let folder = tempfile::tempdir().unwrap();
     let chain = LocalChain::start(1).await;
     let gateway = chain.gateway(folder.path()).await;
-    let url = listen(gateway.router(crate::operator_http::OperatorLimits::new(None))).await;
+    let url = listen(gateway.router(taonet_validator::operator_http::OperatorLimits::new(None))).await;
     let gateway = GatewayClient::new(&url, None, Duration::from_secs(5)).unwrap();
     let api = api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID }).await;
     let shutdown = Shutdown::new();

@@ -7,8 +7,8 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use super::super::testing::{Line, LineFault};
 use super::*;
-use crate::operator_http::testing::listen;
-use crate::submission::testing::Results;
+use taonet_babelbit_runner::submission::testing::Results;
+use taonet_validator::testing::listen;
 
 /// How long a store of these tests waits.
 const WAIT: Duration = Duration::from_millis(500);

@@ -5,9 +5,9 @@ use std::fs::File;
 use super::artifacts::{bundle, files, metadata, submit};
 use super::retention::{Look, forget_old, forget_unnamed};
 use super::*;
-use crate::config::S3Addressing;
-use crate::object_storage::ObjectStorage;
-use crate::object_storage::testing::{S3Server, settings};
+use taonet_objects::ObjectStorage;
+use taonet_objects::S3Addressing;
+use taonet_objects::testing::{S3Server, settings};
 
 /// Writes a file below the artifacts as if that were so many days ago.
 fn write(artifacts: &Path, name: &str, days: u64) {

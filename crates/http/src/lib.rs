@@ -1,0 +1,36 @@
+//! HTTP services and their clients: what every daemon needs beyond routes of its own.
+//!
+//! Servers:
+//! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
+//! - [`readiness_routes`]: `/readyz` and `/metrics`;
+//! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
+//! - [`BearerTokens`] that a service issues, and the one [`AccessToken`] that operators put into a file;
+//! - [`SlidingWindow`]: rate limits by caller.
+//!
+//! Clients:
+//! - [`client`]: a client that follows no redirect and reads bounded answers;
+//! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
+//! - [`Fault`]: why a request failed.
+//!
+//! Signed HTTP between neurons is `taonet-wire`; this crate knows nothing of signatures. It uses `taonet-service`
+//! (shutdown) and `taonet-telemetry` (metrics). The validator parts and every subnet's services use it.
+
+mod access_token;
+mod api;
+mod bearer_tokens;
+pub mod client;
+mod fault;
+mod health;
+mod json_client;
+mod limits;
+mod serve;
+mod unread;
+
+pub use access_token::{AccessToken, TokenError};
+pub use api::{BodyError, collapse_slashes, count, error_as_json, read_json};
+pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+pub use fault::Fault;
+pub use health::{Readiness, readiness_routes};
+pub use json_client::{JsonCallError, JsonClient, fields};
+pub use limits::{RateLimit, SlidingWindow, subscriber};
+pub use serve::{ServeLimits, serve};

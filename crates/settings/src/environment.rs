@@ -1,0 +1,140 @@
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::Variable;
+use crate::network::without_credentials;
+
+/// The variables of a process that have a value: blank ones count as unset.
+#[derive(Debug)]
+pub struct Environment {
+    set: Vec<(String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Environment {
+    /// Takes `(name, value)` pairs. Text that is not UTF-8 is a problem only where it is the value of a known variable.
+    pub fn new<C>(pairs: impl IntoIterator<Item = (OsString, OsString)>, variables: &[Variable<C>]) -> Self {
+        let mut set: Vec<(String, String)> = Vec::new();
+        let mut problems = Vec::new();
+        for (name, value) in pairs {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) if value.trim().is_empty() => {}
+                Err(value) if variables.iter().any(|known| known.name == name && known.apply.is_some()) => {
+                    let value = value.to_string_lossy().into_owned();
+                    problems.push(Problem { name, value, expected: "text in UTF-8" });
+                }
+                Ok(value) => set.push((name, value)),
+                // Nobody reads the value; the name may be worth a warning.
+                Err(_) => set.push((name, String::new())),
+            }
+        }
+        Self { set, problems }
+    }
+
+    /// The value of a variable, where it is set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Applies the variables to a configuration. A name that no variable has gives a warning where it begins with one of
+    /// `prefixes`, as does a variable without effect. Values that are invalid are added to `problems`.
+    pub fn apply<C>(
+        self,
+        variables: &'static [Variable<C>],
+        prefixes: &[&str],
+        config: &mut C,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Warning> {
+        problems.extend(self.problems);
+        let mut warnings = Vec::new();
+        for (name, value) in self.set {
+            match variables.iter().find(|variable| variable.name == name) {
+                Some(Variable { apply: Some(apply), .. }) => {
+                    if let Err(expected) = apply(config, value.trim()) {
+                        problems.push(Problem { name, value: without_credentials(&value), expected });
+                    }
+                }
+                Some(Variable { apply: None, help, .. }) => warnings.push(Warning::NoEffect { name, instead: help }),
+                None if prefixes.iter().any(|prefix| name.starts_with(prefix)) => {
+                    let nearest = nearest(&name, variables);
+                    warnings.push(Warning::Unknown { name, nearest });
+                }
+                None => {}
+            }
+        }
+        warnings
+    }
+}
+
+/// The known name that `name` was probably meant to be.
+fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static str> {
+    variables
+        .iter()
+        .map(|variable| (strsim::damerau_levenshtein(variable.name, name), variable.name))
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, known)| known)
+}
+
+/// A variable that is set and has no effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// No part of the program knows the name.
+    Unknown {
+        /// The name.
+        name: String,
+        /// The known name that is most like it, where one is.
+        nearest: Option<&'static str>,
+    },
+    /// The reference system lists the name; it has no effect here.
+    NoEffect {
+        /// The name.
+        name: String,
+        /// What to use instead; empty where there is nothing.
+        instead: &'static str,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { name, nearest: Some(known) } => {
+                write!(f, "{name} is set, but no such setting exists; did you mean {known}?")
+            }
+            Self::Unknown { name, nearest: None } => write!(f, "{name} is set, but no such setting exists"),
+            Self::NoEffect { name, instead: "" } => write!(f, "{name} is set, but has no effect in this version"),
+            Self::NoEffect { name, instead } => write!(f, "{name} is set, but has no effect: {instead}"),
+        }
+    }
+}
+
+/// A variable whose value is invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The variable.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What was expected.
+    pub expected: &'static str,
+}
+
+/// The environment holds invalid values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Every variable concerned.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the environment holds settings that do not fit")?;
+        for Problem { name, value, expected } in &self.problems {
+            write!(f, "\n  {name}={value}: expected {expected}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,63 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::Variable;
+
+/// Variables that belong together in the example file.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    /// Its heading.
+    pub title: &'static str,
+    /// How the names of its variables begin; the longest prefix of all sections decides.
+    pub prefixes: &'static [&'static str],
+}
+
+/// The example file: every variable, commented out, with its help and its value in `defaults`, by section.
+///
+/// `defaults` is a configuration whose home directory is `HOME`: paths below it are written as `~/…` and left empty, so
+/// that the file is the same on every machine.
+///
+/// # Errors
+/// The name of a variable that belongs to no section.
+pub fn example<C>(
+    head: &str,
+    sections: &[Section],
+    variables: &[Variable<C>],
+    defaults: &C,
+) -> Result<String, &'static str> {
+    let mut parts = BTreeMap::<usize, String>::new();
+    let mut unused = String::new();
+    for variable in variables {
+        if variable.apply.is_some() {
+            let section = section(sections, variable.name).ok_or(variable.name)?;
+            *parts.entry(section).or_default() += &line(variable, defaults);
+        } else {
+            if !variable.help.is_empty() {
+                let _ = writeln!(unused, "# {}", variable.help);
+            }
+            let _ = writeln!(unused, "#{}=", variable.name);
+        }
+    }
+    let mut text = head.to_owned();
+    for (section, lines) in sections.iter().enumerate().filter_map(|(i, section)| Some((section, parts.get(&i)?))) {
+        let _ = write!(text, "\n## {}\n\n{lines}", section.title);
+    }
+    if !unused.is_empty() {
+        let _ = write!(text, "\n## Known from the reference system, without effect here\n\n{unused}");
+    }
+    Ok(text)
+}
+
+fn line<C>(variable: &Variable<C>, defaults: &C) -> String {
+    let value = (variable.show)(defaults);
+    match value.strip_prefix("HOME/") {
+        Some(rest) => format!("# {}; left out: ~/{rest}\n#{}=\n", variable.help, variable.name),
+        None => format!("# {}\n#{}={value}\n", variable.help, variable.name),
+    }
+}
+
+fn section(sections: &[Section], name: &str) -> Option<usize> {
+    let prefixes = sections.iter().enumerate().flat_map(|(i, section)| section.prefixes.iter().map(move |p| (i, *p)));
+    let fitting = prefixes.filter(|(_, prefix)| name.starts_with(prefix));
+    fitting.max_by_key(|(_, prefix)| prefix.len()).map(|(i, _)| i)
+}

@@ -1,0 +1,97 @@
+use std::path::Path;
+use std::time::Duration;
+
+use taonet_primitives::{NetUid, Uid};
+use url::Url;
+
+use crate::network::without_credentials;
+use crate::value::Expected;
+use crate::{Network, Secret};
+
+/// Writes the text of a variable into a configuration `C`; the error says what was expected.
+pub type Apply<C> = fn(&mut C, &str) -> Result<(), Expected>;
+
+/// A known environment variable of a configuration `C`.
+pub struct Variable<C> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it means, in one line; where it has no effect, what to use instead, if anything.
+    pub help: &'static str,
+    /// Its way into the configuration; `None` when it has no effect in this version.
+    pub apply: Option<Apply<C>>,
+    /// Its value in a configuration, as text.
+    pub show: fn(&C) -> String,
+}
+
+/// A value as its variable would be written.
+pub trait Shown {
+    /// The text; of a secret, only that it is set.
+    fn shown(&self) -> String;
+}
+
+macro_rules! shown_by_display {
+    ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
+}
+shown_by_display!(f64, usize, u64, u32, u16, String, NetUid, Uid, Network, std::net::IpAddr);
+
+impl Shown for Url {
+    fn shown(&self) -> String {
+        without_credentials(self.as_str())
+    }
+}
+
+impl Shown for bool {
+    fn shown(&self) -> String {
+        u8::from(*self).to_string()
+    }
+}
+
+impl Shown for Duration {
+    fn shown(&self) -> String {
+        self.as_secs_f64().to_string()
+    }
+}
+
+impl Shown for std::path::PathBuf {
+    fn shown(&self) -> String {
+        Path::display(self).to_string()
+    }
+}
+
+impl<T: Shown> Shown for Option<T> {
+    fn shown(&self) -> String {
+        self.as_ref().map(Shown::shown).unwrap_or_default()
+    }
+}
+
+impl Shown for Secret {
+    fn shown(&self) -> String {
+        "(set)".to_owned()
+    }
+}
+
+/// A [`Variable`] of a field: `variable!("NAME", "Help", field.of.config = parser)`.
+#[macro_export]
+macro_rules! variable {
+    ($name:literal, $help:literal, $($field:ident).+ = $parse:expr) => {
+        $crate::Variable {
+            name: $name,
+            help: $help,
+            apply: Some(|config, text| {
+                config.$($field).+ = $parse(text)?;
+                Ok(())
+            }),
+            show: |config| $crate::Shown::shown(&config.$($field).+),
+        }
+    };
+}
+
+/// A name that the reference system knows and this program does not use.
+pub const fn unused<C>(name: &'static str) -> Variable<C> {
+    replaced(name, "")
+}
+
+/// As [`unused`]; `help` says what to use instead.
+pub const fn replaced<C>(name: &'static str, help: &'static str) -> Variable<C> {
+    Variable { name, help, apply: None, show: |_| String::new() }
+}

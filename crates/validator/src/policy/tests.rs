@@ -1,0 +1,151 @@
+use super::*;
+
+const BURN: Option<Uid> = Some(Uid(248));
+
+/// `hk7` has uid 7, up to 99; and there is the burn uid.
+fn uid_of(hotkey: &str) -> Option<Uid> {
+    hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100 || *uid == 248).map(Uid)
+}
+
+fn uids(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
+    scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
+}
+
+fn hotkeys() -> Vec<String> {
+    (0..300).map(|uid| format!("hk{uid}")).collect()
+}
+
+fn policy() -> WeightPolicy {
+    WeightPolicy { burn_uid: BURN, max_skipped_epochs: 12 }
+}
+
+fn only(uid: u16) -> Weights {
+    Weights { uids: vec![Uid(uid)], weights: vec![1.0] }
+}
+
+/// block · tempo · last epoch · the epoch that is due
+#[test]
+fn an_epoch_is_due_from_its_first_block_to_its_last() {
+    for (block, tempo, last, due) in [
+        (99, 100, Some(0), None),
+        (100, 100, Some(0), Some(1)),
+        // The reference looks at multiples only, and misses the epoch when it looks away.
+        (137, 100, Some(0), Some(1)),
+        (199, 100, Some(0), Some(1)),
+        (199, 100, Some(1), None),
+        // Several epochs were missed: there is one submission.
+        (1_234, 100, Some(3), Some(12)),
+        // The first start.
+        (5, 100, None, Some(0)),
+        // A node that lags behind is not another chain; one that is far behind is.
+        (299, 100, Some(3), None),
+        (199, 100, Some(3), Some(1)),
+        (7, 0, Some(6), Some(7)),
+    ] {
+        assert_eq!(due_epoch(BlockNumber::new(block), tempo, last), due, "block {block}, tempo {tempo}, last {last:?}");
+    }
+}
+
+#[test]
+fn without_scores_the_previous_weights_are_set_for_ever() {
+    let (policy, mut state) = (policy(), PolicyState::default());
+    let weights = Weights { uids: vec![Uid(1), Uid(248)], weights: vec![0.1, 0.9] };
+    let decision = policy.decide(&mut state, Some("c"), Some(weights.clone()), uid_of);
+    assert_eq!(decision, Decision::Scored(weights.clone()));
+    state.previous = Some(Previous::new(&weights, &hotkeys(), BlockNumber::new(5)));
+    for epoch in 1..30 {
+        assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Previous(weights.clone()));
+        assert_eq!(state.epochs_without_scores, epoch);
+    }
+}
+
+#[test]
+fn without_previous_weights_the_fallback_comes_after_the_limit() {
+    let policy = WeightPolicy { burn_uid: Some(Uid(999)), max_skipped_epochs: 3 };
+    let mut state = PolicyState::default();
+    assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Wait);
+    // That the challenge is not known for once is no other challenge.
+    assert_eq!(policy.decide(&mut state, None, None, uid_of), Decision::Wait);
+    let fallback = Decision::Fallback(only(999));
+    assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
+    assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
+    // Another challenge begins the count anew.
+    assert_eq!(policy.decide(&mut state, Some("d"), None, uid_of), Decision::Wait);
+    assert_eq!(state.epochs_without_scores, 1);
+    // As do scores, even of 0.
+    assert!(matches!(policy.decide(&mut state, Some("d"), Some(only(248)), uid_of), Decision::Scored(_)));
+    assert_eq!(state.epochs_without_scores, 0);
+}
+
+#[test]
+fn the_state_of_older_versions_is_read() {
+    for text in ["{}", r#"{"previous":{"uids":[1],"weights":[1.0]}}"#] {
+        assert_eq!(serde_json::from_str::<PolicyState>(text).unwrap(), PolicyState::default(), "{text}");
+    }
+}
+
+/// who is where now · burn uid · the weights that are set again, of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
+#[test]
+fn weights_that_are_set_again_follow_their_hotkeys() {
+    let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
+    let previous = Previous::new(&set, &hotkeys(), BlockNumber::new(5));
+    for (now, burn_uid, expected) in [
+        (&["hk0", "hk1", "hk2", "hk3"][..], BURN, Some(&[(1, 0.3), (2, 0.1), (3, 0.6)][..])),
+        (&["hk3", "hk2", "hk1"], BURN, Some(&[(2, 0.3), (1, 0.1), (0, 0.6)])),
+        // The slot of the greatest weight is somebody else's.
+        (&["hk0", "hk1", "hk2", "new"], BURN, Some(&[(1, 0.3), (2, 0.1), (248, 0.6)])),
+        (&["hk0", "hk1", "hk2", "new"], None, Some(&[(1, 0.75), (2, 0.25)])),
+        (&["hk0", "new", "new", "new"], BURN, None),
+    ] {
+        let uid_of = |hotkey: &str| (0..).zip(now).find(|(_, other)| **other == hotkey).map(|(uid, _)| Uid(uid));
+        let policy = WeightPolicy { burn_uid, ..policy() };
+        let mut state = PolicyState { previous: Some(previous.clone()), ..PolicyState::default() };
+        let found = match policy.decide(&mut state, Some("c"), None, uid_of) {
+            Decision::Previous(weights) => Some(weights),
+            Decision::Wait => None,
+            other => panic!("{other:?}"),
+        };
+        let found = found.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
+        let near = |found: &[(Uid, f64)]| {
+            let expected = uids(expected.unwrap_or_default());
+            found.len() == expected.len()
+                && found.iter().zip(&expected).all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
+        };
+        assert_eq!(found.is_some(), expected.is_some(), "{now:?}");
+        assert!(near(&found.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {found:?}");
+    }
+}
+
+/// block · what is left of weights whose scores were fetched at block 10000
+#[test]
+fn weights_of_long_ago_are_forgotten() {
+    for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
+        let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+        let previous = Some(Previous::new(&set, &hotkeys(), BlockNumber::new(10_000)));
+        let mut state = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous };
+        state.forget_old(BlockNumber::new(block), 1_200);
+        let counted = if is_kept { 3 } else { 0 };
+        assert_eq!((state.previous.is_some(), state.epochs_without_scores), (is_kept, counted), "{block}");
+    }
+}
+
+/// block · tempo · blocks
+#[test]
+fn an_epochs_last_block_is_counted() {
+    for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {
+        assert_eq!(blocks_left(BlockNumber::new(block), tempo), blocks, "{block} {tempo}");
+    }
+}
+
+#[test]
+fn scores_that_give_nobody_weight_are_waited_out() {
+    let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
+    assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Wait);
+    assert_eq!(state.epochs_without_scores, 0);
+}
+
+#[test]
+fn without_a_burn_uid_there_is_no_fallback() {
+    let policy = WeightPolicy { burn_uid: None, max_skipped_epochs: 1 };
+    assert_eq!(policy.decide(&mut PolicyState::default(), Some("c"), None, uid_of), Decision::Wait);
+}

@@ -1,0 +1,133 @@
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Json};
+use serde_json::{Value, json};
+use taonet_primitives::Weights;
+use taonet_service::{sleeper, system_clock};
+use tempfile::TempDir;
+use url::Url;
+
+use super::*;
+use crate::subnet::{Neurons, RoundScores};
+use crate::testing::{NETUID, listen};
+
+/// A subnet whose only miner is `a`.
+struct OneMiner;
+
+impl Subnet for OneMiner {
+    type Scores = Option<Uid>;
+    type Error = Infallible;
+
+    async fn scores(&self, neurons: &Neurons<'_>, _: bool) -> Result<RoundScores<Option<Uid>>, Infallible> {
+        Ok(RoundScores { round: Some("r".into()), scores: neurons.uid_of("a") })
+    }
+
+    fn weights(&self, scores: &Option<Uid>, _: Option<Uid>) -> Option<Weights> {
+        scores.map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
+    }
+
+    fn measure(&mut self, _: &Option<Uid>) {}
+}
+
+/// Gateway and signer in one, which says at which blocks the chain is; 0 stands for a failure.
+async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
+    let set: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
+    let routes = Router::new().fallback(move |request: Request| {
+        let (notes, blocks) = (Arc::clone(&notes), Arc::clone(&blocks));
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+            match path.as_str() {
+                "/v1/metagraph/snapshot" => {
+                    Json(json!({ "block": 700, "hotkeys": ["b", "a"], "last_update": [], "axons": [] })).into_response()
+                }
+                "/set_weights" => {
+                    notes.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
+                    Json(json!({ "success": true })).into_response()
+                }
+                _ => match blocks.lock().unwrap().next() {
+                    Some(block) if block > 0 => Json(json!({ "block": block })).into_response(),
+                    _ => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+                },
+            }
+        }
+    });
+    (listen(routes).await, set)
+}
+
+fn validator(chain: &Url, directory: &TempDir) -> Validator<OneMiner> {
+    let services = Services {
+        gateway: GatewayClient::new(chain, None, Duration::from_secs(5)).unwrap(),
+        signer: SignerClient::new(chain, None).unwrap(),
+    };
+    let settings = ValidatorSettings {
+        netuid: NETUID,
+        tempo: 100,
+        burn_uid: Uid(8),
+        max_skipped_epochs: 12,
+        retries: 7,
+        retry_delay: Duration::from_secs(1),
+    };
+    let state = StateFile::open(&directory.path().join("state.json")).unwrap();
+    let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+    Validator::new(OneMiner, services, settings, state, system_clock(), at_once)
+}
+
+#[tokio::test]
+async fn an_epoch_is_worked_on_once() {
+    let (url, set) = chain(vec![742, 743, 743, 800, 801]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut first = validator(&url, &directory);
+    assert_eq!(first.step(None).await, Some(BlockNumber::new(743)));
+    let mut restarted = validator(&url, &directory);
+    assert_eq!(restarted.step(None).await, Some(BlockNumber::new(800)), "743 is of the same epoch");
+    assert_eq!(set.lock().unwrap().len(), 1);
+    restarted.step(Some(BlockNumber::new(800))).await;
+    let set = set.lock().unwrap();
+    assert_eq!((set.len(), &set[1]["uids"]), (2, &json!([1])));
+}
+
+#[tokio::test]
+async fn a_validator_is_ready_once_it_has_seen_a_block() {
+    let (url, _) = chain(vec![0, 742, 743]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let readiness = Readiness::starting();
+    let mut validator = validator(&url, &directory).with_readiness(readiness.clone());
+    assert_eq!(validator.step(None).await, None);
+    assert!(!readiness.is_ready(), "the gateway failed");
+    assert_eq!(validator.step(None).await, Some(BlockNumber::new(743)));
+    assert!(readiness.is_ready());
+}
+
+/// Listens, takes connections, and says nothing, until the test ends.
+async fn silent() -> Url {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        let mut connections = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.push(stream);
+        }
+    });
+    url
+}
+
+/// What is decided in an epoch must not be submitted in the next.
+#[tokio::test]
+async fn services_that_never_answer_cost_no_more_than_the_epoch() {
+    let (silent, directory) = (silent().await, tempfile::tempdir().unwrap());
+    let validator = Validator { sleeper: sleeper(), ..validator(&silent, &directory) };
+    let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
+    // Time passes at once wherever nothing else happens.
+    tokio::time::pause();
+    let (began, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
+    let answer = validator.submit(&weights, None, within).await;
+    assert!(!answer.success);
+    assert!(answer.error.unwrap().contains("within 600 s"));
+    assert!(began.elapsed() < within + Duration::from_secs(1), "{:?}", began.elapsed());
+}

@@ -1,0 +1,39 @@
+use taonet_primitives::{Hotkey, Uid};
+
+/// A miner of a round: uid and hotkey, since either alone may change hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MinerKey {
+    /// The miner's uid.
+    pub uid: Uid,
+    /// The miner's hotkey.
+    pub hotkey: Hotkey,
+}
+
+impl MinerKey {
+    /// The name of the miner's directory.
+    pub fn directory(&self) -> String {
+        format!("miner_{}__hk_{}", self.uid, self.hotkey)
+    }
+}
+
+/// Whether a name from outside may become a part of a path.
+pub fn is_safe_name(name: &str) -> bool {
+    (1..=128).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_the_directory_are_unsafe() {
+        for name in ["challenge-1781174402-d4bb9c06", "a", "a.b_c"] {
+            assert!(is_safe_name(name), "{name}");
+        }
+        for name in ["", ".", "..", "../x", "a/b", "a\\b", "a\0", "é", " ", &"a".repeat(129)] {
+            assert!(!is_safe_name(name), "{name}");
+        }
+    }
+}

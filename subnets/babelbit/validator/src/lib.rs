@@ -1,0 +1,90 @@
+//! Babelbit's part of the validator: the scores of the current challenge, and the weights that follow from them.
+//!
+//! - [`Babelbit`] implements [`Subnet`](taonet_validator::Subnet): the engine says which challenge is current, the scoring
+//!   API has its scores, `taonet-babelbit-core` makes weights of them;
+//! - [`PayloadPolicy`] says which texts the signer signs: those of Babelbit's own protocols, in its own name.
+//!
+//! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line puts the parts together
+//! (`bb validate`, `bb signer`).
+
+mod error;
+mod figures;
+mod payload;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::contest_scores::ContestScores;
+use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_engine::client::EngineClient;
+use taonet_babelbit_scoring_api::ScoresClient;
+use taonet_primitives::{Uid, Weights};
+use taonet_validator::{Neurons, RoundScores, Subnet};
+
+pub use error::MissingScores;
+pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
+
+/// How scores become weights.
+#[derive(Debug, Clone)]
+pub struct BabelbitSettings {
+    /// The arena's share of the weights.
+    pub arena_share: ArenaShare,
+    /// Scoring rules.
+    pub rules: Rules,
+    /// Where caches are; their number is a metric.
+    pub cache_dir: PathBuf,
+}
+
+/// Babelbit, as its validator sees it.
+#[derive(Debug)]
+pub struct Babelbit {
+    engine: EngineClient,
+    scores: ScoresClient,
+    settings: BabelbitSettings,
+    /// Whose scores the metrics show.
+    shown: BTreeSet<Uid>,
+}
+
+impl Babelbit {
+    /// `engine` says which challenge is current, `scores` has its scores.
+    pub const fn new(engine: EngineClient, scores: ScoresClient, settings: BabelbitSettings) -> Self {
+        Self { engine, scores, settings, shown: BTreeSet::new() }
+    }
+}
+
+impl Subnet for Babelbit {
+    type Scores = ContestScores;
+    type Error = MissingScores;
+
+    async fn scores(&self, neurons: &Neurons<'_>, is_late: bool) -> Result<RoundScores<ContestScores>, MissingScores> {
+        let uid_of = |hotkey: &str| neurons.uid_of(hotkey);
+        let mut rows = self.rows().await;
+        rows.check(is_late)?;
+        let mut scores = rows.scores(uid_of);
+        if scores.is_empty() {
+            self.older_rows(&mut rows).await;
+            rows.check(is_late)?;
+            scores = rows.scores(uid_of);
+        }
+        Ok(RoundScores { round: rows.challenge_uid, scores })
+    }
+
+    fn weights(&self, scores: &ContestScores, burn_uid: Option<Uid>) -> Option<Weights> {
+        scores.weights(self.settings.arena_share, burn_uid, self.settings.rules)
+    }
+
+    fn measure(&mut self, scores: &ContestScores) {
+        self.show(scores);
+    }
+}
+
+/// Gives the metrics of this crate their help texts. Call after the recorder is installed.
+pub fn describe_metrics() {
+    metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
+    metrics::describe_gauge!("current_winner_uid", "Winner of the main contest, else of the arena; NaN without one");
+    metrics::describe_gauge!("cache_files", "Cache files");
+}
