@@ -2,6 +2,8 @@
 //!
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
+//! - [`Places`]: which connection makes room when all places are taken;
+//! - [`whole_body`]: bodies that are read before their requests take a turn;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
 //! - [`BearerTokens`] that a service issues, and the one [`AccessToken`] that operators put into a file;
@@ -23,8 +25,10 @@ mod fault;
 mod health;
 mod json_client;
 mod limits;
+mod places;
 mod serve;
 mod unread;
+mod whole;
 
 pub use access_token::{AccessToken, TokenError};
 pub use api::{BodyError, collapse_slashes, count, error_as_json, read_json};
@@ -33,4 +37,6 @@ pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
+pub use places::{Place, Places, Progress};
 pub use serve::{ServeLimits, serve};
+pub use whole::{WholeBodies, whole_body};

@@ -14,14 +14,16 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
-use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use crate::Progress;
 
 /// Bytes of a rest that are read at a time.
 const CHUNK: usize = 16 * 1024;
@@ -30,25 +32,78 @@ const CHUNK: usize = 16 * 1024;
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicBool>);
 
-/// Says `connection: close` in the answer to a request whose body has not been read to its end.
-pub(crate) async fn close_after_unread(Extension(unread): Extension<Unread>, request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    let is_read = Arc::new(AtomicBool::new(false));
-    let request = request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read) }));
-    let mut response = next.run(request).await;
-    if !is_read.load(Ordering::Acquire) {
-        unread.0.store(true, Ordering::Release);
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+/// Notes how far each request of a connection is, and says `connection: close` in the answer to one whose body has not
+/// been read to its end.
+pub(crate) async fn follow(
+    Extension(unread): Extension<Unread>,
+    Extension(progress): Extension<Progress>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answered = Answered(progress.clone());
+    let response = if request.body().is_end_stream() {
+        if !progress.complete() {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        next.run(request).await
+    } else {
+        let is_read = Arc::new(AtomicBool::new(false));
+        let request = request.map(|inner| Body::new(Watched { inner, is_read: Arc::clone(&is_read), progress }));
+        let mut response = next.run(request).await;
+        if !is_read.load(Ordering::Acquire) {
+            unread.0.store(true, Ordering::Release);
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    };
+    response.map(|inner| Body::new(Answer { inner, _answered: answered }))
 }
+
+/// Tells the connection that its request is answered, when it is dropped.
+struct Answered(Progress);
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+/// An answer that is over when its body is.
+struct Answer {
+    inner: Body,
+    _answered: Answered,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The connection lost its place before the request was complete.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed: its place was needed")]
+struct Evicted;
 
 /// A body that notes when it has been read to its end.
 struct Watched {
     inner: Body,
     is_read: Arc<AtomicBool>,
+    progress: Progress,
 }
 
 impl HttpBody for Watched {
@@ -60,8 +115,9 @@ impl HttpBody for Watched {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        if frame.is_none() || self.inner.is_end_stream() {
-            self.is_read.store(true, Ordering::Release);
+        let is_read = frame.is_none() || self.inner.is_end_stream();
+        if is_read && !self.is_read.swap(true, Ordering::AcqRel) && !self.progress.complete() {
+            return Poll::Ready(Some(Err(axum::Error::new(Evicted))));
         }
         Poll::Ready(frame)
     }

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Bytes;
@@ -75,44 +76,90 @@ async fn heads_that_dribble_in_are_cut_off_and_free_their_place() {
     let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(50), ..ServeLimits::default() };
     let (address, shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let slow = send(address, b"GET / HT").await;
-    // The only place is taken; this one waits until the slow one has lost it.
-    let patient = send(address, REQUEST).await;
-    assert!(receive(patient).await.ends_with("here"));
     assert!(!receive(slow).await.contains("here"));
+    assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
 }
 
+/// A connection to `to` from another address of this machine.
+async fn connect_from(address: &str, to: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
 #[tokio::test]
 async fn one_address_cannot_take_every_place() {
+    let busy = Arc::new(Notify::new());
+    let started = busy.clone();
+    let stuck = get(move || async move {
+        started.notify_one();
+        std::future::pending::<()>().await;
+    });
     let limits = ServeLimits { connections_per_address: 2, ..ServeLimits::default() };
-    let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
-    let idle = [send(address, b"").await, send(address, b"").await];
+    let (address, _shutdown) =
+        start(Router::new().route("/", get(|| async { "here" })).route("/stuck", stuck), limits).await;
+    let mut stuck = Vec::new();
+    for _ in 0..2 {
+        stuck.push(send(address, b"GET /stuck HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        busy.notified().await;
+    }
     assert_eq!(receive(send(address, b"").await).await, "", "closed");
-    // Another address of the same machine.
-    let other = tokio::net::TcpSocket::new_v4().unwrap();
-    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = other.connect(address).await.unwrap();
+    let mut other = connect_from("127.0.0.2", address).await;
     other.write_all(REQUEST).await.unwrap();
     assert!(receive(other).await.ends_with("here"));
-    drop(idle);
+    drop(stuck);
     while !receive(send(address, REQUEST).await).await.ends_with("here") {
         tokio::task::yield_now().await;
     }
 }
 
-#[test]
-fn addresses_of_one_network_count_together() {
-    let addresses = Addresses::default();
-    let enter = |address: &str| addresses.enter(address.parse().unwrap(), 1);
-    let first = enter("2001:db8::1");
-    assert!(first.is_some() && enter("2001:db8::2").is_none());
-    let others = [enter("2001:db8:0:1::1"), enter("192.0.2.1"), enter("192.0.2.2")];
-    assert!(others.iter().all(Option::is_some));
-    assert!(enter("::ffff:192.0.2.1").is_none(), "the same IPv4 address");
-    drop((first, others));
-    assert!(enter("2001:db8::2").is_some());
-    assert!(addresses.0.lock().unwrap().is_empty());
+/// Heads and bodies that never end, and connections that never carry anything, keep nobody out.
+#[tokio::test]
+async fn incomplete_requests_make_room() {
+    let routes = || Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
+    for half in ["", "GET / HTTP/1.1\r\nhost: x\r\n", "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf"] {
+        let limits = ServeLimits { connections: 8, connections_per_address: 4, ..ServeLimits::default() };
+        let (address, _shutdown) = start(routes(), limits).await;
+        let mut attackers = Vec::new();
+        for count in 0..32 {
+            let mut attacker = connect_from(&format!("127.0.0.{}", 2 + count % 4), address).await;
+            attacker.write_all(half.as_bytes()).await.unwrap();
+            attackers.push(attacker);
+        }
+        let began = Instant::now();
+        assert!(receive(send(address, REQUEST).await).await.ends_with("here"), "{half}");
+        assert!(began.elapsed() < limits.header_timeout / 2, "{half}");
+    }
+}
+
+/// A request that has arrived is answered, however many connections come after it.
+#[tokio::test]
+async fn complete_requests_make_no_room() {
+    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (handler_started, handler_go) = (started.clone(), go.clone());
+    let slow = post(move |body: Bytes| async move {
+        handler_started.notify_one();
+        handler_go.notified().await;
+        format!("{} bytes", body.len())
+    });
+    let limits = ServeLimits { connections: 2, connections_per_address: 2, ..ServeLimits::default() };
+    let routes = Router::new().route("/slow", slow).route("/", get(|| async { "here" }));
+    let (address, _shutdown) = start(routes, limits).await;
+    let mut slow = send(address, b"POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nfull").await;
+    started.notified().await;
+    for _ in 0..8 {
+        let _half = connect_from("127.0.0.2", address).await;
+        assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
+    }
+    go.notify_one();
+    let mut answer = [0; 512];
+    let length = slow.read(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..length]).ends_with("4 bytes"));
+    // The same connection idles now, and is the oldest that does.
+    let (_first, _second) = (connect_from("127.0.0.2", address).await, connect_from("127.0.0.2", address).await);
+    assert_eq!(receive(slow).await, "");
 }
 
 #[tokio::test]
@@ -158,16 +205,17 @@ async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
     assert_eq!(shutdown.finished().await, Ok(()));
 }
 
-/// A body without end keeps no place, and nobody from stopping.
+/// A body without end keeps nobody from stopping.
 #[tokio::test]
 async fn what_nobody_ends_is_not_read_for_ever() {
-    let limits = ServeLimits { connections: 1, linger: Duration::from_millis(100), ..ServeLimits::default() };
+    let limits = ServeLimits { linger: Duration::from_millis(100), ..ServeLimits::default() };
     let (address, _shutdown) = start(refusing(), limits).await;
     let began = Instant::now();
-    let endless = send(address, head(1 << 30).as_bytes()).await;
-    assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
+    let mut endless = send(address, head(1 << 30).as_bytes()).await;
+    while endless.write_all(&[0; 64]).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
     assert!(began.elapsed() >= limits.linger);
-    drop(endless);
 }
 
 /// Connections whose bodies are read carry one request after the other.
