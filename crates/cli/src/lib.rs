@@ -12,6 +12,7 @@ mod context;
 mod daemon;
 mod engines;
 mod exit;
+mod help;
 mod input;
 mod keys;
 mod leaderboard;
@@ -28,8 +29,8 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, register,
-    serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+    axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
+    register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -132,6 +133,8 @@ enum TaoCommand {
     /// Serve an echo neuron; call and measure other neurons
     #[command(subcommand)]
     Axon(axon::Command),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Entry point of `tao`.
@@ -162,6 +165,8 @@ pub fn tao() -> ExitCode {
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
+        TaoCommand::Completions(args) => completions::run(&args, command_line::<Tao>(), command_line::<Bb>(), &context),
+        TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),
     })
 }
 
@@ -172,9 +177,14 @@ pub fn bb() -> ExitCode {
     exit::report(babelbit::run(&command, &context))
 }
 
+/// A program's command line with its whole help.
+fn command_line<P: CommandFactory>() -> clap::Command {
+    help::documented(P::command())
+}
+
 /// Parses the arguments; wrong ones print usage and end the process with code 2, as clap does.
 fn parse<P: CommandFactory + FromArgMatches>() -> P {
-    let mut command = P::command();
+    let mut command = command_line::<P>();
     let matches = command.get_matches_mut();
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }

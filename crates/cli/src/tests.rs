@@ -25,7 +25,7 @@ fn example(word: String) -> String {
 
 /// Parses a line if it is a command of ours; gives whether it is.
 #[track_caller]
-fn parses(path: &Path, line: &str) -> bool {
+pub(crate) fn parses(path: &Path, line: &str) -> bool {
     let program = line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
     if program != "tao" && program != "bb" {
         return false;

@@ -86,8 +86,10 @@ fn every_crate_uses_what_the_table_says_and_only_what_stands_above_it() {
 #[test]
 fn subnets_use_no_other_subnet_and_cores_are_pure() {
     let packages = packages();
-    let subnets: BTreeSet<String> =
-        fs::read_dir(root().join("subnets")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let subnets: BTreeSet<String> = fs::read_dir(root().join("subnets"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     let subnet_of = |name: &str| subnets.iter().find(|subnet| name.starts_with(&format!("{subnet}-")));
     for (name, package) in &packages {
         let own = subnet_of(name);
