@@ -18,33 +18,33 @@ use taonet_service::Shutdown;
 
 use crate::unread::{Lingering, Unread, close_after_unread};
 
-/// How long to wait after the system refused to accept a connection, as when files run out.
+/// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
+/// Read buffer per connection in bytes; unread bodies stay in the system's socket buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a server takes from strangers.
+/// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Connections at a time; more wait in the system's queue.
+    /// Maximum number of open connections; more wait in the system's backlog.
     pub connections: usize,
-    /// Connections at a time from one address (of IPv6, from one /64); more are closed at once. Behind a proxy all come
-    /// from its address.
+    /// Maximum number of connections from one address (IPv6: one /64); more are closed immediately. Behind a proxy, all
+    /// connections count against the proxy's address.
     pub connections_per_address: usize,
-    /// How long the head of a request may take, and how long a connection may idle between requests.
+    /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
-    /// Bytes of a request's head.
+    /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
-    /// How long requests may go on after the end was asked for.
+    /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
-    /// How long a connection is read on whose last request was answered before its body was read.
+    /// How long the server keeps reading a request's unread body after its response, before it closes the connection.
     pub linger: Duration,
 }
 
 impl Default for ServeLimits {
-    /// 1 024 connections, 256 from one address, heads of 32 KiB within 30 s, 10 s to drain (less than
-    /// [`taonet_service::STOP_WITHIN`]), 2 s to linger.
+    /// 1 024 connections, 256 per address, heads of 32 KiB within 30 s, a grace period of 10 s (less than
+    /// [`taonet_service::STOP_WITHIN`]), 2 s of lingering reads.
     fn default() -> Self {
         Self {
             connections: 1_024,
@@ -57,8 +57,8 @@ impl Default for ServeLimits {
     }
 }
 
-/// Serves HTTP/1.1 until the end is asked for; then lets running requests end, for [`ServeLimits::drain`] at most.
-/// Handlers may take `ConnectInfo<SocketAddr>`.
+/// Serves HTTP/1.1 until shutdown; in-flight requests then have [`ServeLimits::drain`] to complete.
+/// Handlers may extract `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, limits: ServeLimits) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -80,7 +80,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
             () = shutdown.requested() => break,
             (permit, accepted) = next => match accepted {
                 Ok((stream, peer)) => {
-                    // Requests are small and answered at once: waiting for more to send only costs time.
+                    // Responses are small and sent at once: Nagle's delay only costs time.
                     let _ = stream.set_nodelay(true);
                     let Some(place) = addresses.enter(peer.ip(), limits.connections_per_address) else {
                         tracing::debug!(%peer, "connection closed: too many from its address");
@@ -106,11 +106,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
     connections.shutdown().await;
 }
 
-/// How many connections each address has.
+/// Number of connections per address.
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection of an address, until it is dropped.
+/// Counts one connection of an address until it is dropped.
 struct Place {
     addresses: Addresses,
     address: IpAddr,
@@ -119,7 +119,7 @@ struct Place {
 impl Addresses {
     fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
         let address = match address.to_canonical() {
-            // Whoever has one address of a /64 has them all.
+            // One subscriber controls all addresses of a /64.
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
             address @ IpAddr::V4(_) => address,
         };
@@ -159,7 +159,7 @@ fn connection(
     }
 }
 
-/// A connection that is gone before it was accepted costs nothing; when files have run out, some need time to close.
+/// Pauses after a failed `accept`, unless only the new connection was lost; exhausted file descriptors need time.
 async fn pause(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 

@@ -27,7 +27,7 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that arrives until the other side closes.
+/// Reads until the peer closes the connection.
 async fn receive(mut stream: TcpStream) -> String {
     let mut text = String::new();
     let _ = stream.read_to_string(&mut text).await;
@@ -75,7 +75,7 @@ async fn heads_that_dribble_in_are_cut_off_and_free_their_place() {
     let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(50), ..ServeLimits::default() };
     let (address, shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let slow = send(address, b"GET / HT").await;
-    // The only place is taken; this one waits until the slow one has lost it.
+    // The only slot is taken; this request waits until the slow one has timed out.
     let patient = send(address, REQUEST).await;
     assert!(receive(patient).await.ends_with("here"));
     assert!(!receive(slow).await.contains("here"));
@@ -89,7 +89,7 @@ async fn one_address_cannot_take_every_place() {
     let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
     let idle = [send(address, b"").await, send(address, b"").await];
     assert_eq!(receive(send(address, b"").await).await, "", "closed");
-    // Another address of the same machine.
+    // Another loopback address.
     let other = tokio::net::TcpSocket::new_v4().unwrap();
     other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
     let mut other = other.connect(address).await.unwrap();
@@ -130,7 +130,7 @@ async fn large_heads_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
-/// Refuses without reading.
+/// A router that refuses every request without reading its body.
 fn refusing() -> Router {
     Router::new().route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
@@ -139,7 +139,7 @@ fn head(bytes: usize) -> String {
     format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n")
 }
 
-/// Whoever sends a large body first and looks for the answer then finds it, and that the connection ends.
+/// A client that sends a large body before it reads the response gets the refusal and a clean end of the connection.
 #[tokio::test]
 async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
     let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
@@ -151,14 +151,14 @@ async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
         assert!(answer.starts_with("HTTP/1.1 401") && answer.ends_with("no"), "{sent}: {answer}");
         assert!(answer.contains("connection: close"), "{sent}: {answer}");
     }
-    // Also whoever waits for the answer before it sends anything.
+    // A client that waits for the response before it sends its body gets the refusal too.
     let answer = receive(send(address, head(1 << 20).as_bytes()).await).await;
     assert!(answer.contains("connection: close") && answer.ends_with("no"), "{answer}");
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
 }
 
-/// A body without end keeps no place, and nobody from stopping.
+/// An endless body holds no connection slot and delays no shutdown.
 #[tokio::test]
 async fn what_nobody_ends_is_not_read_for_ever() {
     let limits = ServeLimits { connections: 1, linger: Duration::from_millis(100), ..ServeLimits::default() };
@@ -170,7 +170,7 @@ async fn what_nobody_ends_is_not_read_for_ever() {
     drop(endless);
 }
 
-/// Connections whose bodies are read carry one request after the other.
+/// Connections whose bodies are read stay alive for further requests.
 #[tokio::test]
 async fn what_is_read_keeps_its_connection() {
     let length = post(|body: Bytes| async move { format!("{} bytes", body.len()) });
