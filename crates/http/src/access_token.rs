@@ -5,16 +5,16 @@ use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Shorter tokens can be guessed.
+/// Minimum length of a token in characters; shorter ones can be guessed.
 const SHORTEST: usize = 16;
-/// Longer ones are not tokens.
+/// Maximum length of a token in characters.
 const LONGEST: usize = 512;
 
-/// What a caller of signer and gateway shows: a text that both sides know. Never printed.
+/// Shared secret that clients of signer and gateway send as a bearer token. Never printed.
 #[derive(Clone)]
 pub struct AccessToken(Zeroizing<String>);
 
-/// Why a text is no token.
+/// The text is not a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an access token is one line of {SHORTEST} to {LONGEST} visible ASCII characters; make one with: openssl rand -hex 32"
@@ -22,7 +22,7 @@ pub struct AccessToken(Zeroizing<String>);
 pub struct TokenError;
 
 impl AccessToken {
-    /// A token from the text of its file; space around it does not count.
+    /// Parses a token from the text of its file; surrounding whitespace is ignored.
     ///
     /// # Errors
     /// [`TokenError`].
@@ -32,7 +32,7 @@ impl AccessToken {
         if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
     }
 
-    /// Whether a request shows it, as `Authorization: Bearer …`. How long the answer takes says nothing about the token.
+    /// Whether a request carries this token as `Authorization: Bearer …`. The comparison takes constant time.
     pub fn is_shown_in(&self, headers: &HeaderMap) -> bool {
         let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = header.and_then(|header| header.split_once(' '));
@@ -41,7 +41,7 @@ impl AccessToken {
         })
     }
 
-    /// The header that shows it.
+    /// The `Authorization` header value with this token.
     pub fn header(&self) -> Option<HeaderValue> {
         let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
         let mut header = HeaderValue::from_str(&text).ok()?;

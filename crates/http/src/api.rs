@@ -1,4 +1,4 @@
-//! Bodies, paths, the form of errors, and request counters of HTTP services.
+//! Request bodies, path normalization, the JSON form of errors, and request counters of HTTP services.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -11,34 +11,34 @@ use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// A body that is not what a route takes.
+/// Why a request body was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// It is not JSON.
+    /// The body is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
-    /// A field is missing, or has another type.
+    /// A field is missing or has the wrong type.
     #[error("{path}: {source}")]
     Shape {
-        /// Where in the body.
+        /// Path of the field in the body.
         path: String,
-        /// What is wrong there.
+        /// The deserialization error at that path.
         source: serde_json::Error,
     },
-    /// It is too large, or did not arrive.
+    /// The body is too large or was not received.
     #[error("the body could not be read: {text}")]
     Read {
-        /// The status to answer with.
+        /// HTTP status of the response.
         status: StatusCode,
-        /// Why.
+        /// Reason, for the response body.
         text: String,
     },
 }
 
-/// Reads a JSON body, whatever its content type says.
+/// Reads a JSON body, regardless of its content type.
 ///
 /// # Errors
-/// [`BodyError`] when the body does not arrive, or is not the JSON of a `T`.
+/// [`BodyError`] when the body is not received, or is not valid JSON for `T`.
 pub async fn read_json<T: DeserializeOwned, S: Send + Sync>(request: Request, state: &S) -> Result<T, BodyError> {
     let bytes = Bytes::from_request(request, state)
         .await
@@ -53,7 +53,7 @@ pub async fn read_json<T: DeserializeOwned, S: Send + Sync>(request: Request, st
     Ok(value)
 }
 
-/// Gives the errors of layers below, which have plain or empty bodies, the form that a service's own have.
+/// Rewrites the plain or empty error bodies of lower layers into the service's own error form.
 pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
@@ -75,8 +75,8 @@ pub async fn count(counter: &'static str, route: Option<MatchedPath>, request: R
     response
 }
 
-/// `//auth///verify` becomes `/auth/verify`: a base address with a trailing slash is common. To be put around a router,
-/// so that the path is mended before a route is chosen.
+/// Collapses repeated slashes: `//auth///verify` becomes `/auth/verify`, since base addresses often end in a slash.
+/// Apply it around a router, so that the path is normalized before routing.
 pub fn collapse_slashes(mut request: Request) -> Request {
     if !request.uri().path().contains("//") {
         return request;

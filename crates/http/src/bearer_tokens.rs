@@ -1,4 +1,4 @@
-//! Bearer tokens that a service has given out.
+//! Bearer tokens issued by a service.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
@@ -11,7 +11,7 @@ use rand::RngCore as _;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 
-/// Tokens of all hotkeys; one more drops the oldest.
+/// Maximum number of tokens of all hotkeys; beyond it the oldest is dropped.
 const MAX_TOKENS: usize = 10_000;
 
 struct Token {
@@ -20,33 +20,33 @@ struct Token {
 }
 
 impl Token {
-    /// A clock that was set back ends no token.
+    /// Whether the token is unexpired. A clock that was set back expires no token.
     fn is_good(&self, lifetime: Duration, now: SystemTime) -> bool {
         now.duration_since(self.issued).map_or(true, |age| age < lifetime)
     }
 }
 
-/// The tokens of one service, in memory.
+/// In-memory table of a service's bearer tokens.
 pub struct BearerTokens {
     lifetime: Duration,
-    /// Tokens of one hotkey; one more drops the oldest.
+    /// Maximum number of tokens of one hotkey; beyond it the oldest is dropped.
     per_hotkey: usize,
-    /// By SHA-256: whoever reads this table learns no token, and how long a lookup takes says nothing about one.
+    /// Keyed by SHA-256 of the token: the table reveals no token, and lookup time says nothing about one.
     tokens: Mutex<HashMap<[u8; 32], Token>>,
 }
 
 impl BearerTokens {
-    /// No tokens yet. Each is good for `lifetime`; a hotkey may have `per_hotkey` of them.
+    /// An empty table. Each token is valid for `lifetime`; a hotkey may have `per_hotkey` of them.
     pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
         Self { lifetime, per_hotkey, tokens: Mutex::default() }
     }
 
-    /// How long a token is good.
+    /// Validity period of a token.
     pub const fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// A new token of `hotkey`.
+    /// Issues a new token to `hotkey`.
     pub fn issue(&self, hotkey: Hotkey, now: SystemTime) -> String {
         let text = random_hex();
         let mut tokens = self.lock();
@@ -63,19 +63,19 @@ impl BearerTokens {
         text
     }
 
-    /// Whose token it is, while it is good.
+    /// The hotkey that a valid token was issued to.
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
         let known = tokens.get(&hash(token))?;
         known.is_good(self.lifetime, now).then_some(known.hotkey)
     }
 
-    /// Whether there are none.
+    /// Whether the table is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many there are, those that have expired since the last was issued included.
+    /// Number of tokens, including those that expired since the last one was issued.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
@@ -85,21 +85,21 @@ impl BearerTokens {
     }
 }
 
-/// The token that a request shows as `Authorization: Bearer …`.
+/// Extracts the token of an `Authorization: Bearer …` header.
 pub fn shown_in(headers: &HeaderMap) -> Option<&str> {
     let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok())?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 32 random bytes as text.
+/// 32 random bytes in hexadecimal.
 pub fn random_hex() -> String {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);
     hex::encode(bytes)
 }
 
-/// Removes the entry that was issued first.
+/// Removes the oldest entry of a table.
 pub fn drop_oldest<K: Clone + Eq + Hash, V, S: BuildHasher>(
     table: &mut HashMap<K, V, S>,
     issued: impl Fn(&V) -> SystemTime,

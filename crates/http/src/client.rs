@@ -1,4 +1,4 @@
-//! A client that talks to one service only, and reads bounded answers.
+//! HTTP client without redirects or proxy, and bounded reads of responses.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::Fault;
 
-/// A client that goes where it is sent and nowhere else: it follows no redirect and uses no proxy, so that tokens and
-/// signatures reach one service only.
+/// Builder of a client that follows no redirect and uses no proxy, so that tokens and signatures reach only the
+/// intended service.
 pub fn builder() -> ClientBuilder {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
@@ -17,7 +17,7 @@ pub fn builder() -> ClientBuilder {
         .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
 }
 
-/// The address of a route below a base, however many slashes stand between them.
+/// Joins a route to a base address, collapsing slashes between them.
 pub fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
@@ -25,15 +25,15 @@ pub fn below(base: &Url, path: &str) -> Url {
     url
 }
 
-/// What went wrong with a request or its answer.
+/// Converts a `reqwest` error into a [`Fault`].
 pub fn fault(error: reqwest::Error) -> Fault {
     if error.is_timeout() { Fault::Timeout } else { Fault::Transport(error.without_url()) }
 }
 
-/// The body of an answer, up to `limit` bytes.
+/// Reads a response body of at most `limit` bytes.
 ///
 /// # Errors
-/// [`Fault::TooLarge`] beyond that, or why it did not arrive.
+/// [`Fault::TooLarge`] beyond the limit, or the transport's fault.
 pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, Fault> {
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Fault::TooLarge(limit));
@@ -48,12 +48,12 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// How long an answer's header asks to wait.
+/// The delay in a response's `Retry-After` header.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds)
 }
 
-/// A positive number of seconds.
+/// Parses a positive number of seconds.
 pub fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.trim().parse::<f64>().ok().filter(|seconds| *seconds > 0.0)?;
     Duration::try_from_secs_f64(seconds).ok()

@@ -2,36 +2,36 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// Why one HTTP request failed.
+/// Why an HTTP request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The answer's status is not 200.
+    /// The response status is not 200.
     #[error("HTTP {}", status.as_u16())]
     Status {
-        /// The status.
+        /// The response status.
         status: StatusCode,
-        /// How long the service asks to wait.
+        /// Delay from the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// The answer is not a JSON object.
+    /// The response is not a JSON object.
     #[error("invalid payload type")]
     NotAnObject,
-    /// The answer lacks a field, or has one of the wrong type.
+    /// A field of the response is missing or has the wrong type.
     #[error("invalid payload: {0}")]
     Payload(#[source] serde_json::Error),
-    /// The answer is larger than the caller accepts.
+    /// The response exceeds the caller's size limit in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// No complete answer in time.
+    /// The request timed out before a complete response arrived.
     #[error("no answer in time")]
     Timeout,
-    /// The service could not be reached, or closed the connection.
+    /// The service is unreachable, or closed the connection.
     #[error("{}", innermost(.0))]
     Transport(#[source] reqwest::Error),
 }
 
-/// The text of the first cause: the outer ones only repeat the address.
+/// Message of the innermost cause; the outer ones only repeat the address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -7,32 +7,32 @@ use axum::{Json, Router, http::StatusCode};
 use serde_json::json;
 use taonet_telemetry::Metrics;
 
-/// The content type of Prometheus's text format.
+/// Content type of the Prometheus text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Whether a daemon can do its work now; `/readyz` tells. Clones speak of the same daemon.
+/// Readiness flag of a daemon, reported by `/readyz`. Clones share the flag.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// Not ready, since the daemon is starting.
+    /// A flag that is not ready yet, for a starting daemon.
     pub fn starting() -> Self {
         Self(Arc::default())
     }
 
-    /// From now on ready.
+    /// Marks the daemon as ready.
     pub fn set_ready(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether the daemon can do its work.
+    /// Whether the daemon is ready.
     pub fn is_ready(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
 
-/// `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. To be merged into a
-/// daemon's router, outside of layers that ask for signatures; `/healthz` belongs to the daemon's own protocol.
+/// Routes `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. Merge them into a
+/// daemon's router outside of layers that require signatures; `/healthz` belongs to the daemon's own protocol.
 pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let ready = get(move || async move { ready(&readiness) });
     let router = Router::new().route("/readyz", ready);

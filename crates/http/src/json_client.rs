@@ -1,4 +1,4 @@
-//! JSON objects over HTTP: deadlines, size limits, no redirects.
+//! Client for JSON objects over HTTP: deadlines, size limits, no redirects.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use url::Url;
 use crate::Fault;
 use crate::client::{below, builder, fault, read_capped, retry_after};
 
-/// Answers with an error status are read up to here.
+/// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Characters of such an answer that errors show.
+/// Maximum number of characters of an error response shown in errors.
 const SHOWN: usize = 300;
-/// Time to connect, as the reference has it.
+/// Connect timeout, as in the reference.
 const CONNECTING: Duration = Duration::from_secs(5);
 
-/// Why a call failed.
+/// Why a JSON call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonCallError {
-    /// The answer has an error status.
+    /// The response has an error status.
     #[error("failed status={} body={}", status.as_u16(), body.chars().take(SHOWN).collect::<String>())]
     Status {
-        /// The status.
+        /// The response status.
         status: StatusCode,
-        /// The answer.
+        /// The response body.
         body: String,
-        /// How long the service asks to wait.
+        /// Delay from the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// There is no answer, or none that is a JSON object.
+    /// There is no response, or it is not a JSON object.
     #[error("{}", said(.0))]
     Fault(#[source] Fault),
 }
@@ -46,7 +46,7 @@ fn said(fault: &Fault) -> String {
 }
 
 impl JsonCallError {
-    /// Whether another attempt may succeed: the service was not reached, is overloaded or failed.
+    /// Whether a retry may succeed: the service was unreachable, overloaded or failed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Status { status, .. } => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
@@ -54,12 +54,12 @@ impl JsonCallError {
         }
     }
 
-    /// Whether the service answers that it has no such thing.
+    /// Whether the response is 404 Not Found.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// How long the service asks to wait.
+    /// Delay from the `Retry-After` header.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -68,7 +68,7 @@ impl JsonCallError {
     }
 }
 
-/// One service.
+/// JSON client of one service.
 #[derive(Debug, Clone)]
 pub struct JsonClient {
     http: reqwest::Client,
@@ -78,23 +78,23 @@ pub struct JsonClient {
 }
 
 impl JsonClient {
-    /// A client of the service at `base`, which may have a path and any number of trailing slashes. No proxy is used, so
-    /// that a token goes to this service only.
+    /// Creates a client of the service at `base`, which may have a path and any number of trailing slashes. It uses no
+    /// proxy, so that a token reaches only this service.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(base: &Url, authorization: Option<HeaderValue>, max_body: usize) -> Result<Self, reqwest::Error> {
         let http = builder().connect_timeout(CONNECTING).build()?;
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
-    /// The same client with another token.
+    /// The same client with another `Authorization` header.
     #[must_use]
     pub fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
         Self { authorization, ..self.clone() }
     }
 
-    /// Posts JSON, and reads the object in the answer.
+    /// Posts JSON and returns the object in the response.
     ///
     /// # Errors
     /// [`JsonCallError`].
@@ -132,7 +132,7 @@ impl JsonClient {
     }
 }
 
-/// Reads an answer's fields; an answer without them is as good as none.
+/// Deserializes the fields of a response.
 ///
 /// # Errors
 /// [`JsonCallError::Fault`].

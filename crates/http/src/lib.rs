@@ -6,16 +6,16 @@
 //! - [`whole_body`]: bodies that are read before their requests take a turn;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
-//! - [`BearerTokens`] that a service issues, and the one [`AccessToken`] that operators put into a file;
-//! - [`SlidingWindow`]: rate limits by caller.
+//! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
+//! - [`SlidingWindow`]: rate limits per caller.
 //!
 //! Clients:
-//! - [`client`]: a client that follows no redirect and reads bounded answers;
+//! - [`client`]: a client that follows no redirect and bounds the responses it reads;
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
 //! - [`Fault`]: why a request failed.
 //!
-//! Signed HTTP between neurons is `taonet-wire`; this crate knows nothing of signatures. It uses `taonet-service`
-//! (shutdown) and `taonet-telemetry` (metrics). The validator parts and every subnet's services use it.
+//! Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures. It uses `taonet-service`
+//! (shutdown) and `taonet-telemetry` (metrics). The validator crates and every subnet's services use it.
 
 mod access_token;
 mod api;

@@ -4,39 +4,39 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// More callers than this are not remembered.
+/// Maximum number of callers in the table.
 const MAX_KEYS: usize = 10_000;
 
-/// So many requests in any stretch of this length.
+/// A rate limit: at most `requests` in any period of length `window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many.
+    /// Maximum number of requests per window.
     pub requests: u32,
-    /// In how long.
+    /// Length of the window.
     pub window: Duration,
 }
 
-/// Counts the admitted requests of each caller over the last window.
+/// Sliding-window rate limiter, which counts the admitted requests of each caller.
 pub struct SlidingWindow<K> {
     limit: RateLimit,
     admitted: Mutex<HashMap<K, VecDeque<SystemTime>>>,
 }
 
 impl<K: Hash + Eq + Copy> SlidingWindow<K> {
-    /// Nobody has been admitted yet.
+    /// A limiter with an empty table.
     pub fn new(limit: RateLimit) -> Self {
         Self { limit, admitted: Mutex::default() }
     }
 
-    /// The limit.
+    /// The configured limit.
     pub const fn limit(&self) -> RateLimit {
         self.limit
     }
 
-    /// Admits a request of `key`, or says how long to wait. Refused requests do not count.
+    /// Admits a request of `key`, or returns the delay until the next one is admitted. Rejected requests do not count.
     ///
     /// # Errors
-    /// The time until the next request is admitted.
+    /// The delay until the next request is admitted.
     pub fn admit(&self, key: K, now: SystemTime) -> Result<(), Duration> {
         let mut admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         if admitted.len() >= MAX_KEYS && !admitted.contains_key(&key) {
@@ -55,7 +55,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     }
 }
 
-/// The part of an address that its user cannot change at will: a /64 is what one IPv6 subscriber has.
+/// The part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -63,12 +63,12 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How long ago `time` was; no time at all when the clock was set back.
+/// Time since `time`; zero when the clock was set back.
 fn age(time: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(time).unwrap_or_default()
 }
 
-/// Forgets callers who have been quiet for a window, and otherwise the one who has been quiet longest.
+/// Evicts callers that were idle for a window, or else the caller that was idle longest.
 fn make_room<K: Hash + Eq + Copy>(admitted: &mut HashMap<K, VecDeque<SystemTime>>, now: SystemTime, window: Duration) {
     admitted.retain(|_, times| times.back().is_some_and(|time| age(*time, now) < window));
     if admitted.len() >= MAX_KEYS

@@ -15,7 +15,7 @@ use taonet_service::Shutdown;
 use crate::Places;
 use crate::unread::{Lingering, Unread, follow};
 
-/// How long to wait after the system refused to accept a connection, as when files run out.
+/// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The same when a connection with an incomplete request made room.
@@ -24,7 +24,7 @@ const EVICT_PAUSE: Duration = Duration::from_millis(1);
 /// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a server takes from strangers.
+/// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
     /// Connections at a time. One more closes the connection that has waited longest for a complete request; while all
@@ -33,13 +33,13 @@ pub struct ServeLimits {
     /// Connections at a time from one address (of IPv6, from one /64). One more closes one of the same address in the same
     /// way; while all requests are complete, it is closed at once. Behind a proxy all come from its address.
     pub connections_per_address: usize,
-    /// How long the head of a request may take, and how long a connection may idle between requests.
+    /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
-    /// Bytes of a request's head.
+    /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
-    /// How long requests may go on after the end was asked for.
+    /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
-    /// How long a connection is read on whose last request was answered before its body was read.
+    /// How long the server keeps reading a request's unread body after its response, before it closes the connection.
     pub linger: Duration,
 }
 
@@ -58,8 +58,8 @@ impl Default for ServeLimits {
     }
 }
 
-/// Serves HTTP/1.1 until the end is asked for; then lets running requests end, for [`ServeLimits::drain`] at most.
-/// Handlers may take `ConnectInfo<SocketAddr>`.
+/// Serves HTTP/1.1 until shutdown; in-flight requests then have [`ServeLimits::drain`] to complete.
+/// Handlers may extract `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, limits: ServeLimits) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

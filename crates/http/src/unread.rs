@@ -1,8 +1,8 @@
-//! Requests that are answered before their bodies are read, as refusals are.
+//! Responses sent before the request body was read, such as refusals.
 //!
-//! Such a connection cannot carry another request. The answer says so, or a client would send its next one into a
-//! connection that is being closed; and what still comes is read for a while, since closing with unread bytes resets the
-//! connection, and the answer may be lost with it.
+//! Such a connection cannot carry another request. The response says `connection: close`, since otherwise a client
+//! would send its next request into a closing connection. The server keeps reading for a while: closing a socket with
+//! unread bytes resets the connection, and the response may be lost with it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -28,7 +28,7 @@ use crate::Progress;
 /// Bytes of a rest that are read at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Whether a request of a connection was answered before its body was read to its end. Clones speak of one connection.
+/// Whether a response was sent before the request body was read to its end. Clones share one connection's flag.
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicBool>);
 
@@ -131,12 +131,12 @@ impl HttpBody for Watched {
     }
 }
 
-/// A connection that, when something was left unread, ends only after the other side has, or after some time.
+/// A connection that, after an unread body, closes only after the peer does, or after a timeout.
 pub(crate) struct Lingering {
     stream: TcpStream,
     unread: Unread,
     within: Duration,
-    /// Set once nothing more is sent.
+    /// The linger timeout, set once the write side is closed.
     until: Option<Pin<Box<Sleep>>>,
 }
 

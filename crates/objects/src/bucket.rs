@@ -13,51 +13,51 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::{S3Addressing, S3Settings};
 
-/// Larger files are uploaded in parts of this size; services ask for at least 5 MiB.
+/// Part size of multipart uploads in bytes, used for larger files; services require at least 5 MiB.
 const PART: usize = 8 << 20;
-/// Time for one request, of which the largest carry [`PART`] bytes.
+/// Timeout of one request; the largest carry [`PART`] bytes.
 const REQUEST: Duration = Duration::from_mins(2);
 
-/// Why a file is not in the bucket.
+/// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// No bucket is named.
+    /// No bucket is configured.
     #[error("S3_BUCKET_NAME is empty: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
     NoBucket,
-    /// A key without its secret, or the reverse.
+    /// Only one of access key and secret key is configured.
     #[error("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together: set both or none")]
     HalfAKey,
-    /// The endpoint is none.
+    /// The endpoint is not a valid URL.
     #[error("S3_ENDPOINT_URL: {0}")]
     Endpoint(url::ParseError),
-    /// The file cannot be read.
+    /// The file is unreadable.
     #[error("cannot read {}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The service failed or refused.
+    /// The service failed or refused the request.
     #[error("the bucket {bucket} failed: {source}")]
     Service {
-        /// The bucket.
+        /// The bucket's name.
         bucket: String,
-        /// How.
+        /// The client's error.
         source: object_store::Error,
     },
 }
 
 impl StorageError {
-    /// Whether trying again is of no use before somebody changes rights or settings.
+    /// Whether a retry is useless until credentials or settings change.
     pub fn is_refusal(&self) -> bool {
         use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
         matches!(self, Self::Service { source: NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }, .. })
     }
 }
 
-/// A bucket. Cheap to clone.
+/// An S3 bucket. Cheap to clone.
 #[derive(Clone)]
 pub struct ObjectStorage {
     store: Arc<AmazonS3>,
@@ -71,21 +71,21 @@ impl fmt::Debug for ObjectStorage {
     }
 }
 
-/// A client that gives each request so much time.
+/// Client options with a request timeout.
 pub fn client_options(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_timeout(timeout).with_allow_http(true)
 }
 
 impl ObjectStorage {
-    /// The bucket that the settings name. Nothing is sent yet.
+    /// Opens the configured bucket. Sends nothing yet.
     ///
     /// # Errors
-    /// [`StorageError`] when settings are missing or do not fit.
+    /// [`StorageError`] when settings are missing or contradictory.
     pub fn open(settings: &S3Settings) -> Result<Self, StorageError> {
         Self::open_with(settings, client_options(REQUEST))
     }
 
-    /// As [`Self::open`], with a client of these options.
+    /// Like [`Self::open`], with custom client options.
     ///
     /// # Errors
     /// As [`Self::open`].
@@ -100,7 +100,7 @@ impl ObjectStorage {
             .with_region(&settings.region)
             .with_virtual_hosted_style_request(is_virtual)
             .with_client_options(options)
-            // Whoever uploads tries again, for longer than a client should hold a request.
+            // The uploader retries by itself, over a longer period than one client call should last.
             .with_retry(RetryConfig {
                 backoff: BackoffConfig::default(),
                 max_retries: 2,
@@ -121,12 +121,12 @@ impl ObjectStorage {
         Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
     }
 
-    /// Objects of run logs go below this folder.
+    /// Folder prefix of run-log objects.
     pub fn log_dir(&self) -> &str {
         &self.log_dir
     }
 
-    /// Uploads a file. What is there already under this key is replaced as a whole.
+    /// Uploads a file, replacing an existing object under this key as a whole.
     ///
     /// # Errors
     /// [`StorageError`] when the file cannot be read, or the service fails or refuses.
@@ -142,7 +142,7 @@ impl ObjectStorage {
         let mut upload = self.store.put_multipart(&key).await.map_err(|source| self.failed(source))?;
         let uploaded = self.upload_parts(&mut *upload, first, &mut file, path).await;
         if uploaded.is_err() {
-            // What cannot be cleared away is the bucket's rule for unfinished uploads to clear.
+            // If the abort fails, the bucket's lifecycle rule for incomplete uploads cleans up.
             let _ = upload.abort().await;
         }
         uploaded
@@ -164,7 +164,7 @@ impl ObjectStorage {
         Ok(())
     }
 
-    /// Removes what is under a key, if there is something.
+    /// Removes the object under a key, if it exists.
     ///
     /// # Errors
     /// [`StorageError`] when the service fails or refuses.
@@ -175,7 +175,7 @@ impl ObjectStorage {
         }
     }
 
-    /// The keys with a prefix, which ends at a `/`, whose objects were written before a time.
+    /// Lists the keys under a prefix ending in `/` whose objects were written before a time.
     ///
     /// # Errors
     /// [`StorageError`] when the service fails or refuses.
@@ -196,7 +196,7 @@ impl ObjectStorage {
     }
 }
 
-/// The endpoint with its scheme, and with the bucket's name before the host where addresses have it there.
+/// The endpoint with a scheme, and with the bucket's name before the host for virtual-host addressing.
 fn endpoint_of(endpoint: &str, use_ssl: bool, bucket: Option<&str>) -> Result<String, StorageError> {
     let scheme = if use_ssl { "https" } else { "http" };
     let full = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };

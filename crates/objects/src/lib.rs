@@ -1,11 +1,11 @@
 //! Object storage: a bucket of an S3 service.
 //!
-//! [`ObjectStorage`] uploads files of any size (in parts where they are large), lists what is old and removes it. Requests
-//! have a deadline and few retries: whoever uploads keeps the file and tries again. [`S3Settings`] has the settings under
-//! the names that operators know.
+//! [`ObjectStorage`] uploads files of any size (large ones in parts), lists old objects and removes them. Requests have
+//! a deadline and few retries: the uploader keeps the file and retries later. [`S3Settings`] has the settings under
+//! their usual environment names.
 //!
 //! Uses `taonet-settings` (secrets). A validator uploads result files before it submits them; a scoring API may keep
-//! artifacts there. With the feature `testing`, [`testing::S3Server`] is a server in the process that checks signatures.
+//! artifacts there. With the feature `testing`, [`testing::S3Server`] is an in-process server that checks signatures.
 
 mod bucket;
 pub mod settings;

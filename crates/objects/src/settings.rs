@@ -1,9 +1,9 @@
-//! Settings of a bucket, and the parsers of their variables.
+//! Settings of a bucket and parsers of their variables.
 
 use taonet_settings::value::Expected;
 use taonet_settings::{Secret, Shown};
 
-/// How a bucket's name is part of its addresses.
+/// Position of the bucket's name in object URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum S3Addressing {
     /// `https://host/bucket/key`.
@@ -13,7 +13,7 @@ pub enum S3Addressing {
 }
 
 impl S3Addressing {
-    /// As the variable names it.
+    /// Value of the environment variable for this style.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Path => "path",
@@ -28,26 +28,26 @@ impl Shown for S3Addressing {
     }
 }
 
-/// A bucket of an S3 service, and whether results are uploaded to it.
+/// Connection settings of an S3 bucket, and whether results are uploaded to it.
 #[derive(Debug, Clone)]
 pub struct S3Settings {
     /// Whether result files are uploaded before they are submitted.
     pub enabled: bool,
-    /// Where the service is; without it, AWS.
+    /// URL of the service; AWS if unset.
     pub endpoint_url: Option<String>,
-    /// Its region.
+    /// Region of the bucket.
     pub region: String,
-    /// Who uploads.
+    /// Access key ID.
     pub access_key_id: Option<Secret>,
-    /// What signs.
+    /// Secret access key, which signs requests.
     pub secret_access_key: Option<Secret>,
-    /// The bucket.
+    /// Name of the bucket.
     pub bucket: String,
-    /// Run logs go below `{log_dir}/logs`.
+    /// Parent folder of run logs, which are written below `{log_dir}/logs`.
     pub log_dir: String,
-    /// How the bucket's name is part of addresses.
+    /// Position of the bucket's name in object URLs.
     pub addressing: S3Addressing,
-    /// Whether an endpoint without a scheme is reached over TLS.
+    /// Whether TLS is used for an endpoint without a scheme.
     pub use_ssl: bool,
 }
 
@@ -67,7 +67,7 @@ impl Default for S3Settings {
     }
 }
 
-/// Parses [`S3Addressing`]; `auto` is what the reference's library makes of it, paths.
+/// Parses [`S3Addressing`]; `auto` means path addressing, as in the reference's library.
 ///
 /// # Errors
 /// For any other text.
@@ -79,10 +79,10 @@ pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     }
 }
 
-/// Parses the address of the service.
+/// Parses the URL of the service.
 ///
 /// # Errors
-/// For other schemes than HTTP, and for addresses with credentials.
+/// For schemes other than HTTP(S), and for URLs with credentials.
 pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let host = rest.trim_end_matches('/');
@@ -93,7 +93,7 @@ pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     }
 }
 
-/// Accepts the signature version `s3v4`, the only one.
+/// Accepts the only supported signature version, `s3v4`.
 ///
 /// # Errors
 /// For any other version.
@@ -101,7 +101,7 @@ pub fn signature_version(text: &str) -> Result<(), Expected> {
     if text == "s3v4" { Ok(()) } else { Err("s3v4, the only version of signatures that is supported") }
 }
 
-/// Parses a folder of a bucket; slashes around it are dropped.
+/// Parses a folder of a bucket; leading and trailing slashes are dropped.
 ///
 /// # Errors
 /// Never.

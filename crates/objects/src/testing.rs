@@ -1,4 +1,4 @@
-//! An S3 server in this process, over real HTTP, that checks signatures.
+//! An in-process S3 server, over real HTTP, that checks signatures.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -26,15 +26,15 @@ use taonet_settings::Secret;
 
 use crate::{S3Addressing, S3Settings};
 
-/// The name of the bucket.
+/// Name of the bucket.
 pub const BUCKET: &str = "results";
 const ID: &str = "AKIAEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI";
 
-/// A server with one bucket.
+/// An S3 server with one bucket.
 pub struct S3Server {
     folder: TempDir,
-    /// Where it listens.
+    /// Address of the server.
     pub url: Url,
 }
 
@@ -54,13 +54,13 @@ impl S3Server {
         Self { folder, url: format!("http://127.0.0.1:{port}").parse().unwrap() }
     }
 
-    /// Where an object is on this machine.
+    /// Path of an object's file on disk.
     pub fn object(&self, key: &str) -> PathBuf {
         self.folder.path().join(BUCKET).join(key)
     }
 }
 
-/// Settings for a bucket at an address.
+/// Settings of the test bucket at an address.
 pub fn settings(url: &Url, addressing: S3Addressing) -> S3Settings {
     S3Settings {
         enabled: true,

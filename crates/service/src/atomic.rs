@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Who may read a written file.
+/// Read permission of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
     /// Everybody (mode 0644).
@@ -15,34 +15,35 @@ pub enum Access {
     Owner,
 }
 
-/// A file that could not be replaced. The old content, if any, is untouched.
+/// Error of a file replacement. The old content, if any, is untouched.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
 pub struct WriteError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Why.
+    /// The I/O error.
     pub source: io::Error,
 }
 
-/// Replaces the file at `path` as a whole: whoever reads it, even after a crash or a power cut, finds the old bytes or
-/// the new ones.
+/// Replaces the file at `path` atomically: a reader finds the old bytes or the new ones, even after a crash or power
+/// cut.
 ///
 /// The bytes go to a draft in the same directory, which is synced and renamed; then the directory is synced. The draft
-/// has a fixed name, `.{name}.partial`: a killed process leaves one at most, and the next attempt takes it over. It is
-/// locked while it is written, so that two writers come one after the other.
-/// This blocks on the disk: call it from a blocking task where that matters.
+/// has a fixed name, `.{name}.partial`: a killed process leaves at most one, and the next write reuses it. The draft is
+/// locked while it is written, so that concurrent writers are serialized.
+///
+/// This blocks on disk I/O: call it from a blocking task where that matters.
 ///
 /// # Errors
-/// [`WriteError`]: no such directory, no permission, disk full.
+/// [`WriteError`]: missing directory, no permission, disk full.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8], access: Access) -> Result<(), WriteError> {
     atomic_write_with(path, access, |file| file.write_all(bytes))
 }
 
-/// As [`atomic_write`], with content that is written piece by piece. When `write` fails, the old file stays.
+/// Like [`atomic_write`], with content written in pieces. When `write` fails, the old file stays.
 ///
 /// # Errors
-/// [`WriteError`]: as there, or what `write` gives.
+/// [`WriteError`]: as for [`atomic_write`], or the error of `write`.
 pub fn atomic_write_with(
     path: impl AsRef<Path>,
     access: Access,
@@ -58,7 +59,7 @@ fn replace(path: &Path, access: Access, write: impl FnOnce(&mut File) -> io::Res
     let mut file = open_locked(&draft)?;
     let written = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
-        // The lock is still held: this is our own draft. What cannot be removed is taken over next time.
+        // The lock is still held: this is our own draft. If the removal fails, the next write reuses it.
         let _ = fs::remove_file(&draft);
     }
     written?;
@@ -69,7 +70,7 @@ fn replace(path: &Path, access: Access, write: impl FnOnce(&mut File) -> io::Res
 
 fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     file.set_len(0)?;
-    // Before the content: the umask may have taken bits away, or an older draft may be open to everybody.
+    // Before the content: the umask may have cleared bits, or an older draft may be world-readable.
     #[cfg(unix)]
     file.set_permissions(permissions(access))?;
     #[cfg(not(unix))]
@@ -78,7 +79,7 @@ fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Re
     file.sync_all()
 }
 
-/// Opens the draft and waits until no other writer has it.
+/// Opens the draft and waits for other writers to release it.
 fn open_locked(draft: &Path) -> io::Result<File> {
     loop {
         let mut options = OpenOptions::new();
@@ -87,11 +88,11 @@ fn open_locked(draft: &Path) -> io::Result<File> {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(draft)?;
         match file.lock() {
-            // Some network file systems have no locks.
+            // Some network file systems do not support locks.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
             locked => locked?,
         }
-        // The writer before may have renamed or removed this very file.
+        // The previous writer may have renamed or removed this very file.
         if is_at(&file, draft)? {
             return Ok(file);
         }

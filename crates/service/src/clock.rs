@@ -1,4 +1,4 @@
-//! Clocks that daemons take as arguments, so that tests decide what time it is.
+//! Injected clocks, so that tests control time.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// Block time of the main network.
 pub const BLOCK_TIME: Duration = Duration::from_secs(12);
 
-/// Tells the time. Daemons ask this and never the system, so that tests decide what time it is.
+/// Source of the current time. Daemons never ask the system directly, so that tests control time.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The system's clock.
@@ -20,7 +20,7 @@ pub fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Tells how much time has passed, whatever the time of day is set to.
+/// Source of monotonic time, unaffected by changes of the system clock.
 pub type MonotonicClock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// The system's monotonic clock.
@@ -28,10 +28,10 @@ pub fn monotonic_clock() -> MonotonicClock {
     Arc::new(Instant::now)
 }
 
-/// Waits for a duration; tests hand in one that only records it.
+/// Sleeps for a duration; tests inject one that only records it.
 pub type Sleeper = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// The runtime's own timer.
+/// A sleeper on the runtime's timer.
 pub fn sleeper() -> Sleeper {
     Arc::new(|pause| Box::pin(tokio::time::sleep(pause)))
 }

@@ -1,11 +1,11 @@
 //! Lifecycle of a daemon: shutdown, clocks, atomic files, locks.
 //!
 //! - [`Shutdown`]: signals, tasks and an orderly stop within [`STOP_WITHIN`];
-//! - [`Clock`], [`MonotonicClock`] and [`Sleeper`]: time as an argument, so that tests never sleep;
+//! - [`Clock`], [`MonotonicClock`] and [`Sleeper`]: injected time, so that tests never sleep;
 //! - [`atomic_write`]: files that are either old or new, never half-written;
 //! - [`lock_file`]: one process at a time in a directory.
 //!
-//! Uses nothing else of the workspace. Every daemon uses it, and so does everything that keeps state on disk.
+//! Uses no other crate of the workspace. Every daemon uses it, and so does everything that keeps state on disk.
 
 mod atomic;
 mod clock;

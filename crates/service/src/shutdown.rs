@@ -5,27 +5,27 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a daemon may take to stop once it is asked to.
+/// Maximum duration of a daemon's shutdown.
 pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
-/// Tasks that did not end in time.
+/// Why a shutdown was not orderly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
-    /// So many tasks were still running.
+    /// Tasks were still running at the deadline.
     #[error("{tasks} tasks did not stop within {within:?}")]
     StillRunning {
-        /// How many.
+        /// Number of running tasks.
         tasks: usize,
-        /// How long they were given.
+        /// The deadline.
         within: Duration,
     },
 }
 
-/// The life of a daemon: its tasks, and the word to end them. Clones speak of the same daemon.
+/// Lifecycle of a daemon: its tasks and the shutdown signal. Clones share one lifecycle.
 ///
-/// Every task is spawned here and ends soon after [`Shutdown::requested`]. A task that panics ends the daemon, since
-/// a daemon without one of its tasks only looks alive.
+/// Every task is spawned here and ends soon after [`Shutdown::requested`]. A task that panics shuts the daemon down,
+/// since a daemon without one of its tasks only looks alive.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -33,12 +33,12 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A life that ends when [`Shutdown::request`] is called.
+    /// A lifecycle that ends when [`Shutdown::request`] is called.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A life that ends also on SIGTERM or SIGINT (Ctrl-C elsewhere).
+    /// A lifecycle that also ends on SIGTERM or SIGINT (Ctrl-C elsewhere).
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
@@ -58,27 +58,27 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Asks every task to end.
+    /// Requests a shutdown of all tasks.
     pub fn request(&self) {
         self.token.cancel();
     }
 
-    /// Whether the end was asked for.
+    /// Whether a shutdown was requested.
     pub fn is_requested(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// Waits until the end is asked for.
+    /// Waits until a shutdown is requested.
     pub async fn requested(&self) {
         self.token.cancelled().await;
     }
 
-    /// A token for code that takes one; cancelling it asks for the end.
+    /// Cancellation token of the lifecycle; cancelling it requests a shutdown.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 
-    /// Runs a task as part of the daemon. The name appears in the log when it panics.
+    /// Spawns a task of the daemon. The log names it when it panics.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -90,7 +90,7 @@ impl Shutdown {
         });
     }
 
-    /// Waits until the end is asked for and then, at most [`STOP_WITHIN`], until all tasks have ended.
+    /// Waits for the shutdown request, and then at most [`STOP_WITHIN`] for all tasks to end.
     ///
     /// # Errors
     /// [`StopError::StillRunning`].
@@ -106,7 +106,7 @@ impl Shutdown {
     }
 }
 
-/// Ends the daemon when the task that holds it unwinds.
+/// Requests a shutdown when the task that holds it unwinds.
 struct PanicGuard {
     name: &'static str,
     token: CancellationToken,

@@ -4,7 +4,7 @@ use std::fmt;
 use crate::Variable;
 use crate::network::without_credentials;
 
-/// The variables of a process that have a value: blank ones count as unset.
+/// Environment variables of a process that have a value; blank ones count as unset.
 #[derive(Debug)]
 pub struct Environment {
     set: Vec<(String, String)>,
@@ -12,7 +12,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes `(name, value)` pairs. Text that is not UTF-8 is a problem only where it is the value of a known variable.
+    /// Takes `(name, value)` pairs. A value that is not UTF-8 is a problem only for a known variable.
     pub fn new<C>(pairs: impl IntoIterator<Item = (OsString, OsString)>, variables: &[Variable<C>]) -> Self {
         let mut set: Vec<(String, String)> = Vec::new();
         let mut problems = Vec::new();
@@ -25,20 +25,20 @@ impl Environment {
                     problems.push(Problem { name, value, expected: "text in UTF-8" });
                 }
                 Ok(value) => set.push((name, value)),
-                // Nobody reads the value; the name may be worth a warning.
+                // The value is never read; the name may deserve a warning.
                 Err(_) => set.push((name, String::new())),
             }
         }
         Self { set, problems }
     }
 
-    /// The value of a variable, where it is set.
+    /// The value of a variable, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Applies the variables to a configuration. A name that no variable has gives a warning where it begins with one of
-    /// `prefixes`, as does a variable without effect. Values that are invalid are added to `problems`.
+    /// Applies the variables to a configuration. An unknown name that begins with one of `prefixes` and a variable
+    /// without effect each produce a warning. Invalid values are added to `problems`.
     pub fn apply<C>(
         self,
         variables: &'static [Variable<C>],
@@ -67,7 +67,7 @@ impl Environment {
     }
 }
 
-/// The known name that `name` was probably meant to be.
+/// The known name most similar to `name`, for a "did you mean" hint.
 fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static str> {
     variables
         .iter()
@@ -77,21 +77,21 @@ fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static 
         .map(|(_, known)| known)
 }
 
-/// A variable that is set and has no effect.
+/// A variable that is set but has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
-    /// No part of the program knows the name.
+    /// The name is unknown to every part of the program.
     Unknown {
-        /// The name.
+        /// The variable's name.
         name: String,
-        /// The known name that is most like it, where one is.
+        /// The most similar known name, if there is one.
         nearest: Option<&'static str>,
     },
-    /// The reference system lists the name; it has no effect here.
+    /// The name exists in the reference system but has no effect here.
     NoEffect {
-        /// The name.
+        /// The variable's name.
         name: String,
-        /// What to use instead; empty where there is nothing.
+        /// The replacement; empty if there is none.
         instead: &'static str,
     },
 }
@@ -109,21 +109,21 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A variable whose value is invalid.
+/// A variable with an invalid value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The variable.
+    /// The variable's name.
     pub name: String,
-    /// Its value.
+    /// The invalid value.
     pub value: String,
-    /// What was expected.
+    /// The expected form of the value.
     pub expected: &'static str,
 }
 
-/// The environment holds invalid values.
+/// The environment contains invalid values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Every variable concerned.
+    /// All variables with invalid values.
     pub problems: Vec<Problem>,
 }
 

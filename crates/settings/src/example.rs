@@ -3,16 +3,16 @@ use std::fmt::Write as _;
 
 use crate::Variable;
 
-/// Variables that belong together in the example file.
+/// A section of the example file.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
-    /// Its heading.
+    /// Heading of the section.
     pub title: &'static str,
-    /// How the names of its variables begin; the longest prefix of all sections decides.
+    /// Name prefixes of the section's variables; the longest matching prefix of all sections wins.
     pub prefixes: &'static [&'static str],
 }
 
-/// The example file: every variable, commented out, with its help and its value in `defaults`, by section.
+/// Renders the example file: every variable, commented out, with its help and its value in `defaults`, by section.
 ///
 /// `defaults` is a configuration whose home directory is `HOME`: paths below it are written as `~/…` and left empty, so
 /// that the file is the same on every machine.

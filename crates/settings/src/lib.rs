@@ -6,8 +6,8 @@
 //! ([`example`]). Nothing here reads the environment: the caller passes the variables in.
 //!
 //! - [`value`]: parsers of single values; errors say what was expected;
-//! - [`Secret`]: a value that is never printed and is erased when it is dropped;
-//! - [`Network`]: which chain is meant; decides whether development keys are allowed.
+//! - [`Secret`]: a value that is never printed and is zeroized on drop;
+//! - [`Network`]: the configured chain network, which decides whether development keys are allowed.
 //!
 //! Uses `taonet-primitives` only. Each subnet's configuration crate uses it, and the crates whose settings hold secrets.
 

@@ -1,22 +1,22 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The chain's network, as `BITTENSOR_SUBTENSOR_ENDPOINT` names it.
+/// The chain network named by `BITTENSOR_SUBTENSOR_ENDPOINT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// The main network.
     Finney,
     /// The public test network.
     Test,
-    /// A development chain, said with the word `local`. An endpoint on this machine is not enough: many validators run
-    /// a node of the main network beside them.
+    /// A development chain, selected by the word `local`. A loopback endpoint is not enough: many validators run a node
+    /// of the main network on their own machine.
     Local,
     /// Any other endpoint.
     Other(String),
 }
 
 impl Network {
-    /// Whether development keys and the embedded recogniser may be used.
+    /// Whether development keys and the embedded recogniser are allowed.
     pub const fn is_local(&self) -> bool {
         matches!(self, Self::Local)
     }
@@ -46,10 +46,10 @@ impl fmt::Display for Network {
     }
 }
 
-/// The text of an endpoint without user name and password.
+/// Strips user name and password from an endpoint URL.
 pub(crate) fn without_credentials(endpoint: &str) -> String {
     let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
-    // Both only fail for URLs that cannot hold credentials in the first place.
+    // Both only fail for URLs that cannot hold credentials.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.to_string()

@@ -1,4 +1,4 @@
-//! Parsers of single values. The error says what was expected.
+//! Parsers of single values. Errors say what was expected.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::Secret;
 
-/// What a value should have been, as error messages say it.
+/// The expected form of a value, as error messages show it.
 pub type Expected = &'static str;
 
-/// A switch: `1`, `true`, `yes`, `on`, `y` and their opposites, in any case.
+/// Parses a flag: `1`, `true`, `yes`, `on`, `y` and their opposites, case-insensitive.
 ///
 /// # Errors
 /// For any other text.
@@ -24,7 +24,7 @@ pub fn flag(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// A duration in seconds, fractions allowed, at most a day.
+/// Parses a duration in seconds, with fractions, of at most one day.
 ///
 /// # Errors
 /// For anything else.
@@ -34,7 +34,7 @@ pub fn seconds(text: &str) -> Result<Duration, Expected> {
     if (0.0..=86_400.0).contains(&seconds) { Ok(Duration::from_secs_f64(seconds)) } else { Err(EXPECTED) }
 }
 
-/// A finite number.
+/// Parses a finite number.
 ///
 /// # Errors
 /// For anything else.
@@ -42,7 +42,7 @@ pub fn number(text: &str) -> Result<f64, Expected> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
 }
 
-/// Any text, as a `String` or a `PathBuf`.
+/// Parses any text, as a `String` or a `PathBuf`.
 ///
 /// # Errors
 /// Never.
@@ -50,7 +50,7 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|never| match never {})
 }
 
-/// A whole number in the range of `T`.
+/// Parses a whole number in the range of `T`.
 ///
 /// # Errors
 /// For anything else.
@@ -58,7 +58,7 @@ pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|_| "a whole number in range")
 }
 
-/// An IP address, or `localhost`.
+/// Parses an IP address or `localhost`.
 ///
 /// # Errors
 /// For any other name.
@@ -69,7 +69,7 @@ pub fn address(text: &str) -> Result<IpAddr, Expected> {
     text.parse().map_err(|_| "an IP address, e.g. 127.0.0.1 or 0.0.0.0")
 }
 
-/// An `http` or `https` URL.
+/// Parses an `http` or `https` URL.
 ///
 /// # Errors
 /// For anything else.
@@ -77,7 +77,7 @@ pub fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }
 
-/// A secret, whatever its text.
+/// Parses a secret from any text.
 ///
 /// # Errors
 /// Never.

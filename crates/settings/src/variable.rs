@@ -8,24 +8,24 @@ use crate::network::without_credentials;
 use crate::value::Expected;
 use crate::{Network, Secret};
 
-/// Writes the text of a variable into a configuration `C`; the error says what was expected.
+/// Parses a variable's text into a configuration `C`; the error says what was expected.
 pub type Apply<C> = fn(&mut C, &str) -> Result<(), Expected>;
 
 /// A known environment variable of a configuration `C`.
 pub struct Variable<C> {
-    /// Its name.
+    /// The variable's name.
     pub name: &'static str,
-    /// What it means, in one line; where it has no effect, what to use instead, if anything.
+    /// One-line description; for a variable without effect, its replacement, if any.
     pub help: &'static str,
-    /// Its way into the configuration; `None` when it has no effect in this version.
+    /// Writes the value into the configuration; `None` if the variable has no effect in this version.
     pub apply: Option<Apply<C>>,
-    /// Its value in a configuration, as text.
+    /// Renders the configured value as text.
     pub show: fn(&C) -> String,
 }
 
-/// A value as its variable would be written.
+/// Rendering of a value in the syntax of its variable.
 pub trait Shown {
-    /// The text; of a secret, only that it is set.
+    /// The value as text; a secret shows only whether it is set.
     fn shown(&self) -> String;
 }
 
@@ -70,7 +70,7 @@ impl Shown for Secret {
     }
 }
 
-/// A [`Variable`] of a field: `variable!("NAME", "Help", field.of.config = parser)`.
+/// Defines the [`Variable`] of a field: `variable!("NAME", "Help", field.of.config = parser)`.
 #[macro_export]
 macro_rules! variable {
     ($name:literal, $help:literal, $($field:ident).+ = $parse:expr) => {
@@ -86,12 +86,12 @@ macro_rules! variable {
     };
 }
 
-/// A name that the reference system knows and this program does not use.
+/// A variable of the reference system that has no effect in this program.
 pub const fn unused<C>(name: &'static str) -> Variable<C> {
     replaced(name, "")
 }
 
-/// As [`unused`]; `help` says what to use instead.
+/// Like [`unused`], with a `help` that names the replacement.
 pub const fn replaced<C>(name: &'static str, help: &'static str) -> Variable<C> {
     Variable { name, help, apply: None, show: |_| String::new() }
 }

@@ -1,58 +1,58 @@
-//! What validator, signer and subtensor gateway say to each other.
+//! Messages between validator, signer and subtensor gateway.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use taonet_primitives::{BlockNumber, NetUid, Uid};
 
-/// The reference's attempts to have weights confirmed.
+/// Default number of attempts to confirm weights, as in the reference.
 pub const DEFAULT_RETRIES: u32 = 20;
-/// The reference's seconds between two of them.
+/// Default delay between two attempts in seconds, as in the reference.
 pub const DEFAULT_DELAY_S: f64 = 2.0;
-/// More neurons than any subnet has.
+/// Maximum number of weights in a request; more than any subnet has neurons.
 const MOST_UIDS: usize = 4_096;
 
 /// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WeightsRequest {
-    /// The subnet; left out, the one of the service.
+    /// The subnet; defaults to the service's own.
     pub netuid: NetUid,
-    /// Who gets weight.
+    /// Uids that receive weight.
     pub uids: Vec<Uid>,
-    /// How much, in the order of `uids`; only the proportions count.
+    /// Weights in the order of `uids`; only the proportions count.
     pub weights: Vec<f64>,
-    /// Has no effect: the answer always waits for the block.
+    /// Ignored: the response always waits for inclusion in a block.
     pub wait_for_inclusion: bool,
-    /// How often it is tried to have the weights confirmed.
+    /// Maximum number of attempts to confirm the weights.
     pub retries: u32,
-    /// Seconds between two attempts.
+    /// Delay between two attempts in seconds.
     pub delay_s: f64,
-    /// The hotkey that the caller takes for the submitting one.
+    /// The hotkey that the caller expects to submit the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wallet_hotkey: Option<String>,
-    /// The block at which the scores were fetched; left out, the newest. The reference does not know it.
+    /// The block at which the scores were fetched; defaults to the newest. Not part of the reference's API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_block: Option<BlockNumber>,
 }
 
-/// Why a body asks for no weights.
+/// Why a request for weights is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsProblem {
-    /// There are none, or not one for each uid.
+    /// The lists are empty or differ in length.
     #[error("uids/weights mismatch or empty")]
     Mismatch,
-    /// A field has another type or is out of range.
+    /// A field has the wrong type or is out of range.
     #[error("{field}: expected {expected}")]
     Field {
-        /// The field.
+        /// The field's name.
         field: &'static str,
-        /// What it should be.
+        /// The expected type or range.
         expected: &'static str,
     },
 }
 
 impl WeightsRequest {
-    /// A request for these weights, with the reference's retries.
+    /// A request for these weights, with the reference's retry settings.
     pub fn new(netuid: NetUid, uids: Vec<Uid>, weights: Vec<f64>) -> Self {
         Self {
             netuid,
@@ -66,8 +66,8 @@ impl WeightsRequest {
         }
     }
 
-    /// Reads a body; one uid and its weight may stand without their lists. Fields that are left out or null have their
-    /// defaults, the subnet `netuid`.
+    /// Parses a request body; a single uid and weight need no lists. Missing or null fields have their defaults, with
+    /// subnet `netuid`.
     ///
     /// # Errors
     /// [`WeightsProblem`].
@@ -139,65 +139,65 @@ fn optional<T>(
     value.map(|value| read(value).ok_or(WeightsProblem::Field { field, expected })).transpose()
 }
 
-/// What signer and gateway answer to a request for weights.
+/// Response of signer and gateway to a request for weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WeightsAnswer {
-    /// Whether the chain has them.
+    /// Whether the weights are set on the chain.
     #[serde(default)]
     pub success: bool,
-    /// Why not.
+    /// Why the weights are not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What happened.
+    /// Details of the submission.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub details: Value,
 }
 
 impl WeightsAnswer {
-    /// Whether the chain's epoch had other weights already, which stay: these were not submitted.
+    /// Whether other weights were already submitted in this epoch and remain in force: these were not submitted.
     pub fn is_kept(&self) -> bool {
         self.success && self.details.get("unchanged") == Some(&Value::Bool(true))
     }
 }
 
-/// The answer to the gateway's block routes.
+/// Response of the gateway's block routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockAnswer {
     /// The height of the newest block.
     pub block: u32,
 }
 
-/// A subnet's neurons, as the gateway's `POST /v1/metagraph/snapshot` gives them; neuron `i` has uid `i`.
+/// Snapshot of a subnet's neurons from `POST /v1/metagraph/snapshot`; neuron `i` has uid `i`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetagraphSnapshot {
-    /// The block that was read.
+    /// The block of the snapshot.
     pub block: u32,
-    /// The neurons' hotkeys.
+    /// Hotkeys of the neurons.
     pub hotkeys: Vec<String>,
-    /// When each last set weights.
+    /// Block at which each neuron last set weights.
     pub last_update: Vec<u32>,
-    /// Where each serves.
+    /// Announced endpoint of each neuron.
     pub axons: Vec<AxonSnapshot>,
-    /// Whether the weights of each count. The reference's gateway does not say it.
+    /// Whether each neuron has a validator permit. Missing from the reference's gateway.
     #[serde(default)]
     pub validator_permit: Vec<bool>,
-    /// The stake of each, in rao. The reference's gateway does not say it.
+    /// Stake of each neuron in rao. Missing from the reference's gateway.
     #[serde(default)]
     pub stake: Vec<u64>,
 }
 
-/// Where a neuron serves; `0.0.0.0` and port 0, or nothing, where it does not.
+/// Announced endpoint of a neuron; `0.0.0.0` and port 0, or nothing, if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AxonSnapshot {
-    /// The address.
+    /// IP address.
     #[serde(default, deserialize_with = "text_or_nothing")]
     pub ip: String,
-    /// The port.
+    /// TCP port.
     #[serde(default, deserialize_with = "port_or_nothing")]
     pub port: u16,
 }
 
-/// Who announces no address, or an odd one, must not hide all others.
+/// A neuron with a missing or malformed address must not fail the whole snapshot.
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -205,7 +205,7 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// As [`text_or_nothing`].
+/// Like [`text_or_nothing`], for a port.
 fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Number(number) => number.as_u64().and_then(|port| port.try_into().ok()),
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(read(json!({ "uids": 5, "weights": 1, "netuid": null })), Ok(one));
     }
 
-    /// body · what is said about it
+    /// body · error
     #[test]
     fn each_problem_is_named() {
         let many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });

@@ -1,19 +1,21 @@
-//! What a subnet's validator is made of.
+//! The building blocks of a subnet's validator.
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | [`Validator`] | the epoch loop: scores of the current round → weights, once an epoch, with its state on disk |
-//! | [`signer`] | the process that holds the hotkey: signs texts of the subnet's protocols, has weights submitted |
-//! | [`subtensor_gateway`] | the one owner of submissions: reads the chain, submits through the weight ledger, confirms |
-//! | [`api`] | what the three say to each other |
-//! | [`policy`] | when an epoch is due, and what is submitted without scores |
+//! | [`Validator`] | epoch loop: turns the scores of the current round into weights once per epoch; its state is on
+//! disk |
+//! | [`signer`] | process that holds the hotkey: signs texts of the subnet's protocols and requests submissions of
+//! weights |
+//! | [`subtensor_gateway`] | sole submitter: reads the chain, submits through the weight ledger, confirms |
+//! | [`api`] | messages between the three |
+//! | [`policy`] | when an epoch is due, and which weights are submitted without scores |
 //!
 //! A subnet implements [`Subnet`] (scores of the current round, and the weights that follow from them) and
 //! [`signer::SigningPolicy`] (which texts of its protocols are signed); everything else is here. The HTTP interfaces are
-//! those of the reference stack of Babelbit, so that each of the three processes can be exchanged alone.
+//! those of the reference stack of Babelbit, so that each of the three processes can be replaced alone.
 //!
 //! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-chain`, `taonet-http` and `taonet-service`. Each
-//! subnet's validator uses it. With the feature `testing`, [`testing`] starts a development chain in the process.
+//! subnet's validator uses it. With the feature `testing`, [`testing`] starts an in-process development chain.
 
 pub mod api;
 pub mod operator_http;

@@ -1,8 +1,8 @@
-//! What signer and subtensor gateway have in common: who may call, the form of errors, limits.
+//! Shared HTTP layers of signer and subtensor gateway: authentication, the form of errors, limits.
 //!
-//! Both sign what they are asked to, so that whoever reaches them acts as the validator. On a loopback address that is
-//! the machine's users; anywhere else a caller shows an [`AccessToken`] that both sides read from one file. Requests with
-//! an `Origin` are refused: only web pages send it.
+//! Both act with the validator's key on request, so that anyone who reaches them acts as the validator. On a loopback
+//! address that is every user of the machine; elsewhere callers present an [`AccessToken`] that both sides read from
+//! one file. Requests with an `Origin` header are refused: only web pages send it.
 
 mod envelope;
 #[cfg(test)]
@@ -27,28 +27,28 @@ pub(crate) use envelope::{ApiError, Body};
 use envelope::as_json;
 use taonet_http::{AccessToken, collapse_slashes, count};
 
-/// What a service takes from its callers.
+/// Authentication and limits of an operator service.
 #[derive(Debug, Clone)]
 pub struct OperatorLimits {
-    /// Who does not show this token is refused; `None` admits all.
+    /// Token that every request must carry; `None` disables authentication.
     pub token: Option<AccessToken>,
-    /// Largest body of a request, in bytes.
+    /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
-    /// A request that takes longer is answered 503.
+    /// Timeout of a request, which is then answered 503.
     pub request_timeout: Duration,
-    /// Requests at a time; more wait.
+    /// Maximum number of in-flight requests; more are queued.
     pub concurrency: usize,
 }
 
 impl OperatorLimits {
-    /// 1 MiB (the reference's), ten minutes, 256 requests at a time.
+    /// 1 MiB (the reference's), ten minutes, 256 in-flight requests.
     pub fn new(token: Option<AccessToken>) -> Self {
         Self { token, max_body_bytes: 1 << 20, request_timeout: Duration::from_mins(10), concurrency: 256 }
     }
 }
 
-/// Puts limits, admission and the form of errors around a service's routes. `counter` is the name of its counter of
-/// requests.
+/// Wraps a service's routes in limits, authentication and the form of errors. `counter` is the name of its request
+/// counter.
 pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
     let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
@@ -63,7 +63,7 @@ pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static 
     Router::new().fallback_service(routes.map_request(collapse_slashes))
 }
 
-/// Refuses callers before anything of their bodies is read. Health is for everyone.
+/// Rejects unauthenticated requests before their bodies are read. `/healthz` needs no token.
 async fn admit(State(token): State<Option<AccessToken>>, request: Request, next: Next) -> Result<Response, ApiError> {
     let headers = request.headers();
     if headers.contains_key(ORIGIN) {

@@ -1,37 +1,37 @@
-//! When an epoch is due, and which weights are submitted in it: those by scores, the previous ones, or a fallback.
+//! When an epoch is due, and which weights are submitted in it: scored, previous, or fallback.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Uid, Weights};
 
-/// The weight epoch that a block is in, where it is due: later than the last one that was worked on. An epoch is due from
-/// its first block to its last, so that none is missed for want of looking at the right block.
+/// The weight epoch of a block, if it is due: later than the last processed one. An epoch is due from its first block
+/// to its last, so that none is missed between two polls.
 ///
-/// A chain that is more than an epoch behind the last one was begun anew, and its epochs are due again.
+/// A chain more than one epoch behind the last processed one was restarted from genesis; its epochs are due again.
 pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
     let epoch = u64::from(block.get() / tempo.max(1));
     let is_due = last.is_none_or(|last| epoch > last || epoch.saturating_add(1) < last);
     is_due.then_some(epoch)
 }
 
-/// How many blocks the weight epoch of a block has from that block on.
+/// Blocks left in a block's weight epoch, including that block.
 pub fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     let tempo = tempo.max(1);
     tempo - block.get() % tempo
 }
 
-/// Weights that were set, by hotkey: when they are set again, a slot may be somebody else's.
+/// Previously submitted weights, by hotkey: a uid may have changed owner before they are submitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Previous {
-    /// Who got weight.
+    /// Hotkeys that received weight.
     pub hotkeys: Vec<String>,
-    /// How much, in the order of `hotkeys`.
+    /// Weights in the order of `hotkeys`.
     pub weights: Vec<f64>,
-    /// The block at which the scores were fetched that they follow from.
+    /// The block at which the scores behind the weights were fetched.
     pub block: BlockNumber,
 }
 
 impl Previous {
-    /// Weights for the neurons of a subnet, whose hotkeys stand in the order of their uids.
+    /// Maps weights by uid to `hotkeys`, which are in the order of the uids.
     pub fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
         let known = pairs.filter_map(|(uid, weight)| Some((hotkeys.get(usize::from(uid.0))?.clone(), *weight)));
@@ -39,8 +39,8 @@ impl Previous {
         Self { hotkeys, weights, block }
     }
 
-    /// The same for the slots of today. What belongs to hotkeys that have left the subnet goes to `burn_uid`, else to the
-    /// others in proportion; `None` where all have left.
+    /// The same weights for the current uids. Shares of deregistered hotkeys go to `burn_uid`, or else are distributed
+    /// in proportion; `None` when all have deregistered.
     fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
@@ -55,26 +55,26 @@ impl Previous {
     }
 }
 
-/// What a validator remembers from epoch to epoch.
+/// State that a validator keeps from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct PolicyState {
-    /// The round that was current at the last epoch that had one.
+    /// The round of the last epoch in which one was known.
     #[serde(default, alias = "challenge_uid")]
     pub round: Option<String>,
-    /// So many epochs in a row had no scores.
+    /// Number of consecutive epochs without scores.
     #[serde(default)]
     pub epochs_without_scores: u32,
-    /// The weights that were submitted last.
-    // Older versions wrote slots without their hotkeys, as `previous`; nobody can say whose they were.
+    /// The last submitted weights.
+    // Older versions wrote uids without their hotkeys, as `previous`; these cannot be mapped to neurons.
     #[serde(default, rename = "previous_weights")]
     pub previous: Option<Previous>,
 }
 
 impl PolicyState {
-    /// Begins anew where the weights that would be set again follow from scores of more than `most` blocks ago: whoever was
-    /// away for so long does not know whether their miners still do anything.
+    /// Resets the state when the previous weights' scores are more than `most` blocks old: after so long an absence,
+    /// the validator does not know whether these miners are still active.
     pub fn forget_old(&mut self, block: BlockNumber, most: u32) {
-        // Of a chain that was begun anew the blocks are earlier.
+        // After a restart from genesis, block numbers are lower.
         let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > most;
         if self.previous.as_ref().is_some_and(is_old) {
             (self.previous, self.epochs_without_scores) = (None, 0);
@@ -82,30 +82,30 @@ impl PolicyState {
     }
 }
 
-/// Which weights are submitted without scores.
+/// Policy for epochs without scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightPolicy {
-    /// Receives what nobody has earned; `None` where it is not on the subnet.
+    /// Receives unearned weight; `None` if it is not registered on the subnet.
     pub burn_uid: Option<Uid>,
-    /// After this many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
+    /// After this many consecutive epochs without scores, and without previous weights, all weight goes to `burn_uid`.
     pub max_skipped_epochs: u32,
 }
 
-/// What is set in an epoch.
+/// Decision of an epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// Weights by the scores of the current challenge.
+    /// Weights based on the scores of the current round.
     Scored(Weights),
-    /// There are no scores: the weights that were submitted last, again.
+    /// No scores: the last submitted weights again.
     Previous(Weights),
-    /// There have been no scores for too long: everything to the burn uid.
+    /// No scores for too long: all weight to the burn uid.
     Fallback(Weights),
-    /// Nothing.
+    /// Submit nothing.
     Wait,
 }
 
 impl Decision {
-    /// The weights to set, if any.
+    /// The weights to submit, if any.
     pub const fn weights(&self) -> Option<&Weights> {
         match self {
             Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
@@ -113,7 +113,7 @@ impl Decision {
         }
     }
 
-    /// What it is, in a word.
+    /// Name of the decision, for logs and reports.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Scored(_) => "scored",
@@ -125,9 +125,9 @@ impl Decision {
 }
 
 impl WeightPolicy {
-    /// Decides what is submitted, and notes what the next epoch must know. `round` names the current round, where it is
-    /// known; a change starts the count of epochs without scores over. `scored` holds the weights by the scores of the
-    /// round, `None` where it has none. `uid_of` finds the uid of a hotkey.
+    /// Decides which weights to submit, and updates the state. `round` names the current round, if known; a change
+    /// resets the count of epochs without scores. `scored` holds the weights of the round's scores, `None` if it has
+    /// none. `uid_of` maps a hotkey to its uid.
     pub fn decide(
         &self,
         state: &mut PolicyState,

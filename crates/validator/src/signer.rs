@@ -1,4 +1,4 @@
-//! The signer: the process that holds the validator's hotkey for others.
+//! The signer: the process that holds the validator's hotkey and signs for other processes.
 //!
 //! | Route | Answer |
 //! |---|---|
@@ -6,8 +6,8 @@
 //! | `POST /sign` | signatures of texts: `{"payloads": [text]}` or `{"data": text or [text]}` |
 //! | `POST /set_weights` | `{"success": true, "details": …}` once the subtensor gateway has the weights in a block |
 //!
-//! Only texts are signed that the subnet's own protocols sign, in the name of this hotkey: see [`SigningPolicy`]. Each one
-//! is in the audit log before it is signed.
+//! It signs only texts of the subnet's own protocols, in the name of this hotkey: see [`SigningPolicy`]. Each text is
+//! in the audit log before it is signed.
 
 mod audit;
 mod client;
@@ -28,42 +28,42 @@ pub use audit::AuditLog;
 pub use client::SignerClient;
 pub use policy::{PayloadRefusal, SigningPolicy};
 
-/// Everything that a [`Signer`] needs.
+/// Dependencies and settings of a [`Signer`].
 pub struct SignerConfig {
-    /// What signs.
+    /// The validator's hotkey.
     pub keypair: Arc<Keypair>,
-    /// The subnet that weights are set on; no other is.
+    /// The only subnet for which weights are submitted.
     pub netuid: NetUid,
-    /// Who submits them.
+    /// Client of the gateway that submits weights.
     pub gateway: GatewayClient,
-    /// How often the gateway tries to have weights confirmed.
+    /// Maximum number of the gateway's attempts to confirm weights.
     pub retries: u32,
-    /// The time between two of its attempts.
+    /// Delay between two attempts.
     pub retry_delay: Duration,
-    /// What is signed.
+    /// Decides which texts are signed.
     pub policy: Box<dyn SigningPolicy>,
-    /// Where everything is recorded.
+    /// Log of all signing requests.
     pub audit: AuditLog,
 }
 
-/// A signer. Cheap to clone; clones are one signer.
+/// The signer service. Cheap to clone; clones share state.
 #[derive(Clone)]
 pub struct Signer {
     config: Arc<SignerConfig>,
 }
 
 impl Signer {
-    /// A signer that does what `config` says.
+    /// Creates a signer from `config`.
     pub fn new(config: SignerConfig) -> Self {
         Self { config: Arc::new(config) }
     }
 
-    /// The routes, with all limits.
+    /// Router with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_signer_requests_total")
     }
 
-    /// Gives the signer's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the signer's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_signer_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_signer_signatures_total", "Texts signed, by kind");

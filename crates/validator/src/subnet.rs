@@ -5,49 +5,49 @@ use taonet_primitives::{Uid, Weights};
 
 use crate::api::MetagraphSnapshot;
 
-/// What a subnet contributes to its [`Validator`](crate::Validator): the scores of the current round, and the weights
-/// that follow from them.
+/// A subnet's contribution to its [`Validator`](crate::Validator): the scores of the current round, and the weights
+/// derived from them.
 pub trait Subnet: Send + Sync {
-    /// The scores of a round.
+    /// Scores of a round.
     type Scores: Send + Sync;
-    /// Why scores that count cannot be had.
+    /// Why required scores are unavailable.
     type Error: Error + Send + Sync + 'static;
 
-    /// Fetches the scores of the current round. That a round has no scores yet is no error.
+    /// Fetches the scores of the current round. A round without scores yet is not an error.
     ///
-    /// `is_late` says that the epoch is nearly over: weights are then decided without what cannot be had.
+    /// `is_late` means that the epoch is nearly over: weights are then decided without unavailable scores.
     ///
     /// # Errors
-    /// When scores that count cannot be had and there is time to ask again.
+    /// When required scores are unavailable and there is time for a retry.
     fn scores(
         &self,
         neurons: &Neurons<'_>,
         is_late: bool,
     ) -> impl Future<Output = Result<RoundScores<Self::Scores>, Self::Error>> + Send;
 
-    /// The weights by these scores; `None` where there are none. `burn_uid` receives what nobody has earned, where it is
+    /// Converts scores to weights; `None` if there are none. `burn_uid` receives unearned weight, if it is registered
     /// on the subnet.
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights>;
 
-    /// Records the subnet's own metrics of these scores.
+    /// Records the subnet's own metrics of the scores.
     fn measure(&mut self, scores: &Self::Scores);
 }
 
-/// The scores of a round.
+/// Scores of the current round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundScores<T> {
-    /// The name of the round, where it is known.
+    /// Name of the round, if known.
     pub round: Option<String>,
-    /// Its scores, possibly none.
+    /// Scores of the round, possibly empty.
     pub scores: T,
 }
 
-/// The neurons of a subnet by hotkey.
+/// Neurons of a subnet by hotkey.
 #[derive(Debug)]
 pub struct Neurons<'a>(HashMap<&'a str, Uid>);
 
 impl<'a> Neurons<'a> {
-    /// The neurons of a snapshot; of a hotkey with several uids, the lowest counts.
+    /// Indexes the neurons of a snapshot; a hotkey with several uids maps to the lowest.
     pub fn new(snapshot: &'a MetagraphSnapshot) -> Self {
         let mut uids = HashMap::new();
         for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
@@ -56,7 +56,7 @@ impl<'a> Neurons<'a> {
         Self(uids)
     }
 
-    /// The uid of a hotkey, where it is registered.
+    /// The uid of a hotkey, if it is registered.
     pub fn uid_of(&self, hotkey: &str) -> Option<Uid> {
         self.0.get(hotkey).copied()
     }

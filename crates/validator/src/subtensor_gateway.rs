@@ -1,4 +1,4 @@
-//! The subtensor gateway: the one process of a validator that talks to the chain and submits weights.
+//! The subtensor gateway: the only process of a validator that connects to the chain and submits weights.
 //!
 //! | Route | Answer |
 //! |---|---|
@@ -9,9 +9,9 @@
 //! | `POST /v1/registry/context` | the snapshot as `metagraph`, and no commitments |
 //! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
 //!
-//! Weights go through the [weight ledger](taonet_ledger): whatever asks for an epoch's weights, once or a hundred times,
-//! from one client or several, they are signed once, and a question that comes again only follows what was signed.
-//! [`Gateway::follow`] reveals commits and sends again what was lost, block by block, also when nobody asks.
+//! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once, however many clients
+//! request them, and a repeated request only follows what was signed. [`Gateway::follow`] reveals commits and resubmits
+//! lost transactions, block by block, even without requests.
 
 mod client;
 mod confirm;
@@ -32,17 +32,17 @@ use crate::operator_http::{ApiError, OperatorLimits, protect};
 pub(crate) use client::weights_answer;
 pub use client::{GatewayClient, GatewayError};
 
-/// What a [`Gateway`] is for.
+/// Settings of a [`Gateway`].
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// The subnet that weights are submitted for; no other is.
+    /// The only subnet for which weights are submitted.
     pub netuid: NetUid,
-    /// The hotkey that submits.
+    /// The submitting hotkey.
     pub hotkey: Hotkey,
-    /// How long one request for weights may take before it is answered that they are not confirmed. Less than its callers
-    /// wait, so that they learn how things stand.
+    /// Timeout of a request for weights, after which it is answered as not confirmed. Shorter than the callers'
+    /// timeouts, so that they learn the state of the submission.
     pub confirm_within: Duration,
-    /// How long a request for a new block waits that names no time.
+    /// Default timeout of a request for a new block.
     pub wait_within: Duration,
 }
 
@@ -53,7 +53,7 @@ impl GatewaySettings {
     }
 }
 
-/// A subtensor gateway. Cheap to clone; clones are one gateway.
+/// The subtensor gateway. Cheap to clone; clones share state.
 #[derive(Clone)]
 pub struct Gateway {
     inner: Arc<Inner>,
@@ -64,7 +64,7 @@ struct Inner {
     connected: OnceLock<Connected>,
 }
 
-/// The chain, and who submits on it.
+/// The chain connection and the submitter.
 struct Connected {
     chain: Arc<dyn Chain>,
     submitter: Submitter,
@@ -77,25 +77,25 @@ impl std::fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// A gateway that answers 503 until it is [connected](Self::connect).
+    /// Creates a gateway that answers 503 until it is [connected](Self::connect).
     pub fn new(settings: GatewaySettings) -> Self {
         Self { inner: Arc::new(Inner { settings, connected: OnceLock::new() }) }
     }
 
-    /// Gives the gateway its chain and its submitter. Only the first ones count.
+    /// Sets the chain and the submitter. Only the first call has an effect.
     pub fn connect(&self, chain: Arc<dyn Chain>, submitter: Submitter) {
         if self.inner.connected.set(Connected { chain, submitter }).is_err() {
             tracing::error!("the gateway is connected already");
         }
     }
 
-    /// The routes, with all limits.
+    /// Router with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
     }
 
-    /// Finishes what is unfinished in the ledger, now and after every block, until the end is asked for. The gateway must
-    /// be connected.
+    /// Completes the ledger's unfinished submissions, now and after every block, until shutdown. The gateway must be
+    /// connected.
     pub async fn follow(&self, shutdown: &Shutdown) {
         let Ok(Connected { chain, submitter }) = self.inner.connected() else { return };
         let mut heads = chain.heads();
@@ -104,7 +104,7 @@ impl Gateway {
             if let Some(block) = block {
                 metrics::gauge!("taonet_subtensor_gateway_block").set(f64::from(block.get()));
             }
-            // Whatever it waits for is taken up again at the next start, as after a kill.
+            // Interrupted work resumes at the next start, as after a kill.
             let advanced = tokio::select! {
                 () = shutdown.requested() => return,
                 advanced = submitter.advance() => advanced,
@@ -126,7 +126,7 @@ impl Gateway {
         }
     }
 
-    /// Gives the gateway's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Requests for weights by result");
@@ -146,7 +146,7 @@ impl Connected {
     }
 }
 
-/// What callers see of a metagraph.
+/// Converts a metagraph to the snapshot of the API.
 pub fn snapshot_of(metagraph: &Metagraph) -> MetagraphSnapshot {
     let axon = |address: Option<std::net::SocketAddr>| match address {
         Some(address) => AxonSnapshot { ip: address.ip().to_string(), port: address.port() },

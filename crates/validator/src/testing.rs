@@ -1,4 +1,4 @@
-//! A development chain in this process, and services in front of it.
+//! An in-process development chain, and services in front of it.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -39,7 +39,7 @@ pub fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-/// A chain with a validator that has a permit, and miners.
+/// A chain with one validator that has a permit, and miners.
 pub struct LocalChain {
     pub node: NodeHandle,
     pub client: Arc<Client>,
@@ -70,7 +70,7 @@ impl LocalChain {
         assert!(outcome.is_success(), "{}: {outcome:?}", call.name());
     }
 
-    /// Sets what only the chain's root may set.
+    /// Calls a root-only extrinsic through sudo.
     pub async fn sudo(&self, pallet: &str, name: &str, args: Value) {
         let call = self.client.call(pallet, name, &args).await.unwrap();
         self.send(calls::sudo(call), &key("//Alice")).await;
@@ -80,7 +80,7 @@ impl LocalChain {
         self.client.uid(NETUID, &of.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
     }
 
-    /// What the validator has on the chain.
+    /// The validator's weights on the chain.
     pub async fn weights(&self) -> Vec<(Uid, u16)> {
         let uid = self.uid(&self.validator).await;
         self.client.weights_of(NETUID, MechId(0), uid, taonet_chain::At::Head).await.unwrap()
@@ -96,7 +96,7 @@ impl LocalChain {
     }
 }
 
-/// Serves routes on a port of this machine until the test ends.
+/// Serves a router on a loopback port until the test ends.
 pub async fn listen(router: Router) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -104,7 +104,7 @@ pub async fn listen(router: Router) -> Url {
     url
 }
 
-/// Sends a request to routes; the answer's status and JSON.
+/// Sends a request to a router; returns status and JSON of the response.
 pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, Value) {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
@@ -117,12 +117,12 @@ pub async fn ask(router: &Router, method: Method, path: &str, headers: &[(&str, 
     (status, json)
 }
 
-/// As [`ask`], for JSON.
+/// Like [`ask`], for a JSON POST.
 pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }
 
-/// An address of this machine where nobody listens.
+/// A loopback address without a listener.
 pub fn nowhere() -> Url {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()

@@ -1,4 +1,4 @@
-//! The epoch loop: once an epoch it fetches the scores of the current round and has weights set by them.
+//! The epoch loop: once per epoch, it fetches the scores of the current round and submits weights based on them.
 //!
 //! ```text
 //! gateway ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
@@ -6,11 +6,11 @@
 //! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀───────────────────┘
 //! ```
 //!
-//! Where scores that count cannot be had, the epoch stays due, and they are asked for again until its last third.
+//! While required scores are unavailable, the epoch stays due and is retried until its last third.
 //!
-//! An epoch is due as soon as its first block or any later one is seen, so that none is missed; which one was worked on
-//! last, how many had no scores, and what was set last are on disk before the next one. An epoch that is worked on twice,
-//! after a kill, submits nothing twice: the gateway's weight ledger knows what was signed.
+//! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The last processed
+//! epoch, the number of epochs without scores and the last submitted weights are saved to disk before the next one.
+//! Processing an epoch twice, after a kill, submits nothing twice: the gateway's weight ledger knows what was signed.
 
 mod epoch;
 mod error;
@@ -32,44 +32,44 @@ pub use epoch::EpochReport;
 pub use error::EpochError;
 pub use state::{StateError, StateFile};
 
-/// Time to read the newest block.
+/// Timeout for reading the newest block.
 const READING: Duration = Duration::from_secs(15);
-/// Time to wait for a block.
+/// Timeout for waiting for a block.
 const WAITING: Duration = Duration::from_mins(1);
-/// Pause after a gateway that failed.
+/// Pause after a gateway error.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause before scores are asked for again that could not be had.
+/// Pause before unavailable scores are fetched again.
 const AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
-/// Pause after an epoch that failed, and after a chain that stood still.
+/// Pause after a failed epoch, and after a stalled chain.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// How weights are decided and submitted.
+/// Settings of weight decisions and submission.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
     /// The subnet.
     pub netuid: NetUid,
-    /// Blocks of an epoch of weights.
+    /// Length of a weight epoch in blocks.
     pub tempo: u32,
-    /// Receives what nobody has earned, where it is on the subnet.
+    /// Receives unearned weight, if it is registered on the subnet.
     pub burn_uid: Uid,
-    /// After this many epochs without scores in a row, and without earlier weights, everything goes to `burn_uid`.
+    /// After this many consecutive epochs without scores, and without previous weights, all weight goes to `burn_uid`.
     pub max_skipped_epochs: u32,
-    /// How often the gateway tries to have weights confirmed, where the signer could not.
+    /// Maximum number of the gateway's attempts to confirm weights, when the signer failed.
     pub retries: u32,
-    /// The time between two of its attempts.
+    /// Delay between two attempts.
     pub retry_delay: Duration,
 }
 
-/// The services through which a [`Validator`] reaches the chain.
+/// Clients of the services through which a [`Validator`] reaches the chain.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Reads the chain, and submits weights where the signer does not answer.
+    /// Reads the chain, and submits weights when the signer fails.
     pub gateway: GatewayClient,
     /// Submits weights.
     pub signer: SignerClient,
 }
 
-/// The validator of a subnet.
+/// Epoch loop of a subnet's validator.
 pub struct Validator<S> {
     subnet: S,
     services: Services,
@@ -77,7 +77,7 @@ pub struct Validator<S> {
     state: StateFile,
     clock: Clock,
     sleeper: Sleeper,
-    /// Whether the gateway answered last time.
+    /// Whether the last call of the gateway succeeded.
     is_well: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
@@ -85,7 +85,7 @@ pub struct Validator<S> {
 }
 
 impl<S: Subnet> Validator<S> {
-    /// A validator that resumes where `state` says.
+    /// A validator that resumes from `state`.
     pub fn new(
         subnet: S,
         services: Services,
@@ -101,13 +101,13 @@ impl<S: Subnet> Validator<S> {
         Self { subnet, services, settings, state, clock, sleeper, is_well: true, has_decided: false, readiness }
     }
 
-    /// Says by `readiness` that a first block was seen: before that, no weights can be set.
+    /// Sets `readiness` once a first block is seen: before that, no weights can be submitted.
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { readiness, ..self }
     }
 
-    /// Works on epoch after epoch until the end is asked for.
+    /// Processes epochs until shutdown.
     pub async fn run(&mut self, shutdown: &Shutdown) {
         let mut block = None;
         loop {
@@ -118,17 +118,18 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Works on the epoch of the newest block, whether it is due or not.
+    /// Processes the epoch of the newest block, whether or not it is due.
     ///
     /// # Errors
-    /// [`EpochError`] when the chain cannot be asked, or scores that count cannot be had and the epoch is not nearly over.
+    /// [`EpochError`] when the chain is unreachable, or required scores are unavailable and the epoch is not nearly
+    /// over.
     pub async fn run_once(&mut self) -> Result<EpochReport, EpochError> {
         let block = self.services.gateway.current_block(READING).await?;
         let epoch = due_epoch(block, self.settings.tempo, None).unwrap_or_default();
         self.epoch(epoch, block).await
     }
 
-    /// Works on the epoch that is due at `block`, if any, and waits for the next block, which it gives.
+    /// Processes the epoch that is due at `block`, if any, then waits for the next block and returns it.
     async fn step(&mut self, block: Option<BlockNumber>) -> Option<BlockNumber> {
         let block = match block {
             Some(block) => block,
@@ -166,7 +167,7 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Says once, however long it lasts, that the gateway does not answer.
+    /// Logs once per outage that the gateway is unreachable.
     async fn unwell(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
         if std::mem::replace(&mut self.is_well, false) {
             tracing::warn!(%error, "the chain cannot be asked, trying again");
@@ -178,7 +179,7 @@ impl<S: Subnet> Validator<S> {
     }
 }
 
-/// Gives the validator's metrics their help texts. Call after the recorder is installed.
+/// Registers help texts of the validator's metrics. Call after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
     metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");

@@ -28,7 +28,7 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// All that arrives until the other side closes.
+/// Reads until the peer closes the connection.
 async fn receive(mut stream: TcpStream) -> String {
     let mut text = String::new();
     let _ = stream.read_to_string(&mut text).await;
@@ -177,7 +177,7 @@ async fn large_heads_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
-/// Refuses without reading.
+/// A router that refuses every request without reading its body.
 fn refusing() -> Router {
     Router::new().route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
@@ -186,7 +186,7 @@ fn head(bytes: usize) -> String {
     format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {bytes}\r\n\r\n")
 }
 
-/// Whoever sends a large body first and looks for the answer then finds it, and that the connection ends.
+/// A client that sends a large body before it reads the response gets the refusal and a clean end of the connection.
 #[tokio::test]
 async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
     let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
@@ -198,7 +198,7 @@ async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
         assert!(answer.starts_with("HTTP/1.1 401") && answer.ends_with("no"), "{sent}: {answer}");
         assert!(answer.contains("connection: close"), "{sent}: {answer}");
     }
-    // Also whoever waits for the answer before it sends anything.
+    // A client that waits for the response before it sends its body gets the refusal too.
     let answer = receive(send(address, head(1 << 20).as_bytes()).await).await;
     assert!(answer.contains("connection: close") && answer.ends_with("no"), "{answer}");
     shutdown.request();
@@ -218,7 +218,7 @@ async fn what_nobody_ends_is_not_read_for_ever() {
     assert!(began.elapsed() >= limits.linger);
 }
 
-/// Connections whose bodies are read carry one request after the other.
+/// Connections whose bodies are read stay alive for further requests.
 #[tokio::test]
 async fn what_is_read_keeps_its_connection() {
     let length = post(|body: Bytes| async move { format!("{} bytes", body.len()) });

@@ -8,18 +8,18 @@ fn file(folder: &Path, content: &[u8]) -> PathBuf {
     path
 }
 
-/// Small and large files, in both ways to address a bucket, at a server that checks signatures.
+/// Uploads small and large files in both addressing styles to a server that checks signatures.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_uploaded_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start().await;
-    // Only names have buckets before them.
+    // A bucket's name can precede only a host name, not an IP address.
     let mut by_name = server.url.clone();
     by_name.set_host(Some("localhost")).unwrap();
     for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)] {
         let mut options = client_options(REQUEST);
         if addressing == S3Addressing::Virtual {
-            // Not every machine resolves names below localhost: the server takes the place of a proxy, which does.
+            // Not every machine resolves names below localhost: the server acts as a proxy, which does.
             options = options.with_proxy_url(server.url.as_str());
         }
         let storage = ObjectStorage::open_with(&settings(url, addressing), options).unwrap();
@@ -37,7 +37,7 @@ async fn files_are_uploaded_and_removed() {
     }
 }
 
-/// what is wrong · what is said
+/// missing or invalid setting · error
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();

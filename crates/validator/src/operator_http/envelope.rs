@@ -11,7 +11,7 @@ use taonet_primitives::{Hotkey, NetUid};
 
 use taonet_http::{BodyError, error_as_json, read_json};
 
-/// A refusal or failure, answered as `{"success": false, "error": …}`, with `details` where there are some.
+/// An error response, `{"success": false, "error": …}`, with optional `details`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
     #[error("show this service's access token: Authorization: Bearer …")]
@@ -83,12 +83,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Gives the errors of layers below, which have plain or empty bodies, the same form.
+/// Rewrites the plain or empty error bodies of lower layers into the same form.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |error| json!({ "success": false, "error": error }))
 }
 
-/// A JSON body.
+/// Extractor of a JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {

@@ -27,7 +27,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         (Method::GET, "/healthz", &[], "", 200, ""),
         (Method::POST, "/echo", &[JSON], "{", 401, "access token"),
         (Method::POST, "/echo", &[JSON, ("authorization", "Bearer 0123456789abcdeX")], "7", 401, "access token"),
-        // Web pages can send text to any address, and say where they come from.
+        // Web pages can send text to any address, but with their `Origin`.
         (Method::POST, "/echo", &[("content-type", "text/plain"), shown], "7", 415, "application/json"),
         (Method::POST, "/echo", &[shown], "7", 415, "application/json"),
         (Method::POST, "/echo", &[JSON, shown, ("origin", "http://127.0.0.1")], "7", 403, "web pages"),
@@ -37,7 +37,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         (Method::POST, "/echo", &[JSON, shown], &long, 413, ""),
         (Method::GET, "/echo", &[], "", 405, "Method Not Allowed"),
         (Method::POST, "/none", &[JSON, shown], "7", 404, "Not Found"),
-        // What exists, strangers do not learn.
+        // Unauthenticated callers must not learn which routes exist.
         (Method::POST, "/none", &[JSON], "7", 401, "access token"),
     ] {
         let (found, answer) = ask(&service, method.clone(), path, headers, body).await;

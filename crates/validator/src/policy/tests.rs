@@ -2,7 +2,7 @@ use super::*;
 
 const BURN: Option<Uid> = Some(Uid(248));
 
-/// `hk7` has uid 7, up to 99; and there is the burn uid.
+/// `hk0..hk99` have the uids of their numbers; the burn uid is registered too.
 fn uid_of(hotkey: &str) -> Option<Uid> {
     hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100 || *uid == 248).map(Uid)
 }
@@ -23,21 +23,21 @@ fn only(uid: u16) -> Weights {
     Weights { uids: vec![Uid(uid)], weights: vec![1.0] }
 }
 
-/// block · tempo · last epoch · the epoch that is due
+/// block · tempo · last epoch · due epoch
 #[test]
 fn an_epoch_is_due_from_its_first_block_to_its_last() {
     for (block, tempo, last, due) in [
         (99, 100, Some(0), None),
         (100, 100, Some(0), Some(1)),
-        // The reference looks at multiples only, and misses the epoch when it looks away.
+        // The reference looks at multiples only, and misses the epoch if it polls at another block.
         (137, 100, Some(0), Some(1)),
         (199, 100, Some(0), Some(1)),
         (199, 100, Some(1), None),
         // Several epochs were missed: there is one submission.
         (1_234, 100, Some(3), Some(12)),
-        // The first start.
+        // First start.
         (5, 100, None, Some(0)),
-        // A node that lags behind is not another chain; one that is far behind is.
+        // A lagging node is not another chain; one that is far behind is.
         (299, 100, Some(3), None),
         (199, 100, Some(3), Some(1)),
         (7, 0, Some(6), Some(7)),
@@ -64,15 +64,15 @@ fn without_previous_weights_the_fallback_comes_after_the_limit() {
     let policy = WeightPolicy { burn_uid: Some(Uid(999)), max_skipped_epochs: 3 };
     let mut state = PolicyState::default();
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Wait);
-    // That the challenge is not known for once is no other challenge.
+    // An unknown round is not a change of round.
     assert_eq!(policy.decide(&mut state, None, None, uid_of), Decision::Wait);
     let fallback = Decision::Fallback(only(999));
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
-    // Another challenge begins the count anew.
+    // A new round resets the count.
     assert_eq!(policy.decide(&mut state, Some("d"), None, uid_of), Decision::Wait);
     assert_eq!(state.epochs_without_scores, 1);
-    // As do scores, even of 0.
+    // Scores reset it too, even scores of 0.
     assert!(matches!(policy.decide(&mut state, Some("d"), Some(only(248)), uid_of), Decision::Scored(_)));
     assert_eq!(state.epochs_without_scores, 0);
 }
@@ -84,7 +84,7 @@ fn the_state_of_older_versions_is_read() {
     }
 }
 
-/// who is where now · burn uid · the weights that are set again, of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
+/// current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
 #[test]
 fn weights_that_are_set_again_follow_their_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
@@ -92,7 +92,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
     for (now, burn_uid, expected) in [
         (&["hk0", "hk1", "hk2", "hk3"][..], BURN, Some(&[(1, 0.3), (2, 0.1), (3, 0.6)][..])),
         (&["hk3", "hk2", "hk1"], BURN, Some(&[(2, 0.3), (1, 0.1), (0, 0.6)])),
-        // The slot of the greatest weight is somebody else's.
+        // The uid with the largest weight has changed owner.
         (&["hk0", "hk1", "hk2", "new"], BURN, Some(&[(1, 0.3), (2, 0.1), (248, 0.6)])),
         (&["hk0", "hk1", "hk2", "new"], None, Some(&[(1, 0.75), (2, 0.25)])),
         (&["hk0", "new", "new", "new"], BURN, None),
@@ -116,7 +116,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
     }
 }
 
-/// block · what is left of weights whose scores were fetched at block 10000
+/// block · what remains of weights whose scores were fetched at block 10000
 #[test]
 fn weights_of_long_ago_are_forgotten() {
     for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
@@ -129,7 +129,7 @@ fn weights_of_long_ago_are_forgotten() {
     }
 }
 
-/// block · tempo · blocks
+/// block · tempo · blocks left
 #[test]
 fn an_epochs_last_block_is_counted() {
     for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {

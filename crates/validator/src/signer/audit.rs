@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// A log of this size gives way to a new one.
+/// Size in bytes at which the log is rotated.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// A file with one JSON object a line: what was asked of a key, before it is done. For its owner only (mode 0600). Of a
-/// log that has become too large one is kept, under the same name and `.1`.
+/// Audit log of key operations, written before each one: one JSON object per line, readable by its owner only (mode
+/// 0600). Rotation keeps one old log, under the same name with `.1`.
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
@@ -23,7 +23,7 @@ struct Open {
 }
 
 impl AuditLog {
-    /// Opens the log at `path`, or begins it.
+    /// Opens the log at `path`, or creates it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -31,7 +31,7 @@ impl AuditLog {
         Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
     }
 
-    /// Adds lines, all of them or an error.
+    /// Appends lines, all of them or an error.
     pub(super) fn record(&self, entries: &[Value]) -> io::Result<()> {
         let mut lines = Vec::new();
         for entry in entries {
@@ -43,7 +43,7 @@ impl AuditLog {
             let mut old = self.path.clone().into_os_string();
             old.push(".1");
             match std::fs::rename(&self.path, old) {
-                // It gave way before, and the new one could not be opened then.
+                // An earlier rotation removed it, and the new log could not be opened then.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 renamed => renamed?,
             }
@@ -93,7 +93,7 @@ mod tests {
         let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
         let log = AuditLog::open(&path).unwrap();
         log.record(&[json!(1)]).unwrap();
-        // As after a rotation on a full disk.
+        // Same state as after a rotation on a full disk.
         log.open.lock().unwrap().bytes = MOST_BYTES;
         std::fs::rename(&path, &old).unwrap();
         log.record(&[json!(2)]).unwrap();

@@ -8,33 +8,33 @@ use crate::subtensor_gateway::weights_answer;
 use taonet_http::AccessToken;
 use taonet_http::{JsonCallError, JsonClient};
 
-/// Answers about weights are small.
+/// Maximum size of a response in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// Time for a request for weights, as the reference has it.
+/// Timeout of a request for weights, as in the reference.
 const WEIGHTS: Duration = Duration::from_mins(5);
 
-/// A client of one signer.
+/// Client of a signer.
 #[derive(Debug, Clone)]
 pub struct SignerClient {
     http: JsonClient,
 }
 
 impl SignerClient {
-    /// A client of the signer at `base`.
+    /// Creates a client of the signer at `base`.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(base: &Url, token: Option<&AccessToken>) -> Result<Self, reqwest::Error> {
         Ok(Self { http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)? })
     }
 
-    /// Has weights submitted, and waits until they are confirmed or not.
+    /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`JsonCallError`] where there is no answer about the weights.
+    /// [`JsonCallError`] when the response says nothing about the weights.
     pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
         let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
-        // How often it is tried is the signer's own setting.
+        // The number of attempts is the signer's own setting.
         let mut body =
             json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
         if let (Some(block), Some(fields)) = (state_block, body.as_object_mut()) {

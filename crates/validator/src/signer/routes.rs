@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Signer;
 use crate::operator_http::{ApiError, Body};
 
-/// Most texts of one request.
+/// Maximum number of texts per request.
 const MOST_PAYLOADS: usize = 256;
 
 pub(super) fn routes(signer: Signer) -> Router {
@@ -29,7 +29,7 @@ async fn healthz() -> Json<Value> {
     Json(json!({ "ok": true }))
 }
 
-/// Who asks, for the audit log.
+/// Address of the caller, for the audit log.
 struct Peer(Option<IpAddr>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Peer {
@@ -69,7 +69,7 @@ async fn sign(
     Ok(Json(json!({ "success": true, "signatures": signatures, "hotkey": config.keypair.hotkey() })))
 }
 
-/// The texts of `payloads`, else of `data`, where a single one may stand alone.
+/// The texts of `payloads`, or else of `data`; a single text needs no list.
 fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
     let texts = match (body.get("payloads"), body.get("data")) {
         (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => texts.as_slice(),

@@ -11,7 +11,7 @@ use url::Url;
 use super::*;
 use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
 
-/// A signer, and its audit log.
+/// A signer and its audit log.
 struct World {
     directory: TempDir,
     router: Router,
@@ -45,7 +45,7 @@ impl World {
     }
 }
 
-/// Signs texts that begin with `submission:`.
+/// A policy for texts that begin with `submission:`.
 struct Submissions;
 
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +135,7 @@ async fn what_cannot_be_recorded_is_not_signed() {
     }
 }
 
-/// A gateway that counts what it is asked, and answers what it is told.
+/// A gateway that counts requests and returns a fixed response.
 async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -148,7 +148,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, asked)
 }
 
-/// the gateway's status and answer · ours · error
+/// the gateway's status and response · ours · error
 #[tokio::test]
 async fn weights_go_to_the_gateway_once() {
     for (status, answer, expected, said) in [
@@ -179,7 +179,7 @@ async fn weights_go_to_the_gateway_once() {
     ] {
         let (url, asked) = gateway(status, answer).await;
         let world = World::new(&url, |_| ());
-        // Scalars are taken, too.
+        // Scalars are accepted too.
         let (found, ours) = post(&world.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
         assert_eq!((found, &ours["success"]), (expected, &json!(expected == 200)), "{answer}: {ours}");
         if let Some(said) = said {
@@ -215,7 +215,7 @@ async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
     assert!(world.audit().is_empty());
 }
 
-/// Validator, signer and gateway with one token, before a real chain.
+/// Validator, signer and gateway with one token, in front of a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_reach_a_real_chain() {
     let chain = LocalChain::start(2).await;

@@ -8,24 +8,24 @@ use url::Url;
 use taonet_http::AccessToken;
 use taonet_http::{JsonCallError, JsonClient, fields};
 
-/// A snapshot of a full subnet takes less than 100 kB.
+/// Maximum size of a response in bytes; a full subnet's snapshot has less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
-/// Time for a request for weights: more than the gateway takes, less than the signer's callers wait.
+/// Timeout of a request for weights: longer than the gateway's own, shorter than that of the signer's callers.
 const WEIGHTS: Duration = Duration::from_secs(270);
-/// How much longer than the gateway is waited for its answer.
+/// Margin over the gateway's own timeout when waiting for a block.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// A call of the gateway that failed.
+/// Why a call of the gateway failed.
 #[derive(Debug, thiserror::Error)]
 #[error("gateway {path} {source}")]
 pub struct GatewayError {
-    /// The route.
+    /// Path of the route.
     pub path: &'static str,
-    /// How it failed.
+    /// The error of the call.
     pub source: JsonCallError,
 }
 
-/// A client of one subtensor gateway.
+/// Client of a subtensor gateway.
 #[derive(Debug, Clone)]
 pub struct GatewayClient {
     http: JsonClient,
@@ -33,16 +33,16 @@ pub struct GatewayClient {
 }
 
 impl GatewayClient {
-    /// A client of the gateway at `base`, with so much time for each call.
+    /// Creates a client of the gateway at `base`, with a timeout per call.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(base: &Url, token: Option<&AccessToken>, timeout: Duration) -> Result<Self, reqwest::Error> {
         let http = JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)?;
         Ok(Self { http, timeout })
     }
 
-    /// The newest block.
+    /// Fetches the newest block.
     ///
     /// # Errors
     /// [`GatewayError`].
@@ -51,7 +51,7 @@ impl GatewayClient {
         Ok(BlockNumber::new(answer.block))
     }
 
-    /// The first block that comes within `timeout`; `None` when none does.
+    /// Waits for the next block; `None` after `timeout`.
     ///
     /// # Errors
     /// [`GatewayError`].
@@ -68,7 +68,7 @@ impl GatewayClient {
         }
     }
 
-    /// A subnet's neurons.
+    /// Fetches a snapshot of a subnet's neurons.
     ///
     /// # Errors
     /// [`GatewayError`].
@@ -77,10 +77,10 @@ impl GatewayClient {
         self.call("/v1/metagraph/snapshot", &body, self.timeout).await
     }
 
-    /// Has weights submitted, and waits until they are confirmed or not.
+    /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`GatewayError`] where there is no answer about the weights.
+    /// [`GatewayError`] when the response says nothing about the weights.
     pub async fn set_and_confirm(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
         weights_answer(self.http.post(PATH, request, WEIGHTS).await)
@@ -98,7 +98,7 @@ impl GatewayClient {
     }
 }
 
-/// What signer and gateway say about weights, also where the status says that they are not set.
+/// Parses the response of signer or gateway about weights, including error statuses that carry one.
 pub(crate) fn weights_answer(answer: Result<Value, JsonCallError>) -> Result<WeightsAnswer, JsonCallError> {
     match answer {
         Ok(answer) => fields(answer),

@@ -1,4 +1,4 @@
-//! One request for weights, from scores to a block.
+//! Submission and confirmation of the weights of one request.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use super::{Connected, GatewaySettings};
 use crate::operator_http::ApiError;
 
-/// How many of the largest weights an answer names.
+/// Number of the largest weights shown in a response.
 const TOP: usize = 10;
 
-/// Submits the weights, or follows what was submitted in the epoch already, until they are in a block. `details` of the
-/// answer say what happened.
+/// Submits the weights, or follows the epoch's existing submission, until they are in a block. `details` of the
+/// response describe the submission.
 pub(super) async fn set_and_confirm(
     connected: &Connected,
     settings: &GatewaySettings,
@@ -32,7 +32,7 @@ pub(super) async fn set_and_confirm(
             match once(connected, request, &mut report, refused.take()).await {
                 Ok(Standing::Confirmed) => return true,
                 Ok(Standing::Pending) => {}
-                // What the chain refused may be signed again, and is with the next attempt.
+                // Weights that the chain rejected may be signed again; the next attempt does so.
                 Ok(Standing::Refused(key)) => refused = Some(key),
                 Err(error) if error.is_retryable() => report.say(&error),
                 Err(error) => {
@@ -50,14 +50,14 @@ pub(super) async fn set_and_confirm(
     if is_confirmed { Ok(details) } else { Err(ApiError::Unconfirmed { error: report.error(), details }) }
 }
 
-/// How the weights stand after an attempt.
+/// State of the weights after an attempt.
 enum Standing {
     Confirmed,
     Pending,
     Refused(IntentKey),
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
     #[error(transparent)]
@@ -125,7 +125,7 @@ fn standing(submission: &Submission) -> Standing {
     }
 }
 
-/// What an answer tells of a request.
+/// Contents of the response to a request.
 struct Report {
     uid_count: usize,
     nonzero_weights: usize,
@@ -163,7 +163,7 @@ impl Report {
         self.message = Some(error.to_string());
     }
 
-    /// Why it is not confirmed: what kept it from being sent, else what became of it.
+    /// Why the weights are not confirmed: the attempt's error if nothing was submitted.
     fn error(&self) -> String {
         match (&self.submission, &self.message) {
             (None, Some(message)) => message.clone(),
@@ -185,7 +185,7 @@ impl Report {
         if let (Some(submission), Some(fields)) = (&self.submission, details.as_object_mut()) {
             let intent = &submission.intent;
             fields.insert("epoch".into(), json!(intent.plan.key.epoch));
-            // In an epoch that has its weights already, those stay.
+            // In an epoch that already has weights, these remain.
             fields.insert("unchanged".into(), json!(intent.plan.weights != self.asked));
             if let Some(signed) = &submission.submit {
                 fields.insert("extrinsic".into(), json!(signed.extrinsic.hash));
@@ -209,11 +209,11 @@ impl Report {
     }
 }
 
-/// What shows that the chain has them, and the beacon's round that opens a timelocked commit.
+/// Kind of the confirmation, and the drand round that opens a timelocked commit.
 fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
     let round = || {
         let committed = inclusion.events.iter().find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));
-        // Who, which mechanism, the commit's hash, the round.
+        // Fields: who, mechanism, hash of the commit, drand round.
         committed.and_then(|event| event.fields.get(3)).cloned()
     };
     match form {

@@ -13,7 +13,7 @@ use super::Gateway;
 use super::confirm::set_and_confirm;
 use crate::operator_http::{ApiError, Body};
 
-/// Longest wait for a block.
+/// Maximum wait for a block in seconds.
 const LONGEST_WAIT_S: f64 = 540.0;
 
 pub(super) fn routes(gateway: Gateway) -> Router {
@@ -42,7 +42,7 @@ struct WaitRequest {
     timeout_s: Option<serde_json::Number>,
 }
 
-/// All waiting requests hear of a block from one subscription; whoever hangs up no longer waits.
+/// Waits for the next block. All waiting requests share one subscription; a disconnected client stops waiting.
 async fn wait_for_block(
     Shared(gateway): Shared<Gateway>,
     Body(request): Body<WaitRequest>,
@@ -63,7 +63,7 @@ async fn wait_for_block(
 struct SnapshotRequest {
     #[serde(default)]
     netuid: Option<NetUid>,
-    /// Has no effect: weights and bonds are never part of the answer.
+    /// Ignored: weights and bonds are never part of the response.
     #[serde(default, rename = "lite")]
     _lite: Option<bool>,
 }
@@ -90,7 +90,7 @@ async fn set_weights(
     if request.netuid != settings.netuid {
         return Err(ApiError::OtherSubnet { asked: request.netuid, ours: settings.netuid });
     }
-    // Names of hotkeys say nothing here; an address does.
+    // Wallet names mean nothing here; an SS58 address does.
     let asked = request.wallet_hotkey.as_deref().and_then(|name| name.parse::<Hotkey>().ok());
     if let Some(asked) = asked.filter(|asked| *asked != settings.hotkey) {
         return Err(ApiError::OtherHotkey { asked: asked.to_string(), ours: settings.hotkey });

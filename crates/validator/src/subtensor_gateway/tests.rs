@@ -15,7 +15,7 @@ use crate::testing::{LocalChain, NETUID, ask, key, listen, nowhere, post};
 
 const SET: &str = "/v1/weights/set_and_confirm";
 
-/// A gateway before a scripted chain.
+/// A gateway in front of a scripted chain.
 struct Scripted {
     _directory: TempDir,
     chain: MockChain,
@@ -137,7 +137,7 @@ async fn weights_are_set_and_confirmed() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
-/// What asks again, with the same weights or others, at once or later, follows the epoch's one submission.
+/// Repeated requests, with the same weights or others, at once or later, follow the epoch's one submission.
 #[tokio::test]
 async fn an_epoch_has_one_submission() {
     let world = Scripted::new(None, []).await;
@@ -155,7 +155,7 @@ async fn an_epoch_has_one_submission() {
     assert_eq!(world.chain.included().len(), 2);
 }
 
-/// what happens to the submissions · status · attempt that was the last · blocks with weights
+/// outcomes of the submissions · status · last attempt · blocks with weights
 #[tokio::test]
 async fn faults_lose_nothing_and_repeat_nothing() {
     let too_soon = || RefusedBecause::custom(6);
@@ -165,7 +165,7 @@ async fn faults_lose_nothing_and_repeat_nothing() {
         (vec![Script::LoseRequest], 200, 2, 1),
         (vec![Script::Drop], 200, 2, 1),
         (vec![Script::Drop, Script::LoseAnswer], 200, 3, 1),
-        // What the chain refuses is signed again.
+        // Weights rejected by the chain are signed again.
         (vec![Script::Refuse(too_soon())], 200, 2, 1),
         (vec![Script::Fail(fails())], 200, 2, 2),
         (vec![Script::Refuse(too_soon()); 3], 500, 3, 0),
@@ -203,7 +203,7 @@ async fn what_is_no_request_for_weights_is_refused() {
         assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body}");
         assert!(answer["error"].as_str().unwrap().contains(said), "{body}: {answer}");
     }
-    // A hotkey's name says nothing.
+    // A wallet name is ignored.
     assert_eq!(post(&world.router, SET, &json!({ "uids": 1, "weights": 1, "wallet_hotkey": "default" })).await.0, 200);
     assert_eq!(world.chain.submitted().len(), 1);
 }
@@ -223,7 +223,7 @@ async fn a_request_is_answered_before_its_caller_hangs_up() {
     assert_eq!((status, &answer["details"]["state"]), (500, &json!("dropped")));
 }
 
-/// After a request that was lost, the gateway itself sees to it that the epoch has its weights.
+/// After a lost request, the gateway itself completes the epoch's submission.
 #[tokio::test]
 async fn what_is_unfinished_is_finished_with_the_blocks() {
     let world = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
@@ -245,7 +245,7 @@ async fn what_is_unfinished_is_finished_with_the_blocks() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
-/// After a start, weights of long ago are not the first to be signed.
+/// After a start, weights with old scores are not the first to be signed.
 #[tokio::test]
 async fn the_age_of_the_scores_counts() {
     let world = Scripted::new(None, []).await;
@@ -260,11 +260,11 @@ async fn the_age_of_the_scores_counts() {
     assert_eq!(status, 500, "{answer}");
     assert!(answer["error"].as_str().unwrap().contains("evaluate the miners again"), "{answer}");
     assert!(world.chain.submitted().is_empty());
-    // A caller whose node is ahead of ours.
+    // The caller's node is ahead of ours.
     assert_eq!(post(&world.router, SET, &body(300)).await.0, 200);
 }
 
-/// The end comes at once, also while a submission is on its way that may take minutes.
+/// Shutdown is immediate, even while a submission is in flight that may take minutes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_does_not_wait_for_what_is_pending() {
     let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());

@@ -12,39 +12,39 @@ use crate::api::{MetagraphSnapshot, WeightsAnswer};
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{Neurons, RoundScores, Subnet};
 
-/// In this part of an epoch, its last third, what could not be had is not waited for: to ask again takes minutes where
-/// services hang, and weights take a few blocks.
+/// Divisor for the final part of an epoch, its last third. In it, unavailable scores are not waited for: a retry takes
+/// minutes when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
-/// Weights are given so much time, also at the very end of an epoch.
+/// Minimum time for a submission, even at the very end of an epoch.
 const LEAST: Duration = Duration::from_mins(1);
 
-/// What an epoch came to.
+/// Outcome of an epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EpochReport {
-    /// The epoch of weights.
+    /// Number of the weight epoch.
     pub epoch: u64,
-    /// The block at which it was worked on.
+    /// The block at which the epoch was processed.
     pub block: BlockNumber,
-    /// The current round, where it is known.
+    /// The current round, if known.
     pub round: Option<String>,
     /// `scored`, `previous`, `fallback` or `wait`.
     pub decision: &'static str,
-    /// The weights that were to be set, if any.
+    /// The decided weights, if any.
     pub weights: Option<Weights>,
-    /// Epochs in a row without scores.
+    /// Number of consecutive epochs without scores.
     pub epochs_without_scores: u32,
-    /// Whether the weights are set; true also where there was nothing to set, or where `details.unchanged` says that the
-    /// chain's epoch had others already.
+    /// Whether the weights are set; also true when there was nothing to set, or when `details.unchanged` says that
+    /// other weights were already submitted in this epoch.
     pub success: bool,
-    /// Why not.
+    /// Why the weights are not set.
     pub error: Option<String>,
-    /// What signer or gateway said.
+    /// Details from signer or gateway.
     pub details: Value,
 }
 
 impl<S: Subnet> Validator<S> {
-    /// Works on an epoch. Whether or not weights are set, it is not worked on again; where the chain cannot be asked, or
-    /// scores that count cannot be had while there is time, it is.
+    /// Processes an epoch. It is not processed again, whether or not weights are set, unless the chain is unreachable,
+    /// or required scores are unavailable while there is time.
     pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
@@ -66,7 +66,7 @@ impl<S: Subnet> Validator<S> {
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
 
-        // Scores of just now are of the newest block; those that are set again are as old as they are.
+        // Scores just fetched are of the newest block; previous weights keep the block of their scores.
         let state_block = match (&decision, &state.previous) {
             (Decision::Previous(_), Some(previous)) => Some(previous.block),
             _ => None,
@@ -105,7 +105,7 @@ impl<S: Subnet> Validator<S> {
         })
     }
 
-    /// The policy for the subnet as it is: a burn uid that nobody has cannot receive anything.
+    /// The policy for the current metagraph: an unregistered burn uid cannot receive weight.
     fn policy(&self, snapshot: &MetagraphSnapshot) -> WeightPolicy {
         let uid = self.settings.burn_uid;
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
@@ -133,7 +133,7 @@ fn measure(decision: &Decision, state: &PolicyState, began: Instant) {
     metrics::gauge!("taonet_validator_epochs_without_scores").set(f64::from(state.epochs_without_scores));
 }
 
-/// Logs what was decided, and how much of it goes to the burn uid.
+/// Logs the decision, and the share of the burn uid.
 fn log(
     epoch: u64,
     block: BlockNumber,

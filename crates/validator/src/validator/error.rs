@@ -2,14 +2,14 @@ use std::error::Error;
 
 use crate::subtensor_gateway::GatewayError;
 
-/// Why nothing was decided for an epoch.
+/// Why an epoch was not decided.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EpochError {
-    /// The chain cannot be asked.
+    /// The gateway is unreachable or failed.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    /// Scores that count are not known, and there is time to ask again.
+    /// Required scores are unavailable, and there is time for a retry.
     #[error("nothing is decided yet, since {0}")]
     Scores(#[source] Box<dyn Error + Send + Sync>),
 }

@@ -5,54 +5,54 @@ use taonet_service::{Access, WriteError, atomic_write};
 
 use crate::policy::PolicyState;
 
-/// The form of the file.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
-/// What a validator has on disk.
+/// Contents of the state file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saved {
     pub(super) version: u32,
-    /// The last epoch that was worked on, whether or not weights were set.
+    /// The last processed epoch, whether or not weights were set.
     pub(super) last_epoch: Option<u64>,
-    /// When weights were last set, in seconds since 1970.
+    /// When weights were last set, in seconds since the Unix epoch.
     pub(super) last_set: Option<u64>,
     pub(super) policy: PolicyState,
 }
 
-/// Why the state cannot be used.
+/// Why the state file is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The file cannot be read.
+    /// The file is unreadable.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file is malformed.
     #[error("{} is no validator's state: remove it to begin anew", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The deserialization error.
         source: serde_json::Error,
     },
-    /// The file belongs to a newer version.
+    /// The file has a newer format version.
     #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
     Newer(PathBuf),
-    /// The directory cannot be made.
+    /// The directory cannot be created.
     #[error("cannot create the directory of {}: check who owns its parent", path.display())]
     Directory {
-        /// The file.
+        /// Path of the directory.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
 }
 
-/// The file in which a validator remembers what it did, whole at any moment.
+/// State file of a validator, replaced atomically.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
@@ -60,7 +60,7 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Reads the file, where there is one.
+    /// Reads the file, if it exists.
     ///
     /// # Errors
     /// [`StateError`].
@@ -87,7 +87,7 @@ impl StateFile {
         &self.saved
     }
 
-    /// Changes what is remembered. Where the disk does not take it, it counts for as long as the process lives.
+    /// Replaces the state. When the write fails, the new state still applies for the life of the process.
     pub(super) fn replace(&mut self, saved: Saved) -> Result<(), WriteError> {
         let bytes = serde_json::to_vec_pretty(&saved).unwrap_or_default();
         self.saved = saved;

@@ -1,4 +1,4 @@
-//! Handing weights over: to the signer, else to the gateway.
+//! Submission of weights: through the signer, or else the gateway.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Validator;
 use crate::subnet::Subnet;
 use crate::subtensor_gateway::GatewayError;
 
-/// Pauses between attempts where neither signer nor gateway answers.
+/// Pauses between attempts when neither signer nor gateway answers.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
@@ -20,10 +20,10 @@ const PAUSES: [Duration; 5] = [
 ];
 
 impl<S: Subnet> Validator<S> {
-    /// Hands weights over until one of the two says what became of them, or the time is over: by then others are due, and
-    /// these must not come into their place. To ask again is harmless: the gateway signs an epoch's weights once.
+    /// Submits weights until one of the two reports the outcome, or the deadline passes: other weights are due by then,
+    /// and these must not take their place. Retries are harmless: the gateway signs an epoch's weights once.
     ///
-    /// `state_block` is the block of the scores, where it is not the newest.
+    /// `state_block` is the block of the scores, if it is not the newest.
     pub(super) async fn submit(
         &self,
         weights: &Weights,
@@ -71,7 +71,7 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Asks the signer, and where that does not lead to weights on the chain, the gateway.
+    /// Submits through the signer and, if that sets no weights on the chain, through the gateway.
     async fn hand_over(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         match self.services.signer.set_weights(request).await {
             Ok(answer) if answer.success => return Ok(answer),

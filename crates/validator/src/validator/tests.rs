@@ -33,7 +33,7 @@ impl Subnet for OneMiner {
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 
-/// Gateway and signer in one, which says at which blocks the chain is; 0 stands for a failure.
+/// Gateway and signer in one, which reports the given blocks; 0 stands for a failure.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let set: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
@@ -104,7 +104,7 @@ async fn a_validator_is_ready_once_it_has_seen_a_block() {
     assert!(readiness.is_ready());
 }
 
-/// Listens, takes connections, and says nothing, until the test ends.
+/// A listener that accepts connections and never answers, until the test ends.
 async fn silent() -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -117,13 +117,13 @@ async fn silent() -> Url {
     url
 }
 
-/// What is decided in an epoch must not be submitted in the next.
+/// Weights decided in one epoch must not be submitted in the next.
 #[tokio::test]
 async fn services_that_never_answer_cost_no_more_than_the_epoch() {
     let (silent, directory) = (silent().await, tempfile::tempdir().unwrap());
     let validator = Validator { sleeper: sleeper(), ..validator(&silent, &directory) };
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
-    // Time passes at once wherever nothing else happens.
+    // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
     let (began, within) = (tokio::time::Instant::now(), Duration::from_mins(10));
     let answer = validator.submit(&weights, None, within).await;

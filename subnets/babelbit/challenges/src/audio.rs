@@ -1,4 +1,4 @@
-//! The sound of utterances, encoded once.
+//! Encoded audio of challenges.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -12,10 +12,10 @@ use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav};
 
 use super::{Challenge, Problem, Source};
 
-/// Longer utterances would not fit what validators accept.
+/// Maximum duration of an utterance in seconds; longer ones exceed the validators' limits.
 const MAX_SECONDS: u32 = 600;
 
-/// The speech of one utterance as a WAV file of signed 16-bit samples, ready to be sent.
+/// Speech of one utterance as a WAV file of signed 16-bit samples, ready for the wire.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UtteranceAudio {
     /// Base64 of the WAV file.
@@ -32,10 +32,10 @@ impl UtteranceAudio {
     /// Bytes of one sample of one channel.
     pub const SAMPLE_WIDTH: u16 = SampleFormat::S16.width();
 
-    /// Encodes sound.
+    /// Encodes PCM samples.
     ///
     /// # Errors
-    /// [`Problem`] when there is no sample, too many of them, or they do not fill all channels.
+    /// [`Problem`] when the audio is empty, too long, or does not fill all channels.
     pub fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
         let frames = pcm.frames();
         if frames == 0 {
@@ -54,7 +54,7 @@ impl UtteranceAudio {
         })
     }
 
-    /// Decodes a WAV file and encodes it anew: whatever its format was, 16-bit samples are what every reader takes.
+    /// Decodes a WAV file of any format and re-encodes it with 16-bit samples, which every client accepts.
     ///
     /// # Errors
     /// [`Problem`] when the file is malformed, empty or too long.
@@ -63,28 +63,28 @@ impl UtteranceAudio {
     }
 }
 
-/// Why the sound of a challenge could not be made.
+/// Why the audio of a challenge could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The synthesiser gave up.
+    /// Speech synthesis failed.
     #[error("{challenge}: utterances[{index}] cannot be spoken: {source}")]
     Synthesis {
         /// Uid of the challenge.
         challenge: String,
-        /// Which utterance, from 0.
+        /// Position of the utterance, from 0.
         index: usize,
-        /// What went wrong.
+        /// The synthesiser's error.
         source: SynthesisError,
     },
-    /// The synthesiser's sound is not usable.
+    /// The synthesised audio is unusable.
     #[error("{challenge}: utterances[{index}]: {problem}")]
     Sound {
         /// Uid of the challenge.
         challenge: String,
-        /// Which utterance, from 0.
+        /// Position of the utterance, from 0.
         index: usize,
-        /// What is wrong with it.
+        /// The defect of the audio.
         #[source]
         problem: Problem,
     },
@@ -93,25 +93,25 @@ pub enum BuildError {
     Thread {
         /// Uid of the challenge.
         challenge: String,
-        /// What went wrong.
+        /// The join error.
         source: tokio::task::JoinError,
     },
 }
 
-/// A challenge with the sound of all its utterances.
+/// A challenge with the audio of all its utterances.
 #[derive(Debug, Clone)]
 pub struct BuiltChallenge {
-    /// What is said.
+    /// The challenge.
     pub challenge: Arc<Challenge>,
-    /// How it sounds: one entry per utterance.
+    /// Audio of each utterance, in order.
     pub audio: Vec<UtteranceAudio>,
 }
 
 impl BuiltChallenge {
-    /// Speaks the texts of `challenge`, several at a time on threads that may block.
+    /// Synthesises the texts of `challenge`, several at a time on blocking threads.
     ///
     /// # Errors
-    /// [`BuildError`] naming the first utterance that could not be spoken.
+    /// [`BuildError`] naming the first utterance that failed.
     pub async fn build(challenge: Arc<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Result<Self, BuildError> {
         let parallel = available_parallelism().map_or(2, std::num::NonZero::get);
         let audio = stream::iter(0..challenge.utterances.len())
@@ -130,7 +130,7 @@ impl BuiltChallenge {
         Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
     }
 
-    /// The utterance at `index` as an engine's session gives it; past the last one, the end marker.
+    /// The utterance at `index` in the engine's wire format; past the last one, the end marker.
     pub fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
         let challenge = &self.challenge;
         let current = challenge.utterances.get(index).zip(self.audio.get(index));
@@ -158,7 +158,7 @@ impl BuiltChallenge {
     }
 }
 
-/// The sound of one utterance; none when there is no such utterance.
+/// Audio of one utterance; `None` if there is no such utterance.
 fn speak(
     challenge: &Challenge,
     index: usize,

@@ -1,4 +1,4 @@
-//! Reads challenge files and checks every value.
+//! Parser and validation of challenge files.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -61,7 +61,7 @@ pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
         file: path.to_owned(),
         source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()),
     })?;
-    // A bare file name has the empty parent, which does not resolve.
+    // The parent of a bare file name is empty and cannot be canonicalized.
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     parse(&path.display().to_string(), &text, Some(folder))
 }
@@ -69,7 +69,7 @@ pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
 pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Challenge, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let raw: RawChallenge = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        // A document that breaks off has no place; `?` is how that is written there.
+        // A truncated document has no path, which serde_path_to_error writes as `?`.
         let path = Some(error.path().to_string()).filter(|path| path != "?").unwrap_or_else(|| ".".to_owned());
         ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
     })?;
@@ -82,7 +82,7 @@ pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Cha
     Checker { file: name, folder }.challenge(raw, uid)
 }
 
-/// `challenge-<file name>-<8 hex digits of the content's SHA-256>`: equal files get equal uids.
+/// `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
 fn derived_uid(name: &str, text: &str) -> String {
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let stem: String =
@@ -101,8 +101,8 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     Ok(bytes)
 }
 
-/// What of an utterance id decides whether two ids name the same utterance: the part after the last colon, without
-/// leading zeros where it is a number.
+/// The part of an utterance id that identifies it: the text after the last colon, without leading zeros if it is a
+/// number.
 fn id_key(id: &str) -> String {
     let last = id.rsplit(':').next().unwrap_or(id);
     last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())
@@ -119,7 +119,7 @@ impl Checker<'_> {
     }
 
     fn challenge(&self, raw: RawChallenge, uid: String) -> Result<Challenge, ChallengeError> {
-        // The uid becomes a folder's name on the validator's side.
+        // The uid becomes a directory name on the validator's side.
         self.identifier("challenge_uid", &uid, 100, "A-Z a-z 0-9 . _ -")?;
         self.text("title", &raw.title, MAX_NAME)?;
         self.language("language", &raw.language)?;
@@ -194,7 +194,7 @@ impl Checker<'_> {
         }
         let resolve =
             |path: &Path| path.canonicalize().map_err(|source| ChallengeError::Read { file: path.to_owned(), source });
-        // A symbolic link inside the folder may point out of it.
+        // A symbolic link inside the folder may point outside.
         let path = resolve(&folder.join(relative))?;
         if !path.starts_with(resolve(folder)?) {
             return self.fail(at, Problem::OutsideFolder);

@@ -1,8 +1,8 @@
-//! Challenges: dialogues to interpret, each with the speech to play and the reference to compare with.
+//! Challenges: dialogues to interpret, each with the speech to play and a reference translation.
 //!
 //! A challenge is a JSON file ([`Challenge::load`]; the README beside the shipped files documents the format). Its
-//! speech is a WAV file or a text that a synthesiser speaks; [`BuiltChallenge`] holds the sound of all utterances,
-//! ready to be served, and [`ChallengeLibrary`] builds each challenge once.
+//! speech is a WAV file or a text for the synthesiser; [`BuiltChallenge`] holds the audio of all utterances, ready to
+//! be served, and [`ChallengeLibrary`] caches built challenges.
 
 mod audio;
 mod file;
@@ -21,79 +21,80 @@ pub use library::ChallengeLibrary;
 pub use problem::{ChallengeError, Problem};
 pub use shipped::Challenges;
 
-/// One dialogue: what is said, and what a good interpreter would say.
+/// A dialogue with its reference translation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Challenge {
-    /// Names the challenge everywhere: letters, digits, `.`, `_` and `-`. The same file always has the same uid.
+    /// ID of the challenge: letters, digits, `.`, `_` and `-`. The same file always has the same uid.
     pub uid: String,
-    /// For people.
+    /// Title, for display.
     pub title: String,
     /// Language of the source speech, e.g. `en`.
     pub language: String,
     /// Language of the reference, e.g. `en`.
     pub target_language: String,
-    /// At least one.
+    /// Utterances in order; at least one.
     pub utterances: Vec<Utterance>,
 }
 
 /// One turn of a dialogue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Utterance {
-    /// Unique in the challenge, also after its last `:` alone is looked at.
+    /// ID of the utterance, unique in the challenge even by the part after its last `:`.
     pub id: String,
-    /// Who speaks, for people.
+    /// Name of the speaker, for display.
     pub speaker: Option<String>,
     /// The speech to interpret.
     pub source: Source,
-    /// What a good interpreter would say.
+    /// The reference translation.
     pub target: Target,
 }
 
-/// Where the speech of an utterance comes from.
+/// Source of an utterance's speech.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// A synthesiser speaks it.
+    /// Text for the synthesiser.
     Text {
-        /// The words.
+        /// Text to speak.
         text: String,
-        /// Who speaks, and how fast.
+        /// Voice and speaking rate.
         voice: Voice,
     },
-    /// A recording, read and checked when the challenge was loaded.
+    /// A recording, loaded and validated with the challenge.
     Recording(UtteranceAudio),
 }
 
-/// The reference of an utterance.
+/// Reference translation of an utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// The whole text.
+    /// The full text.
     pub text: String,
-    /// Its words with times in seconds, in order; may be empty.
+    /// Words with times in seconds, in order; may be empty.
     pub words: Vec<Word>,
-    /// Words per second of the reference speech, where the file states it; it then counts before the words' times.
+    /// Words per second of the reference speech, if the file states it; takes precedence over the words' times.
     pub words_per_second: Option<f64>,
 }
 
 impl Challenge {
-    /// Reads and checks the challenge file at `path`. Recordings are looked for beside it.
+    /// Loads and validates the challenge file at `path`. Recordings are resolved relative to its folder.
     ///
-    /// Blocks: call it on a thread that may.
+    /// Blocks: call it on a blocking thread.
     ///
     /// # Errors
-    /// [`ChallengeError`] naming the file, the place in it and what is wrong there.
+    /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn load(path: &Path) -> Result<Self, ChallengeError> {
         file::load(path)
     }
 
-    /// Checks the text of a challenge file called `name`. Such a challenge has no folder, so it has no recordings.
+    /// Parses and validates the text of a challenge file called `name`. Such a challenge has no folder and so no
+    /// recordings.
     ///
     /// # Errors
-    /// [`ChallengeError`] naming the file, the place in it and what is wrong there.
+    /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn parse(name: &str, text: &str) -> Result<Self, ChallengeError> {
         file::parse(name, text, None)
     }
 
-    /// The reference of the whole challenge, as `GET /transcription` serves it under `metadata`.
+    /// Reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
     ///
     /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id", "utterance_index",
     /// "language", "target": {"language", "text", "words": [{"word", "start", "end"}], "wps"?}}]}`

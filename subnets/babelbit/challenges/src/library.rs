@@ -5,16 +5,16 @@ use tokio::sync::OnceCell;
 
 use super::{BuildError, BuiltChallenge, Challenge};
 
-/// Challenges whose sound is kept, at about 1 MB for 20 s of speech.
+/// Maximum number of challenges with cached audio, at about 1 MB per 20 s of speech.
 const KEPT: usize = 16;
 
 type Slot = Arc<OnceCell<Arc<BuiltChallenge>>>;
 
-/// A list of challenges whose sound is made on first use and then kept; the least recently used are forgotten.
+/// A list of challenges whose audio is built on first use and kept in an LRU cache.
 pub struct ChallengeLibrary {
     challenges: Vec<Arc<Challenge>>,
     synthesizer: Arc<dyn Synthesizer>,
-    /// Positions in the list with their sound, the most recently used first.
+    /// Cached audio by position in the list, most recently used first.
     built: Mutex<Vec<(usize, Slot)>>,
 }
 
@@ -24,27 +24,27 @@ impl ChallengeLibrary {
         Self { challenges: challenges.into_iter().map(Arc::new).collect(), synthesizer, built: Mutex::default() }
     }
 
-    /// How many challenges there are.
+    /// Number of challenges.
     pub fn len(&self) -> usize {
         self.challenges.len()
     }
 
-    /// Whether there is none.
+    /// Whether the library is empty.
     pub fn is_empty(&self) -> bool {
         self.challenges.is_empty()
     }
 
-    /// The challenge at `position`, counted round and round; none in an empty library.
+    /// The challenge at `position` modulo the library's length; `None` in an empty library.
     pub fn get(&self, position: usize) -> Option<&Arc<Challenge>> {
         self.challenges.get(position.checked_rem(self.len())?)
     }
 
-    /// The challenge at `position`, counted round and round, with its sound; none in an empty library.
+    /// The challenge at `position` modulo the library's length, with its audio; `None` in an empty library.
     ///
-    /// Callers that ask for the same challenge at once wait for one synthesis. A failed one is tried again next time.
+    /// Concurrent callers for the same challenge share one synthesis. A failed one is retried by the next call.
     ///
     /// # Errors
-    /// [`BuildError`] when an utterance could not be spoken.
+    /// [`BuildError`] when the synthesis of an utterance fails.
     pub async fn built(&self, position: usize) -> Result<Option<Arc<BuiltChallenge>>, BuildError> {
         let Some(position) = position.checked_rem(self.len()) else { return Ok(None) };
         let Some(challenge) = self.challenges.get(position) else { return Ok(None) };

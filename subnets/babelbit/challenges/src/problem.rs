@@ -6,111 +6,111 @@ use taonet_speech::WavError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChallengeError {
-    /// The file could not be read.
+    /// The file is unreadable.
     #[error("{}: cannot be read: {source}", file.display())]
     Read {
-        /// The challenge file, or the recording.
+        /// Path of the challenge file or recording.
         file: PathBuf,
-        /// What the system says.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is larger than any challenge.
+    /// The file exceeds the size limit.
     #[error("{}: is larger than {limit} bytes", file.display())]
     TooLarge {
-        /// The challenge file, or the recording.
+        /// Path of the challenge file or recording.
         file: PathBuf,
-        /// Most bytes that are read.
+        /// The limit in bytes.
         limit: u64,
     },
     /// The file is not JSON, or a field is missing, unknown or of the wrong type.
     #[error("{file}: {path}: {source}")]
     Json {
-        /// The challenge file.
+        /// Name of the challenge file.
         file: String,
-        /// Where in the document, e.g. `utterances[3].target`; `.` is the whole document.
+        /// Path in the document, e.g. `utterances[3].target`; `.` is the whole document.
         path: String,
-        /// What was expected there.
+        /// The deserialization error.
         source: serde_json::Error,
     },
-    /// A value has the right type but makes no sense.
+    /// A value has the right type but is invalid.
     #[error("{file}: {path}: {problem}")]
     Invalid {
-        /// The challenge file.
+        /// Name of the challenge file.
         file: String,
-        /// Where in the document, e.g. `utterances[3].target.words[2].end`.
+        /// Path in the document, e.g. `utterances[3].target.words[2].end`.
         path: String,
-        /// What is wrong with it.
+        /// Why the value is invalid.
         #[source]
         problem: Problem,
     },
 }
 
-/// What is wrong with a value of a challenge file.
+/// Why a value of a challenge file is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// A text without any visible character.
+    /// A text has no visible character.
     #[error("must not be blank")]
     Blank,
-    /// A text longer than its limit.
+    /// A text exceeds its limit in characters.
     #[error("must have at most {0} characters")]
     TooLong(usize),
-    /// An identifier with a character that is not allowed, or with none.
+    /// An identifier is empty, too long, or has a character that is not allowed.
     #[error("must be 1 to {limit} of the characters {allowed}, and not begin with a dot")]
     Identifier {
-        /// Most characters.
+        /// Maximum number of characters.
         limit: usize,
-        /// The characters, for people.
+        /// The allowed characters, for display.
         allowed: &'static str,
     },
-    /// Two utterances that could not be told apart.
+    /// Two utterances have equivalent ids.
     #[error("reads the same as that of utterances[{0}]: what follows the last colon must differ")]
     Duplicate(usize),
-    /// Not a language code.
+    /// The text is not a language code.
     #[error("must be a language code such as `en`")]
     Language,
-    /// A list that needs entries.
+    /// A list is empty.
     #[error("must have at least one entry")]
     Empty,
-    /// A list with too many entries.
+    /// A list has too many entries.
     #[error("must have at most {0} entries")]
     TooMany(usize),
-    /// A source with neither or both kinds of speech.
+    /// A source has neither or both kinds of speech.
     #[error("must have either `text` and `voice`, or `wav`")]
     SourceKind,
-    /// A number outside its bounds.
+    /// A number is out of range.
     #[error("must be between {0} and {1}")]
     Range(u16, u16),
-    /// A time or rate that is negative or not a number.
+    /// A time or rate is negative or not a number.
     #[error("must be a finite number, 0 or more")]
     NotATime,
-    /// A rate of zero or less.
+    /// A rate is zero or less.
     #[error("must be > 0")]
     NotPositive,
-    /// A word that ends before it began.
+    /// A word ends before it starts.
     #[error("must be > start")]
     EndsBeforeStart,
-    /// Words out of order.
+    /// The words are out of order.
     #[error("must not be before the start of the previous word")]
     OutOfOrder,
-    /// A path that could lead out of the challenge's folder.
+    /// A path may lead out of the challenge's folder.
     #[error("must be a relative path inside the challenge's folder")]
     OutsideFolder,
-    /// A recording named by a challenge that has no folder.
+    /// A challenge without a folder names a recording.
     #[error("a challenge without a folder cannot have recordings")]
     NoFolder,
     /// The recording cannot be decoded.
     #[error("not a usable WAV file: {0}")]
     Wav(#[from] WavError),
-    /// The recording holds no sound.
+    /// The recording is empty.
     #[error("the recording has no samples")]
     Silent,
-    /// The recording is longer than an utterance may be.
+    /// The recording exceeds the maximum duration of an utterance.
     #[error("the recording lasts {seconds:.1} s, at most {limit} s are allowed")]
     Duration {
-        /// Its length.
+        /// Duration of the recording in seconds.
         seconds: f64,
-        /// The limit.
+        /// The limit in seconds.
         limit: u32,
     },
 }

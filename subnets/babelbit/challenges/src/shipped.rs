@@ -6,7 +6,7 @@ macro_rules! shipped {
     };
 }
 
-/// Name and text of every challenge file that ships with the product, in the order of their names.
+/// Name and text of each shipped challenge file, sorted by name.
 const SHIPPED: &[(&str, &str)] = &[
     shipped!("01-the-late-train.json"),
     shipped!("02-the-budget-meeting.json"),
@@ -18,14 +18,14 @@ const SHIPPED: &[(&str, &str)] = &[
     shipped!("08-the-holiday.json"),
 ];
 
-/// The challenges that ship with the product.
+/// The shipped challenges.
 pub struct Challenges;
 
 impl Challenges {
-    /// All of them, in the order of their file names.
+    /// Parses all shipped challenges, in the order of their file names.
     ///
     /// # Errors
-    /// [`ChallengeError`] when a shipped file does not follow its own format.
+    /// [`ChallengeError`] when a shipped file is malformed.
     pub fn shipped() -> Result<Vec<Challenge>, ChallengeError> {
         SHIPPED.iter().map(|(name, text)| Challenge::parse(name, text)).collect()
     }

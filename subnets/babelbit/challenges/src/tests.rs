@@ -193,7 +193,7 @@ mod sound {
 
     use super::*;
 
-    /// Speaks 10 samples a character; fails on its first `failures` calls.
+    /// A synthesiser of 10 samples per character, which fails on its first `failures` calls.
     #[derive(Default)]
     struct Beeper {
         calls: AtomicUsize,
@@ -257,7 +257,7 @@ proptest! {
     }
 }
 
-/// The length of a source's speech in seconds, and how much faster than the reference it is spoken.
+/// Duration of a source's speech in seconds, and its speaking rate relative to the reference.
 fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
     let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
     let seconds = espeak.speak(text, voice).unwrap().duration().get();

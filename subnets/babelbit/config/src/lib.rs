@@ -1,8 +1,8 @@
-//! One typed configuration of the Babelbit daemons, from the environment variables that operators know.
+//! Typed configuration of the Babelbit daemons, from the environment variables of the reference system.
 //!
-//! Nothing here reads the environment: the caller hands the variables in. Each known name stands in one table with its
-//! meaning and its way into [`Config`]; an unknown `BB_*` or `BABELBIT_*` name gives a warning, as does one that has no
-//! effect here.
+//! Nothing here reads the environment: the caller passes the variables in. One table lists each known name with its
+//! help, its parser and its field in [`Config`]. An unknown `BB_*` or `BABELBIT_*` name produces a warning, as does one
+//! without effect.
 
 mod operator;
 mod rounds;
@@ -28,72 +28,72 @@ pub use rounds::{ArenaRoundSettings, RoundSettings};
 pub use submission::SubmissionSettings;
 pub use variables::variables;
 
-/// The reference's epochs without scores before everything goes to the burn uid.
+/// The reference's number of epochs without scores before all weight goes to the burn uid.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
 
-/// Everything that operators set for engine access, playing, scoring and weights.
+/// Operator settings of the Babelbit daemons: engine access, playing, scoring and weights.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The chain's network; decides whether development keys and the embedded recogniser are allowed.
     pub network: Network,
     /// The subnet, 59.
     pub netuid: NetUid,
-    /// Whose rules count where the reference system has a defect.
+    /// Scoring rules: reference (compatible) or strict.
     pub rules: Rules,
-    /// Where the utterance engine is.
+    /// URL of the utterance engine.
     pub engine_url: Url,
-    /// Deadline of one call to the engine.
+    /// Timeout of one call of the engine.
     pub api_timeout: Duration,
-    /// Run logs and audio.
+    /// Directory of run logs and audio.
     pub logs_dir: PathBuf,
-    /// Challenge runs and challenge scores.
+    /// Directory of challenge runs and challenge scores.
     pub scores_dir: PathBuf,
-    /// One status file per processed challenge.
+    /// Directory of status files, one per processed challenge.
     pub status_dir: PathBuf,
-    /// Most miners played in one run.
+    /// Maximum number of miners in a run.
     pub max_miners: usize,
     /// Path of the miners' predict route.
     pub predict_endpoint: String,
-    /// Deadlines and limits for one utterance with one miner.
+    /// Timeouts and limits for one utterance with one miner.
     pub play: PlaySettings,
-    /// Whether miners on loopback and private addresses are called.
+    /// Whether miners on loopback and private addresses are allowed.
     pub dev_mode: bool,
-    /// In development mode, the address that stands for this machine.
+    /// In development mode, the address that is replaced by loopback.
     pub local_miner_ip: Option<String>,
     /// Gates, latency and duplication.
     pub scoring: ScoreOptions,
-    /// Name of the recogniser, where one is asked for.
+    /// Name of the recogniser, if configured.
     pub recognizer: Option<String>,
     /// Name of the sentence embedder.
     pub embedder: String,
-    /// Where caches are kept, unless a setting of their own says otherwise.
+    /// Directory of caches that have no setting of their own.
     pub cache_dir: PathBuf,
-    /// Where the transcript cache is kept.
+    /// Path of the transcript cache.
     pub transcript_cache: PathBuf,
-    /// Where reference documents are looked up when the engine gives none.
+    /// Fallback directory of reference documents, for challenges without references from the engine.
     pub metadata_root: PathBuf,
-    /// Where models are looked for first.
+    /// First directory in which models are searched.
     pub models_dir: Option<PathBuf>,
     /// The arena's share of the weights.
     pub arena_share: ArenaShare,
-    /// Receives what nobody has earned.
+    /// Receives unearned weight.
     pub burn_uid: Uid,
-    /// The scoring API: where results go, and where scores come from; see [`Config::submit_api_url`].
+    /// URL of the scoring API for results and scores; see [`Config::submit_api_url`].
     pub submit_api_url: Option<Url>,
-    /// How results go to the scoring API.
+    /// Submission of results to the scoring API.
     pub submission: SubmissionSettings,
-    /// Where files are uploaded.
+    /// Object storage for result files.
     pub s3: S3Settings,
-    /// Validator, signer and subtensor gateway.
+    /// Settings of validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
-    /// The runner's loop.
+    /// Settings of the runner's loop.
     pub rounds: RoundSettings,
-    /// The arena's miners.
+    /// Settings of the arena's miners.
     pub arena: ArenaSettings,
 }
 
 impl Config {
-    /// The defaults, with paths below `cache_dir` (the reference's `~/.babelbit`) where they belong there.
+    /// Default settings, with file paths below `cache_dir` (the reference's `~/.babelbit`) where applicable.
     fn defaults(cache_dir: &Path) -> Self {
         let audio = cache_dir.join("audio_scoring");
         Self {
@@ -131,10 +131,10 @@ impl Config {
 
     /// Reads the configuration from `(name, value)` pairs; `home` is the user's home directory.
     ///
-    /// Blank values count as unset. What is not UTF-8 matters only as the value of a setting.
+    /// Blank values count as unset. A value that is not UTF-8 is a problem only for a known variable.
     ///
     /// # Errors
-    /// [`ConfigError`] lists every variable whose value does not fit, with the value and what was expected.
+    /// [`ConfigError`] lists every invalid variable, with its value and the expected form.
     pub fn from_variables(
         pairs: impl IntoIterator<Item = (OsString, OsString)>,
         home: Option<&Path>,

@@ -7,46 +7,46 @@ use url::Url;
 
 use super::Config;
 
-/// What validator, signer and subtensor gateway are set to.
+/// Settings of validator, signer and subtensor gateway.
 #[derive(Debug, Clone)]
 pub struct OperatorSettings {
     /// Name of the wallet.
     pub wallet_name: String,
-    /// Name of its hotkey.
+    /// Name of the wallet's hotkey.
     pub wallet_hotkey: String,
-    /// The directory of wallets, or a keyfile.
+    /// Directory of wallets, or a keyfile.
     pub wallet_path: Option<PathBuf>,
-    /// The node that is asked where the network's own fail.
+    /// Fallback chain endpoint, used when the network's own endpoints fail.
     pub fallback_node: Option<String>,
-    /// Where the signer is; see [`Config::signer_url`].
+    /// URL of the signer; see [`Config::signer_url`].
     pub signer_url: Option<Url>,
-    /// Where the signer listens.
+    /// Listen address of the signer.
     pub signer_host: IpAddr,
-    /// Where the signer listens.
+    /// Listen port of the signer.
     pub signer_port: u16,
-    /// How often the signer has the gateway try.
+    /// Maximum number of the gateway's attempts for a request of the signer.
     pub signer_retries: u32,
-    /// The time between two attempts for the signer.
+    /// Delay between two attempts for the signer.
     pub signer_retry_delay: Duration,
-    /// How often the validator has the gateway try; as often as the signer where not set.
+    /// Maximum number of the gateway's attempts for a request of the validator; defaults to the signer's.
     pub set_weights_retries: Option<u32>,
-    /// The time between two attempts for the validator; as for the signer where not set.
+    /// Delay between two attempts for the validator; defaults to the signer's.
     pub set_weights_retry_delay: Option<Duration>,
-    /// Where the gateway is; see [`Config::gateway_url`].
+    /// URL of the gateway; see [`Config::gateway_url`].
     pub gateway_url: Option<Url>,
-    /// Where the gateway listens.
+    /// Listen address of the gateway.
     pub gateway_host: IpAddr,
-    /// Where the gateway listens.
+    /// Listen port of the gateway.
     pub gateway_port: u16,
-    /// Time for one call of the gateway.
+    /// Timeout of one call of the gateway.
     pub gateway_timeout: Duration,
-    /// The file with the token that callers of signer and gateway show.
+    /// File with the access token of signer and gateway.
     pub token_file: Option<PathBuf>,
-    /// After so many epochs without scores everything goes to the burn uid.
+    /// Number of consecutive epochs without scores after which all weight goes to the burn uid.
     pub max_skipped_epochs: u32,
-    /// Where the validator serves metrics.
+    /// Listen address of the validator's metrics.
     pub metrics_addr: IpAddr,
-    /// Where the validator serves metrics.
+    /// Listen port of the validator's metrics.
     pub metrics_port: u16,
 }
 
@@ -78,24 +78,24 @@ impl OperatorSettings {
 }
 
 impl Config {
-    /// Where the signer is: as set, else on this machine for a local network, else at its name in the compose file.
+    /// URL of the signer: as configured, else loopback for a local network, else its name in the compose file.
     pub fn signer_url(&self) -> Url {
         let operator = &self.operator;
         self.service_url(operator.signer_url.as_ref(), "http://127.0.0.1:8080", "http://signer:8080")
     }
 
-    /// Where the scoring API is: as set, else on this machine for a local network, else the owner's.
+    /// URL of the scoring API: as configured, else loopback for a local network, else the subnet owner's.
     pub fn submit_api_url(&self) -> Url {
         self.service_url(self.submit_api_url.as_ref(), "http://127.0.0.1:8070", "https://scoring.babelbit.ai")
     }
 
-    /// Where the gateway is: as set, else on this machine for a local network, else at its name in the compose file.
+    /// URL of the gateway: as configured, else loopback for a local network, else its name in the compose file.
     pub fn gateway_url(&self) -> Url {
         let operator = &self.operator;
         self.service_url(operator.gateway_url.as_ref(), "http://127.0.0.1:8090", "http://subtensor-gateway:8090")
     }
 
-    /// Where the arena gateway is: as set, else on this machine for a local network, else the owner's.
+    /// URL of the arena gateway: as configured, else loopback for a local network, else the subnet owner's.
     pub fn arena_gateway_url(&self) -> Url {
         self.service_url(self.arena.gateway_url.as_ref(), "http://127.0.0.1:8060", "https://gw.babelbit.ai/")
     }
@@ -104,22 +104,22 @@ impl Config {
         set.cloned().unwrap_or_else(|| constant(if self.network.is_local() { local } else { compose }))
     }
 
-    /// Where the signer listens.
+    /// Listen address and port of the signer.
     pub const fn signer_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.signer_host, self.operator.signer_port)
     }
 
-    /// Where the gateway listens.
+    /// Listen address and port of the gateway.
     pub const fn gateway_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.gateway_host, self.operator.gateway_port)
     }
 
-    /// Where the validator serves metrics.
+    /// Listen address and port of the validator's metrics.
     pub const fn metrics_listen(&self) -> SocketAddr {
         SocketAddr::new(self.operator.metrics_addr, self.operator.metrics_port)
     }
 
-    /// How often, and how long apart, the validator has the gateway try to set weights.
+    /// Maximum number of, and delay between, the gateway's attempts for a request of the validator.
     pub fn set_weights_retries(&self) -> (u32, Duration) {
         let operator = &self.operator;
         (

@@ -2,42 +2,42 @@ use std::time::Duration;
 
 use taonet_babelbit_runner::{ArenaSchedule, PlaySettings, ScheduleSettings};
 
-/// How often a round is tried in its epoch: with the pauses between, for some two hours and a half.
+/// Maximum number of attempts of a round in its epoch: with pauses, about two and a half hours.
 const ATTEMPTS: u32 = 20;
-/// Frames of an utterance that the reference gives longer while an arena's miners start up; not to be set there either.
+/// Number of an utterance's first frames with a longer timeout while arena miners start up; fixed in the reference too.
 const STARTUP_FRAMES: u32 = 4;
-/// The time it gives them.
+/// Timeout of these frames.
 const STARTUP_CHUNK: Duration = Duration::from_mins(1);
 
-/// When the runner's loop plays what, and what is different in the arena.
+/// Schedule of the runner's rounds, and the settings specific to the arena.
 #[derive(Debug, Clone)]
 pub struct RoundSettings {
-    /// Blocks from one main round to the next.
+    /// Blocks between two main rounds.
     pub tempo: u32,
-    /// Whether a main round is played at the start.
+    /// Whether a main round is played at startup.
     pub on_startup: bool,
     /// Whether a solo round follows each main round.
     pub solo: bool,
-    /// The arena's rounds.
+    /// Settings of arena rounds.
     pub arena: ArenaRoundSettings,
 }
 
-/// When arena rounds are played, and how.
+/// Schedule and settings of arena rounds.
 #[derive(Debug, Clone)]
 pub struct ArenaRoundSettings {
-    /// Whether there are any.
+    /// Whether arena rounds are enabled.
     pub enabled: bool,
-    /// Blocks from one to the next.
+    /// Blocks between two arena rounds.
     pub cadence: u32,
-    /// Whether one is played at the start.
+    /// Whether an arena round is played at startup.
     pub on_startup: bool,
-    /// How many utterances miners have for starting up.
+    /// Number of first utterances during which miners may start up.
     pub startup_utterances: u32,
-    /// A miner that fails so many utterances in a row is dropped; 0 means never.
+    /// Number of consecutive failed utterances after which a miner is dropped; 0 disables dropping.
     pub drop_after_failures: u32,
-    /// Deadline of one call to a miner.
+    /// Timeout of one call of a miner.
     pub miner_timeout: Duration,
-    /// Longest time for opening a session.
+    /// Timeout for opening sessions.
     pub init_barrier: Duration,
 }
 
@@ -55,7 +55,7 @@ impl RoundSettings {
         Self { tempo: 2_160, on_startup: false, solo: true, arena }
     }
 
-    /// When rounds are due.
+    /// Schedule settings of the runner.
     pub fn schedule(&self) -> ScheduleSettings {
         let ArenaRoundSettings { enabled, cadence, on_startup, .. } = self.arena;
         ScheduleSettings {
@@ -67,7 +67,7 @@ impl RoundSettings {
         }
     }
 
-    /// How arena rounds are played, where main rounds are played like `main`.
+    /// Play settings of arena rounds, derived from those of main rounds.
     pub fn arena_play(&self, main: &PlaySettings) -> PlaySettings {
         PlaySettings {
             startup_utterances: self.arena.startup_utterances,

@@ -5,16 +5,16 @@ use taonet_settings::value::Expected;
 
 use super::Config;
 
-/// How results go to the scoring API, and where a scoring API keeps them.
+/// Settings for submitting results to the scoring API, and for the scoring API's database.
 #[derive(Debug, Clone)]
 pub struct SubmissionSettings {
-    /// Whether results are submitted, where that is said; see [`Config::submits`].
+    /// Whether results are submitted, if configured; see [`Config::submits`].
     pub enabled: Option<bool>,
-    /// Time for one submission. One with a file has more, by the file's size.
+    /// Timeout of one submission. A submission with a file has a longer one, by the file's size.
     pub timeout: Duration,
-    /// Submissions at a time.
+    /// Maximum number of concurrent submissions.
     pub concurrency: usize,
-    /// The database of `bb scoring-api`; without one a SQLite file in its state directory.
+    /// Database URL of `bb scoring-api`; defaults to a SQLite file in its state directory.
     pub database_url: Option<Secret>,
 }
 
@@ -25,20 +25,20 @@ impl SubmissionSettings {
 }
 
 impl Config {
-    /// Whether results are submitted: as said, else wherever a scoring API is named, and on other networks than `local`
-    /// to the usual one.
+    /// Whether results are submitted: as configured, or else when a scoring API is configured or the network is not
+    /// `local`.
     pub fn submits(&self) -> bool {
         let named = self.submit_api_url.is_some() || !self.network.is_local();
         self.submission.enabled.unwrap_or(named)
     }
 }
 
-/// Submissions at a time.
+/// Parses the maximum number of concurrent submissions.
 pub(super) fn concurrency(text: &str) -> Result<usize, Expected> {
     text.parse().ok().filter(|count| (1..=256).contains(count)).ok_or("a whole number from 1 to 256")
 }
 
-/// Where a database is.
+/// Parses a database URL.
 pub(super) fn database(text: &str) -> Result<Option<Secret>, Expected> {
     let known = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     if known { Ok(Some(Secret::new(text))) } else { Err("postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE") }

@@ -151,7 +151,7 @@ fn services_are_found_where_they_are_set_or_usual() {
     assert_eq!(config.metrics_listen().to_string(), "127.0.0.1:8010");
 }
 
-/// variables · attempts and pause of the validator's own requests
+/// variables · attempts and delay of the validator's own requests
 #[test]
 fn the_validator_tries_as_often_as_it_is_told_else_as_the_signer() {
     for (pairs, retries, delay) in [
@@ -261,7 +261,7 @@ fn the_arena_is_set_as_in_the_reference() {
     assert_eq!((config.arena.status.as_str(), config.arena.window_seconds), ("running,idle", 60));
     assert_eq!(config.arena.retry_max_delay, Duration::from_millis(2_500));
     assert_eq!(config.arena.ready_timeout, Duration::from_mins(5));
-    // The key is used, and never shown.
+    // The key is used, but never shown.
     assert_eq!(config.arena.runpod_api_key.as_ref().unwrap().expose(), "rp_secret");
     assert!(!format!("{config:?}").contains("rp_secret"));
     assert!(variables().iter().all(|variable| !(variable.show)(&config).contains("rp_secret")));

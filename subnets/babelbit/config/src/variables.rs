@@ -8,22 +8,22 @@ use taonet_settings::{Network, Shown, Variable, replaced, unused, variable};
 
 use super::{Config, MAX_SKIPPED_EPOCHS, submission};
 
-/// As many attempts as signer and gateway take.
+/// Parses a number of attempts, in the range accepted by signer and gateway.
 fn attempts(text: &str) -> Result<u32, Expected> {
     text.parse().ok().filter(|count| *count <= 1_000).ok_or("a whole number from 0 to 1000")
 }
 
-/// As long a pause between attempts as signer and gateway take.
+/// Parses a delay between attempts, in the range accepted by signer and gateway.
 fn pause(text: &str) -> Result<Duration, Expected> {
     seconds(text).ok().filter(|pause| *pause <= Duration::from_mins(10)).ok_or("a number of seconds from 0 to 600")
 }
 
-/// A number of blocks.
+/// Parses a number of blocks.
 fn blocks(text: &str) -> Result<u32, Expected> {
     text.parse().ok().filter(|blocks| *blocks > 0).ok_or("a number of blocks from 1")
 }
 
-/// Every known variable.
+/// Table of all known variables.
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub fn variables() -> &'static [Variable<Config>] {
@@ -80,7 +80,7 @@ pub fn variables() -> &'static [Variable<Config>] {
             show: |config| (config.arena_share.get() * 100.0).to_string(),
         },
         variable!("BB_DEFAULT_FALLBACK_UID", "Receives what nobody has earned", burn_uid = |t: &str| Ok::<_, Expected>(Uid(t.parse().unwrap_or(248)))),
-        // Read before the others: paths default to below it.
+        // First, since default paths depend on it.
 variable!("BABELBIT_CACHE_DIR", "Where caches are kept", cache_dir = any),
         variable!("BITTENSOR_WALLET_COLD", "Name of the wallet whose hotkey signs, where no option names a key", operator.wallet_name = any),
         variable!("BITTENSOR_WALLET_HOT", "Name of that hotkey", operator.wallet_hotkey = any),

@@ -1,10 +1,11 @@
-//! How the scores that several validators give a miner become one.
+//! Aggregation of several validators' scores of a miner.
 
-/// The median of scores by stake: half of the stake gave this score or less, half this or more. Where a score and the
-/// next one both fit, it is their mean. Who has no stake does not count, unless nobody has any: then all count the same.
+/// Stake-weighted median of scores: half of the stake gave this score or less, half this or more. When a score and the
+/// next one both qualify, the result is their mean. Scores without stake are ignored, unless no score has any: then all
+/// count equally.
 ///
-/// Whoever holds less than half of the stake cannot lift the result above every score that the others gave, nor push it
-/// below. Scores that are not finite do not count. `None` without any score.
+/// A holder of less than half of the stake cannot lift the result above all other scores, nor push it below them.
+/// Non-finite scores are ignored. Returns `None` without any score.
 pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Option<f64> {
     let mut scores: Vec<(f64, u64)> = scores.into_iter().filter(|(score, _)| score.is_finite()).collect();
     if scores.iter().all(|(_, stake)| *stake == 0) {
@@ -47,9 +48,9 @@ mod tests {
             (&[(0.2, 1), (0.6, 1)], Some(0.4)),
             (&[(0.6, 1), (0.2, 2)], Some(0.2)),
             (&[(0.1, 1), (0.2, 1), (0.9, 1)], Some(0.2)),
-            // Two small ones against a large one.
+            // Two small stakes against a large one.
             (&[(1.0, 2), (1.0, 2), (0.5, 5)], Some(0.5)),
-            // Without stake a score does not count beside others.
+            // A score without stake is ignored beside others.
             (&[(1.0, 0), (0.4, 3)], Some(0.4)),
             (&[(1.0, 0), (0.5, 0)], Some(0.75)),
             (&[(0.4, u64::MAX), (0.5, u64::MAX), (0.6, u64::MAX)], Some(0.5)),

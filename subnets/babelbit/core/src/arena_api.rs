@@ -1,6 +1,6 @@
-//! What validators, miners and the arena gateway say to each other.
+//! Messages between validators, miners and the arena gateway.
 //!
-//! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), asks who is in the arena (`GET /list_arena_miners`,
+//! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), lists the arena's miners (`GET /list_arena_miners`,
 //! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner enters the arena
 //! with `POST /v1/arena/submit`, [`Submission`].
 
@@ -10,40 +10,40 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// Where validators get tokens.
+/// Route where validators get tokens.
 pub const AUTH_PATH: &str = "/auth/token";
-/// Where validators ask who is in the arena.
+/// Route that lists the arena's miners.
 pub const LIST_PATH: &str = "/list_arena_miners";
-/// Where validators call miners.
+/// Route through which validators call miners.
 pub const RUNSYNC_PATH: &str = "/runsync";
-/// Where miners enter.
+/// Route where miners enter the arena.
 pub const SUBMIT_PATH: &str = "/v1/arena/submit";
-/// The provider of routes that lead through the gateway.
+/// Provider name of endpoints routed through the gateway.
 pub const GATEWAY_PROVIDER: &str = "gateway";
-/// Seconds that a token is good where the answer does not say.
+/// Default validity period of a token in seconds.
 pub const DEFAULT_TOKEN_SECONDS: u64 = 1_800;
 
-/// The body of `POST /auth/token`: for one miner, or without `miner_hotkey` and `uid` for all.
+/// Body of `POST /auth/token`: for one miner, or for all when `miner_hotkey` and `uid` are missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenRequest {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: String,
-    /// The miner that the token is for.
+    /// Hotkey of the miner that the token is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miner_hotkey: Option<String>,
-    /// Its slot.
+    /// Uid of that miner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u16>,
-    /// When it was signed, in milliseconds since 1970.
+    /// Time of signing in milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
-    /// The same in nanoseconds, as text; never used twice.
+    /// Time of signing in nanoseconds, as text; never used twice.
     pub nonce: String,
     /// sr25519 over [`TokenRequest::signed_text`]: hex without `0x`.
     pub signature: String,
 }
 
 impl TokenRequest {
-    /// The object whose text is signed.
+    /// The object that is serialized for signing.
     pub fn signed_object(&self) -> Value {
         match (&self.miner_hotkey, self.uid) {
             (Some(miner_hotkey), Some(uid)) => json!({ "miner_hotkey": miner_hotkey, "uid": uid }),
@@ -51,13 +51,13 @@ impl TokenRequest {
         }
     }
 
-    /// What is signed; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
+    /// The text to sign; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
     pub fn signed_text(&self, object: &str) -> String {
         format!("{}|{}|{object}", self.timestamp_ms, self.nonce)
     }
 }
 
-/// The answer to `POST /auth/token`.
+/// Response to `POST /auth/token`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TokenAnswer {
     /// The token.
@@ -67,7 +67,7 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
-    /// Reads an answer, which may call the token `token`; `None` where there is none.
+    /// Parses a response, in which the token may also be named `token`; `None` if there is none.
     pub fn read(answer: &Value) -> Option<Self> {
         let text = |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
         let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
@@ -84,72 +84,72 @@ impl std::fmt::Debug for TokenAnswer {
     }
 }
 
-/// The answer to `GET /list_arena_miners`: miners that are called through the gateway.
+/// Response to `GET /list_arena_miners`: miners that are called through the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedMiners {
-    /// The miners, the best first.
+    /// The miners, best first.
     pub miners: Vec<ListedMiner>,
-    /// How many there are.
+    /// Number of miners.
     pub count: usize,
 }
 
-/// A miner in the arena.
+/// A miner in the arena, called through the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedMiner {
-    /// Its key.
+    /// Hotkey of the miner.
     pub hotkey: String,
-    /// Its slot.
+    /// Uid of the miner.
     pub uid: u16,
 }
 
-/// The other answer to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators read more
-/// shapes than this one.
+/// Alternative response to `GET /list_arena_miners`: miners that are called at their own endpoints. Validators accept
+/// more formats than this one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedContainers {
-    /// The miners, the best first.
+    /// The miners, best first.
     pub containers: Vec<ListedContainer>,
-    /// How many there are.
+    /// Number of miners.
     pub count: usize,
 }
 
 /// A miner in the arena, with its endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedContainer {
-    /// Its key.
+    /// Hotkey of the miner.
     pub miner_hotkey: String,
-    /// Its slot.
+    /// Uid of the miner.
     pub miner_uid: u16,
-    /// Its state, `running`.
+    /// Container status, `running`.
     pub status: String,
-    /// Who runs it, `miner`.
+    /// Hosting provider, `miner`.
     pub provider: String,
-    /// Where it is called.
+    /// URL of the miner.
     pub endpoint_url: String,
-    /// What it is called.
+    /// Name of the container.
     pub container_name: String,
 }
 
-/// The body of `POST /runsync`: one message to a miner.
+/// Body of `POST /runsync`: one message to a miner.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RunsyncRequest {
     /// The message.
     pub input: RunsyncInput,
-    /// The token; a request may show it as `Authorization: Bearer` instead.
+    /// The token; alternatively sent as an `Authorization: Bearer` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
-    /// The miner's slot.
+    /// Uid of the miner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u16>,
-    /// The miner.
+    /// Hotkey of the miner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miner_hotkey: Option<String>,
-    /// Names the call in logs.
+    /// ID of the request, for logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
 
 impl std::fmt::Debug for RunsyncRequest {
-    /// Without the token: whoever reads a log must not call miners with it.
+    /// Omits the token: a reader of logs must not be able to call miners with it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RunsyncRequest")
             .field("input", &self.input)
@@ -160,36 +160,36 @@ impl std::fmt::Debug for RunsyncRequest {
     }
 }
 
-/// A message and what signs it.
+/// A message to a miner and its signed headers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunsyncInput {
-    /// What the miner gets, byte for byte: the signature covers it.
+    /// The message body, byte for byte as signed.
     pub predict_payload: Box<RawValue>,
-    /// The signed headers.
+    /// Signature headers.
     pub bt_headers: BTreeMap<String, String>,
 }
 
-/// The body of `POST /v1/arena/submit`, signed by the miner's hotkey in `X-Bittensor-*` headers (`btauth/1`) for the
-/// gateway's hotkey, which `GET /healthz` names. A later submission takes the place of an earlier one.
+/// Body of `POST /v1/arena/submit`, signed by the miner's hotkey in `X-Bittensor-*` headers (`btauth/1`) for the
+/// gateway's hotkey, which `GET /healthz` names. A later submission replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    /// Where the gateway calls the miner: a base URL, or one that ends with the path of the predict route.
+    /// URL of the miner: a base URL, or one that ends with the path of the predict route.
     pub endpoint_url: String,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub uid: u16,
 }
 
-/// The answer to `POST /v1/arena/submit`: the submission is on the gateway's disk.
+/// Response to `POST /v1/arena/submit`, once the submission is on the gateway's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmissionAnswer {
-    /// Who submitted.
+    /// Hotkey of the miner.
     pub hotkey: String,
-    /// The endpoint as it will be called.
+    /// Normalized endpoint URL.
     pub endpoint_url: String,
-    /// Whether the miner is in the arena now.
+    /// Whether the miner is currently in the arena.
     pub listed: bool,
-    /// How many qualifying wins within the window are known of it.
+    /// Number of the miner's known qualifying wins within the window.
     pub wins: usize,
 }
 
@@ -197,7 +197,7 @@ pub struct SubmissionAnswer {
 mod tests {
     use super::*;
 
-    /// answer · token and lifetime
+    /// response · token and lifetime
     #[test]
     fn tokens_have_two_names_and_a_usual_lifetime() {
         for (answer, expected) in [

@@ -1,4 +1,4 @@
-//! The scores of one challenge that count for weights, from the rows of the scoring API.
+//! Scores of one challenge that count for weights, parsed from rows of the scoring API.
 
 use serde_json::Value;
 use taonet_primitives::{Uid, Weights};
@@ -7,13 +7,13 @@ use crate::Rules;
 use crate::scoring_api::Contest;
 use crate::weights::{ArenaShare, arena_winner, compute_weights};
 
-/// The scores of one challenge that count, in the order of the scoring API: by slot where weights come of them, by
-/// whatever else names a miner where no slots are known.
+/// Scores of one challenge, in the order of the scoring API. `M` identifies a miner: its uid for weights, or another
+/// key when uids are unknown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContestScores<M = Uid> {
-    /// Of the main contest.
+    /// Scores of the main contest.
     pub main: Vec<(M, f64)>,
-    /// Of the arena.
+    /// Scores of the arena.
     pub arena: Vec<(M, f64)>,
 }
 
@@ -24,11 +24,10 @@ impl<M> Default for ContestScores<M> {
 }
 
 impl<M: Copy + PartialEq> ContestScores<M> {
-    /// Adds rows of the scoring API that name no contest of their own, or this one. `miner_of` finds the miner of a
-    /// hotkey.
+    /// Adds rows of the scoring API that name this contest or none. `miner_of` maps a hotkey to its miner.
     ///
-    /// Rows of unknown hotkeys and without a number do not count; of several rows of one hotkey and contest the first
-    /// does. A row with `main_score` or `arena_score` counts for the contests it has; others have one score.
+    /// Rows with an unknown hotkey or without a numeric score are ignored; of several rows of one hotkey and contest,
+    /// the first counts. A row with `main_score` or `arena_score` counts for these contests; other rows have one score.
     pub fn add<'a>(&mut self, rows: &'a [Value], contest: Contest, miner_of: impl Fn(&'a str) -> Option<M>) {
         for row in rows {
             let Some(miner) = text(row, &["miner_hotkey", "hotkey"]).and_then(&miner_of) else { continue };
@@ -54,19 +53,19 @@ impl<M: Copy + PartialEq> ContestScores<M> {
         }
     }
 
-    /// Whether there is no score at all; scores of 0 are scores.
+    /// Whether there are no scores; a score of 0 is a score.
     pub const fn is_empty(&self) -> bool {
         self.main.is_empty() && self.arena.is_empty()
     }
 }
 
 impl ContestScores {
-    /// The weights by these scores; see [`compute_weights`]. `None` where there is no score at all.
+    /// Computes weights from these scores; see [`compute_weights`]. `None` if there are no scores.
     pub fn weights(&self, arena_share: ArenaShare, burn_uid: Option<Uid>, rules: Rules) -> Option<Weights> {
         (!self.is_empty()).then(|| compute_weights(&self.main, &self.arena, arena_share, burn_uid, rules))
     }
 
-    /// Each miner's scores taken together by the shares of the contests.
+    /// Combines each miner's scores, weighted by the shares of the contests.
     pub fn combined(&self, arena_share: ArenaShare) -> Vec<(Uid, f64)> {
         let arena_share = arena_share.get();
         let mut combined: Vec<(Uid, f64)> = Vec::new();
@@ -80,7 +79,7 @@ impl ContestScores {
         combined
     }
 
-    /// The winner of the main contest (the first of the greatest score above 0), else of the arena.
+    /// The winner of the main contest (the first with the highest score above 0), or else of the arena.
     pub fn winner(&self, rules: Rules) -> Option<Uid> {
         let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
         let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });
@@ -88,12 +87,12 @@ impl ContestScores {
     }
 }
 
-/// The text under the first of these names that has one.
+/// The first of these fields that is a string.
 fn text<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| row.get(name)?.as_str())
 }
 
-/// The number under the first of these names that has one.
+/// The first of these fields that is a number.
 fn number(row: &Value, names: &[&str]) -> Option<f64> {
     names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
 }

@@ -1,9 +1,9 @@
-//! What the utterance engine and its clients say to each other.
+//! Messages between the utterance engine and its clients.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The answer to `POST /auth`: a text to sign.
+/// Response to `POST /auth`: a text to sign.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthChallenge {
     /// The text that the hotkey signs, byte for byte.
@@ -13,29 +13,29 @@ pub struct AuthChallenge {
     pub timestamp: Value,
 }
 
-/// The body of `POST /auth/verify`.
+/// Body of `POST /auth/verify`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthVerify {
     /// Address of the signing hotkey.
     pub hotkey: String,
     /// sr25519 signature over the challenge text: lowercase hex without `0x`.
     pub signature: String,
-    /// From [`AuthChallenge::timestamp`].
+    /// Copied from [`AuthChallenge::timestamp`].
     #[serde(default)]
     pub timestamp: Value,
-    /// From [`AuthChallenge::challenge`].
+    /// Copied from [`AuthChallenge::challenge`].
     pub message: String,
 }
 
-/// The answer to `POST /auth/verify`.
+/// Response to `POST /auth/verify`.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct AuthToken {
-    /// Bearer token for every later call.
+    /// Bearer token for later calls.
     pub access_token: String,
     /// Seconds until the token expires.
     #[serde(default = "AuthToken::default_expiry")]
     pub expires_in: u64,
-    /// The validator's uid, where the engine knows it.
+    /// The validator's uid, if known to the engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validator_uid: Option<u16>,
 }
@@ -52,21 +52,21 @@ impl std::fmt::Debug for AuthToken {
     }
 }
 
-/// The body of `POST /source-audio/next` and `POST /solo/next`.
+/// Body of `POST /source-audio/next` and `POST /solo/next`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextRequest {
-    /// From [`UtterancePayload::session_id`].
+    /// Copied from [`UtterancePayload::session_id`].
     pub session_id: String,
 }
 
-/// One utterance of a challenge, as start and next answer it.
+/// One utterance of a challenge: response of the start and next routes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UtterancePayload {
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Names the session in [`NextRequest`].
+    /// ID of the session, for [`NextRequest`].
     pub session_id: String,
-    /// Usually `<challenge_uid>:<n>`.
+    /// ID of the utterance, usually `<challenge_uid>:<n>`.
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
@@ -80,10 +80,10 @@ pub struct UtterancePayload {
     pub sample_width_bytes: u16,
     /// Samples per channel.
     pub utterance_frames: u64,
-    /// Whether the utterance ends here.
+    /// Whether this is the end of the utterance.
     #[serde(default = "default_true")]
     pub end_of_utterance: bool,
-    /// Whether the challenge ends here.
+    /// Whether the challenge is complete.
     #[serde(default)]
     pub done: bool,
     /// Base64 of a WAV file, or of raw PCM of the declared size.
@@ -110,10 +110,10 @@ const fn default_true() -> bool {
     true
 }
 
-/// The answer to `GET /transcription`: the reference of a whole challenge.
+/// Response to `GET /transcription`: the reference of a whole challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscriptionPayload {
-    /// The challenge that the document belongs to.
+    /// ID of the document's challenge.
     pub challenge_uid: String,
     /// The reference document.
     pub metadata: Value,

@@ -1,20 +1,20 @@
 //! Babelbit (subnet 59): protocol and scoring. Pure: no clock, no I/O, no randomness.
 //!
-//! - [`protocol`]: what validator and miner say to each other (`s2s_audio_v1`);
-//! - [`arena_api`]: what the arena gateway says;
-//! - [`engine_api`]: what the utterance engine says;
-//! - [`records`]: the files that a runner leaves behind;
-//! - [`mod@reference`]: what a reply should have said, and how fast;
-//! - [`qualifying`]: who may enter the arena;
-//! - [`scoring_api`]: what validators and the scoring API say about scores;
-//! - [`submission_api`]: what they say about results;
-//! - [`aggregation`]: how several validators' scores become one;
-//! - [`scoring`]: how good a reply was (`semantic_audio_v1`);
-//! - [`weights`]: how scores become weights;
-//! - [`contest_scores`]: which scores count;
-//! - [`rounding`]: numbers as the reference system prints them.
+//! - [`protocol`]: messages between validator and miner (`s2s_audio_v1`);
+//! - [`arena_api`]: messages of the arena gateway;
+//! - [`engine_api`]: messages of the utterance engine;
+//! - [`records`]: result files of a runner;
+//! - [`mod@reference`]: expected text and speaking rate of a reply;
+//! - [`qualifying`]: eligibility for the arena;
+//! - [`scoring_api`]: queries of scores from the scoring API;
+//! - [`submission_api`]: submissions of results to the scoring API;
+//! - [`aggregation`]: combines several validators' scores into one;
+//! - [`scoring`]: scores of replies (`semantic_audio_v1`);
+//! - [`weights`]: weights from scores;
+//! - [`contest_scores`]: selection of the scores that count;
+//! - [`rounding`]: rounding as in the reference system.
 
-// Rounded numbers are equal or they are wrong: the tables are compared exactly.
+// Rounded numbers must match exactly: tests compare without tolerance.
 #![cfg_attr(test, allow(clippy::float_cmp, clippy::approx_constant))]
 
 pub mod aggregation;

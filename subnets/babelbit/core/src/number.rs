@@ -1,18 +1,18 @@
-//! Reads floats wherever they stand.
+//! Deserialization of floats inside tagged and untagged enums.
 //!
-//! Inside tagged and untagged enums serde keeps a number aside before it knows its type. Where any part of the program
-//! wants JSON numbers in full precision (the development chain's framework does), what is kept is serde_json's own
-//! number, which a plain `f64` does not take.
+//! In such enums, serde buffers a number before it knows its type. When any dependency enables serde_json's arbitrary
+//! precision (the development chain's framework does), the buffer holds serde_json's own number type, which a plain
+//! `f64` does not accept.
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Number;
 
-/// A float.
+/// Deserializes a float.
 pub(crate) fn float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     finite(&Number::deserialize(deserializer)?)
 }
 
-/// A float or null; with `serde(default)` also nothing.
+/// Deserializes a float or null; with `serde(default)` also a missing field.
 pub(crate) fn optional_float<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     Option::<Number>::deserialize(deserializer)?.as_ref().map(finite).transpose()
 }

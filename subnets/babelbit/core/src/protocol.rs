@@ -1,20 +1,20 @@
-//! `s2s_audio_v1`: one URL, two kinds of message, one request for each 80 ms frame of source speech.
+//! `s2s_audio_v1`: one URL, two kinds of message, one request per 80 ms frame of source speech.
 //!
 //! The validator sends `init` once per utterance and then one `predict` per frame; the miner answers each frame with
-//! as much translated speech as it likes. Key order in the structs is the order on the wire: signatures of managed
-//! routes cover it.
+//! any amount of translated speech. The fields' order in the structs is the order on the wire, which signatures of
+//! managed routes cover.
 
 use serde::{Deserialize, Serialize};
 
 /// Name of the protocol in files and submissions.
 pub const PROTOCOL: &str = "s2s_audio_v1";
-/// Samples per second and channel, both ways.
+/// Samples per second and channel, in both directions.
 pub const SAMPLE_RATE_HZ: u32 = 24_000;
 /// Samples per channel in one frame: 80 ms.
 pub const FRAME_SAMPLES: u32 = 1_920;
 /// Frames per second.
 pub const FRAME_RATE_HZ: f64 = 12.5;
-/// How samples travel: 32-bit floats, little-endian.
+/// Sample format: 32-bit floats, little-endian.
 pub const DTYPE: &str = "float32le";
 /// Bytes of one sample of one channel.
 pub const SAMPLE_BYTES: usize = 4;
@@ -25,16 +25,16 @@ pub const SAMPLE_BYTES: usize = 4;
 pub enum MinerRequest {
     /// Opens a session for one utterance.
     Init(InitRequest),
-    /// Delivers one frame of source speech, or asks for the rest of the reply.
+    /// Sends one frame of source speech, or drains the reply.
     Predict(PredictRequest),
 }
 
 /// Opens a session for one utterance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitRequest {
-    /// The challenge that the utterance belongs to.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// The utterance.
+    /// ID of the utterance.
     pub utterance_id: String,
     /// Language of the source speech, e.g. `fr`.
     #[serde(default)]
@@ -53,7 +53,7 @@ pub struct InitRequest {
 }
 
 impl InitRequest {
-    /// A request for an utterance with the protocol's rate, frames and samples.
+    /// Creates a request with the protocol's frame rate, frame size and sample format.
     pub fn new(
         challenge_uid: impl Into<String>,
         utterance_id: impl Into<String>,
@@ -73,7 +73,7 @@ impl InitRequest {
     }
 }
 
-/// The answer to [`InitRequest`]; it repeats the request's parameters.
+/// Response to [`InitRequest`]; it echoes the request's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitResponse {
     /// Must be true.
@@ -81,7 +81,7 @@ pub struct InitResponse {
     /// The miner's own name, for logs.
     #[serde(default)]
     pub miner_id: Option<String>,
-    /// Names the session in every [`PredictRequest`].
+    /// ID of the session, for every [`PredictRequest`].
     pub session_id: String,
     /// As requested.
     pub challenge_uid: String,
@@ -92,9 +92,9 @@ pub struct InitResponse {
     pub language: Option<String>,
     /// As requested.
     pub sample_rate_hz: u32,
-    /// Above 0; the validator keeps its own rate.
+    /// Above 0; the validator ignores it and keeps its own rate.
     pub frame_rate_hz: f64,
-    /// Above 0; the validator keeps its own size.
+    /// Above 0; the validator ignores it and keeps its own size.
     pub frame_samples: u32,
     /// As requested.
     pub dtype: String,
@@ -102,41 +102,41 @@ pub struct InitResponse {
     pub channels: u16,
 }
 
-/// Delivers one frame of source speech, or asks for the rest of the reply.
+/// Sends one frame of source speech, or drains the reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictRequest {
-    /// From [`InitResponse::session_id`].
+    /// Copied from [`InitResponse::session_id`].
     pub session_id: String,
     /// Base64 of the frame's samples in [`DTYPE`]; empty while draining.
     pub audio_b64: String,
-    /// Whether the source ends with this frame.
+    /// Whether this is the last frame of the source.
     #[serde(default)]
     pub in_eos: bool,
-    /// How many predict requests of this session came before, where the sender counts them. A miner that knows the
-    /// field answers a repeated frame as it did the first time, and refuses one that is out of order.
+    /// Sequence number of the predict request within its session, from 0, if the sender counts them. A miner that
+    /// supports the field repeats its response to a repeated frame, and refuses an out-of-order one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame_index: Option<u64>,
 }
 
-/// The answer to [`PredictRequest`]: the speech that is ready now.
+/// Response to [`PredictRequest`]: the speech that is ready now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PredictResponse {
-    /// The session that answers.
+    /// ID of the session.
     pub session_id: String,
     /// Base64 of samples in [`DTYPE`], any number of them.
     #[serde(default)]
     pub audio_b64: String,
-    /// Whether the reply ends here.
+    /// Whether the reply is complete.
     #[serde(default)]
     pub out_eos: bool,
-    /// Number of bytes that `audio_b64` holds.
+    /// Number of decoded bytes in `audio_b64`.
     #[serde(default)]
     pub n_bytes: u64,
 }
 
-/// The answer to a request that was refused.
+/// Error response of a miner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MinerError {
-    /// What was wrong with the request.
+    /// Why the request was refused.
     pub error: String,
 }

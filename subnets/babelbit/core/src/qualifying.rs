@@ -1,6 +1,6 @@
-//! Who may enter the arena: miners that won qualifying challenges lately.
+//! Eligibility for the arena: miners that recently won qualifying challenges.
 //!
-//! A win: of a main challenge the highest score above 0. Miners that share the highest score have one win each.
+//! The highest score above 0 of a main challenge is a win. Miners that tie for it have one win each.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,35 @@ use serde_json::Value;
 use crate::contest_scores::ContestScores;
 use crate::scoring_api::Contest;
 
-/// The winner of one challenge.
+/// Winner of one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Winner {
-    /// Its key, as the scoring API has it.
+    /// Hotkey of the miner, as in the scoring API.
     pub hotkey: String,
-    /// Its score in the challenge.
+    /// Score of the miner in the challenge.
     pub score: f64,
 }
 
-/// The winners among rows of the scoring API, as validators read them: the first row of a hotkey counts.
+/// Winners among rows of the scoring API, parsed as validators do: the first row of a hotkey counts.
 pub fn winners(rows: &[Value]) -> Vec<Winner> {
     let mut scores: ContestScores<&str> = ContestScores::default();
-    // Who has left the subnet since has won all the same.
+    // A miner that has deregistered since still counts as a winner.
     scores.add(rows, Contest::Main, Some);
     let best = scores.main.iter().map(|(_, score)| *score).fold(0.0, f64::max);
     let won = scores.main.iter().filter(|(_, score)| *score > 0.0 && *score >= best);
     won.map(|(hotkey, score)| Winner { hotkey: (*hotkey).to_owned(), score: *score }).collect()
 }
 
-/// What a miner has won.
+/// Win record of a miner.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Record {
-    /// How many challenges.
+    /// Number of challenges won.
     pub wins: usize,
-    /// The best score that won one.
+    /// The best winning score.
     pub best: f64,
 }
 
-/// Adds up the wins of each miner.
+/// Counts the wins of each miner.
 pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a str, Record> {
     let mut records: BTreeMap<&str, Record> = BTreeMap::new();
     for win in wins {
@@ -49,19 +49,19 @@ pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a s
     records
 }
 
-/// A miner that wants to enter.
+/// A miner that requests a place in the arena.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Its key.
+    /// Hotkey of the miner.
     pub hotkey: String,
-    /// What it has won within the window.
+    /// Wins within the window.
     pub record: Record,
-    /// When it first asked to enter; only the order counts.
+    /// Time of the first request; only the order counts.
     pub since: u64,
 }
 
-/// Who enters, the best first: by wins, then by score; of equals those who asked first. Where wins are needed, nobody
-/// enters without one.
+/// Selects the miners that enter the arena, best first: by wins, then by score, then by earliest request. When wins are
+/// required, a candidate without one is not eligible.
 pub fn entrants(mut candidates: Vec<Candidate>, wins_needed: bool, slots: usize) -> Vec<Candidate> {
     candidates.retain(|candidate| !wins_needed || candidate.record.wins > 0);
     candidates.sort_by(|a, b| {
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    /// A number that stands for a slot has no room for these.
+    /// There may be more hotkeys than uids.
     #[test]
     fn hotkeys_need_no_slots() {
         let mut rows: Vec<_> =

@@ -1,7 +1,7 @@
-//! The files that a runner leaves behind, field by field in the order in which they are written.
+//! Result files of a runner. Fields are listed in the order in which they are written.
 //!
-//! One miner's part of one challenge gives a [`RunLog`] (everything, beside the audio), a [`ChallengeRun`] (what was
-//! said and how it scored) and a [`ChallengeScore`] (the numbers alone); the challenge as a whole gives a
+//! One miner's part of one challenge produces a [`RunLog`] (everything but the audio), a [`ChallengeRun`] (transcripts
+//! and their scores) and a [`ChallengeScore`] (the numbers alone); the challenge as a whole produces a
 //! [`ChallengeStatus`]. Other programs read these files, so names, order and null or absent fields are fixed.
 
 mod challenge_type;
@@ -18,9 +18,9 @@ pub use scores::{
 };
 pub use status::ChallengeStatus;
 
-/// Score method of an utterance whose reply failed on the way.
+/// Score method of an utterance whose reply failed.
 pub const METHOD_PREDICTION_ERROR: &str = "prediction_error";
-/// Score method where nothing was scored.
+/// Score method when nothing was scored.
 pub const METHOD_NOT_SCORED: &str = "not_scored";
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a reply should have said, and how fast: the reference data of a challenge.
+//! Reference data of a challenge: expected text and speaking rate of each reply.
 //!
 //! A document lists the utterances of one challenge: `{"challenge_uid"?, "utterances": […]}`. Each utterance follows
 //! one of three schemas; the first that applies counts:
@@ -19,14 +19,14 @@ use taonet_primitives::Word;
 
 pub use ids::same_utterance;
 
-/// The speaking rate that counts where neither a rate nor usable word times are given, in words per second.
+/// Default speaking rate in words per second, without a given rate or usable word times.
 pub const DEFAULT_WORDS_PER_SECOND: f64 = 4.0;
 
-/// Why there is no reference for an utterance.
+/// Why an utterance has no reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
-    /// The utterance was found but says nothing.
+    /// The utterance has no text.
     #[error("Missing reference text in scoring metadata")]
     MissingText,
     /// The utterance follows none of the three schemas.
@@ -35,23 +35,23 @@ pub enum ReferenceError {
     /// The document is not an object with a list `utterances`.
     #[error("Scoring metadata must be an object with a list `utterances`")]
     NotADocument,
-    /// No utterance of the document has this id.
-    // A KeyError prints its message in quotes.
+    /// The document has no utterance with this id.
+    // Python's KeyError prints its message in quotes.
     #[error("'Utterance {0} not found in scoring metadata'")]
     NotFound(String),
-    /// An utterance id is needed: the document holds several utterances.
+    /// An utterance id is required: the document has several utterances.
     #[error("The document holds {0} utterances: name one by its `utterance_id`")]
     Ambiguous(usize),
-    /// The challenge's document is there but is no JSON, or too large.
+    /// The challenge's document is not valid JSON, or too large.
     #[error("Scoring metadata cannot be read (no JSON, or too large): {}", .0.display())]
     Unreadable(PathBuf),
-    /// There is no document for the challenge.
+    /// The challenge has no document.
     #[error("Scoring metadata not found: {}", .0.display())]
     NoFile(PathBuf),
 }
 
 impl ReferenceError {
-    /// The name of the exception that the reference system raises in this case.
+    /// Name of the corresponding exception of the reference system.
     pub const fn python_name(&self) -> &'static str {
         match self {
             Self::MissingText | Self::UnknownSchema | Self::NotADocument | Self::Ambiguous(_) | Self::Unreadable(_) => {
@@ -63,23 +63,23 @@ impl ReferenceError {
     }
 }
 
-/// What a reply to one utterance should have said.
+/// Expected text and speaking rate of a reply to one utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     /// The text, trimmed, never empty.
     pub text: String,
-    /// Its words with times; empty where the document gives none.
+    /// Words with times; empty if the document has none.
     pub words: Vec<Word>,
     /// Words per second, above 0.
     pub wps: f64,
-    /// The language that the document names for the text, lowercase.
+    /// Language of the text according to the document, in lowercase.
     pub language: Option<String>,
-    /// Where the document came from, for the record.
+    /// Source of the document, for the record.
     pub source: Option<String>,
 }
 
 impl Reference {
-    /// A reference from its parts; the rate is `wps` where that is above 0, else that of the words.
+    /// Creates a reference from its parts; the rate is `wps` if above 0, else that of the words.
     ///
     /// # Errors
     /// [`ReferenceError::MissingText`] when the text is blank.
@@ -92,7 +92,7 @@ impl Reference {
         Ok(Self { text: text.to_owned(), words, wps, language: None, source: None })
     }
 
-    /// The same reference with a note of where it came from.
+    /// The same reference with a record of its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -112,19 +112,19 @@ pub fn words_per_second(words: &[Word]) -> f64 {
     spoken as f64 / span
 }
 
-/// The reference data of a challenge.
+/// Reference document of a challenge.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReferenceDocument {
     challenge_uid: Option<String>,
     language: Option<String>,
     is_bare: bool,
-    /// Position in the document and the utterance.
+    /// Each utterance with its position in the document.
     utterances: Vec<(usize, Map<String, Value>)>,
 }
 
 impl ReferenceDocument {
-    /// Reads a document. A single utterance in one of the three schemas counts as a document of one. Entries that are
-    /// no objects are skipped.
+    /// Parses a document. A single utterance in one of the three schemas is accepted as a document of one. Entries that
+    /// are not objects are skipped.
     ///
     /// # Errors
     /// [`ReferenceError::NotADocument`] when the value is neither.
@@ -149,12 +149,12 @@ impl ReferenceDocument {
         Ok(Self { challenge_uid, language, is_bare, utterances })
     }
 
-    /// The challenge that the document names.
+    /// The challenge named by the document.
     pub fn challenge_uid(&self) -> Option<&str> {
         self.challenge_uid.as_deref()
     }
 
-    /// Whether the document was a single utterance without a list around it.
+    /// Whether the document was a single utterance without a list.
     pub fn is_bare(&self) -> bool {
         self.is_bare
     }
@@ -164,13 +164,13 @@ impl ReferenceDocument {
         self.utterances.len()
     }
 
-    /// Whether there is no utterance at all.
+    /// Whether the document has no utterances.
     pub fn is_empty(&self) -> bool {
         self.utterances.is_empty()
     }
 
-    /// The reference of an utterance; of several with this id the first. `target_language` (e.g. `en`) picks the entry
-    /// of the translations schema.
+    /// The reference of an utterance; of several with this id, the first. `target_language` (e.g. `en`) selects the
+    /// entry of the translations schema.
     ///
     /// # Errors
     /// [`ReferenceError::NotFound`] when no utterance has this id, else as [`ReferenceDocument::sole`].
@@ -179,7 +179,7 @@ impl ReferenceDocument {
         self.read(entry, target_language)
     }
 
-    /// An utterance as the document has it; of several with this id the first.
+    /// The raw entry of an utterance; of several with this id, the first.
     pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
         let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
             same_utterance(utterance_id, &schema::id_of(entry, *position))
@@ -191,7 +191,7 @@ impl ReferenceDocument {
     ///
     /// # Errors
     /// [`ReferenceError::Ambiguous`] when there are none or several, [`ReferenceError::UnknownSchema`] and
-    /// [`ReferenceError::MissingText`] when the utterance itself is at fault.
+    /// [`ReferenceError::MissingText`] when the utterance itself is malformed.
     pub fn sole(&self, target_language: &str) -> Result<Reference, ReferenceError> {
         match self.utterances.as_slice() {
             [(_, entry)] => self.read(entry, target_language),

@@ -1,8 +1,8 @@
-//! Rounding as Python's `round(x, n)` does it, so that our numbers print like the reference system's.
+//! Rounding like Python's `round(x, n)`, so that numbers print as in the reference system.
 
 /// Rounds to `digits` decimals: the decimal text nearest to the exact binary value, ties to even.
 ///
-/// NaN and infinities come back unchanged.
+/// NaN and infinities are returned unchanged.
 pub fn round_to(value: f64, digits: usize) -> f64 {
     if !value.is_finite() {
         return value;

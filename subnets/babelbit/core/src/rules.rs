@@ -3,20 +3,20 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Whose rules count where the reference system has a defect that changes scores or weights.
+/// Scoring rules: which ones apply where the reference system has a defect that changes scores or weights.
 ///
 /// `docs/compat.md` lists each difference side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// As the reference does it, so that validators agree with their neighbours.
+    /// Compatible with the reference's defects, so that validators agree with the rest of the subnet.
     #[default]
     Reference,
-    /// With the defects mended.
+    /// With these defects fixed.
     Strict,
 }
 
-/// A text that names no set of rules.
+/// The text is not a known set of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no rules: use `reference` or `strict`")]
 pub struct UnknownRules(String);

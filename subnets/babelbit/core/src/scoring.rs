@@ -1,11 +1,11 @@
-//! How good a reply was: `semantic_audio_v1`.
+//! Scores of replies: `semantic_audio_v1`.
 //!
-//! A reply is recognised, compared with the reference by meaning ([`accuracy()`]), held against the reference's speaking
-//! rate and graded by how soon it ended after the source ([`latency()`]); replies that say the same as a better one share
-//! its score ([`duplication()`]). The score is the latency score where both gates are passed, else 0.
+//! A reply is transcribed, compared with the reference by meaning ([`accuracy()`]) and by speaking rate, and graded by
+//! how soon it ended after the source ([`latency()`]); replies that say the same as a better one share its score
+//! ([`duplication()`]). The score is the latency score if both gates pass, else 0.
 //!
-//! [`score_batch`] scores all replies to one utterance, [`score_one`] a single one without the duplication step. What
-//! costs time (recognition, sentence vectors) happens elsewhere: see [`Evidence`].
+//! [`score_batch`] scores all replies to one utterance, [`score_one`] a single one without the duplication step. The
+//! expensive work (recognition, sentence embeddings) happens elsewhere: see [`Evidence`].
 
 mod accuracy;
 mod assess;

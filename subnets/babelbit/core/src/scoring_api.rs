@@ -1,24 +1,24 @@
-//! What validators and the scoring API say to each other about scores (`GET /v1/get_scores`).
+//! Score queries between validators and the scoring API (`GET /v1/get_scores`).
 //!
-//! What is signed is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of [`ScoreQuery::signed`]:
-//! `taonet_wire::sorted_json` writes it.
+//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of [`ScoreQuery::signed`]:
+//! `taonet_wire::sorted_json` renders it.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::records::ChallengeType;
 
-/// The contests that give weights.
+/// Contests that contribute to weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Contest {
-    /// The main contest; queries call it `qualifying`.
+    /// The main contest; queries name it `qualifying`.
     Main,
     /// The arena.
     Arena,
 }
 
 impl Contest {
-    /// Its name in a query.
+    /// Name of the contest in a query.
     pub const fn query_name(self) -> &'static str {
         match self {
             Self::Main => "qualifying",
@@ -26,12 +26,12 @@ impl Contest {
         }
     }
 
-    /// The contest that a query asks for; `None` where the name is none.
+    /// Parses a query's contest; `None` if the name is unknown.
     pub fn of_query_name(name: &str) -> Option<Self> {
         [Self::Main, Self::Arena].into_iter().find(|contest| contest.query_name() == name)
     }
 
-    /// The contest that a row names: `main`, `arena` and their older names. Any other text (`qualifying` too) names none.
+    /// Parses a row's contest: `main`, `arena` and their older names. Any other text (`qualifying` too) gives `None`.
     pub fn of_row(name: &str) -> Option<Self> {
         match name.parse() {
             Ok(ChallengeType::Main) => Some(Self::Main),
@@ -41,24 +41,24 @@ impl Contest {
     }
 }
 
-/// The query of `GET /v1/get_scores`.
+/// Query of `GET /v1/get_scores`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScoreQuery {
-    /// Who asks.
+    /// Hotkey of the caller.
     pub hotkey: String,
-    /// When, in seconds since 1970.
+    /// Time of signing in seconds since the Unix epoch.
     pub timestamp: i64,
-    /// sr25519 over the text of [`ScoreQuery::signed`]: lower-case hex without `0x`.
+    /// sr25519 signature over the text of [`ScoreQuery::signed`]: lowercase hex without `0x`.
     pub signature: String,
-    /// Of which challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Of which contest, by [`Contest::query_name`]; without it all rows of the challenge.
+    /// Name of the contest, by [`Contest::query_name`]; without it, all rows of the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub challenge_type: Option<String>,
 }
 
 impl ScoreQuery {
-    /// What is signed. Only the arena's name is part of it.
+    /// The object to sign. It includes only the arena's name.
     pub fn signed(&self) -> Value {
         let mut data = json!({ "challenge_uid": self.challenge_uid });
         let mut signed =
@@ -79,25 +79,25 @@ fn set(object: &mut Value, key: &str, value: Value) {
     }
 }
 
-/// The answer to `GET /v1/get_scores`, as a scoring API writes it.
+/// Response to `GET /v1/get_scores`, as written by our scoring API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoresAnswer {
-    /// One row for each miner and contest, the best first.
+    /// One row per miner and contest, best first.
     pub scores: Vec<ScoreRow>,
 }
 
-/// A miner's score in one contest, as a scoring API writes it. Validators read more shapes than this one.
+/// A miner's score in one contest, as written by our scoring API. Validators accept more formats than this one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreRow {
-    /// The miner.
+    /// Hotkey of the miner.
     pub miner_hotkey: String,
-    /// Its slot, where it is known.
+    /// Uid of the miner, if known.
     pub miner_uid: Option<u16>,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// `main` or `arena`.
+    /// Contest, `main` or `arena`.
     pub challenge_type: ChallengeType,
-    /// The score, validators taken together.
+    /// Aggregate of all validators' scores.
     pub challenge_mean_score: f64,
 }
 
@@ -105,7 +105,7 @@ pub struct ScoreRow {
 mod tests {
     use super::*;
 
-    /// contest asked for · what is signed
+    /// requested contest · signed text
     #[test]
     fn only_the_arenas_name_is_signed() {
         let plain = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7 });

@@ -1,7 +1,7 @@
-//! What validators and the scoring API say to each other about results (`POST /v1/submit`, `POST /v1/submit-artifact`).
+//! Result submissions of validators to the scoring API (`POST /v1/submit`, `POST /v1/submit-artifact`).
 //!
-//! What is signed is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of a [`Submission`]:
-//! `taonet_wire::sorted_json` writes it. The body is the same object with `signature` and `kind` added.
+//! The signed text is Python's `json.dumps(…, sort_keys=True, separators=(",", ":"))` of a [`Submission`]:
+//! `taonet_wire::sorted_json` renders it. The body is the same object with `signature` and `kind` added.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,21 +10,21 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 
-/// What kind of result is submitted. Nothing else is taken.
+/// Kind of a submitted result. Any other kind is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SubmissionKind {
     /// A miner's scores in a challenge.
     ChallengeScores,
-    /// What a miner said in a challenge, and how it scored.
+    /// Transcripts and scores of a miner in a challenge.
     DialogueScores,
     /// A run log.
     DialogueLogs,
-    /// The sound of a miner's replies; the only artifact.
+    /// Audio of a miner's replies; the only artifact.
     AudioBundle,
 }
 
 impl SubmissionKind {
-    /// Its name on the wire.
+    /// Name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChallengeScores => "challenge_scores",
@@ -34,7 +34,7 @@ impl SubmissionKind {
         }
     }
 
-    /// Whether it is a file that goes to `/v1/submit-artifact`.
+    /// Whether it is a file for `/v1/submit-artifact`.
     pub const fn is_artifact(self) -> bool {
         matches!(self, Self::AudioBundle)
     }
@@ -46,7 +46,7 @@ impl fmt::Display for SubmissionKind {
     }
 }
 
-/// A text that names no kind of submission.
+/// The text is not a known kind of submission.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("kind: expected challenge_scores, dialogue_scores, dialogue_logs or audio_bundle")]
 pub struct UnknownKind;
@@ -58,7 +58,7 @@ impl FromStr for SubmissionKind {
         match text {
             "challenge_scores" => Ok(Self::ChallengeScores),
             "dialogue_scores" => Ok(Self::DialogueScores),
-            // What older programs call a run log.
+            // Older programs use this name for a run log.
             "dialogue_logs" | "dialogue_run" => Ok(Self::DialogueLogs),
             "audio_bundle" => Ok(Self::AudioBundle),
             _ => Err(UnknownKind),
@@ -66,7 +66,7 @@ impl FromStr for SubmissionKind {
     }
 }
 
-/// A file of one miner's results, in the order in which they are submitted.
+/// A result file of one miner, in the order of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResultFile {
     /// `run.json`.
@@ -80,10 +80,10 @@ pub enum ResultFile {
 }
 
 impl ResultFile {
-    /// All of them, in their order.
+    /// All result files, in the order of submission.
     pub const ALL: [Self; 4] = [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
-    /// `file_type` of its submission.
+    /// `file_type` of the file's submission.
     pub const fn file_type(self) -> &'static str {
         match self {
             Self::RunLog => "dialogue_log",
@@ -93,12 +93,12 @@ impl ResultFile {
         }
     }
 
-    /// The file with this `file_type`.
+    /// Parses a `file_type`.
     pub fn of_file_type(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|file| file.file_type() == name)
     }
 
-    /// The kind that it is submitted as.
+    /// Kind of the file's submission.
     pub const fn kind(self) -> SubmissionKind {
         match self {
             Self::RunLog => SubmissionKind::DialogueLogs,
@@ -109,25 +109,25 @@ impl ResultFile {
     }
 }
 
-/// The part of a submission that is signed.
+/// The signed part of a submission.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submission {
-    /// Who submits.
+    /// Hotkey of the submitting validator.
     pub vali_hotkey: String,
-    /// Whose result it is; empty where that is not known.
+    /// Hotkey of the result's miner; empty if unknown.
     pub miner_hotkey: String,
-    /// The miner's slot; 0 where that is not known.
+    /// Uid of the miner; 0 if unknown.
     pub miner_uid: u16,
-    /// When, in seconds since 1970.
+    /// Time of signing in seconds since the Unix epoch.
     pub timestamp: i64,
-    /// Of which challenge.
+    /// ID of the challenge.
     pub challenge_id: String,
     /// The result.
     pub data: Value,
 }
 
 impl Submission {
-    /// A submission of `validator`'s for a miner, or for nobody who is known.
+    /// Creates a submission of `validator` for a miner, or without one if it is unknown.
     pub fn new(
         validator: &Hotkey,
         miner: Option<(Uid, Hotkey)>,
@@ -145,7 +145,7 @@ impl Submission {
         }
     }
 
-    /// What is signed.
+    /// The object to sign.
     pub fn signed(&self) -> Value {
         serde_json::json!({
             "vali_hotkey": self.vali_hotkey, "miner_hotkey": self.miner_hotkey, "miner_uid": self.miner_uid,
@@ -153,7 +153,7 @@ impl Submission {
         })
     }
 
-    /// What is sent: the same with a signature (hex without `0x`) and the kind.
+    /// The request body: the signed object with its signature (hex without `0x`) and kind.
     pub fn with_signature(&self, signature: String, kind: SubmissionKind) -> Value {
         let mut body = self.signed();
         if let Some(fields) = body.as_object_mut() {

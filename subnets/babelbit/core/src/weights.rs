@@ -1,4 +1,4 @@
-//! How scores become weights: the main contest by share, the arena to its winner, the rest to the burn uid.
+//! Weights from scores: the main contest by share, the arena to its winner, the rest to the burn uid.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,12 +7,12 @@ use taonet_primitives::{Uid, Weights};
 
 use crate::Rules;
 
-/// The reference's blocks between two submissions of weights.
+/// The reference's number of blocks between two submissions of weights.
 pub const REFERENCE_TEMPO: u32 = 100;
-/// The share of the arena where none is set, or one that is no number.
+/// Default share of the arena, used for a missing or invalid setting.
 const DEFAULT_ARENA_SHARE: f64 = 0.9;
 
-/// The part of all weight that the arena's winner gets, 0 to 1.
+/// The arena winner's fraction of all weight, `0..=1`.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct ArenaShare(f64);
 
@@ -20,17 +20,17 @@ impl ArenaShare {
     /// No arena.
     pub const NONE: Self = Self(0.0);
 
-    /// A share from a percentage, brought between 0 and 100; NaN and infinities give the default of 90.
+    /// A share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.
     pub fn from_percent(percent: f64) -> Self {
         if percent.is_finite() { Self(percent.clamp(0.0, 100.0) / 100.0) } else { Self::default() }
     }
 
-    /// A share from a setting; absent, blank or no number gives the default of 90 %.
+    /// Parses a share from a setting; a missing, blank or invalid one gives the default of 90 %.
     pub fn from_setting(text: Option<&str>) -> Self {
         text.and_then(|text| text.trim().parse().ok()).map_or_else(Self::default, Self::from_percent)
     }
 
-    /// The share, 0 to 1.
+    /// The share, `0..=1`.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -48,14 +48,14 @@ impl fmt::Display for ArenaShare {
     }
 }
 
-/// Turns the scores of one challenge into weights.
+/// Computes weights from the scores of one challenge.
 ///
-/// The main contest's share goes to its miners in proportion to their scores (those above 0), the arena's to its winner.
-/// Of a uid that `main` lists twice the first score counts.
-/// `burn_uid` gets what nobody earned. Without any of them the arena's share goes to the main contest too.
+/// The main contest's share goes to its miners in proportion to their scores (those above 0), the arena's to its
+/// winner. For a uid listed twice in `main`, the first score counts. `burn_uid` gets unearned weight. Without a winner
+/// and a burn uid, the arena's share goes to the main contest too.
 ///
-/// The winner is the first of the greatest score, even of 0; under strict rules the score must be above 0 and the
-/// lowest uid wins a tie. Scores that are NaN or infinite do not count.
+/// The arena's winner is the first with the highest score, even a score of 0; under strict rules, the score must be
+/// above 0 and the lowest uid wins a tie. NaN and infinite scores are ignored.
 pub fn compute_weights(
     main: &[(Uid, f64)],
     arena: &[(Uid, f64)],
@@ -101,7 +101,7 @@ pub fn compute_weights(
     weights.normalised()
 }
 
-/// Who wins the arena; see [`compute_weights`].
+/// The winner of the arena; see [`compute_weights`].
 pub fn arena_winner(arena: &[(Uid, f64)], rules: Rules) -> Option<Uid> {
     let entries = arena.iter().filter(|(_, score)| score.is_finite());
     let winner = match rules {

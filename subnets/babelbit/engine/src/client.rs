@@ -1,7 +1,7 @@
-//! The validator's way to the utterance engine: authentication, challenges, ground truth.
+//! Client of the utterance engine: authentication, challenges, references.
 //!
-//! [`EngineClient`] keeps one bearer token for all calls and renews it before it expires or when the engine refuses
-//! it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
+//! [`EngineClient`] shares one bearer token between all calls and renews it before it expires or when the engine
+//! rejects it. [`EngineClient::prefetch`] fetches a whole challenge before the first miner is contacted.
 
 mod error;
 mod http;
@@ -27,7 +27,7 @@ use taonet_service::{Clock, Sleeper, sleeper, system_clock};
 use http::{BaseUrl, Http};
 use token::TokenStore;
 
-/// Which of the two challenge streams of an engine is meant.
+/// The two challenge streams of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChallengeKind {
     /// The challenge that main and arena share.
@@ -39,26 +39,26 @@ pub enum ChallengeKind {
 /// Limits and clocks of an [`EngineClient`].
 #[derive(Clone)]
 pub struct EngineOptions {
-    /// Time for one call, answer included.
+    /// Timeout of one call, including the response body.
     pub timeout: Duration,
-    /// How often [`EngineClient::authenticate_with_retry`] tries.
+    /// Maximum number of attempts of [`EngineClient::authenticate_with_retry`].
     pub auth_attempts: u32,
-    /// Its first delay; each further one is twice as long.
+    /// Initial backoff between authentication attempts; it doubles with each one.
     pub auth_backoff: Duration,
-    /// Longest delay, however long the engine asks to wait.
+    /// Maximum backoff, regardless of the engine's `Retry-After`.
     pub max_backoff: Duration,
-    /// How often [`EngineClient::start_with_retry`] tries, 1 s, 2 s, 4 s … apart.
+    /// Maximum number of attempts of [`EngineClient::start_with_retry`], 1 s, 2 s, 4 s … apart.
     pub start_attempts: u32,
-    /// Most bytes of one answer.
+    /// Maximum size of a response in bytes.
     pub max_body_bytes: usize,
-    /// Most utterances of one challenge.
+    /// Maximum number of utterances in a challenge.
     pub max_utterances: usize,
-    /// Most bytes of audio, in base64, of one challenge; 200 utterances of 14.25 s at 48 kHz take 365 MB. All of it is
-    /// in memory until the first miner is called.
+    /// Maximum base64 size of a challenge's audio in bytes; 200 utterances of 14.25 s at 48 kHz take 365 MB. All of it
+    /// is held in memory until the first miner is called.
     pub max_challenge_bytes: usize,
-    /// How delays are waited.
+    /// Sleeper for backoff delays.
     pub sleeper: Sleeper,
-    /// What tells whether the token is still valid.
+    /// Clock for token expiry.
     pub clock: Clock,
 }
 
@@ -85,7 +85,7 @@ impl fmt::Debug for EngineOptions {
     }
 }
 
-/// A client of one utterance engine, for one hotkey. Cheap to clone; clones share the token.
+/// Client of an utterance engine, for one hotkey. Cheap to clone; clones share the token.
 #[derive(Clone)]
 pub struct EngineClient {
     http: Http,
@@ -94,7 +94,7 @@ pub struct EngineClient {
 }
 
 impl EngineClient {
-    /// A client of the engine at `base_url`, which may have a path and any number of trailing slashes.
+    /// Creates a client of the engine at `base_url`, which may have a path and any number of trailing slashes.
     ///
     /// No proxy is used and no redirect followed, so that the token goes to this engine only.
     ///
@@ -111,8 +111,8 @@ impl EngineClient {
         self.http.base().url()
     }
 
-    /// Makes sure that there is a valid token: signs the engine's challenge unless the current token still has five
-    /// minutes to live. One attempt.
+    /// Ensures that there is a valid token: signs the engine's challenge unless the current token is valid for another
+    /// five minutes. One attempt.
     ///
     /// # Errors
     /// [`EngineError`] for which [`EngineError::is_auth`] holds.
@@ -120,8 +120,8 @@ impl EngineClient {
         self.token().await.map(drop)
     }
 
-    /// [`Self::authenticate`], tried up to five times with 2, 4, 8 and 16 s between; longer where the engine asks for
-    /// it. A permanent refusal ends it at once.
+    /// [`Self::authenticate`] with up to five attempts, 2, 4, 8 and 16 s apart; longer if the engine asks for it. A
+    /// permanent refusal ends the attempts.
     ///
     /// # Errors
     /// [`EngineError::PermanentAuth`] after a permanent refusal, else the last attempt's error.
@@ -155,7 +155,7 @@ impl EngineClient {
         self.start(ChallengeKind::Main).await
     }
 
-    /// The next utterance of a main session.
+    /// Fetches the next utterance of a main session.
     ///
     /// # Errors
     /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
@@ -171,7 +171,7 @@ impl EngineClient {
         self.start(ChallengeKind::Solo).await
     }
 
-    /// The next utterance of a solo session.
+    /// Fetches the next utterance of a solo session.
     ///
     /// # Errors
     /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
@@ -191,8 +191,8 @@ impl EngineClient {
         self.call(call, None).await
     }
 
-    /// [`Self::start`], tried up to three times with 1 and 2 s between: for learning which challenge is current. Hand
-    /// the answer to [`Self::prefetch_from`] instead of opening a second session.
+    /// [`Self::start`] with up to three attempts, 1 and 2 s apart, to learn the current challenge. Pass the response to
+    /// [`Self::prefetch_from`] instead of opening a second session.
     ///
     /// # Errors
     /// The last attempt's [`EngineError`].
@@ -212,7 +212,7 @@ impl EngineClient {
         }
     }
 
-    /// The next utterance of a session of the given kind. One attempt.
+    /// Fetches the next utterance of a session of the given kind. One attempt.
     ///
     /// # Errors
     /// [`EngineError`] when authentication fails or the engine answers anything but an utterance.
@@ -224,7 +224,7 @@ impl EngineClient {
         self.call(call, Some(json!({ "session_id": session_id }))).await
     }
 
-    /// The reference of the current main challenge.
+    /// Fetches the reference of the current main challenge.
     ///
     /// # Errors
     /// [`EngineError`] when authentication fails or the engine answers anything but a reference.
@@ -232,11 +232,11 @@ impl EngineClient {
         self.call(Call::Transcription, None).await
     }
 
-    /// Which main challenge is current: what the reference is of, so that no session is opened for it. Where the engine
-    /// gives no reference, a session is opened all the same.
+    /// Uid of the current main challenge, taken from the reference so that no session is opened. If the engine has no
+    /// reference, a session is opened nevertheless.
     ///
-    /// For hotkeys that play nothing: to one that has a session, an engine may give the reference of what is played there,
-    /// which need not be current any more.
+    /// Only for hotkeys without sessions: to others, an engine may return the reference of their session's challenge,
+    /// which may no longer be current.
     ///
     /// # Errors
     /// The last attempt's [`EngineError`].
@@ -250,7 +250,7 @@ impl EngineClient {
         Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)
     }
 
-    /// One data call. A token that the engine refuses is renewed and the call made once more.
+    /// Makes one data call. If the engine rejects the token, renews it and retries once.
     async fn call<T: serde::de::DeserializeOwned>(&self, call: Call, body: Option<Value>) -> Result<T, EngineError> {
         let token = self.token().await?;
         let mut outcome = self.send(call, body.as_ref(), &token).await;

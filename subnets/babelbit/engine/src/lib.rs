@@ -1,9 +1,9 @@
-//! Babelbit's utterance engine, which serves challenges, and the validator's client of it.
+//! Babelbit's utterance engine, which serves challenges, and its client.
 //!
-//! - [`server`]: the service (`bb engine`): authentication, sessions, one utterance after the other;
-//! - [`client`]: authentication with retry, a whole challenge fetched ahead, which challenge is current.
+//! - [`server`]: the service (`bb engine`): authentication, sessions, challenges served utterance by utterance;
+//! - [`client`]: authentication with retry, prefetched challenges, the current challenge's uid.
 //!
-//! The server uses `taonet-babelbit-challenges` (what is served) and `taonet-http`; both speak the messages of
+//! The server uses `taonet-babelbit-challenges` (its content) and `taonet-http`; both use the messages of
 //! `taonet_babelbit_core::engine_api`. Runner, validator and arena gateway use the client.
 
 pub mod client;

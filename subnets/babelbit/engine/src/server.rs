@@ -1,8 +1,8 @@
-//! The utterance engine: serves challenges to validators that prove who they are.
+//! The utterance engine: serves challenges to authenticated validators.
 //!
 //! | Route | Answer |
 //! |---|---|
-//! | `POST /auth` | a text to sign, good for one use |
+//! | `POST /auth` | a text to sign, valid for one use |
 //! | `POST /auth/verify` | a bearer token for the signed text |
 //! | `POST /source-audio/start` | a session of the main challenge, with the first utterance |
 //! | `POST /source-audio/next` | its next utterance |
@@ -11,10 +11,10 @@
 //! | `GET /transcription` | the reference of the caller's main challenge |
 //! | `GET /healthz` | `{"status": "ok"}`, without a token |
 //!
-//! The last utterance has sound and `done`. Who asks for more gets the end marker, as often as wanted: no sound and
-//! `done`. Every error is `{"detail": …}`. Repeated slashes in a path count as one.
+//! The last utterance has audio and `done`. Further calls return the end marker: no audio and `done`. Every error is
+//! `{"detail": …}`. Repeated slashes in a path are collapsed.
 //!
-//! Sessions and tokens live in memory; which challenge is current follows from configuration and clock alone, so a
+//! Sessions and tokens are in memory; the current challenge follows from configuration and clock alone, so that a
 //! restarted engine serves the same one.
 
 mod answer;
@@ -37,17 +37,18 @@ use taonet_service::{Clock, since_1970, system_clock};
 use auth::Authenticator;
 use sessions::{Sessions, Stream};
 
-/// When the current challenge changes.
+/// Rotation of the current challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// Never: the first of the list is current, the second is the solo challenge.
+    /// No rotation: the first of the list is current, the second is the solo challenge.
     Fixed,
-    /// Each challenge is current for this long, in turn, counted from 1970. The solo challenge is the one after it.
+    /// Each challenge is current for this long, in turn, counted from the Unix epoch. The solo challenge is the next
+    /// one.
     Every(Duration),
 }
 
 impl Rotation {
-    /// How many challenges had their turn before `now`.
+    /// Number of turns completed before `now`.
     fn turn(self, now: SystemTime) -> usize {
         match self {
             Self::Fixed => 0,
@@ -60,39 +61,39 @@ impl Rotation {
     }
 }
 
-/// Everything that an [`Engine`] needs.
+/// Dependencies and settings of an [`Engine`].
 #[derive(Clone)]
 pub struct EngineConfig {
-    /// What is served, in this order. At least one; no uid twice.
+    /// Challenges in the order of rotation: at least one, with unique uids.
     pub challenges: Vec<Challenge>,
-    /// Speaks the challenges that are texts.
+    /// Synthesises the challenges that are texts.
     pub synthesizer: Arc<dyn Synthesizer>,
-    /// When the current challenge changes.
+    /// Rotation of the current challenge.
     pub rotation: Rotation,
-    /// Who may authenticate; none means anyone, for local networks.
+    /// Hotkeys that may authenticate; `None` allows all, for local networks.
     pub allowed: Option<BTreeSet<Hotkey>>,
-    /// How long a token is good: more than 0, at most a year.
+    /// Validity period of a token: more than 0, at most a year.
     pub token_lifetime: Duration,
-    /// How long a text to sign is good: more than 0, at most a year.
+    /// Validity period of a text to sign: more than 0, at most a year.
     pub challenge_lifetime: Duration,
-    /// A session that is not used for this long ends.
+    /// Idle timeout of a session.
     pub session_idle: Duration,
-    /// Sessions of one hotkey; one more ends the oldest.
+    /// Maximum number of sessions of one hotkey; beyond it the oldest ends.
     pub sessions_per_hotkey: usize,
-    /// Limit of `/auth` and `/auth/verify` together, per address.
+    /// Rate limit of `/auth` and `/auth/verify` together, per address.
     pub auth_limit: RateLimit,
-    /// Limit of all other routes together, per hotkey.
+    /// Rate limit of all other routes together, per hotkey.
     pub data_limit: RateLimit,
-    /// A request that takes longer is answered 503.
+    /// Timeout of a request, which is then answered 503.
     pub request_timeout: Duration,
-    /// Largest body of a request, in bytes.
+    /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
 impl EngineConfig {
-    /// The usual limits: tokens for a day, 30 authentication calls and 1200 others a minute, anyone may authenticate.
+    /// Default limits: tokens for a day, 30 authentication calls and 1200 others per minute, all hotkeys allowed.
     pub fn new(challenges: Vec<Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -113,30 +114,30 @@ impl EngineConfig {
     }
 }
 
-/// Longest lifetime of tokens and texts to sign: a year.
+/// Maximum validity period of tokens and texts to sign: a year.
 const MAX_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
-/// Why an engine was not made.
+/// Why an engine could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineSetupError {
-    /// There is nothing to serve.
+    /// There are no challenges to serve.
     #[error("an utterance engine needs at least one challenge")]
     NoChallenge,
-    /// Two challenges could not be told apart.
+    /// Two challenges have the same uid.
     #[error("two challenges have the uid {0}")]
     DuplicateUid(String),
-    /// A token or a text to sign would be good for no time, or for longer than clocks can count.
+    /// The validity period of tokens or of texts to sign is 0 or too long.
     #[error("the {what} must be more than 0 and at most {} days, not {}s", MAX_LIFETIME.as_secs() / 86_400, got.as_secs_f64())]
     Lifetime {
-        /// Whose lifetime it is.
+        /// Name of the setting.
         what: &'static str,
-        /// The value.
+        /// The invalid value.
         got: Duration,
     },
 }
 
-/// What the routes share.
+/// State shared by the routes.
 struct State {
     library: ChallengeLibrary,
     rotation: Rotation,
@@ -165,7 +166,7 @@ impl State {
     }
 }
 
-/// An utterance engine. Cheap to clone; clones are one engine.
+/// The utterance engine. Cheap to clone; clones share state.
 #[derive(Clone)]
 pub struct Engine {
     state: Arc<State>,
@@ -174,10 +175,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine that serves what `config` says.
+    /// Creates an engine from `config`.
     ///
     /// # Errors
-    /// [`EngineSetupError`] when there is no challenge, or two with one uid, or a lifetime is 0 or more than a year.
+    /// [`EngineSetupError`] when there is no challenge, two have the same uid, or a lifetime is 0 or more than a year.
     pub fn new(config: EngineConfig) -> Result<Self, EngineSetupError> {
         if config.challenges.is_empty() {
             return Err(EngineSetupError::NoChallenge);
@@ -209,26 +210,26 @@ impl Engine {
         })
     }
 
-    /// Makes the sound of the current challenges now, so that the first caller does not wait, and so that a missing
-    /// synthesiser is noticed at the start.
+    /// Builds the audio of the current challenges, so that the first caller does not wait and a missing synthesiser is
+    /// detected at startup.
     ///
     /// # Errors
-    /// [`BuildError`] when an utterance cannot be spoken.
+    /// [`BuildError`] when the synthesis of an utterance fails.
     pub async fn prepare(&self) -> Result<(), BuildError> {
         self.state.current(Stream::Main).await?;
         self.state.current(Stream::Solo).await?;
         Ok(())
     }
 
-    /// The routes, with all limits.
+    /// Router with all limits applied.
     ///
-    /// Serve it with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without it all callers
+    /// Serve it with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without it, all callers
     /// share one authentication limit.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.request_timeout, self.max_body_bytes)
     }
 
-    /// Gives the engine's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the engine's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_engine_requests_total", "Requests by route and status");
         metrics::describe_gauge!("taonet_engine_sessions", "Sessions held in memory");

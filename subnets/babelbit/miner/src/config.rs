@@ -2,16 +2,16 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How a miner serves.
+/// Configuration of a miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinerConfig {
-    /// The path of the one route that validators call.
+    /// Path of the predict route.
     pub predict_path: PredictPath,
-    /// The name given in answers to init, for the validator's logs.
+    /// Miner name in responses to init, for the validator's logs.
     pub miner_id: Option<String>,
-    /// What a caller may use up.
+    /// Resource limits of callers.
     pub limits: Limits,
-    /// How many frames are worked on at the same time, at least 1: recognition keeps a core busy.
+    /// Maximum number of frames processed concurrently, at least 1: recognition keeps a core busy.
     pub workers: usize,
 }
 
@@ -26,11 +26,11 @@ impl Default for MinerConfig {
     }
 }
 
-/// A path such as `/v1/predict`: plain segments, and none of the health routes.
+/// Path of the predict route, such as `/v1/predict`: plain segments, and not a health route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PredictPath(String);
 
-/// A text that cannot be the path of the predict route.
+/// The text is not a valid path of the predict route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` cannot be the predict path: use letters, digits, `.`, `_`, `-` and `/`, and not health or healthz")]
 pub struct PredictPathError(String);
@@ -51,7 +51,7 @@ impl Default for PredictPath {
 impl FromStr for PredictPath {
     type Err = PredictPathError;
 
-    /// Takes the path with or without its leading slash.
+    /// Parses the path with or without its leading slash.
     fn from_str(text: &str) -> Result<Self, PredictPathError> {
         let path = text.strip_prefix('/').unwrap_or(text);
         let plain = |segment: &str| {
@@ -71,23 +71,23 @@ impl fmt::Display for PredictPath {
     }
 }
 
-/// What a caller may use up. Everything beyond is refused.
+/// Resource limits of callers. Requests beyond them are refused.
 ///
-/// A session of the patient miner keeps the whole source, 96 kB for each second: by default all sessions together take
-/// at most 740 MB. The other profiles keep about 11 seconds, 70 MB for all sessions.
+/// A session of the patient miner buffers the whole source, 96 kB per second: with the defaults, all sessions together
+/// take at most 740 MB. The other profiles buffer about 11 seconds, 70 MB for all sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Live sessions of all callers together.
+    /// Maximum number of live sessions of all callers.
     pub sessions: usize,
-    /// Live sessions of one hotkey.
+    /// Maximum number of live sessions of one hotkey.
     pub sessions_per_hotkey: usize,
-    /// A session without a request for this long is forgotten.
+    /// Idle timeout of a session.
     pub idle: Duration,
-    /// Source speech of one session.
+    /// Maximum duration of a session's source speech.
     pub source: Duration,
-    /// Requests of one session, empty ones included.
+    /// Maximum number of requests of one session, including empty ones.
     pub requests: u64,
-    /// Bytes of one request's body.
+    /// Maximum size of a request body in bytes.
     pub body_bytes: usize,
 }
 

@@ -1,12 +1,12 @@
-//! The miner: hears source speech frame by frame and answers each frame with the speech that is ready.
+//! The miner: receives source speech frame by frame and answers each frame with the speech that is ready.
 //!
 //! - [`server`]: the HTTP routes, one signed request per frame;
-//! - [`sessions`]: who may send which frame, and how much;
-//! - [`profile`]: what is said, from silence to an interpretation;
-//! - [`rewrite`]: how the interpreter cleans up what it heard.
+//! - [`sessions`]: ownership, order and limits of frames;
+//! - [`profile`]: ways of answering, from silence to an interpretation;
+//! - [`rewrite`]: rules by which the interpreter cleans up a transcript.
 //!
-//! A miner finishes the work of a frame before it answers it and decides by samples, never by the clock: the same
-//! source always gives the same reply. The clock serves only to forget sessions that nobody uses.
+//! A miner completes the work of a frame before it answers it, and its decisions depend on samples, never on the clock:
+//! the same source always produces the same reply. The clock serves only to expire idle sessions.
 
 mod config;
 mod metrics;

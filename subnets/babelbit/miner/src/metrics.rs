@@ -1,4 +1,4 @@
-//! What a miner counts.
+//! Metrics of a miner.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const ANSWER_SECONDS: &str = "taonet_miner_answer_seconds";
 const SOURCE_SAMPLES: &str = "taonet_miner_source_samples_total";
 const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
 
-/// Gives every metric of the miner its help text. Call once, after the recorder is installed.
+/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(SESSIONS, "Sessions that are live");

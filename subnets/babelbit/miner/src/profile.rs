@@ -1,4 +1,4 @@
-//! What a miner says: one [`Profile`] for each way of answering, one [`Interpretation`] for each utterance.
+//! Profiles of a miner: one [`Profile`] per way of answering, one [`Interpretation`] per utterance.
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,36 +22,36 @@ pub use silent::Silent;
 
 /// A way of answering source speech.
 pub trait Profile: Send + Sync {
-    /// The name that settings use.
+    /// Name in settings.
     fn name(&self) -> ProfileName;
 
-    /// The model that listens, if one does.
+    /// Name of the recogniser's model, if the profile uses one.
     fn model(&self) -> Option<&str> {
         None
     }
 
-    /// Begins one utterance with `channels` interleaved channels, at least 1.
+    /// Starts an utterance with `channels` interleaved channels, at least 1.
     fn open(&self, channels: u16) -> Box<dyn Interpretation>;
 }
 
 /// One utterance being interpreted.
 pub trait Interpretation: Send {
-    /// Hears the next interleaved samples at 24 kHz, usually 80 ms of them, and gives what there is to say now.
+    /// Processes the next interleaved samples at 24 kHz, usually 80 ms, and returns the speech that is ready.
     ///
-    /// `end` says that the source ends with this frame. After it, empty frames may follow until the reply is
-    /// [`done`](Reply::done). Blocks for as long as the work takes. The outcome depends on nothing but the frames.
+    /// `end` marks the last frame of the source. After it, empty frames may follow until the reply is
+    /// [`done`](Reply::done). Blocks for as long as the work takes. The result depends only on the frames.
     ///
     /// # Errors
-    /// [`ProfileError`] when an engine fails. The utterance is lost then.
+    /// [`ProfileError`] when an engine fails. The utterance is then lost.
     fn push(&mut self, frame: &[f32], end: bool) -> Result<Reply, ProfileError>;
 }
 
-/// What there is to say after a frame.
+/// Output of a profile for one frame.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Reply {
     /// Interleaved samples at 24 kHz with the source's channels.
     pub samples: Vec<f32>,
-    /// Whether nothing will follow.
+    /// Whether the reply is complete.
     pub done: bool,
 }
 
@@ -59,18 +59,18 @@ pub struct Reply {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
-    /// The source was not recognised.
+    /// Recognition of the source failed.
     #[error("the source was not recognised: {0}")]
     Recognize(#[from] RecognizeError),
-    /// The reply was not spoken.
+    /// Synthesis of the reply failed.
     #[error("the reply was not spoken: {0}")]
     Speak(#[from] SynthesisError),
 }
 
-/// The ways of answering that this miner knows.
+/// Names of the available profiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProfileName {
-    /// Interprets while the source is being spoken.
+    /// Interprets while the source is playing.
     Interpreter,
     /// Interprets after the source has ended.
     Patient,
@@ -104,7 +104,7 @@ impl fmt::Display for ProfileName {
     }
 }
 
-/// A text that names no profile.
+/// The text is not a known profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no profile: use interpreter, patient, parrot, mumbler or silent")]
 pub struct UnknownProfile(String);

@@ -6,101 +6,101 @@ use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, MinerE
 use super::profile::ProfileError;
 use super::samples::MAX_CHANNELS;
 
-/// Why a request was not answered with speech.
+/// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The body is no JSON text.
+    /// The body is not JSON.
     #[error("the body is not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
-    /// The body is JSON, but neither of the two messages.
+    /// The body is JSON, but neither an init nor a predict message.
     #[error("the body is no init or predict message: {0}")]
     Shape(#[source] serde_json::Error),
-    /// The frame is no base64 text.
+    /// The frame is not base64.
     #[error("audio_b64 is not base64: {0}")]
     Base64(#[source] base64::DecodeError),
     /// The frame ends within a sample.
     #[error("audio_b64 holds {bytes} bytes, which is not a multiple of {unit} (4 bytes for each channel)")]
     PartialSample {
-        /// Bytes in the frame.
+        /// Number of bytes in the frame.
         bytes: usize,
-        /// Bytes of one sample of all channels.
+        /// Number of bytes per sample of all channels.
         unit: usize,
     },
-    /// A frame within the source holds nothing.
+    /// A frame before the end of the source is empty.
     #[error("audio_b64 is empty, but in_eos is false")]
     EmptyFrame,
-    /// Another rate than the protocol's.
+    /// The sample rate is unsupported.
     #[error("sample_rate_hz is {0}, expected {SAMPLE_RATE_HZ}")]
     SampleRate(u32),
-    /// Another frame rate than the protocol's.
+    /// The frame rate is unsupported.
     #[error("frame_rate_hz is {0}, expected {FRAME_RATE_HZ}")]
     FrameRate(f64),
-    /// Another frame size than the protocol's.
+    /// The frame size is unsupported.
     #[error("frame_samples is {0}, expected {FRAME_SAMPLES}")]
     FrameSamples(u32),
-    /// Another kind of sample than the protocol's.
+    /// The sample format is unsupported.
     #[error("dtype is not {DTYPE}")]
     Dtype,
-    /// More channels than a miner handles, or none.
+    /// The number of channels is unsupported.
     #[error("channels is {0}, expected 1 to {MAX_CHANNELS}")]
     Channels(u16),
-    /// A name that is empty or too long.
+    /// An identifier is empty or too long.
     #[error("{field} must have 1 to {limit} bytes")]
     Identifier {
-        /// The field of the message.
+        /// Name of the field.
         field: &'static str,
-        /// The most bytes it may have.
+        /// Maximum length in bytes.
         limit: usize,
     },
-    /// No such route.
+    /// There is no such route.
     #[error("there is no such route")]
     NoRoute,
-    /// No such session, or one that another hotkey opened.
+    /// The session does not exist, or belongs to another hotkey.
     #[error("there is no such session")]
     UnknownSession,
-    /// Another request of the session is being worked on.
+    /// Another request of the session is in flight.
     #[error("another request of this session is being answered")]
     Busy,
-    /// The source has ended already.
+    /// The source has already ended.
     #[error("the source has ended: only empty requests are answered")]
     AfterEnd,
-    /// The frame is not the one that follows.
+    /// The frame is out of order.
     #[error("frame_index is {got}, expected {expected}")]
     OutOfOrder {
-        /// The index of the frame that follows.
+        /// Expected frame index.
         expected: u64,
-        /// The index that came.
+        /// Received frame index.
         got: u64,
     },
-    /// A frame of more samples than the protocol's.
+    /// The frame has more samples than the protocol's frame size.
     #[error("the frame holds more than {FRAME_SAMPLES} samples for each channel")]
     FrameTooLong,
-    /// More source speech than a session may hold.
+    /// The session exceeds the maximum duration of source speech.
     #[error("the source is longer than {seconds} s")]
     SourceTooLong {
-        /// The limit.
+        /// The limit in seconds.
         seconds: u64,
     },
-    /// More requests than a session may make.
+    /// The session exceeds the maximum number of requests.
     #[error("the session has had its {0} requests")]
     TooManyRequests(u64),
-    /// The table of sessions is full.
+    /// The session table is full.
     #[error("this miner has its {0} sessions: try again later")]
     TooManySessions(usize),
-    /// The caller has too many sessions open.
+    /// The caller has too many open sessions.
     #[error("this hotkey has its {0} sessions open: finish one first")]
     TooManySessionsOfCaller(usize),
-    /// The profile could not do its work; the session is lost.
+    /// The profile failed; the session is lost.
     #[error("the miner failed: {0}")]
     Failed(#[from] ProfileError),
-    /// The work was broken off; the session is lost.
+    /// The work was aborted; the session is lost.
     #[error("the session was broken off by an earlier failure")]
     Broken,
 }
 
 impl Refusal {
-    /// The HTTP status that says the same.
+    /// HTTP status of the refusal.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotJson(_) | Self::Base64(_) | Self::PartialSample { .. } | Self::EmptyFrame => {

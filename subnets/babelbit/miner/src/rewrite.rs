@@ -1,32 +1,32 @@
-//! How the interpreter cleans up what it heard: rules over lower-case words without punctuation.
+//! Rules by which the interpreter cleans up a transcript of lowercase words without punctuation.
 //!
-//! Fillers, stutters and gratuitous expletives go, meaningful expletives become polite, wordy phrases short and
-//! figures of speech literal, and words that the speaker left out come back. The phrases stand in text files beside
-//! this module, [`Phrasebook`] describes their form.
+//! They remove fillers, stutters and gratuitous expletives, replace meaningful expletives by polite words, wordy
+//! phrases by short ones and figures of speech by their meaning, and restore words that the speaker omitted. The
+//! phrases are in text files beside this module; [`Phrasebook`] describes their format.
 
 mod phrasebook;
 mod repetition;
 
 pub use phrasebook::{Phrasebook, PhrasebookError};
 
-/// The most words that wait for the phrase after them.
+/// Maximum number of words deferred to the next phrase.
 const LONGEST_WAIT: usize = 6;
-/// How much of the phrase before is remembered, in words.
+/// Number of words remembered from the end of the previous phrase.
 const MEMORY: usize = 8;
 
-/// Words after which a phrase ends in mid-sentence.
+/// Words after which a phrase ends mid-sentence.
 const UNFINISHED: [&str; 54] = [
     "a", "an", "the", "i", "you", "he", "she", "it", "we", "they", "my", "your", "his", "her", "our", "their", "am",
     "is", "are", "was", "were", "be", "been", "have", "has", "had", "do", "does", "did", "will", "would", "could",
     "can", "should", "might", "may", "must", "to", "of", "in", "on", "at", "for", "with", "from", "and", "that", "who",
     "which", "not", "but", "or", "because", "if",
 ];
-/// Of these, what may well end a phrase: "he likes it".
+/// Exceptions among these that may end a phrase: "he likes it".
 const OBJECTS: [&str; 4] = ["you", "it", "her", "that"];
-/// Words that join a sentence to the one before it.
+/// Words that join a sentence to the previous one.
 const JOINING: [&str; 7] = ["and", "but", "so", "because", "or", "then", "yes"];
 
-/// The rules. Cheap to share; what depends on the conversation is a [`Context`].
+/// The rewriting rules. Cheap to share; the state of a conversation is a [`Context`].
 #[derive(Debug, Clone)]
 pub struct Rewriter {
     misheard: Phrasebook,
@@ -38,22 +38,22 @@ pub struct Rewriter {
     condense: Phrasebook,
 }
 
-/// What was heard before, and what still waits to be said.
+/// State of a conversation: previous words and deferred words.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// The end of the phrase before.
+    /// End of the previous phrase.
     before: Vec<String>,
-    /// The start of a figure of speech that may go on.
+    /// Deferred words: the start of a possible figure of speech.
     waiting: Vec<String>,
-    /// Whether the words that wait begin a sentence.
+    /// Whether the deferred words start a sentence.
     waiting_begins: bool,
 }
 
 impl Rewriter {
-    /// The rules that come with the product.
+    /// Loads the built-in rules.
     ///
     /// # Errors
-    /// [`PhrasebookError`] when a file was edited and is malformed.
+    /// [`PhrasebookError`] when a built-in phrase book is malformed.
     pub fn builtin() -> Result<Self, PhrasebookError> {
         let mut meanings = Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
         meanings.extend("wordy", include_str!("rewrite/phrases/wordy.txt"))?;
@@ -68,10 +68,10 @@ impl Rewriter {
         })
     }
 
-    /// What to say for the phrase `heard`, in lower case.
+    /// Rewrites the phrase `heard`, in lowercase.
     ///
-    /// `begins` says that a clear pause came before the phrase. Words at the end that may begin a figure of speech
-    /// wait for the next phrase, unless this is the `last`.
+    /// `begins` means that a clear pause preceded the phrase. Final words that may start a figure of speech are
+    /// deferred to the next phrase, unless this is the `last`.
     pub fn rewrite(&self, context: &mut Context, heard: &[String], begins: bool, last: bool) -> Vec<String> {
         let mut words = std::mem::take(&mut context.waiting);
         let begins = if words.is_empty() { begins } else { context.waiting_begins };
@@ -93,19 +93,19 @@ impl Rewriter {
         if !words.is_empty() {
             context.before = words.get(words.len().saturating_sub(MEMORY)..).unwrap_or_default().to_vec();
         }
-        // Twice: the meaning of a figure of speech may hold a wordy phrase.
+        // Twice: the meaning of a figure of speech may contain a wordy phrase.
         let words = self.meanings.apply(&words, begins);
         let words = self.meanings.apply(&words, begins);
         let words = repetition::say_once(&words);
         if begins { self.restore(words) } else { words }
     }
 
-    /// The same in fewer words, for a reply that is late.
+    /// Condenses the words further, for a late reply.
     pub fn condense(&self, words: &[String]) -> Vec<String> {
         self.condense.apply(words, false)
     }
 
-    /// How many words at the end of the phrase should wait for the next one.
+    /// Number of words at the end of the phrase to defer.
     fn wait(&self, words: &[String]) -> usize {
         if words.iter().all(|word| JOINING.contains(&word.as_str())) {
             return words.len();
@@ -113,7 +113,7 @@ impl Rewriter {
         let books = [&self.meanings, &self.fillers, &self.expletives];
         for length in (2..=LONGEST_WAIT.min(words.len())).rev() {
             let end = words.get(words.len() - length..).unwrap_or_default();
-            // A phrase that is complete is said at once, although a longer one might begin like it.
+            // A complete phrase is spoken at once, even if a longer one starts with it.
             if books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length)) {
                 return 0;
             }
@@ -125,7 +125,7 @@ impl Rewriter {
         words.iter().rev().take_while(clings).count().min(LONGEST_WAIT)
     }
 
-    /// Puts back what the speaker left out at the start of a sentence.
+    /// Restores words that the speaker omitted at the start of a sentence.
     fn restore(&self, words: Vec<String>) -> Vec<String> {
         let joining = words.iter().take_while(|word| JOINING.contains(&word.as_str())).count();
         let (before, sentence) = words.split_at(joining);

@@ -1,4 +1,4 @@
-//! Frames as they travel: base64 of 32-bit little-endian floats.
+//! Wire format of frames: base64 of 32-bit little-endian floats.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,17 +7,17 @@ use taonet_speech::{bytes_to_samples, samples_to_bytes};
 
 use super::Refusal;
 
-/// The most channels of source speech that a miner takes.
+/// Maximum number of source channels.
 pub(super) const MAX_CHANNELS: u16 = 2;
 
-/// Reads the interleaved samples of one frame; NaN counts as 0. An empty text gives no samples.
+/// Decodes the interleaved samples of one frame; NaN becomes 0. An empty text gives no samples.
 ///
 /// # Errors
-/// [`Refusal`] when the frame is too long, is no base64 or ends within a sample.
+/// [`Refusal`] when the frame is too long, is not base64 or ends within a sample.
 pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal> {
     let unit = SAMPLE_BYTES * usize::from(channels);
     let most = unit * FRAME_SAMPLES as usize;
-    // Four characters stand for three bytes: what is longer is refused before anything is allocated for it.
+    // Four characters encode three bytes: longer texts are refused before allocation.
     if audio_b64.len() > most.div_ceil(3) * 4 {
         return Err(Refusal::FrameTooLong);
     }
@@ -33,7 +33,7 @@ pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal
     Ok(samples.into_iter().map(|sample| if sample.is_nan() { 0.0 } else { sample }).collect())
 }
 
-/// Writes interleaved samples.
+/// Encodes interleaved samples.
 pub(super) fn encode(samples: &[f32]) -> String {
     STANDARD.encode(samples_to_bytes(samples))
 }

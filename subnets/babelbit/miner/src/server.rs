@@ -1,4 +1,4 @@
-//! The miner's HTTP routes.
+//! HTTP routes of the miner.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ use super::sessions::Sessions;
 use super::{MinerConfig, Refusal, metrics};
 use taonet_service::{MonotonicClock, monotonic_clock};
 
-/// The most bytes of a challenge's or an utterance's name.
+/// Maximum length of a challenge or utterance ID in bytes.
 const LONGEST_IDENTIFIER: usize = 256;
 
-/// A miner: a profile behind a table of sessions.
+/// A miner: a profile and a session table.
 pub struct Miner {
     config: MinerConfig,
     profile: Arc<dyn Profile>,
@@ -35,12 +35,12 @@ pub struct Miner {
 }
 
 impl Miner {
-    /// A miner without sessions.
+    /// Creates a miner without sessions.
     pub fn new(config: MinerConfig, profile: Arc<dyn Profile>) -> Self {
         Self::with_clock(config, profile, monotonic_clock())
     }
 
-    /// A miner that forgets idle sessions by `clock`.
+    /// Creates a miner that expires idle sessions by `clock`.
     pub fn with_clock(config: MinerConfig, profile: Arc<dyn Profile>, clock: MonotonicClock) -> Self {
         let sessions = Arc::new(Sessions::new(config.limits));
         let workers = Arc::new(Semaphore::new(config.workers.clamp(1, Semaphore::MAX_PERMITS)));
@@ -69,10 +69,11 @@ impl Miner {
     async fn predict(&self, caller: Hotkey, request: PredictRequest) -> Result<PredictResponse, Refusal> {
         let began = (self.clock)();
         let (id, mut playing) = self.sessions.take(&request.session_id, caller, began)?;
-        // At most one request of each session waits here, so the queue is as bounded as the table.
+        // At most one request per session waits here, so that the queue is bounded like the table.
         let permit = Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
         let sessions = Arc::clone(&self.sessions);
-        // A caller that gives up drops this future, but the work goes on: it keeps its worker and ends its session.
+        // If the caller disconnects, this future is dropped but the work continues: it keeps its worker and its
+        // session.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let answer = playing.answer(&request)?;
@@ -115,15 +116,15 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What checks the signatures of requests to the hotkey `me`, with the limits of this configuration; see [`router`].
+/// Signature verification of requests to the hotkey `me`, with the limits of this configuration; see [`router`].
 pub fn signed_requests(me: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits { body_bytes: config.limits.body_bytes, ..taonet_wire::Limits::default() };
-    // Either form of the headers is accepted, whichever the scheme itself would send.
+    // Accepts both forms of the headers, whichever one the scheme itself sends.
     SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
 }
 
-/// The routes `POST` [`MinerConfig::predict_path`], for requests that `signed` lets through (see [`signed_requests`]),
-/// and `GET /healthz` and `GET /health` for everyone. Other routes are answered 404, with `error`.
+/// Routes: `POST` [`MinerConfig::predict_path`] for requests verified by `signed` (see [`signed_requests`]), and public
+/// `GET /healthz` and `GET /health`. Other routes are answered 404, with `error`.
 pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
     Router::new()
         .route(miner.config.predict_path.as_str(), post(answer))
@@ -135,7 +136,7 @@ pub fn router(miner: Arc<Miner>, signed: SignedLayer) -> Router {
 }
 
 async fn health(State(miner): State<Arc<Miner>>) -> Json<Value> {
-    // A profile that needs no model is ready by itself.
+    // A profile without a model is always ready.
     let model = miner.profile.model().unwrap_or(miner.profile.name().as_str());
     Json(json!({ "status": "healthy", "model": model, "model_loaded": true }))
 }

@@ -1,4 +1,4 @@
-//! Who may send which frame, and how much.
+//! Session table: ownership and limits of frames.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ mod playing;
 
 pub use playing::Playing;
 
-/// The sessions of a miner: bounded in number, each bound to the hotkey that opened it.
+/// Session table of a miner: bounded in size, each session bound to the hotkey that opened it.
 pub struct Sessions {
     limits: Limits,
     entries: Mutex<HashMap<Uuid, Entry>>,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Work that goes on holds a second handle; such a session is in use however long ago its request came.
+    /// In-flight work holds a second handle; such a session is in use, however old its request is.
     fn is_stale(&self, now: Instant, idle: Duration) -> bool {
         now.saturating_duration_since(self.last_used) >= idle && Arc::strong_count(&self.playing) == 1
     }
@@ -44,10 +44,10 @@ impl Sessions {
         Self { limits, entries: Mutex::default() }
     }
 
-    /// Opens a session for one utterance at the time `now`.
+    /// Opens a session for one utterance at time `now`.
     ///
-    /// A live session of the same hotkey for the same utterance is replaced: a validator that timed out or was
-    /// restarted tries again, and no one else can be hurt by it.
+    /// Replaces a live session of the same hotkey for the same utterance: a validator that timed out or restarted
+    /// retries, and no other caller is affected.
     ///
     /// # Errors
     /// [`Refusal::TooManySessions`] and [`Refusal::TooManySessionsOfCaller`] when a limit is reached.
@@ -94,11 +94,11 @@ impl Sessions {
         Ok(id)
     }
 
-    /// Takes the session for the length of one request at the time `now`.
+    /// Locks the session for one request at time `now`.
     ///
     /// # Errors
-    /// [`Refusal::UnknownSession`] when there is none, it was forgotten or another hotkey opened it;
-    /// [`Refusal::Busy`] while another request has it.
+    /// [`Refusal::UnknownSession`] when it does not exist, expired or belongs to another hotkey; [`Refusal::Busy`]
+    /// while another request holds it.
     pub fn take(&self, id: &str, caller: Hotkey, now: Instant) -> Result<(Uuid, OwnedMutexGuard<Playing>), Refusal> {
         let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
         let mut entries = self.lock();
@@ -109,7 +109,7 @@ impl Sessions {
         Ok((id, playing))
     }
 
-    /// Notes that the session's reply is complete. It stays for late requests, but counts towards no limit.
+    /// Marks the session's reply as complete. The session stays for late requests, but counts towards no limit.
     pub fn finish(&self, id: Uuid) {
         let mut entries = self.lock();
         if let Some(entry) = entries.get_mut(&id) {
@@ -124,13 +124,13 @@ impl Sessions {
         metrics::sessions(entries.values().filter(|entry| !entry.finished).count());
     }
 
-    /// Number of sessions whose reply is not complete.
+    /// Number of sessions with an incomplete reply.
     pub fn live(&self) -> usize {
         self.lock().values().filter(|entry| !entry.finished).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
-        // Every change of the table is complete before anything can panic.
+        // Every update of the table is complete before anything can panic.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

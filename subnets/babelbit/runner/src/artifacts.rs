@@ -17,22 +17,22 @@ use taonet_babelbit_core::records::MinerKey;
 mod scores;
 mod utterance;
 
-/// Everything that one miner's result files are written from.
+/// Inputs of one miner's result files.
 pub struct MinerResult<'a> {
     /// The challenge.
     pub challenge: &'a ChallengeRow,
     /// The miner.
     pub miner: MinerKey,
-    /// By utterance, at least one.
+    /// Result rows by utterance, at least one.
     pub rows: &'a [ResultRow],
-    /// The expected translation of each utterance.
+    /// Expected translation of each utterance.
     pub reference_texts: &'a BTreeMap<u32, String>,
     /// Scoring rules.
     pub rules: Rules,
 }
 
 impl MinerResult<'_> {
-    /// The miner's score in the challenge, not rounded.
+    /// The miner's unrounded score in the challenge.
     pub fn score(&self) -> f64 {
         let scores: Vec<_> = self.rows.iter().map(ResultRow::score_or_zero).collect();
         challenge_mean(&scores, self.challenge.utterances.len(), self.rules)
@@ -40,7 +40,7 @@ impl MinerResult<'_> {
 
     /// Writes the miner's run log, audio bundle, challenge run and challenge score, in this order.
     ///
-    /// The last one marks the miner as scored for programs that look through the scores directory.
+    /// The last one marks the miner as scored for other programs that scan the scores directory.
     pub(super) fn write(&self, layout: &Layout) -> io::Result<()> {
         let directory = layout.miner(self.miner);
         for row in self.rows {
@@ -56,7 +56,7 @@ impl MinerResult<'_> {
         write_json(&score.path, &score.content)
     }
 
-    /// What is to be known of the files that [`Self::write`] has written.
+    /// Metadata of the files written by [`Self::write`].
     pub(super) fn written(&self, layout: &Layout) -> io::Result<WrittenFiles> {
         let log = std::fs::read(layout.run_log(self.miner))?;
         let run_sha256 = sha256(&log);
@@ -64,10 +64,10 @@ impl MinerResult<'_> {
         Ok(WrittenFiles { run_sha256, score_method: method })
     }
 
-    /// The miner's run log, challenge run and challenge score.
+    /// Builds the miner's run log, challenge run and challenge score.
     ///
     /// # Errors
-    /// When a value cannot be written as JSON.
+    /// When a value cannot be serialized.
     pub fn documents(&self, layout: &Layout) -> io::Result<[Document; 3]> {
         let log = self.run_log();
         let summary = scores::summary(&log);
@@ -101,7 +101,7 @@ impl MinerResult<'_> {
         }
     }
 
-    /// An uncompressed tar of the audio that the result lists: replies first, then sources.
+    /// Writes an uncompressed tar of the result's audio files: replies first, then sources.
     fn bundle(&self, directory: &Path, file: &mut File) -> io::Result<()> {
         let mut tar = tar::Builder::new(file);
         let predicted =
@@ -113,7 +113,7 @@ impl MinerResult<'_> {
             let mut header = tar::Header::new_ustar();
             header.set_size(bytes.len() as u64);
             header.set_mode(0o644);
-            // The same result gives the same bytes, whenever it is written.
+            // Identical results give identical bytes, whenever they are written.
             header.set_mtime(0);
             tar.append_data(&mut header, name, bytes.as_slice())?;
         }
@@ -127,7 +127,7 @@ pub struct Document {
     pub content: Value,
 }
 
-/// Writes the note that a challenge was processed. `scores` has one entry per miner with files.
+/// Writes the status file of a processed challenge. `scores` has one entry per miner with files.
 pub(super) fn write_status(
     layout: &Layout,
     challenge: &ChallengeRow,

@@ -1,16 +1,16 @@
-//! What a test's thread logs.
+//! Captures the log of a test's thread.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use tracing::subscriber::DefaultGuard;
 
-/// A log in memory. Clones are one.
+/// In-memory log. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
 impl CapturedLog {
-    /// Takes what this thread logs, until the guard is dropped.
+    /// Captures this thread's log until the guard is dropped.
     pub(crate) fn start() -> (Self, DefaultGuard) {
         let log = Self::default();
         let writer = log.clone();

@@ -28,20 +28,20 @@ mod batch;
 
 use batch::Batches;
 
-/// Rows on their way from the players to the scorer. A player whose row finds no place waits before its next utterance.
+/// Capacity of the queue from players to the scorer. When it is full, a player waits before its next utterance.
 const WAITING_ROWS: usize = 1_024;
-/// Replies that are made into WAV files at a time: each is in memory as a whole meanwhile, twice.
+/// Maximum number of replies encoded as WAV at a time: each is held in memory twice meanwhile.
 pub(super) const WRITERS: usize = 8;
 
-/// What a player tells the scorer.
+/// Messages from a player to the scorer.
 enum Progress {
-    /// What came of one utterance.
+    /// Result of one utterance.
     Row(Box<ResultRow>),
-    /// The miner is played no further.
+    /// The miner was dropped: no further utterances are played to it.
     Dropped(MinerKey),
 }
 
-/// One challenge being played: every miner on its own, scoring beside it.
+/// A challenge in progress: players of all miners run in parallel, scoring alongside.
 pub(super) struct ChallengeRun {
     pub(super) challenge: Arc<ChallengeRow>,
     pub(super) layout: Layout,
@@ -50,15 +50,15 @@ pub(super) struct ChallengeRun {
     pub(super) observer: Arc<dyn RunObserver>,
     pub(super) play: PlaySettings,
     pub(super) references: Arc<References>,
-    /// Where replies are kept that are too long for the memory.
+    /// Directory of replies that exceed the memory limit.
     pub(super) spool: PathBuf,
-    /// Turns to write a reply's file; [`WRITERS`] of them.
+    /// Semaphore of [`WRITERS`] permits for encoding replies.
     pub(super) writers: Semaphore,
 }
 
 impl ChallengeRun {
-    /// Plays and scores what the ledger lacks; says how long both took. Dropping the future stops everything; a later run
-    /// takes up from there.
+    /// Plays and scores everything missing from the ledger; returns how long both took. Dropping the future cancels the
+    /// run; a later one resumes from there.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
         let began = Instant::now();
         let known = self.intact_rows().await?;
@@ -102,14 +102,14 @@ impl ChallengeRun {
         self.challenge.utterances.iter().map(|utterance| utterance.index)
     }
 
-    /// How many of its latest utterances a miner has failed in a row; `rows` are its own, by utterance. What nobody could
-    /// be played is no failure of its.
+    /// Number of the miner's consecutive failures at the end of its `rows`, which are sorted by utterance. Unplayable
+    /// utterances are not failures.
     fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
         let own = rows.rev().filter(|row| self.is_playable(row.utterance_index));
         own.take_while(|row| row.outcome.is_err()).count()
     }
 
-    /// Whether a miner with these rows, by utterance, is played no further.
+    /// Whether a miner with these rows, sorted by utterance, is dropped.
     pub(super) fn is_dropped(&self, rows: &[ResultRow]) -> bool {
         self.play.drops(self.failures_in_a_row(rows.iter()))
     }
@@ -118,7 +118,7 @@ impl ChallengeRun {
         self.challenge.utterances.iter().any(|utterance| utterance.index == index && utterance.source.is_ok())
     }
 
-    /// The rows of earlier runs, without those that wait for a score and whose audio is damaged.
+    /// Rows of earlier runs, except unscored ones with damaged audio.
     async fn intact_rows(&self) -> Result<Vec<ResultRow>, RunError> {
         let rows = self.ledger.results(&self.challenge).await?;
         let layout = self.layout.clone();
@@ -139,7 +139,7 @@ impl ChallengeRun {
         Ok(intact)
     }
 
-    /// Plays utterances to one miner, one after the other, that has failed `failures` in a row before.
+    /// Plays the remaining utterances to one miner, in order, after `failures` consecutive failures.
     async fn play_all(
         &self,
         miner: MinerKey,
@@ -152,7 +152,7 @@ impl ChallengeRun {
         for &index in indices {
             if self.play.drops(failures) {
                 tracing::info!(miner = %miner.uid, failures, "dropped: it failed too many utterances in a row");
-                // As below: nobody counts any more where this fails.
+                // As below: the scorer has stopped if this fails.
                 let _ = sender.send(Progress::Dropped(miner)).await;
                 return Ok(());
             }
@@ -186,7 +186,7 @@ impl ChallengeRun {
             } else if self.is_playable(index) {
                 failures += 1;
             }
-            // Fails only when the run itself has failed and nobody counts any more.
+            // Fails only when the run itself has failed and the scorer has stopped.
             if sender.send(Progress::Row(Box::new(row))).await.is_err() {
                 return Ok(());
             }
@@ -194,7 +194,7 @@ impl ChallengeRun {
         Ok(())
     }
 
-    /// Writes a reply's audio; gives the row that names it.
+    /// Writes a reply's audio file; returns the row that refers to it.
     async fn keep(
         &self,
         miner: MinerKey,
@@ -231,7 +231,7 @@ impl ChallengeRun {
         Ok(ResultRow { miner, utterance_index: index, reply, outcome: Ok(hash), score: None })
     }
 
-    /// What each utterance's translation should be.
+    /// Expected translation of each utterance.
     pub(super) fn reference_texts(&self) -> BTreeMap<u32, String> {
         let text = |utterance: &super::UtteranceRow| (utterance.index, self.references.text(&utterance.utterance_id));
         self.challenge.utterances.iter().map(text).collect()
@@ -257,7 +257,7 @@ fn blank(miner: MinerKey, index: u32, error: String) -> ResultRow {
     ResultRow { miner, utterance_index: index, reply, outcome: Err(error), score: None }
 }
 
-/// Rows by miner, each miner's by utterance.
+/// Groups rows by miner, sorted by utterance.
 pub(super) fn by_miner(rows: Vec<ResultRow>) -> HashMap<MinerKey, Vec<ResultRow>> {
     let mut miners: HashMap<MinerKey, Vec<ResultRow>> = HashMap::new();
     for row in rows {

@@ -4,68 +4,68 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use taonet_babelbit_core::protocol::{InitRequest, InitResponse, PredictResponse};
 
-/// One frame of source speech on its way to a miner, or a request for the rest of the reply.
+/// A predict request to a miner: one frame of source speech, or a request to drain the reply.
 #[derive(Debug, Clone)]
 pub struct PredictCall {
-    /// The session that the miner opened.
+    /// ID of the session opened by the miner.
     pub session_id: Arc<str>,
-    /// Base64 of the frame; empty while draining. All miners share one text.
+    /// Base64 of the frame; empty while draining. Shared by all miners.
     pub audio_b64: Arc<str>,
-    /// Whether the source ends with this frame.
+    /// Whether this is the last frame of the source.
     pub in_eos: bool,
-    /// The largest answer that is of use, in bytes of JSON: what the reply may still hold. An implementation may refuse
-    /// a larger one with [`CallError::TooLarge`].
+    /// Maximum size of a useful response in bytes of JSON: the reply's remaining quota. An implementation may reject a
+    /// larger one with [`CallError::TooLarge`].
     pub max_answer_bytes: usize,
 }
 
-/// A miner that can be played: behind HTTP, or in this process.
+/// A miner that can be played: behind HTTP, or in process.
 ///
-/// A call ends within `timeout` with an answer or an error; dropping its future gives it up.
+/// A call completes within `timeout` with a response or an error; dropping its future cancels it.
 pub trait MinerConnection: Send + Sync {
     /// Opens a session for one utterance.
     fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>>;
 
-    /// Sends one frame and takes what the miner has ready.
+    /// Sends one frame and receives the speech that is ready.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>>;
 
-    /// The least time for any single request, whatever the deadlines of requests say: who passes them on to a miner that
-    /// has to be started first needs longer. Deadlines of frames hold all the same.
+    /// Minimum timeout of a single request, regardless of the requests' own deadlines: a gateway that may have to start
+    /// the miner first needs longer. Deadlines of frames still apply.
     fn patience(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// Why a miner's answer is none. The text is what result files show.
+/// Why a call of a miner failed. The text appears in result files.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The miner answered with another status than 200.
+    /// The response status is not 200.
     #[error("{status}:{body}")]
     Status {
-        /// The status code.
+        /// HTTP status code.
         status: u16,
-        /// The first 300 characters of the answer.
+        /// First 300 characters of the response body.
         body: String,
     },
-    /// The answer is not JSON, or lacks a field.
+    /// The response is not JSON, or lacks a field.
     #[error("parse:{0}")]
     Parse(String),
-    /// The answer is JSON, but not an object.
+    /// The response is JSON, but not an object.
     #[error("invalid_payload_type")]
     InvalidPayloadType,
-    /// The answer is an object with the key `error`.
+    /// The response is an object with the key `error`.
     #[error("{0}")]
     Refused(String),
-    /// The answer is larger than a reply may be.
+    /// The response exceeds the maximum size of a reply.
     #[error("answer exceeds {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// No answer in time.
+    /// The call timed out.
     #[error("timeout after {:?}s", .0.as_secs_f64())]
     Timeout(Duration),
-    /// The miner could not be reached, or the connection broke.
+    /// The miner is unreachable, or the connection broke.
     #[error("ConnectionError:{0}")]
     Transport(String),
     /// The request could not be signed.
@@ -74,7 +74,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// An answer with a status other than 200; keeps the start of its body.
+    /// Creates an error for a status other than 200; keeps the start of the body.
     pub fn status(status: u16, body: &[u8]) -> Self {
         Self::Status { status, body: String::from_utf8_lossy(body).chars().take(300).collect() }
     }

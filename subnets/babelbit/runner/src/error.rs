@@ -5,44 +5,44 @@ use taonet_speech::WavError;
 use super::ledger::LedgerError;
 use taonet_babelbit_engine::client::EngineError;
 
-/// Why a run stopped. What is in the ledger by then stays, and the next run goes on from there.
+/// Why a run stopped. Rows already in the ledger are kept, and the next run resumes from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The ledger cannot be used.
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The engine has not given a challenge.
+    /// The engine returned no challenge.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The engine's name for the challenge cannot be a file name.
+    /// The challenge's uid is not a safe file name.
     #[error("the engine's challenge_uid {0:?} is no safe name for files")]
     ChallengeUid(String),
-    /// A file cannot be read or written.
+    /// A file could not be read or written.
     #[error("cannot read or write {}", path.display())]
     File {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A reply cannot be a WAV file.
+    /// A reply could not be encoded as WAV.
     #[error("a reply cannot be stored")]
     Wav(#[from] WavError),
-    /// The scorer gave another number of scores than there are replies.
+    /// The scorer returned a different number of scores than there are replies.
     #[error("the scorer gave {got} scores for {expected} replies")]
     ScoreCount {
-        /// Replies.
+        /// Number of replies.
         expected: usize,
-        /// Scores.
+        /// Number of scores.
         got: usize,
     },
-    /// A part of the run panicked.
+    /// A task of the run panicked.
     #[error("a part of the run failed")]
     Task(#[source] tokio::task::JoinError),
 }
 
-/// An error with its causes, as far as it does not tell them itself.
+/// An error with its causes, skipping those that its own message includes.
 pub(super) fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,71 +1,71 @@
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::Uid;
 
-/// What happens during a run, as it happens.
+/// Progress events of a run.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RunEvent {
-    /// A challenge is about to be played.
+    /// A challenge starts.
     Challenge {
-        /// Its name.
+        /// ID of the challenge.
         challenge_uid: String,
-        /// Its contest.
+        /// Contest of the challenge.
         challenge_type: ChallengeType,
         /// Number of utterances.
         utterances: usize,
-        /// Seconds of source speech in all.
+        /// Total duration of source speech in seconds.
         source_sec: f64,
-        /// Miners that take part.
+        /// Number of participating miners.
         miners: usize,
-        /// Whether an earlier run began it.
+        /// Whether the challenge was started by an earlier run.
         resumed: bool,
     },
-    /// A miner takes no part: its score stands already.
+    /// A miner is skipped: it already has a score.
     AlreadyDone {
-        /// The miner.
+        /// Uid of the miner.
         miner: Uid,
     },
     /// A miner's reply to an utterance is complete.
     Played {
-        /// The miner.
+        /// Uid of the miner.
         miner: Uid,
-        /// The utterance.
+        /// Position of the utterance.
         utterance_index: u32,
-        /// Seconds of speech in the reply.
+        /// Duration of the reply in seconds.
         reply_sec: f64,
     },
     /// A miner's reply to an utterance failed.
     Failed {
-        /// The miner.
+        /// Uid of the miner.
         miner: Uid,
-        /// The utterance.
+        /// Position of the utterance.
         utterance_index: u32,
-        /// Why.
+        /// Why the reply failed.
         error: String,
     },
     /// All replies to an utterance are scored.
     Scored {
-        /// The utterance.
+        /// Position of the utterance.
         utterance_index: u32,
-        /// Miner and score of each complete reply.
+        /// Uid and score of each complete reply.
         scores: Vec<(Uid, f64)>,
     },
     /// A miner's result files are written.
     Written {
-        /// The miner.
+        /// Uid of the miner.
         miner: Uid,
-        /// Its score in the challenge.
+        /// The miner's score in the challenge.
         score: f64,
     },
 }
 
-/// Is told what happens during a run. Calls come from many tasks and must not block.
+/// Observer of a run's events. Called concurrently from many tasks; must not block.
 pub trait RunObserver: Send + Sync {
-    /// Something happened.
+    /// Called for each event.
     fn observe(&self, event: RunEvent);
 }
 
-/// Looks away.
+/// Ignores all events.
 impl RunObserver for () {
     fn observe(&self, _: RunEvent) {}
 }

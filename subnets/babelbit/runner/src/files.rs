@@ -1,4 +1,4 @@
-//! Where the result files of a challenge are, and how they are written.
+//! Paths of a challenge's result files, and atomic writes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use super::ledger::ChallengeRow;
 use super::settings::RunPaths;
 use taonet_babelbit_core::records::MinerKey;
 
-/// Where the files of one challenge stand.
+/// Paths of one challenge's files.
 #[derive(Debug, Clone)]
 pub struct Layout {
     paths: RunPaths,
@@ -23,12 +23,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The files of a challenge of the ledger.
+    /// Paths of a challenge in the ledger.
     pub fn new(paths: &RunPaths, challenge: &ChallengeRow) -> Self {
         Self::of(paths, &challenge.challenge_uid, challenge.challenge_type, &challenge.run_timestamp)
     }
 
-    /// As [`Layout::new`], of a challenge of which no more than this is at hand.
+    /// Like [`Layout::new`], from the identifying values alone.
     pub fn of(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, run_timestamp: &str) -> Self {
         Self {
             paths: paths.clone(),
@@ -38,7 +38,7 @@ impl Layout {
         }
     }
 
-    /// Where a result file of a miner stands.
+    /// Path of a miner's result file.
     pub fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
         match file {
             ResultFile::RunLog => self.run_log(miner),
@@ -48,42 +48,42 @@ impl Layout {
         }
     }
 
-    /// The directories of the run.
+    /// The run's directories.
     pub fn paths(&self) -> &RunPaths {
         &self.paths
     }
 
-    /// Sources that all miners share. The miners' own directories link to them.
+    /// Path of a source shared by all miners. The miners' own directories link to it.
     pub fn shared_source(&self, index: u32) -> PathBuf {
         shared_source(&self.paths, &self.challenge_uid, self.challenge_type, index)
     }
 
-    /// A miner's directory.
+    /// Path of a miner's directory.
     pub fn miner(&self, miner: MinerKey) -> PathBuf {
         challenge_directory(&self.paths, &self.challenge_uid, self.challenge_type).join(miner.directory())
     }
 
-    /// The reply of a miner to an utterance.
+    /// Path of a miner's reply to an utterance.
     pub fn predicted(&self, miner: MinerKey, index: u32) -> PathBuf {
         self.miner(miner).join(predicted_name(index))
     }
 
-    /// A miner's run log.
+    /// Path of a miner's run log.
     pub fn run_log(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("run.json")
     }
 
-    /// The miner's audio in one file.
+    /// Path of a miner's audio bundle.
     pub fn bundle(&self, miner: MinerKey) -> PathBuf {
         self.miner(miner).join("audio.tar")
     }
 
-    /// A miner's challenge run: what was said, and how it scored.
+    /// Path of a miner's challenge run: transcripts and scores.
     pub fn challenge_run(&self, miner: MinerKey) -> PathBuf {
         self.score_file("run", miner)
     }
 
-    /// A miner's challenge score: the numbers alone.
+    /// Path of a miner's challenge score: the numbers alone.
     pub fn challenge_score(&self, miner: MinerKey) -> PathBuf {
         self.score_file("score", miner)
     }
@@ -96,7 +96,7 @@ impl Layout {
         ))
     }
 
-    /// The status of the challenge.
+    /// Path of the challenge's status file.
     pub fn status(&self) -> PathBuf {
         self.paths.status.join(format!("{}__{}.json", self.challenge_uid, self.challenge_type))
     }
@@ -106,22 +106,22 @@ fn challenge_directory(paths: &RunPaths, challenge_uid: &str, kind: ChallengeTyp
     paths.logs.join("s2s").join(challenge_uid).join(kind.as_str())
 }
 
-/// As [`Layout::shared_source`], before the challenge is in the ledger.
+/// Like [`Layout::shared_source`], before the challenge is in the ledger.
 pub(super) fn shared_source(paths: &RunPaths, challenge_uid: &str, kind: ChallengeType, index: u32) -> PathBuf {
     challenge_directory(paths, challenge_uid, kind).join(source_name(index))
 }
 
-/// A source's name below a miner's directory.
+/// File name of a source, relative to a miner's directory.
 pub fn source_name(index: u32) -> String {
     format!("source/utt_{index:04}.wav")
 }
 
-/// A reply's name below a miner's directory.
+/// File name of a reply, relative to a miner's directory.
 pub fn predicted_name(index: u32) -> String {
     format!("predicted/utt_{index:04}.wav")
 }
 
-/// Replaces a file as a whole, and makes its directory where that is missing.
+/// Replaces a file atomically, and creates its directory if missing.
 pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
@@ -129,13 +129,13 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<(
     atomic_write_with(path, Access::Everyone, write).map_err(|error| error.source)
 }
 
-/// Writes a JSON file with an indent of 2.
+/// Writes a JSON file with an indentation of 2.
 pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let text = serde_json::to_vec_pretty(value)?;
     replace(path, |file| file.write_all(&text))
 }
 
-/// Gives `target` the content of `source`: by a hard link where the file system has them, else by a copy.
+/// Makes `target` a hard link of `source` if the file system supports it, else a copy.
 pub(super) fn link(source: &Path, target: &Path) -> io::Result<()> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent)?;

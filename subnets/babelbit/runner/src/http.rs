@@ -1,4 +1,4 @@
-//! Messages to a miner over signed HTTP.
+//! Connection to a miner over signed HTTP.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use url::Url;
 use super::connection::{CallError, MinerConnection, PredictCall};
 use super::miners::{MinerAddress, MinerEntry};
 
-/// What the body of an init is called in signatures.
+/// Name of the init body in signatures.
 pub const INIT_MESSAGE: &str = "BBAudioMinerInitPayload";
-/// The answer to an init repeats the request and names a session.
+/// Maximum size of a response to init, which echoes the request and names a session.
 pub const MAX_INIT_ANSWER_BYTES: usize = 64 << 10;
-/// What the body of a predict is called in signatures.
+/// Name of the predict body in signatures.
 pub const PREDICT_MESSAGE: &str = "BBAudioMinerPredictPayload";
 
 /// A miner behind its axon: one signed POST per message, all to the same route.
@@ -33,7 +33,7 @@ pub struct HttpMiner {
     path: String,
 }
 
-/// A `predict` request around a frame that many miners share. Field order is the order on the wire.
+/// A `predict` request around a frame shared by many miners. Field order is the order on the wire.
 #[derive(Serialize)]
 pub struct PredictBody<'a> {
     kind: &'static str,
@@ -45,7 +45,7 @@ pub struct PredictBody<'a> {
 }
 
 impl<'a> PredictBody<'a> {
-    /// The request of a call; `frame_index` for miners that know the field.
+    /// Creates the body of a call; `frame_index` is for miners that support the field.
     pub fn new(call: &'a PredictCall, frame_index: Option<u64>) -> Self {
         let PredictCall { session_id, audio_b64, in_eos, .. } = call;
         Self { kind: "predict", session_id, audio_b64, in_eos: *in_eos, frame_index }
@@ -53,12 +53,12 @@ impl<'a> PredictBody<'a> {
 }
 
 impl HttpMiner {
-    /// A connection to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
+    /// Connects to `miner`; `predict_path` is the route below its address, e.g. `v1/predict`.
     ///
-    /// The client's limit counts for every answer: give it [`super::PlaySettings::max_answer_bytes`].
+    /// The client's size limit applies to every response: use [`super::PlaySettings::max_answer_bytes`].
     ///
     /// # Errors
-    /// [`PeerError`] when the miner's host cannot be signed for.
+    /// [`PeerError`] when requests to the miner's host cannot be signed.
     pub fn new(client: SignedClient, miner: &MinerEntry, predict_path: &str) -> Result<Self, PeerError> {
         let mut url = miner.address.url().clone();
         let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_start_matches('/'));
@@ -66,10 +66,10 @@ impl HttpMiner {
         Self::at(client, miner.hotkey, &miner.address, url)
     }
 
-    /// A connection to the miner at an address whose predict route is `url`.
+    /// Connects to a miner whose predict route is `url`.
     ///
     /// # Errors
-    /// [`PeerError`] when the address cannot be signed for.
+    /// [`PeerError`] when requests to the address cannot be signed.
     pub fn at(client: SignedClient, hotkey: Hotkey, address: &MinerAddress, url: Url) -> Result<Self, PeerError> {
         let peer = Peer::new(hotkey, address.host(), address.port())?;
         Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
@@ -109,10 +109,10 @@ fn read_answer<T: DeserializeOwned>(answer: &[u8]) -> Result<T, CallError> {
     read_value(serde_json::from_slice(answer).map_err(|error| CallError::Parse(error.to_string()))?)
 }
 
-/// Reads an answer's fields, unless it is an object with `error`: that is a refusal whatever else it lacks.
+/// Deserializes a response, unless it is an object with `error`: that is a refusal, whatever else it lacks.
 ///
 /// # Errors
-/// [`CallError`] where the miner refuses, or the answer has another shape.
+/// [`CallError`] when the miner refuses or the response is malformed.
 pub fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
     let parse = |error: serde_json::Error| CallError::Parse(error.to_string());
     let Value::Object(object) = &value else { return Err(CallError::InvalidPayloadType) };
@@ -123,7 +123,7 @@ pub fn read_value<T: DeserializeOwned>(value: Value) -> Result<T, CallError> {
     }
 }
 
-/// How a failed call is recorded.
+/// Converts a wire error into the recorded error.
 pub fn call_error(error: taonet_wire::CallError) -> CallError {
     use taonet_wire::CallError as Wire;
     match error {

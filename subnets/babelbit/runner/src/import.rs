@@ -12,14 +12,14 @@ use super::settings::RunnerSettings;
 use super::source::read_source;
 use taonet_babelbit_engine::client::PrefetchedChallenge;
 
-/// Larger files are no reference documents.
+/// Maximum size of a reference document in bytes.
 const MAX_REFERENCE_BYTES: u64 = 16 << 20;
 
-/// Checks every utterance of a challenge and stores its source; gives what the ledger keeps. Blocks.
+/// Validates every utterance of a challenge and stores its source; returns the rows for the ledger. Blocks.
 ///
-/// `known` is what the ledger holds of the challenge: sources that it names stay as they are, and so do references.
-/// An utterance that cannot be played is kept with the reason: it costs this utterance only. Where the engine gave no
-/// reference, the settings' `metadata_root` is searched for one.
+/// `known` is the ledger's row of the challenge: its sources and references stay unchanged. An unplayable utterance is
+/// kept with the reason and affects no other. If the engine gave no reference, the settings' `metadata_root` is
+/// searched for one.
 pub(super) fn import(
     challenge: PrefetchedChallenge,
     known: Option<&ChallengeRow>,
@@ -30,7 +30,7 @@ pub(super) fn import(
     let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, utterances, error, reference } = challenge;
     let mut seen = HashSet::new();
-    // Files and rows are named after the index. Where the engine's are not distinct, the position serves.
+    // Files and rows are named by index. If the engine's are not distinct, the position is used instead.
     let distinct = utterances.iter().all(|utterance| seen.insert(utterance.utterance_index));
     let mut rows = Vec::with_capacity(utterances.len());
     for (position, utterance) in (0..).zip(utterances) {
@@ -70,20 +70,20 @@ pub(super) fn import(
     })
 }
 
-/// Whether a source's file may be written: not where the ledger holds another sound under this index, since replies to
-/// that one may exist already.
+/// Whether a source's file may be written: not if the ledger has different audio under this index, since replies to
+/// that may exist.
 fn may_write(known: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> bool {
     let utterances = known.map_or(&[][..], |challenge| &challenge.utterances);
     match utterances.iter().find(|utterance| utterance.index == index).map(|utterance| &utterance.source) {
         Some(Ok(source)) => source.wav_sha256 == wav_sha256,
-        // The ledger keeps the reason why it cannot be played.
+        // The ledger keeps the reason why it is unplayable.
         Some(Err(_)) => false,
         None => true,
     }
 }
 
-/// A reference document with what another one has about utterances that it lacks: one that the utterances bring along
-/// has no more of them than were fetched. Replies may have been scored by what it has: that stays.
+/// Completes a reference document with utterances from another one: inline references cover only the fetched
+/// utterances. Existing entries stay, since replies may have been scored with them.
 fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Value {
     let (Ok(own), Ok(other)) = (ReferenceDocument::parse(known.clone()), ReferenceDocument::parse(found)) else {
         return known;
@@ -92,7 +92,7 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
     for UtteranceRow { utterance_id, .. } in utterances {
         if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
             let mut entry = entry.clone();
-            // It may have had its id from its place.
+            // Its id may have come from its position.
             entry.insert("utterance_id".to_owned(), utterance_id.clone().into());
             entries.push(entry.into());
         }
@@ -100,8 +100,8 @@ fn completed(mut known: Value, found: Value, utterances: &[UtteranceRow]) -> Val
     known
 }
 
-/// The reference document of a challenge among files, and the file: `{root}/{uid}/challenge.json`, then
-/// `{root}/{uid}.json`. A file that cannot be used is named alone.
+/// Loads a challenge's reference document from `{root}/{uid}/challenge.json` or `{root}/{uid}.json`; returns it with
+/// its path. For an unusable file, returns only the path.
 fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>, Option<String>) {
     let Some(root) = root else { return (None, None) };
     let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];

@@ -1,14 +1,13 @@
-//! What was played and scored, kept so that a killed run loses nothing and does nothing twice.
+//! SQLite ledger of played and scored utterances, so that a killed run loses nothing and repeats nothing.
 //!
-//! One SQLite file holds every challenge, its utterances and one row per miner and utterance. The row of a reply is
-//! written after the reply's WAV file; with the file's hash in the row, a file that a power cut has torn is noticed and
-//! the utterance is played again. Scores are added to all rows of an utterance in one transaction. Result files are
-//! written from these rows alone, so writing them again gives the same files.
+//! It has every challenge, its utterances and one row per miner and utterance. A reply's row is written after its WAV
+//! file and contains the file's hash; a file torn by a power cut is thus detected and the utterance played again.
+//! Scores are added to all rows of an utterance in one transaction. Result files are written from these rows alone, so
+//! writing them again produces identical files.
 //!
-//! A file beside it is locked as long as a runner works there: a second one on the same directory is refused, readers
-//! ([`Ledger::read`]) are not. `synchronous` is NORMAL: a killed process loses no committed row, a power cut may lose the
-//! latest ones, which are then played again. [`Ledger::sync`] forces everything to disk before files are named after a
-//! row.
+//! A runner holds a lock file: a second runner on the same directory is refused, readers ([`Ledger::read`]) are not.
+//! `synchronous` is NORMAL: a killed process loses no committed row, a power cut may lose the latest ones, which are
+//! then played again. [`Ledger::sync`] forces everything to disk before files are named after a row.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,90 +31,90 @@ pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
 
-/// Name of the file in the state directory.
+/// File name of the ledger in the state directory.
 const FILE: &str = "runner.sqlite";
-/// Name of the file that a runner locks.
+/// Name of the lock file.
 const LOCK: &str = "runner.lock";
-/// How long a reader waits for the runner's turn with the file, and the reverse.
+/// SQLite busy timeout between reader and runner.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Why the ledger cannot be used.
+/// Why a ledger operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// Another runner has it.
+    /// Another runner holds the lock.
     #[error("another runner is working in {}: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
-    /// The directory cannot be made, or locked.
+    /// The directory could not be created or locked.
     #[error("cannot create or lock the state directory {}", path.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// There is none to read.
+    /// There is no ledger to read.
     #[error("there is no ledger {}: name the directory that the run kept its files in", .0.display())]
     Missing(PathBuf),
-    /// The file was written by another version, and is only to be read.
+    /// The ledger has another schema version, and was opened for reading only.
     #[error(
         "the ledger {} is of version {found}, and this program reads version {expected}: a runner of this program brings \
          an older one up to date",
         path.display()
     )]
     Version {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its version.
+        /// The file's schema version.
         found: i64,
-        /// The version of this program.
+        /// The expected schema version.
         expected: i64,
     },
-    /// The file belongs to a newer version, or is no ledger.
+    /// The file has a newer schema version, or is not a ledger.
     #[error("cannot bring the ledger {} up to date", path.display())]
     Migrate {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The migration error.
         source: sqlx::migrate::MigrateError,
     },
     /// SQLite failed.
     #[error("the ledger failed")]
     Database(#[from] sqlx::Error),
-    /// A row holds what this version does not understand.
+    /// A JSON column is malformed.
     #[error("the ledger's column {column} cannot be read")]
     Column {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
-        /// What is wrong.
+        /// The deserialization error.
         source: serde_json::Error,
     },
-    /// A row holds a value that its column cannot have.
+    /// A column has an invalid value.
     #[error("the ledger's column {column} holds {value:?}")]
     Value {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
-        /// The value.
+        /// The invalid value.
         value: String,
     },
 }
 
-/// The runner's ledger. See the module's head.
+/// SQLite ledger of the runner; see the module documentation.
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
     handed_over: Notify,
-    /// Keeps other runners out; readers have none.
+    /// Keeps other runners out; readers hold no lock.
     _lock: Option<File>,
 }
 
 impl Ledger {
-    /// Opens the ledger of a state directory; makes both when they are missing.
+    /// Opens the ledger of a state directory; creates both if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has it open, else what kept it from being opened.
+    /// [`LedgerError::Locked`] when another process has it open, else why it could not be opened.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         std::fs::create_dir_all(directory)
             .map_err(|source| LedgerError::Directory { path: directory.to_owned(), source })?;
@@ -132,11 +131,11 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: Some(lock) })
     }
 
-    /// Opens the ledger of a state directory to read it, while a runner works there or not. Nothing is made or changed.
+    /// Opens the ledger of a state directory for reading, even while a runner uses it. Creates and changes nothing.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] when there is none, [`LedgerError::Version`] when it is not of this version, else what
-    /// kept it from being opened.
+    /// [`LedgerError::Missing`] when there is none, [`LedgerError::Version`] when it has another version, else why it
+    /// could not be opened.
     pub async fn read(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         if !path.is_file() {

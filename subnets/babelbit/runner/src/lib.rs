@@ -1,19 +1,18 @@
 //! The runner: plays a challenge to every miner, scores the replies and writes the result files.
 //!
-//! The way of an utterance: the engine's audio is checked and stored ([`read_source`]), cut into frames once for all
-//! miners ([`Source`]), and played to each miner by a pipeline of its own over a
-//! [`MinerConnection`]. The reply's audio is written to a file, then its row to the [`Ledger`]. When every miner has
-//! replied or failed, the utterance is scored; when all are scored, each miner's result files are written from the
-//! ledger's rows.
+//! The path of an utterance: the engine's audio is validated and stored ([`read_source`]), cut into frames once for all
+//! miners ([`Source`]), and played to each miner by a separate pipeline over a [`MinerConnection`]. The reply's audio
+//! is written to a file, then its row to the [`Ledger`]. When every miner has replied or failed, the utterance is
+//! scored; when all are scored, each miner's result files are written from the ledger's rows.
 //!
-//! What 256 miners send takes at most 664 MiB of memory: each reply holds 1 MiB and is on disk beyond that, 8 are made
-//! into files at a time (88 MiB for replies of two minutes on one channel), and answers share 320 MiB while they are
-//! read (see [`taonet_wire::ClientConfig`]). Taking an answer apart needs some four times its size for each thread of
-//! the runtime, recognition one reply for each of its threads, and a source that is being played 130 KB a second. The
-//! challenge itself takes at most 512 MiB, until it is on disk and the first miner is called.
+//! Replies of 256 miners take at most 664 MiB of memory: each reply buffers 1 MiB and spills to disk beyond that, 8 are
+//! encoded at a time (88 MiB for mono replies of two minutes), and responses share 320 MiB while they are read (see
+//! [`taonet_wire::ClientConfig`]). Parsing a response needs about four times its size per thread of the runtime,
+//! recognition one reply per thread, and a source that is being played 130 KB a second. The challenge itself takes at
+//! most 512 MiB, until it is on disk and the first miner is called.
 //!
-//! A miner that is slow or fails costs nobody else anything. A run that is killed is taken up by the next one: what is
-//! in the ledger is neither played nor scored again.
+//! A slow or failing miner delays no other. A killed run is resumed by the next one: replies and scores in the ledger
+//! are neither played nor scored again.
 
 mod artifacts;
 #[cfg(test)]

@@ -12,57 +12,57 @@ pub use address::{AddressError, AddressPolicy, MinerAddress};
 /// A miner to play.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinerEntry {
-    /// Its slot in the subnet.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Its key.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Where it listens.
+    /// Address of the miner.
     pub address: MinerAddress,
-    /// What people call it; result files do not hold it.
+    /// Display name; not part of result files.
     pub name: Option<String>,
 }
 
-/// Why a list of miners cannot be used.
+/// Why a list of miners is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MinersError {
-    /// The file cannot be read.
+    /// The file is unreadable.
     #[error("cannot read the miners file {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// The file is not a JSON list.
     #[error("the miners file is not a JSON list of miners: {0}")]
     NotAList(serde_json::Error),
-    /// One entry lacks a field or has a wrong one.
+    /// An entry has a missing or invalid field.
     #[error("miner {position} of the miners file: {source}")]
     Entry {
         /// Position in the list, from 1.
         position: usize,
-        /// What is wrong.
+        /// The deserialization error.
         source: serde_json::Error,
     },
-    /// One entry's address cannot be called.
+    /// An entry's address is not allowed.
     #[error("miner {position} of the miners file (uid {uid}): {source}")]
     Address {
         /// Position in the list, from 1.
         position: usize,
         /// The entry's uid.
         uid: Uid,
-        /// What is wrong.
+        /// Why the address is not allowed.
         source: AddressError,
     },
     /// Two entries have the same uid or hotkey.
     #[error("miner {position} of the miners file: {field} {value} stands there twice")]
     Duplicate {
-        /// Position of the second one, from 1.
+        /// Position of the second entry, from 1.
         position: usize,
         /// `uid` or `hotkey`.
         field: &'static str,
-        /// The value.
+        /// The duplicate value.
         value: String,
     },
 }
@@ -79,19 +79,19 @@ struct RawEntry {
 
 /// Reads a list of miners: `[{"uid": 1, "hotkey": "5…", "address": "ip:port" or URL, "name": optional}, …]`.
 ///
-/// At most `max_miners` are taken, the first ones; the rest is left out with a warning.
+/// Takes at most the first `max_miners` entries; the rest is ignored with a warning.
 ///
 /// # Errors
-/// [`MinersError`] naming the entry that is wrong.
+/// [`MinersError`] naming the invalid entry.
 pub fn read_miners(path: &Path, policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
     let text = std::fs::read(path).map_err(|source| MinersError::Read { path: path.to_owned(), source })?;
     parse_miners(&text, policy, max_miners)
 }
 
-/// As [`read_miners`], from the file's content.
+/// Like [`read_miners`], from the file's content.
 ///
 /// # Errors
-/// [`MinersError`] naming the entry that is wrong.
+/// [`MinersError`] naming the invalid entry.
 pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> Result<Vec<MinerEntry>, MinersError> {
     let entries: Vec<Value> = serde_json::from_slice(json).map_err(MinersError::NotAList)?;
     let mut uids = HashSet::new();

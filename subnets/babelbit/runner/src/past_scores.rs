@@ -7,16 +7,16 @@ use taonet_babelbit_core::records::{ChallengeType, ScoreFileHead};
 
 use taonet_babelbit_core::records::MinerKey;
 
-/// Larger files are no score files.
+/// Maximum size of a score file in bytes.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Whose scores stand in the scores directory already, written by whatever program.
+/// Existing scores in the scores directory, written by any program.
 #[derive(Debug, Default)]
 pub(super) struct PastScores(HashSet<(String, ChallengeType, MinerKey)>);
 
 impl PastScores {
-    /// Reads the files of one challenge: `challenge_score_{uid}_….json` and `challenge_run_{uid}_….json`. What is no
-    /// score file is skipped; a missing directory is empty.
+    /// Reads the files of one challenge: `challenge_score_{uid}_….json` and `challenge_run_{uid}_….json`. Other files
+    /// are skipped; a missing directory counts as empty.
     pub(super) fn read(directory: &Path, challenge_uid: &str) -> io::Result<Self> {
         let starts = ["score", "run"].map(|kind| format!("challenge_{kind}_{challenge_uid}_"));
         let entries = match std::fs::read_dir(directory) {
@@ -40,7 +40,7 @@ impl PastScores {
         Ok(Self(found))
     }
 
-    /// Whether a miner's score in a challenge stands there.
+    /// Whether the directory has a miner's score in a challenge.
     pub(super) fn contains(&self, challenge_uid: &str, kind: ChallengeType, miner: MinerKey) -> bool {
         self.0.contains(&(challenge_uid.to_owned(), kind, miner))
     }

@@ -15,101 +15,101 @@ use super::reply::{ReplyAudio, ReplyError};
 use super::settings::{PlaySettings, answer_bytes};
 use super::source::Source;
 
-/// A reply that came to its end.
+/// A complete reply.
 #[derive(Debug)]
 pub(super) struct PlayedReply {
-    /// The session that the miner opened.
+    /// ID of the session opened by the miner.
     pub(super) session_id: String,
-    /// Interleaved 16-bit samples, little-endian, at 24 kHz, on as many channels as the source has. It stands at its
-    /// end.
+    /// Interleaved 16-bit samples, little-endian, at 24 kHz, with the source's number of channels. The file position is
+    /// at the end.
     pub(super) pcm: SpooledTempFile,
-    /// Frames sent.
+    /// Number of frames sent.
     pub(super) frames_in: u32,
-    /// When each part arrived, on the frame clock.
+    /// Arrival times on the virtual clock.
     pub(super) timeline: Timeline,
-    /// What a clock on the wall showed.
+    /// Wall-clock times.
     pub(super) wall: WallClock,
 }
 
-/// Real time that a reply took, in seconds. Measured and shown; no score depends on it.
+/// Wall-clock times of a reply in seconds. Informational; no score depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct WallClock {
-    /// From sending the last frame to the end of the reply.
+    /// Time from the last sent frame to the end of the reply.
     pub after_source_sec: f64,
-    /// From opening the session to the end of the reply.
+    /// Time from the opening of the session to the end of the reply.
     pub total_sec: f64,
 }
 
-/// A reply that did not come to its end.
+/// A failed reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayFailure {
-    /// Why.
+    /// Why the reply failed.
     pub error: PlayError,
-    /// The session, when one was opened.
+    /// ID of the session, if one was opened.
     pub session_id: Option<String>,
-    /// Real time until the failure.
+    /// Wall-clock time until the failure.
     pub wall: Duration,
 }
 
-/// Why a reply did not come to its end. The text is what result files show.
+/// Why a reply failed. The text appears in result files.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlayError {
-    /// The miner did not answer, or not with what it must.
+    /// A call of the miner failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The session that the miner opened is not the one asked for.
+    /// The response to init does not match the request.
     #[error("init response has {field} {got}, expected {expected}")]
     Init {
-        /// The field that differs.
+        /// Name of the differing field.
         field: &'static str,
         /// The miner's value.
         got: String,
-        /// The value asked for.
+        /// The requested value.
         expected: String,
     },
-    /// The answer belongs to another session.
+    /// A response belongs to another session.
     #[error("session_id is {got:?}, expected {expected:?}")]
     Session {
-        /// The miner's value.
+        /// Session ID in the response.
         got: String,
-        /// The session that was asked.
+        /// Expected session ID.
         expected: String,
     },
-    /// The sound is unusable.
+    /// The reply's audio is invalid.
     #[error(transparent)]
     Reply(#[from] ReplyError),
-    /// A frame was not answered in time.
+    /// The response to a frame timed out.
     #[error("audio chunk response for frame {frame}/{frames} timed out after {:.2}s", limit.as_secs_f64())]
     ChunkTimeout {
-        /// The frame, from 1.
+        /// Number of the frame, from 1.
         frame: usize,
-        /// Frames of the utterance.
+        /// Number of frames in the utterance.
         frames: usize,
         /// The deadline.
         limit: Duration,
     },
-    /// The rest of the reply was not delivered in time.
+    /// A drain response timed out.
     #[error("drain response after final audio chunk timed out after {:.2}s", limit.as_secs_f64())]
     DrainResponseTimeout {
-        /// What was left of the deadline when it was asked for.
+        /// Remaining time when the request was sent.
         limit: Duration,
     },
-    /// The time for the rest of the reply was over before the reply ended.
+    /// The drain timeout expired before the end of the reply.
     #[error("reply has no end: drain timeout was exhausted")]
     DrainTimeout,
-    /// The rest of the reply was asked for as often as allowed, and the reply still did not end.
+    /// The maximum number of drain requests was reached before the end of the reply.
     #[error("reply has no end: drain budget was exhausted")]
     DrainBudget,
 }
 
-/// Plays one utterance to one miner: opens a session, sends every frame, then asks for the rest until the reply ends.
+/// Plays one utterance to one miner: opens a session, sends every frame, then drains the reply to its end.
 ///
-/// Frames go out as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
-/// future stops at once. A long reply is kept in the directory `spool`.
+/// Frames are sent as fast as the miner answers. A miner that ends its reply early gets no further frame. Dropping the
+/// future cancels at once. A long reply is buffered in the directory `spool`.
 ///
 /// # Errors
-/// [`PlayFailure`] when the miner misses a deadline, answers wrongly, or never ends its reply.
+/// [`PlayFailure`] when the miner misses a deadline, sends an invalid response, or never ends its reply.
 pub(super) async fn play_utterance(
     miner: &dyn MinerConnection,
     challenge_uid: &str,
@@ -183,7 +183,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
             return differs(field, got.to_string(), expected.to_string());
         }
     }
-    // The miner may name another cadence or frame size; ours count.
+    // The miner may report another frame rate or size; ours apply.
     if response.frame_rate_hz.is_nan() || response.frame_rate_hz <= 0.0 {
         return differs("frame_rate_hz", response.frame_rate_hz.to_string(), "a positive number".into());
     }
@@ -201,17 +201,17 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
     Ok(())
 }
 
-/// A session that is being played.
+/// State of a session in progress.
 struct Stream<'a> {
     miner: &'a dyn MinerConnection,
     session_id: Arc<str>,
     settings: &'a PlaySettings,
     reply: ReplyAudio,
-    /// Frame and number of bytes of each answer that held sound.
+    /// Frame and number of bytes of each response with audio.
     arrivals: Vec<(u64, u64)>,
 }
 
-/// A reply that came to its end.
+/// A complete reply, with its timeline.
 struct Ended {
     pcm: SpooledTempFile,
     frames_in: u32,
@@ -220,7 +220,7 @@ struct Ended {
 }
 
 impl Stream<'_> {
-    /// Sends everything and takes the whole reply.
+    /// Sends all frames and receives the whole reply.
     async fn run(mut self, source: &Source) -> Result<Ended, PlayError> {
         let frames = source.frames_b64.len();
         let mut last_sent = Instant::now();
@@ -238,7 +238,7 @@ impl Stream<'_> {
         self.finish(frames as u32, eos_frame, last_sent)
     }
 
-    /// Asks for the rest of the reply until it ends; gives the frame at which it did.
+    /// Drains the reply; returns the frame at which it ended.
     async fn drain(&mut self, frames: u64, last_sent: Instant) -> Result<u64, PlayError> {
         let mut deadline =
             (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
@@ -248,7 +248,7 @@ impl Stream<'_> {
                 return Err(PlayError::DrainTimeout);
             }
             let answer = self.ask("".into(), true, limit).await?.ok_or(PlayError::DrainResponseTimeout { limit })?;
-            // The time that the runner itself takes is none of the miner's.
+            // The runner's own processing time does not count against the miner.
             let arrived = Instant::now();
             if self.take(frames + request, answer).await? {
                 return Ok(frames + request);
@@ -258,7 +258,7 @@ impl Stream<'_> {
         Err(PlayError::DrainBudget)
     }
 
-    /// One request. `None` when `limit` is over; an error when the limit of any single request comes first.
+    /// Sends one request. `None` when `limit` expires; an error when the general request timeout expires first.
     async fn ask(
         &self,
         audio_b64: Arc<str>,
@@ -279,7 +279,7 @@ impl Stream<'_> {
         }
     }
 
-    /// Takes the answer to frame `frame`; true when it ends the reply.
+    /// Processes the response to frame `frame`; returns true if it ends the reply.
     async fn take(&mut self, frame: u64, answer: PredictResponse) -> Result<bool, PlayError> {
         if answer.session_id != *self.session_id {
             return Err(PlayError::Session {

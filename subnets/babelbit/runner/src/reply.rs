@@ -7,27 +7,27 @@ use taonet_babelbit_core::protocol::SAMPLE_BYTES;
 use taonet_speech::{SampleFormat, encode_pcm};
 use tempfile::SpooledTempFile;
 
-/// Most bytes of 16-bit samples that a reply holds in memory, 21 s on one channel; a longer one is on disk.
+/// Maximum number of bytes of a reply buffered in memory, 21 s of mono; a longer one spills to disk.
 const MAX_HELD_BYTES: usize = 1 << 20;
-/// Room for decoding that is kept between chunks: 4 frames.
+/// Maximum size of the decode buffer kept between chunks: 4 frames.
 const MAX_SCRATCH_BYTES: usize = 64 << 10;
 
-/// What is wrong with the sound of a reply.
+/// Why a reply's audio is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// Not standard base64 with padding.
+    /// The text is not standard base64 with padding.
     #[error("audio_b64 is not base64: {0}")]
     Base64(base64::DecodeError),
-    /// `n_bytes` says something else than `audio_b64` holds.
+    /// `n_bytes` does not match the size of `audio_b64`.
     #[error("n_bytes is {declared}, audio_b64 holds {actual} bytes")]
     ByteCount {
-        /// What the miner declared.
+        /// Number of bytes declared by the miner.
         declared: u64,
-        /// What it sent.
+        /// Number of bytes received.
         actual: usize,
     },
-    /// More sound than one utterance may have.
+    /// The reply exceeds the maximum size.
     #[error("reply exceeds {limit} bytes of audio")]
     TooLong {
         /// The limit in bytes of samples.
@@ -36,23 +36,23 @@ pub enum ReplyError {
     /// The reply as a whole ends within a sample.
     #[error("reply of {bytes} bytes is not a whole number of float32 samples on {channels} channel(s)")]
     Ragged {
-        /// Bytes received.
+        /// Number of bytes received.
         bytes: usize,
-        /// Channels of the utterance.
+        /// Number of channels of the utterance.
         channels: u16,
     },
-    /// The runner's own disk failed; the miner has no part in it.
+    /// The runner's own disk failed, through no fault of the miner.
     #[error("a long reply cannot be kept on disk: {0}")]
     Disk(io::ErrorKind),
 }
 
-/// The sound of a reply as it grows: checked, counted and kept as 16-bit samples, half of what arrives. Beyond
-/// [`MAX_HELD_BYTES`] they are kept in a file without a name, which is gone with the process: so replies of any number
-/// of miners need not wait for each other's memory.
+/// Buffer of a reply's audio: validates, counts and converts chunks to 16-bit samples, half of the received size.
+/// Beyond [`MAX_HELD_BYTES`], it spills to an unnamed file that vanishes with the process, so that replies of any
+/// number of miners need not wait for each other's memory.
 #[derive(Debug)]
 pub(super) struct ReplyAudio {
     pcm: SpooledTempFile,
-    /// Bytes of a sample that the next chunk completes.
+    /// Bytes of a partial sample, completed by the next chunk.
     rest: Vec<u8>,
     scratch: Vec<u8>,
     bytes: usize,
@@ -60,7 +60,7 @@ pub(super) struct ReplyAudio {
     channels: u16,
 }
 
-/// A reply that takes nothing.
+/// A buffer with size limit 0.
 impl Default for ReplyAudio {
     fn default() -> Self {
         Self::new(1, 0, Path::new(""))
@@ -68,13 +68,13 @@ impl Default for ReplyAudio {
 }
 
 impl ReplyAudio {
-    /// A reply of at most `limit` bytes as they arrive; `spool` is the directory that a long one is kept in.
+    /// Creates a buffer for at most `limit` received bytes; `spool` is the directory for a long reply.
     pub(super) fn new(channels: u16, limit: usize, spool: &Path) -> Self {
         let pcm = SpooledTempFile::new_in(MAX_HELD_BYTES, spool);
         Self { pcm, rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
-    /// Refuses a chunk by its length alone: decoding would cost the memory that the limit protects.
+    /// Rejects a chunk by its length alone: decoding would use the memory that the limit protects.
     pub(super) fn check_length(&self, audio_b64: &str) -> Result<(), ReplyError> {
         if audio_b64.len() / 4 * 3 > self.room().saturating_add(3) {
             return Err(ReplyError::TooLong { limit: self.limit });
@@ -82,12 +82,12 @@ impl ReplyAudio {
         Ok(())
     }
 
-    /// Whether [`Self::push`] of this chunk waits for the disk.
+    /// Whether [`Self::push`] of this chunk blocks on disk I/O.
     pub(super) fn blocks(&self, audio_b64: &str) -> bool {
         !audio_b64.is_empty() && self.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_HELD_BYTES
     }
 
-    /// Takes one chunk; gives its number of bytes.
+    /// Appends one chunk; returns its number of bytes.
     pub(super) fn push(&mut self, audio_b64: &str, declared: u64) -> Result<usize, ReplyError> {
         self.check_length(audio_b64)?;
         let mut chunk = std::mem::take(&mut self.scratch);
@@ -108,19 +108,19 @@ impl ReplyAudio {
         let pcm = encode_pcm(&samples, SampleFormat::S16);
         self.pcm.write_all(&pcm).map_err(|error| ReplyError::Disk(error.kind()))?;
         self.rest.extend_from_slice(rest);
-        // Worth keeping for the small chunks that most miners send, not for a whole reply.
+        // Worth keeping for the small chunks that most miners send, but not for a whole reply.
         if chunk.capacity() <= MAX_SCRATCH_BYTES {
             self.scratch = chunk;
         }
         Ok(received)
     }
 
-    /// Bytes of samples that it may still take, as they arrive.
+    /// Remaining quota in received bytes.
     pub(super) fn room(&self) -> usize {
         self.limit.saturating_sub(self.bytes)
     }
 
-    /// The whole reply: interleaved 16-bit samples, little-endian. It stands at its end.
+    /// Returns the whole reply: interleaved 16-bit samples, little-endian. The file position is at the end.
     pub(super) fn finish(self) -> Result<SpooledTempFile, ReplyError> {
         let frame = SAMPLE_BYTES * usize::from(self.channels.max(1));
         if self.bytes.is_multiple_of(frame) {
@@ -206,7 +206,7 @@ mod tests {
             reply.push(&frame, 0).unwrap();
         }
         assert!(reply.pcm.is_rolled());
-        // Nothing stays behind, however the process ends.
+        // No file remains, however the process ends.
         assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
         assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
 

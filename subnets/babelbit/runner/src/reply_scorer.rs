@@ -9,20 +9,20 @@ use taonet_primitives::{SampleRate, Seconds};
 use super::ledger::{ChallengeRow, NewChallenge, ResultRow};
 use taonet_babelbit_scorer::{Audio, AudioHash, BatchScorer, Candidate, Heard, ScoringConditions};
 
-/// What scores the replies to an utterance. [`BatchScorer`] in production.
+/// Scorer of the replies to an utterance. [`BatchScorer`] in production.
 pub trait ReplyScorer: Send + Sync {
-    /// Starts what can be done for one reply alone. Returns at once.
+    /// Starts the work that needs only one reply. Returns at once.
     fn prepare(&self, candidate: &Candidate);
 
-    /// Scores all replies to one utterance, in order. Blocks; runs on a thread of its own.
+    /// Scores all replies to one utterance, in order. Blocks; runs on a blocking thread.
     fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult>;
 
-    /// Everything beside replies and references that the scores depend on, where the scorer knows it.
+    /// Scoring conditions: all inputs besides replies and references, if the scorer knows them.
     fn conditions(&self) -> Option<ScoringConditions> {
         None
     }
 
-    /// What was heard in a reply that was just scored, where it was listened to.
+    /// Transcript of a reply that was just scored, if it was transcribed.
     fn heard(&self, _: AudioHash) -> Option<Arc<Heard>> {
         None
     }
@@ -54,13 +54,13 @@ pub struct References {
 }
 
 impl References {
-    /// `root` is where stored documents are looked for.
+    /// Loads the references; `root` is the directory of stored documents.
     pub fn of(challenge: &ChallengeRow, target_language: &str, root: Option<&Path>) -> Self {
         let ChallengeRow { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
     }
 
-    /// Those of a challenge that is not in the ledger yet.
+    /// Loads the references of a challenge that is not in the ledger yet.
     pub fn of_new(challenge: &NewChallenge, target_language: &str, root: Option<&Path>) -> Self {
         let NewChallenge { challenge_uid, reference, reference_source, .. } = challenge;
         Self::new(challenge_uid, reference.as_ref(), reference_source.as_deref(), target_language, root)
@@ -87,7 +87,7 @@ impl References {
     /// The reference of one utterance, or why no reply to it can be scored.
     ///
     /// # Errors
-    /// [`BatchFailure`] where there is none.
+    /// [`BatchFailure`] when there is none.
     pub fn find(&self, utterance_id: &str) -> Result<Reference, BatchFailure> {
         let document = self.document.as_ref().map_err(Clone::clone);
         let found = document.and_then(|document| document.find(utterance_id, &self.target_language));
@@ -98,16 +98,16 @@ impl References {
         }
     }
 
-    /// The expected translation; empty where there is none.
+    /// The expected translation; empty if there is none.
     pub fn text(&self, utterance_id: &str) -> String {
         self.find(utterance_id).map(|reference| reference.text).unwrap_or_default()
     }
 }
 
-/// A complete reply, whose sound stays in its file until it is recognised.
+/// Builds the candidate of a complete reply, whose audio stays on disk until recognition.
 ///
 /// # Errors
-/// When the file is gone, or the row names no hash.
+/// When the file is missing, or the row has no hash.
 pub(crate) fn find_candidate(
     row: &ResultRow,
     path: PathBuf,

@@ -8,85 +8,85 @@ use taonet_primitives::{Hotkey, Uid};
 use super::artifacts::MinerResult;
 use super::ledger::ResultRow;
 
-/// How a run ended.
+/// Outcome of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunOutcome {
-    /// Everything is played, scored and written.
+    /// The challenge was completely played, scored and written.
     Finished,
-    /// The engine delivered a part of the challenge; that part is played, scored and written.
+    /// The engine delivered a part of the challenge; that part was played, scored and written.
     Partial,
-    /// Every miner's score stood already.
+    /// Every miner already had a score.
     AlreadyDone,
     /// The engine has no challenge.
     NoChallenge,
 }
 
-/// What a run came to.
+/// Report of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunReport {
-    /// How the run ended.
+    /// Outcome of the run.
     pub outcome: RunOutcome,
-    /// The challenge; empty when there was none.
+    /// ID of the challenge; empty if there was none.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Whether an earlier run began the challenge.
+    /// Whether the challenge was started by an earlier run.
     pub resumed: bool,
-    /// Utterances of the challenge.
+    /// Number of utterances in the challenge.
     pub utterances: usize,
-    /// Why the engine did not deliver all of it.
+    /// Why the engine's delivery is incomplete.
     pub error: Option<String>,
-    /// One entry per miner with a score, in the order of their uids.
+    /// Reports of the miners with a score, sorted by uid.
     pub miners: Vec<MinerReport>,
     /// Miners whose score was written by another program or in another directory.
     pub scored_elsewhere: Vec<Uid>,
-    /// Real time of the run, in seconds.
+    /// Wall-clock time of the run in seconds.
     pub wall_sec: f64,
-    /// What it was spent on.
+    /// Breakdown of the run's time.
     pub profile: RunProfile,
 }
 
-/// What the time of a run was spent on, in seconds. Miners are served and scored at the same time.
+/// Breakdown of a run's time in seconds. Playing and scoring overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct RunProfile {
-    /// Until the last miner had played everything.
+    /// Time until the last miner had played everything.
     pub serving_sec: f64,
-    /// Scoring.
+    /// Time spent on scoring.
     pub scoring_sec: f64,
-    /// Writing result files.
+    /// Time spent on writing result files.
     pub persistence_sec: f64,
 }
 
-/// One miner's part in a challenge. Means are over its utterances; null where nothing was measured.
+/// One miner's results in a challenge. Means are over its utterances; null if nothing was measured.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MinerReport {
-    /// Its slot.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Its key.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// What people call it.
+    /// Display name.
     pub name: Option<String>,
     /// Mean score, 0 to 1, not rounded.
     pub score: f64,
-    /// Mean accuracy of what was compared, 0 to 1.
+    /// Mean accuracy of the compared replies, 0 to 1.
     pub accuracy: Option<f64>,
     /// Mean speaking rate as a ratio to the reference's.
     pub rate_ratio: Option<f64>,
-    /// Mean time by which replies ended after the source, on the frame clock.
+    /// Mean overshoot of replies past the end of the source in seconds, on the virtual clock.
     pub overshoot_sec: Option<f64>,
-    /// Mean time at which replies were heard to their end, on the frame clock.
+    /// Mean effective completion in seconds, on the virtual clock.
     pub effective_completion_sec: Option<f64>,
-    /// Mean real time from the last frame to the end of the reply.
+    /// Mean wall-clock time from the last frame to the end of the reply in seconds.
     pub wall_after_source_sec: Option<f64>,
-    /// Mean real time of an utterance.
+    /// Mean wall-clock time of an utterance in seconds.
     pub wall_total_sec: Option<f64>,
-    /// Gates failed, with the number of utterances.
+    /// Number of utterances that failed each gate.
     pub failed_gates: BTreeMap<Gate, usize>,
-    /// Whether every utterance was played to its end.
+    /// Whether every utterance was completely played.
     pub completed: bool,
-    /// Its utterances.
+    /// Reports of the utterances.
     pub utterances: Vec<UtteranceReport>,
 }
 
@@ -95,32 +95,32 @@ pub struct MinerReport {
 pub struct UtteranceReport {
     /// Position in the challenge, from 0.
     pub index: u32,
-    /// The score, 0 to 1.
+    /// Score, 0 to 1.
     pub score: f64,
-    /// Closeness of meaning, 0 to 1.
+    /// Semantic similarity, 0 to 1.
     pub accuracy: Option<f64>,
     /// Speaking rate as a ratio to the reference's.
     pub rate_ratio: Option<f64>,
-    /// By how much the reply ended after the source, on the frame clock.
+    /// Overshoot of the reply past the end of the source in seconds, on the virtual clock.
     pub overshoot_sec: Option<f64>,
-    /// When the reply was heard to its end, on the frame clock.
+    /// Effective completion in seconds, on the virtual clock.
     pub effective_completion_sec: Option<f64>,
-    /// Real time from the last frame to the end of the reply.
+    /// Wall-clock time from the last frame to the end of the reply in seconds.
     pub wall_after_source_sec: Option<f64>,
-    /// Real time of the utterance.
+    /// Wall-clock time of the utterance in seconds.
     pub wall_total_sec: f64,
-    /// Gates failed.
+    /// Failed gates.
     pub failed_gates: Vec<Gate>,
     /// The expected translation.
     pub reference: String,
-    /// What was heard.
+    /// Transcript of the reply.
     pub transcript: Option<String>,
     /// Why the reply failed, or could not be scored.
     pub error: Option<String>,
 }
 
 impl RunReport {
-    /// The line that tells what the time was spent on, in the reference's form; `miners` took part.
+    /// Log line with the time breakdown, in the reference's format; `miners` took part.
     pub(super) fn profile_line(&self, miners: usize) -> String {
         let RunProfile { serving_sec, scoring_sec, persistence_sec } = self.profile;
         let with_utterances = self.miners.iter().filter(|miner| !miner.utterances.is_empty()).count();

@@ -1,4 +1,4 @@
-//! The loop: main, solo and arena rounds, as blocks go by.
+//! The runner's loop: main, solo and arena rounds, triggered by blocks.
 //!
 //! ```text
 //! gateway, else chain ── newest block ── Schedule: which round is due? ─┐
@@ -9,10 +9,10 @@
 //!                                    ledger
 //! ```
 //!
-//! A round is due as soon as a block of a new epoch is seen, however late; which epoch was the last stands in the ledger.
-//! Rounds that are due wait in line. One that fails is tried again in its epoch, with pauses; whatever happens, the loop
-//! goes on. A challenge that was left unfinished and is no longer the current one is taken up after the current one, a few
-//! times at most. Without a token of the engine it neither asks for a challenge nor calls a miner.
+//! A round is due as soon as a block of a new epoch is seen, however late; the ledger records the last epoch. Due
+//! rounds are queued. A failed round is retried within its epoch, with pauses; the loop never stops for it. An
+//! unfinished challenge that is no longer current is resumed after the current one, for a limited number of times.
+//! Without a token of the engine, the loop neither requests a challenge nor calls a miner.
 
 mod chain_view;
 mod measure;
@@ -47,39 +47,39 @@ pub use schedule::{ArenaSchedule, ScheduleSettings};
 use schedule::{Due, Saved, Schedule};
 use taonet_babelbit_core::records::ChallengeType;
 
-/// Time to wait for a block.
+/// Timeout for waiting for a block.
 const WAITING: Duration = Duration::from_mins(1);
-/// Pause after a gateway that failed.
+/// Pause after a gateway error.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause after a gateway that announced a block and has none.
+/// Pause when the gateway announces a block without advancing.
 const AFTER_STANDSTILL: Duration = Duration::from_secs(1);
-/// Pause after the engine has refused this hotkey.
+/// Pause after the engine rejected this hotkey.
 const AFTER_REFUSAL: Duration = Duration::from_mins(5);
-/// Pause after another failure to authenticate.
+/// Pause after any other authentication failure.
 const AFTER_AUTH_FAILURE: Duration = Duration::from_mins(1);
 
-/// Knows the arena's miners.
+/// Source of the arena's miners.
 pub trait ArenaMiners: Send + Sync {
-    /// Those that can be played now, among the ones that the metagraph announces.
+    /// Lists the miners that can be played now, among those registered in the metagraph.
     fn miners<'a>(&'a self, registered: &'a [MinerEntry]) -> BoxFuture<'a, Result<Vec<Miner>, ArenaUnavailable>>;
 }
 
-/// The arena does not say who its miners are.
+/// The arena's list of miners is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error("the arena's miners are not known: {0}")]
 pub struct ArenaUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Where the miners of main and solo rounds come from.
+/// Source of the miners for main and solo rounds.
 #[derive(Debug, Clone)]
 pub enum MinerSource {
-    /// A list; the chain is not asked.
+    /// A fixed list; the chain is not queried.
     Listed(Vec<MinerEntry>),
-    /// The metagraph, as far as addresses are permitted.
+    /// The metagraph, restricted to permitted addresses.
     Metagraph(AddressPolicy),
 }
 
 impl MinerSource {
-    /// All of them.
+    /// Lists all registered miners.
     async fn registered(&self, chain: &ChainView) -> Result<Vec<MinerEntry>, ChainViewError> {
         match self {
             Self::Listed(miners) => Ok(miners.clone()),
@@ -88,51 +88,51 @@ impl MinerSource {
     }
 }
 
-/// Opens the way to a miner.
+/// Creates a connection to a miner.
 pub type ConnectMiner = Arc<dyn Fn(&MinerEntry) -> Result<Arc<dyn MinerConnection>, PeerError> + Send + Sync>;
-/// Puts miners into the order in which they are taken.
+/// Orders miners for selection.
 pub type Shuffle = Arc<dyn Fn(&mut [MinerEntry]) + Send + Sync>;
-/// Is told what came of each round.
+/// Called after each round with its report.
 pub type RoundObserver = Arc<dyn Fn(&RoundReport) + Send + Sync>;
 
-/// A random order.
+/// A random shuffle.
 pub fn random_order() -> Shuffle {
     Arc::new(|miners| miners.shuffle(&mut rand::rng()))
 }
 
-/// How the loop goes about its work. How many miners play a main or solo round at most is among the
-/// [runner's settings](super::RunnerSettings::max_miners).
+/// Settings of the loop. The maximum number of miners in a main or solo round is part of the [runner's
+/// settings](super::RunnerSettings::max_miners).
 #[derive(Debug, Clone)]
 pub struct RoundsSettings {
-    /// When rounds are due.
+    /// Schedule of rounds.
     pub schedule: ScheduleSettings,
-    /// How arena rounds are played; others are as the runner's settings say.
+    /// Play settings of arena rounds; other rounds use the runner's settings.
     pub arena_play: PlaySettings,
 }
 
-/// What the loop works with.
+/// Dependencies of the loop.
 pub struct RoundsParts {
-    /// Plays.
+    /// Plays the challenges.
     pub runner: Runner,
-    /// Has the challenges.
+    /// Client of the engine, which serves the challenges.
     pub engine: EngineClient,
-    /// Has blocks and neurons.
+    /// Source of blocks and neurons.
     pub chain: ChainView,
-    /// Who plays.
+    /// Source of the miners for main and solo rounds.
     pub miners: MinerSource,
-    /// How they are reached.
+    /// Creates connections to miners.
     pub connect: ConnectMiner,
-    /// Knows the arena's miners; without it there are no arena rounds.
+    /// Source of the arena's miners; `None` disables arena rounds.
     pub arena: Option<Arc<dyn ArenaMiners>>,
-    /// In which order miners are taken where there are too many.
+    /// Order in which miners are selected when there are too many.
     pub shuffle: Shuffle,
-    /// Is told what happens during a round.
+    /// Observer of a round's events.
     pub observer: Arc<dyn RunObserver>,
-    /// Is told what came of it.
+    /// Called after each round with its report.
     pub tell: RoundObserver,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: Clock,
-    /// How pauses are waited.
+    /// Sleeper for pauses.
     pub sleeper: Sleeper,
 }
 
@@ -142,12 +142,12 @@ pub struct Rounds {
     settings: RoundsSettings,
     schedule: Schedule,
     block: Option<u32>,
-    /// Whether the gateway answered last time.
+    /// Whether the last call of the gateway succeeded.
     is_well: bool,
 }
 
 impl Rounds {
-    /// A loop that goes on where the runner's ledger says.
+    /// Creates a loop that resumes from the runner's ledger.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
@@ -165,13 +165,13 @@ impl Rounds {
         Ok(Self { parts, settings, schedule, block: None, is_well: true })
     }
 
-    /// Gives the loop's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the loop's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         measure::describe();
     }
 
-    /// Plays round after round until the end is asked for. A round that is under way is left at once; what is played stays,
-    /// and the next start goes on from there.
+    /// Plays rounds until shutdown. A round in progress is cancelled at once; its results so far are kept, and the next
+    /// start resumes from there.
     pub async fn run(&mut self, shutdown: &Shutdown) {
         tokio::select! {
             () = shutdown.requested() => {}
@@ -186,7 +186,7 @@ impl Rounds {
         }
     }
 
-    /// Tries until the engine takes this hotkey.
+    /// Retries authentication until it succeeds.
     async fn authenticate(&self) {
         while let Err(error) = self.parts.engine.authenticate_with_retry().await {
             let pause = auth_pause(&error);
@@ -195,7 +195,7 @@ impl Rounds {
         }
     }
 
-    /// Looks at the newest block; plays one round if any is due, otherwise waits for the next block.
+    /// Reads the newest block; plays one round if any is due, otherwise waits for the next block.
     async fn step(&mut self) {
         let read = self.parts.chain.block().await;
         match &read {
@@ -267,7 +267,7 @@ impl Rounds {
         (self.parts.tell)(&report);
     }
 
-    /// Waits for a block after `block`, or until a round is tried again.
+    /// Waits for a block after `block`, or until a retry is due.
     async fn wait(&mut self, block: u32) {
         if self.block.replace(block) == Some(block) {
             (self.parts.sleeper)(AFTER_STANDSTILL).await;
@@ -286,7 +286,7 @@ impl Rounds {
         }
     }
 
-    /// Says once, however long it lasts, that the gateway does not answer.
+    /// Logs once per outage that the gateway is unreachable.
     async fn unwell(&mut self, error: &(impl std::fmt::Display + Sync)) {
         if std::mem::replace(&mut self.is_well, false) {
             tracing::warn!(%error, "the chain cannot be asked, trying again");
@@ -316,7 +316,7 @@ impl std::fmt::Debug for Rounds {
     }
 }
 
-/// How long to wait after a failure to authenticate.
+/// Pause after an authentication failure.
 fn auth_pause(error: &EngineError) -> Duration {
     if error.is_permanent_auth() { AFTER_REFUSAL } else { AFTER_AUTH_FAILURE }
 }

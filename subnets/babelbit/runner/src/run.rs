@@ -25,22 +25,22 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, PrefetchedChallenge};
 
-/// How often it is tried to finish a challenge that is no longer the current one. What has not come to its end by then
-/// would hold up the rounds to come for nothing.
+/// Maximum number of times an unfinished challenge is resumed after it is no longer current. Beyond it, the challenge
+/// would only delay later rounds.
 pub(super) const TAKE_UPS: u32 = 10;
 
 /// A miner that takes part in a run.
 #[derive(Clone)]
 pub struct Miner {
-    /// Who it is.
+    /// Uid and hotkey of the miner.
     pub key: MinerKey,
-    /// What people call it.
+    /// Display name.
     pub name: Option<String>,
-    /// How it is reached.
+    /// Connection to the miner.
     pub connection: Arc<dyn MinerConnection>,
 }
 
-/// Plays challenges. Holds the ledger, and with it the state directory, as long as it or a clone lives.
+/// Plays challenges. Holds the ledger, and with it the lock on the state directory, as long as it or a clone lives.
 #[derive(Clone)]
 pub struct Runner {
     settings: RunnerSettings,
@@ -50,10 +50,10 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// A runner on a state directory. Replies are expected in `target_language` (ISO 639-1).
+    /// Opens a runner on a state directory. Replies are expected in `target_language` (ISO 639-1).
     ///
     /// # Errors
-    /// [`RunError::Ledger`] when another runner works there, or the ledger cannot be opened.
+    /// [`RunError::Ledger`] when another runner uses it, or the ledger cannot be opened.
     pub async fn open(
         settings: RunnerSettings,
         target_language: &str,
@@ -63,7 +63,7 @@ impl Runner {
         Ok(Self { settings, target_language: target_language.to_owned(), ledger, scorer })
     }
 
-    /// A runner with other settings on the same ledger. Of the paths, the ledger's directory has no effect.
+    /// A runner with other settings on the same ledger. The new ledger directory is ignored.
     #[must_use]
     pub fn with_settings(&self, settings: RunnerSettings) -> Self {
         Self { settings, ..self.clone() }
@@ -74,20 +74,20 @@ impl Runner {
         &self.settings
     }
 
-    /// What was played, scored and is to be submitted.
+    /// The ledger of played and scored utterances, and of queued submissions.
     pub const fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
-    /// One round: plays the engine's current challenge to all miners that have no score in it, from where an earlier run
-    /// left it; then takes up the earlier challenges that are not finished. What goes wrong with those is in the log only.
+    /// Plays one round: the engine's current challenge to all miners without a score in it, resuming an earlier run;
+    /// then resumes unfinished earlier challenges. Errors of the latter are only logged.
     ///
-    /// `miners` are in the order in which they are taken where there are too many ([`RunnerSettings::max_miners`]).
-    /// Dropping the future stops the run at once; the next one takes up from there.
+    /// `miners` are in the order of selection when there are too many ([`RunnerSettings::max_miners`]). Dropping the
+    /// future cancels the run at once; the next one resumes from there.
     ///
     /// # Errors
-    /// [`RunError`] when the engine gives no challenge, or files or ledger fail. What goes wrong with one miner or one
-    /// utterance is part of the report.
+    /// [`RunError`] when the engine returns no challenge, or files or ledger fail. Errors of a single miner or
+    /// utterance are part of the report.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -101,7 +101,7 @@ impl Runner {
                 let uid = first.challenge_uid.clone();
                 (Some(uid), self.play_started(engine, stream, first, miners, Arc::clone(&observer)).await)
             }
-            // What is in the ledger as a whole needs no engine.
+            // A challenge that is completely in the ledger needs no engine.
             Err(error) => (None, Err(error)),
         };
         self.take_up(current.as_deref(), miners, observer).await;
@@ -114,7 +114,7 @@ impl Runner {
         Ok(engine.start_with_retry(stream).await?)
     }
 
-    /// Plays the challenge of which `first` is the first utterance to all miners that have no score in it.
+    /// Plays the challenge whose first utterance is `first` to all miners without a score in it.
     async fn play_started(
         &self,
         engine: &EngineClient,
@@ -132,7 +132,7 @@ impl Runner {
         }
     }
 
-    /// Takes up the challenges but `current` that earlier runs left unfinished, each once, the oldest first.
+    /// Resumes unfinished challenges other than `current`, each once, oldest first.
     async fn take_up(&self, current: Option<&str>, miners: &[Miner], observer: Arc<dyn RunObserver>) {
         let contest = self.settings.challenge_type;
         let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
@@ -142,7 +142,7 @@ impl Runner {
         });
         for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
             let challenge_uid = challenge.challenge_uid.clone();
-            // Counted before, so that one that kills this process each time comes to its end, too.
+            // Counted first, so that a challenge that crashes the process each time is also given up.
             let attempt = match self.ledger.note_take_up(&challenge).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
@@ -168,7 +168,7 @@ impl Runner {
         }
     }
 
-    /// Plays a challenge that is fetched already.
+    /// Plays a prefetched challenge.
     ///
     /// # Errors
     /// [`RunError`] when files or ledger fail.
@@ -203,16 +203,16 @@ impl Runner {
         let (new, known) = spawn_blocking(job).await.map_err(RunError::Task)?;
         let new = new.map_err(|source| RunError::File { path: self.settings.paths.logs.clone(), source })?;
         if let Some(known) = known {
-            // Before the challenge counts as complete: a run that is killed between the two does this again.
+            // Before the challenge counts as complete: a run that is killed in between repeats this.
             self.unscore_what_lacked_its_reference(&known, &new).await?;
         }
         let challenge = self.ledger.begin(&new).await?;
-        // File names carry the row's timestamp: it must not be forgotten after they exist.
+        // File names contain the row's timestamp: the row must be durable before the files exist.
         self.ledger.sync().await?;
         self.play_known(challenge, resumed, miners, observer, started).await
     }
 
-    /// Replies that were scored without a reference, which has come since, are to be scored again.
+    /// Clears scores that were computed without a reference that has become available.
     async fn unscore_what_lacked_its_reference(
         &self,
         before: &ChallengeRow,
@@ -271,7 +271,7 @@ impl Runner {
                 resumed,
             });
         }
-        // A miner that has left the list since an earlier run keeps what it earned: its replies are scored, too.
+        // Results are kept when a miner leaves the list before the run resumes: its replies are scored too.
         let mut profile = RunProfile::default();
         if !todo.is_empty() || !known.is_subset(&finished) {
             profile = Arc::clone(&run).run(&todo).await?;
@@ -306,8 +306,8 @@ impl Runner {
         Ok(report)
     }
 
-    /// As many of `miners` as may take part. Those that were played before come first: a run that is taken up goes on with
-    /// the miners that it began with, and a solo challenge has those of its main one.
+    /// Selects the participants among `miners`. Miners that were played before come first: a resumed run keeps its
+    /// miners, and a solo challenge has those of its main challenge.
     async fn participants(
         &self,
         challenge: &ChallengeRow,
@@ -333,7 +333,7 @@ impl Runner {
         Ok(miners)
     }
 
-    /// Miners that have a score file in this challenge although the ledger does not know them.
+    /// Miners with a score file in this challenge that are unknown to the ledger.
     async fn scored_elsewhere(
         &self,
         challenge: &ChallengeRow,
@@ -350,8 +350,8 @@ impl Runner {
         Ok(strangers.filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key)).collect())
     }
 
-    /// Writes the files of all miners with rows but the `finished` ones, whose files stand already, and the challenge's
-    /// status; reports on every miner with rows.
+    /// Writes the files of all miners with rows, except the `finished` ones, and the challenge's status; reports on
+    /// every miner with rows.
     async fn write_files(
         &self,
         run: &Arc<ChallengeRun>,
@@ -383,7 +383,7 @@ impl Runner {
             let (report, files) = spawn_blocking(job).await.map_err(RunError::Task)??;
             if write {
                 written = true;
-                // A part is written, too, but the miner stays open for the rest.
+                // A part is written too, but the miner stays open for the rest.
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
                     Some(files) => self.ledger.hand_over(challenge, miner, &files, is_finished).await?,

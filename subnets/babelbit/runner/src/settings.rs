@@ -5,21 +5,21 @@ use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::records::ChallengeType;
 
-/// Where a run keeps its files.
+/// Directories of a run's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunPaths {
-    /// Run logs and audio: `{logs}/s2s/{challenge_uid}/{type}/miner_{uid}__hk_{hotkey}/`.
+    /// Directory of run logs and audio: `{logs}/s2s/{challenge_uid}/{type}/miner_{uid}__hk_{hotkey}/`.
     pub logs: PathBuf,
-    /// Challenge runs and challenge scores.
+    /// Directory of challenge runs and challenge scores.
     pub scores: PathBuf,
-    /// One status file per processed challenge.
+    /// Directory of status files, one per processed challenge.
     pub status: PathBuf,
-    /// The ledger, `runner.sqlite`. One runner at a time works on a state directory.
+    /// Directory of the ledger, `runner.sqlite`. Only one runner at a time can use it.
     pub state: PathBuf,
 }
 
 impl RunPaths {
-    /// Everything below one directory.
+    /// All directories below a common one.
     pub fn below(directory: &Path) -> Self {
         Self {
             logs: directory.join("logs"),
@@ -30,33 +30,33 @@ impl RunPaths {
     }
 }
 
-/// How a run goes about its work.
+/// Settings of a runner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunnerSettings {
-    /// Which contest is played.
+    /// Contest to play.
     pub challenge_type: ChallengeType,
-    /// The main challenge that a solo challenge is played beside.
+    /// Main challenge of a solo challenge.
     pub main_challenge_uid: Option<String>,
-    /// Where the files go.
+    /// Directories of the run's files.
     pub paths: RunPaths,
-    /// Where reference documents are looked up when the engine gives none.
+    /// Fallback directory of reference documents, for challenges without references from the engine.
     pub metadata_root: Option<PathBuf>,
-    /// Most miners that are played in one run. Of more than these, those come first that the challenge has replies of
-    /// already; in a solo challenge, those of its main challenge come next.
+    /// Maximum number of miners in a run. Beyond it, miners with replies in the challenge come first, then, in a solo
+    /// challenge, those of its main challenge.
     pub max_miners: usize,
-    /// How each utterance is played.
+    /// Play settings of each utterance.
     pub play: PlaySettings,
-    /// Whose rules count for the mean over a challenge.
+    /// Scoring rules for the mean over a challenge.
     pub rules: Rules,
-    /// An unfinished challenge older than this is not taken up again once another one is current.
+    /// Maximum age of an unfinished challenge to be resumed once another one is current.
     pub resume_within: Duration,
-    /// Whether result files are put into the ledger's outbox, from which an [`Outbox`](crate::submission::Outbox)
+    /// Whether result files are queued in the ledger's outbox, from which an [`Outbox`](crate::submission::Outbox)
     /// submits them.
     pub submit: bool,
 }
 
 impl RunnerSettings {
-    /// Settings with every default, for the contest `main`.
+    /// Default settings for the contest `main`.
     pub fn new(paths: RunPaths) -> Self {
         Self {
             challenge_type: ChallengeType::Main,
@@ -72,35 +72,35 @@ impl RunnerSettings {
     }
 }
 
-/// Deadlines and limits for one utterance with one miner.
+/// Timeouts and limits for one utterance with one miner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaySettings {
-    /// How many utterances, from the first, have the long deadline for opening a session: a miner may load its models.
+    /// Number of first utterances with the long init timeout, in which a miner may load its models.
     pub startup_utterances: u32,
-    /// Deadline for opening a session while starting up.
+    /// Timeout for opening a session during startup.
     pub init_timeout: Duration,
-    /// Deadline for opening a session later, and for any single request.
+    /// Timeout for opening a session later, and for any single request.
     pub miner_timeout: Duration,
-    /// Longest time for opening any session, however patient a connection is.
+    /// Upper bound of the timeout for opening a session, even for a patient connection.
     pub init_barrier: Option<Duration>,
-    /// Deadline for the answer to a frame.
+    /// Timeout of the response to a frame.
     pub chunk_timeout: Duration,
-    /// How many frames of an utterance, from the first, have `startup_chunk_timeout` while starting up.
+    /// Number of an utterance's first frames with `startup_chunk_timeout` during startup.
     pub startup_frames: u32,
-    /// Deadline for the answers to these frames, where it is longer than `chunk_timeout`.
+    /// Timeout of the responses to these frames, if longer than `chunk_timeout`.
     pub startup_chunk_timeout: Duration,
-    /// Deadline for the answer to the last frame, and for the whole rest of the reply after it was sent.
+    /// Timeout of the response to the last frame, and of draining the reply after that frame was sent.
     pub drain_timeout: Duration,
-    /// The rest of the reply has at least this long, counted from the answer to the last frame.
+    /// Minimum drain time after the response to the last frame.
     pub final_drain_min: Duration,
-    /// How often the rest of the reply is asked for.
+    /// Maximum number of drain requests.
     pub drain_max_requests: u32,
-    /// A miner that fails so many utterances in a row is not played any further; 0 means that none is dropped.
+    /// Number of consecutive failed utterances after which a miner is dropped; 0 disables dropping.
     pub drop_after_failures: u32,
-    /// Longest reply to one utterance, as time of sound.
+    /// Maximum duration of a reply's audio.
     pub max_reply: Duration,
-    /// Longest source of one utterance, as time of sound, summed over its channels: at 24 kHz and in base64 a minute
-    /// takes 8 MB.
+    /// Maximum duration of an utterance's source, summed over its channels: at 24 kHz and in base64, a minute takes 8
+    /// MB.
     pub max_source: Duration,
 }
 
@@ -125,36 +125,36 @@ impl Default for PlaySettings {
 }
 
 impl PlaySettings {
-    /// The longest reply to one utterance, in bytes of samples.
+    /// Maximum size of a reply in bytes of samples.
     pub fn max_reply_bytes(&self, channels: u16) -> usize {
         let per_second = SAMPLE_RATE_HZ as usize * SAMPLE_BYTES * usize::from(channels);
         (self.max_reply.as_secs_f64() * per_second as f64) as usize
     }
 
-    /// The largest answer to one request, in bytes of JSON: a whole reply in base64, and something around it.
+    /// Maximum size of a response in bytes of JSON: a whole reply in base64, plus overhead.
     pub fn max_answer_bytes(&self, channels: u16) -> usize {
         answer_bytes(self.max_reply_bytes(channels))
     }
 
-    /// Deadline for opening a session over a connection that needs at least `patience`.
+    /// Timeout for opening a session over a connection that needs at least `patience`.
     pub(super) fn init_deadline(&self, utterance_index: u32, patience: Duration) -> Duration {
         let usual = if utterance_index < self.startup_utterances { self.init_timeout } else { self.miner_timeout };
         usual.max(patience).min(self.init_barrier.unwrap_or(Duration::MAX))
     }
 
-    /// Deadline for the answer to a frame, counted from 1, that is not the last one.
+    /// Timeout of the response to a frame, counted from 1, that is not the last one.
     pub(super) fn chunk_deadline(&self, utterance_index: u32, frame: usize) -> Duration {
         let is_startup = utterance_index < self.startup_utterances && frame <= self.startup_frames as usize;
         if is_startup { self.chunk_timeout.max(self.startup_chunk_timeout) } else { self.chunk_timeout }
     }
 
-    /// Whether a miner is dropped that has failed so many utterances in a row.
+    /// Whether a miner is dropped after this many consecutive failures.
     pub(super) const fn drops(&self, failures: usize) -> bool {
         self.drop_after_failures > 0 && failures >= self.drop_after_failures as usize
     }
 }
 
-/// The largest answer with `sound` bytes of samples: base64, and something around it.
+/// Maximum size of a response with `sound` bytes of samples: base64, plus overhead.
 pub(super) const fn answer_bytes(sound: usize) -> usize {
     sound.div_ceil(3) * 4 + 64 * 1024
 }

@@ -13,15 +13,15 @@ use taonet_speech::{SampleFormat, Wav, WavError, resample_endpoints, split_frame
 use super::ledger::SourceInfo;
 
 const FRAME: NonZeroUsize = NonZeroUsize::new(FRAME_SAMPLES as usize).unwrap();
-/// More channels than any recording of speech has.
+/// Maximum number of channels of a source.
 const MAX_CHANNELS: u16 = 8;
 
-/// Source speech as it is sent: cut into frames and encoded once, for all miners.
+/// Source speech ready to send: cut into frames and encoded once, for all miners.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     /// Position in the challenge, from 0.
     pub index: u32,
-    /// The engine's name for the utterance.
+    /// The engine's ID of the utterance.
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
@@ -32,10 +32,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// Prepares a WAV file for sending: 24 kHz, 80 ms a frame, 32-bit floats.
+    /// Converts a WAV file into frames of 80 ms at 24 kHz with 32-bit floats.
     ///
     /// # Errors
-    /// [`WavError`] when the file is no WAV file.
+    /// [`WavError`] when the file is not a WAV file.
     pub fn from_wav(index: u32, utterance_id: String, language: String, file: &[u8]) -> Result<Self, WavError> {
         let pcm = resample_endpoints(&Wav::decode(file)?.pcm, SampleRate::HZ_24K);
         let frames = split_frames(&pcm.samples, FRAME, pcm.channels);
@@ -49,43 +49,43 @@ impl Source {
     }
 }
 
-/// Why an utterance's audio cannot be played. It costs this utterance only.
+/// Why an utterance's audio is unplayable. Other utterances are unaffected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// Not standard base64 with padding.
+    /// The text is not standard base64 with padding.
     #[error("ValueError:source audio is not base64: {0}")]
     Base64(base64::DecodeError),
     /// The WAV file is malformed.
     #[error("ValueError:source audio: {0}")]
     Wav(#[from] WavError),
-    /// The declared rate is none.
+    /// The declared sample rate is invalid.
     #[error("ValueError:source audio: {0}")]
     Rate(#[from] UnitError),
-    /// A field of the utterance has a value that no speech has.
+    /// A field of the utterance has an unsupported value.
     #[error("ValueError:source audio has {field} {got}, expected {expected}")]
     Unsupported {
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// Its value.
+        /// The value.
         got: u64,
-        /// What it may be.
+        /// Supported values.
         expected: &'static str,
     },
-    /// More sound than one utterance may have.
+    /// The audio exceeds the maximum duration.
     #[error("ValueError:source audio is too long: {channels} channel(s) of {seconds:.1} s, limit {} s in all", limit.as_secs_f64())]
     TooLong {
-        /// How long it lasts.
+        /// Duration of the audio in seconds.
         seconds: f64,
         /// Number of channels.
         channels: u16,
         /// The limit, summed over the channels.
         limit: Duration,
     },
-    /// The audio is not what the utterance declares.
+    /// The audio does not match the utterance's declared properties.
     #[error("ValueError:source audio {field} mismatch: declared {declared}, got {actual}")]
     Mismatch {
-        /// The field.
+        /// Name of the property.
         field: &'static str,
         /// The declared value.
         declared: u64,
@@ -94,11 +94,11 @@ pub enum SourceError {
     },
 }
 
-/// Decodes an utterance's audio and checks it against what the utterance declares. Headerless samples become a WAV
-/// file; a WAV file stays as it is. `limit` is the longest sound, summed over the channels.
+/// Decodes an utterance's audio and validates it against the declared properties. Headerless samples become a WAV file;
+/// a WAV file stays unchanged. `limit` is the maximum duration, summed over the channels.
 ///
 /// # Errors
-/// [`SourceError`] naming what is wrong.
+/// [`SourceError`] naming the problem.
 pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec<u8>, SourceInfo), SourceError> {
     let UtterancePayload { sample_rate_hz, channels, sample_width_bytes, utterance_frames, .. } = *utterance;
     if !(1..=MAX_CHANNELS).contains(&channels) {
@@ -131,7 +131,7 @@ pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec
         same("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
         Wav::wrap(&bytes, format, channels, rate)?
     };
-    // Headerless samples are held to what a WAV file may declare.
+    // Headerless samples are subject to the WAV format's limits.
     taonet_speech::WavHeader::read(&wav)?;
     let seconds = utterance_frames as f64 / f64::from(rate.hz());
     if seconds * f64::from(channels) > limit.as_secs_f64() {
@@ -148,7 +148,7 @@ pub fn read_source(utterance: &UtterancePayload, limit: Duration) -> Result<(Vec
     Ok((wav, info))
 }
 
-/// SHA-256 in lowercase hex.
+/// SHA-256 as lowercase hex.
 pub(super) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
@@ -229,7 +229,7 @@ mod tests {
         assert!(error(b"", |p| p.audio_b64 = "?".into()).starts_with("ValueError:source audio is not base64"));
         assert!(error(b"RIFF", |_| {}).starts_with("ValueError:source audio: "));
     }
-    /// samples · Hz · channels · limit in seconds · what is wrong
+    /// samples · Hz · channels · limit in seconds · error
     #[test]
     fn sources_have_bounds() {
         for (samples, hz, channels, limit, expected) in [

@@ -7,9 +7,9 @@ use super::files::Layout;
 use super::ledger::UtteranceRow;
 use super::source::{Source, sha256};
 
-/// The sources of a challenge, each prepared once while anyone is playing it.
+/// Cache of a challenge's prepared sources, shared by the players.
 ///
-/// A source that nobody plays any more is let go: with framing and base64 it takes about 130 KB a second.
+/// A source is freed when no miner plays it any more: with framing and base64 it takes about 130 KB a second.
 pub(super) struct SourceStore {
     slots: Vec<(UtteranceRow, PathBuf, Mutex<Weak<Source>>)>,
 }
@@ -22,7 +22,7 @@ impl SourceStore {
         Self { slots: utterances.iter().map(slot).collect() }
     }
 
-    /// The source of an utterance, or why it cannot be played.
+    /// The source of an utterance, or why it is unplayable.
     pub(super) async fn get(&self, index: u32) -> Result<Arc<Source>, String> {
         let slot = self.slots.iter().find(|(utterance, ..)| utterance.index == index);
         let Some((utterance, path, slot)) = slot else { return Err(format!("no utterance {index}")) };

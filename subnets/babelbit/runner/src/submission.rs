@@ -1,9 +1,9 @@
-//! The way of results out of the runner: from the ledger's outbox to the scoring API.
+//! Submission of results from the ledger's outbox to the scoring API.
 //!
-//! A miner's four result files enter the outbox in the transaction that notes that they are written
-//! ([`Ledger::hand_over`]). The [`Outbox`] submits several at a time. What is refused for now (network, 5xx, 408, 429) is
-//! tried again for ever, later each time; what is refused for good, or has lost its file, stays in the ledger with the
-//! reason. Scores go before all other files. An attempt that was killed is made again: the scoring API takes the same
+//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::hand_over`]).
+//! The [`Outbox`] submits several at a time. Transient failures (network, 5xx, 408, 429) are retried forever, with
+//! backoff; a permanently refused file, or one that is missing, stays in the ledger with the reason. Scores precede all
+//! other files. An interrupted attempt is repeated: submissions to the scoring API are idempotent.
 //! submission any number of times.
 
 mod client;
@@ -29,36 +29,36 @@ pub use client::SubmitError;
 use client::{Arrived, ScoringApi};
 use payload::LocalFile;
 
-/// How often what was refused gets another chance.
+/// Interval at which refused files are requeued.
 const REFUSED_AGAIN: Duration = Duration::from_hours(1);
-/// How long to wait after the ledger failed.
+/// Pause after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
-/// Longest wait that a scoring API may ask for.
+/// Maximum accepted `Retry-After` of a scoring API.
 const LONGEST_ASKED: Duration = Duration::from_hours(1);
 
-/// How an [`Outbox`] goes about its work.
+/// Settings of an [`Outbox`].
 #[derive(Debug, Clone)]
 pub struct OutboxSettings {
-    /// The scoring API.
+    /// URL of the scoring API.
     pub api: Url,
-    /// Time for one submission; one with a file has more, by the file's size.
+    /// Timeout of one submission; one with a file has a longer one, by the file's size.
     pub timeout: Duration,
-    /// Submissions at a time.
+    /// Maximum number of concurrent submissions.
     pub concurrency: usize,
-    /// Where the runner's files stand.
+    /// Directories of the runner's files.
     pub paths: RunPaths,
-    /// The pause after the first failure; each further one doubles it.
+    /// Initial backoff after a failure; it doubles with each one.
     pub first_pause: Duration,
-    /// The longest such pause.
+    /// Maximum backoff.
     pub longest_pause: Duration,
-    /// How long [`Outbox::drain`] waits for a next attempt.
+    /// Maximum delay until the next attempt for which [`Outbox::drain`] waits.
     pub patience: Duration,
-    /// What was delivered longer ago is forgotten.
+    /// Retention period of delivered entries.
     pub keep_delivered: Duration,
 }
 
 impl OutboxSettings {
-    /// The usual ones: 8 at a time, 30 s each, pauses of a second to five minutes.
+    /// Default settings: 8 at a time, a timeout of 30 s, backoff from a second to five minutes.
     pub fn new(api: Url, paths: RunPaths) -> Self {
         Self {
             api,
@@ -73,7 +73,7 @@ impl OutboxSettings {
     }
 }
 
-/// Submits what is in a ledger's outbox. See the module's head. Cheap to clone.
+/// Submits the files in a ledger's outbox; see the module documentation. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
     ledger: Arc<Ledger>,
@@ -84,10 +84,10 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Submits in the name of `keypair`; uploads each file to `storage` before, where there is one.
+    /// Creates an outbox that signs with `keypair`, and first uploads each file to `storage`, if given.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(
         ledger: Arc<Ledger>,
         keypair: Arc<Keypair>,
@@ -98,14 +98,14 @@ impl Outbox {
         Ok(Self { ledger, api, storage, settings, clock: system_clock() })
     }
 
-    /// Asks this clock for the time.
+    /// Replaces the clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Submits what waits and what comes, until the end is asked for. What was refused gets
-    /// another chance at the start and every hour: clocks are set, permits given. What is on its way in the end is sent again by the next one.
+    /// Submits queued files until shutdown. Refused files are requeued at startup and every hour: clocks may have been
+    /// corrected and validators admitted. In-flight submissions are repeated after a restart.
     pub async fn run(&self, shutdown: &Shutdown) {
         let work = async {
             let mut retried = None;
@@ -136,7 +136,7 @@ impl Outbox {
         }
     }
 
-    /// Submits until nothing waits, or until the next attempt is further away than [`OutboxSettings::patience`].
+    /// Submits until the queue is empty, or the next attempt is further away than [`OutboxSettings::patience`].
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -152,15 +152,14 @@ impl Outbox {
         self.ledger.outbox_counts().await
     }
 
-    /// Submits everything that is due now, each file once; says when the next is due, where something waits.
+    /// Submits everything that is due, each file once; returns when the next one is due, if any is queued.
     async fn work(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.now_ms();
         let mut started = HashSet::new();
-        // Tasks of their own: one that waits for the ledger must go on while this waits for it, too.
+        // Separate tasks: one that waits for the ledger must make progress while this waits for it too.
         let mut running = JoinSet::new();
         loop {
-            // Asked anew each time, so that a score that has just come overtakes the files that wait. What is on its way is
-            // among the answers.
+            // Queried anew each time, so that a new score overtakes queued files. The result includes in-flight files.
             let most = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
             for entry in self.ledger.due(now, most).await? {
                 if running.len() >= self.settings.concurrency {
@@ -183,7 +182,7 @@ impl Outbox {
         self.ledger.next_due().await
     }
 
-    /// One attempt to submit a file; notes in the ledger what came of it.
+    /// Attempts to submit a file; records the outcome in the ledger.
     async fn attempt(&self, entry: OutboxEntry) -> Result<(), LedgerError> {
         let kind = entry.file.kind().as_str();
         let named = || format!("{}, miner {}, {}", entry.challenge_uid, entry.miner.uid, entry.file.file_type());
@@ -238,7 +237,7 @@ impl Outbox {
                     self.ledger.note_uploaded(entry, &key).await.map_err(Failed::Ledger)?;
                     s3_path = Some(key);
                 }
-                // A bucket that takes nothing from us must not cost a score.
+                // A bucket without permission must not cost a score.
                 Err(error) if error.is_refusal() => {
                     tracing::warn!(key, %error, "the bucket refuses a file: it is submitted without being there");
                 }
@@ -249,7 +248,7 @@ impl Outbox {
         self.api.submit(entry, &file, s3_path.as_deref(), timestamp).await.map_err(Failed::Submit)
     }
 
-    /// Twice as long after each failure; a random half of it, so that what failed together does not come together.
+    /// Exponential backoff; a random half of it, so that files that failed together are not retried together.
     fn pause(&self, attempts: u32) -> Duration {
         let doubled = self.settings.first_pause.saturating_mul(1 << attempts.min(20));
         doubled.min(self.settings.longest_pause).mul_f64(rand::rng().random_range(0.5..=1.0))
@@ -264,7 +263,7 @@ impl Outbox {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
-    /// Gives the outbox's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the outbox's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_gauge!("taonet_submission_waiting", "Result files that wait for their submission");
         metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
@@ -280,7 +279,7 @@ impl Outbox {
             "taonet_submission_retries_total",
             "Attempts that failed and are made again, by kind"
         );
-        // What counts from nothing shows its first increase.
+        // A counter that starts at 0 shows its first increase.
         for file in ResultFile::ALL {
             metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str()).increment(0);
         }
@@ -293,7 +292,7 @@ impl std::fmt::Debug for Outbox {
     }
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 enum Failed {
     Submit(SubmitError),
     Ledger(LedgerError),

@@ -1,4 +1,4 @@
-//! Miners that follow a script, for tests.
+//! Scripted miners and scorers, for tests.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -30,7 +30,7 @@ use super::reply_scorer::ReplyScorer;
 use super::source::Source;
 use taonet_babelbit_scorer::Candidate;
 
-/// What a miner answers to one frame, and after how long.
+/// A miner's response to one frame, and its delay.
 #[derive(Clone)]
 pub struct Step {
     pub after: Duration,
@@ -38,13 +38,13 @@ pub struct Step {
 }
 
 impl Step {
-    /// Answers at once with base64 text.
+    /// Responds at once with base64 text.
     pub fn text(audio_b64: impl Into<String>, out_eos: bool) -> Self {
         let answer = PredictResponse { session_id: String::new(), audio_b64: audio_b64.into(), out_eos, n_bytes: 0 };
         Self { after: Duration::ZERO, answer: Ok(answer) }
     }
 
-    /// Answers at once with `samples` samples of sound.
+    /// Responds at once with `samples` samples of audio.
     pub fn sound(samples: usize, out_eos: bool) -> Self {
         Self::text(STANDARD.encode(vec![0; samples * 4]), out_eos)
     }
@@ -58,7 +58,7 @@ impl Step {
     }
 }
 
-/// What a miner was asked.
+/// A recorded request to a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Asked {
     Init { request: InitRequest, timeout: Duration },
@@ -68,7 +68,7 @@ pub enum Asked {
 type InitScript = dyn Fn(&InitRequest, &mut InitResponse) -> Result<Duration, CallError> + Send + Sync;
 type PredictScript = dyn Fn(usize, &PredictCall) -> Step + Send + Sync;
 
-/// A miner that follows a script and notes what it is asked. `predict` gets the number of the request, from 1.
+/// A miner that follows a script and records its requests. `predict` gets the number of the request, from 1.
 pub struct ScriptedMiner {
     init: Box<InitScript>,
     predict: Box<PredictScript>,
@@ -80,7 +80,7 @@ impl ScriptedMiner {
         Self { init: Box::new(|_, _| Ok(Duration::ZERO)), predict: Box::new(predict), asked: Mutex::default() }
     }
 
-    /// Says nothing and ends with the source.
+    /// A miner that sends no audio and ends with the source.
     pub fn silent() -> Self {
         Self::new(|_, call| Step::sound(0, call.in_eos))
     }
@@ -97,7 +97,7 @@ impl ScriptedMiner {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Number of frames and requests for the rest of the last session.
+    /// Number of frames and drain requests of the last session.
     pub fn predicts(&self) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.iter().rev().take_while(|asked| matches!(asked, Asked::Predict { .. })).count()
@@ -150,7 +150,7 @@ impl MinerConnection for ScriptedMiner {
     }
 }
 
-/// Gives every reply the score that stands in the reference text, and says that it heard that text.
+/// Scores every reply with the number in its reference text, and transcribes it as that text.
 pub struct TextScorer;
 
 impl ReplyScorer for TextScorer {
@@ -188,7 +188,7 @@ impl ReplyScorer for TextScorer {
     }
 }
 
-/// A WAV file of quiet sound.
+/// A WAV file of quiet audio.
 pub fn wav(samples: usize, hz: u32) -> Vec<u8> {
     Wav::wrap(&vec![1; samples * 2], SampleFormat::S16, 1, SampleRate::new(hz).unwrap()).unwrap()
 }

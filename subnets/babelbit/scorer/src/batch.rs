@@ -13,21 +13,21 @@ use super::jobs::{Heard, Hearing, Jobs, Slot, recognize};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
 
-/// Why a scorer could not be set up.
+/// Why a scorer could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScorerError {
-    /// The threads for recognition could not be started.
+    /// The recognition thread pool could not be started.
     #[error("the scorer's threads could not be started")]
     Threads(#[from] ThreadPoolBuildError),
 }
 
-/// How a scorer works; the contest's numbers are in [`ScoreOptions`].
+/// Settings of a scorer; scoring parameters are in [`ScoreOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerSettings {
-    /// Threads for recognition; by default as many as there are cores.
+    /// Number of recognition threads; defaults to the number of cores.
     pub threads: NonZeroUsize,
-    /// Whether replies that score 0 either way are spared recognition.
+    /// Whether recognition is skipped for replies that score 0 either way.
     pub gates: bool,
 }
 
@@ -47,14 +47,14 @@ pub struct BatchScorer {
     gates: bool,
 }
 
-/// What recognition needs on the pool's threads.
+/// State of the recognition threads.
 struct Listener {
     recognizer: Arc<dyn Recognizer>,
     cache: TranscriptCache,
     jobs: Jobs,
 }
 
-/// What is known of a reply's words, owned.
+/// Result of recognition for a reply, owned.
 enum Words {
     Known(Arc<Heard>),
     Failed(ScoreError),
@@ -62,17 +62,17 @@ enum Words {
     TooLate,
 }
 
-/// How the words of a reply are found out.
+/// How to obtain the words of a reply.
 enum Plan<'a> {
     Done(Words),
     Listen(&'a Audio),
 }
 
 impl BatchScorer {
-    /// A scorer with threads of its own.
+    /// Creates a scorer with its own thread pool.
     ///
     /// # Errors
-    /// [`ScorerError::Threads`] when the threads cannot be started.
+    /// [`ScorerError::Threads`] when the pool cannot be started.
     pub fn new(
         recognizer: Arc<dyn Recognizer>,
         embedder: Arc<dyn SentenceEmbedder>,
@@ -93,23 +93,23 @@ impl BatchScorer {
         })
     }
 
-    /// The contest's numbers.
+    /// The scoring parameters.
     pub fn options(&self) -> &ScoreOptions {
         &self.options
     }
 
-    /// Everything beside replies and references that the scores depend on.
+    /// Scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
         let recognizer = EngineIdentity::of_recognizer(&*self.listener.recognizer);
         ScoringConditions::here(recognizer, self.vectorizer.identity(), self.options.clone(), self.gates)
     }
 
-    /// What was heard in an audio, as long as the cache remembers it.
+    /// Transcript of an audio file, while it is in the cache.
     pub fn heard(&self, audio: AudioHash) -> Option<Arc<Heard>> {
         self.listener.cache.get(audio)
     }
 
-    /// Starts recognising a reply in the background, if it will be needed. Returns at once.
+    /// Starts recognition of a reply in the background, if required. Returns at once.
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
         if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {
@@ -123,13 +123,13 @@ impl BatchScorer {
         }
     }
 
-    /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call it on a thread for
-    /// heavy work, never on an async executor.
+    /// Scores all replies to one utterance, in order. Blocks until every reply is recognised: call it on a blocking
+    /// thread, never on an async executor.
     ///
-    /// A reply that an engine fails on gets an error result; the others are not touched by it.
+    /// A reply on which an engine fails gets an error result; the others are unaffected.
     pub fn score(&self, reference: Result<&Reference, &BatchFailure>, candidates: &[Candidate]) -> Vec<ScoreResult> {
         let timings: Vec<_> = candidates.iter().map(Candidate::timing).collect();
-        // Vectors are made on this thread: on the pool they would queue behind all recognition that waits there.
+        // Embeddings run on this thread: on the pool, they would queue behind all pending recognition.
         let vector = reference.map(|reference| (reference, self.vectorizer.reference(&reference.text)));
         let (reference, vector) = match vector {
             Ok((reference, Ok(vector))) => (reference, vector),
@@ -151,7 +151,7 @@ impl BatchScorer {
         score_batch(Err(failure), &[], &replies, &self.options)
     }
 
-    /// Finds out the words of every reply; all recognition is under way before the first is waited for.
+    /// Recognises every reply; starts all recognition before it waits for the first.
     fn listen(&self, candidates: &[Candidate], timings: &[(Timing, Option<ScoreError>)]) -> Vec<Words> {
         let plans: Vec<_> = candidates
             .iter()
@@ -187,7 +187,7 @@ impl BatchScorer {
         slot
     }
 
-    /// Cheap things first: what needs no recogniser is decided here.
+    /// Cheap checks first: decides which replies need no recogniser.
     fn plan<'a>(&self, candidate: &'a Candidate, timing: &Timing, error: Option<ScoreError>) -> Plan<'a> {
         let done = |words| Plan::Done(words);
         if let Some(error) = error {
@@ -213,7 +213,7 @@ impl BatchScorer {
 }
 
 impl Listener {
-    /// The slot of an audio, and whether the caller has to fill it.
+    /// The slot of an audio file, and whether the caller has to fill it.
     fn slot(&self, audio: &Audio) -> (Arc<Slot>, bool) {
         match self.cache.get(audio.hash()) {
             Some(heard) => (Slot::filled(Ok(heard)), false),
@@ -230,7 +230,7 @@ impl Listener {
     }
 }
 
-/// The text whose vector a reply needs. The reference system also compares the empty texts of replies that failed.
+/// The text to embed for a reply. The reference system also compares the empty texts of failed replies.
 fn text_of(words: &Words) -> Option<&str> {
     match words {
         Words::Known(heard) => Some(&heard.transcript.text),

@@ -1,12 +1,12 @@
-//! What was recognised before: in memory up to a limit, and in a file with one JSON object a line.
+//! Transcript cache: an LRU cache in memory and a JSON Lines file.
 //!
-//! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as the reference system
-//! writes it, and in ours also `recognizer` (fingerprint of model and options) and `confidence`. Lines without
-//! `recognizer` count only for the models that the reference system offers.
+//! A line is `{"wav_sha256", "text", "words": [{"word", "start", "end"}], "detected_language"}`, as the reference
+//! system writes it; our lines also have `recognizer` (fingerprint of model and options) and `confidence`. Lines
+//! without `recognizer` are valid only for the reference system's models.
 //!
-//! The reference system finds lines by their audio alone, and later ones count. So only its own models write to its
-//! file; every other recogniser writes to one of its own beside it: `stt_cache.tiny-ctc.jsonl` beside
-//! `stt_cache.jsonl`. Of a file larger than 256 MiB the older half is dropped.
+//! The reference system looks up lines by audio alone, and later lines win. So only its own models write to its file;
+//! every other recogniser writes to a separate file beside it: `stt_cache.tiny-ctc.jsonl` beside `stt_cache.jsonl`.
+//! When a file exceeds 256 MiB, its older half is dropped.
 
 mod lines;
 mod row;
@@ -24,23 +24,23 @@ use super::{AudioHash, Heard};
 use lines::{Lines, for_each_line};
 use row::Row;
 
-/// The models of the reference system all have names of this kind.
+/// Name prefix of the reference system's models.
 const REFERENCE_MODEL_PREFIX: &str = "faster-whisper-";
-/// Largest file: some 65 000 transcripts.
+/// Maximum size of a file in bytes: about 65 000 transcripts.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Why the file of a cache could not be used.
+/// Why a cache file is unusable.
 #[derive(Debug, thiserror::Error)]
 #[error("the transcript cache {} could not be opened; check the path and its permissions", path.display())]
 pub struct CacheError {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The I/O error.
     #[source]
     pub source: io::Error,
 }
 
-/// Transcripts by audio, for one recogniser.
+/// Transcripts keyed by audio hash, for one recogniser.
 pub struct TranscriptCache {
     fingerprint: String,
     memory: Mutex<LruCache<AudioHash, Arc<Heard>>>,
@@ -48,10 +48,10 @@ pub struct TranscriptCache {
 }
 
 impl TranscriptCache {
-    /// Transcripts kept by default: some 20 MB.
+    /// Default number of transcripts in memory: about 20 MB.
     pub const DEFAULT_CAPACITY: NonZeroUsize = NonZeroUsize::new(8_192).unwrap();
 
-    /// A cache that is gone with the process.
+    /// Creates a cache without a file.
     pub fn in_memory(recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Self {
         Self {
             fingerprint: recognizer.fingerprint().to_owned(),
@@ -60,14 +60,14 @@ impl TranscriptCache {
         }
     }
 
-    /// A cache that also reads the file at `path` and writes to it, or beside it where the recogniser is none of the
-    /// reference system's; the written file and its folder are made where they are missing.
+    /// Opens a cache that reads the file at `path` and writes to it, or to a file beside it if the recogniser is not
+    /// one of the reference system's; creates the written file and its folder if missing.
     ///
-    /// Lines that hold no transcript are skipped, later lines count over earlier ones, and of more than `capacity`
-    /// usable lines the last ones are kept in memory.
+    /// Malformed lines are skipped, later lines win over earlier ones, and at most the last `capacity` valid lines are
+    /// kept in memory.
     ///
     /// # Errors
-    /// [`CacheError`] when the file cannot be made, read or written.
+    /// [`CacheError`] when the file cannot be created, read or written.
     pub fn open(path: &Path, recognizer: &dyn Recognizer, capacity: NonZeroUsize) -> Result<Self, CacheError> {
         Self::open_bounded(path, recognizer, capacity, MAX_FILE_BYTES)
     }
@@ -101,17 +101,17 @@ impl TranscriptCache {
         self.memory().len()
     }
 
-    /// Whether there is none.
+    /// Whether the cache is empty.
     pub fn is_empty(&self) -> bool {
         self.memory().is_empty()
     }
 
-    /// What was heard in an audio, if it is known.
+    /// Looks up the transcript of an audio file.
     pub fn get(&self, audio: AudioHash) -> Option<Arc<Heard>> {
         self.memory().get(&audio).cloned()
     }
 
-    /// Remembers what was heard. A file that cannot be written is logged: the result itself is not lost.
+    /// Stores a transcript. A failed write to the file is logged: the result itself is not lost.
     pub fn put(&self, audio: AudioHash, heard: &Arc<Heard>) {
         self.memory().put(audio, Arc::clone(heard));
         if let Some(file) = &self.file {
@@ -144,7 +144,7 @@ impl TranscriptCache {
     }
 }
 
-/// The file of a recogniser that is none of the reference system's, beside the reference system's file.
+/// Path for a recogniser that is not one of the reference system's, beside the reference system's file.
 fn sibling(path: &Path, recognizer: &str) -> PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let recognizer: String = recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();

@@ -13,12 +13,12 @@ use taonet_speech::{WavError, WavHeader};
 pub struct AudioHash([u8; 32]);
 
 impl AudioHash {
-    /// The hash of a file's bytes.
+    /// Hashes a file's bytes.
     pub fn of(wav: &[u8]) -> Self {
         Self(Sha256::digest(wav).into())
     }
 
-    /// Reads 64 hexadecimal digits; none when the text is anything else.
+    /// Parses 64 hexadecimal digits; `None` for any other text.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
@@ -48,12 +48,12 @@ enum Source {
 }
 
 impl Audio {
-    /// A file with a known hash. It is read when it is recognised, and not before.
+    /// A file with a known hash. It is read only for recognition.
     pub fn on_disk(path: PathBuf, hash: AudioHash) -> Self {
         Self(Arc::new(Source::Disk { path, hash }))
     }
 
-    /// The bytes of a file that is in memory.
+    /// The bytes of a file in memory.
     pub fn in_memory(&self) -> Option<&[u8]> {
         match &*self.0 {
             Source::Memory { bytes, .. } => Some(bytes),
@@ -61,10 +61,10 @@ impl Audio {
         }
     }
 
-    /// The bytes of the file, from disk where it is there.
+    /// The bytes of the file, read from disk if necessary.
     ///
     /// # Errors
-    /// When the file cannot be read, or has another hash by now: a transcript must not be kept under a wrong one.
+    /// When the file is unreadable or its hash has changed: a transcript must not be stored under a wrong hash.
     pub fn read(&self) -> io::Result<Cow<'_, [u8]>> {
         match &*self.0 {
             Source::Memory { bytes, .. } => Ok(bytes.into()),
@@ -94,25 +94,25 @@ impl From<Vec<u8>> for Audio {
     }
 }
 
-/// One miner's reply to an utterance.
+/// A miner's reply to an utterance.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The reply as a WAV file; none where nothing was said or only a transcript is at hand.
+    /// The reply as a WAV file; `None` without audio, or if only a transcript is available.
     pub wav: Option<Audio>,
-    /// Length of the reply where there is no WAV file in memory.
+    /// Duration of the reply, if no WAV file is in memory.
     pub duration: Option<Seconds>,
-    /// When the pieces of the reply came.
+    /// Arrival times of the reply's pieces.
     pub timeline: Timeline,
-    /// Channels of the pieces in `timeline`.
+    /// Number of channels of the pieces in `timeline`.
     pub channels: u16,
-    /// Length of the source: its samples over its rate, not the padded frames.
+    /// Duration of the source: its samples over its rate, not the padded frames.
     pub source_duration: Seconds,
-    /// What was heard, where that is known already. Then nothing is recognised and no gate spares the work.
+    /// A known transcript. Recognition and its gates are then skipped.
     pub transcript: Option<Transcript>,
 }
 
 impl Candidate {
-    /// The times that the score is computed from, and what is wrong with the WAV file, if anything.
+    /// Timing for the score, and the error of the WAV file, if any.
     pub(super) fn timing(&self) -> (Timing, Option<ScoreError>) {
         let (duration, error) = match self.wav.as_ref().and_then(Audio::in_memory).map(WavHeader::read) {
             Some(Ok(header)) => (header.duration(), None),
@@ -123,10 +123,10 @@ impl Candidate {
     }
 }
 
-/// A file that cannot be read, under the names that the reference system's WAV reader uses.
+/// Error of a WAV file, under the names of the reference system's WAV reader.
 pub(super) fn wav_error(error: &WavError) -> ScoreError {
     match error {
-        // Python's reader gives no text for a file that ends too early.
+        // Python's reader has no message for a truncated file.
         WavError::Truncated { .. } => ScoreError::failed("EOFError", &""),
         WavError::Tag { field: "RIFF id", .. } => ScoreError::failed("Error", &"file does not start with RIFF id"),
         WavError::Tag { field: "WAVE id", .. } => ScoreError::failed("Error", &"not a WAVE file"),

@@ -1,4 +1,4 @@
-//! Under which conditions a score came about: whoever wants to recompute it needs the same.
+//! Scoring conditions: recomputing a score requires the same ones.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,72 +6,72 @@ use sha2::{Digest, Sha256};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-/// Which engine, and which weights and options of it.
+/// Identity of an engine: name, weights and options.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EngineIdentity {
-    /// The name that settings use, e.g. `tiny-ctc`.
+    /// Name in settings, e.g. `tiny-ctc`.
     pub name: String,
-    /// Identifies weights and options: engines with equal fingerprints give equal results.
+    /// Fingerprint of weights and options: engines with equal fingerprints give equal results.
     pub fingerprint: String,
 }
 
 impl EngineIdentity {
-    /// The identity of a recogniser.
+    /// Identity of a recogniser.
     pub fn of_recognizer(recognizer: &dyn Recognizer) -> Self {
         Self { name: recognizer.name().to_owned(), fingerprint: recognizer.fingerprint().to_owned() }
     }
 
-    /// The identity of a sentence embedder.
+    /// Identity of a sentence embedder.
     pub fn of_embedder(embedder: &dyn SentenceEmbedder) -> Self {
         Self { name: embedder.name().to_owned(), fingerprint: embedder.fingerprint().to_owned() }
     }
 }
 
-/// Everything beside reply and reference that a score depends on.
+/// All inputs of a score besides reply and reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringConditions {
-    /// What recognised the replies.
+    /// The recogniser.
     pub recognizer: EngineIdentity,
-    /// What compared their meaning.
+    /// The sentence embedder.
     pub embedder: EngineIdentity,
-    /// The contest's numbers.
+    /// The scoring parameters.
     pub options: ScoreOptions,
-    /// Whether replies that score 0 either way were spared recognition.
+    /// Whether recognition was skipped for replies that score 0 either way.
     pub gates: bool,
-    /// The program that scored, e.g. `taonet 0.1.0`. Decides nothing.
+    /// Name and version of the scoring program, e.g. `taonet 0.1.0`. Informational.
     pub program: String,
-    /// Processor and vector instructions: sums of floats may differ in their last digits between them.
+    /// Processor and SIMD instructions, which affect the last digits of float sums.
     pub machine: String,
 }
 
-/// A condition that is not what it was when the score was made.
+/// A scoring condition that differs from the recorded one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConditionDifference {
-    /// Which one, e.g. `recognizer.fingerprint` or `options.accuracy_threshold`.
+    /// Path of the condition, e.g. `recognizer.fingerprint` or `options.accuracy_threshold`.
     pub field: String,
-    /// What it was.
+    /// The recorded value.
     pub recorded: Value,
-    /// What it is here.
+    /// The local value.
     pub here: Value,
 }
 
 impl ScoringConditions {
-    /// The conditions of this program on this machine.
+    /// Conditions of this program on this machine.
     pub fn here(recognizer: EngineIdentity, embedder: EngineIdentity, options: ScoreOptions, gates: bool) -> Self {
         let program = format!("taonet {}", env!("CARGO_PKG_VERSION"));
         Self { recognizer, embedder, options, gates, program, machine: machine() }
     }
 
-    /// SHA-256 of the conditions as JSON, lowercase hex: their name in the ledger.
+    /// SHA-256 of the conditions as JSON, lowercase hex: their key in the ledger.
     pub fn sha256(&self) -> String {
-        // Texts, numbers and a flag always serialise.
+        // Strings, numbers and a flag always serialize.
         hex::encode(Sha256::digest(serde_json::to_vec(self).unwrap_or_default()))
     }
 
-    /// What may give other scores here than it gave under `self`: engines, their fingerprints, options. Gates spare
-    /// work and change no score; program and machine are for the record.
+    /// Differences that may change scores: engines, their fingerprints, options. Gates only skip work and change no
+    /// score; program and machine are informational.
     pub fn differences(&self, here: &Self) -> Vec<ConditionDifference> {
         let fields = |conditions: &Self| {
             let Self { recognizer, embedder, options, .. } = conditions;
@@ -94,7 +94,7 @@ impl ScoringConditions {
     }
 }
 
-/// The processor's family and the vector instructions that it has, e.g. `x86_64 avx2 fma avx512f`.
+/// Processor architecture and SIMD instructions, e.g. `x86_64 avx2 fma avx512f`.
 fn machine() -> String {
     let mut words = vec![std::env::consts::ARCH];
     #[cfg(target_arch = "x86_64")]

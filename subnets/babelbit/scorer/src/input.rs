@@ -1,6 +1,6 @@
-//! The documents of the validator's tools: read with errors that name the place, scored, and written.
+//! JSON documents of the validator's tools: parsed with errors that name the path, scored, and written.
 //!
-//! Fields that nobody knows are skipped and reported as [`Warning`]s.
+//! Unknown fields are skipped and reported as [`Warning`]s.
 
 mod documents;
 mod read;
@@ -20,44 +20,44 @@ use taonet_speech::WavHeader;
 use super::{Audio, BatchScorer, Candidate};
 use documents::{ArrivalsDocument, BatchDocument, TranscriptDocument, WeightsDocument};
 
-/// A document that cannot be used.
+/// Why a document is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// A field is missing, of another type or out of range.
+    /// A field is missing, has the wrong type or is out of range.
     #[error("{document}{at}: {problem}", at = if path.is_empty() { String::new() } else { format!(" at {path}") })]
     Field {
-        /// Which document, e.g. `the batch`.
+        /// Name of the document, e.g. `the batch`.
         document: &'static str,
-        /// Where in it, e.g. `predictions[2].arrivals`.
+        /// Path in the document, e.g. `predictions[2].arrivals`.
         path: String,
-        /// What is wrong, and what to do about it.
+        /// Description of the problem, with a hint.
         problem: String,
     },
-    /// A file cannot be read.
+    /// A file is unreadable.
     #[error("{path} cannot be read; relative paths start at {base}", path = path.display(), base = base.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The folder that relative paths start at.
+        /// Base directory of relative paths.
         base: PathBuf,
-        /// What the system said.
+        /// The I/O error.
         #[source]
         source: std::io::Error,
     },
     /// The source is not a WAV file.
     #[error("the source {} is not a WAV file that can be read", path.display())]
     Source {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The decoding error.
         #[source]
         source: taonet_speech::WavError,
     },
 }
 
 impl InputError {
-    /// The same of a document that stands at `place` in another.
+    /// Prefixes the path of a nested document's error.
     fn within(self, place: &str) -> Self {
         match self {
             Self::Field { document, path, problem } => Self::Field { document, path: join(place, &path), problem },
@@ -66,25 +66,25 @@ impl InputError {
     }
 }
 
-/// Something in a document that was not used.
+/// An ignored part of a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Warning {
-    /// A field that nobody knows.
+    /// A field is unknown.
     #[error("{document} at {path}: unknown field, ignored")]
     UnknownField {
-        /// Which document.
+        /// Name of the document.
         document: &'static str,
-        /// Where in it.
+        /// Path in the document.
         path: String,
     },
-    /// Without arrivals a reply counts as spoken from the start of the source.
+    /// A reply without arrivals counts as spoken from the start of the source.
     #[error("no arrivals given: the reply counts as spoken from the start of the source on")]
     NoArrivals,
 }
 
 impl Warning {
-    /// The same of a document that stands at `place` in another.
+    /// Prefixes the path of a nested document's warning.
     fn within(self, place: &str) -> Self {
         match self {
             Self::UnknownField { document, path } => Self::UnknownField { document, path: join(place, &path) },
@@ -98,42 +98,42 @@ fn join(place: &str, path: &str) -> String {
     format!("{place}{dot}{path}")
 }
 
-/// What a document gave, and what was left unused in it.
+/// Result of processing a document, with its warnings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome<T> {
-    /// The answer.
+    /// The result.
     pub value: T,
-    /// What to tell the user.
+    /// Warnings for the user.
     pub warnings: Vec<Warning>,
 }
 
-/// The answer to one batch: results in the order of its predictions.
+/// Results of one batch, in the order of its predictions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BatchResults {
-    /// One result for each prediction.
+    /// One result per prediction.
     pub results: Vec<ScoreResult>,
 }
 
-/// The files of `bb score`.
+/// Inputs of `bb score`.
 #[derive(Debug, Clone)]
 pub struct PairInput {
-    /// The source speech, a WAV file.
+    /// Path of the source speech, a WAV file.
     pub source: PathBuf,
-    /// The reply, a WAV file.
+    /// Path of the reply, a WAV file.
     pub predicted: PathBuf,
     /// A reference document with one utterance.
     pub reference: Value,
     /// `{"first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame"}`, as in a batch.
     pub arrivals: Option<Value>,
-    /// `{"text", "words": [{"word", "start", "end"}], "detected_language"}`; spares recognition.
+    /// `{"text", "words": [{"word", "start", "end"}], "detected_language"}`; replaces recognition.
     pub transcript: Option<Value>,
 }
 
-/// Scores one reply; the result is that of a batch of one.
+/// Scores one reply, as in a batch of one.
 ///
 /// # Errors
-/// [`InputError`] when a document or file cannot be used. A reply that cannot be scored is no such error: it gives an
-/// error result.
+/// [`InputError`] when a document or file is unusable. A reply that cannot be scored is not an error: it gives an error
+/// result.
 pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<ScoreResult>, InputError> {
     let base = Path::new(".");
     let mut warnings = Vec::new();
@@ -166,18 +166,18 @@ pub fn score_pair(input: PairInput, scorer: &BatchScorer) -> Result<Outcome<Scor
     Ok(Outcome { value, warnings })
 }
 
-/// Scores a batch document, or a list of them, into an answer of the same shape.
+/// Scores a batch document, or a list of them; the result has the same structure.
 ///
 /// A batch is several miners' replies to one utterance, mono:
 /// `{"challenge_uid", "utterance_id", "source_duration_sec", "reference", "predictions": [{"miner", "wav",
 /// "duration_sec", "first_output_frame", "frame_rate_hz", "arrivals": [[frame, bytes], …], "eos_frame", "transcript"}]}`.
-/// `wav` is a path (a relative one starts at `base`); without it `duration_sec` counts, and without that the length
-/// of what arrived. The answer to a batch is [`BatchResults`]. Mistakes and warnings name their place, in a list with
-/// the number of the batch: `[3].predictions[0].wav`.
+/// `wav` is a path, relative to `base`; without it, `duration_sec` applies, and without that the duration of the
+/// arrived bytes. The result of a batch is [`BatchResults`]. Errors and warnings name their path, which in a list
+/// includes the number of the batch: `[3].predictions[0].wav`.
 ///
 /// # Errors
-/// [`InputError`] when the document or a file it names cannot be used. A problem with the reference's text or with a
-/// reply is no such error: it gives error results.
+/// [`InputError`] when the document or a file it names is unusable. A problem with the reference's text or with a reply
+/// is not an error: it gives error results.
 pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> Result<Outcome<Value>, InputError> {
     let (documents, is_list) = match value {
         Value::Array(documents) => (documents, true),
@@ -192,7 +192,7 @@ pub fn score_batch_document(value: Value, base: &Path, scorer: &BatchScorer) -> 
         batches.push(batch.map_err(|error| error.within(&place))?);
         warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
     }
-    // While one batch is waited for, the next is being recognised; the files of no more than two are in memory.
+    // While one batch is awaited, the next is being recognised; the files of at most two are in memory.
     let mut answers = Vec::with_capacity(batches.len());
     let mut ahead = None;
     for batch in batches.into_iter().map(Some).chain([None]) {
@@ -223,11 +223,10 @@ fn begin(
 
 /// Computes the weights of `{"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent", "burn_uid"}`.
 ///
-/// Scores of null do not count. Without `arena_percent`, or where it is no number, it is 90; without `burn_uid`
-/// nothing is burned.
+/// Null scores are ignored. A missing or non-numeric `arena_percent` means 90; without `burn_uid`, nothing is burned.
 ///
 /// # Errors
-/// [`InputError`] when the document cannot be used.
+/// [`InputError`] when the document is unusable.
 pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<Weights>, InputError> {
     let mut warnings = Vec::new();
     let document: WeightsDocument = read::document("the scores", value, &mut warnings)?;
@@ -243,7 +242,7 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
     Ok(Outcome { value, warnings })
 }
 
-/// Without an id the document must hold one utterance only.
+/// Without an id, the document must have exactly one utterance.
 fn reference_of(document: Value, id: Option<&str>, scorer: &BatchScorer) -> Result<Reference, BatchFailure> {
     let language = &scorer.options().target_language;
     let find = |document: ReferenceDocument| match id {

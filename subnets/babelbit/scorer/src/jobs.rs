@@ -1,4 +1,4 @@
-//! Recognition under way: each audio once, however many ask for it.
+//! In-flight recognition: each audio file once, however many callers request it.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,19 +14,19 @@ use taonet_speech::{RecognizeError, Recognizer, Wav, WavHeader, check_recording,
 use super::candidate::wav_error;
 use super::{Audio, AudioHash};
 
-/// What a recogniser made of a reply.
+/// A transcript with the recogniser's confidence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heard {
     /// Text, words and language.
     pub transcript: Transcript,
-    /// How sure the recogniser is of the whole text, 0 to 1; unknown for results of other programs.
+    /// Confidence in the whole text, 0 to 1; `None` for results of other programs.
     pub confidence: Option<f32>,
 }
 
-/// The outcome of one recognition.
+/// Outcome of one recognition.
 pub(super) type Hearing = Result<Arc<Heard>, ScoreError>;
 
-/// A place for an outcome that may still be on its way.
+/// A slot for an outcome that may be pending.
 #[derive(Default)]
 pub(super) struct Slot {
     hearing: Mutex<Option<Hearing>>,
@@ -59,17 +59,17 @@ impl Slot {
     }
 }
 
-/// All recognitions under way or not yet asked for.
+/// Recognitions that are in flight or not yet collected.
 #[derive(Default)]
 pub(super) struct Jobs {
     slots: Mutex<HashMap<AudioHash, Arc<Slot>>>,
 }
 
 impl Jobs {
-    /// Finished outcomes that nobody asked for are dropped beyond this number.
+    /// Maximum number of completed outcomes that were not collected; beyond it they are dropped.
     const LIMIT: usize = 4_096;
 
-    /// The slot of an audio, and whether the caller has to fill it.
+    /// The slot of an audio file, and whether the caller has to fill it.
     pub(super) fn slot(&self, hash: AudioHash) -> (Arc<Slot>, bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= Self::LIMIT {
@@ -81,13 +81,13 @@ impl Jobs {
         }
     }
 
-    /// Forgets an outcome that was used: successes are in the cache, failures may be tried anew.
+    /// Removes a collected outcome: successes are in the cache, failures may be retried.
     pub(super) fn forget(&self, hash: AudioHash) {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash);
     }
 }
 
-/// Recognises a WAV file; a panic of the engine is an error like any other.
+/// Recognises a WAV file; a panic of the engine becomes an error.
 pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
@@ -111,7 +111,7 @@ pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     })
 }
 
-/// The text of a panic.
+/// Message of a panic.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()

@@ -1,8 +1,8 @@
-//! Scores all replies to an utterance: recognition, sentence vectors and the contest's rules in one call.
+//! Scores all replies to an utterance: recognition, sentence embeddings and scoring rules in one call.
 //!
 //! Recognition is nearly all of the cost, so it starts as soon as a reply is complete ([`BatchScorer::prepare`]), runs
-//! on a pool of its own, is never done twice for the same audio, and is left out where the score is 0 either way.
-//! [`BatchScorer::score`] then waits for what is still under way and puts everything together.
+//! on a separate thread pool, is never repeated for the same audio, and is skipped if the score is 0 either way.
+//! [`BatchScorer::score`] then waits for recognition in flight and computes the scores.
 
 mod batch;
 mod cache;

@@ -1,4 +1,4 @@
-// Rounded numbers are equal or they are wrong.
+// Rounded numbers must match exactly.
 #![allow(clippy::float_cmp)]
 
 use std::collections::HashMap;
@@ -16,12 +16,12 @@ use taonet_speech::{
 
 use super::*;
 
-/// Knows a recording by its loudness in percent.
+/// A recogniser that identifies a recording by its loudness in percent.
 pub(super) struct Script {
     name: &'static str,
     answers: HashMap<i32, &'static str>,
     pub(super) calls: AtomicUsize,
-    /// Held by a test that wants recognition to wait.
+    /// Locked by a test that blocks recognition.
     gate: Mutex<()>,
 }
 
@@ -55,7 +55,7 @@ impl Recognizer for Script {
     }
 }
 
-/// Texts that begin alike mean the same; `bad` texts break the engine.
+/// An embedder for which texts with the same first word are equal; `bad` texts fail.
 pub(super) struct FirstWord;
 
 impl SentenceEmbedder for FirstWord {
@@ -197,7 +197,7 @@ fn equal_audio_is_recognised_once() {
     }
     let results = score(&scorer, &candidates);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
-    // Eight equal replies of score 1 share it.
+    // Eight equal replies with score 1 share it.
     assert!(results.iter().all(|result| (result.score - 8.0_f64.powf(-0.5)).abs() < 1e-6));
     score(&scorer, &candidates);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 1);
@@ -226,7 +226,7 @@ fn failures_are_not_remembered() {
     }
 }
 
-/// gates · given transcript · calls of the recogniser · gate of the row
+/// gates · given transcript · number of recognitions · gate of the row
 #[test]
 fn late_and_silent_replies_are_spared_recognition() {
     for (gates, transcript, calls, gate) in [
@@ -276,7 +276,7 @@ fn a_file_is_read_when_it_is_recognised_and_not_before() {
     };
     let recognizer = Script::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
-    // A gate decides, then recognition, then the cache.
+    // A gate decides first, then recognition, then the cache.
     let missing = folder.path().join("missing.wav");
     assert_eq!(score(&scorer, &[on_disk(&missing, 90)])[0].gate, Some(Gate::TooLate));
     let changed = folder.path().join("changed.wav");
@@ -315,7 +315,7 @@ fn no_replies_give_no_results() {
     assert!(score(&scorer(&Script::new("script", &[]), true), &[]).is_empty());
 }
 
-/// A small file at a low rate would become more sound than fits into memory.
+/// A small file at a low rate would exceed the memory when resampled.
 #[test]
 fn a_recording_of_hours_is_refused_before_it_is_resampled() {
     let recognizer = Script::new("script", &[]);

@@ -12,10 +12,10 @@ use taonet_speech::{Embedding, SentenceEmbedder};
 use super::EngineIdentity;
 use super::jobs::panic_message;
 
-/// Vectors of the texts asked for, or why there is none.
+/// Vector or error of each requested text.
 pub(super) type Vectors<'a> = HashMap<&'a str, Result<Embedding, ScoreError>>;
 
-/// An embedder whose panics are errors and which remembers the vectors of references.
+/// Wraps an embedder: turns panics into errors and caches the vectors of references.
 pub(super) struct Vectorizer {
     embedder: Arc<dyn SentenceEmbedder>,
     references: Mutex<LruCache<String, Embedding>>,
@@ -32,7 +32,7 @@ impl Vectorizer {
         EngineIdentity::of_embedder(&*self.embedder)
     }
 
-    /// The vector of a reference text, from memory where it was asked for before.
+    /// The vector of a reference text, cached.
     pub(super) fn reference(&self, text: &str) -> Result<Embedding, ScoreError> {
         let known = self.references.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned();
         if let Some(vector) = known {
@@ -43,8 +43,8 @@ impl Vectorizer {
         Ok(vector)
     }
 
-    /// The vectors of all texts. Where the engine fails on all of them together, each is tried alone, so that a bad
-    /// text harms nobody else.
+    /// The vectors of all texts. If the engine fails on the whole batch, each text is retried alone, so that a bad text
+    /// affects no other.
     pub(super) fn all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
         let mut distinct: Vec<_> = texts.into_iter().collect();
         distinct.sort_unstable();

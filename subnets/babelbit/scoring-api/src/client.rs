@@ -13,16 +13,16 @@ use taonet_http::{JsonCallError, JsonClient, fields};
 use taonet_service::Sleeper;
 use taonet_service::{Clock, since_1970, system_clock};
 
-/// Time for one call, as the reference has it.
+/// Timeout of one call, as in the reference.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// Longest pause, however long the API asks to wait.
+/// Maximum pause, regardless of the API's `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Rows of a full subnet take less than 100 kB.
+/// Maximum size of a response in bytes; a full subnet's rows have less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
 
-/// A client of the scoring API, for one hotkey.
+/// Client for reading scores from the scoring API, for one hotkey.
 #[derive(Clone)]
 pub struct ScoresClient {
     http: JsonClient,
@@ -37,23 +37,23 @@ struct Answer {
 }
 
 impl ScoresClient {
-    /// A client of the API at `base`.
+    /// Creates a client of the API at `base`.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(base: &Url, keypair: Arc<Keypair>) -> Result<Self, reqwest::Error> {
         let sleeper: Sleeper = Arc::new(|pause| Box::pin(tokio::time::sleep(pause)));
         Ok(Self { http: JsonClient::new(base, None, MAX_BODY)?, keypair, clock: system_clock(), sleeper })
     }
 
-    /// Asks this clock for the time, and waits in this way.
+    /// Replaces clock and sleeper.
     #[must_use]
     pub fn with_time(self, clock: Clock, sleeper: Sleeper) -> Self {
         Self { clock, sleeper, ..self }
     }
 
-    /// The rows of a challenge, of one contest or of all; up to three attempts where the API is not reached, is overloaded
-    /// or fails.
+    /// Fetches the rows of a challenge, of one contest or of all; up to three attempts if the API is unreachable,
+    /// overloaded or failing.
     ///
     /// # Errors
     /// The last attempt's [`JsonCallError`].

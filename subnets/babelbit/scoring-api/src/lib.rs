@@ -1,11 +1,11 @@
-//! Babelbit's scoring API: where validators submit scores, and where they read the scores of all.
+//! Babelbit's scoring API: validators submit scores to it and read everyone's scores from it.
 //!
 //! - [`server`]: the subnet owner's service (`bb scoring-api`), on SQLite or PostgreSQL;
-//! - [`ScoresClient`]: how a validator and the arena gateway read the scores of a challenge.
+//! - [`ScoresClient`]: the client with which validators and the arena gateway read the scores of a challenge.
 //!
-//! Uses `taonet-babelbit-core` (messages, the median by stake), `taonet-http`, `taonet-objects` (artifacts in a bucket) and
-//! `taonet-validator` (who is a validator, from the subtensor gateway). The runner submits with a client of its own, which
-//! belongs to its outbox.
+//! Uses `taonet-babelbit-core` (messages, the stake-weighted median), `taonet-http`, `taonet-objects` (artifacts in a
+//! bucket) and `taonet-validator` (validator permits, from the subtensor gateway). The runner submits with a separate
+//! client, which belongs to its outbox.
 
 mod client;
 pub mod server;

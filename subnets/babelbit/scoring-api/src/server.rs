@@ -1,15 +1,15 @@
-//! The scoring API: the subnet owner's side. Takes validators' results, and gives each the scores of all.
+//! The scoring API server, run by the subnet owner: collects validators' results, and serves everyone's scores.
 //!
 //! | Route | Answer |
 //! |---|---|
 //! | `POST /v1/submit` | `{"success": true, "stored": …}` once a signed result is in the database |
 //! | `POST /v1/submit-artifact` | the same for a file: a form with `metadata`, then `file` |
-//! | `GET /v1/get_scores` | `{"scores": [row, …]}` of a challenge, the best first |
+//! | `GET /v1/get_scores` | `{"scores": [row, …]}` of a challenge, best first |
 //! | `GET /healthz` | `{"ok": true}` while the database answers |
 //!
-//! Limits, then the signature, then its age, then whether the signer is a validator, then its rate: only then is anything
-//! of a request believed. The same result sent twice is one row; of two for the same file the one that was signed later
-//! counts. A miner's score is the [median by stake](taonet_babelbit_core::aggregation) over validators.
+//! A request is checked in this order before it is processed: limits, signature, age, validator permit, rate limit. A
+//! repeated submission is one row; of two submissions of the same file, the one signed later wins. A miner's score is
+//! the [stake-weighted median](taonet_babelbit_core::aggregation) over validators.
 
 mod answer;
 mod artifacts;
@@ -42,35 +42,35 @@ pub use validators::Admission;
 
 use validators::Validators;
 
-/// How long files that are being kept hold up the end: as long as requests do.
+/// Grace period for in-flight uploads at shutdown, the same as for requests.
 const LAST_FILES: Duration = Duration::from_secs(10);
 
-/// What a scoring API takes from its callers.
+/// Limits of a scoring API.
 #[derive(Debug, Clone)]
 pub struct ScoringLimits {
-    /// How far a request's time may be from this machine's.
+    /// Maximum difference between a request's timestamp and the local clock.
     pub window: Duration,
-    /// Largest body of a submission, in bytes.
+    /// Maximum size of a submission's body in bytes.
     pub max_body_bytes: usize,
-    /// Largest file, in bytes.
+    /// Maximum size of a file in bytes.
     pub max_artifact_bytes: u64,
-    /// Requests of one address.
+    /// Rate limit per address.
     pub per_address: RateLimit,
-    /// Requests of one validator.
+    /// Rate limit per validator.
     pub per_validator: RateLimit,
-    /// Who may ask for scores besides the validators: the arena gateway, say.
+    /// Hotkeys besides the validators that may read scores, such as the arena gateway.
     pub readers: BTreeSet<Hotkey>,
-    /// A request that takes longer is answered 503; one with a file has ten times as long.
+    /// Timeout of a request, which is then answered 503; ten times as long for one with a file.
     pub request_timeout: Duration,
-    /// Requests at a time; more wait. Each may hold a body in memory.
+    /// Maximum number of concurrent requests; more are queued. Each may hold a body in memory.
     pub concurrency: usize,
-    /// What came longer ago is forgotten.
+    /// Retention period of submissions.
     pub keep: Duration,
 }
 
 impl Default for ScoringLimits {
-    /// Five minutes from our clock, 4 MiB, files of 512 MiB, 12 000 requests a minute of a validator, 24 000 of an address,
-    /// 60 s, 32 at a time, 30 days: bodies take less than half a gigabyte.
+    /// A window of five minutes, bodies of 4 MiB, files of 512 MiB, 12 000 requests a minute per validator, 24 000 per
+    /// address, a timeout of 60 s, 32 concurrent requests, 30 days: bodies take less than half a gigabyte.
     fn default() -> Self {
         let a_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
         Self {
@@ -87,13 +87,13 @@ impl Default for ScoringLimits {
     }
 }
 
-/// A scoring API. Cheap to clone; clones are one.
+/// The scoring API. Cheap to clone; clones share state.
 #[derive(Clone)]
 pub struct ScoringApi {
     state: Arc<State>,
 }
 
-/// What the routes share.
+/// State shared by the routes.
 struct State {
     store: Store,
     artifacts: ArtifactStore,
@@ -101,7 +101,7 @@ struct State {
     limits: ScoringLimits,
     per_address: SlidingWindow<IpAddr>,
     per_validator: SlidingWindow<Hotkey>,
-    /// Files that are being kept, whether or not somebody still waits for the answer.
+    /// In-flight uploads, even if the client has disconnected.
     uploads: TaskTracker,
     clock: Clock,
 }
@@ -113,12 +113,12 @@ impl State {
 }
 
 impl ScoringApi {
-    /// A scoring API for these validators.
+    /// Creates a scoring API for the validators of `admission`.
     pub fn new(store: Store, artifacts: ArtifactStore, admission: Admission, limits: ScoringLimits) -> Self {
         Self::with_clock(store, artifacts, admission, limits, system_clock())
     }
 
-    /// As [`Self::new`], by this clock.
+    /// Like [`Self::new`], with a custom clock.
     pub fn with_clock(
         store: Store,
         artifacts: ArtifactStore,
@@ -139,13 +139,14 @@ impl ScoringApi {
         Self { state: Arc::new(state) }
     }
 
-    /// The routes, with all limits. Serve them with connect info: without it all callers share one address's rate.
+    /// Router with all limits applied. Serve it with connect info: without it, all callers share one address's rate
+    /// limit.
     pub fn router(&self) -> Router {
         routes::router(&self.state)
     }
 
-    /// Keeps the list of validators up to date and forgets what is old, until the end is asked for and the files that are
-    /// being kept are.
+    /// Refreshes the list of validators and purges expired submissions, until shutdown is requested and in-flight
+    /// uploads have completed.
     pub async fn follow(&self, shutdown: &Shutdown) {
         tokio::join!(self.state.validators.follow(shutdown), retention::follow(&self.state, shutdown));
         self.state.uploads.close();
@@ -154,7 +155,7 @@ impl ScoringApi {
         }
     }
 
-    /// Gives the metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the API's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_scoring_api_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_scoring_api_submissions_total", "Results taken, by kind");

@@ -1,4 +1,4 @@
-//! What the metrics show of a challenge's scores.
+//! Metrics of a challenge's scores.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ impl Babelbit {
         for (uid, score) in combined {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(score);
         }
-        // A gauge keeps its value for ever: whoever has no score any more would go on with the last one.
+        // A gauge keeps its value: it is reset for miners that no longer have a score.
         for uid in self.shown.difference(&shown) {
             metrics::gauge!("scores_by_uid", "uid" => uid.to_string()).set(0.0);
         }

@@ -1,10 +1,10 @@
-//! Babelbit's part of the validator: the scores of the current challenge, and the weights that follow from them.
+//! Babelbit's part of the validator: the scores of the current challenge, and the weights derived from them.
 //!
-//! - [`Babelbit`] implements [`Subnet`](taonet_validator::Subnet): the engine says which challenge is current, the scoring
-//!   API has its scores, `taonet-babelbit-core` makes weights of them;
-//! - [`PayloadPolicy`] says which texts the signer signs: those of Babelbit's own protocols, in its own name.
+//! - [`Babelbit`] implements [`Subnet`](taonet_validator::Subnet): the engine names the current challenge, the scoring
+//!   API has its scores, `taonet-babelbit-core` computes weights from them;
+//! - [`PayloadPolicy`] decides which texts the signer signs: those of Babelbit's own protocols in its own name.
 //!
-//! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line puts the parts together
+//! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line combines the parts
 //! (`bb validate`, `bb signer`).
 
 mod error;
@@ -28,29 +28,29 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 pub use error::MissingScores;
 pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
 
-/// How scores become weights.
+/// Settings for computing weights.
 #[derive(Debug, Clone)]
 pub struct BabelbitSettings {
     /// The arena's share of the weights.
     pub arena_share: ArenaShare,
     /// Scoring rules.
     pub rules: Rules,
-    /// Where caches are; their number is a metric.
+    /// Cache directory; its number of files is a metric.
     pub cache_dir: PathBuf,
 }
 
-/// Babelbit, as its validator sees it.
+/// Babelbit's implementation of a validator's subnet.
 #[derive(Debug)]
 pub struct Babelbit {
     engine: EngineClient,
     scores: ScoresClient,
     settings: BabelbitSettings,
-    /// Whose scores the metrics show.
+    /// Uids whose scores are in the metrics.
     shown: BTreeSet<Uid>,
 }
 
 impl Babelbit {
-    /// `engine` says which challenge is current, `scores` has its scores.
+    /// Creates the subnet: `engine` names the current challenge, `scores` has its scores.
     pub const fn new(engine: EngineClient, scores: ScoresClient, settings: BabelbitSettings) -> Self {
         Self { engine, scores, settings, shown: BTreeSet::new() }
     }
@@ -82,7 +82,7 @@ impl Subnet for Babelbit {
     }
 }
 
-/// Gives the metrics of this crate their help texts. Call after the recorder is installed.
+/// Registers help texts of this crate's metrics. Call after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
     metrics::describe_gauge!("current_winner_uid", "Winner of the main contest, else of the arena; NaN without one");

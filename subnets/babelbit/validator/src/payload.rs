@@ -5,27 +5,27 @@ use taonet_primitives::Hotkey;
 use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_wire::sorted_json;
 
-/// Far more than a submission with its file takes.
+/// Maximum size of a text in bytes, far more than a submission with its file has.
 const MOST_BYTES: usize = 512 << 10;
 
-/// What a text is that may be signed.
+/// Kind of a permitted text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PayloadKind {
-    /// A question for scores: `GET /v1/get_scores`.
+    /// A query of scores: `GET /v1/get_scores`.
     ScoreQuery,
-    /// Results for the scoring API: `POST /v1/submit` and `/v1/submit-artifact`.
+    /// A submission to the scoring API: `POST /v1/submit` and `/v1/submit-artifact`.
     Submission,
-    /// The head of a request to a miner: `{nonce}.{validator}.{miner}.{uuid}.{body hash}`.
+    /// The signed head of a request to a miner: `{nonce}.{validator}.{miner}.{uuid}.{body hash}`.
     MinerRequest,
-    /// A text that begins as one of the operator's own prefixes says.
+    /// A text with a prefix allowed by the operator.
     Prefixed,
-    /// Anything, since the operator wants it so.
+    /// Any text, allowed by the operator.
     Any,
 }
 
 impl PayloadKind {
-    /// Its name in metrics and in the audit log.
+    /// Name in metrics and in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ScoreQuery => "score_query",
@@ -37,45 +37,45 @@ impl PayloadKind {
     }
 }
 
-/// Why a text is not signed.
+/// Why a text is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadProblem {
-    /// It is larger than anything that is signed.
+    /// The text exceeds the size limit.
     #[error("it is larger than {MOST_BYTES} bytes")]
     TooLarge,
-    /// It has no known shape.
+    /// The text has no known format.
     #[error(
         "it is no text that Babelbit's protocols sign; bb signer --allow-prefix TEXT admits texts that begin so, \
          --sign-anything all"
     )]
     Unknown,
-    /// It speaks for somebody else.
+    /// The text names another hotkey.
     #[error("it speaks for another hotkey than this signer's")]
     OtherHotkey,
 }
 
-/// Which texts are signed.
+/// Policy for Babelbit's protocols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadPolicy {
-    /// Whose signature it is. Texts that name another signer are refused.
+    /// The signer's hotkey. Texts that name another signer are refused.
     pub hotkey: Hotkey,
-    /// Beginnings of further texts that are signed.
+    /// Prefixes of additional permitted texts.
     pub prefixes: Vec<String>,
-    /// Whether everything is signed, as the reference does.
+    /// Whether any text is signed, as in the reference.
     pub any: bool,
 }
 
 impl PayloadPolicy {
-    /// The texts of Babelbit's protocols, and nothing else.
+    /// Permits the texts of Babelbit's protocols, and nothing else.
     pub const fn new(hotkey: Hotkey) -> Self {
         Self { hotkey, prefixes: Vec::new(), any: false }
     }
 
-    /// What a text is.
+    /// Determines the kind of a text.
     ///
     /// # Errors
-    /// [`PayloadProblem`] when it is not to be signed.
+    /// [`PayloadProblem`] when it must not be signed.
     pub fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         if text.len() > MOST_BYTES {
             return Err(PayloadProblem::TooLarge);
@@ -89,7 +89,7 @@ impl PayloadPolicy {
         }
     }
 
-    /// The JSON of requests to the scoring API, in the one form that it is signed in.
+    /// Parses JSON of requests to the scoring API, in the only form in which it is signed.
     fn scoring_api(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         let Ok(value @ Value::Object(_)) = serde_json::from_str::<Value>(text) else {
             return Err(PayloadProblem::Unknown);
@@ -182,7 +182,7 @@ mod tests {
             (query(bob, None), Err(PayloadProblem::OtherHotkey)),
             (sorted_json(&submission(alice)), Ok(PayloadKind::Submission)),
             (sorted_json(&submission(bob)), Err(PayloadProblem::OtherHotkey)),
-            // The scoring API signs one form only.
+            // The scoring API accepts only compact JSON.
             (serde_json::to_string_pretty(&submission(alice)).unwrap(), Err(PayloadProblem::Unknown)),
             (request(alice, ""), Ok(PayloadKind::MinerRequest)),
             (request(alice, &"0a".repeat(32)), Ok(PayloadKind::MinerRequest)),

@@ -1,4 +1,4 @@
-//! What engine and scoring API say about the current challenge, and what of it could not be had.
+//! Rows of the current challenge from engine and scoring API, and missing responses.
 
 use serde_json::Value;
 use taonet_babelbit_core::contest_scores::ContestScores;
@@ -8,19 +8,19 @@ use taonet_primitives::Uid;
 use super::{Babelbit, MissingScores};
 use taonet_babelbit_engine::client::ChallengeKind;
 
-/// The rows of the current challenge.
+/// Rows of the current challenge.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// The challenge, where the engine named one.
+    /// ID of the challenge, if the engine named one.
     pub(super) challenge_uid: Option<String>,
     main: Vec<Value>,
     arena: Vec<Value>,
-    /// The first answer that would count and did not come. That there are no scores is an answer.
+    /// The first required response that is missing. An empty list of scores is a response.
     missing: Option<MissingScores>,
 }
 
 impl Rows {
-    /// Fails where an answer is missing, unless it is too late to ask again.
+    /// Fails if a response is missing, unless it is too late to retry.
     pub(super) fn check(&mut self, is_late: bool) -> Result<(), MissingScores> {
         match self.missing.take() {
             Some(missing) if !is_late => Err(missing),
@@ -32,7 +32,7 @@ impl Rows {
         }
     }
 
-    /// The scores that count. `uid_of` finds the slot of a hotkey.
+    /// The scores that count. `uid_of` maps a hotkey to its uid.
     pub(super) fn scores(&self, uid_of: impl Fn(&str) -> Option<Uid>) -> ContestScores {
         let mut scores = ContestScores::default();
         scores.add(&self.main, Contest::Main, &uid_of);
@@ -42,7 +42,7 @@ impl Rows {
 }
 
 impl Babelbit {
-    /// The current challenge, and the rows that the scoring API has of it.
+    /// Fetches the current challenge and its rows from the scoring API.
     pub(super) async fn rows(&self) -> Rows {
         let challenge_uid = match self.engine.start_with_retry(ChallengeKind::Main).await {
             Ok(utterance) => Some(utterance.challenge_uid).filter(|uid| !uid.is_empty()),
@@ -66,7 +66,7 @@ impl Babelbit {
         rows
     }
 
-    /// In place of an answer for each contest, of which neither has scores, the API's older form, for all of them.
+    /// If neither contest has scores, fetches the rows in the API's older form, for all contests together.
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {

@@ -26,7 +26,7 @@ mod submission_faults;
 
 const SCORES: &str = "/v1/get_scores";
 
-/// A validator whose neighbours are scripted, and notes of how long it waited.
+/// A validator with scripted services, and a record of its pauses.
 struct World {
     directory: TempDir,
     engine: MockServer,
@@ -42,7 +42,7 @@ fn hotkey(uid: u16) -> String {
     key(&format!("//neuron//{uid}")).hotkey().to_string()
 }
 
-/// Ten neurons'.
+/// Hotkeys of ten neurons.
 fn hotkeys() -> Vec<String> {
     (0..10).map(hotkey).collect()
 }
@@ -53,7 +53,7 @@ fn snapshot() -> Value {
     json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
 }
 
-/// Listens, takes connections, and says nothing, until the test ends.
+/// A listener that accepts connections and never responds, until the test ends.
 async fn silent() -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -97,7 +97,7 @@ impl World {
         world
     }
 
-    /// The chain is at this block, and so is what is said of the subnet, where these hotkeys are.
+    /// Sets the chain's block, and the metagraph to these hotkeys.
     async fn at(&self, block: u32, hotkeys: &[String]) {
         self.gateway.reset().await;
         let snapshot = json!({ "hotkeys": hotkeys, "block": block, "last_update": [], "axons": [] });
@@ -109,7 +109,7 @@ impl World {
         serve_challenge(&self.engine, uid).await;
     }
 
-    /// What the scoring API answers: to questions for the main contest, for the arena, and for all.
+    /// Responses of the scoring API: for the main contest, for the arena, and for all.
     async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
@@ -182,7 +182,7 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
     mount(engine, "POST", "/source-audio/start", ok(utterance)).await;
 }
 
-/// What a server was asked for weights.
+/// Requests for weights received by a server.
 async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
     let asked = requests.iter().filter(|request| request.url.path() == at);
@@ -192,7 +192,7 @@ async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
 fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {
     let weights = report.weights.as_ref();
     let pairs = weights.into_iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights));
-    // To nine places: sums of shares are not exact.
+    // Rounded to nine places: sums of shares are not exact.
     pairs.map(|(uid, weight)| (uid.0, (weight * 1e9).round() / 1e9)).collect()
 }
 
@@ -213,7 +213,7 @@ async fn scores_of_both_contests_become_weights() {
         (&body["netuid"], &body["uids"], &body["wait_for_inclusion"]),
         (&json!(59), &json!([1, 3, 4, 2]), &json!(false))
     );
-    // Both contests have scores: nobody is asked for the older form.
+    // Both contests have scores: the older form is not requested.
     let questions = world.scoring.received_requests().await.unwrap();
     assert_eq!(questions.len(), 2);
     for question in &questions {
@@ -247,7 +247,8 @@ async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
     assert_eq!(world.waits(), [0_u64; 0], "404 is an answer");
 }
 
-/// Without scores: nothing, until the limit; then everything to the fallback. The count outlives the process.
+/// Without scores, nothing is submitted up to the limit; then everything goes to the fallback. The count survives a
+/// restart.
 #[tokio::test]
 async fn the_count_of_epochs_without_scores_outlives_the_process() {
     let mut world = World::new().await;
@@ -259,7 +260,7 @@ async fn the_count_of_epochs_without_scores_outlives_the_process() {
     }
     assert_eq!(asked(&world.signer, "/set_weights").await.len(), 2);
     assert_eq!(asked(&world.signer, "/set_weights").await[1]["uids"], json!([8]));
-    // Another challenge begins the count anew; what was set last is set again.
+    // A new challenge resets the count; the last weights are submitted again.
     world.challenge("other").await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.epochs_without_scores, report.decision), (1, "previous"));
@@ -273,12 +274,12 @@ async fn the_last_weights_are_set_again_after_a_restart() {
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
-    // The gateway hears how old they are.
+    // The gateway receives the block of their scores.
     let bodies = asked(&world.signer, "/set_weights").await;
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 
-/// Twelve epochs of 100 blocks after the scores, a process that was not there in between begins anew; one that was goes on.
+/// Twelve epochs of 100 blocks after the scores, a restarted process resets its state; one that kept running does not.
 #[tokio::test]
 async fn the_last_weights_are_not_set_again_after_a_long_absence() {
     let world = World::new().await;
@@ -301,7 +302,7 @@ async fn the_last_weights_follow_their_hotkeys() {
     world.validator().run_once().await.unwrap();
     world.rows(&[], &[]).await;
     let mut hotkeys = hotkeys();
-    // Another miner has the winner's slot, and who had the share of the main contest has moved.
+    // Another miner has the winner's uid, and the recipient of the main contest's share has moved.
     hotkeys[2] = key("//newcomer").hotkey().to_string();
     hotkeys.swap(1, 5);
     world.at(742, &hotkeys).await;

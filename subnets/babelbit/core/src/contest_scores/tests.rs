@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// `hk7` has uid 7, up to 99.
+/// `hk0..hk99` have the uids of their numbers.
 fn uid_of(hotkey: &str) -> Option<Uid> {
     hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100).map(Uid)
 }
@@ -15,7 +15,7 @@ fn only_main(scores: &[(u16, f64)]) -> ContestScores {
     ContestScores { main: uids(scores), arena: Vec::new() }
 }
 
-/// contest asked for · row · what counts for the main contest · for the arena
+/// requested contest · row · main score · arena score
 #[test]
 fn rows_have_many_shapes() {
     for (contest, row, main, arena) in [
@@ -57,7 +57,7 @@ fn rows_have_many_shapes() {
 fn the_first_row_of_a_hotkey_wins() {
     let mut scores = ContestScores::default();
     let row = |hotkey: &str, score: f64| json!({ "hotkey": hotkey, "score": score });
-    // One without a number is not the first.
+    // A row without a numeric score does not count as the first.
     let first = [json!({ "hotkey": "hk1", "score": "high" }), row("hk1", 0.2), row("hk1", 0.9), row("hk2", 0.0)];
     scores.add(&first, Contest::Main, uid_of);
     scores.add(&[row("hk1", 0.7), row("hk3", 0.7)], Contest::Main, uid_of);

@@ -3,23 +3,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Which contest a challenge belongs to.
+/// The contest of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChallengeType {
-    /// Miners behind their own axons. Older files call it `round1`.
+    /// Miners behind their own axons. Older files name it `round1`.
     #[default]
     #[serde(alias = "round1")]
     Main,
-    /// As `main`, with a challenge that only one validator plays.
+    /// Like `main`, with a challenge that only one validator plays.
     Solo,
-    /// Miners in managed containers. Older files call it `round2`.
+    /// Miners in managed containers. Older files name it `round2`.
     #[serde(alias = "round2")]
     Arena,
 }
 
 impl ChallengeType {
-    /// The name in paths and files.
+    /// Name in paths and files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",
@@ -35,7 +35,7 @@ impl fmt::Display for ChallengeType {
     }
 }
 
-/// A text that names no contest.
+/// The text is not a known contest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` names no challenge type: use `main`, `solo` or `arena`")]
 pub struct UnknownChallengeType(String);

@@ -1,6 +1,6 @@
 use taonet_primitives::{Hotkey, Uid};
 
-/// A miner of a round: uid and hotkey, since either alone may change hands.
+/// Identifies a miner of a round by uid and hotkey, since either may be reassigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MinerKey {
     /// The miner's uid.
@@ -10,13 +10,13 @@ pub struct MinerKey {
 }
 
 impl MinerKey {
-    /// The name of the miner's directory.
+    /// Name of the miner's directory.
     pub fn directory(&self) -> String {
         format!("miner_{}__hk_{}", self.uid, self.hotkey)
     }
 }
 
-/// Whether a name from outside may become a part of a path.
+/// Whether an untrusted name is safe as a path component.
 pub fn is_safe_name(name: &str) -> bool {
     (1..=128).contains(&name.len())
         && !name.starts_with('.')

@@ -4,56 +4,56 @@ use taonet_primitives::{Hotkey, Uid};
 
 use super::ChallengeType;
 
-/// `run.json`: everything about one miner's part of one challenge, beside its audio files.
+/// `run.json`: the full log of one miner's part of one challenge, without the audio.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunLog {
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
     /// Always [`crate::protocol::PROTOCOL`].
     pub protocol: String,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How the utterances were scored.
+    /// Scoring method of the utterances.
     pub score_method: String,
-    /// Whether every utterance was played to its end and the challenge itself had no error.
+    /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
     /// Mean of the utterances' scores, not rounded.
     pub score: f64,
     /// One entry per utterance, by index.
     pub utterances: Vec<RunLogUtterance>,
-    /// What cut the challenge short.
+    /// Error that aborted the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
 /// One utterance in a [`RunLog`].
 ///
-/// An utterance that failed on the way has 0 in the four `frame_` fields, and null where there is no value.
+/// A failed utterance has 0 in the four `frame_` fields, and null in fields without a value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunLogUtterance {
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
     /// Position in the challenge, from 0.
     pub utterance_index: u32,
-    /// The engine's name for the utterance.
+    /// The engine's ID of the utterance.
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
-    /// Session that the miner opened.
+    /// ID of the session opened by the miner.
     pub miner_session_id: Option<String>,
-    /// WAV of the source, relative to the file.
+    /// Path of the source's WAV file, relative to this file.
     pub source_audio_path: String,
-    /// WAV of the reply, relative to the file.
+    /// Path of the reply's WAV file, relative to this file.
     pub predicted_audio_path: Option<String>,
     /// Samples per second of the source.
     pub sample_rate_hz: u32,
@@ -61,7 +61,7 @@ pub struct RunLogUtterance {
     pub channels: u16,
     /// Bytes of one sample of the source.
     pub sample_width_bytes: u16,
-    /// Samples of the source: `int8`, `int16` or `int32`.
+    /// Sample format of the source: `int8`, `int16` or `int32`.
     pub dtype: String,
     /// Frames per second.
     pub frame_rate_hz: f64,
@@ -71,37 +71,37 @@ pub struct RunLogUtterance {
     pub frame_count_in: u32,
     /// Bytes received, in whole frames.
     pub frame_count_out: u64,
-    /// Size of the source's WAV file.
+    /// Size of the source's WAV file in bytes.
     pub source_num_bytes: u64,
-    /// Size of the reply's WAV file.
+    /// Size of the reply's WAV file in bytes.
     pub predicted_num_bytes: u64,
-    /// Whether the reply came to its end.
+    /// Whether the reply is complete.
     pub completed: bool,
-    /// Why it did not.
+    /// Why the reply is incomplete.
     pub error: Option<String>,
     /// Completion on the frame clock, or wall time to the failure, in milliseconds.
     pub latency_ms: f64,
-    /// The score, 0 to 1.
+    /// Score, 0 to 1.
     pub score: f64,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How it was scored.
+    /// Scoring method.
     pub score_method: String,
-    /// Closeness of meaning, 0 to 1.
+    /// Semantic similarity, 0 to 1.
     pub accuracy: f64,
-    /// Length of the source.
+    /// Duration of the source in seconds.
     pub source_duration_sec: f64,
-    /// Length of the reply.
+    /// Duration of the reply in seconds.
     pub predicted_duration_sec: f64,
-    /// When the listener has heard the reply.
+    /// Time at which a listener has heard the whole reply, in seconds.
     pub effective_completion_sec: f64,
     /// The expected translation.
     pub reference_text: String,
-    /// What the recogniser heard in the reply.
+    /// Transcript of the reply from the recogniser.
     pub transcript_text: String,
-    /// Where the expected translation came from.
+    /// Source of the expected translation.
     pub scoring_metadata_source: Option<String>,
-    /// How the score came about: `speech_rate`, `latency`, `duplication`, `score_error` and `gate` as far as they apply,
-    /// or `prediction_error` alone.
+    /// Components of the score: `speech_rate`, `latency`, `duplication`, `score_error` and `gate` as applicable, or
+    /// only `prediction_error`.
     pub score_breakdown: Value,
 }

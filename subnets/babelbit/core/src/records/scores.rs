@@ -4,18 +4,18 @@ use taonet_primitives::{Hotkey, Uid};
 
 use super::ChallengeType;
 
-/// `challenge_run_…json`: what one miner said in one challenge, and how it scored.
+/// `challenge_run_…json`: transcripts and scores of one miner in one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeRun {
     /// Path of the run log.
     pub log_file: String,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
     /// One entry per utterance, by index.
     pub utterances: Vec<ChallengeRunUtterance>,
@@ -25,11 +25,11 @@ pub struct ChallengeRun {
     pub protocol: String,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How the utterances were scored.
+    /// Scoring method of the utterances.
     pub score_method: String,
-    /// Whether every utterance was played to its end and the challenge itself had no error.
+    /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
-    /// What cut the challenge short.
+    /// Error that aborted the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -37,39 +37,39 @@ pub struct ChallengeRun {
 /// One utterance in a [`ChallengeRun`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeRunUtterance {
-    /// The engine's name for the utterance.
+    /// The engine's ID of the utterance.
     pub utterance_uid: String,
     /// Position in the challenge, from 0.
     pub utterance_number: u32,
     /// The expected translation.
     pub reference_text: String,
-    /// What the recogniser heard; null when it heard nothing.
+    /// Transcript from the recogniser; null if it heard nothing.
     pub transcript: Option<String>,
-    /// The score, 0 to 1.
+    /// Score, 0 to 1.
     pub score: f64,
-    /// Closeness of meaning, 0 to 1.
+    /// Semantic similarity, 0 to 1.
     pub accuracy: f64,
-    /// When the listener has heard the reply.
+    /// Time at which a listener has heard the whole reply, in seconds.
     pub effective_completion_sec: f64,
-    /// Length of the source.
+    /// Duration of the source in seconds.
     pub source_duration_sec: f64,
-    /// Length of the reply.
+    /// Duration of the reply in seconds.
     pub predicted_duration_sec: f64,
     /// Frames sent.
     pub frame_count_in: u32,
     /// Bytes received, in whole frames.
     pub frame_count_out: u64,
-    /// Size of the reply's WAV file.
+    /// Size of the reply's WAV file in bytes.
     pub predicted_num_bytes: u64,
-    /// How the score came about, as in the run log.
+    /// Components of the score, as in the run log.
     pub score_breakdown: Value,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How it was scored.
+    /// Scoring method.
     pub score_method: String,
-    /// Whether the reply came to its end.
+    /// Whether the reply is complete.
     pub completed: bool,
-    /// Why it did not.
+    /// Why the reply is incomplete.
     pub error: Option<String>,
 }
 
@@ -78,13 +78,13 @@ pub struct ChallengeRunUtterance {
 pub struct ChallengeScore {
     /// Path of the [`ChallengeRun`].
     pub run_file: String,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
     /// One entry per utterance, by index.
     pub utterances: Vec<ChallengeScoreUtterance>,
@@ -97,11 +97,11 @@ pub struct ChallengeScore {
     pub protocol: String,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How the utterances were scored.
+    /// Scoring method of the utterances.
     pub score_method: String,
-    /// Whether every utterance was played to its end and the challenge itself had no error.
+    /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
-    /// What cut the challenge short.
+    /// Error that aborted the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -109,55 +109,55 @@ pub struct ChallengeScore {
 /// One utterance in a [`ChallengeScore`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeScoreUtterance {
-    /// The engine's name for the utterance.
+    /// The engine's ID of the utterance.
     pub utterance_uid: String,
-    /// The score, 0 to 1.
+    /// Score, 0 to 1.
     pub utterance_score: f64,
     /// Position in the challenge, from 0.
     pub utterance_index: u32,
     /// Always false.
     pub score_is_fallback: bool,
-    /// How it was scored.
+    /// Scoring method.
     pub score_method: String,
 }
 
 /// Means over a miner's utterances in one challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeSummary {
-    /// Mean score, 6 decimals. The name dates from an older contest.
+    /// Mean score, 6 decimals. The field's name dates from an older contest.
     #[serde(rename = "average_U_best_early")]
     pub average_u_best_early: f64,
     /// Mean accuracy, 6 decimals.
     pub accuracy: f64,
-    /// Mean effective completion, 4 decimals.
+    /// Mean effective completion in seconds, 4 decimals.
     pub effective_completion_sec: f64,
-    /// Utterances played to their end.
+    /// Number of completely played utterances.
     pub completed_utterances: usize,
-    /// All utterances.
+    /// Number of all utterances.
     pub total_utterances: usize,
 }
 
-/// The fields by which a score file of any age is recognised: whose score of which challenge it holds.
+/// The identifying fields of a score file of any version: challenge and miner.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ScoreFileHead {
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest; files without one are from `main`, `None` where the name is unknown.
+    /// Contest of the challenge; defaults to `main`, `None` if the name is unknown.
     #[serde(default = "main_type", deserialize_with = "type_or_main")]
     pub challenge_type: Option<ChallengeType>,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
 }
 
-// `Option` because the field has that type.
+// Serde requires the field's own type.
 #[allow(clippy::unnecessary_wraps)]
 const fn main_type() -> Option<ChallengeType> {
     Some(ChallengeType::Main)
 }
 
-/// Null and blank mean `main`; a name that no contest has gives `None`.
+/// Null and blank mean `main`; an unknown name gives `None`.
 fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChallengeType>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => Some(ChallengeType::Main),
@@ -168,7 +168,7 @@ fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cha
 }
 
 impl ScoreFileHead {
-    /// The head of a score file, or nothing when the text is no such file.
+    /// Parses the head of a score file; `None` if the text is not one.
     pub fn parse(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }

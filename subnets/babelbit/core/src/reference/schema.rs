@@ -1,4 +1,4 @@
-//! The three schemas of one utterance.
+//! The three reference schemas of one utterance.
 
 use serde_json::{Map, Value};
 use taonet_primitives::Word;
@@ -7,7 +7,7 @@ use super::{Reference, ReferenceError};
 
 type Object = Map<String, Value>;
 
-/// Whether one of the schemas applies.
+/// Whether any schema applies.
 pub(super) fn applies(entry: &Object) -> bool {
     ["target", "reference_text", "utterance_translations"].iter().any(|key| present(entry.get(*key)).is_some())
 }
@@ -37,7 +37,7 @@ pub(super) fn reference_of(entry: &Object, target_language: &str) -> Result<Refe
     Ok(reference)
 }
 
-/// Where a schema keeps its data.
+/// Fields of an entry, located by its schema.
 struct Parts<'a> {
     text: Option<&'a str>,
     words: Option<&'a Value>,
@@ -47,7 +47,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn of(object: &'a Object, text: &str, words: &str, wps: &str) -> Self {
-        // `language` beside a flat reference names the source language, not that of the reference.
+        // Beside a flat reference, `language` is the source language, not that of the reference.
         let language = if text == "reference_text" { None } else { object.get("language") };
         Self {
             text: object.get(text).and_then(Value::as_str),
@@ -66,7 +66,7 @@ fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Ob
     objects.find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted)).or(first)
 }
 
-/// Words with usable times; others are left out.
+/// Words with usable times; others are skipped.
 fn words_of(words: Option<&Value>) -> Vec<Word> {
     let items = words.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     items
@@ -78,7 +78,7 @@ fn words_of(words: Option<&Value>) -> Vec<Word> {
         .collect()
 }
 
-/// A finite number, also written as text.
+/// Parses a finite number, including numeric strings.
 fn number(value: Option<&Value>) -> Option<f64> {
     let number = match value? {
         Value::Number(number) => number.as_f64(),

@@ -3,20 +3,20 @@ use crate::reference::Reference;
 
 use super::ScoreOptions;
 
-/// Under strict rules a recogniser less sure than this of the whole text is not believed about the language either.
+/// Under strict rules, a lower confidence in the text makes the detected language unknown.
 pub const LANGUAGE_CONFIDENCE_FLOOR: f32 = 0.5;
 
-/// How near two texts are in meaning, 0 to 1: the cosine of their sentence vectors (of unit length, equally long),
+/// Semantic similarity of two texts, 0 to 1: the cosine of their sentence vectors (of unit length and equal dimension),
 /// computed in 32-bit floats. NaN counts as 0.
 pub fn accuracy(left: &[f32], right: &[f32]) -> f64 {
     let cosine: f32 = left.iter().zip(right).map(|(left, right)| left * right).sum();
     if cosine.is_nan() { 0.0 } else { f64::from(cosine.clamp(0.0, 1.0)) }
 }
 
-/// Whether a reply was heard in another language than it should be in. An unknown language passes.
+/// Whether the detected language differs from the target language. An unknown language passes.
 ///
-/// The target is [`ScoreOptions::target_language`]; under strict rules the language that the reference names comes
-/// first, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`] makes the language unknown.
+/// The target is [`ScoreOptions::target_language`]; under strict rules, the language named by the reference takes
+/// precedence, and a `confidence` (0 to 1) below [`LANGUAGE_CONFIDENCE_FLOOR`] makes the language unknown.
 pub fn speaks_other_language(
     detected: &str,
     confidence: Option<f32>,

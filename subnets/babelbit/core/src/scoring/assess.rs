@@ -11,47 +11,47 @@ use crate::Rules;
 use crate::reference::Reference;
 use crate::rounding::{round3, round4, round6};
 
-/// Why none of the replies to an utterance can be scored.
+/// Why no reply to an utterance can be scored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchFailure {
-    /// What is wrong with the reference.
+    /// Error of the reference.
     pub error: ScoreError,
-    /// Where the reference was looked for, for the record.
+    /// Attempted source of the reference, for the record.
     pub source: Option<String>,
 }
 
-/// What is known of the words of a reply.
+/// Result of recognition for a reply.
 #[derive(Debug, Clone)]
 pub enum Evidence<'a> {
-    /// The reply was recognised.
+    /// The reply was transcribed.
     Heard {
-        /// What was heard.
+        /// The transcript.
         transcript: &'a Transcript,
-        /// How sure the recogniser is of the whole text, 0 to 1, where it says so.
+        /// Confidence of the recogniser in the whole text, 0 to 1, if it reports one.
         confidence: Option<f32>,
     },
-    /// The reply could not be recognised or compared.
+    /// Recognition or embedding failed.
     Failed(ScoreError),
-    /// The reply holds no sound, so nothing was recognised.
+    /// The reply has no audio; recognition was skipped.
     NoAudio,
-    /// The reply ended so late that nothing was recognised.
+    /// The reply ended too late; recognition was skipped.
     TooLate,
 }
 
-/// One reply to an utterance, ready to be scored.
+/// A reply to an utterance, ready to be scored.
 #[derive(Debug, Clone)]
 pub struct Reply<'a> {
-    /// Its length and end.
+    /// Duration and completion of the reply.
     pub timing: Timing,
-    /// Its words.
+    /// Result of recognition.
     pub evidence: Evidence<'a>,
-    /// The sentence vector of its text (of the empty text where there is none). Empty where it was not computed.
+    /// Sentence vector of the transcript (of the empty text if there is none). Empty if it was not computed.
     pub vector: &'a [f32],
 }
 
 /// Scores one reply without the duplication step. `reference_vector` is the sentence vector of the reference text.
 ///
-/// A reference that failed gives an error result.
+/// A reference error gives an error result.
 pub fn score_one(
     reference: Result<&Reference, &BatchFailure>,
     reference_vector: &[f32],
@@ -87,11 +87,10 @@ pub fn score_one(
     }
 }
 
-/// Scores all replies to one utterance, in order, the duplication step included.
+/// Scores all replies to one utterance, in order, including the duplication step.
 ///
-/// `reference_vector` is the sentence vector of the reference text. Replies that were too late to be recognised take no
-/// part in the duplication step. A reference that failed gives error results for all, under reference rules without
-/// that step.
+/// `reference_vector` is the sentence vector of the reference text. Replies too late for recognition are excluded from
+/// the duplication step. A reference error gives error results for all; under reference rules without that step.
 pub fn score_batch(
     reference: Result<&Reference, &BatchFailure>,
     reference_vector: &[f32],
@@ -121,7 +120,7 @@ pub fn score_batch(
     results
 }
 
-/// What was found out about a reply that was heard.
+/// Assessment of a transcribed reply.
 struct Heard<'a> {
     text: &'a str,
     accuracy: f64,
@@ -129,7 +128,7 @@ struct Heard<'a> {
     rate: Rate,
 }
 
-/// What every kind of result is made from.
+/// Inputs common to all kinds of result.
 struct Basis<'a> {
     reference: Result<&'a Reference, &'a BatchFailure>,
     timing: &'a Timing,
@@ -145,7 +144,7 @@ impl Basis<'_> {
         self.reference.ok().map(|reference| round3(reference.wps))
     }
 
-    /// A result with score 0 in which only the times are filled in.
+    /// A result with score 0 that has only the times.
     fn empty(&self, latency: &Latency) -> ScoreResult {
         let completion = round4(self.timing.effective_completion.get());
         let source = round4(self.timing.source_duration.get());
@@ -230,8 +229,8 @@ impl Basis<'_> {
         ScoreResult { gate: Some(Gate::TooLate), failed: vec![Gate::TooLate], ..self.empty(&self.latency()) }
     }
 
-    /// Under reference rules some fields are left out, the source of a single reply is not recorded, and the latency
-    /// score is 1 whatever the times are. Strict rules fill in what is known.
+    /// An error result. Under reference rules some fields are missing, the reference source of a single reply is not
+    /// recorded, and the latency score is always 1. Strict rules include all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let known = self.empty(&self.latency());

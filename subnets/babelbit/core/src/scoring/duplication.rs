@@ -1,6 +1,6 @@
-//! Replies that say the same share one score: who sends another's words gains nothing by it.
+//! Duplication penalty: replies that say the same share one score, so that copying another miner gains nothing.
 //!
-//! With `w_ij` how alike two replies are (0 at the threshold, 1 for equal ones), `p_j` the score of the other and
+//! With `w_ij` the similarity of two replies (0 at the threshold, 1 for equal ones), `p_j` the score of the other and
 //! `rel_ij` how much better the other is (0 when it is worse by epsilon, 1 when it is no worse):
 //! `pressure_i = 1 + Σ_j w_ij · p_j · rel_ij` and `final_i = raw_i · pressure_i^-gamma`.
 //!
@@ -11,26 +11,26 @@ mod similarity;
 use super::ScoreOptions;
 use similarity::Similarities;
 
-/// What the duplication step makes of one reply. Unrounded.
+/// Outcome of the duplication step for one reply. Unrounded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Duplication {
-    /// The score before, cleaned: at least 0, finite.
+    /// Sanitized score before the step: finite, at least 0.
     pub raw_score: f32,
-    /// The score after.
+    /// Score after the step.
     pub final_score: f32,
-    /// `final_score` over `raw_score`.
+    /// Ratio of `final_score` to `raw_score`.
     pub penalty_factor: f32,
-    /// At least 1; 1 means that no other reply weighs on this one.
+    /// At least 1; 1 means that no other reply adds pressure.
     pub duplicate_pressure: f32,
-    /// Greatest cosine to another reply, at least 0.
+    /// Highest cosine to another reply, at least 0.
     pub max_peer_similarity: f32,
 }
 
-/// Lowers the scores of replies that say the same as others no worse than they are.
+/// Lowers the scores of replies that duplicate others of at least equal score.
 ///
-/// A reply is its score and the sentence vector of its text: in pairs, so that neither can be missing. Vectors need not
-/// have unit length; one that is empty, zero or shorter than the longest is like no other. NaN and infinite components
-/// and scores count as 0.
+/// Each reply is a pair of its score and the sentence vector of its text. Vectors need not have unit length; one that
+/// is empty, zero or shorter than the longest is similar to no other. NaN and infinite components and scores count as
+/// 0.
 pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
     let raw: Vec<f32> = replies.iter().map(|(score, _)| clean(*score as f32).max(0.0)).collect();
     let untouched = |raw_score| Duplication {
@@ -66,7 +66,7 @@ fn clean(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-/// How one reply weighs on another.
+/// Pressure of one reply on another.
 struct Pull {
     threshold: f32,
     min_score: f32,

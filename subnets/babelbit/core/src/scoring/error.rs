@@ -2,34 +2,34 @@ use std::borrow::Cow;
 
 use crate::reference::ReferenceError;
 
-/// Why a reply could not be scored. Its text is `<name>:<message>` with the names of the reference system's exceptions.
+/// Why a reply could not be scored. Displayed as `<name>:<message>`, with the reference system's exception names.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoreError {
-    /// The reply ended without any sound.
+    /// The reply has no audio.
     #[error("ValueError:WAV payload had no frames")]
     NoAudio,
-    /// The reply has sound but no word was heard in it.
+    /// The reply has audio, but the recogniser heard no words.
     #[error("{}", no_speech(*seconds))]
     NoSpeech {
-        /// Length of the reply.
+        /// Duration of the reply in seconds.
         seconds: f64,
     },
-    /// There is no usable reference; the whole batch fails.
+    /// The reference is unusable; the whole batch fails.
     #[error("{}:{}", .0.python_name(), .0)]
     Reference(#[from] ReferenceError),
     /// Decoding, recognition or embedding failed.
     #[error("{name}:{message}")]
     Failed {
-        /// Name of the exception that the reference system raises in this case.
+        /// Name of the corresponding exception of the reference system.
         name: Cow<'static, str>,
-        /// What went wrong.
+        /// Message of the error.
         message: String,
     },
 }
 
 impl ScoreError {
-    /// A failure under the name of the reference system's exception.
+    /// Creates a failure under the reference system's exception name.
     pub fn failed(name: impl Into<Cow<'static, str>>, message: &impl ToString) -> Self {
         Self::Failed { name: name.into(), message: message.to_string() }
     }

@@ -1,20 +1,21 @@
 use super::ScoreOptions;
 use crate::rounding::round6;
 
-/// How soon after the source a reply ended.
+/// Latency grade of a reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
     /// 1 for a reply that ends with the source, falling to 0; rounded to 6 decimals.
     pub score: f64,
     /// Seconds from the end of the source to the end of the reply, at least 0.
     pub overshoot: f64,
-    /// The overshoot from which the score is 0, in seconds.
+    /// Overshoot in seconds from which the score is 0.
     pub allowed: f64,
 }
 
 /// Grades a reply that ends `completion` seconds after the start of a source of `source` seconds.
 ///
-/// The score is `1 - (overshoot / allowed)^power`, where `allowed` is a share of the source's length within bounds.
+/// The score is `1 - (overshoot / allowed)^power`, where `allowed` is a fraction of the source's duration within
+/// bounds.
 pub fn latency(completion: f64, source: f64, options: &ScoreOptions) -> Latency {
     let overshoot = (completion - source).max(0.0);
     let allowed = (options.latency_overshoot_fraction * source)
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
     use crate::rounding::round4;
 
-    /// completion · source · overshoot · allowed · score (as many decimals as the row has)
+    /// completion · source · overshoot · allowed · score (to the row's precision)
     #[test]
     fn the_score_falls_with_the_overshoot() {
         for (completion, source, overshoot, allowed, score) in [

@@ -1,12 +1,12 @@
 use crate::Rules;
 
-/// The method of a challenge whose utterances were scored by different methods.
+/// Method of a challenge whose utterances were scored by different methods.
 pub const MIXED_METHODS: &str = "mixed_semantic_audio_scores";
 
-/// A miner's score of a whole challenge: the mean over its recorded utterances, unrounded; 0 where there are none.
+/// A miner's score of a whole challenge: the unrounded mean over its recorded utterances; 0 if there are none.
 ///
-/// Under strict rules the sum is divided by `total`, the number of utterances of the challenge: a miner that was
-/// dropped early does not gain from it.
+/// Under strict rules, the sum is divided by `total`, the number of utterances of the challenge: a miner that was
+/// dropped early does not benefit.
 pub fn challenge_mean(scores: &[f64], total: usize, rules: Rules) -> f64 {
     let count = match rules {
         Rules::Reference => scores.len(),
@@ -15,7 +15,7 @@ pub fn challenge_mean(scores: &[f64], total: usize, rules: Rules) -> f64 {
     if count == 0 { 0.0 } else { scores.iter().sum::<f64>() / count as f64 }
 }
 
-/// The method that all utterances share, else [`MIXED_METHODS`]; none without utterances.
+/// The method shared by all utterances, or [`MIXED_METHODS`]; `None` without utterances.
 pub fn common_method<'a>(methods: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut methods = methods.into_iter();
     let first = methods.next()?;

@@ -2,68 +2,68 @@ use serde::{Deserialize, Serialize};
 
 use crate::Rules;
 
-/// The largest similarity threshold: above it the distance to 1 could not be divided by.
+/// Maximum similarity threshold; above it, the distance to 1 is too small to divide by.
 const MAX_SIMILARITY_THRESHOLD: f64 = 0.999_999;
 
-/// A setting that cannot be meant.
+/// Why scoring options are invalid.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptionsError {
     /// A number is NaN or infinite.
     #[error("{name} must be a finite number, not {value}")]
     NotFinite {
-        /// Name of the setting.
+        /// Name of the option.
         name: &'static str,
-        /// What it was set to.
+        /// The invalid value.
         value: f64,
     },
     /// A number is below 0.
     #[error("{name} must not be below 0, it is {value}")]
     Negative {
-        /// Name of the setting.
+        /// Name of the option.
         name: &'static str,
-        /// What it was set to.
+        /// The invalid value.
         value: f64,
     },
-    /// The lower bound of a range lies above the upper one.
+    /// The lower bound of a range exceeds the upper one.
     #[error("{lower} must not be above {upper}")]
     Reversed {
-        /// Name of the lower bound.
+        /// Name of the lower bound's option.
         lower: &'static str,
-        /// Name of the upper bound.
+        /// Name of the upper bound's option.
         upper: &'static str,
     },
 }
 
-/// The numbers of the contest. The default is what validators use today.
+/// Parameters of scoring. The default has the subnet's current values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreOptions {
-    /// Whose rules count where the reference system has a defect.
+    /// Scoring rules: reference or strict.
     pub rules: Rules,
-    /// The language that replies should be in, ISO 639-1.
+    /// Expected language of replies, ISO 639-1.
     pub target_language: String,
-    /// Accuracy from which a reply passes.
+    /// Minimum accuracy to pass.
     pub accuracy_threshold: f64,
-    /// Lowest ratio of the reply's speaking rate to the reference's that passes.
+    /// Minimum ratio of the reply's speaking rate to the reference's.
     pub rate_lower: f64,
-    /// Highest ratio that passes.
+    /// Maximum ratio of the reply's speaking rate to the reference's.
     pub rate_upper: f64,
-    /// Overshoot at which the latency score reaches 0, as a share of the source's duration.
+    /// Overshoot at which the latency score reaches 0, as a fraction of the source's duration.
     pub latency_overshoot_fraction: f64,
-    /// Least such overshoot, in seconds.
+    /// Lower bound of that overshoot, in seconds.
     pub latency_min_overshoot_sec: f64,
-    /// Greatest such overshoot, in seconds.
+    /// Upper bound of that overshoot, in seconds.
     pub latency_max_overshoot_sec: f64,
-    /// How the latency score falls: 1 is a straight line, 2 a parabola.
+    /// Exponent of the latency score: 1 is a straight line, 2 a parabola.
     pub latency_power: f64,
-    /// Cosine above which two replies begin to count as the same.
+    /// Cosine above which two replies count as duplicates.
     pub duplication_similarity_threshold: f64,
-    /// How strongly the pressure of equal replies lowers a score.
+    /// Exponent by which duplicate pressure lowers a score.
     pub duplication_gamma: f64,
-    /// Score from which a reply puts pressure on others.
+    /// Minimum score at which a reply puts pressure on others.
     pub duplication_min_score_for_pressure: f64,
-    /// How much worse a reply may be and still put full pressure on a better one, and none beyond.
+    /// Score difference up to which a worse reply still puts pressure on a better one.
     pub duplication_score_epsilon: f64,
 }
 
@@ -88,11 +88,11 @@ impl Default for ScoreOptions {
 }
 
 impl ScoreOptions {
-    /// Checks numbers from outside and brings those of the duplication penalty into their ranges, as the reference
-    /// does: threshold 0 to 0.999999, gamma and least score at least 0.
+    /// Validates the options, and clamps those of the duplication penalty as the reference does: threshold
+    /// `0..=0.999999`, gamma and minimum score at least 0.
     ///
     /// # Errors
-    /// [`OptionsError`] names the first setting that is not finite, below 0 where that makes no sense, or reversed.
+    /// [`OptionsError`] names the first option that is not finite, negative where it must not be, or reversed.
     pub fn checked(mut self) -> Result<Self, OptionsError> {
         let may_be_negative = [
             ("duplication_similarity_threshold", self.duplication_similarity_threshold),
@@ -126,7 +126,7 @@ impl ScoreOptions {
         Ok(self)
     }
 
-    /// The similarity threshold within its range.
+    /// The similarity threshold, clamped to its range.
     pub(super) fn similarity_threshold(&self) -> f64 {
         self.duplication_similarity_threshold.clamp(0.0, MAX_SIMILARITY_THRESHOLD)
     }
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(ScoreOptions::default().checked(), Ok(ScoreOptions::default()));
     }
 
-    /// threshold, gamma, least score · what counts
+    /// threshold, gamma, minimum score · clamped values
     #[test]
     fn duplication_settings_are_brought_into_range() {
         for ((threshold, gamma, least), expected) in [

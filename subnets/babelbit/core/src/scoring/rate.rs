@@ -2,17 +2,17 @@ use taonet_primitives::{Transcript, Word};
 
 use super::ScoreOptions;
 
-/// The shortest time over which a speaking rate means anything, in seconds.
+/// Minimum duration for a meaningful speaking rate, in seconds.
 const MIN_SPAN: f64 = 0.05;
 
-/// How fast a reply was spoken, next to the reference. Unrounded.
+/// Speaking rate of a reply relative to the reference. Unrounded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// 1 where the rate passes, 0 where it does not.
+    /// 1 if the rate passes, 0 if it does not.
     pub penalty: f64,
-    /// Words per second of the reply, where it can be told.
+    /// Words per second of the reply, if measurable.
     pub miner_wps: Option<f64>,
-    /// Reply's rate over the reference's, where it can be told.
+    /// Ratio of the reply's rate to the reference's, if measurable.
     pub ratio: Option<f64>,
 }
 
@@ -30,14 +30,14 @@ impl Rate {
         Self { penalty: if passes { 1.0 } else { 0.0 }, miner_wps: Some(wps), ratio: Some(ratio) }
     }
 
-    /// Whether the reply passes.
+    /// Whether the rate passes.
     pub fn passes(&self) -> bool {
         self.penalty > 0.0
     }
 }
 
-/// The rate from word times. Words that repeat the time stamps of the one before count once; without any word, or
-/// with a reference rate that is not above 0, nothing can be told and the reply passes.
+/// Computes the rate from word times. Words that repeat the previous word's timestamps count once; without words, or
+/// with a reference rate that is not above 0, the rate is not measurable and the reply passes.
 pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -> Rate {
     let Some(first) = words.first() else { return Rate::UNKNOWN_PASSES };
     if reference_wps.is_nan() || reference_wps <= 0.0 {
@@ -54,8 +54,8 @@ pub fn speech_rate(words: &[Word], reference_wps: f64, options: &ScoreOptions) -
     Rate::of(spoken, last.end - first.start, reference_wps, options)
 }
 
-/// The rate of a reply without word times: words of its text over its length, in seconds. Where nothing can be told
-/// the reply fails.
+/// Computes the rate of a reply without word times: words of its text over its duration in seconds. If the rate is not
+/// measurable, the reply fails.
 pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64, options: &ScoreOptions) -> Rate {
     let spoken = transcript.text.split_whitespace().count();
     if spoken == 0 || reference_wps.is_nan() || reference_wps <= 0.0 {
@@ -64,7 +64,7 @@ pub fn duration_rate(transcript: &Transcript, duration: f64, reference_wps: f64,
     Rate::of(spoken, duration, reference_wps, options)
 }
 
-// Recognisers give such words the very same numbers, so equality is what is meant.
+// Recognisers give such words identical timestamps, so exact equality is intended.
 #[allow(clippy::float_cmp)]
 fn same_time(left: &Word, right: &Word) -> bool {
     left.start == right.start && left.end == right.end

@@ -5,19 +5,19 @@ use super::ScoreOptions;
 use super::duplication::Duplication;
 use crate::rounding::round6;
 
-/// The method of a reply that was scored.
+/// Score method of a scored reply.
 pub const SCORE_METHOD: &str = "semantic_audio_v1";
-/// The method of a reply that could not be scored.
+/// Score method of a reply that could not be scored.
 pub const SCORE_METHOD_ERROR: &str = "semantic_audio_v1_error";
 
-/// What a reply failed at.
+/// A check that a reply failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Gate {
     /// The miner broke the protocol or did not answer in time.
     PredictionError,
-    /// The reply holds no sound.
+    /// The reply has no audio.
     NoAudio,
     /// The reply ended so late that its latency score is 0.
     TooLate,
@@ -25,16 +25,16 @@ pub enum Gate {
     NoSpeech,
     /// The reply could not be scored for another reason.
     ScoringError,
-    /// The reply is in another language.
+    /// The reply is in the wrong language.
     Language,
-    /// The reply does not mean the same.
+    /// The reply's meaning differs from the reference.
     Accuracy,
-    /// The reply was spoken too fast or too slowly.
+    /// The reply's speaking rate is out of bounds.
     Rate,
 }
 
 impl Gate {
-    /// The name in records, e.g. `too_late`.
+    /// Name in records, e.g. `too_late`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PredictionError => "prediction_error",
@@ -55,13 +55,13 @@ impl std::fmt::Display for Gate {
     }
 }
 
-/// The speaking rate as recorded.
+/// Recorded speaking rate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum SpeechRate {
-    /// The reply was heard, or recognition was left out (then only the reference's rate is known).
+    /// The reply was transcribed, or recognition was skipped (then only the reference's rate is known).
     Measured {
-        /// 1 passes, 0 fails; null where it was not computed.
+        /// 1 passes, 0 fails; null if not computed.
         #[serde(deserialize_with = "crate::number::optional_float")]
         penalty: Option<f64>,
         /// Words per second of the reply, 3 decimals.
@@ -70,10 +70,10 @@ pub enum SpeechRate {
         /// Words per second of the reference, 3 decimals.
         #[serde(deserialize_with = "crate::number::optional_float")]
         reference_wps: Option<f64>,
-        /// The one over the other, 3 decimals.
+        /// Ratio of the two rates, 3 decimals.
         #[serde(deserialize_with = "crate::number::optional_float")]
         ratio: Option<f64>,
-        /// Why nothing could be measured; only in error results under strict rules.
+        /// Why the rate was not measurable; only in error results under strict rules.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
@@ -86,51 +86,51 @@ pub enum SpeechRate {
     },
 }
 
-/// The latency as recorded; all but the score in seconds with 4 decimals.
+/// Recorded latency; all fields but the score are in seconds with 4 decimals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyRow {
     /// 0 to 1, 6 decimals; always 1 in error results under reference rules.
     pub score: f64,
-    /// When a listener has heard the whole reply.
+    /// Time at which a listener has heard the whole reply.
     pub completion_sec: f64,
-    /// Length of the source.
+    /// Duration of the source.
     pub source_duration_sec: f64,
-    /// How long after the source the reply ended.
+    /// Time between the end of the source and the end of the reply.
     pub overshoot_sec: f64,
-    /// Overshoot from which the score is 0; absent in error results under reference rules.
+    /// Overshoot from which the score is 0; missing in error results under reference rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_overshoot_sec: Option<f64>,
 }
 
-/// The duplication step as recorded; null where the reply took no part in it.
+/// Recorded duplication step; fields are null if the reply was excluded from it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DuplicatePenalty {
     /// Score before the step.
     pub raw_score: f64,
     /// Score after the step.
     pub final_score: f64,
-    /// The one over the other.
+    /// Ratio of the final score to the raw score.
     pub penalty_factor: Option<f64>,
     /// At least 1.
     pub duplicate_pressure: Option<f64>,
-    /// Greatest cosine to another reply.
+    /// Highest cosine to another reply.
     pub max_peer_similarity: Option<f64>,
-    /// Setting: cosine above which replies begin to count as the same.
+    /// Option: cosine above which replies count as duplicates.
     pub similarity_threshold: f64,
-    /// Setting: strength of the pressure.
+    /// Option: exponent of the pressure.
     pub gamma: f64,
-    /// Setting: score from which a reply puts pressure on others.
+    /// Option: minimum score at which a reply puts pressure on others.
     pub min_score_for_pressure: f64,
-    /// Setting: by how much a reply may be worse and still put pressure on a better one.
+    /// Option: score difference up to which a worse reply still puts pressure on a better one.
     pub score_epsilon: f64,
-    /// The same as `max_peer_similarity`.
+    /// Same value as `max_peer_similarity`.
     pub max_similarity: Option<f64>,
-    /// The same as `penalty_factor`.
+    /// Same value as `penalty_factor`.
     pub penalty: Option<f64>,
 }
 
 impl DuplicatePenalty {
-    /// The record of a reply that took part.
+    /// Record of a reply that took part in the step.
     pub(super) fn of(row: &Duplication, options: &ScoreOptions) -> Self {
         let rounded = |value: f32| Some(round6(f64::from(value)));
         Self {
@@ -145,7 +145,7 @@ impl DuplicatePenalty {
         }
     }
 
-    /// The record of a reply that took no part.
+    /// Record of a reply that was excluded from the step.
     pub(super) fn absent(options: &ScoreOptions) -> Self {
         Self {
             raw_score: 0.0,
@@ -163,46 +163,46 @@ impl DuplicatePenalty {
     }
 }
 
-/// How far a reply is inside (above 0) or outside (below 0) of each gate, 6 decimals. Only under strict rules.
+/// Distance of a reply to each gate's bound, 6 decimals: above 0 inside, below 0 outside. Only under strict rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Margins {
-    /// Accuracy less the threshold.
+    /// Accuracy minus the threshold.
     pub accuracy: f64,
-    /// Distance of the rate's ratio to the nearer bound; null where there is no ratio.
+    /// Distance of the rate's ratio to the nearer bound; null without a ratio.
     pub rate: Option<f64>,
 }
 
-/// The score of one reply with everything that led to it. Serialises in the order and with the names that others read.
+/// Score of one reply with all its components. Serialises with the reference system's field names and order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScoreResult {
-    /// The score after the duplication step, 6 decimals.
+    /// Score after the duplication step, 6 decimals.
     pub score: f64,
-    /// The score before it; absent where there was no such step.
+    /// Score before the duplication step; missing without that step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw_score: Option<f64>,
-    /// 0 to 1, 6 decimals; null where a gate made it needless.
+    /// Semantic similarity, 0 to 1, 6 decimals; null if a gate skipped it.
     pub accuracy: Option<f64>,
-    /// Whether the accuracy (before rounding) passes.
+    /// Whether the unrounded accuracy passes.
     pub accuracy_pass: Option<bool>,
     /// The speaking rate.
     pub speech_rate: SpeechRate,
     /// The latency.
     pub latency: LatencyRow,
-    /// What was heard; null where a gate made listening needless.
+    /// Transcript of the reply; null if a gate skipped recognition.
     pub stt_text: Option<String>,
-    /// What should have been said.
+    /// Expected text.
     pub gt_text: String,
-    /// Length of the reply, 4 decimals.
+    /// Duration of the reply in seconds, 4 decimals.
     pub predicted_duration_sec: f64,
-    /// When a listener has heard the whole reply, 4 decimals.
+    /// Time at which a listener has heard the whole reply in seconds, 4 decimals.
     pub effective_completion_sec: f64,
-    /// Length of the source, 4 decimals.
+    /// Duration of the source in seconds, 4 decimals.
     pub source_duration_sec: f64,
     /// Always false.
     pub score_is_fallback: bool,
     /// [`SCORE_METHOD`] or [`SCORE_METHOD_ERROR`].
     pub score_method: String,
-    /// Where the reference came from.
+    /// Source of the reference.
     pub scoring_metadata_source: Option<String>,
     /// The duplication step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,25 +210,25 @@ pub struct ScoreResult {
     /// Why the reply could not be scored, as `<name>:<message>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_error: Option<String>,
-    /// The gate that made recognition needless.
+    /// The gate that skipped recognition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     /// Distances to the gates' bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<Margins>,
-    /// Not part of the record: a result that was read back has none.
+    /// Not serialized: a deserialized result has none.
     #[serde(skip)]
     pub(super) failed: Vec<Gate>,
 }
 
 impl ScoreResult {
-    /// Which gates the reply failed; empty when it passed all of them, and for results read back from a file.
+    /// Gates that the reply failed; empty if it passed all of them, and for deserialized results.
     pub fn failed_gates(&self) -> &[Gate] {
         &self.failed
     }
 
-    /// The part of the result that run files keep as `score_breakdown`: `speech_rate`, `latency`, `duplication` (where
-    /// there was such a step), `score_error` and `gate` (where there is one).
+    /// The part of the result stored as `score_breakdown` in run files: `speech_rate`, `latency`, `duplication` (if
+    /// that step took place), `score_error` and `gate` (if present).
     pub fn breakdown(&self) -> Value {
         let mut breakdown = Map::new();
         let mut put = |key: &str, value: Option<Value>| {

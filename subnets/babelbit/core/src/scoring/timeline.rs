@@ -4,19 +4,19 @@ use taonet_primitives::Seconds;
 use super::{ScoreOptions, latency};
 use crate::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 
-/// When a reply came, counted in frames of the source: the virtual clock.
+/// Arrival times of a reply on the virtual clock, in frames of the source.
 ///
-/// The reply to frame `k` (from 1) arrives at `k / frame_rate_hz` seconds, however long the miner took; the `j`-th
-/// request after the last of `n` frames counts as frame `n + j`.
+/// The response to frame `k` (from 1) arrives at `k / frame_rate_hz` seconds, regardless of the miner's real latency;
+/// the `j`-th request after the last of `n` frames counts as frame `n + j`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     /// Frames per second of the source.
     pub frame_rate_hz: f64,
-    /// The frame whose reply held the first sound; 0 where there was none.
+    /// The frame whose response had the first audio; 0 if there was none.
     pub first_output_frame: u64,
-    /// Frame and number of bytes of each reply that held sound, in order of time.
+    /// Frame and number of bytes of each response with audio, in chronological order.
     pub arrivals: Vec<(u64, u64)>,
-    /// The frame whose reply ended the speech.
+    /// The frame whose response ended the reply.
     pub eos_frame: u64,
 }
 
@@ -27,19 +27,19 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// A time line at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
+    /// A timeline at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
     pub fn new(arrivals: Vec<(u64, u64)>, eos_frame: u64) -> Self {
         let first_output_frame = arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
         Self { first_output_frame, arrivals, eos_frame, ..Self::default() }
     }
 
-    /// Bytes of sound in the whole reply.
+    /// Number of audio bytes in the whole reply.
     pub fn total_bytes(&self) -> u64 {
         self.arrivals.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// When a listener who plays each piece as soon as it is there, one after the other, has heard all of it; not
-    /// before the frame that ended the reply. `channels` is the number of channels of the reply.
+    /// Time at which a listener has heard the whole reply, playing each piece as soon as it arrives, one after the
+    /// other; not before the frame that ended the reply. `channels` is the number of channels of the reply.
     ///
     /// The frame rate must be above 0.
     pub fn completion(&self, channels: u16) -> f64 {
@@ -50,7 +50,7 @@ impl Timeline {
         heard.max(self.eos_frame as f64 / self.frame_rate_hz)
     }
 
-    /// What the latency score of a reply of `predicted_duration` to a source of `source_duration` is computed from.
+    /// Timing of a reply of `predicted_duration` to a source of `source_duration`, for the latency score.
     pub fn timing(&self, channels: u16, predicted_duration: Seconds, source_duration: Seconds) -> Timing {
         let predicted = predicted_duration.get();
         let completion =
@@ -64,8 +64,8 @@ impl Timeline {
     }
 }
 
-/// The later of `completion` and of the whole reply played from its first output frame on, in seconds;
-/// `predicted_duration` alone where the frame rate is not above 0.
+/// The later of `completion` and the end of the whole reply played from its first output frame, in seconds; only
+/// `predicted_duration` if the frame rate is not above 0.
 pub fn effective_completion(
     completion: f64,
     first_output_frame: u64,
@@ -79,19 +79,19 @@ pub fn effective_completion(
     }
 }
 
-/// The durations that decide about a reply's latency score.
+/// Durations that determine a reply's latency score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
-    /// Length of the reply.
+    /// Duration of the reply.
     pub predicted_duration: Seconds,
-    /// When a listener has heard all of it, from the start of the source.
+    /// Time from the start of the source at which a listener has heard the whole reply.
     pub effective_completion: Seconds,
-    /// Length of the source.
+    /// Duration of the source.
     pub source_duration: Seconds,
 }
 
 impl Timing {
-    /// Whether the latency score is 0, so that nothing else about the reply matters.
+    /// Whether the latency score is 0, so that recognition can be skipped.
     pub fn is_too_late(&self, options: &ScoreOptions) -> bool {
         latency(self.effective_completion.get(), self.source_duration.get(), options).score <= 0.0
     }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::rounding::round4;
 
-    /// Bytes of mono sound.
+    /// Number of bytes of mono audio.
     fn bytes(seconds: f64) -> u64 {
         (seconds * 96_000.0).round() as u64
     }

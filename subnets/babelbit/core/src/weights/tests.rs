@@ -30,12 +30,13 @@ fn shares_are_given_out() {
         (&[], None, 100.0, BURN, &[(248, 1.0)]),
         (&[(7, 1.0), (9, 3.0)], Some(42), 100.0, BURN, &[(42, 1.0)]),
         (&[(1, 1.0)], None, 90.0, None, &[(1, 1.0)]),
-        // Beyond the table: scores that are 0, below or no number do not count; equal ones share; nothing gives nothing.
+        // Additional cases: scores that are 0, negative or NaN are ignored; equal scores share; no scores give no
+        // weights.
         (&[(1, 0.7), (2, 0.7)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
         (&[(1, 0.0), (2, -1.0), (3, f64::NAN), (4, f64::INFINITY), (5, 0.2)], None, 0.0, BURN, &[(5, 1.0)]),
         (&[(1, f64::MAX), (2, f64::MAX)], None, 0.0, BURN, &[(1, 0.5), (2, 0.5)]),
         (&[(1, 0.0)], None, 0.0, None, &[]),
-        // Of a uid that comes twice the first score counts.
+        // For a uid listed twice, the first score counts.
         (&[(1, 0.6), (2, 0.2), (1, 0.9)], None, 0.0, BURN, &[(1, 0.75), (2, 0.25)]),
         (&[(1, 0.0), (2, 0.2), (1, 0.9)], None, 0.0, BURN, &[(2, 1.0)]),
         (&[], Some(5), 90.0, None, &[(5, 1.0)]),

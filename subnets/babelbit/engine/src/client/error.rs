@@ -20,7 +20,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What the call was to do, as error texts say it.
+    /// Description of the call in error texts.
     pub const fn label(self) -> &'static str {
         match self {
             Self::StartMain => "start source-audio session",
@@ -32,7 +32,7 @@ impl Call {
     }
 }
 
-/// A step of the authentication.
+/// A step of authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthStep {
     /// `POST /auth`.
@@ -50,47 +50,47 @@ impl fmt::Display for AuthStep {
     }
 }
 
-/// Why the engine's service was not had.
+/// Why a call of the engine failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// The engine's address is not usable.
+    /// The engine's URL is invalid.
     #[error("{url:?} is not the address of an utterance engine: expected http://… or https://…")]
     BaseUrl {
-        /// The address without credentials.
+        /// The URL without credentials.
         url: String,
     },
-    /// The HTTP client could not be set up.
+    /// The HTTP client could not be created.
     #[error("the HTTP client could not be set up")]
     Client(#[source] reqwest::Error),
     /// Authentication failed.
     #[error("engine authentication failed: {step}: {fault}")]
     Auth {
-        /// At which step.
+        /// The failed step.
         step: AuthStep,
-        /// How.
+        /// The HTTP fault.
         #[source]
         fault: Fault,
     },
-    /// Authentication failed for good: the engine does not accept this hotkey.
+    /// Authentication failed permanently: the engine rejects this hotkey.
     #[error("Permanent authentication failure: {0}")]
     PermanentAuth(#[source] Box<EngineError>),
     /// A data call failed.
     #[error("Failed to {}: {fault}", call.label())]
     Call {
-        /// Which one.
+        /// The failed call.
         call: Call,
-        /// How.
+        /// The HTTP fault.
         #[source]
         fault: Fault,
     },
-    /// An utterance that is not the end has no sound.
+    /// An utterance before the end marker has no audio.
     #[error("empty audio payload for an active utterance")]
     EmptyAudio,
-    /// The challenge does not end.
+    /// The challenge exceeds the maximum number of utterances.
     #[error("the challenge has more than {0} utterances")]
     TooManyUtterances(usize),
-    /// The challenge is larger than what is kept in memory.
+    /// The challenge exceeds the size limit in memory.
     #[error("the challenge has more than {0} bytes of audio")]
     ChallengeTooLarge(usize),
 }
@@ -104,7 +104,7 @@ impl EngineError {
         }
     }
 
-    /// The status of the engine's answer, where that is what failed.
+    /// HTTP status of the engine's response, if the status is the error.
     pub fn status(&self) -> Option<StatusCode> {
         match self.fault() {
             Some(Fault::Status { status, .. }) => Some(*status),
@@ -112,18 +112,18 @@ impl EngineError {
         }
     }
 
-    /// Whether authentication failed, rather than the call for which it was needed.
+    /// Whether authentication failed, rather than the call that required it.
     pub const fn is_auth(&self) -> bool {
         matches!(self, Self::Auth { .. } | Self::PermanentAuth(_))
     }
 
-    /// Whether the engine refuses this hotkey: trying again soon is of no use.
+    /// Whether the engine rejects this hotkey, so that a retry is useless.
     pub fn is_permanent_auth(&self) -> bool {
         self.is_auth() && matches!(self.status(), Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
     }
 
-    /// How long the engine asks to wait after too many requests: the `Retry-After` header, else the body's
-    /// `detail.retry_after`, else its `detail.window_sec`; the first that is a positive number of seconds.
+    /// Requested delay after a rate limit: the `Retry-After` header, else the body's `detail.retry_after`, else its
+    /// `detail.window_sec`; the first that is a positive number of seconds.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.fault() {
             Some(Fault::Status { retry_after, .. }) => *retry_after,
@@ -131,7 +131,7 @@ impl EngineError {
         }
     }
 
-    /// The error as score files record it: `<kind>:<text>`, e.g.
+    /// The error as recorded in score files: `<kind>:<text>`, e.g.
     /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
     pub fn record(&self) -> String {
         let kind = match (self, self.fault()) {

@@ -8,17 +8,17 @@ use super::{EngineError, EngineOptions};
 use taonet_http::Fault;
 use taonet_http::client::{below, builder, fault, read_capped, retry_after, seconds};
 
-/// Answers with an error status are read up to here, for the wait hint.
+/// Maximum number of bytes read from an error response, for the retry hint.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// The engine's address, without trailing slashes.
+/// The engine's URL, without trailing slashes.
 #[derive(Clone)]
 pub(super) struct BaseUrl(Url);
 
 impl BaseUrl {
     pub(super) fn parse(text: &str) -> Result<Self, EngineError> {
         let refused = |url: &str| EngineError::BaseUrl { url: url.to_owned() };
-        // An address that cannot be read is not repeated: what cannot be parsed cannot be redacted either.
+        // An unparsable URL is not echoed, since it cannot be redacted.
         let mut url = Url::parse(text.trim()).map_err(|_| refused("…"))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(refused(url.scheme()));
@@ -34,10 +34,10 @@ impl BaseUrl {
         &self.0
     }
 
-    /// The address as records name it: no credentials, no trailing slash.
+    /// The URL for records: no credentials, no trailing slash.
     pub(super) fn label(&self) -> String {
         let mut url = self.0.clone();
-        // Both fail only for addresses without a host, which `parse` refuses.
+        // Both fail only for URLs without a host, which `parse` rejects.
         let _ = url.set_username("");
         let _ = url.set_password(None);
         url.as_str().trim_end_matches('/').to_owned()
@@ -48,7 +48,7 @@ impl BaseUrl {
     }
 }
 
-/// Requests to one engine, with every limit applied.
+/// HTTP client of one engine, with all limits applied.
 #[derive(Clone)]
 pub(super) struct Http {
     client: reqwest::Client,
@@ -66,7 +66,7 @@ impl Http {
         &self.base
     }
 
-    /// Sends a request and returns the JSON object of its answer.
+    /// Sends a request and returns the JSON object of the response.
     pub(super) async fn object(
         &self,
         method: Method,

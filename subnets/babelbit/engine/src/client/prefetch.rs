@@ -3,7 +3,7 @@ use taonet_babelbit_core::engine_api::UtterancePayload;
 
 use super::{ChallengeKind, EngineClient, EngineError};
 
-/// The reference of a challenge, and where it is from.
+/// Reference document of a challenge, with its source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     /// `{"challenge_uid", "utterances": […]}`, with each utterance in one of the three reference schemas.
@@ -12,17 +12,17 @@ pub struct Reference {
     pub source: String,
 }
 
-/// All utterances of a challenge, fetched before the first is played.
+/// All utterances of a challenge, fetched before the first one is played.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrefetchedChallenge {
-    /// The challenge; empty when the engine has none.
+    /// ID of the challenge; empty if the engine has none.
     pub challenge_uid: String,
-    /// What was fetched, in order; each has audio.
+    /// Fetched utterances in order; each has audio.
     pub utterances: Vec<UtterancePayload>,
-    /// Why there are no more utterances, when that is not the challenge's end; as score files record it, e.g.
-    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
+    /// Why fetching stopped before the challenge's end, as recorded in score files, e.g. `AudioChallengeError:Failed to
+    /// advance source-audio session: HTTP 503`.
     pub error: Option<String>,
-    /// The engine's reference, else that of the utterances, else none: then it must come from files.
+    /// The engine's reference, or else that of the utterances; if `None`, it must come from files.
     pub reference: Option<Reference>,
 }
 
@@ -30,14 +30,14 @@ impl EngineClient {
     /// Starts a session and fetches the whole challenge.
     ///
     /// # Errors
-    /// [`EngineError`] when no session could be started. What fails later is remembered in
-    /// [`PrefetchedChallenge::error`], with the utterances fetched until then.
+    /// [`EngineError`] when no session could be started. Later failures are stored in [`PrefetchedChallenge::error`],
+    /// together with the utterances fetched so far.
     pub async fn prefetch(&self, kind: ChallengeKind) -> Result<PrefetchedChallenge, EngineError> {
         let first = self.start(kind).await?;
         Ok(self.prefetch_from(kind, first).await)
     }
 
-    /// Fetches the rest of a challenge whose session a start call opened with `first`.
+    /// Fetches the rest of a challenge whose session was opened by a start call that returned `first`.
     ///
     /// The challenge ends with an utterance that is `done`, or with an empty one that is `done`. Empty audio without
     /// `done` is an error.
@@ -93,7 +93,7 @@ impl EngineClient {
         }
     }
 
-    /// The engine's reference, when it is of this challenge.
+    /// The engine's reference, if it is of this challenge.
     async fn transcription_of(&self, challenge_uid: &str) -> Option<Reference> {
         let source = format!("{}/transcription", self.label());
         match self.transcription().await {
@@ -116,7 +116,7 @@ impl EngineClient {
     }
 }
 
-/// A reference document of what the utterances themselves bring along; none when they bring nothing.
+/// Builds a reference document from the utterances' inline references; `None` if they have none.
 fn inline_document(challenge_uid: &str, utterances: &[UtterancePayload]) -> Option<Value> {
     let entries: Vec<Value> = utterances.iter().filter_map(inline_entry).collect();
     (!entries.is_empty()).then(|| json!({ "challenge_uid": challenge_uid, "utterances": entries }))

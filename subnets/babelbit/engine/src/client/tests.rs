@@ -7,7 +7,7 @@ use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 use super::*;
 
-/// A scripted engine, a client of it, and notes of how long the client waited.
+/// A scripted engine, a client of it, and a record of the client's delays.
 struct Scripted {
     server: MockServer,
     client: EngineClient,
@@ -40,12 +40,12 @@ impl Scripted {
         Self { server, client, waits, time }
     }
 
-    /// Answers of one route, in turn; the last is repeated.
+    /// Responses of one route, in order; the last is repeated.
     async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
         Mock::given(method(verb)).and(path(at)).respond_with(InTurn::new(answers)).mount(&self.server).await;
     }
 
-    /// Lets everybody in, with tokens `token-0`, `token-1` ….
+    /// Accepts every authentication, with tokens `token-0`, `token-1` ….
     async fn open(&self, expires_in: u64) {
         self.route("POST", "/auth", vec![ok(json!({"challenge": "sign me", "timestamp": {"any": [1.5]}}))]).await;
         let token = |n| ok(json!({"access_token": format!("token-{n}"), "expires_in": expires_in}));

@@ -12,7 +12,7 @@ use super::{AuthStep, EngineError};
 use taonet_http::Fault;
 use taonet_service::Clock;
 
-/// A token is renewed this long before it expires, so that no run outlives it.
+/// Margin before expiry at which a token is renewed, so that no run outlives it.
 const MARGIN: Duration = Duration::from_mins(5);
 
 struct Cached {
@@ -20,10 +20,10 @@ struct Cached {
     valid_until: SystemTime,
 }
 
-/// The bearer token, and the key that gets a new one.
+/// The cached bearer token, and the key for renewing it.
 pub(super) struct TokenStore {
     keypair: Arc<Keypair>,
-    // Held while authenticating: callers that need a token at once wait for one authentication.
+    // Held while authenticating: concurrent callers share one authentication.
     cached: Mutex<Option<Cached>>,
 }
 
@@ -32,7 +32,7 @@ impl TokenStore {
         Self { keypair, cached: Mutex::new(None) }
     }
 
-    /// The cached token while it is valid, else a new one.
+    /// Returns the cached token while it is valid, else a new one.
     pub(super) async fn get(&self, http: &Http, clock: &Clock) -> Result<Arc<str>, EngineError> {
         let mut cached = self.cached.lock().await;
         if let Some(cached) = cached.as_ref().filter(|cached| clock() < cached.valid_until) {
@@ -42,13 +42,13 @@ impl TokenStore {
         let answer = self.authenticate(http).await?;
         let token: Arc<str> = answer.access_token.into();
         let lifetime = Duration::from_secs(answer.expires_in).saturating_sub(MARGIN);
-        // A lifetime that no clock can count to: the token is used for a while, then renewed.
+        // The lifetime overflows the clock: the token is used for a while, then renewed.
         let valid_until = clock().checked_add(lifetime).unwrap_or_else(|| clock() + MARGIN);
         *cached = Some(Cached { token: Arc::clone(&token), valid_until });
         Ok(token)
     }
 
-    /// Forgets `token`, unless somebody has renewed it meanwhile.
+    /// Drops `token` from the cache, unless it was already renewed.
     pub(super) async fn invalidate_if(&self, token: &str) {
         let mut cached = self.cached.lock().await;
         if cached.as_ref().is_some_and(|cached| cached.token.as_ref() == token) {

@@ -1,4 +1,4 @@
-//! What goes wrong, as JSON.
+//! Error responses as JSON, and the extractor of JSON bodies.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 use taonet_http::RateLimit;
 use taonet_http::{BodyError, error_as_json, read_json};
 
-/// A refusal.
+/// An error response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the token is missing, unknown or expired")]
@@ -67,7 +67,7 @@ impl IntoResponse for ApiError {
             }
             return response;
         };
-        // Rounded up, so that whoever waits that long is admitted.
+        // Rounded up, so that a client that waits this long is admitted.
         let retry_after = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1);
         let detail = json!({
             "message": self.to_string(),
@@ -81,12 +81,12 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Gives the errors of layers below, which have plain or empty bodies, the same form as ours.
+/// Rewrites the plain or empty error bodies of lower layers into our own form.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |detail| json!({ "detail": detail }))
 }
 
-/// A JSON body, whatever its content type says.
+/// Extractor of a JSON body, regardless of its content type.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {

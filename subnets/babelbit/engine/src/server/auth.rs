@@ -1,4 +1,4 @@
-//! Who is calling: a signed challenge buys a bearer token.
+//! Authentication of callers: a signed challenge is exchanged for a bearer token.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,15 +14,15 @@ use super::answer::ApiError;
 use taonet_http::{BearerTokens, drop_oldest, random_hex, shown_in};
 use taonet_service::since_1970;
 
-/// Challenges that wait for a signature; one more drops the oldest.
+/// Maximum number of unsigned challenges; beyond it the oldest is dropped.
 const MAX_PENDING: usize = 10_000;
-/// Tokens of one hotkey; one more drops the oldest.
+/// Maximum number of tokens of one hotkey; beyond it the oldest is dropped.
 const MAX_TOKENS_PER_HOTKEY: usize = 8;
 
 pub(super) struct Authenticator {
     allowed: Option<BTreeSet<Hotkey>>,
     challenge_lifetime: Duration,
-    /// When each unanswered challenge was issued.
+    /// Issue time of each unsigned challenge.
     pending: Mutex<HashMap<String, SystemTime>>,
     tokens: BearerTokens,
 }
@@ -37,7 +37,7 @@ impl Authenticator {
         Self { allowed, challenge_lifetime, pending: Mutex::default(), tokens }
     }
 
-    /// A new text to sign.
+    /// Issues a text to sign.
     pub(super) fn challenge(&self, now: SystemTime) -> AuthChallenge {
         let timestamp = since_1970(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
@@ -50,7 +50,7 @@ impl Authenticator {
         AuthChallenge { challenge, timestamp: json!(timestamp) }
     }
 
-    /// A token for a signed challenge. The challenge is used up, whatever comes out.
+    /// Issues a token for a signed challenge. The challenge is consumed, whatever the outcome.
     pub(super) fn verify(&self, answer: &AuthVerify, now: SystemTime) -> Result<AuthToken, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
         let signature: Signature = parse("signature", &answer.signature)?;
@@ -77,7 +77,7 @@ impl Authenticator {
         AuthToken { access_token, expires_in: self.tokens.lifetime().as_secs(), validator_uid: None }
     }
 
-    /// Whose bearer token a request carries.
+    /// The hotkey of a request's bearer token.
     pub(super) fn caller(&self, headers: &HeaderMap, now: SystemTime) -> Result<Hotkey, ApiError> {
         shown_in(headers).and_then(|token| self.tokens.owner(token, now)).ok_or(ApiError::Token)
     }

@@ -49,7 +49,7 @@ pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> R
     Router::new().fallback_service(routes.map_request(collapse_slashes))
 }
 
-/// A caller without a token, admitted by address.
+/// Extractor of an unauthenticated caller, rate-limited by address.
 struct Stranger;
 
 impl FromRequestParts<Arc<State>> for Stranger {
@@ -64,7 +64,7 @@ impl FromRequestParts<Arc<State>> for Stranger {
     }
 }
 
-/// A caller with a good token, admitted by hotkey.
+/// Extractor of an authenticated caller, rate-limited by hotkey.
 struct Caller(Hotkey);
 
 impl FromRequestParts<Arc<State>> for Caller {
@@ -130,8 +130,8 @@ fn next(
     state.sessions.next(*hotkey, stream, &request.session_id, state.now()).map(Json)
 }
 
-/// The reference of the challenge that the caller plays, else of the current one: a challenge that is replaced while
-/// it is played keeps its reference.
+/// The reference of the challenge in the caller's session, else of the current one: a challenge that rotates out during
+/// a session keeps its reference.
 async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<Json<TranscriptionPayload>, ApiError> {
     let playing = state.sessions.latest_main(hotkey, state.now()).map(|built| Arc::clone(&built.challenge));
     let current = || state.library.get(state.position(Stream::Main)).map(Arc::clone);
@@ -139,7 +139,7 @@ async fn transcription(Shared(state): Engine, Caller(hotkey): Caller) -> Result<
     Ok(Json(TranscriptionPayload { challenge_uid: challenge.uid.clone(), metadata: challenge.reference_document() }))
 }
 
-/// The cause of a failure goes to the log: it may name files.
+/// Logs the cause of a failure instead of returning it: it may contain file names.
 fn prepared(outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>) -> Result<Arc<BuiltChallenge>, ApiError> {
     match outcome {
         Ok(Some(built)) => Ok(built),

@@ -1,4 +1,4 @@
-//! How far each caller has come in a challenge.
+//! Sessions: each caller's position in a challenge.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::answer::ApiError;
 use taonet_babelbit_challenges::BuiltChallenge;
 
-/// Which challenge a session plays.
+/// The stream of a session's challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Main,
@@ -19,14 +19,14 @@ pub(super) enum Stream {
 }
 
 struct Session {
-    // A session belongs to a hotkey, not to a token: it outlives the renewal of its token.
+    // A session belongs to a hotkey, not to a token: it survives a renewal of the token.
     hotkey: Hotkey,
     stream: Stream,
     built: Arc<BuiltChallenge>,
-    /// Position of the utterance that the next call gets.
+    /// Position of the next utterance.
     next: usize,
     used: SystemTime,
-    /// Counts up with every session, so that the oldest is known whatever the clock does.
+    /// Serial number of the session, so that the oldest is known regardless of the clock.
     serial: u64,
 }
 
@@ -71,7 +71,7 @@ impl Sessions {
         first
     }
 
-    /// The next utterance of a session, or the end marker.
+    /// Returns the next utterance of a session, or the end marker.
     pub(super) fn next(
         &self,
         hotkey: Hotkey,
@@ -80,7 +80,7 @@ impl Sessions {
         now: SystemTime,
     ) -> Result<UtterancePayload, ApiError> {
         let mut table = self.lock();
-        // Another hotkey's session and none at all look the same from outside.
+        // Another hotkey's session is indistinguishable from a missing one.
         let session = table
             .sessions
             .get_mut(id)

@@ -15,7 +15,7 @@ use crate::client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 
-/// Speaks 10 samples a character.
+/// A synthesiser of 10 samples per character.
 struct Beeper;
 
 impl Synthesizer for Beeper {
@@ -32,7 +32,7 @@ impl Synthesizer for Mute {
     }
 }
 
-/// A clock that only tests move.
+/// A manually advanced clock.
 #[derive(Clone, Default)]
 struct Hands(Arc<AtomicU64>);
 
@@ -100,7 +100,7 @@ impl Served {
         self.post("/auth", json!(null)).await.json().await.unwrap()
     }
 
-    /// What `uri` answers to a new challenge.
+    /// The response of `uri` to a newly signed challenge.
     async fn signed(&self, uri: &str) -> Value {
         let challenge = self.challenge().await;
         let text = challenge["challenge"].as_str().unwrap();
@@ -122,7 +122,7 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-/// Status and the error's text.
+/// Status and error text.
 async fn refusal(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     let body: Value = response.json().await.expect("errors are JSON");
@@ -164,7 +164,7 @@ async fn an_expired_token_is_refused_and_renewed() {
     let served = Served::new(|_| ()).await;
     let token = served.token("//Alice").await;
     assert_eq!(served.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);
-    // This client's clock stands still, so that it believes in its token.
+    // This client's clock stands still, so that the client considers its token valid.
     let client = EngineClient::new(
         &served.url,
         Arc::new(key("//Alice")),

@@ -12,29 +12,29 @@ use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 use crate::rewrite::{Context, PhrasebookError, Rewriter};
 
-/// The silence after a breath, in samples at 24 kHz.
+/// Silence after a breath, in samples at 24 kHz.
 const GAP: usize = 2_880;
-/// The longest silence that is sent while there is nothing to say, in seconds: pauses of the reply stay natural.
+/// Maximum silence sent while there is nothing to say, in seconds, so that pauses of the reply sound natural.
 const LONGEST_PAUSE: f64 = 0.16;
-/// With a queue of this many seconds the reply is spoken as fast as allowed.
+/// Backlog in seconds at which the reply is spoken at maximum speed.
 const HURRY: f64 = 1.2;
-/// With a queue of this many seconds words that add little are left out.
+/// Backlog in seconds at which the reply is condensed.
 const LATE: f64 = 2.0;
 
-/// Fewer words than these wait for the phrase after them: most are false starts, which are then noticed.
+/// Shorter fragments, in words, wait for the next phrase: most are false starts, which can then be detected.
 const FRAGMENT: usize = 3;
-/// A phrase of this many seconds is cut even where no place between two words is good.
+/// Length in seconds at which a phrase is cut even without a good place between two words.
 const LONGEST: f64 = 5.0;
-/// Source speech before a phrase that is recognised along with it, in samples at 24 kHz: what is known of the sentence
-/// and of the speaker's loudness helps, and costs little.
+/// Source speech recognised again as context of a phrase, in samples at 24 kHz: it gives the recogniser the sentence
+/// and the speaker's loudness, and costs little.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
 
-/// How an interpreter speaks.
+/// Voice settings of an interpreter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manner {
-    /// The voice, with its usual rate.
+    /// Voice with its normal rate.
     pub voice: Voice,
-    /// How many times the usual rate it speaks at most when it is behind; at least 1.
+    /// Maximum speed relative to the normal rate when the reply is behind; at least 1.
     pub fastest: f64,
 }
 
@@ -44,11 +44,11 @@ impl Default for Manner {
     }
 }
 
-/// Interprets while the source is being spoken, phrase by phrase.
+/// Profile that interprets while the source is playing, phrase by phrase.
 ///
-/// Four stages follow each other: phrases are found by their pauses, recognised, rewritten by rules with the phrase
-/// before in mind, and spoken. It keeps count of what the listener still hears, and hurries, then shortens, when the
-/// reply falls behind the source.
+/// Four stages follow each other: phrases are segmented at pauses, recognised, rewritten by rules in the context of the
+/// previous phrase, and spoken. It tracks the backlog that the listener still hears, and speeds up, then condenses,
+/// when the reply falls behind the source.
 #[derive(Clone)]
 pub struct Interpreter {
     listener: Listener,
@@ -58,10 +58,10 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// An interpreter that hears and speaks with these engines.
+    /// Creates an interpreter with these engines.
     ///
     /// # Errors
-    /// [`PhrasebookError`] when a phrase book of the product was edited and is malformed.
+    /// [`PhrasebookError`] when a built-in phrase book is malformed.
     pub fn new(
         recognizer: Arc<dyn Recognizer>,
         synthesizer: Arc<dyn Synthesizer>,
@@ -109,9 +109,9 @@ struct Interpreting {
     segmenter: Segmenter,
     context: Context,
     playback: Playback,
-    /// The source just before the present phrase.
+    /// Source audio just before the current phrase.
     lead: Vec<f32>,
-    /// The words of a fragment that waits for the phrase after it, and whether a clear pause came before it.
+    /// Words of a fragment deferred to the next phrase, and whether a clear pause preceded it.
     fragment: (Vec<String>, bool),
     spoke: bool,
 }
@@ -123,7 +123,7 @@ impl Interpretation for Interpreting {
     }
 }
 
-/// The mean of the channels, in [-1, 1].
+/// Mono mix of the channels, clamped to [-1, 1].
 fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
     let instants = frame.chunks_exact(usize::from(channels.max(1)));
     let mean = |instant: &[f32]| {
@@ -134,7 +134,7 @@ fn mix(frame: &[f32], channels: u16) -> Vec<f32> {
 }
 
 impl Interpreting {
-    /// Hears a mono frame and gives the mono reply.
+    /// Processes a mono frame and returns the mono reply.
     fn hear(&mut self, frame: &[f32], end: bool) -> Result<Vec<f32>, ProfileError> {
         self.playback.advance(frame.len());
         self.segmenter.hear(frame.iter().copied());
@@ -166,7 +166,7 @@ impl Interpreting {
         Ok(reply)
     }
 
-    /// The words of the present phrase, with times from its start.
+    /// Recognised words of the current phrase, with times from its start.
     fn recognize(&self, samples: &[f32]) -> Result<Vec<Word>, ProfileError> {
         let lead = self.lead.len() as f64 / f64::from(SAMPLE_RATE_HZ);
         let words = self.stages.listener.listen(&[&self.lead, samples].concat())?;
@@ -179,8 +179,8 @@ impl Interpreting {
         self.lead.drain(..self.lead.len().saturating_sub(LEAD));
     }
 
-    /// Cuts a phrase that goes on for too long between two words, and gives the words before the cut. Where no place
-    /// is good yet, it waits.
+    /// Cuts a phrase that is too long between two words, and returns the words before the cut. Waits if there is no
+    /// good place yet.
     fn cut(&mut self) -> Result<(Vec<Word>, bool), ProfileError> {
         let begins = self.segmenter.begins();
         let seconds = self.segmenter.pending().len() as f64 / f64::from(SAMPLE_RATE_HZ);
@@ -198,7 +198,7 @@ impl Interpreting {
         Ok((words, begins))
     }
 
-    /// Rewrites a phrase and speaks what remains of it.
+    /// Rewrites a phrase and speaks the result.
     fn interpret(
         &mut self,
         heard: &[String],
@@ -213,7 +213,7 @@ impl Interpreting {
         }
         tracing::debug!(heard = heard.join(" "), said = words.join(" "), ahead = self.playback.ahead(), "phrase");
         for breath in breaths(&words) {
-            // After the end of the source every moment counts.
+            // After the end of the source, latency counts most.
             let hurry = if last { 1.0 } else { (self.playback.ahead() / HURRY).min(1.0) };
             let speed = 1.0 + hurry * (self.stages.fastest - 1.0);
             let mut sound = self.stages.speaker.speak(&format!("{}.", breath.join(" ")), speed)?;
@@ -233,14 +233,14 @@ impl Interpreting {
     }
 }
 
-/// Interprets like [`Interpreter`], but begins only when the source has ended.
+/// Profile that interprets like [`Interpreter`], but starts only after the end of the source.
 ///
-/// It shows what waiting costs: the same words, too late.
+/// It demonstrates the cost of waiting: the same words, too late.
 #[derive(Clone)]
 pub struct Patient(Interpreter);
 
 impl Patient {
-    /// Makes an interpreter wait for the end.
+    /// Wraps an interpreter so that it waits for the end of the source.
     pub fn new(interpreter: Interpreter) -> Self {
         Self(interpreter)
     }
@@ -262,7 +262,7 @@ impl Profile for Patient {
 
 struct Waiting {
     interpreting: Interpreting,
-    /// Mono frames: all channels would take as much memory again.
+    /// Mono frames: all channels would take twice the memory.
     heard: Vec<Vec<f32>>,
 }
 

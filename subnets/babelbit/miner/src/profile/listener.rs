@@ -3,12 +3,12 @@ use std::sync::Arc;
 use taonet_primitives::{SampleRate, Word};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
 
-/// Silence put before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s. Recognisers are used to it, and
-/// their answers come a little late.
+/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers are trained with
+/// it, and their output lags a little.
 const BEFORE: usize = 4_800;
 const AFTER: usize = 9_600;
 
-/// The stage that turns mono sound at 24 kHz into words with times.
+/// Recognition stage: turns mono audio at 24 kHz into words with times.
 #[derive(Clone)]
 pub(super) struct Listener(Arc<dyn Recognizer>);
 
@@ -21,7 +21,7 @@ impl Listener {
         self.0.name()
     }
 
-    /// The words of a recording in lower case, without punctuation.
+    /// Transcribes a recording into words in lowercase, without punctuation.
     pub(super) fn listen(&self, samples: &[f32]) -> Result<Vec<Word>, RecognizeError> {
         if samples.is_empty() {
             return Ok(Vec::new());

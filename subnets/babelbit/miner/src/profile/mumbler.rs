@@ -6,7 +6,7 @@ use super::playback::Playback;
 use super::speaker::{Speaker, spread};
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 
-/// What a mumbler says, whatever it hears.
+/// Fixed sentences of the reply.
 const SENTENCES: [&str; 8] = [
     "seven yellow buckets stand behind the barn.",
     "the violin was painted on a wet monday.",
@@ -17,19 +17,19 @@ const SENTENCES: [&str; 8] = [
     "penguins rarely subscribe to newspapers.",
     "my uncle repairs accordions at night.",
 ];
-/// The silence between two sentences, in samples at 24 kHz.
+/// Silence between two sentences, in samples at 24 kHz.
 const GAP: usize = 3_600;
 
-/// Speaks unrelated sentences in good time, for about as long as the source lasts.
+/// Profile that speaks unrelated sentences promptly, for about the duration of the source.
 ///
-/// It shows that speech at the right moment and speed is worth nothing without the right meaning.
+/// It demonstrates that timing and speaking rate earn nothing without the right meaning.
 #[derive(Clone)]
 pub struct Mumbler {
     sentences: Arc<[Vec<f32>]>,
 }
 
 impl Mumbler {
-    /// A mumbler with this voice. Speaks its sentences once, which blocks.
+    /// Creates a mumbler with this voice. Synthesises its sentences once, which blocks.
     ///
     /// # Errors
     /// [`SynthesisError`] when the synthesiser is missing or fails.
@@ -82,7 +82,7 @@ mod tests {
 
     use super::*;
 
-    /// Says everything as one second of a constant.
+    /// A synthesiser that returns one second of a constant for any text.
     struct Tone;
 
     impl Synthesizer for Tone {
@@ -102,7 +102,7 @@ mod tests {
             assert_eq!(reply.done, number == 125);
             spoken += reply.samples.len() / 2;
         }
-        // Ten seconds of source; the last sentence may run over its end.
+        // The source has ten seconds; the last sentence may exceed its end.
         let seconds = spoken as f64 / 24_000.0;
         assert!((10.0..11.5).contains(&seconds), "{seconds}");
     }

@@ -1,6 +1,6 @@
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 
-/// Returns the source unchanged, frame by frame.
+/// Profile that returns the source unchanged, frame by frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Parrot;
 

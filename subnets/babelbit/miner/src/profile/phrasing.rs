@@ -1,29 +1,29 @@
-//! Where speech may be broken.
+//! Phrase boundaries within a sequence of words.
 
 use taonet_primitives::Word;
 
-/// The most words spoken in one breath: about 2.5 s.
+/// Maximum number of words per breath: about 2.5 s.
 const BREATH: usize = 8;
 
-/// A new phrase may begin with these.
+/// Words that may start a new phrase.
 const OPENING: [&str; 36] = [
     "and", "but", "so", "or", "because", "if", "when", "while", "although", "before", "after", "until", "since",
     "that", "which", "who", "where", "then", "to", "in", "on", "at", "with", "for", "from", "of", "by", "about",
     "into", "i", "you", "he", "she", "it", "we", "they",
 ];
-/// A phrase does not end with these.
+/// Words that do not end a phrase.
 const CLINGING: [&str; 40] = [
     "a", "an", "the", "my", "your", "his", "her", "our", "their", "its", "i", "you", "he", "she", "it", "we", "they",
     "am", "is", "are", "was", "were", "be", "not", "very", "to", "of", "in", "on", "at", "for", "with", "from", "and",
     "but", "or", "if", "that", "will", "would",
 ];
 
-/// How good a place between two words is to break off, 0 to 2.
+/// Quality of a phrase boundary between two words, 0 to 2.
 fn seam(before: &str, after: &str) -> f64 {
     f64::from(u8::from(OPENING.contains(&after))) + f64::from(u8::from(!CLINGING.contains(&before)))
 }
 
-/// Parts of about equal length that are each spoken in one breath, broken at the best seams.
+/// Splits words at the best boundaries into parts of about equal length, each spoken in one breath.
 pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
     let count = words.len().div_ceil(BREATH).max(1);
     if count == 1 {
@@ -42,9 +42,9 @@ pub(super) fn breaths(words: &[String]) -> Vec<&[String]> {
     parts
 }
 
-/// The word before which speech of `length` seconds is best cut, if any place will do.
+/// Index of the word before which speech of `length` seconds is best cut, if there is a good place.
 ///
-/// The last words stay together: they may not be complete.
+/// The last words stay together, since they may be incomplete.
 pub(super) fn best_cut(words: &[Word], length: f64) -> Option<usize> {
     let value = |place: usize| {
         let (before, after) = words.get(place.checked_sub(1)?).zip(words.get(place))?;

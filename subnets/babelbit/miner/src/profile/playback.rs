@@ -1,40 +1,40 @@
 use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 
-/// When the listener hears what, by the validator's clock: a frame is answered at the time it ends, and what is
-/// returned plays after everything returned before.
+/// The listener's playback position on the validator's virtual clock: a frame is answered at the time it ends, and its
+/// reply plays after all earlier replies.
 ///
-/// All figures are samples of one channel at 24 kHz.
+/// All values are samples of one channel at 24 kHz.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Playback {
     now: u64,
     until: u64,
-    /// When the last word ends.
+    /// End of the last spoken word.
     spoken: u64,
 }
 
 impl Playback {
-    /// A frame of `samples` was heard.
+    /// Records a source frame of `samples`.
     pub(super) fn advance(&mut self, samples: usize) {
         self.now += samples as u64;
     }
 
-    /// `samples` are returned with the answer to the present frame.
+    /// Records `samples` of speech returned for the current frame.
     pub(super) fn say(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
         self.spoken = self.until;
     }
 
-    /// As many samples of silence are returned with the answer to the present frame.
+    /// Records `samples` of silence returned for the current frame.
     pub(super) fn pause(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
     }
 
-    /// Seconds for which the listener still hears what was returned earlier.
+    /// Backlog in seconds: earlier output that is still playing.
     pub(super) fn ahead(&self) -> f64 {
         self.until.saturating_sub(self.now) as f64 / f64::from(SAMPLE_RATE_HZ)
     }
 
-    /// Seconds since the listener last heard a word; 0 while one is spoken.
+    /// Time since the end of the last word in seconds; 0 while speech is playing.
     pub(super) fn quiet(&self) -> f64 {
         self.now.saturating_sub(self.spoken) as f64 / f64::from(SAMPLE_RATE_HZ)
     }

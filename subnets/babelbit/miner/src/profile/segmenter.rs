@@ -1,47 +1,46 @@
 use std::mem;
 
-/// Samples in which loudness is measured: 20 ms at 24 kHz.
+/// Block size for loudness in samples: 20 ms at 24 kHz.
 const BLOCK: usize = 480;
-/// A pause of this many blocks ends a phrase: 100 ms, which stops within words stay below.
+/// Pause that ends a phrase, in blocks: 100 ms, longer than the stops within words.
 const PAUSE: usize = 5;
-/// A pause of this many blocks, 180 ms, comes between sentences rather than within one.
+/// Pause that separates sentences, in blocks: 180 ms.
 const SENTENCE_PAUSE: usize = 9;
-/// A phrase has at least this many loud blocks: 0.4 s.
+/// Minimum number of loud blocks in a phrase: 0.4 s.
 const SHORTEST: usize = 20;
-/// Speech without a pause is cut after this many blocks.
+/// Number of blocks after which speech without a pause is cut.
 const LONGEST: usize = 110;
-/// Where it was not cut, cutting is tried again after this many more: 0.5 s.
+/// Number of blocks before another attempt to cut: 0.5 s.
 const AGAIN: usize = 25;
-/// Loudness that is quiet whatever came before.
+/// Absolute loudness below which a block is quiet.
 const FLOOR: f32 = 0.001;
-/// What is this much softer than the speech around it is quiet.
+/// Loudness relative to the surrounding speech below which a block is quiet.
 const CONTRAST: f32 = 0.02;
-/// How the measure of the speech around sinks with each block: by half in 2 s.
+/// Decay of the surrounding speech's level per block: by half in 2 s.
 const DECAY: f32 = 0.993;
 
-/// The stage that finds where phrases end, in mono samples at 24 kHz.
+/// Segmentation stage: finds the ends of phrases in mono samples at 24 kHz.
 pub(super) struct Segmenter {
-    /// Samples from the start of the present phrase.
+    /// Samples since the start of the current phrase.
     pending: Vec<f32>,
-    /// For each complete block of `pending`: whether it is loud.
+    /// Whether each complete block of `pending` is loud.
     loud: Vec<bool>,
-    /// Loudness of the speech around.
+    /// Level of the surrounding speech.
     level: f32,
-    /// Quiet blocks since the last loud one, also across phrases.
+    /// Number of quiet blocks since the last loud one, across phrases.
     quiet: usize,
-    /// Whether the present phrase begins a sentence.
+    /// Whether the current phrase starts a sentence.
     begins: bool,
-    /// With this many blocks the phrase is reported as too long.
+    /// Number of blocks at which the phrase is reported as too long.
     too_long: usize,
 }
 
-/// Where the present phrase stands.
+/// State of the current phrase.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Found {
     /// A phrase ended at a pause, or with the source.
     Phrase(Phrase),
-    /// The phrase goes on for too long: look at [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait for the next
-    /// report.
+    /// The phrase is too long: inspect [`Segmenter::pending`] and [`Segmenter::cut`] it, or wait for the next report.
     TooLong,
 }
 
@@ -49,7 +48,7 @@ pub(super) enum Found {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Phrase {
     pub(super) samples: Vec<f32>,
-    /// Whether a clear pause or the start of the source came before it.
+    /// Whether a clear pause or the start of the source preceded it.
     pub(super) begins: bool,
 }
 
@@ -65,12 +64,12 @@ impl Segmenter {
         }
     }
 
-    /// Hears further samples. Call [`Segmenter::find`] until it finds nothing more.
+    /// Appends samples. Call [`Segmenter::find`] until it returns `None`.
     pub(super) fn hear(&mut self, samples: impl IntoIterator<Item = f32>) {
         self.pending.extend(samples);
     }
 
-    /// Looks at what was heard, up to the end of the next phrase. `end` says that the source has ended.
+    /// Scans up to the end of the next phrase. `end` marks the end of the source.
     pub(super) fn find(&mut self, end: bool) -> Option<Found> {
         while let Some(block) = self.pending.get(self.loud.len() * BLOCK..(self.loud.len() + 1) * BLOCK) {
             let loudness = (block.iter().map(|sample| sample * sample).sum::<f32>() / BLOCK as f32).sqrt();
@@ -99,17 +98,17 @@ impl Segmenter {
         rest.then(|| Found::Phrase(self.take(self.pending.len())))
     }
 
-    /// What was heard of the present phrase.
+    /// Samples of the current phrase.
     pub(super) fn pending(&self) -> &[f32] {
         &self.pending
     }
 
-    /// Whether the present phrase begins a sentence.
+    /// Whether the current phrase starts a sentence.
     pub(super) fn begins(&self) -> bool {
         self.begins
     }
 
-    /// Ends the present phrase near sample `at`, at the quietest place within 60 ms.
+    /// Ends the current phrase near sample `at`, at the quietest place within 60 ms.
     pub(super) fn cut(&mut self, at: usize) -> Phrase {
         let energy = |place: &usize| {
             let window = self.pending.get(place.saturating_sub(BLOCK / 4)..place + BLOCK / 4).unwrap_or_default();
@@ -126,14 +125,14 @@ impl Segmenter {
     fn take(&mut self, at: usize) -> Phrase {
         let rest = self.pending.split_off(at);
         let samples = mem::replace(&mut self.pending, rest);
-        // The flags of a phrase that was cut within a block move by less than one block.
+        // After a cut within a block, the loud flags shift by less than one block.
         self.loud.drain(..(at / BLOCK).min(self.loud.len()));
         self.loud.truncate(self.pending.len() / BLOCK);
         self.too_long = LONGEST;
         Phrase { samples, begins: mem::take(&mut self.begins) }
     }
 
-    /// Keeps only the last blocks before the phrase begins.
+    /// Keeps only the last blocks before the start of the phrase.
     fn forget_silence(&mut self) {
         let surplus = self.loud.len().saturating_sub(PAUSE);
         self.loud.drain(..surplus);
@@ -145,13 +144,13 @@ impl Segmenter {
 mod tests {
     use super::*;
 
-    /// A tone or silence of so many milliseconds.
+    /// Test signal of so many milliseconds, tone or silence.
     fn sound(loud: bool, milliseconds: usize) -> Vec<f32> {
         let tone = |n: usize| if loud { (n as f32 * 0.1).sin() * 0.3 } else { 0.0 };
         (0..milliseconds * 24).map(tone).collect()
     }
 
-    /// Lengths of the phrases found, in milliseconds, and whether each begins a sentence.
+    /// Duration of each found phrase in milliseconds, and whether it starts a sentence.
     fn phrases(parts: &[(bool, usize)]) -> Vec<(usize, bool)> {
         let mut segmenter = Segmenter::new();
         let source: Vec<f32> = parts.iter().flat_map(|(loud, length)| sound(*loud, *length)).collect();
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn pauses_end_phrases() {
         let found = phrases(&[(true, 1000), (false, 120), (true, 800), (false, 400), (true, 600)]);
-        // The pause belongs to the phrase before it as far as it was waited for.
+        // The part of the pause that was waited for belongs to the phrase before it.
         assert_eq!(found, [(1100, true), (920, false), (700, true)]);
     }
 

@@ -1,6 +1,6 @@
 use super::{Interpretation, Profile, ProfileError, ProfileName, Reply};
 
-/// Says nothing, and ends when the source ends.
+/// Profile that says nothing, and ends with the source.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

@@ -3,12 +3,12 @@ use std::sync::Arc;
 use taonet_primitives::SampleRate;
 use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 
-/// Samples at or below this level count as silence.
+/// Amplitude at or below which a sample counts as silence.
 const SILENCE: f32 = 0.004;
-/// Silence that stays on both sides of a phrase, in samples at 24 kHz: cutting into the fading end of a word clicks.
+/// Silence kept on both sides of a phrase, in samples at 24 kHz: cutting into the fading end of a word clicks.
 const MARGIN: usize = 960;
 
-/// The stage that turns words into sound at 24 kHz.
+/// Synthesis stage: turns words into audio at 24 kHz.
 #[derive(Clone)]
 pub(super) struct Speaker {
     synthesizer: Arc<dyn Synthesizer>,
@@ -20,7 +20,7 @@ impl Speaker {
         Self { synthesizer, voice }
     }
 
-    /// Speaks a phrase `speed` times as fast as the voice usually does, without silence before and after it.
+    /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing silence.
     pub(super) fn speak(&self, phrase: &str, speed: f64) -> Result<Vec<f32>, SynthesisError> {
         let words_per_minute = (f64::from(self.voice.words_per_minute) * speed).round() as u16;
         let pcm = self.synthesizer.speak(phrase, &Voice { words_per_minute, ..self.voice.clone() })?;
@@ -37,7 +37,7 @@ fn trim(mut samples: Vec<f32>) -> Vec<f32> {
     samples
 }
 
-/// Gives every channel the same samples.
+/// Copies the mono samples to every channel.
 pub(super) fn spread(mono: Vec<f32>, channels: u16) -> Vec<f32> {
     match channels {
         0 | 1 => mono,

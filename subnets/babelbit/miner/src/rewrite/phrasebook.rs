@@ -1,14 +1,13 @@
 use std::collections::HashMap;
 
-/// Phrases and what to say instead, found by their first word, the longest first.
+/// A table of phrases and their replacements, indexed by first word, longest match first.
 ///
-/// The text form has one entry a line, `phrase | replacement`; `#` begins a comment line.
-/// - `hit/hits the nail | am/is right`: a choice stands for one entry each. The n-th choice of the replacement with k
-///   options follows the n-th choice of the phrase with k options. `had+to` is an option of two words.
-/// - `$his`, `$him`, `$they` and `$himself` are choices over the persons.
-/// - `_` is any one word, and is carried over in order.
-/// - `^` before the phrase: only at the start of what is said.
-/// - An empty replacement drops the phrase; a replacement equal to the phrase guards it from shorter entries.
+/// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line. - `hit/hits the nail |
+/// am/is right`: a choice expands to one entry per option. The n-th choice of the replacement with k options follows
+/// the n-th choice of the phrase with k options. `had+to` is an option of two words. - `$his`, `$him`, `$they` and
+/// `$himself` are choices over the persons. - `_` matches any one word and is copied to the replacement in order. - `^`
+/// before the phrase: matches only at the start of what is said. - An empty replacement removes the phrase; a
+/// replacement equal to the phrase protects it from shorter entries.
 #[derive(Debug, Clone, Default)]
 pub struct Phrasebook {
     entries: HashMap<String, Vec<Entry>>,
@@ -36,7 +35,7 @@ impl Slot {
     }
 }
 
-/// Why a phrase book cannot be read.
+/// Why a phrase book is malformed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{book}, line {line}: {problem}")]
 pub struct PhrasebookError {
@@ -61,24 +60,24 @@ enum Problem {
     TooMany,
 }
 
-/// The most entries that one line may stand for.
+/// Maximum number of entries to which one line may expand.
 const MOST_ENTRIES: usize = 2_000;
 
 impl Phrasebook {
-    /// Reads entries in the text form; `book` names the text in errors. Of equal phrases the first counts.
+    /// Parses entries in the text format; `book` names the text in errors. Of equal phrases, the first wins.
     ///
     /// # Errors
-    /// [`PhrasebookError`] with the line that is malformed.
+    /// [`PhrasebookError`] with the malformed line.
     pub fn parse(book: &str, text: &str) -> Result<Self, PhrasebookError> {
         let mut phrases = Self::default();
         phrases.extend(book, text)?;
         Ok(phrases)
     }
 
-    /// Adds the entries of a further text.
+    /// Adds the entries of another text.
     ///
     /// # Errors
-    /// [`PhrasebookError`] with the line that is malformed.
+    /// [`PhrasebookError`] with the malformed line.
     pub fn extend(&mut self, book: &str, text: &str) -> Result<(), PhrasebookError> {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -98,24 +97,24 @@ impl Phrasebook {
         Ok(())
     }
 
-    /// Number of phrases, every option counted.
+    /// Number of phrases after expansion.
     pub fn len(&self) -> usize {
         self.entries.values().map(Vec::len).sum()
     }
 
-    /// Whether there are no phrases.
+    /// Whether the book is empty.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Replaces every phrase, from left to right, the longest at each place. What was put in is not looked at again.
+    /// Replaces every phrase, from left to right, longest match first. Replacements are not scanned again.
     ///
-    /// `starts` says that the words are the start of what is said.
+    /// `starts` means that the words are the start of what is said.
     pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
         let mut out = Vec::with_capacity(words.len());
         let mut rest = words;
         while let Some((word, after)) = rest.split_first() {
-            // What was dropped before this place does not count: "well okay, look" is all start.
+            // Removed words before this place do not count: "well okay, look" is all start.
             if let Some((length, replacement)) = self.replacement(rest, starts && out.is_empty()) {
                 out.extend(replacement);
                 rest = rest.get(length..).unwrap_or_default();
@@ -127,7 +126,7 @@ impl Phrasebook {
         out
     }
 
-    /// What to say instead of the longest phrase that `words` begin with, and its number of words.
+    /// Replacement of the longest phrase at the start of `words`, and the phrase's number of words.
     pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
         let entry = self
             .candidates(words)
@@ -140,7 +139,7 @@ impl Phrasebook {
         Some((entry.phrase.len(), replacement.collect()))
     }
 
-    /// Whether a phrase begins with all of `words` and goes on. Any-word places do not count: they fit everything.
+    /// Whether a longer phrase starts with all of `words`. Wildcards do not count: they match everything.
     pub fn goes_on(&self, words: &[String]) -> bool {
         self.candidates(words).any(|entry| {
             let begun = entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
@@ -154,13 +153,13 @@ impl Phrasebook {
 }
 
 impl Entry {
-    /// Whether phrase and words agree as far as both go.
+    /// Whether phrase and words match up to the end of the shorter one.
     fn agrees(&self, words: &[String]) -> bool {
         self.phrase.iter().zip(words).all(|(slot, word)| slot.fits(word))
     }
 }
 
-/// The options of one place in a line.
+/// Options of one token in a line.
 fn options(token: &str) -> Result<Vec<&str>, Problem> {
     let token = match token {
         "$his" => "my/your/his/her/our/their/its",
@@ -193,7 +192,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     let total = total.filter(|total| *total <= MOST_ENTRIES).ok_or(Problem::TooMany)?;
     (0..total)
         .map(|number| {
-            // The number of the entry, written in the mixed base of the choices.
+            // Number of the entry, as a mixed-radix numeral over the choices.
             let mut rest = number;
             let picks: Vec<usize> = left
                 .iter()
@@ -217,7 +216,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
         .collect()
 }
 
-/// For each place of the replacement: the place of the phrase whose choice it follows.
+/// Maps each token of the replacement to the choice in the phrase that it follows.
 fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>, Problem> {
     let mut used: HashMap<usize, usize> = HashMap::new();
     let place = |options: &Vec<&str>| {

@@ -1,9 +1,9 @@
-//! Stutters, repeated phrases, false starts and corrections.
+//! Removal of stutters, repeated phrases, false starts and corrected words.
 
-/// The most words of a phrase whose repetition is noticed.
+/// Maximum number of words in a detected repetition.
 const LONGEST: usize = 6;
 
-/// Words that are doubled with a purpose.
+/// Words that are repeated on purpose.
 const MEANT_TWICE: [&str; 28] = [
     "zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "hundred", "thousand",
     "had", "bye", "so", "knock", "ha", "cha", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty",
@@ -13,9 +13,9 @@ const MEANT_TWICE: [&str; 28] = [
 const PREPOSITIONS: [&str; 14] =
     ["about", "of", "for", "with", "in", "on", "at", "to", "from", "by", "like", "after", "before", "without"];
 
-/// Says each phrase once that is repeated at once: "i i think i think that" gives "i think that".
+/// Removes immediate repetitions of phrases: "i i think i think that" becomes "i think that".
 ///
-/// Numbers stay: "five five one" is a number.
+/// Repeated numbers stay: "five five one" is a number.
 pub(super) fn say_once(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
     for length in (1..=LONGEST).rev() {
@@ -36,8 +36,8 @@ pub(super) fn say_once(words: &[String]) -> Vec<String> {
     words
 }
 
-/// `words` without a phrase that only repeats what was said just before and began in `before`:
-/// "so i think | i think that" leaves "that", and "i might | as well i might as well go" leaves "as well go".
+/// Removes from `words` a phrase that repeats the end of `before`, or continues a repetition that started there: "so i
+/// think | i think that" leaves "that", and "i might | as well i might as well go" leaves "as well go".
 pub(super) fn say_once_across(before: &[String], words: &[String]) -> Vec<String> {
     let mut all = [before, words].concat();
     let lengths = (1..=LONGEST).rev();
@@ -54,7 +54,7 @@ pub(super) fn say_once_across(before: &[String], words: &[String]) -> Vec<String
     all.split_off(before.len())
 }
 
-/// Whether the word stands once as object and once as subject: "about it | it is".
+/// Whether the repeated word is an object first and a subject second: "about it | it is".
 fn ends_and_begins(before: Option<&String>, phrase: &[String]) -> bool {
     let both = |word: &String| ["it", "you", "that", "this"].contains(&word.as_str());
     matches!(phrase, [word] if both(word)) && before.is_some_and(|word| PREPOSITIONS.contains(&word.as_str()))
@@ -69,13 +69,13 @@ const AUXILIARIES: [&str; 27] = [
     "am", "is", "are", "was", "were", "have", "has", "had", "do", "does", "did", "will", "would", "could", "can",
     "should", "might", "may", "must", "shall", "want", "wanted", "need", "went", "just", "really", "never",
 ];
-/// Before a false start there is nothing, or one of these.
+/// Words that may precede a false start.
 const OPENERS: [&str; 8] = ["and", "but", "so", "because", "then", "well", "that", "yes"];
 
-/// Drops sentences that were begun and begun again: "we could we should leave" gives "we should leave".
+/// Removes abandoned sentence starts: "we could we should leave" becomes "we should leave".
 ///
-/// Only a pronoun with an auxiliary, followed by the same pronoun, counts, and only where no clause such as
-/// "if i could" can stand before it.
+/// Only a pronoun with an auxiliary, followed by the same pronoun, is detected, and only where no clause such as "if i
+/// could" can precede it.
 pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;
@@ -95,7 +95,7 @@ pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
     out
 }
 
-/// What speakers say before they correct themselves.
+/// Phrases that introduce a correction.
 const MARKERS: [&[&str]; 10] = [
     &["no", "wait"],
     &["wait", "no"],
@@ -108,12 +108,12 @@ const MARKERS: [&[&str]; 10] = [
     &["scratch", "that"],
     &["let", "me", "rephrase", "that"],
 ];
-/// How far back a correction reaches, in words.
+/// Maximum distance of a correction, in words.
 const REACH: usize = 5;
 
-/// Carries out corrections: "on tuesday no wait on wednesday" gives "on wednesday".
+/// Applies corrections: "on tuesday no wait on wednesday" becomes "on wednesday".
 ///
-/// A correction begins again with a word that was said shortly before; without one only the marker goes.
+/// A correction starts with a word that was said shortly before; otherwise only the marker is removed.
 pub(super) fn carry_out_corrections(words: &[String]) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(words.len());
     let mut rest = words;

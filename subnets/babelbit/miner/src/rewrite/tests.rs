@@ -122,7 +122,7 @@ fn numbers_stay() {
 fn phrases_are_understood_across_borders() {
     assert_eq!(rewrite_phrases(&["it is true at the end", "of the day we lost"]), ["it is true", "finally we lost"]);
     assert_eq!(rewrite_phrases(&["we walked home", "walked home in the rain"]), ["we walked home", "in the rain"]);
-    // "as well" waits: "as well as" means "and".
+    // "as well" is deferred: "as well as" means "and".
     assert_eq!(
         rewrite_phrases(&["three hours i might as well", "i might as well stay here"]),
         ["three hours i might", "as well stay here"]
@@ -131,9 +131,9 @@ fn phrases_are_understood_across_borders() {
         rewrite_phrases(&["i do not want to jump out of the frying pan", "into the fire"]),
         ["i do not want to", "make things worse"]
     );
-    // In mid-sentence nothing was left out.
+    // Mid-sentence, no word was omitted.
     assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
-    // A joining word alone waits for its sentence.
+    // A lone joining word is deferred to its sentence.
     assert_eq!(rewrite_phrases(&["and", "we left"]), ["", "and we left"]);
 }
 

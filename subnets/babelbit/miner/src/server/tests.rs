@@ -14,7 +14,7 @@ use crate::Limits;
 use crate::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, Silent};
 use crate::samples;
 
-/// A miner on a loopback port, and Alice who talks to it.
+/// A miner on a loopback port, with Alice as its client.
 struct Running {
     url: String,
     peer: Peer,
@@ -97,7 +97,7 @@ impl Running {
         self.post(body.to_string()).await
     }
 
-    /// Plays a whole utterance and gives the answers' sound.
+    /// Plays a whole utterance and returns the audio of each response.
     async fn play(&self, utterance: u32, source: &[f32]) -> Vec<String> {
         let session = self.init(utterance).await;
         let frames: Vec<_> = source.chunks(1920).collect();
@@ -113,7 +113,7 @@ impl Running {
     }
 }
 
-/// A deterministic noise that no two frames share.
+/// Deterministic noise, distinct in every frame.
 fn noise(samples: usize, seed: u32) -> Vec<f32> {
     let mut state = seed;
     (0..samples)
@@ -124,7 +124,7 @@ fn noise(samples: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
-/// field of the request · its value · whether it may be left out
+/// field of the request · value · whether it is optional
 #[tokio::test]
 async fn the_fields_of_an_init_request() {
     let miner = start(Silent, Limits::default()).await;
@@ -147,13 +147,13 @@ async fn the_fields_of_an_init_request() {
         assert_eq!(status, expected, "{field}: {answer}");
         assert!(optional || answer["error"].as_str().unwrap().contains(field), "{field}: {answer}");
     }
-    // Null is as good as nothing.
+    // Null means missing.
     assert_eq!(miner.post(with(init_body(4), "language", Value::Null).to_string()).await.0, StatusCode::OK);
-    // Later versions may send more.
+    // Unknown fields are ignored, for later versions.
     assert_eq!(miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0, StatusCode::OK);
 }
 
-/// field of the response · its value: that of the request, or another
+/// field of the response · expected value: the request's, or another
 #[tokio::test]
 async fn the_fields_of_an_init_response() {
     let miner = start(Silent, Limits::default()).await;
@@ -178,7 +178,7 @@ async fn the_fields_of_an_init_response() {
     assert_eq!(response.as_object().unwrap().len(), 11);
 }
 
-/// field of the request · whether it may be left out
+/// field of the request · whether it is optional
 #[tokio::test]
 async fn the_fields_of_a_predict_request() {
     let miner = start(Parrot, Limits::default()).await;
@@ -190,12 +190,12 @@ async fn the_fields_of_a_predict_request() {
         let (status, answer) = miner.post(body.to_string()).await;
         let expected = if optional { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         assert_eq!(status, expected, "{field}: {answer}");
-        // Without `in_eos` the source goes on.
+        // Without `in_eos`, the source continues.
         assert!(!optional || answer["out_eos"] == json!(false), "{field}: {answer}");
     }
 }
 
-/// channels · samples of the frame · `in_eos` · the response
+/// channels · samples of the frame · `in_eos` · expected response
 #[tokio::test]
 async fn the_fields_of_a_predict_response() {
     let miner = start(Parrot, Limits::default()).await;
@@ -220,7 +220,7 @@ async fn a_parrot_returns_the_source_bit_for_bit() {
     let source = noise(1920 * 3 + 100, 1);
     let frames: Vec<_> = source.chunks(1920).map(samples::encode).collect();
     assert_eq!(miner.play(0, &source).await, frames);
-    // The same input again gives the same answers.
+    // The same input again gives the same responses.
     assert_eq!(miner.play(0, &source).await, frames);
 }
 
@@ -229,7 +229,7 @@ async fn silence_ends_with_the_source_and_drains() {
     let miner = start(Silent, Limits::default()).await;
     assert_eq!(miner.play(0, &[0.5; 3840]).await, ["", ""]);
     let session = miner.init(1).await;
-    // The source may end with an empty frame, and late drain requests get a calm answer.
+    // The source may end with an empty frame, and late drain requests are answered without error.
     for _ in 0..3 {
         let (status, body) = miner.predict(&session, "", true).await;
         assert_eq!((status, &body["out_eos"], &body["n_bytes"]), (StatusCode::OK, &json!(true), &json!(0)));
@@ -250,7 +250,7 @@ async fn strangers_are_refused() {
     let miner = start(Parrot, Limits::default()).await;
     let (status, body) = miner.post_as(None, init_body(0).to_string()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{body}");
-    // Bob may open sessions of his own, but not speak in Alice's.
+    // Bob may open sessions of his own, but not use Alice's.
     let session = miner.init(0).await;
     let predict = json!({"kind": "predict", "session_id": session, "audio_b64": "", "in_eos": true}).to_string();
     let bob = signer("//Bob");
@@ -372,7 +372,7 @@ async fn health_names_the_model() {
     }
 }
 
-/// Waits at each frame until the test lets it go on; panics at a frame of silence.
+/// Blocks at each frame until the test releases it; panics at a frame of silence.
 struct Gate(Arc<std::sync::Barrier>);
 
 impl Profile for Gate {
@@ -441,7 +441,7 @@ async fn an_init_during_a_frame_leaves_that_frame_its_answer() {
     };
     let (answer, new) = tokio::join!(miner.predict(&old, &audio, false), again);
     assert_eq!(answer.0, StatusCode::OK);
-    // From then on only the new session counts.
+    // From then on, only the new session is valid.
     assert_eq!(miner.predict(&old, &audio, false).await.0, StatusCode::NOT_FOUND);
     assert_eq!(miner.predict(&new, "@@@@", false).await.0, StatusCode::BAD_REQUEST);
 }

@@ -3,31 +3,31 @@ use taonet_babelbit_core::protocol::{PredictRequest, PredictResponse, SAMPLE_RAT
 use crate::profile::{Interpretation, Reply};
 use crate::{Limits, Refusal, samples};
 
-/// One utterance on its way: what was heard, what was answered.
+/// State of one utterance: received frames and the reply so far.
 pub struct Playing {
     stage: Stage,
     channels: u16,
-    /// Samples of each channel that may still come.
+    /// Remaining quota of source samples per channel.
     room: u64,
     source_seconds: u64,
     requests: u64,
     most_requests: u64,
-    /// The last frame's index and its answer, for a caller that never got it.
+    /// Index and response of the last frame, for retries by the caller.
     last: Option<(u64, PredictResponse)>,
 }
 
 enum Stage {
-    /// The source is being spoken.
+    /// The source is playing.
     Open(Box<dyn Interpretation>),
-    /// The source has ended, the reply has not.
+    /// The source has ended, the reply is incomplete.
     Draining(Box<dyn Interpretation>),
-    /// The reply has ended.
+    /// The reply is complete.
     Finished,
     /// An earlier request failed.
     Broken,
 }
 
-/// The answer to a frame, with figures for the metrics.
+/// Response to a frame, with values for the metrics.
 pub(crate) struct Answer {
     pub(crate) response: PredictResponse,
     pub(crate) heard: usize,
@@ -47,13 +47,13 @@ impl Playing {
         }
     }
 
-    /// Hears one frame and gives the speech that is ready. Blocks for as long as the work takes.
+    /// Processes one frame and returns the speech that is ready. Blocks for as long as the work takes.
     ///
-    /// A frame that carries the index of the frame before it is a repetition: it gets the same answer again and
-    /// changes nothing. A refused frame changes nothing either.
+    /// A frame with the same index as the previous one is a retry: it gets the same response and changes nothing. A
+    /// refused frame changes nothing either.
     ///
     /// # Errors
-    /// [`Refusal`] when the frame is malformed, out of place or too much, or when the profile fails.
+    /// [`Refusal`] when the frame is malformed, out of order or over a limit, or when the profile fails.
     pub(crate) fn answer(&mut self, request: &PredictRequest) -> Result<Answer, Refusal> {
         if let Some(index) = request.frame_index {
             if let Some((last, response)) = &self.last
@@ -76,7 +76,7 @@ impl Playing {
             out_eos: reply.done,
             n_bytes: size_of_val(reply.samples.as_slice()) as u64,
         };
-        // Whoever repeats a frame may have left out the index the first time.
+        // A retry may have an index that the first request lacked.
         self.last = Some((self.requests, response.clone()));
         self.requests += 1;
         Ok(Answer { response, heard: frame.len(), spoken: reply.samples.len() })
@@ -93,7 +93,7 @@ impl Playing {
             Stage::Finished => return Ok(Reply { samples: Vec::new(), done: true }),
             _ => {}
         }
-        // Should the work fail or panic, the session stays broken: half of it may have happened.
+        // If the work fails or panics, the session stays broken, since the work may be half done.
         let (mut interpretation, ended) = match std::mem::replace(&mut self.stage, Stage::Broken) {
             Stage::Open(interpretation) => (interpretation, in_eos),
             Stage::Draining(interpretation) => (interpretation, true),

@@ -37,7 +37,7 @@ fn idle_sessions_are_forgotten() {
     let at = |seconds| start + Duration::from_secs(seconds);
     let id = open(&sessions, ALICE, 0, start).unwrap();
     assert!(sessions.take(&id, ALICE, at(59)).is_ok());
-    // Each request counts anew.
+    // Each request restarts the idle timeout.
     assert!(sessions.take(&id, ALICE, at(118)).is_ok());
     assert!(matches!(sessions.take(&id, ALICE, at(178)), Err(Refusal::UnknownSession)));
     assert_eq!(sessions.live(), 0);
@@ -62,10 +62,10 @@ fn sessions_are_limited_in_number() {
     assert!(matches!(open(&sessions, ALICE, 2, now), Err(Refusal::TooManySessionsOfCaller(2))));
     open(&sessions, BOB, 0, now).unwrap();
     assert!(matches!(open(&sessions, BOB, 1, now), Err(Refusal::TooManySessions(3))));
-    // A complete reply makes room.
+    // A complete reply frees a slot.
     sessions.finish(second.parse().unwrap());
     open(&sessions, ALICE, 2, now).unwrap();
-    // So does the passing of time.
+    // So does the idle timeout.
     let late = now + LIMITS.idle;
     open(&sessions, BOB, 1, late).unwrap();
     assert_eq!(sessions.live(), 1);

@@ -21,7 +21,7 @@ pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
     }
 }
 
-/// What the miner said, and how it scored.
+/// Builds the challenge run: transcripts and scores.
 pub(super) fn challenge_run(log: &RunLog, challenge_summary: ChallengeSummary, log_path: &Path) -> ChallengeRun {
     let utterances = log.utterances.iter().map(|utterance| ChallengeRunUtterance {
         utterance_uid: utterance.utterance_id.clone(),
@@ -58,7 +58,7 @@ pub(super) fn challenge_run(log: &RunLog, challenge_summary: ChallengeSummary, l
     }
 }
 
-/// The scores alone.
+/// Builds the challenge score: the numbers alone.
 pub(super) fn challenge_score(log: &RunLog, challenge_summary: ChallengeSummary, run_path: &Path) -> ChallengeScore {
     let utterances = log.utterances.iter().map(|utterance| ChallengeScoreUtterance {
         utterance_uid: utterance.utterance_id.clone(),

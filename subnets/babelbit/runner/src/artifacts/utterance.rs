@@ -16,7 +16,7 @@ impl MinerResult<'_> {
         self.utterance_of(row)?.source.as_ref().ok()
     }
 
-    /// The record of one row; none when the challenge has no such utterance.
+    /// Run-log record of one row; `None` if the challenge has no such utterance.
     pub(super) fn utterance(&self, row: &ResultRow) -> Option<RunLogUtterance> {
         let utterance = self.utterance_of(row)?;
         let index = row.utterance_index;
@@ -83,7 +83,7 @@ impl MinerResult<'_> {
         Some(RunLogUtterance {
             score: score.score,
             score_method: score.score_method.clone(),
-            // A gate can spare the computation; the file's reader expects a number, `gate` tells why it is 0.
+            // Null if a gate skipped the computation; readers of the file expect a number, and `gate` explains the 0.
             accuracy: score.accuracy.unwrap_or_default(),
             source_duration_sec: score.source_duration_sec,
             predicted_duration_sec: score.predicted_duration_sec,

@@ -13,23 +13,23 @@ use crate::reply_scorer::{ReplyScorer, find_candidate};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::{Candidate, Heard, ScoringConditions};
 
-/// Scores utterance after utterance, each as soon as every miner has replied to it or failed.
+/// Scores utterance after utterance, each as soon as every miner has replied or failed.
 ///
-/// Replies to the utterance that is next are handed to the scorer as they come in, those to later ones wait, however
-/// far a fast miner is ahead of a slow one. Their sound is on disk all the while.
+/// Replies to the next utterance are passed to the scorer as they arrive; those to later ones are queued, however far a
+/// fast miner is ahead of a slow one. Their audio stays on disk meanwhile.
 pub(super) struct Batches {
     run: Arc<ChallengeRun>,
     miners: HashSet<MinerKey>,
-    /// Utterances that are not scored, the next one first.
+    /// Unscored utterances, in order.
     waiting: VecDeque<u32>,
-    /// What came in, by utterance; the next one's complete replies are in `candidates` instead.
+    /// Received rows by utterance; complete replies to the next one are in `candidates` instead.
     rows: BTreeMap<u32, Vec<ResultRow>>,
-    /// Who is done with the next utterance.
+    /// Miners that have replied to the next utterance or failed.
     done: HashSet<MinerKey>,
     candidates: Vec<(MinerKey, Candidate)>,
-    /// Replies to the next utterance that an earlier run has scored.
+    /// Replies to the next utterance that an earlier run scored.
     peers: Vec<ResultRow>,
-    /// How long scoring took.
+    /// Total scoring time.
     scoring: Duration,
 }
 
@@ -44,20 +44,20 @@ impl Batches {
         Self { run, miners, waiting, rows, done, candidates, peers, scoring: Duration::ZERO }
     }
 
-    /// Takes what came of one utterance with one miner.
+    /// Adds the result of one utterance with one miner.
     pub(super) async fn add(&mut self, row: ResultRow) -> Result<(), RunError> {
         let index = row.utterance_index;
         self.rows.entry(index).or_default().push(row);
         if self.waiting.front() == Some(&index) { self.advance().await } else { Ok(()) }
     }
 
-    /// Waits for a miner no longer: it replies to nothing more.
+    /// Stops waiting for a miner, which sends no more replies.
     pub(super) async fn drop_miner(&mut self, miner: MinerKey) -> Result<(), RunError> {
         self.miners.remove(&miner);
         self.advance().await
     }
 
-    /// Scores as far as it can.
+    /// Scores all complete utterances.
     pub(super) async fn advance(&mut self) -> Result<(), RunError> {
         while let Some(&index) = self.waiting.front() {
             for row in self.rows.remove(&index).unwrap_or_default() {
@@ -80,7 +80,7 @@ impl Batches {
         Ok(())
     }
 
-    /// To be called when every miner has played everything; gives the time that scoring took.
+    /// Scores the rest. Call it when every miner has finished playing; returns the total scoring time.
     pub(super) async fn finish(mut self) -> Result<Duration, RunError> {
         self.advance().await?;
         Ok(self.scoring)
@@ -102,14 +102,14 @@ impl Batches {
         Ok(())
     }
 
-    /// Length in seconds and number of channels of an utterance's source.
+    /// Duration in seconds and number of channels of an utterance's source.
     fn source(&self, index: u32) -> Option<(f64, u16)> {
         let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| (source.duration_sec(), source.channels))
     }
 
-    /// Replies that have a score already: their scores stay, but who comes later must not say the same for free. One
-    /// whose audio is gone weighs on nobody.
+    /// Replies that already have a score: their scores stay, but a later duplicate must not escape the penalty. Replies
+    /// whose audio is gone put no pressure on others.
     async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
         let rows = std::mem::take(&mut self.peers);
         let Some((source_sec, channels)) = self.source(index).filter(|_| !rows.is_empty()) else {
@@ -139,7 +139,7 @@ impl Batches {
         let scored_before = self.peers.iter().filter_map(|row| row.score.as_ref()).map(|score| score.batch).max();
         let batch = scored_before.unwrap_or_default().saturating_add(1);
         replies.extend(self.scored_peers(index).await?);
-        // Scores must not depend on who answered first.
+        // Scores must not depend on the order of arrival.
         replies.sort_by_key(|(miner, _)| *miner);
         let (miners, candidates): (Vec<_>, Vec<_>) = replies.into_iter().unzip();
         let utterance = self.run.challenge.utterances.iter().find(|utterance| utterance.index == index);
@@ -161,7 +161,8 @@ impl Batches {
         let scores: Vec<_> = scores
             .filter(|(miner, _)| new.contains(miner))
             .map(|(miner, (result, heard))| {
-                // Another reply may have been the same sound, and not spared.
+                // Identical audio in another reply may have been transcribed although this reply's recognition was
+                // skipped.
                 let heard = heard.filter(|_| result.stt_text.is_some());
                 (miner, StoredScore { heard, conditions: name.clone(), batch, ..StoredScore::from(result) })
             })
@@ -173,7 +174,7 @@ impl Batches {
     }
 }
 
-/// What the scorer heard in a reply.
+/// Transcript of a reply from the scorer.
 fn heard(scorer: &dyn ReplyScorer, candidate: &Candidate) -> Option<Heard> {
     let audio = candidate.wav.as_ref()?.hash();
     scorer.heard(audio).map(|heard| Heard::clone(&heard))

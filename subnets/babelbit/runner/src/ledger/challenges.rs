@@ -8,14 +8,14 @@ use taonet_babelbit_core::records::ChallengeType;
 
 use super::{Ledger, LedgerError, from_json, to_json};
 
-/// How far a challenge has come.
+/// Progress of a challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChallengeState {
-    /// All of it is known; not all of it is played, scored and written.
+    /// Completely fetched, but not completely played, scored and written.
     Playing,
-    /// The engine delivered only a part of it.
+    /// The engine delivered only a part of the challenge.
     Partial,
-    /// Everything is written.
+    /// All result files are written.
     Finished,
 }
 
@@ -42,24 +42,24 @@ impl FromStr for ChallengeState {
     }
 }
 
-/// A challenge as the engine delivered it.
+/// A challenge as delivered by the engine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewChallenge {
-    /// Its name.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local time as file names carry it: `YYYYMMDD_HHMMSS`. Counts only when the challenge is new.
+    /// Local start time in file names: `YYYYMMDD_HHMMSS`. Ignored for a challenge that is already in the ledger.
     pub run_timestamp: String,
-    /// Unix time in seconds. Counts only when the challenge is new.
+    /// Start time in seconds since the Unix epoch. Ignored for a challenge that is already in the ledger.
     pub started_unix: i64,
-    /// Why the engine did not deliver all of it.
+    /// Why the delivery is incomplete.
     pub error: Option<String>,
-    /// The main challenge that a solo challenge is played beside. Counts only where none is known.
+    /// Main challenge of a solo challenge. Ignored if already known.
     pub main_challenge_uid: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
-    /// Where the reference document came from; without one, the file that should have held it and cannot be read.
+    /// Source of the reference document; without a document, the unreadable file.
     pub reference_source: Option<String>,
     /// The utterances.
     pub utterances: Vec<UtteranceRow>,
@@ -68,23 +68,23 @@ pub struct NewChallenge {
 /// A challenge in the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChallengeRow {
-    /// Its row in the ledger; 0 in a record of no ledger.
+    /// Row id in the ledger; 0 outside of a ledger.
     pub id: i64,
-    /// Its name.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local time of the first run, as file names carry it.
+    /// Local start time of the first run, as in file names.
     pub run_timestamp: String,
-    /// How far it has come.
+    /// Progress of the challenge.
     pub state: ChallengeState,
-    /// Why the engine did not deliver all of it.
+    /// Why the delivery is incomplete.
     pub error: Option<String>,
-    /// The main challenge that a solo challenge is played beside.
+    /// Main challenge of a solo challenge.
     pub main_challenge_uid: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
-    /// Where the reference document came from; without one, the file that should have held it and cannot be read.
+    /// Source of the reference document; without a document, the unreadable file.
     pub reference_source: Option<String>,
     /// The utterances, by index.
     pub utterances: Vec<UtteranceRow>,
@@ -95,15 +95,15 @@ pub struct ChallengeRow {
 pub struct UtteranceRow {
     /// Position in the challenge, from 0.
     pub index: u32,
-    /// The engine's name for it.
+    /// The engine's ID of the utterance.
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
-    /// Its source, or why it cannot be played.
+    /// The source, or why it is unplayable.
     pub source: Result<SourceInfo, String>,
 }
 
-/// What is known about an utterance's source beside its sound.
+/// Metadata of an utterance's source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceInfo {
     /// Samples per second and channel.
@@ -114,22 +114,22 @@ pub struct SourceInfo {
     pub sample_width_bytes: u16,
     /// Samples per channel.
     pub frames: u64,
-    /// Size of the WAV file.
+    /// Size of the WAV file in bytes.
     pub wav_bytes: u64,
     /// SHA-256 of the WAV file, lowercase hex.
     pub wav_sha256: String,
 }
 
 impl SourceInfo {
-    /// How long the source lasts, in seconds.
+    /// Duration of the source in seconds.
     pub fn duration_sec(&self) -> f64 {
         self.frames as f64 / f64::from(self.sample_rate_hz.max(1))
     }
 }
 
 impl Ledger {
-    /// Enters a challenge, or completes one that is there: utterances that it lacks are added, a partial one that is
-    /// now whole can be played on. What is there already stays as it is, but for the reference.
+    /// Inserts a challenge, or completes an existing one: adds missing utterances, and lets a partial challenge that is
+    /// now whole be played on. Existing data stays unchanged, except for the reference.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -184,7 +184,7 @@ impl Ledger {
         Ok(row)
     }
 
-    /// A challenge by its name and contest.
+    /// Looks up a challenge by uid and contest.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -201,7 +201,7 @@ impl Ledger {
         }
     }
 
-    /// The names of the challenges of a contest that were begun last, `limit` of them at most, the latest first.
+    /// Uids of a contest's latest challenges, at most `limit`, latest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -215,8 +215,8 @@ impl Ledger {
         Ok(names)
     }
 
-    /// The challenges of a contest that are wholly known, not finished, were begun at `since` (Unix seconds) or later,
-    /// and taken up less than `most_take_ups` times; the oldest first.
+    /// Challenges of a contest that are completely fetched but unfinished, were started at `since` (Unix seconds) or
+    /// later, and were resumed less than `most_take_ups` times; oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -243,7 +243,7 @@ impl Ledger {
         Ok(unfinished)
     }
 
-    /// Notes that a challenge is about to be taken up; says how often that is.
+    /// Records that a challenge is about to be resumed; returns how many times it has been.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -256,7 +256,7 @@ impl Ledger {
         Ok(take_ups)
     }
 
-    /// Notes that everything about a challenge is written.
+    /// Marks a challenge as finished.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.

@@ -7,58 +7,57 @@ use super::results::read_key;
 use super::{ChallengeRow, Ledger, LedgerError};
 use taonet_babelbit_core::records::MinerKey;
 
-/// What is to be known of one miner's result files once they are written.
+/// Metadata of one miner's written result files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFiles {
-    /// SHA-256 of the run log: the same rows give the same files.
+    /// SHA-256 of the run log: identical rows give identical files.
     pub run_sha256: String,
-    /// How the utterances were scored.
+    /// Scoring method of the utterances.
     pub score_method: String,
 }
 
-/// A result file that waits for its submission.
+/// A result file queued for submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxEntry {
     pub(crate) id: i64,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local time of the challenge's first run, as file names carry it.
+    /// Local start time of the challenge's first run, as in file names.
     pub run_timestamp: String,
-    /// Of a solo challenge: the main one that it was played beside.
+    /// Main challenge of a solo challenge.
     pub main_challenge_uid: Option<String>,
-    /// Whose result it is.
+    /// The miner of the result.
     pub miner: MinerKey,
-    /// Which file.
+    /// Kind of the file.
     pub file: ResultFile,
-    /// SHA-256 of the run log that the file was written with.
+    /// SHA-256 of the run log written together with the file.
     pub run_sha256: String,
-    /// How the utterances were scored.
+    /// Scoring method of the utterances.
     pub score_method: String,
-    /// Where the file is in the bucket, if it is there.
+    /// Path of the file in the bucket, if uploaded.
     pub s3_path: Option<String>,
-    /// How often its submission has failed.
+    /// Number of failed attempts.
     pub attempts: u32,
-    /// Why the last attempt failed.
+    /// Error of the last attempt.
     pub error: Option<String>,
 }
 
-/// How many result files are in which state.
+/// Number of result files per state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct OutboxCounts {
-    /// To be submitted.
+    /// Files queued for submission.
     pub waiting: u64,
-    /// Submitted, and not forgotten yet.
+    /// Delivered files that are not yet purged.
     pub delivered: u64,
-    /// Refused for good.
+    /// Permanently refused files.
     pub refused: u64,
 }
 
 impl Ledger {
-    /// Puts a miner's four result files into the outbox; where its result is complete, notes in the same transaction that
-    /// its files are written. Files that are there already stay as they are, delivered or not, unless they were written
-    /// anew from other rows.
+    /// Queues a miner's four result files; for a complete result, marks its files as written in the same transaction.
+    /// Existing entries stay unchanged, delivered or not, unless the files were rewritten from other rows.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -105,13 +104,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Waits until files are put into the outbox; those since the last call count.
+    /// Waits until files are queued; those queued since the last call count.
     pub async fn handed_over(&self) {
         self.handed_over.notified().await;
     }
 
-    /// Files whose submission is due, `most` of them at most: scores, which weights depend on, then the others, each in the
-    /// order in which they came.
+    /// Files due for submission, at most `most`: scores first, since weights depend on them, then the others, each in
+    /// order of arrival.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -130,7 +129,7 @@ impl Ledger {
         rows.iter().map(read_entry).collect()
     }
 
-    /// When the next submission is due, in milliseconds since 1970; `None` where nothing waits.
+    /// Time of the next due submission in milliseconds since the Unix epoch; `None` if the queue is empty.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -141,7 +140,7 @@ impl Ledger {
         Ok(next)
     }
 
-    /// How many files wait.
+    /// Number of queued files.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -152,7 +151,7 @@ impl Ledger {
         Ok(waiting.unsigned_abs())
     }
 
-    /// How many files are in which state.
+    /// Number of files per state.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -164,7 +163,7 @@ impl Ledger {
         Ok(OutboxCounts { waiting: count("waiting"), delivered: count("delivered"), refused: count("refused") })
     }
 
-    /// Notes where a file is in the bucket.
+    /// Records the path of an uploaded file in the bucket.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -178,8 +177,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes that a file was delivered, or refused for good: `error` says why. A file that was written anew meanwhile
-    /// keeps waiting.
+    /// Records that a file was delivered, or permanently refused with `error` as the reason. A file that was rewritten
+    /// meanwhile stays queued.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -200,7 +199,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes that an attempt failed, and when the next one is due.
+    /// Records a failed attempt and when the next one is due.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -217,8 +216,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Gives what was refused another chance: clocks are set and validators admitted in the meantime. Returns how many
-    /// files that are.
+    /// Requeues refused files: clocks may have been corrected and validators admitted in the meantime. Returns the
+    /// number of these files.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -230,7 +229,7 @@ impl Ledger {
         Ok(retried.rows_affected())
     }
 
-    /// Forgets what was delivered before a time in milliseconds since 1970.
+    /// Purges entries delivered before a time in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.

@@ -11,38 +11,38 @@ use super::{ChallengeRow, Ledger, LedgerError, from_json, to_json};
 use crate::player::WallClock;
 use taonet_babelbit_scorer::{Heard, ScoringConditions};
 
-/// A reply without its sound.
+/// Metadata of a reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReplyRecord {
-    /// The session that the miner opened.
+    /// ID of the session opened by the miner.
     pub session_id: Option<String>,
-    /// Frames sent.
+    /// Number of frames sent.
     pub frames_in: u32,
-    /// When each part arrived, on the frame clock.
+    /// Arrival times on the virtual clock.
     pub timeline: Timeline,
-    /// What a clock on the wall showed.
+    /// Wall-clock times.
     pub wall: WallClock,
     /// Samples per channel.
     pub frames: u64,
-    /// Size of the WAV file; 0 when the reply failed.
+    /// Size of the WAV file in bytes; 0 when the reply failed.
     pub wav_bytes: u64,
 }
 
 /// A score and the gates that the reply failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredScore {
-    /// The score with everything that led to it.
+    /// The score with all its components.
     pub result: ScoreResult,
-    /// The gates; none where the reply passed all of them.
+    /// Failed gates; empty if the reply passed all of them.
     pub failed_gates: Vec<Gate>,
-    /// What the recogniser made of the reply; nothing where it was spared or failed.
+    /// Transcript of the reply; `None` if recognition was skipped or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<Heard>,
-    /// SHA-256 of the conditions under which it was scored ([`Ledger::conditions`]); nothing where they are not known.
+    /// SHA-256 of the scoring conditions ([`Ledger::conditions`]); `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conditions: Option<String>,
-    /// Counts the times that replies to this utterance were scored: a reply was held against those of its own number
-    /// and of the lower ones.
+    /// Number of the scoring batch within the utterance: a reply was compared with those of its own batch and of
+    /// earlier ones.
     #[serde(default)]
     pub batch: u32,
 }
@@ -53,35 +53,35 @@ impl From<ScoreResult> for StoredScore {
     }
 }
 
-/// What came of one utterance with one miner.
+/// Result of one utterance with one miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResultRow {
-    /// Who replied.
+    /// The miner.
     pub miner: MinerKey,
     /// Position of the utterance in the challenge, from 0.
     pub utterance_index: u32,
-    /// The reply, or what there was of it before it failed.
+    /// The reply, or the part received before it failed.
     pub reply: ReplyRecord,
     /// SHA-256 of the reply's WAV file, or why the reply failed.
     pub outcome: Result<String, String>,
-    /// The score; nothing for a reply that failed or waits for its score.
+    /// The score; `None` for a reply that failed or is unscored.
     pub score: Option<StoredScore>,
 }
 
 impl ResultRow {
-    /// The score, 0 where there is none.
+    /// The score, or 0.
     pub fn score_or_zero(&self) -> f64 {
         self.score.as_ref().map_or(0.0, |score| score.result.score)
     }
 
-    /// Whether the reply is complete and has no score yet.
+    /// Whether the reply is complete and unscored.
     pub fn awaits_score(&self) -> bool {
         self.outcome.is_ok() && self.score.is_none()
     }
 }
 
 impl Ledger {
-    /// Enters what came of an utterance. A row that is there already stays as it is; false then.
+    /// Inserts the result of an utterance. Keeps an existing row; then returns false.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -94,7 +94,7 @@ impl Ledger {
         .bind(result.miner.uid.0)
         .bind(result.miner.hotkey.to_string())
         .bind(result.utterance_index)
-        // There is nothing to score in a reply that failed.
+        // A failed reply needs no scoring.
         .bind(if result.outcome.is_ok() { "played" } else { "scored" })
         .bind(to_json("result.reply", &result.reply)?)
         .bind(result.outcome.as_ref().ok())
@@ -104,7 +104,7 @@ impl Ledger {
         Ok(written.rows_affected() > 0)
     }
 
-    /// Removes a row whose WAV file is damaged, so that the utterance is played again.
+    /// Deletes a row whose WAV file is damaged, so that the utterance is played again.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -122,7 +122,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the scores of an utterance back, so that its replies are scored again.
+    /// Clears the scores of an utterance, so that its replies are scored again.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -138,7 +138,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Enters the scores of one utterance with the conditions that they name, all of them or none.
+    /// Records the scores of one utterance with their conditions in one transaction.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -175,7 +175,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Every row of a challenge, by miner and utterance.
+    /// All rows of a challenge, sorted by miner and utterance.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -189,7 +189,7 @@ impl Ledger {
         rows.iter().map(read_result).collect()
     }
 
-    /// The miners that have rows in a challenge.
+    /// Miners with rows in a challenge.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -201,7 +201,7 @@ impl Ledger {
         rows.iter().map(read_key).collect()
     }
 
-    /// All conditions under which replies were scored, by their SHA-256.
+    /// All scoring conditions, keyed by their SHA-256.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -216,7 +216,7 @@ impl Ledger {
         rows.iter().map(read).collect()
     }
 
-    /// The miners whose result files are written.
+    /// Miners whose result files are written.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -228,7 +228,7 @@ impl Ledger {
         rows.iter().map(read_key).collect()
     }
 
-    /// Notes that a miner's result files are written.
+    /// Marks a miner's result files as written.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.

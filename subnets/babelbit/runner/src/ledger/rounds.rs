@@ -5,14 +5,14 @@ use taonet_babelbit_core::records::ChallengeType;
 
 use super::{Ledger, LedgerError};
 
-/// How the last round of a contest came to its end.
+/// How a contest's last round ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoundEnd {
-    /// Everything is played, scored and written.
+    /// The round was completely played, scored and written.
     Played,
-    /// It failed as often as it may.
+    /// The round failed as many times as allowed.
     Failed,
-    /// There was none: the first start waits for the next epoch.
+    /// There was no round: the first start waits for the next epoch.
     Waited,
 }
 
@@ -39,23 +39,23 @@ impl FromStr for RoundEnd {
     }
 }
 
-/// The last epoch of blocks whose round of a contest is over.
+/// A contest's last completed epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundRow {
     /// The contest.
     pub challenge_type: ChallengeType,
-    /// The epoch; nothing where the chain could not be read.
+    /// The epoch; `None` if the chain was unreadable.
     pub epoch: Option<u32>,
     /// How the round ended.
     pub end: RoundEnd,
-    /// The challenge, where there was one.
+    /// ID of the challenge, if there was one.
     pub challenge_uid: Option<String>,
-    /// When it ended: Unix time in seconds.
+    /// End time in seconds since the Unix epoch.
     pub ended_unix: i64,
 }
 
 impl Ledger {
-    /// The last round of a contest.
+    /// Reads the last round of a contest.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -74,7 +74,7 @@ impl Ledger {
         }))
     }
 
-    /// Notes that a round is over.
+    /// Records the end of a round.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.

@@ -122,7 +122,7 @@ async fn the_last_round_of_each_contest_is_remembered() {
     assert_eq!(ledger.last_round(ChallengeType::Arena).await.unwrap(), Some(arena));
 }
 
-/// A ledger of the version before, with a challenge in it, is brought up to date.
+/// A ledger of the previous schema version, with a challenge in it, is migrated.
 #[tokio::test]
 async fn an_older_ledger_keeps_what_it_holds() {
     let directory = tempfile::tempdir().unwrap();
@@ -155,13 +155,13 @@ async fn a_partial_challenge_is_completed() {
     let row = ledger.begin(&part).await.unwrap();
     assert_eq!((row.state, row.error.as_deref()), (ChallengeState::Partial, Some("HTTP 503")));
     assert_eq!(ledger.unfinished(ChallengeType::Main, 0, 1).await.unwrap(), []);
-    // Being done with the part does not finish the challenge.
+    // Completing the part does not finish the challenge.
     ledger.finish(&row).await.unwrap();
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap().unwrap().state, ChallengeState::Partial);
 
     let whole = ledger.begin(&challenge()).await.unwrap();
     assert_eq!((whole.state, whole.error.clone(), whole.utterances.len()), (ChallengeState::Playing, None, 2));
-    // Nor does a later failure of the engine spoil what is known.
+    // A later failure of the engine does not discard known data.
     assert_eq!(ledger.begin(&part).await.unwrap(), whole);
     assert_eq!(ledger.unfinished(ChallengeType::Main, 1_000, 1).await.unwrap(), std::slice::from_ref(&whole));
     assert_eq!(ledger.unfinished(ChallengeType::Main, 1_001, 1).await.unwrap(), []);
@@ -215,7 +215,7 @@ async fn results_are_entered_once_and_scored_once() {
     let rows = ledger.results(&challenge).await.unwrap();
     assert_eq!(rows[0].score, Some(score(0.5)));
     assert_eq!(rows[1].score, None);
-    // A scored row stays.
+    // A scored row is kept.
     ledger.forget(&challenge, miner(1), 0).await.unwrap();
     assert_eq!(ledger.results(&challenge).await.unwrap(), rows);
 }
@@ -266,7 +266,7 @@ async fn a_reader_sees_what_a_runner_writes_beside_it() {
     assert_eq!(reader.find("c", ChallengeType::Main).await.unwrap(), Some(row.clone()));
     assert_eq!(reader.results(&row).await.unwrap(), [result(1, 0, Ok("aa".into()))]);
     assert_eq!(reader.latest(ChallengeType::Main, 5).await.unwrap(), ["c"]);
-    // A reader keeps no runner out, and writes nothing itself.
+    // A reader does not lock out a runner, and writes nothing itself.
     drop(runner);
     drop(Ledger::open(directory.path()).await.unwrap());
     assert!(reader.finish_miner(&row, miner(1)).await.is_err());

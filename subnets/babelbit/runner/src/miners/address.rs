@@ -3,11 +3,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use taonet_wire::Peer;
 use url::{Host, Url};
 
-/// The name under which a container reaches its host.
+/// Host name of the Docker host, as seen from a container.
 const HOST_OF_CONTAINER: &str = "host.docker.internal";
 const LOOPBACK: &str = "127.0.0.1";
 
-/// Where a miner listens: a base URL whose host and port are known.
+/// Address of a miner: a base URL with a known host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MinerAddress {
     url: Url,
@@ -16,12 +16,12 @@ pub struct MinerAddress {
 }
 
 impl MinerAddress {
-    /// The base URL; the path of the predict route is appended to it.
+    /// The base URL, to which the path of the predict route is appended.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The host, as signed headers carry it.
+    /// The host in signed headers.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -32,80 +32,79 @@ impl MinerAddress {
     }
 }
 
-/// Which addresses may be called.
+/// Policy for miner addresses.
 ///
-/// Signed requests to addresses inside the own network could be turned against it, so outside of development an
-/// address must be a public IP address; a name is refused, too, as it can point anywhere.
+/// Signed requests to internal addresses could be used against the own network, so outside of development an address
+/// must be a public IP address; a host name is refused too, since it can resolve to any address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AddressPolicy {
-    /// Permits loopback, private and link-local addresses, and names.
+    /// Allows loopback, private and link-local addresses, and host names.
     pub dev_mode: bool,
-    /// Whether this process runs in a container. With `dev_mode`, loopback addresses then mean the container's host.
+    /// Whether this process runs in a container. With `dev_mode`, loopback addresses then map to the container's host.
     pub in_container: bool,
-    /// One more address that means this machine: in a container its host, else loopback. Chains refuse loopback addresses,
-    /// so miners on this machine announce another one.
+    /// An additional address that maps to this machine: in a container to its host, else to loopback. Chains reject
+    /// loopback addresses, so local miners announce another one.
     pub local_miner_ip: Option<String>,
 }
 
-/// Why an address is not called.
+/// Why an address is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// Neither `ip:port` nor a URL.
+    /// The text is neither `ip:port` nor a URL.
     #[error("`{address}` is neither `ip:port` nor a URL: {source}")]
     Malformed {
         /// The text.
         address: String,
-        /// What is wrong.
+        /// The parse error.
         source: url::ParseError,
     },
-    /// Neither http nor https.
+    /// The URL's scheme is neither http nor https.
     #[error("`{0}` is neither an http nor an https URL")]
     Scheme(String),
-    /// A URL with user name, query or fragment.
+    /// The URL has a user name, query or fragment.
     #[error("`{0}` must not hold a user name, a query or a fragment")]
     Parts(String),
-    /// Port 0.
+    /// The port is 0.
     #[error("`{0}` has no port")]
     Port(String),
-    /// A host that no signed header can name.
+    /// The host cannot be part of signed headers.
     #[error("`{0}` is at no host that can be called: names have letters, digits, `.`, `-` and `_`")]
     Host(String),
-    /// An address of the own machine or network.
+    /// The address is loopback, private or otherwise not public.
     #[error("`{0}` is not a public address (development mode, BB_DEV_MODE=1, permits it)")]
     NotPublic(IpAddr),
-    /// A name instead of an address.
+    /// The host is a name instead of an IP address.
     #[error("`{0}` is a name; only IP addresses are called (development mode, BB_DEV_MODE=1, permits names)")]
     Name(String),
 }
 
 impl AddressError {
-    /// Whether the address can be read, but the policy forbids to call it.
+    /// Whether the address is well-formed, but forbidden by the policy.
     pub const fn is_forbidden(&self) -> bool {
         matches!(self, Self::NotPublic(_) | Self::Name(_))
     }
 }
 
 impl AddressPolicy {
-    /// The address to call for a text `ip:port`, `[ip]:port`, or URL.
+    /// Resolves a text `ip:port`, `[ip]:port`, or URL to a permitted address.
     ///
     /// # Errors
-    /// [`AddressError`] when the text is malformed, or the address may not be called.
+    /// [`AddressError`] when the text is malformed or the address is not allowed.
     pub fn resolve(&self, text: &str) -> Result<MinerAddress, AddressError> {
         self.address(text, false)
     }
 
-    /// As [`Self::resolve`], for miners that others run, which have names: a name of the public internet is permitted.
-    /// Where it leads is known only when it is called, so call it with a client that checks that
-    /// ([`Self::permitted`]).
+    /// Like [`Self::resolve`], for managed miners, which have host names: a public host name is allowed. Its addresses
+    /// are known only when it is called, so use a client that checks them ([`Self::permitted`]).
     ///
     /// # Errors
-    /// [`AddressError`] when the text is malformed, or the address may not be called.
+    /// [`AddressError`] when the text is malformed or the address is not allowed.
     pub fn resolve_managed(&self, text: &str) -> Result<MinerAddress, AddressError> {
         self.address(text, true)
     }
 
-    /// Tells which addresses names may lead to.
+    /// Predicate for the addresses to which host names may resolve.
     pub fn permitted(&self) -> fn(IpAddr) -> bool {
         if self.dev_mode { |_| true } else { is_public }
     }
@@ -164,7 +163,7 @@ impl AddressPolicy {
     }
 }
 
-/// Whether a name can be one of the public internet, and not one of this machine, its network or its cluster.
+/// Whether a host name may be public, rather than of this machine, its network or its cluster.
 fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let own =
@@ -197,7 +196,7 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // Addresses that carry an IPv4 address lead to it: mapped, 6to4 and NAT64.
+    // IPv6 addresses that embed an IPv4 address: mapped, 6to4 and NAT64.
     let embedded = match ip.segments() {
         [0, 0, 0, 0, 0, 0xffff, a, b] | [0x2002, a, b, ..] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] => Some((a, b)),
         _ => None,
@@ -205,7 +204,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     if let Some((a, b)) = embedded {
         return is_public_v4(Ipv4Addr::from_bits((u32::from(a) << 16) | u32::from(b)));
     }
-    // Only 2000::/3 is global unicast; of it, 2001:db8::/32 is for documentation and 2001::/32 tunnels to anywhere.
+    // Only 2000::/3 is global unicast; of it, 2001:db8::/32 is for documentation and 2001::/32 for Teredo tunnels.
     let [first, second, ..] = ip.segments();
     first & 0xe000 == 0x2000 && !(first == 0x2001 && matches!(second, 0 | 0xdb8))
 }
@@ -259,7 +258,7 @@ mod tests {
             "[64:ff9b::7f00:1]",
             "[2002:7f00:1::]",
             "[2001::1]",
-            // Other spellings of 127.0.0.1.
+            // Alternative spellings of 127.0.0.1.
             "2130706433",
             "0x7f.1",
             "0177.0.0.1",
@@ -323,7 +322,7 @@ mod tests {
         }
         assert_eq!(host(false, "192.168.7.7:1"), LOOPBACK);
         assert_eq!(host(true, "192.168.7.8:1"), "192.168.7.8");
-        // Outside of development a container changes nothing.
+        // Outside of development, a container makes no difference.
         let policy = AddressPolicy { in_container: true, ..AddressPolicy::default() };
         assert!(policy.resolve("127.0.0.1:1").is_err());
         assert_eq!(policy.resolve("8.8.8.8:1").unwrap().host(), "8.8.8.8");

@@ -1,4 +1,4 @@
-// Times come from a paused clock and are exact.
+// The paused clock makes times exact.
 #![allow(clippy::float_cmp)]
 
 use std::io::{Read as _, Seek as _};
@@ -32,7 +32,7 @@ async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) ->
 #[tokio::test(start_paused = true)]
 async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     let miner = ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
-        // The miner's own cadence is ignored.
+        // The miner's own frame rate is ignored.
         response.frame_rate_hz = 50.0;
         response.frame_samples = 480;
         Ok(Duration::ZERO)
@@ -124,14 +124,14 @@ async fn the_last_frame_may_take_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_rest_has_a_deadline() {
-    // 2 frames and one request for the rest: what it does not deliver in time fails it.
+    // 2 frames and one drain request: a drain timeout fails the reply.
     let miner =
         ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO }));
     let tight = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 10 * MS, ..settings() };
     assert_eq!(error(&miner, 2, &tight).await, "drain response after final audio chunk timed out after 0.10s");
     assert_eq!(miner.predicts(), 3);
 
-    // Each answer comes in time, but the time runs out before the reply ends.
+    // Each response is in time, but the drain timeout expires before the end of the reply.
     let miner = ScriptedMiner::new(|k, _| Step::sound(0, false).after(if k > 2 { 50 * MS } else { Duration::ZERO }));
     let error = error(&miner, 2, &tight).await;
     assert!(error.contains("drain timeout was exhausted"), "{error}");
@@ -186,7 +186,7 @@ async fn what_a_miner_opens_is_checked() {
     }
 }
 
-/// What the miner says · whether that is worth a warning
+/// The miner's response · whether it is logged as a warning
 #[tokio::test(start_paused = true)]
 async fn what_does_not_matter_is_ignored() {
     type Change = fn(&mut InitResponse);
@@ -280,7 +280,7 @@ async fn the_arenas_first_frames_may_be_answered_late() {
     assert_eq!(error, "audio chunk response for frame 1/6 timed out after 3.00s");
 }
 
-/// Passes requests on to a miner that has to be started.
+/// Forwards requests to a miner that has to be started.
 struct Patient(ScriptedMiner);
 
 impl MinerConnection for Patient {

@@ -1,4 +1,4 @@
-//! The chain as a runner sees it: through the gateway, else directly.
+//! Access to the chain through the gateway, with a fallback to a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use tokio::time::timeout;
 
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError, snapshot_of};
 
-/// Time to read the newest block, as the reference has it.
+/// Timeout for reading the newest block, as in the reference.
 const READING: Duration = Duration::from_secs(30);
-/// Time to connect to a node, as the reference has it.
+/// Timeout for connecting to a node, as in the reference.
 const CONNECTING: Duration = Duration::from_mins(1);
 
-/// Connects to a node of the chain.
+/// Connects to a chain node.
 pub type ConnectChain = Arc<dyn Fn() -> BoxFuture<'static, Result<Arc<dyn Chain>, ChainError>> + Send + Sync>;
 
-/// Blocks and neurons of a subnet: from the subtensor gateway, else from a node of the chain.
+/// Reads blocks and neurons of a subnet from the subtensor gateway, or else from a chain node.
 pub struct ChainView {
     gateway: GatewayClient,
     netuid: NetUid,
@@ -28,33 +28,33 @@ pub struct ChainView {
     direct: OnceCell<Arc<dyn Chain>>,
 }
 
-/// Neither gateway nor node answered.
+/// Gateway and node both failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainViewError {
-    /// The gateway did not, and there is no other way.
+    /// The gateway failed, and there is no fallback.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    /// Nor did a node.
+    /// The gateway and the node failed.
     #[error("{gateway}; nor does the chain itself answer: {chain}")]
     Both {
-        /// What went wrong with the gateway.
+        /// The gateway's error.
         gateway: GatewayError,
-        /// What went wrong with the node.
+        /// The node's error.
         #[source]
         chain: ChainError,
     },
-    /// Nor did a node in time.
+    /// The gateway failed, and the node timed out.
     #[error("{gateway}; nor does the chain itself answer in time")]
     BothSlow {
-        /// What went wrong with the gateway.
+        /// The gateway's error.
         #[source]
         gateway: GatewayError,
     },
 }
 
 impl ChainView {
-    /// A view through `gateway`; where that fails, through the node that `connect` finds.
+    /// Creates a view through `gateway`, with the node of `connect` as fallback.
     pub fn new(gateway: GatewayClient, netuid: NetUid, connect: Option<ConnectChain>) -> Self {
         Self { gateway, netuid, connect, direct: OnceCell::new() }
     }
@@ -73,15 +73,15 @@ impl ChainView {
         }
     }
 
-    /// Waits for a newer block; false where there is none by then.
+    /// Waits for a newer block; returns false on timeout.
     ///
     /// # Errors
-    /// [`GatewayError`] where the gateway cannot say.
+    /// [`GatewayError`] when the gateway fails.
     pub(super) async fn wait(&self, within: Duration) -> Result<bool, GatewayError> {
         self.gateway.wait_for_block(within).await.map(|block| block.is_some())
     }
 
-    /// The subnet's neurons.
+    /// Fetches the subnet's neurons.
     ///
     /// # Errors
     /// [`ChainViewError`].
@@ -98,7 +98,7 @@ impl ChainView {
         }
     }
 
-    /// Reads from a node what the gateway did not give.
+    /// Reads from a node after the gateway failed.
     async fn directly<T, F: Future<Output = Result<T, ChainError>>>(
         &self,
         gateway: GatewayError,

@@ -1,4 +1,4 @@
-//! What the loop counts.
+//! Metrics of the loop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) fn describe() {
     describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner replied to its end");
     describe_gauge!(BLOCK, "Height of the newest block");
     describe_gauge!(MINERS, "Miners with a score in the last round of a contest");
-    // From the start, so that alerts see the first round, and that there is none.
+    // Initialized at startup, so that alerts see the first round, and its absence.
     for contest in [ChallengeType::Main, ChallengeType::Solo, ChallengeType::Arena] {
         counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => "played").increment(0);
     }
@@ -39,7 +39,7 @@ pub(super) fn played(contest: ChallengeType, took: Duration, miners: usize) {
     gauge!(MINERS, "contest" => contest.as_str()).set(miners as f64);
 }
 
-/// Counts utterances, and tells on what it is told.
+/// Observer that counts utterances and forwards events.
 pub(super) struct Counting {
     pub(super) contest: ChallengeType,
     pub(super) further: Arc<dyn RunObserver>,

@@ -1,4 +1,4 @@
-//! Miners as the metagraph announces them.
+//! Miners announced in the metagraph.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,18 +7,18 @@ use taonet_validator::api::{AxonSnapshot, MetagraphSnapshot};
 
 use crate::miners::{AddressPolicy, MinerEntry};
 
-/// Neurons of a subnet that serve, and how many were left out.
+/// Miners of a metagraph, and the number of skipped neurons.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Announced {
-    /// By uid.
+    /// Permitted miners, sorted by uid.
     pub(super) miners: Vec<MinerEntry>,
-    /// Serve at addresses that are not called.
+    /// Number of neurons at forbidden addresses.
     pub(super) refused: usize,
-    /// Have no hotkey or no address that can be read.
+    /// Number of neurons with a malformed hotkey or address.
     pub(super) malformed: usize,
 }
 
-/// The neurons that serve at addresses that `policy` permits.
+/// The neurons that serve at addresses permitted by `policy`.
 pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) -> Announced {
     let mut found = Announced::default();
     for ((hotkey, axon), uid) in snapshot.hotkeys.iter().zip(&snapshot.axons).zip(0_u16..) {
@@ -43,7 +43,7 @@ pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) ->
     found
 }
 
-/// `ip:port` of a neuron that serves.
+/// `ip:port` of a serving neuron.
 fn address(axon: &AxonSnapshot) -> Option<String> {
     let ip = axon.ip.trim();
     if matches!(ip, "" | "0.0.0.0" | "0" | "None" | "::") || axon.port == 0 {

@@ -1,4 +1,4 @@
-//! One round: who plays, what is played, and what came of it.
+//! One round: selection of miners, play, and report.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +17,31 @@ use crate::miners::{AddressPolicy, MinerEntry};
 use crate::{Miner, RunError, RunOutcome, RunReport, Runner, RunnerSettings};
 use taonet_babelbit_core::records::MinerKey;
 
-/// The pause before the chain is asked again for miners.
+/// Pause before the metagraph is fetched again.
 const CHAIN_PAUSE: Duration = Duration::from_secs(30);
 
-/// Why a round was not played to its end. What was played is in the ledger, and the next attempt goes on from there.
+/// Why a round was not completed. Results so far are in the ledger, and the next attempt resumes from there.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RoundError {
-    /// Nobody knows who the miners are.
+    /// The metagraph is unavailable.
     #[error("the subnet's miners are not known: {0}")]
     Chain(#[from] ChainViewError),
-    /// The arena does not say who its miners are.
+    /// The arena's list of miners is unavailable.
     #[error(transparent)]
     Arena(#[from] ArenaUnavailable),
-    /// There is nobody to play.
+    /// There are no miners to play.
     #[error("there are no miners to play")]
     NoMiners,
     /// The engine has no challenge.
     #[error("the engine has no challenge")]
     NoChallenge,
-    /// The engine gave a part of the challenge only. That part is played, scored and written.
+    /// The engine delivered only a part of the challenge. That part is played, scored and written.
     #[error("the engine gave a part of challenge {challenge_uid} only: {error}")]
     Partial {
-        /// The challenge.
+        /// ID of the challenge.
         challenge_uid: String,
-        /// Why there is no more.
+        /// Why the delivery is incomplete.
         error: String,
     },
     /// Engine, ledger or files failed.
@@ -50,7 +50,7 @@ pub enum RoundError {
 }
 
 impl RoundError {
-    /// How metrics and reports call it.
+    /// Name of the error in metrics and reports.
     pub const fn outcome(&self) -> &'static str {
         match self {
             Self::Chain(_) => "no_chain",
@@ -64,7 +64,7 @@ impl RoundError {
         }
     }
 
-    /// The challenge, where there was one.
+    /// ID of the challenge, if there was one.
     pub fn challenge_uid(&self) -> Option<&str> {
         match self {
             Self::Partial { challenge_uid, .. } => Some(challenge_uid),
@@ -81,32 +81,32 @@ impl RoundError {
     }
 }
 
-/// What came of a round.
+/// Report of a round.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RoundReport {
     /// The contest.
     pub contest: ChallengeType,
-    /// The epoch of blocks; of a solo round, its main round's. Nothing where the chain could not be read.
+    /// The epoch; of a solo round, its main round's. `None` if the chain was unreadable.
     pub epoch: Option<u32>,
-    /// Counts the attempts in this epoch, from 1.
+    /// Number of the attempt in this epoch, from 1.
     pub attempt: u32,
-    /// `played`, `already_done`, or what [`RoundError::outcome`] gives.
+    /// `played`, `already_done`, or the value of [`RoundError::outcome`].
     pub outcome: &'static str,
-    /// The challenge, where there was one.
+    /// ID of the challenge, if there was one.
     pub challenge_uid: Option<String>,
-    /// Of a solo round, the main challenge that it goes with.
+    /// Main challenge of a solo round.
     pub main_challenge_uid: Option<String>,
-    /// Miners with a score.
+    /// Number of miners with a score.
     pub miners: usize,
-    /// Why it was not played to its end.
+    /// Why the round was not completed.
     pub error: Option<String>,
-    /// Whether it is tried again in this epoch.
+    /// Whether the round is retried in this epoch.
     pub is_tried_again: bool,
-    /// How long it took.
+    /// Duration of the round in seconds.
     pub wall_sec: f64,
 }
 
-/// The miners that a subnet's metagraph announces at addresses that `policy` permits, by uid.
+/// Miners announced in a subnet's metagraph at addresses permitted by `policy`, sorted by uid.
 ///
 /// # Errors
 /// [`ChainViewError`].
@@ -129,7 +129,7 @@ pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Res
 }
 
 impl Rounds {
-    /// Plays a round: first the engine's current challenge, then what earlier ones left unfinished.
+    /// Plays a round: first the engine's current challenge, then unfinished earlier ones.
     pub(super) async fn play(&self, due: &Due) -> Result<RunReport, RoundError> {
         let miners = self.miners(due.contest).await?;
         if miners.is_empty() {
@@ -149,21 +149,21 @@ impl Rounds {
         }
     }
 
-    /// The runner as this round needs it.
+    /// The runner with this round's settings.
     fn runner_of(&self, due: &Due) -> Runner {
         let usual = self.parts.runner.settings();
         let is_arena = due.contest == ChallengeType::Arena;
         self.parts.runner.with_settings(RunnerSettings {
             challenge_type: due.contest,
             main_challenge_uid: due.main_challenge_uid.clone(),
-            // The arena's gateway says who is in the arena.
+            // The arena's gateway limits its miners.
             max_miners: if is_arena { usize::MAX } else { usual.max_miners },
             play: if is_arena { self.settings.arena_play.clone() } else { usual.play.clone() },
             ..usual.clone()
         })
     }
 
-    /// Who may take part, in the order in which miners are taken where there are too many.
+    /// Eligible miners, in the order of selection when there are too many.
     async fn miners(&self, contest: ChallengeType) -> Result<Vec<Miner>, RoundError> {
         let mut entries = self.parts.miners.registered(&self.parts.chain).await?;
         if contest == ChallengeType::Arena {

@@ -1,4 +1,4 @@
-//! When which round is due: a function of blocks, clock and what was played before.
+//! Schedule of rounds: a pure function of blocks, clock and past rounds.
 
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -8,36 +8,36 @@ use taonet_babelbit_core::records::ChallengeType;
 use crate::ledger::{RoundEnd, RoundRow};
 use taonet_service::{BLOCK_TIME, since_1970};
 
-/// The pause before a round that failed is tried again; each further one is twice as long.
+/// Backoff before the first retry of a failed round; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
-/// Longest such pause.
+/// Maximum backoff.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 
-/// When rounds are due.
+/// Settings of the schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduleSettings {
-    /// Blocks from one main round to the next; at least 1.
+    /// Blocks between two main rounds; at least 1.
     pub tempo: u32,
-    /// Whether a main round is due at the start.
+    /// Whether a main round is due at startup.
     pub on_startup: bool,
     /// Whether each main round is followed by a solo round.
     pub solo: bool,
-    /// The arena's rounds, if there are any.
+    /// Schedule of arena rounds; `None` disables them.
     pub arena: Option<ArenaSchedule>,
-    /// How often a round is tried in its epoch.
+    /// Maximum number of attempts of a round in its epoch.
     pub attempts: u32,
 }
 
-/// When the arena's rounds are due.
+/// Schedule of arena rounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ArenaSchedule {
-    /// Blocks from one round to the next; at least 1.
+    /// Blocks between two rounds; at least 1.
     pub cadence: u32,
-    /// Whether a round is due at the start.
+    /// Whether a round is due at startup.
     pub on_startup: bool,
 }
 
-/// What the ledger has of earlier rounds.
+/// Earlier rounds in the ledger.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Saved {
     pub(super) main: Option<RoundRow>,
@@ -45,44 +45,44 @@ pub(super) struct Saved {
     pub(super) arena: Option<RoundRow>,
 }
 
-/// A round that is due.
+/// A due round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) contest: ChallengeType,
-    /// Counted from the chain's first block; nothing where the chain cannot be read.
+    /// Number of the epoch since genesis; `None` if the chain is unreadable.
     pub(super) epoch: Option<u32>,
-    /// From 1.
+    /// Number of the attempt, from 1.
     pub(super) attempt: u32,
-    /// Of a solo round, the main challenge that it goes with.
+    /// Main challenge of a solo round.
     pub(super) main_challenge_uid: Option<String>,
 }
 
-/// What becomes of a round that failed.
+/// Retry policy of a failed round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Retry {
-    /// It counts among the attempts.
+    /// The failure counts as an attempt.
     Counted,
-    /// A neighbour has to be waited for, however long that takes.
+    /// A dependency is down: retries are unlimited, after this delay.
     After(Duration),
 }
 
-/// What is known about the rounds of one contest.
+/// State of one contest's rounds.
 #[derive(Debug, Default)]
 struct Track {
-    /// The last epoch that is over.
+    /// The last completed epoch.
     last: Option<u32>,
-    /// Whether the round of the start is still to come.
+    /// Whether the startup round is still to be played.
     startup: bool,
-    /// The epoch that the attempts were made in.
+    /// The epoch of the attempts.
     attempted: Option<u32>,
     attempts: u32,
-    /// Since when, and how long, nothing is tried.
+    /// Start and length of the current backoff.
     pause: Option<(SystemTime, Duration)>,
 }
 
 impl Track {
     fn load(row: Option<&RoundRow>, startup: bool) -> Self {
-        // Whoever restarts a runner wants what failed to be tried again.
+        // A restart retries a failed round.
         let last = row.and_then(|row| match row.end {
             RoundEnd::Failed => row.epoch.and_then(|epoch| epoch.checked_sub(1)),
             RoundEnd::Played | RoundEnd::Waited => row.epoch,
@@ -90,9 +90,9 @@ impl Track {
         Self { last, startup, ..Self::default() }
     }
 
-    /// Time until something may be tried.
+    /// Remaining backoff.
     fn rest(&self, now: SystemTime) -> Duration {
-        // A clock that was set back must not make the pause longer.
+        // A clock that was set back must not lengthen the pause.
         let passed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
         self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(passed(since)))
     }
@@ -102,20 +102,20 @@ impl Track {
     }
 }
 
-/// Decides what is due. Rounds that are due wait in line: a long one takes no other's turn.
+/// Decides which round is due. Due rounds are queued: a long round displaces no other.
 #[derive(Debug)]
 pub(super) struct Schedule {
     settings: ScheduleSettings,
     main: Track,
     solo: Track,
     arena: Track,
-    /// Epoch and uid of the main challenge that a solo round is due for.
+    /// Epoch and uid of the main challenge whose solo round is due.
     solo_of: Option<(Option<u32>, String)>,
     line: VecDeque<ChallengeType>,
     block: Option<u32>,
-    /// When the last main round ended, or the schedule began.
+    /// When the last main round ended, or the schedule was created.
     main_ended: SystemTime,
-    /// The last main round was played without knowing its block: the next one that is seen says which epoch is over.
+    /// Whether the last main round was played at an unknown block: the next block seen determines its epoch.
     is_unplaced: bool,
 }
 
@@ -147,7 +147,7 @@ impl Schedule {
         schedule
     }
 
-    /// Takes note of the newest block. Gives what the ledger is to hold of contests whose count begins here.
+    /// Records the newest block. Returns rows for the ledger of contests whose first epoch starts here.
     pub(super) fn see(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
         if std::mem::take(&mut self.is_unplaced) {
@@ -159,7 +159,7 @@ impl Schedule {
             let track = self.track(contest);
             let is_due = match track.last {
                 _ if track.startup => true,
-                // A node that lags behind is not another chain.
+                // A lagging node is not another chain.
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
                     if let Some(last) = last {
@@ -177,8 +177,8 @@ impl Schedule {
         begun
     }
 
-    /// Takes note that the newest block cannot be read: after as long as a main round is from the next, one is due all the
-    /// same. The arena's are not.
+    /// Records that the newest block is unreadable: once the time of a tempo has passed, a main round is due
+    /// nevertheless. Arena rounds are not.
     pub(super) fn see_nothing(&mut self, now: SystemTime) {
         let passed = now.duration_since(self.main_ended).unwrap_or_default();
         if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
@@ -189,7 +189,7 @@ impl Schedule {
         }
     }
 
-    /// The round that is to be played now.
+    /// The round to be played now.
     pub(super) fn next(&mut self, now: SystemTime) -> Option<Due> {
         let is_ready = |contest: &&ChallengeType| {
             self.known(**contest).rest(now).is_zero() && (**contest != ChallengeType::Arena || self.block.is_some())
@@ -206,18 +206,18 @@ impl Schedule {
         Some(Due { contest, epoch, attempt: track.attempts.saturating_add(1), main_challenge_uid })
     }
 
-    /// How long it is until a round that failed is tried again.
+    /// Time until the next retry of a failed round.
     pub(super) fn rest(&self, now: SystemTime) -> Option<Duration> {
         self.line.iter().map(|contest| self.known(*contest).rest(now)).filter(|rest| !rest.is_zero()).min()
     }
 
-    /// A round was played to its end; gives what the ledger is to hold.
+    /// Records that a round was completed; returns the row for the ledger.
     pub(super) fn played(&mut self, due: &Due, challenge_uid: &str, now: SystemTime) -> RoundRow {
         self.end(due, Some(challenge_uid), now);
         row(due.contest, due.epoch, RoundEnd::Played, Some(challenge_uid.to_owned()), now)
     }
 
-    /// A round failed. Gives what the ledger is to hold when it is not tried again.
+    /// Records that a round failed. Returns a row for the ledger if it is not retried.
     pub(super) fn failed(
         &mut self,
         due: &Due,
@@ -267,7 +267,7 @@ impl Schedule {
         }
     }
 
-    /// The epoch of the newest block; nothing for contests that have none.
+    /// The epoch of the newest block; `None` for contests without epochs.
     fn epoch(&self, contest: ChallengeType) -> Option<u32> {
         let blocks = match contest {
             ChallengeType::Main => self.settings.tempo,

@@ -34,7 +34,7 @@ mod taken_up;
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");
 const LONG: Duration = Duration::from_mins(1);
 
-/// Speaks 10 samples a character.
+/// A synthesiser of 10 samples per character.
 struct Beeper;
 
 impl Synthesizer for Beeper {
@@ -43,16 +43,16 @@ impl Synthesizer for Beeper {
     }
 }
 
-/// What a service does instead of its work.
+/// Scripted fault of a service.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Status(u16),
     Text(&'static str),
-    /// Too many requests, with a hint.
+    /// Rate limit, with a retry hint.
     Wait(u32),
-    /// Breaks off within the body.
+    /// Truncates the body.
     Truncated,
-    /// Never answers.
+    /// Never responds.
     Silent,
 }
 
@@ -76,10 +76,10 @@ impl Fault {
     }
 }
 
-/// The next answers of each route.
+/// Queued faults per route.
 type Faults = Vec<(&'static str, VecDeque<Fault>)>;
 
-/// The next answers of a service's routes, and what it was asked.
+/// Queued faults and received requests of a service.
 #[derive(Clone, Default)]
 struct Script {
     faults: Arc<Mutex<Faults>>,
@@ -87,7 +87,7 @@ struct Script {
 }
 
 impl Script {
-    /// The next requests for a route are answered with these.
+    /// Queues faults for the next requests of a route.
     fn fail(&self, path: &'static str, faults: &[Fault]) {
         self.faults.lock().unwrap().push((path, faults.iter().copied().collect()));
     }
@@ -113,7 +113,7 @@ impl Script {
     }
 }
 
-/// Counts who waits for a block.
+/// Counts requests waiting for a block.
 struct Waiting(watch::Sender<usize>);
 
 impl Waiting {
@@ -129,7 +129,7 @@ impl Drop for Waiting {
     }
 }
 
-/// A gateway on a chain whose blocks the test makes.
+/// A gateway on a chain whose blocks are produced by the test.
 fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: &Arc<Mutex<Value>>) -> Router {
     let (current, waiting, snapshot) = (blocks.subscribe(), blocks.subscribe(), Arc::clone(snapshot));
     let count = count.clone();
@@ -154,18 +154,18 @@ fn gateway(blocks: &watch::Sender<u32>, count: &watch::Sender<usize>, snapshot: 
         .route("/v1/metagraph/snapshot", post(move || async move { Json(snapshot.lock().unwrap().clone()) }))
 }
 
-/// A real engine, and a scripted gateway; both can be made to fail. Time is what pauses add up to.
+/// A real engine and a scripted gateway; both can be made to fail. Time is the sum of pauses.
 struct World {
     directory: TempDir,
     engine: Script,
     gateway: Script,
     urls: [Url; 2],
     blocks: watch::Sender<u32>,
-    /// Requests that wait for a block.
+    /// Number of requests waiting for a block.
     waiting: watch::Sender<usize>,
     snapshot: Arc<Mutex<Value>>,
     miner: Arc<ScriptedMiner>,
-    /// Seconds since 1970.
+    /// Seconds since the Unix epoch.
     time: watch::Sender<u64>,
     waits: Arc<Mutex<Vec<u64>>>,
     settings: RoundsSettings,
@@ -176,7 +176,7 @@ struct World {
     connect_chain: Option<ConnectChain>,
 }
 
-/// A loop that runs.
+/// A running loop.
 struct Running {
     shutdown: Shutdown,
     reports: mpsc::UnboundedReceiver<RoundReport>,
@@ -191,7 +191,7 @@ impl Running {
     async fn stop(mut self) {
         self.shutdown.request();
         self.shutdown.finished().await.unwrap();
-        // The ledger's lock goes with the task.
+        // The ledger's lock is released with the task.
         while self.reports.recv().await.is_some() {}
         self.waiting.wait_for(|count| *count == 0).await.unwrap();
     }
@@ -211,7 +211,7 @@ fn challenges() -> Vec<Challenge> {
     (0..2).map(|n| number(n).unwrap()).collect()
 }
 
-/// So many neurons that serve at public addresses.
+/// A metagraph with this many neurons at public addresses.
 fn neurons(count: u16) -> Value {
     let hotkeys: Vec<_> = (0..count).map(|uid| key(&format!("//neuron//{uid}")).hotkey()).collect();
     let axons: Vec<_> = (0..count).map(|uid| json!({ "ip": format!("8.8.8.{uid}"), "port": 8092 })).collect();
@@ -298,7 +298,7 @@ impl World {
         Running { shutdown, reports, waiting: self.waiting.subscribe() }
     }
 
-    /// Makes blocks up to this one, once the loop has seen the newest.
+    /// Produces blocks up to this one, once the loop has seen the newest.
     async fn block(&self, height: u32) {
         self.idle().await;
         self.blocks.send_replace(height);
@@ -311,7 +311,7 @@ impl World {
         drop(tokio::time::timeout(LONG, idle).await.expect("the loop waits for a block in time"));
     }
 
-    /// Lets time pass, so that what failed is tried again; a block wakes the loop.
+    /// Advances time, so that failed rounds are retried; a block wakes the loop.
     async fn pass(&self, seconds: u64) {
         self.idle().await;
         self.time.send_modify(|time| *time += seconds);
@@ -356,9 +356,9 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     assert_eq!((&status["miner_count"], &status["metadata"]["paired_challenge_uid"]), (&json!(3), &Value::Null));
     let status = world.status("challenge-1__solo").unwrap();
     assert_eq!(status["metadata"]["paired_challenge_uid"], "challenge-0");
-    // A run and a score for each miner and contest.
+    // One run file and one score file per miner and contest.
     assert_eq!(world.score_files(), 12);
-    // The next epoch's challenge is the same: nobody is played again.
+    // The next epoch's challenge is the same: no miner is played again.
     let played = world.miner.inits();
     world.block(200).await;
     assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
@@ -414,7 +414,7 @@ async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
         assert_eq!(running.report().await.miners, 1);
     }
     running.stop().await;
-    // The test's order is from the last to the first.
+    // The test's shuffle reverses the order.
     let hotkey = key("//neuron//2").hotkey();
     for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
         let home = world.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
@@ -422,7 +422,7 @@ async fn where_there_are_too_many_miners_some_are_drawn_and_play_solo_too() {
     }
 }
 
-/// A runner that is stopped in the middle of its main round, or of its solo round.
+/// A runner that is stopped during its main round or its solo round.
 #[tokio::test]
 async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
@@ -457,7 +457,7 @@ async fn a_round_that_is_left_is_taken_up_by_the_next_start() {
             }
         }
         running.stop().await;
-        // Of three miners, each had one of two utterances left, and where main was left, all of solo.
+        // Each of three miners lacked one of two utterances, and all of solo if main was interrupted.
         let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
         assert_eq!(contests.len(), rounds, "{stuck_at}");
         assert_eq!(world.miner.inits(), inits, "{stuck_at}");
@@ -483,7 +483,7 @@ async fn nobody_to_play_is_said_and_tried_again_but_not_for_ever() {
         world.pass(120).await;
     }
     assert_eq!(world.engine.asked("/source-audio/start"), 0);
-    // Another epoch, another try.
+    // Another epoch, another attempt.
     *world.snapshot.lock().unwrap() = neurons(1);
     world.block(200).await;
     let report = running.report().await;

@@ -20,7 +20,7 @@ use taonet_babelbit_scorer::Candidate;
 mod dropping;
 mod resume;
 
-/// Five frames of source for each reference text.
+/// A challenge with five source frames per reference text.
 fn challenge(texts: &[&str]) -> PrefetchedChallenge {
     let utterances = (0..texts.len()).map(|index| {
         json!({
@@ -197,7 +197,7 @@ async fn a_run_writes_every_file_in_its_layout() {
     );
     assert!(Path::new(run["log_file"].as_str().unwrap()).exists());
     assert!(Path::new(score["run_file"].as_str().unwrap()).exists());
-    // Both names carry one timestamp.
+    // Both names contain the same timestamp.
     let stamps: Vec<_> =
         names(&directory.join("scores")).iter().map(|name| name[name.len() - 20..].to_owned()).collect();
     assert_eq!(stamps[0], stamps[1]);
@@ -264,7 +264,7 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
         _ => {}
     };
     let report = runner.play(challenge(&["0.5", "0.5"]), &miners, Arc::new(observer)).await.unwrap();
-    // The fast one has played everything before the others have played anything.
+    // The fast miner has played everything before the others have played anything.
     assert_eq!(events.lock().unwrap()[..2], [3, 3]);
     assert_eq!(report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>(), [0.5, 0.0, 0.5]);
     let error = report.miners[1].utterances[1].error.as_deref();
@@ -274,12 +274,12 @@ async fn a_slow_miner_and_one_that_never_answers_delay_nobody() {
 #[tokio::test]
 async fn a_long_reply_waits_for_nobody() {
     let directory = tempfile::tempdir().unwrap();
-    // 25 s of sound in the first answer; then one of them says no more.
+    // 25 s of audio in the first response; then one of the miners stops responding.
     let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
     let slow =
         ScriptedMiner::new(move |k, call| long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX }));
     let quick = ScriptedMiner::new(move |k, call| {
-        // The other one has begun by now.
+        // The other miner has started by now.
         long(k, call).after(if k == 1 { Duration::from_millis(100) } else { Duration::ZERO })
     });
     let mut settings = settings(directory.path());
@@ -296,7 +296,7 @@ async fn a_long_reply_waits_for_nobody() {
     let report = runner.play(challenge(&["0.5"]), &miners, Arc::new(observer)).await.unwrap();
     assert_eq!(*events.lock().unwrap(), [2, 1]);
     assert!(report.miners[1].completed && !report.miners[0].completed);
-    // The whole reply is in its file, although it was never in memory as a whole.
+    // The whole reply is in its file, although it was never completely in memory.
     let reply = std::fs::read(miner_directory(directory.path(), 2).join("predicted/utt_0000.wav")).unwrap();
     assert_eq!(taonet_speech::WavHeader::read(&reply).unwrap().frames, 600_000);
 }
@@ -381,7 +381,7 @@ async fn references_among_files_that_cannot_be_used_are_named() {
     }
 }
 
-/// Notes why there is no reference.
+/// Records why a reference is missing.
 #[derive(Default)]
 struct Failures(Mutex<Vec<String>>);
 
@@ -409,7 +409,7 @@ async fn a_source_that_the_ledger_holds_is_not_replaced() {
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     runner.play(part(1_920), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
-    // The sound that the ledger holds mends a file that is gone.
+    // A missing source file is written again when the engine delivers the audio recorded in the ledger.
     std::fs::remove_file(&file).unwrap();
     runner.play(part(9_600), &[miner(1, &parrot())], Arc::new(())).await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap(), wav(9_600, 24_000));
@@ -430,7 +430,7 @@ async fn what_the_engine_calls_a_challenge_must_be_a_safe_name() {
     assert_eq!(names(&directory.path().join("logs")), [""; 0]);
 }
 
-/// Where submissions are on, a miner's files wait for theirs as soon as they are written; a complete result only once.
+/// With submissions enabled, a miner's files are queued as soon as they are written; a complete result only once.
 #[tokio::test]
 async fn results_wait_for_their_submission_where_it_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();

@@ -17,53 +17,53 @@ use taonet_http::Fault;
 use taonet_http::client::{below, builder, fault, read_capped, retry_after};
 use taonet_objects::StorageError;
 
-/// Answers are read up to here.
+/// Maximum number of bytes read from a response.
 const MAX_ANSWER: usize = 64 << 10;
-/// Characters of a refusal that are kept.
+/// Maximum number of characters kept from a refusal.
 const KEPT: usize = 300;
-/// Time to connect.
+/// Connect timeout.
 const CONNECTING: Duration = Duration::from_secs(5);
-/// A file may take the time that this many bytes a second need, besides the usual one.
+/// Minimum upload rate in bytes per second, which extends the timeout of a file.
 const SLOWEST_UPLOAD: u64 = 256 << 10;
 
-/// Why a result is not submitted.
+/// Why a submission failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The answer has another status than 200.
+    /// The response status is not 200.
     #[error("the scoring API answered {}: {body}", status.as_u16())]
     Status {
-        /// The status.
+        /// The response status.
         status: StatusCode,
-        /// The beginning of the answer.
+        /// Start of the response body.
         body: String,
-        /// How long the API asks to wait.
+        /// Delay from the `Retry-After` header.
         retry_after: Option<Duration>,
     },
-    /// There is no answer.
+    /// There was no response.
     #[error("the scoring API is not reached: {0}")]
     Fault(Fault),
-    /// The answer is 200 and nothing that a scoring API says: somebody else may have answered.
+    /// The response is 200 but not JSON: another server may have answered.
     #[error("the scoring API's answer is not JSON")]
     NotJson,
-    /// The file is not in the bucket.
+    /// The upload to the bucket failed.
     #[error("{0}")]
     Storage(StorageError),
-    /// The file cannot be read.
+    /// The file is unreadable.
     #[error("cannot read {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// There is no such file, and nothing to submit without it.
+    /// The file is missing, and its submission requires it.
     #[error("there is no file {}", .0.display())]
     NoFile(PathBuf),
 }
 
 impl SubmitError {
-    /// Whether another attempt may succeed.
+    /// Whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Status { status, .. } => {
@@ -75,7 +75,7 @@ impl SubmitError {
         }
     }
 
-    /// How long the API asks to wait.
+    /// Delay from the `Retry-After` header.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -84,16 +84,16 @@ impl SubmitError {
     }
 }
 
-/// What a scoring API did with a result that has arrived.
+/// Outcome of a delivered result at the scoring API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arrived {
-    /// It is kept.
+    /// The result was stored.
     Kept,
-    /// It is not: one that was signed later is there, or this one.
+    /// The result was discarded: it, or one signed later, was already there.
     Superseded,
 }
 
-/// A client of the scoring API's routes for results, for one hotkey.
+/// Client of the scoring API's submission routes, for one hotkey.
 pub(super) struct ScoringApi {
     http: reqwest::Client,
     submit: Url,
@@ -109,7 +109,7 @@ impl ScoringApi {
         Ok(Self { http, submit, submit_artifact, keypair, timeout })
     }
 
-    /// Submits a file once. `timestamp` is the time in seconds since 1970.
+    /// Submits a file once. `timestamp` is in seconds since the Unix epoch.
     pub(super) async fn submit(
         &self,
         entry: &OutboxEntry,
@@ -145,7 +145,7 @@ impl ScoringApi {
     }
 }
 
-/// Whether an answer means that the result has arrived.
+/// Decides from a response whether the result was delivered.
 async fn judge(response: Response) -> Result<Arrived, SubmitError> {
     let status = response.status();
     let retry_after = retry_after(&response);

@@ -6,10 +6,10 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
-/// Bytes of the file that are read at a time.
+/// Number of bytes read from the file at a time.
 const CHUNK: usize = 64 << 10;
 
-/// A form with a field `metadata` and a file `file`, which is read while it is sent.
+/// A multipart form with a field `metadata` and a file `file`, which is streamed.
 pub(super) struct Form {
     boundary: String,
     head: String,
@@ -43,7 +43,7 @@ impl Form {
     }
 }
 
-/// So many bytes of a file; it must not be shorter.
+/// Streams `size` bytes of a file; it must not be shorter.
 fn content(file: File, size: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     stream::try_unfold((file, size), |(mut file, left)| async move {
         if left == 0 {

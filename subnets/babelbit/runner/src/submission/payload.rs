@@ -10,10 +10,10 @@ use crate::files::Layout;
 use crate::{OutboxEntry, RunPaths};
 use taonet_objects::ObjectStorage;
 
-/// What the audio bundle is.
+/// Content type of the audio bundle.
 pub(super) const TAR: &str = "application/x-tar";
 
-/// A result file on this machine.
+/// A result file on local disk.
 pub(super) struct LocalFile {
     path: PathBuf,
 }
@@ -32,7 +32,7 @@ impl LocalFile {
         self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// The file's key in a bucket.
+    /// Key of the file in a bucket.
     pub(super) fn key(&self, entry: &OutboxEntry, storage: &ObjectStorage) -> String {
         let (kind, miner) = (entry.challenge_type.as_str(), entry.miner.directory());
         key(storage.log_dir(), entry.file, &entry.challenge_uid, kind, &miner, &self.name())
@@ -42,8 +42,8 @@ impl LocalFile {
         tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
     }
 
-    /// The file's text; `None` where there is no such file, which is submitted all the same. A score is not: the scoring
-    /// API would take it for one that has arrived, and the miner would have none.
+    /// Reads the file; `None` if it is missing, which is submitted nevertheless. For a missing score this is an error:
+    /// the scoring API would count it as delivered, and the miner would have no score.
     pub(super) async fn text(&self, file: ResultFile) -> Result<Option<String>, SubmitError> {
         match tokio::fs::read(&self.path).await {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
@@ -55,7 +55,7 @@ impl LocalFile {
         }
     }
 
-    /// The file and its size.
+    /// Opens the file; returns it with its size.
     pub(super) async fn open(&self) -> Result<(tokio::fs::File, u64), SubmitError> {
         let file = match tokio::fs::File::open(&self.path).await {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -72,7 +72,7 @@ impl LocalFile {
     }
 }
 
-/// `data` of a text file's submission.
+/// Builds `data` of a text file's submission.
 pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_path: Option<&str>) -> Value {
     let mut data = common(entry, name, text.map(|text| text.len() as u64), s3_path);
     data.insert("dialogue_uid".to_owned(), Value::Null);
@@ -82,7 +82,7 @@ pub(super) fn text_data(entry: &OutboxEntry, name: &str, text: Option<&str>, s3_
     data.into()
 }
 
-/// `data` of an artifact's submission.
+/// Builds `data` of an artifact's submission.
 pub(super) fn artifact_data(entry: &OutboxEntry, name: &str, size: u64, s3_path: Option<&str>) -> Value {
     let mut data = common(entry, name, Some(size), s3_path);
     data.insert("content_type".to_owned(), TAR.into());
@@ -103,12 +103,12 @@ fn common(entry: &OutboxEntry, name: &str, size: Option<u64>, s3_path: Option<&s
     }
 }
 
-/// Whether a file goes out as an artifact.
+/// Whether a file is submitted as an artifact.
 pub(super) const fn is_artifact(file: ResultFile) -> bool {
     file.kind().is_artifact()
 }
 
-/// The reference's folders, with what makes a file unique below them.
+/// The reference's folders, followed by a unique name.
 fn key(log_dir: &str, file: ResultFile, challenge_uid: &str, kind: &str, miner: &str, name: &str) -> String {
     let folder = match (file, log_dir) {
         (ResultFile::RunLog, "") => "logs".to_owned(),

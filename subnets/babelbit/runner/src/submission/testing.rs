@@ -1,4 +1,4 @@
-//! Results that wait for their submission, and a door that misbehaves before whoever takes them.
+//! Test fixtures: results queued for submission, and a faulty proxy in front of a service.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -35,7 +35,7 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_objects::ObjectStorage;
 use taonet_validator::testing::key;
 
-/// The written result files of some miners in the challenge `c`, all in the outbox.
+/// Written result files of some miners in the challenge `c`, all queued in the outbox.
 pub struct Results {
     pub folder: TempDir,
     pub ledger: Arc<Ledger>,
@@ -63,7 +63,7 @@ impl Results {
         results
     }
 
-    /// Writes the files of further miners, and puts them into the outbox.
+    /// Writes and queues the files of further miners.
     pub async fn add(&self, miners: Range<u16>) {
         for number in miners {
             for file in ResultFile::ALL {
@@ -75,7 +75,7 @@ impl Results {
         }
     }
 
-    /// Waits until so many files are delivered; none may be refused.
+    /// Waits until this many files are delivered; none may be refused.
     pub async fn delivered(&self, files: u64) {
         let began = Instant::now();
         loop {
@@ -89,8 +89,8 @@ impl Results {
         }
     }
 
-    /// Runs an outbox until all of some miners' files are delivered: those of the first half in peace, then `spoil` does
-    /// something, and the others' come.
+    /// Runs an outbox until all files of some miners are delivered: those of the first half without faults, then
+    /// `spoil` injects a fault, and the others follow.
     pub async fn delivered_through(outbox: Outbox, results: &Self, miners: u16, spoil: impl AsyncFnOnce()) {
         let shutdown = Shutdown::new();
         let story = async {
@@ -110,7 +110,7 @@ impl Results {
         Layout::new(&self.paths(), &self.challenge).result_file(file, miner(number))
     }
 
-    /// As large as files of a real run are, but for the sound.
+    /// Content of about the size of a real run's file, except for the audio.
     pub fn content(file: ResultFile, number: u16) -> Vec<u8> {
         match file {
             ResultFile::Audio => (0..100_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect(),
@@ -123,7 +123,7 @@ impl Results {
         }
     }
 
-    /// Quick to try again, and patient.
+    /// Settings with short backoff and long patience.
     pub fn settings(&self, api: &Url) -> OutboxSettings {
         OutboxSettings {
             timeout: Duration::from_secs(20),
@@ -157,24 +157,24 @@ pub fn challenge(uid: &str, kind: ChallengeType) -> NewChallenge {
     }
 }
 
-/// What a door does with a connection.
+/// Fault that a proxy injects into a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Lets everything through.
+    /// Forwards everything.
     None,
     /// Closes at once.
     Down,
-    /// Listens, and says nothing.
+    /// Accepts, and never responds.
     HalfOpen,
-    /// Takes longer than anybody waits, one byte after the other.
+    /// Sends one byte after the other, slower than any timeout.
     Slow,
-    /// Answers this, and closes.
+    /// Sends this response, and closes.
     Answer(String),
-    /// Lets the request through and the answer not: what was done is not known.
+    /// Forwards the request but not the response: the outcome is unknown to the client.
     Deaf,
 }
 
-/// A door before a service.
+/// A faulty proxy in front of a service.
 pub struct Door {
     pub url: Url,
     fault: watch::Sender<Fault>,
@@ -199,7 +199,7 @@ impl Door {
                     }
                     tokio::select! {
                         () = pass(stream, behind, fault) => {}
-                        // Whoever is inside when things change is thrown out.
+                        // Open connections are closed when the fault changes.
                         _ = watched.changed() => {}
                     }
                 });
@@ -212,7 +212,7 @@ impl Door {
         self.fault.send_replace(fault);
     }
 
-    /// How many connections it spoiled.
+    /// Number of connections affected by faults.
     pub fn faults(&self) -> usize {
         self.faults.load(Ordering::SeqCst)
     }
@@ -233,7 +233,7 @@ async fn pass(mut stream: TcpStream, behind: SocketAddr, fault: Fault) {
             let _ = stream.read(&mut buffer).await;
             let _ = stream.write_all(answer.as_bytes()).await;
             let _ = stream.shutdown().await;
-            // What still comes is read, so that the answer is not lost to a reset.
+            // Reads the remaining input, so that the response is not lost to a reset.
             while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
         }
         Fault::None => {

@@ -32,7 +32,7 @@ async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
     all.into_iter().filter(|request| request.url.path() == route).collect()
 }
 
-/// The text that is signed, as the protocol's description has it.
+/// The signed text matches the protocol's description.
 #[test]
 fn the_signed_text_is_that_of_the_reference() {
     let submission = Submission {
@@ -49,7 +49,7 @@ fn the_signed_text_is_that_of_the_reference() {
     );
 }
 
-/// Takes signature and kind out of what was sent, and checks the signature over the rest.
+/// Removes signature and kind from a sent body, and verifies the signature of the rest.
 #[track_caller]
 fn check_signature(mut sent: Value) -> (Value, String) {
     let fields = sent.as_object_mut().unwrap();
@@ -127,8 +127,8 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
     assert!(sent[0].body.windows(sound.len()).any(|window| window == sound));
 }
 
-/// As the reference: without its file a text is submitted all the same, a bundle is not. Nor is a score, which weights
-/// depend on: it waits until the file is back.
+/// As in the reference, a missing text file is submitted without content, a missing bundle is not. Neither is a missing
+/// score, which weights depend on: it stays queued until the file is back.
 #[tokio::test]
 async fn files_that_are_missing_are_submitted_without_content() {
     let results = Results::new(1).await;
@@ -146,7 +146,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
         assert_ne!(data["file_type"], "challenge_scores");
     }
     assert_eq!(requests(&server, "/v1/submit-artifact").await.len(), 0);
-    // Tried again, it has still no file, and the ledger says which.
+    // After a retry, the file is still missing, and the ledger names it.
     assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
     let reasons: Vec<_> = results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
     let reason = |file| Some(format!("there is no file {}", results.path(file, 0).display()));
@@ -163,7 +163,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
     assert_eq!(sent[2].body_json::<Value>().unwrap()["data"]["file_type"], "challenge_scores");
 }
 
-/// What is refused again and again for the same reason is told once.
+/// A failure that repeats for the same reason is logged once.
 #[tokio::test]
 async fn a_lasting_failure_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
@@ -177,7 +177,7 @@ async fn a_lasting_failure_is_logged_once() {
     assert_eq!(log.text().matches("there is no file").count(), 1, "{}", log.text());
 }
 
-/// The scoring API has one that was signed later: the result has arrived, and nobody is left to wonder why it does not count.
+/// The scoring API has a result signed later: this one is delivered, and the log says why it does not count.
 #[tokio::test]
 async fn a_result_that_does_not_count_is_told() {
     let (log, _guard) = CapturedLog::start();
@@ -193,7 +193,7 @@ async fn a_result_that_does_not_count_is_told() {
     assert_eq!(api.store().count().await.unwrap(), 4);
 }
 
-/// Scores, which weights depend on, wait for nothing else: not for files that have waited longer.
+/// Scores, which weights depend on, overtake all other files, however long those have been queued.
 #[tokio::test]
 async fn scores_overtake_other_files() {
     let results = Arc::new(Results::new(2).await);
@@ -208,7 +208,7 @@ async fn scores_overtake_other_files() {
                 sent.push(is_score);
                 sent.len()
             };
-            // Another miner is done while files of the first two are on their way.
+            // Another miner finishes while files of the first two are in flight.
             if count == 3 {
                 results.add(2..3).await;
             }
@@ -236,7 +236,7 @@ async fn what_is_refused_for_good_is_kept_with_the_reason() {
     assert_eq!(server.received_requests().await.unwrap().len(), 4, "nothing is tried again");
     let counts = outbox.drain().await.unwrap();
     assert_eq!((counts.waiting, counts.refused), (0, 3));
-    // The next one that runs gives it another chance.
+    // The next outbox requeues it.
     let shutdown = Shutdown::new();
     let watch = async {
         while results.ledger.outbox_counts().await.unwrap().delivered < 4 {
@@ -247,7 +247,7 @@ async fn what_is_refused_for_good_is_kept_with_the_reason() {
     tokio::join!(outbox.run(&shutdown), watch);
 }
 
-/// A challenge of the validator's own names the main one before it.
+/// A solo result includes the main challenge before it.
 #[tokio::test]
 async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
@@ -262,7 +262,7 @@ async fn solo_results_name_the_main_challenge() {
     }
 }
 
-/// What comes while the outbox runs goes out at once; files that are written anew go out again, others do not.
+/// Files queued while the outbox runs are submitted at once; rewritten files are submitted again, others are not.
 #[tokio::test]
 async fn a_running_outbox_submits_what_comes() {
     let results = Results::new(1).await;
@@ -313,7 +313,7 @@ async fn pauses_double_up_to_the_longest() {
     }
 }
 
-/// A whole round of 256 miners, on SQLite that flushes every row.
+/// A whole round of 256 miners, with SQLite flushing every row.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_artefacts_go_out_in_seconds() {
     let results = Results::new(256).await;
@@ -326,7 +326,7 @@ async fn a_thousand_artefacts_go_out_in_seconds() {
     assert!(took < Duration::from_secs(20), "{took:?}");
 }
 
-/// Submissions go out at the same time, as many as are allowed.
+/// Submissions are concurrent, up to the limit.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_many_at_a_time_and_no_more() {
     let results = Results::new(6).await;

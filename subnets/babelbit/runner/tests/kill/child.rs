@@ -1,4 +1,4 @@
-//! The process that is killed: a runner's loop with its outbox.
+//! The child process that is killed: a runner's loop with its outbox.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
@@ -34,11 +34,11 @@ use url::Url;
 use super::services::{ScoringServer, Services};
 use super::{ARENA_DROPS_AFTER, LONG, MINERS, key};
 
-/// Names the directory, and the addresses of engine, gateway and scoring API, to the process that is killed.
+/// Environment variables with the directory, and the URLs of engine, gateway and scoring API, for the child process.
 const DIRECTORY: &str = "TAONET_TEST_KILL_DIRECTORY";
 const SERVICES: &str = "TAONET_TEST_KILL_SERVICES";
 
-/// Starts the process and kills it after a while; whether it came to its end before.
+/// Starts the child process and kills it after a while; returns whether it finished before.
 pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer, moment: Option<Duration>) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "play"])
@@ -66,7 +66,7 @@ pub(crate) fn run(directory: &Path, services: &Services, scoring: &ScoringServer
     }
 }
 
-/// What the process does, where its environment says that it is the one.
+/// Entry point of the child process, if its environment variables are set.
 pub(crate) fn play() {
     let (Ok(directory), Ok(services)) = (std::env::var(DIRECTORY), std::env::var(SERVICES)) else { return };
     let services: Vec<Url> = services.split(' ').map(|url| url.parse().unwrap()).collect();
@@ -74,7 +74,7 @@ pub(crate) fn play() {
     runtime.block_on(play_and_submit(PathBuf::from(directory), &services));
 }
 
-/// Plays a main and an arena round, and ends when all is submitted.
+/// Plays a main and an arena round, and exits when all results are submitted.
 async fn play_and_submit(directory: PathBuf, services: &[Url]) {
     let [engine, gateway, scoring] = services else { panic!("{services:?}") };
     let keypair = Arc::new(Keypair::from_uri("//validator").unwrap());
@@ -128,10 +128,10 @@ fn entry(uid: u8) -> MinerEntry {
     MinerEntry { uid, hotkey, address: policy.resolve("127.0.0.1:9").unwrap(), name: None }
 }
 
-/// The way to the miners of a contest.
+/// Connections to the miners of a contest.
 struct Contest {
     name: ChallengeType,
-    /// Where the sessions are noted that are opened.
+    /// Directory in which opened sessions are recorded.
     directory: PathBuf,
 }
 
@@ -154,7 +154,7 @@ impl ArenaMiners for Contest {
     }
 }
 
-/// Returns every frame after a moment, and notes each session that it opens. The last miner opens none.
+/// Returns every frame after a delay, and records each opened session. The last miner refuses every session.
 struct Echo {
     contest: ChallengeType,
     uid: Uid,
@@ -163,7 +163,7 @@ struct Echo {
 
 impl MinerConnection for Echo {
     fn init(&self, request: InitRequest, _: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
-        // One write each: lines of several miners do not mix.
+        // One write each, so that lines of several miners do not mix.
         let line = format!("{} {} {}\n", self.contest, self.uid, request.utterance_id);
         (&self.log).write_all(line.as_bytes()).unwrap();
         let response = InitResponse {
@@ -197,7 +197,7 @@ impl MinerConnection for Echo {
     }
 }
 
-/// Gives every reply the score that stands in the reference's text.
+/// Scores every reply with the number in its reference text.
 struct TextScorer;
 
 impl ReplyScorer for TextScorer {

@@ -1,8 +1,8 @@
-//! Kills a runner's process at random moments of a main and an arena round whose results go to a scoring API, and runs it
-//! again until it comes to its end: no utterance may be lost, or played again once it is in the ledger; every file must be
-//! whole; and the scoring API must hold what the ledger holds, each result once.
+//! Kills a runner's process at random moments of a main and an arena round with submissions to a scoring API, and
+//! restarts it until it finishes: no utterance may be lost, or played again once it is in the ledger; every file must
+//! be complete; and the scoring API must have each result of the ledger exactly once.
 //!
-//! The process is this test itself, started again with a directory in its environment.
+//! The process is this test itself, restarted with a directory in its environment.
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "helpers of a test")]
 
 mod child;
@@ -28,7 +28,7 @@ const CHALLENGE: &str = "kill";
 /// The last one refuses every session.
 const MINERS: u8 = 4;
 const UTTERANCES: u32 = 4;
-/// The arena plays a miner no further that has failed so often in a row.
+/// Number of consecutive failures after which the arena drops a miner.
 const ARENA_DROPS_AFTER: u32 = 2;
 const CONTESTS: [ChallengeType; 2] = [ChallengeType::Main, ChallengeType::Arena];
 
@@ -51,7 +51,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     let mut duration = began.elapsed();
     runtime.block_on(outcome::check(whole.path(), &scoring));
 
-    // Each directory goes through as many kills as it takes until a process comes to its end.
+    // Each directory goes through as many kills as it takes until a process finishes.
     let (mut kills, mut directories) = (0, 0);
     while kills < KILLS {
         let directory = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     println!("{kills} kills in {directories} directories; an undisturbed round takes {duration:?}");
 }
 
-/// Contest, miner and utterance of every row that a killed process left.
+/// Contest, miner and utterance of every row left by a killed process.
 async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     let ledger = Ledger::open(&directory.join("state")).await.unwrap();
     let mut kept = BTreeSet::new();
@@ -96,22 +96,22 @@ async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     kept
 }
 
-/// How a session is noted that was opened.
+/// The record of an opened session.
 fn opening(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
     format!("{contest} {miner} {CHALLENGE}:{utterance}")
 }
 
-/// Contest, miner and utterance of every session that was opened.
+/// Contest, miner and utterance of every opened session.
 fn opened(directory: &Path) -> Vec<String> {
     let log = fs::read_to_string(directory.join("opened")).unwrap_or_default();
     log.lines().map(str::to_owned).collect()
 }
 
-/// What a process does that is to be killed. Run as a test of its own it does nothing.
+/// Entry point of the child process. Run as a test by itself, it does nothing.
 #[test]
 fn play() {
     child::play();
 }
 
-/// The longest that anything here may take.
+/// Maximum duration of any step.
 const LONG: Duration = Duration::from_mins(2);

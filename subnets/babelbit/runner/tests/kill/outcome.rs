@@ -1,4 +1,4 @@
-//! What must be there in the end, however often the runner was killed.
+//! Final checks, however often the runner was killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use taonet_wallet::Keypair;
 use super::services::ScoringServer;
 use super::{ARENA_DROPS_AFTER, CHALLENGE, CONTESTS, MINERS, UTTERANCES, key};
 
-/// Result files of a miner in a contest.
+/// Number of a miner's result files in a contest.
 const FILES: usize = 4;
 
-/// Looks at ledger, files and scoring API.
+/// Checks ledger, files and scoring API.
 pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
     let ledger = Ledger::open(&directory.join("state")).await.unwrap();
     let counts = ledger.outbox_counts().await.unwrap();
@@ -42,7 +42,7 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
     assert_eq!(names(&scoring.artifacts.join(".incoming")), [""; 0]);
 }
 
-/// Every reply is scored or has failed, each once; gives each miner's score.
+/// Every reply is scored or has failed, exactly once; returns each miner's score.
 async fn check_ledger(ledger: &Ledger, challenge: &ChallengeRow) -> BTreeMap<Uid, f64> {
     let contest = challenge.challenge_type;
     assert_eq!(challenge.state, ChallengeState::Finished);
@@ -68,7 +68,7 @@ async fn check_ledger(ledger: &Ledger, challenge: &ChallengeRow) -> BTreeMap<Uid
     rows.into_iter().map(mean).collect()
 }
 
-/// The scoring API has these scores, and no others.
+/// The scoring API has exactly these scores.
 async fn check_scores(scoring: &ScoringServer, contest: ChallengeType, scores: &BTreeMap<Uid, f64>) {
     let given = scoring.store.scores(CHALLENGE, Some(contest)).await.unwrap();
     assert_eq!(given.len(), scores.len());
@@ -80,7 +80,7 @@ async fn check_scores(scoring: &ScoringServer, contest: ChallengeType, scores: &
     }
 }
 
-/// The files of a contest.
+/// The directories of a contest's files.
 struct Home {
     directory: PathBuf,
     contest: ChallengeType,
@@ -92,7 +92,7 @@ impl Home {
         self.directory.join("logs/s2s").join(CHALLENGE).join(self.contest.as_str()).join(name)
     }
 
-    /// Every file of a miner is whole, and none is there twice.
+    /// Every file of a miner is complete and exists once.
     fn check_miner(&self, rows: &[ResultRow], uid: u8, score: f64) {
         let home = self.of_miner(uid);
         let rows: Vec<_> = rows.iter().filter(|row| row.miner == key(uid)).collect();
@@ -119,7 +119,7 @@ impl Home {
         }
     }
 
-    /// What was submitted is what the files hold.
+    /// Submissions match the files.
     async fn check_submissions(&self, scoring: &ScoringServer) {
         let url = format!("sqlite:{}", scoring.database.display());
         let mut database = SqliteConnection::connect(&url).await.unwrap();
@@ -153,7 +153,7 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What is in a directory; nothing where there is none.
+/// Names in a directory; empty if it is missing.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();

@@ -1,4 +1,4 @@
-//! What a runner talks to, in the test's own process: an engine, a gateway whose chain stands still, scoring APIs.
+//! In-process services of the runner: an engine, a gateway whose chain does not advance, scoring APIs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{CHALLENGE, UTTERANCES};
 
-/// Samples of each utterance: five frames.
+/// Number of samples per utterance: five frames.
 const SAMPLES: usize = 9_600;
 
 /// An engine and a gateway.
@@ -33,7 +33,7 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) async fn start() -> Self {
-        // There are more processes than an engine would let in.
+        // There are more processes than an engine's default limit admits.
         let limit = RateLimit { requests: 1_000_000, window: Duration::from_mins(1) };
         let config = EngineConfig {
             auth_limit: limit,
@@ -73,7 +73,7 @@ async fn listen(router: Router) -> Url {
     url
 }
 
-/// Its reference texts are the scores of replies to them.
+/// Each reference text is the score of the replies to it.
 fn challenge() -> Challenge {
     let utterance = |index: u32| {
         json!({
@@ -89,7 +89,7 @@ fn challenge() -> Challenge {
     Challenge::parse("kill.json", &challenge.to_string()).unwrap()
 }
 
-/// Says everything in the same way.
+/// A synthesiser that returns the same audio for every text.
 struct Hum;
 
 impl Synthesizer for Hum {

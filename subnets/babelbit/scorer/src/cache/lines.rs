@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use taonet_service::{Access, atomic_write_with};
 
-/// A longer line is no transcript: two minutes of speech take some 30 KB.
+/// Maximum length of a line in bytes; two minutes of speech take about 30 KB.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-/// A file of lines that grows at its end. When it has become too large, the older half goes.
+/// An append-only file of lines. When it exceeds its limit, the older half is dropped.
 pub(super) struct Lines {
     path: PathBuf,
     file: File,
@@ -15,7 +15,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Opens the file, and makes it and its folder where they are missing. It may have `limit` bytes.
+    /// Opens the file with a limit in bytes; creates it and its folder if missing.
     pub(super) fn open(path: &Path, limit: u64) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -29,8 +29,8 @@ impl Lines {
         &self.file
     }
 
-    /// Adds a line, which ends with a line feed. One write for the whole line, so that processes that share the file
-    /// never mix their lines. After a line that was torn by a crash a new one begins.
+    /// Appends a line, which ends with a line feed. The line is one write, so that processes sharing the file never mix
+    /// their lines. After a line torn by a crash, a new one is started.
     pub(super) fn append(&mut self, mut line: Vec<u8>) -> io::Result<()> {
         if !ends_with_newline(&mut self.file)? {
             line.insert(0, b'\n');
@@ -39,7 +39,7 @@ impl Lines {
         self.keep_to_limit()
     }
 
-    /// What another process adds meanwhile may be lost: it is then recognised anew.
+    /// Lines that another process appends meanwhile may be lost; their audio is then recognised again.
     fn keep_to_limit(&mut self) -> io::Result<()> {
         if self.file.metadata()?.len() <= self.limit {
             return Ok(());
@@ -55,7 +55,7 @@ impl Lines {
     }
 }
 
-/// Calls `take` with each line; with nothing for a line that is too long.
+/// Calls `take` with each line, or with `None` for a line that is too long.
 pub(super) fn for_each_line(file: &File, mut take: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
     let mut file = BufReader::new(file);
     let mut line = Vec::new();

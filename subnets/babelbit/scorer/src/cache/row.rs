@@ -5,7 +5,7 @@ use taonet_primitives::{Transcript, Word};
 
 use crate::{AudioHash, Heard};
 
-/// A line of the cache file, as written.
+/// A line of the cache file.
 #[derive(Serialize)]
 pub(super) struct Row<'a> {
     wav_sha256: String,
@@ -30,14 +30,14 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The line, with its line feed.
+    /// Serializes the line, with its line feed.
     pub(super) fn to_line(&self) -> io::Result<Vec<u8>> {
         let mut line = serde_json::to_vec(self)?;
         line.push(b'\n');
         Ok(line)
     }
 
-    /// Audio, what was heard, and the recogniser's fingerprint where the line names it; none for anything else.
+    /// Parses audio hash, transcript and, if present, the recogniser's fingerprint; `None` for a malformed line.
     pub(super) fn parse(line: &[u8]) -> Option<(AudioHash, Heard, Option<String>)> {
         #[derive(Deserialize)]
         struct Read {
@@ -48,7 +48,7 @@ impl<'a> Row<'a> {
             recognizer: Option<String>,
             confidence: Option<f32>,
         }
-        // A list would also do for a struct.
+        // Serde would also accept a list for a struct.
         line.trim_ascii_start().strip_prefix(b"{")?;
         let row: Read = serde_json::from_slice(line).ok()?;
         let transcript = Transcript {

@@ -1,4 +1,4 @@
-//! The documents as they stand in files.
+//! Serde types of the documents.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ struct PredictionDocument {
     transcript: Option<TranscriptDocument>,
 }
 
-/// When the pieces of a reply came.
+/// Arrival times of a reply's pieces.
 #[derive(Deserialize)]
 pub(super) struct ArrivalsDocument {
     first_output_frame: Option<u64>,
@@ -48,7 +48,7 @@ pub(super) struct ArrivalsDocument {
     eos_frame: Option<u64>,
 }
 
-/// What was heard in a reply.
+/// Transcript of a reply.
 #[derive(Deserialize)]
 pub(super) struct TranscriptDocument {
     text: Option<String>,
@@ -69,7 +69,7 @@ pub(super) struct WeightsDocument {
 }
 
 impl BatchDocument {
-    /// The id as text; none where it is absent.
+    /// The id as text; `None` if missing.
     pub(super) fn utterance_id(&self) -> Option<String> {
         match &self.utterance_id {
             Value::Null => None,
@@ -78,7 +78,7 @@ impl BatchDocument {
         }
     }
 
-    /// The document, if no duration in it is below 0.
+    /// Validates that no duration is negative.
     pub(super) fn checked(self) -> Result<Self, InputError> {
         not_negative(self.source_duration_sec, "source_duration_sec")?;
         for (index, prediction) in self.predictions.iter().enumerate() {
@@ -88,7 +88,7 @@ impl BatchDocument {
         Ok(self)
     }
 
-    /// The replies, their files read.
+    /// Converts the predictions to candidates, reading their files.
     pub(super) fn candidates(&self, base: &Path) -> Result<Vec<Candidate>, InputError> {
         self.predictions.iter().map(|prediction| prediction.candidate(self.source_duration_sec, base)).collect()
     }

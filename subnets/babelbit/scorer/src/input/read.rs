@@ -1,4 +1,4 @@
-//! JSON documents and files from outside.
+//! Reading of untrusted JSON documents and files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{InputError, Warning};
 
-/// Reads a document; fields that nobody knows become warnings.
+/// Deserializes a document; unknown fields become warnings.
 pub(super) fn document<T: DeserializeOwned>(
     name: &'static str,
     value: Value,
@@ -33,7 +33,7 @@ pub(super) fn problem(document: &'static str, path: &str, problem: &str) -> Inpu
     InputError::Field { document, path: path.to_owned(), problem: problem.to_owned() }
 }
 
-/// Reads a file of at most 256 MiB; a relative path starts at `base`.
+/// Reads a file of at most 256 MiB; relative paths start at `base`.
 pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
     const LIMIT: u64 = 256 << 20;
     let mut bytes = Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn file(path: &Path, base: &Path) -> Result<Vec<u8>, InputError> {
     });
     read.map_err(|source| InputError::File {
         path: path.to_owned(),
-        // A file name without a directory stands in the present one.
+        // A bare file name is relative to the working directory.
         base: if base.as_os_str().is_empty() { ".".into() } else { base.to_owned() },
         source,
     })

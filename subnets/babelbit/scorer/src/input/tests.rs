@@ -7,7 +7,7 @@ fn batch_scorer() -> BatchScorer {
     scorer(&Script::new("script", &[(10, "all fine right here")]), true)
 }
 
-/// A batch of one reply whose transcript is given.
+/// A batch of one reply with a given transcript.
 fn batch() -> Value {
     json!({
         "challenge_uid": "c", "utterance_id": "c:0", "source_duration_sec": 4.0,
@@ -104,7 +104,7 @@ fn unknown_fields_are_warnings() {
     );
 }
 
-/// what is changed · what the error says
+/// change · error message
 #[test]
 fn mistakes_name_their_place() {
     for (path, value, message) in [
@@ -138,7 +138,7 @@ fn mistakes_name_their_place() {
     }
 }
 
-/// A reference that does not fit is no mistake of the document: the reference system gives error results.
+/// A mismatched reference is not an error of the document: the reference system gives error results.
 #[test]
 fn a_reference_that_does_not_fit_gives_error_results() {
     for (reference, error) in [

@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 
 use super::record::GivenScore;
 
-/// One row for each miner and contest, the best first. `stake` is how much a validator counts; without it, not at all.
+/// Builds one row per miner and contest, best first. `stake` weights a validator's scores; `None` excludes them.
 pub(super) fn answer(
     challenge_uid: &str,
     scores: Vec<GivenScore>,
@@ -15,7 +15,7 @@ pub(super) fn answer(
 ) -> ScoresAnswer {
     let mut miners: BTreeMap<(ChallengeType, String), Vec<(GivenScore, u64)>> = BTreeMap::new();
     for score in scores {
-        // Solo challenges are each validator's own and give no weights.
+        // Each validator has its own solo challenges, which give no weights.
         if score.challenge_type != ChallengeType::Solo
             && let Some(stake) = stake(&score.validator)
         {
@@ -24,7 +24,7 @@ pub(super) fn answer(
     }
     let row = |((challenge_type, miner_hotkey), given): ((ChallengeType, String), Vec<(GivenScore, u64)>)| {
         let median = stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
-        // A miner that has moved to another slot is where the last of the validators saw it.
+        // For a miner that changed its uid, the latest submission's uid is used.
         let newest = given.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
         Some(ScoreRow {
             miner_hotkey,

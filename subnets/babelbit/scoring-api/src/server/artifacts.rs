@@ -9,39 +9,39 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use taonet_objects::{ObjectStorage, StorageError};
 
-/// Where files wait that are not whole yet.
+/// Directory of incomplete uploads.
 const INCOMING: &str = ".incoming";
-/// What every name begins with in a bucket.
+/// Prefix of every key in a bucket.
 const PREFIX: &str = "artifacts/";
 
-/// A file that cannot be kept.
+/// Why a file could not be stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArtifactError {
-    /// The directory fails.
+    /// A directory operation failed.
     #[error("cannot write below {}: {source}", path.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The bucket fails.
+    /// A bucket operation failed.
     #[error(transparent)]
     Bucket(#[from] StorageError),
-    /// Writing was interrupted.
+    /// The write was interrupted.
     #[error("writing a file was interrupted")]
     Task(#[source] JoinError),
 }
 
-/// Where artifacts are kept: below a directory, or in a bucket.
+/// Artifact storage: below a directory, or in a bucket.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     directory: PathBuf,
     bucket: Option<ObjectStorage>,
 }
 
-/// A file that is coming in. Dropping it removes it.
+/// An upload in progress. Dropping it removes the file.
 pub(super) struct Incoming {
     file: File,
     path: TempPath,
@@ -49,14 +49,14 @@ pub(super) struct Incoming {
 }
 
 impl ArtifactStore {
-    /// Keeps files below `directory`; with a bucket there, only until they are whole.
+    /// Stores files below `directory`; with a bucket, only until they are complete.
     ///
     /// # Errors
-    /// [`ArtifactError::Directory`] when the directory cannot be made.
+    /// [`ArtifactError::Directory`] when the directory cannot be created.
     pub fn open(directory: &Path, bucket: Option<ObjectStorage>) -> Result<Self, ArtifactError> {
         let store = Self { directory: directory.to_owned(), bucket };
         let incoming = store.directory.join(INCOMING);
-        // What a killed process had not finished is sent again.
+        // Uploads interrupted by a kill are repeated by their clients.
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(store.failed(error)),
             _ => {}
@@ -77,7 +77,7 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Keeps a whole file under a name.
+    /// Stores a completed upload under a name.
     pub(super) async fn keep(&self, mut incoming: Incoming, name: &str) -> Result<(), ArtifactError> {
         incoming.file.flush().await.map_err(|source| self.failed(source))?;
         if let Some(bucket) = &self.bucket {
@@ -94,7 +94,7 @@ impl ArtifactStore {
         kept.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
     }
 
-    /// Removes a file, if it is there.
+    /// Removes a file, if it exists.
     pub(super) async fn remove(&self, name: &str) -> Result<(), ArtifactError> {
         if let Some(bucket) = &self.bucket {
             return Ok(bucket.remove(&key(name)).await?);
@@ -104,12 +104,12 @@ impl ArtifactStore {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
             _ => {}
         }
-        // Folders that are empty now; the first that is not ends it.
+        // Removes empty parent folders, up to the first that is not empty.
         while path.pop() && path != self.directory && tokio::fs::remove_dir(&path).await.is_ok() {}
         Ok(())
     }
 
-    /// The names of the files that were written before a time.
+    /// Names of the files written before a time.
     pub(super) async fn written_before(&self, time: SystemTime) -> Result<Vec<String>, ArtifactError> {
         if let Some(bucket) = &self.bucket {
             let keys = bucket.written_before(PREFIX, time).await?;
@@ -125,17 +125,17 @@ impl ArtifactStore {
     }
 }
 
-/// Where a file is in the bucket.
+/// Key of a file in the bucket.
 fn key(name: &str) -> String {
     format!("{PREFIX}{name}")
 }
 
-/// The files below a directory that were written before a time, but for those that are coming in.
+/// Files below a directory written before a time, except uploads in progress.
 fn written_before(directory: &Path, time: SystemTime) -> io::Result<Vec<String>> {
     let (mut found, mut folders) = (Vec::new(), vec![directory.to_owned()]);
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
-            // Removed with the last file in it.
+            // Removed concurrently with its last file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries?,
         };

@@ -12,10 +12,10 @@ use super::multipart::FormError;
 use super::store::StoreError;
 use taonet_http::error_as_json;
 
-/// How long callers are asked to wait where something behind this service fails.
+/// `Retry-After` in seconds when a backend of this service fails.
 const COME_BACK_S: u64 = 5;
 
-/// A refusal or failure, answered as `{"success": false, "error": …}`.
+/// An error response, `{"success": false, "error": …}`.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("{field}: expected {expected}")]
@@ -71,7 +71,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         let text = match &self {
-            // What is behind this service is nobody's business.
+            // Details of the backend must not be exposed.
             Self::Store(_) => "the database failed".to_owned(),
             Self::Artifact(_) => "the file cannot be kept".to_owned(),
             other => other.to_string(),

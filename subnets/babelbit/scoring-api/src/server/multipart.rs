@@ -4,12 +4,12 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use memchr::memmem::find;
 
-/// Bytes of the head of a part.
+/// Maximum size of a part's head in bytes.
 const MAX_HEAD: usize = 8 << 10;
-/// Bytes of a boundary, as RFC 2046 has it.
+/// Maximum length of a boundary in bytes, by RFC 2046.
 const MAX_BOUNDARY: usize = 70;
 
-/// A body that is no form.
+/// Why a form is malformed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FormError {
     #[error("the content type must be multipart/form-data with a boundary")]
@@ -30,20 +30,20 @@ impl FormError {
     pub(super) const fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            // Whoever sends it again may have a better line.
+            // A retry may have a better connection.
             Self::Truncated | Self::Read(_) => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }
     }
 }
 
-/// A `multipart/form-data` body, read part by part as it comes. It holds one piece of the body at a time, whatever the
-/// connection has ready: the usual parser (multer) takes in all of it, and files are large.
+/// Streaming parser of a `multipart/form-data` body. It buffers one piece of the body at a time, however much the
+/// connection has ready: the usual parser (multer) buffers all of it, and files are large.
 pub(super) struct Form {
     stream: BodyDataStream,
     buffer: BytesMut,
     delimiter: Vec<u8>,
-    /// Whether what comes next belongs to a part, or to what stands before the first one.
+    /// Whether the next bytes belong to a part, rather than to the preamble.
     is_inside: bool,
 }
 
@@ -55,14 +55,14 @@ impl Form {
             return Err(FormError::ContentType);
         }
         let delimiter = format!("\r\n--{}", boundary.ok_or(FormError::ContentType)?).into_bytes();
-        // So that the first delimiter, which nothing comes before, looks like the others.
+        // A virtual line end, so that the first delimiter looks like the others.
         Ok(Self { stream: body.into_data_stream(), buffer: BytesMut::from(&b"\r\n"[..]), delimiter, is_inside: true })
     }
 
-    /// Goes to the part with this name, which must be the next one.
+    /// Advances to the part with this name, which must be the next one.
     pub(super) async fn field(&mut self, name: &'static str) -> Result<(), FormError> {
         while self.chunk().await?.is_some() {}
-        // `--` ends the form; anything else but the end of the line does not follow a boundary.
+        // `--` ends the form; only the end of the line may follow a boundary otherwise.
         while self.buffer.len() < 2 {
             self.more().await?;
         }
@@ -82,7 +82,7 @@ impl Form {
         if is_it { Ok(()) } else { Err(FormError::Missing(name)) }
     }
 
-    /// The next piece of the part; `None` at its end.
+    /// Reads the next piece of the part; `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, FormError> {
         while self.is_inside {
             match find(&self.buffer, &self.delimiter) {
@@ -91,7 +91,7 @@ impl Form {
                     self.is_inside = false;
                 }
                 Some(end) => return Ok(Some(self.buffer.split_to(end).freeze())),
-                // The end of what is there may be the beginning of a delimiter.
+                // The end of the buffer may be the start of a delimiter.
                 None if self.buffer.len() >= self.delimiter.len() => {
                     let certain = self.buffer.len() - self.delimiter.len() + 1;
                     return Ok(Some(self.buffer.split_to(certain).freeze()));
@@ -102,7 +102,7 @@ impl Form {
         Ok(None)
     }
 
-    /// The whole part.
+    /// Reads the whole part, up to `limit` bytes.
     pub(super) async fn whole(&mut self, field: &'static str, limit: usize) -> Result<Vec<u8>, FormError> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await? {
@@ -114,7 +114,7 @@ impl Form {
         Ok(whole)
     }
 
-    /// The lines before a part's content.
+    /// Reads the header lines of a part.
     async fn head(&mut self) -> Result<Bytes, FormError> {
         const END: &[u8] = b"\r\n\r\n";
         loop {

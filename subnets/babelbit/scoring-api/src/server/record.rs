@@ -2,69 +2,69 @@ use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::submission_api::SubmissionKind;
 use taonet_primitives::Hotkey;
 
-/// A submission that is to be kept.
+/// A submission to be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewSubmission {
-    /// Whose it is.
+    /// Key of the submission.
     pub key: SubmissionKey,
-    /// When it was signed, in seconds since 1970.
+    /// Time of signing in seconds since the Unix epoch.
     pub signed_unix: i64,
-    /// When it came.
+    /// Time of arrival in seconds since the Unix epoch.
     pub received_unix: i64,
-    /// What was signed.
+    /// The signed text.
     pub payload: String,
     /// The signature.
     pub signature: String,
-    /// Where the file is that belongs to it.
+    /// Name of the stored file, if any.
     pub artifact: Option<String>,
-    /// The miner's score in the challenge, where the submission says it.
+    /// The miner's score in the challenge, if the submission contains it.
     pub mean_score: Option<f64>,
 }
 
-/// What makes a submission the same as another: the newer one replaces the older.
+/// Identifies a submission: a newer one with the same key replaces the older.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubmissionKey {
-    /// Who submitted.
+    /// Hotkey of the submitting validator.
     pub validator: Hotkey,
-    /// Of which challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Of which contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Whose result it is; nobody's that is known without one.
+    /// Hotkey of the result's miner, if known.
     pub miner_hotkey: Option<Hotkey>,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: u16,
-    /// What it is.
+    /// Kind of the result.
     pub kind: SubmissionKind,
-    /// Of which dialogue; empty where it is of the whole challenge.
+    /// ID of the dialogue; empty for the whole challenge.
     pub dialogue_uid: String,
 }
 
-/// What became of a submission.
+/// Outcome of storing a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
-    /// It is kept.
+    /// The submission was stored.
     New {
-        /// The file of the one that it replaces, which nothing names any more.
+        /// The file of the replaced submission, which is no longer referenced.
         replaced: Option<String>,
     },
-    /// One that was signed later is kept, or the same file.
+    /// A submission signed later, or with the same file, is already stored.
     Older,
 }
 
-/// The score that one validator gave one miner.
+/// A validator's score of a miner.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GivenScore {
-    /// Who gave it.
+    /// Hotkey of the validator.
     pub validator: Hotkey,
-    /// In which contest.
+    /// Contest of the score.
     pub challenge_type: ChallengeType,
-    /// To whom.
+    /// Hotkey of the miner.
     pub miner_hotkey: String,
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: u16,
-    /// How much.
+    /// The score.
     pub score: f64,
-    /// When it was signed, in seconds since 1970.
+    /// Time of signing in seconds since the Unix epoch.
     pub signed_unix: i64,
 }

@@ -1,7 +1,7 @@
-//! What is old is forgotten, files first. A file that cannot be removed keeps its row, and no other file from being removed.
+//! Purges expired submissions, files first. A file that cannot be removed keeps its row, and does not block others.
 //!
-//! Whoever is killed between writing a file and its row leaves a file that no row names; so does a database that does not
-//! say whether it kept the row. Such a file goes when its row would have gone.
+//! A process killed between writing a file and its row leaves an orphaned file; so does a database that does not
+//! confirm the row. An orphaned file is removed when its row would have expired.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,11 +12,11 @@ use super::artifacts::ArtifactError;
 use super::store::StoreError;
 use super::verify::unix;
 
-/// How often it is looked for what is old.
+/// Interval between purges.
 const LOOK_EVERY: Duration = Duration::from_hours(1);
-/// Looks from one list of all files to the next: buckets charge for it.
+/// Number of purges between two complete listings of files: buckets charge for them.
 const LOOKS_BETWEEN_LISTS: u64 = 24;
-/// Files that are removed before the next ones are looked up.
+/// Number of files removed per query.
 const BATCH: i64 = 100;
 
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +27,19 @@ enum RetentionError {
     Artifact(#[from] ArtifactError),
 }
 
-/// What came of one look.
+/// Result of one purge.
 #[derive(Debug, Default)]
 pub(super) struct Look {
-    /// Submissions that are forgotten.
+    /// Number of purged submissions.
     pub(super) submissions: u64,
-    /// Files that no row named.
+    /// Number of removed orphaned files.
     pub(super) unnamed: u64,
-    /// What could not be done, and will be tried again.
+    /// Number of failures, which will be retried.
     pub(super) failures: u64,
 }
 
 impl Look {
-    /// Of several failures only the first is worth a warning: they are often the same.
+    /// Logs only the first of several failures as a warning: they are often the same.
     fn failed(&mut self, what: &str, error: impl Into<RetentionError>) {
         let error = error.into();
         self.failures += 1;
@@ -51,7 +51,7 @@ impl Look {
     }
 }
 
-/// Forgets what is old until the end is asked for.
+/// Purges expired submissions until shutdown.
 pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     let work = async {
         for look in 0_u64.. {
@@ -75,12 +75,12 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     }
 }
 
-/// When that came which is now old enough.
+/// Submissions received before this time are expired.
 fn limit(state: &State) -> SystemTime {
     state.now().checked_sub(state.limits.keep).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Forgets what is older than it is to be kept: files first, so that none is left that no row names.
+/// Purges expired submissions: files first, so that none is orphaned.
 pub(super) async fn forget_old(state: &State) -> Look {
     let before = unix(limit(state));
     let (mut look, mut last) = (Look::default(), String::new());
@@ -115,7 +115,7 @@ async fn forget_file(state: &State, name: &str) -> Result<(), RetentionError> {
     Ok(state.store.forget_artifact(name).await?)
 }
 
-/// Removes the old files that no row names.
+/// Removes expired orphaned files.
 pub(super) async fn forget_unnamed(state: &State, look: &mut Look) {
     let files = match state.artifacts.written_before(limit(state)).await {
         Ok(files) => files,

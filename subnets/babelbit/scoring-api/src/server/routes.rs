@@ -33,9 +33,9 @@ use taonet_babelbit_core::records::is_safe_name;
 use taonet_http::subscriber;
 use taonet_http::{collapse_slashes, count};
 
-/// Bytes of a form besides its file: the signed metadata and the parts' heads.
+/// Maximum size of a form without its file: the signed metadata and the parts' heads.
 const FORM_OVERHEAD: u64 = 1 << 20;
-/// Bytes of the signed metadata.
+/// Maximum size of the signed metadata in bytes.
 const MAX_METADATA: usize = 256 << 10;
 
 type Api = Shared<Arc<State>>;
@@ -48,9 +48,9 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         .route("/v1/submit-artifact", post(submit_artifact))
         .layer(RequestBodyLimitLayer::new(max_form))
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
-        // Who waits for a turn waits no longer than for an answer.
+        // The timeout includes waiting for a concurrency permit.
         .layer(within(limits.request_timeout * 10));
-    // Each has turns of its own: slow submissions keep no validator from its scores.
+    // Separate concurrency limits: slow submissions keep no validator from reading scores.
     let limited = |routes: Router<Arc<State>>| {
         routes
             .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
@@ -75,7 +75,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     Router::new().fallback_service(routes.map_request(collapse_slashes))
 }
 
-/// Verifying costs time: it is done so many times a minute for each address.
+/// Verifying signatures is expensive: rate-limited per address.
 async fn admit_address(Shared(state): Api, request: Request, next: Next) -> Result<Response, ApiError> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let address = peer.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |ConnectInfo(peer)| subscriber(peer.ip()));
@@ -88,7 +88,7 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "ok": true })))
 }
 
-/// What follows a signature that holds: its age, who signed, and how often. `others` are admitted besides validators.
+/// Checks after a valid signature: age, signer and rate. `others` are admitted besides validators.
 fn admit(state: &State, hotkey: &Hotkey, timestamp: i64, others: &BTreeSet<Hotkey>) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
     if !others.contains(hotkey) {
@@ -133,7 +133,7 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit" });
     }
     form.field("file").await?;
-    // The signature does not cover the file: a request that is sent again must not bring another one.
+    // The signature does not cover the file: a replayed request must not replace it.
     let is_newer = state.store.signed_at(&new.key).await?.is_none_or(|signed| signed < new.signed_unix);
     let (limit, mut incoming) = (state.limits.max_artifact_bytes, state.artifacts.receive()?);
     while let Some(chunk) = form.chunk().await? {
@@ -150,12 +150,12 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     }
     new.artifact = Some(place(&new.key, &name));
     let (uploads, keeping) = (state.uploads.clone(), keep(Arc::clone(&state), incoming, new.clone()));
-    // Not left in the middle by a client that goes away.
+    // A spawned task, so that a client that disconnects does not interrupt it.
     let kept = uploads.spawn(keeping).await.map_err(ArtifactError::Task)??;
     Ok(stored(&new, kept != Kept::Older))
 }
 
-/// Keeps a file and its row. Exactly one file of a kind stays; where it is not known which, `retention` finds it out.
+/// Stores a file and its row. Exactly one file of a kind remains; if the outcome is unknown, `retention` resolves it.
 async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Result<Kept, ApiError> {
     let (bytes, place) = (incoming.bytes, new.artifact.clone().unwrap_or_default());
     state.artifacts.keep(incoming, &place).await?;
@@ -176,8 +176,8 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
     Ok(kept?)
 }
 
-/// Where a file is kept: what it belongs to, and its name, with something before it that no other upload has: those of the
-/// same file at the same time must not overwrite each other.
+/// Name of a stored file: its key and name, preceded by a unique part, so that concurrent uploads of the same file do
+/// not overwrite each other.
 fn place(key: &SubmissionKey, name: &str) -> String {
     let SubmissionKey { validator, challenge_uid, challenge_type, miner_uid, .. } = key;
     let uid = taonet_primitives::Uid(*miner_uid);

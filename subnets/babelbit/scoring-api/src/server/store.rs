@@ -14,45 +14,45 @@ mod loan;
 
 use loan::{Loan, within};
 
-/// Connections to the database.
+/// Maximum number of database connections.
 const CONNECTIONS: u32 = 8;
-/// How long a request waits for one of them, for SQLite's lock, and for a statement of PostgreSQL's.
+/// Timeout for a connection, for SQLite's lock, and for a PostgreSQL statement.
 const WAIT: Duration = Duration::from_secs(5);
-/// How long it may take to bring a database up to date.
+/// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Why the database cannot be used.
+/// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The address is none of a database that is known.
+    /// The URL is not one of a supported database.
     #[error("DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE")]
     Url,
-    /// The database is of another version, or another program's.
+    /// The database has another schema version, or belongs to another program.
     #[error("the database cannot be brought up to date: {0}")]
     Migrate(#[from] MigrateError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// The database says nothing.
+    /// The database did not respond.
     #[error("the database failed: no answer within {0:?}")]
     NoAnswer(Duration),
-    /// The database failed as it was to confirm a submission, which it may have kept or not.
+    /// The database failed while confirming a submission, which may or may not be stored.
     #[error("{0}, and it is not known whether the submission is kept")]
     Unsure(#[source] Box<StoreError>),
-    /// A row holds what this version does not understand.
+    /// A column has an invalid value.
     #[error("the database's column {column} holds {value:?}")]
     Value {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
-        /// The value.
+        /// The invalid value.
         value: String,
     },
 }
 
-/// What validators submitted, in SQLite or PostgreSQL. Both run the same statements.
+/// Validators' submissions, in SQLite or PostgreSQL. Both execute the same statements.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
@@ -65,7 +65,7 @@ enum Pool {
     Postgres(PgPool),
 }
 
-/// Runs one body with a connection to whichever database it is, in a limited time.
+/// Expands one body for either database, with a connection and a timeout.
 macro_rules! on {
     ($store:expr, $connection:ident => $body:expr) => {
         match &$store.pool {
@@ -84,26 +84,26 @@ macro_rules! on {
 }
 
 impl Store {
-    /// Opens a database (`postgres://…` or `sqlite:FILE`) and brings it up to date.
+    /// Opens a database (`postgres://…` or `sqlite:FILE`) and migrates its schema.
     ///
     /// # Errors
-    /// [`StoreError`] when it is not reached, says nothing, or is another program's.
+    /// [`StoreError`] when it is unreachable, does not respond, or belongs to another program.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, WAIT).await
     }
 
-    /// As [`Self::open`]; a request waits so long for a connection, and twice as long for the answer: the database itself
-    /// should give up before.
+    /// Like [`Self::open`], with a timeout for a connection, and twice that for a response: the database itself should
+    /// give up earlier.
     pub(crate) async fn open_with(url: &str, wait: Duration) -> Result<Self, StoreError> {
         let pool = if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Url)?.disable_statement_logging();
             let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(wait);
-            // Once for all rows there are, which may take longer than a statement has otherwise.
+            // A migration of all rows may exceed the statement timeout.
             let unlimited = pool(1).connect_with(options.clone()).await?;
             within(MIGRATION, async { Ok(MIGRATIONS.run(&unlimited).await?) }).await?;
             Pool::Postgres(pool(CONNECTIONS).connect_lazy_with(options.options([
                 ("statement_timeout", wait.as_millis()),
-                // A transaction whose client is gone without a word would keep its rows from all others.
+                // An idle transaction of a vanished client would lock its rows forever.
                 ("idle_in_transaction_session_timeout", wait.as_millis() * 2),
             ])))
         } else if url.starts_with("sqlite:") {
@@ -111,7 +111,7 @@ impl Store {
                 .map_err(|_| StoreError::Url)?
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                // What is answered as stored is forgotten by whoever sent it.
+                // The sender discards a submission once it is acknowledged.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(wait)
                 .disable_statement_logging();
@@ -127,19 +127,19 @@ impl Store {
         Ok(store)
     }
 
-    /// Whether the database answers.
+    /// Checks that the database responds.
     ///
     /// # Errors
-    /// [`StoreError`] when it does not.
+    /// [`StoreError`] when it does not respond.
     pub async fn ping(&self) -> Result<(), StoreError> {
         on!(self, connection => Ok(sqlx::query("SELECT 1").execute(connection).await.map(drop)?))
     }
 
-    /// Keeps a submission and the score in it, both or none. One that was signed before the one that is there changes
-    /// nothing, nor does another file with the same signature.
+    /// Stores a submission and its score in one transaction. One signed before the stored one changes nothing, nor does
+    /// another file with the same signature.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] where it may have kept it all the same.
+    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if it may be stored nevertheless.
     pub async fn put(&self, new: &NewSubmission) -> Result<Kept, StoreError> {
         let key = &new.key;
         let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
@@ -164,7 +164,7 @@ impl Store {
                         .bind(&new.artifact)
                 };
                 let mut replaced = None;
-                // Who replaces a file must know which: the row is made or locked before it is read.
+                // The replaced file must be known: the row is inserted or locked before it is read.
                 let is_new = new.artifact.is_some()
                     && put(PUT_NEW_SUBMISSION).execute(&mut *transaction).await?.rows_affected() > 0;
                 if new.artifact.is_some() && !is_new {
@@ -204,7 +204,7 @@ impl Store {
         })
     }
 
-    /// When the submission that is kept under a key was signed.
+    /// Time of signing of the submission stored under a key.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -222,7 +222,7 @@ impl Store {
             .await?))
     }
 
-    /// Every score in a challenge, of one contest or of all.
+    /// All scores in a challenge, of one contest or of all.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -241,7 +241,7 @@ impl Store {
         Ok(scores)
     }
 
-    /// Where the files of submissions are that came before a time: `most` of them, by name, those after one.
+    /// Files of submissions received before a time: at most `most`, sorted by name, those after `after`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -254,7 +254,7 @@ impl Store {
         })
     }
 
-    /// Whether a submission names a file.
+    /// Whether a submission refers to a file.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -265,7 +265,7 @@ impl Store {
         Ok(found > 0)
     }
 
-    /// Notes that a file is gone.
+    /// Clears the reference to a removed file.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -274,7 +274,7 @@ impl Store {
         on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
     }
 
-    /// Forgets submissions and scores that came before a time; returns how many submissions.
+    /// Deletes submissions and scores received before a time; returns the number of submissions.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
@@ -292,7 +292,7 @@ impl Store {
         })
     }
 
-    /// How many submissions there are.
+    /// Number of submissions.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

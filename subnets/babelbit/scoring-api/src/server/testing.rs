@@ -1,4 +1,4 @@
-//! Databases of the tests' own, and scoring APIs on them.
+//! Test databases, and scoring APIs on them.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -25,14 +25,14 @@ mod line;
 
 pub use line::{Line, LineFault};
 
-/// A PostgreSQL server of a test's own, in a folder of its own, reached through a socket there.
+/// A PostgreSQL server in a temporary folder, reached through a Unix socket.
 pub struct Postgres {
     folder: TempDir,
     server: Option<Child>,
 }
 
 impl Postgres {
-    /// Starts one. `None`, and a loud word, where PostgreSQL is not installed; with `CI=true` that is a failure.
+    /// Starts a server. `None`, with a loud message, if PostgreSQL is not installed; with `CI=true` that is a failure.
     pub fn start() -> Option<Self> {
         if tool("initdb").is_none() {
             let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
@@ -59,7 +59,7 @@ impl Postgres {
         self.folder.path().join("data")
     }
 
-    /// Starts the server and waits until it takes connections: it answers on its socket a little earlier.
+    /// Starts the server and waits until it accepts connections: its socket answers a little earlier.
     pub fn run(&mut self) {
         let server = as_user("postgres")
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
@@ -72,7 +72,7 @@ impl Postgres {
             .unwrap();
         self.server = Some(server);
         let (state, began) = (self.data().join("postmaster.pid"), Instant::now());
-        // The last line says how far it is, as pg_ctl reads it.
+        // The last line has the server's state, as read by pg_ctl.
         let is_ready = || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
         while !is_ready() {
             assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
@@ -80,10 +80,10 @@ impl Postgres {
         }
     }
 
-    /// Stops it as a machine that loses its power would.
+    /// Stops the server like a power cut.
     pub fn stop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
-        // It ends its own processes on SIGQUIT, and leaves them alone on SIGKILL.
+        // It ends its own processes on SIGQUIT, but not on SIGKILL.
         let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
         assert!(quit.unwrap().success());
         server.wait().unwrap();
@@ -104,7 +104,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A program of PostgreSQL's: on the path, or where Debian puts it.
+/// Path of a PostgreSQL program: from PATH, or Debian's location.
 fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -112,7 +112,7 @@ fn tool(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
 }
 
-/// PostgreSQL does not run as root: who runs it instead.
+/// PostgreSQL refuses to run as root: the user that runs it instead.
 fn other_user() -> Option<&'static str> {
     let id = Command::new("id").arg("-u").output().unwrap();
     let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";
@@ -133,18 +133,18 @@ fn as_user(name: &str) -> Command {
     }
 }
 
-/// A database in a SQLite file.
+/// URL of a database in a SQLite file.
 pub fn sqlite(directory: &Path) -> String {
     format!("sqlite:{}", directory.join("scoring.sqlite").display())
 }
 
-/// A scoring API with its files below a directory.
+/// Creates a scoring API with its files below a directory.
 pub async fn api(directory: &Path, database: &str, admission: Admission) -> ScoringApi {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
     ScoringApi::new(Store::open(database).await.unwrap(), artifacts, admission, ScoringLimits::default())
 }
 
-/// As [`api`], open to all and served.
+/// Like [`api`], open to all and serving on a port.
 pub async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
     let api = api(directory, database, Admission::Open).await;
     let url = listen(api.router()).await;

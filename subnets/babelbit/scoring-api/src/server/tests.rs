@@ -25,13 +25,13 @@ fn now() -> i64 {
     verify::unix(SystemTime::now())
 }
 
-/// The same scoring API when all that it has now is old.
+/// The same scoring API a month later, when all submissions are expired.
 fn in_a_month(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
     let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     ScoringApi::with_clock(api.store().clone(), artifacts, Admission::Open, ScoringLimits::default(), later)
 }
 
-/// A body of `POST /v1/submit`.
+/// Body of `POST /v1/submit`.
 fn signed(validator: &Keypair, kind: SubmissionKind, submission: &Submission) -> Value {
     let signature = validator.sign(sorted_json(&submission.signed()).as_bytes()).to_bare_hex();
     submission.with_signature(signature, kind)
@@ -50,7 +50,7 @@ async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
     ask(&api.router(), Method::POST, "/v1/submit", &[("content-type", "application/json")], &body.to_string()).await
 }
 
-/// What validators read, by the client that they read with.
+/// Rows as read by the validators' client.
 async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(String, f64)> {
     let client = ScoresClient::new(url, Arc::new(key(asker))).unwrap();
     let rows = client.rows("c", contest).await.unwrap();
@@ -60,7 +60,7 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
     rows.iter().map(read).collect()
 }
 
-/// On each database: three validators' scores come back as their median, the best first.
+/// On each database: three validators' scores are returned as their median, best first.
 async fn validators_read_what_validators_wrote(directory: &Path, database: &str) {
     let (api, url) = served(directory, database).await;
     let (good, poor) = (key("//good"), key("//poor"));
@@ -91,7 +91,7 @@ async fn validators_read_what_validators_wrote_to_postgres() {
     validators_read_what_validators_wrote(folder.path(), &postgres.url()).await;
 }
 
-/// The same submission twice is one row; an older one that is sent again brings nothing back.
+/// A repeated submission is one row; a replayed older one changes nothing.
 #[tokio::test]
 async fn a_submission_that_is_sent_again_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -106,7 +106,7 @@ async fn a_submission_that_is_sent_again_changes_nothing() {
     assert_eq!(rows(&url, "//a", None).await, [("main".to_owned(), 0.75)]);
 }
 
-/// what is wrong with a submission · status · what is said
+/// malformed submission · status · error
 #[tokio::test]
 async fn what_is_no_submission_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
     assert_eq!(ask(&api.router(), Method::GET, "//healthz", &[], "").await, (200, json!({ "ok": true })));
 }
 
-/// What the reference's client sends without a file: no content, and nobody.
+/// Submissions of the reference's client without a file: no content, and no miner.
 #[tokio::test]
 async fn submissions_without_content_or_miner_are_kept() {
     let folder = tempfile::tempdir().unwrap();

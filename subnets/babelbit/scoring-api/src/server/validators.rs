@@ -8,28 +8,28 @@ use taonet_service::Shutdown;
 use super::error::ApiError;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
-/// How often the subnet's validators are looked up.
+/// Refresh interval of the subnet's validators.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// How soon again after that failed.
+/// Retry delay after a failed refresh.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Who may submit and ask.
+/// Who may submit and read scores.
 #[derive(Debug, Clone)]
 pub enum Admission {
-    /// Everybody: for local networks.
+    /// Everyone: for local networks.
     Open,
-    /// These; all count the same.
+    /// Listed hotkeys, with equal weight.
     Listed(BTreeSet<Hotkey>),
-    /// Who has a validator permit on a subnet; each counts by its stake.
+    /// Holders of a validator permit on a subnet, weighted by stake.
     Permits {
-        /// Who knows the subnet.
+        /// Source of the metagraph.
         gateway: GatewayClient,
         /// The subnet.
         netuid: NetUid,
     },
 }
 
-/// The validators as they are known now.
+/// The current list of validators.
 pub(super) struct Validators {
     admission: Admission,
     stakes: RwLock<Option<Arc<HashMap<Hotkey, u64>>>>,
@@ -48,7 +48,7 @@ impl Validators {
         Self { admission, stakes: RwLock::default() }
     }
 
-    /// Refuses who is none.
+    /// Rejects a hotkey that is not a validator.
     pub(super) fn admit(&self, hotkey: &Hotkey) -> Result<(), ApiError> {
         let is_admitted = match &self.admission {
             Admission::Open => true,
@@ -58,7 +58,7 @@ impl Validators {
         if is_admitted { Ok(()) } else { Err(ApiError::NotAdmitted(hotkey.to_string())) }
     }
 
-    /// How much a validator's scores count; `None` where they no longer do.
+    /// Weight of a validator's scores; `None` excludes them.
     pub(super) fn stake(&self) -> impl Fn(&Hotkey) -> Option<u64> + '_ {
         let known = self.known();
         move |hotkey| match &self.admission {
@@ -68,7 +68,7 @@ impl Validators {
         }
     }
 
-    /// Keeps the list up to date until the end is asked for. What was known stays where it cannot be looked up.
+    /// Refreshes the list until shutdown. On failure, the previous list is kept.
     pub(super) async fn follow(&self, shutdown: &Shutdown) {
         let Admission::Permits { gateway, netuid } = &self.admission else { return };
         loop {

@@ -14,10 +14,10 @@ use super::record::{NewSubmission, SubmissionKey};
 use taonet_babelbit_core::records::is_safe_name;
 use taonet_service::since_1970;
 
-/// Longest name of a dialogue.
+/// Maximum length of a dialogue's ID.
 const LONGEST_DIALOGUE: usize = 200;
 
-/// A submission whose signature holds. Nothing of it is believed yet.
+/// A submission with a valid signature. Its content is not validated yet.
 pub(super) struct Signed {
     pub(super) validator: Hotkey,
     pub(super) timestamp: i64,
@@ -28,7 +28,7 @@ pub(super) struct Signed {
 }
 
 impl Signed {
-    /// Checks the signature over everything in a body but `signature` and `kind`.
+    /// Verifies the signature over everything in a body but `signature` and `kind`.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut body: Value = serde_json::from_slice(body).map_err(ApiError::NotJson)?;
         let fields = body.as_object_mut().ok_or(ApiError::Field { field: "body", expected: "a JSON object" })?;
@@ -48,7 +48,7 @@ impl Signed {
         Ok(Self { validator, timestamp, body, payload, signature, kind })
     }
 
-    /// What the submission says: whose result it is, and the score in it, where it is one.
+    /// Validates the content: key of the result, and its score, if it has one.
     pub(super) fn understand(self, received: SystemTime) -> Result<NewSubmission, ApiError> {
         let submission = Submission::deserialize(&self.body)
             .map_err(|_| ApiError::Field { field: "body", expected: "miner_hotkey, miner_uid, challenge_id, data" })?;
@@ -59,7 +59,7 @@ impl Signed {
                 .map(ResultFile::kind)
                 .ok_or(ApiError::Field { field: "kind", expected: "a kind" })?,
         };
-        // The kind is not signed; the file's type is.
+        // The signature does not cover the kind, but it covers the file's type.
         if ResultFile::of_file_type(data.text("file_type").unwrap_or_default()).is_some_and(|file| file.kind() != kind)
         {
             return Err(ApiError::Field { field: "kind", expected: "the kind of data.file_type" });
@@ -102,7 +102,7 @@ impl Signed {
         })
     }
 
-    /// A text or number of `data`.
+    /// A string or number field of `data`.
     pub(super) fn data(&self, field: &str) -> Option<&Value> {
         self.body.get("data")?.get(field)
     }
@@ -116,7 +116,7 @@ impl<'a> Data<'a> {
     }
 }
 
-/// The mean score in a challenge score's text, which must be about what was signed for.
+/// The mean score in a challenge score's text, which must match the signed key.
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
     const FIELD: &str = "data.content";
     let wrong = |expected| ApiError::Field { field: FIELD, expected };
@@ -131,20 +131,20 @@ fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
     mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| wrong("challenge_mean_U from 0 to 1"))
 }
 
-/// Checks the signature of a question, and gives who asks.
+/// Verifies the signature of a query; returns the caller's hotkey.
 pub(super) fn asker(query: &ScoreQuery) -> Result<Hotkey, ApiError> {
     let hotkey = hotkey_of(Some(&query.hotkey), "hotkey")?;
     check(&hotkey, &sorted_json(&query.signed()), &query.signature)?;
     Ok(hotkey)
 }
 
-/// Refuses what was signed too long ago, or in the future.
+/// Rejects timestamps outside of the window, in the past or the future.
 pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> Result<(), ApiError> {
     let age_s = unix(now).abs_diff(timestamp);
     if age_s > window.as_secs() { Err(ApiError::Stale { age_s, window_s: window.as_secs() }) } else { Ok(()) }
 }
 
-/// Seconds since 1970.
+/// Seconds since the Unix epoch.
 pub(super) fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
 }

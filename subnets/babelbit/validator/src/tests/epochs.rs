@@ -1,4 +1,4 @@
-//! Which epochs are worked on, and how fast.
+//! Which epochs are processed, and how fast.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
 use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_validator::testing::{LocalChain, listen};
 
-/// A gateway that tells one block after the other.
+/// A gateway that reports one block after the other.
 async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
     let (calls, numbers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(numbers.into_iter())));
     let notes = Arc::clone(&calls);
@@ -38,15 +38,15 @@ async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
     (listen(router).await, calls)
 }
 
-/// blocks seen (0: the gateway fails) · epochs that are worked on
+/// blocks seen (0: the gateway fails) · processed epochs
 #[tokio::test]
 async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
     for (numbers, epochs) in [
         (vec![742, 743, 799, 800, 801], vec![7, 8]),
-        // The first block of an epoch was not seen; several epochs were missed.
+        // The first block of an epoch was missed; several epochs were missed.
         (vec![742, 843, 844, 1_155], vec![7, 8, 11]),
         (vec![742, 0, 0, 843, 0, 844], vec![7, 8]),
-        // A node that lags behind, and a chain that was begun anew.
+        // A lagging node, and a chain restarted from genesis.
         (vec![842, 799, 843, 3, 105], vec![8, 0, 1]),
     ] {
         let world = World::new().await;
@@ -73,7 +73,7 @@ async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
     }
 }
 
-/// Runs until an epoch is done with.
+/// Runs until an epoch is processed.
 async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
     let (shutdown, path) = (Shutdown::new(), world.directory.path().join("state.json"));
     let stop = shutdown.clone();
@@ -89,7 +89,7 @@ async fn run_to(world: &World, mut validator: Validator<Babelbit>, epoch: u64) {
     tokio::join!(validator.run(&shutdown), watch);
 }
 
-/// A scoring API that fails for seconds costs no miner its share.
+/// A brief outage of the scoring API costs no miner its share.
 #[tokio::test]
 async fn scores_that_cannot_be_had_are_asked_for_again() {
     let world = World::new().await;
@@ -105,7 +105,7 @@ async fn scores_that_cannot_be_had_are_asked_for_again() {
     assert_eq!(world.waits(), [1, 2, 30]);
 }
 
-/// From the epoch to the signed extrinsic, through real services and a real chain.
+/// From the epoch to the signed extrinsic, with real services and a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_signed_soon_after_the_epoch() {
     let chain = LocalChain::start(8).await;
@@ -167,7 +167,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
     let took = signed_at.lock().unwrap().unwrap() - began;
     println!("from the epoch to the signed submission: {took:?}, to its block: {:?}", began.elapsed());
     assert!(report.success, "{report:?}");
-    // Unoptimised, on a machine that does other things: far from the 200 ms that an operator sees, but bounded.
+    // A debug build on a busy machine: far from the 200 ms in production, but bounded.
     assert!(took < Duration::from_secs(2), "{took:?}");
     let on_chain = chain.weights().await;
     assert_eq!(on_chain.len(), 8);

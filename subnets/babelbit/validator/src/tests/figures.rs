@@ -1,4 +1,4 @@
-//! What the metrics say.
+//! Values of the metrics.
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 
@@ -32,7 +32,7 @@ async fn figures_are_those_of_the_last_epoch() {
     is_shown("current_winner_uid NaN");
 }
 
-/// Weights beside those that the chain's epoch has already are not set, and say so.
+/// Other weights are already submitted in the chain's epoch: these are not set, and not counted as set.
 #[tokio::test]
 async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     let world = World::new().await;

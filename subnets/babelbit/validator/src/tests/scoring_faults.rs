@@ -1,4 +1,4 @@
-//! An engine and a scoring API that fail: down, slow, half-open, overloaded, with garbage, cut short.
+//! Faults of engine and scoring API: down, slow, half-open, overloaded, malformed, truncated.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -7,7 +7,7 @@ use super::*;
 /// The first block of the last third of epoch 7.
 const LATE: u32 = 767;
 
-/// Without a challenge nobody is asked for scores, and an engine that fails is asked three times.
+/// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
 async fn without_a_challenge_there_are_no_scores() {
     let world = World::new().await;
@@ -23,7 +23,7 @@ async fn without_a_challenge_there_are_no_scores() {
     assert!(world.scoring.received_requests().await.unwrap().is_empty());
 }
 
-/// What fails is not taken for "no scores", which would give the arena's share to nobody for a whole epoch of the chain.
+/// A failure is not mistaken for "no scores", which would withhold the arena's share for a whole epoch of the chain.
 #[tokio::test]
 async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
     let world = World::new().await;
@@ -61,7 +61,7 @@ async fn a_contest_without_a_share_is_not_waited_for() {
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
 }
 
-/// the scoring API's answers · how often it is asked for one contest
+/// the scoring API's responses · number of requests for one contest
 #[tokio::test]
 async fn a_scoring_api_that_fails_gives_no_scores() {
     for (answer, attempts) in [
@@ -93,7 +93,7 @@ async fn a_scoring_api_that_recovers_loses_no_scores() {
     let world = World::new().await;
     let broken = Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
     world.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    // Earlier mocks come first, unless they are used up.
+    // Earlier mocks take precedence until they are used up.
     broken.up_to_n_times(3).with_priority(1).mount(&world.scoring).await;
     assert_eq!(world.validator().run_once().await.unwrap().decision, "scored");
 }
@@ -109,7 +109,7 @@ async fn a_server_that_never_answers_is_left_in_time() {
         Box::pin(std::future::ready(()))
     });
     let scores = ScoresClient::new(&url, keypair).unwrap().with_time(system_clock(), sleeper);
-    // Time passes at once wherever nothing else happens.
+    // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
     let error = scores.rows("ch", None).await.unwrap_err();
     assert!(error.to_string().contains("no answer in time"), "{error}");

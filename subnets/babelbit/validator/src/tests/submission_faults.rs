@@ -1,9 +1,9 @@
-//! A signer and a gateway that fail.
+//! Faults of signer and gateway.
 
 use super::*;
 use taonet_validator::testing::nowhere;
 
-/// the signer's answer · whether the gateway is asked, too
+/// the signer's response · whether the gateway is called too
 #[tokio::test]
 async fn the_gateway_is_asked_where_the_signer_fails() {
     for (answer, is_asked) in [
@@ -43,7 +43,7 @@ async fn where_neither_answers_it_is_tried_again_for_a_while() {
     assert!(!report.success);
     assert!(report.error.unwrap().contains("status=404"));
     assert_eq!(world.waits(), [2, 5, 15, 30, 60]);
-    // What was not set is not set again.
+    // Weights that were not set are not submitted again.
     world.rows(&[], &[]).await;
     assert_eq!(world.validator().run_once().await.unwrap().decision, "wait");
 }

@@ -4,7 +4,7 @@ use taonet_primitives::{Seconds, Word};
 use super::*;
 use crate::reference::ReferenceError;
 
-/// The vector of the reference in these tests.
+/// Vector of the reference in these tests.
 const SAME: &[f32] = &[1.0, 0.0];
 
 fn reference() -> Reference {
@@ -45,7 +45,7 @@ fn json_of(result: &ScoreResult) -> Value {
     serde_json::to_value(result).unwrap()
 }
 
-/// The duplication record of a lone reply.
+/// Duplication record of a lone reply.
 fn lone(score: f64) -> Value {
     json!({
         "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
@@ -87,7 +87,7 @@ fn an_error_result_has_these_fields_in_this_order() {
     assert_eq!(json_of(&score(&reply, Rules::Reference)).to_string(), expected.to_string());
 }
 
-/// evidence · length of the reply · error · gate that failed
+/// evidence · duration of the reply · error · failed gate
 #[test]
 fn silence_and_failures_are_errors() {
     let silent = transcript("", 1.0, "");
@@ -141,7 +141,7 @@ fn blank_text_with_words_is_scored_0() {
     assert_eq!(result.failed_gates(), [Gate::Accuracy]);
 }
 
-/// words · language · vector · end · score · gates that failed
+/// words · language · vector · completion · score · failed gates
 #[test]
 fn the_score_is_the_latency_where_both_gates_are_passed() {
     let other: &[f32] = &[0.6, 0.8];
@@ -157,7 +157,7 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
         ("too late", "it is all done", 2.0, "en", SAME, 6.0, 0.0, &[Gate::TooLate]),
         ("all wrong", "what", 4.0, "en", other, 6.0, 0.0, &[Gate::Accuracy, Gate::Rate, Gate::TooLate]),
     ] {
-        // 0.65 as a 32-bit float lies just below the threshold; the row means the threshold itself.
+        // 0.65 as a 32-bit float is just below the threshold; the row means the threshold itself.
         let options = ScoreOptions { accuracy_threshold: f64::from(0.65_f32), ..ScoreOptions::default() };
         let transcript = transcript(text, seconds, language);
         let result = score_one(Ok(&reference()), SAME, &heard(&transcript, vector, end), &options);
@@ -167,7 +167,7 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
     }
 }
 
-/// vector of the reply · words a second over the reference's 2 · what the result shows
+/// vector of the reply · words per second relative to the reference's 2 · expected result
 #[test]
 fn gates_compare_what_is_not_rounded() {
     let just_below: &[f32] = &[0.65, 0.76];
@@ -224,7 +224,7 @@ fn a_missing_reference_fails_the_whole_batch() {
     }
 }
 
-/// The second says the same as the first and is worse; an error and a late reply stand between them.
+/// The second reply duplicates the first and is worse; an error and a late reply are between them.
 #[test]
 fn a_batch_shares_out_the_score_of_equal_replies() {
     let transcript = transcript("it is all done", 2.0, "en");

@@ -3,9 +3,9 @@
 
 use super::clean;
 
-/// Floats that the compiler keeps in vector registers side by side.
+/// Number of floats per SIMD vector.
 const LANES: usize = 8;
-/// Vectors compared with each other while both stay in the first-level cache.
+/// Number of vectors per block; two blocks fit into the L1 cache.
 const BLOCK: usize = 8;
 
 /// A symmetric matrix of cosines in [-1, 1]; the diagonal is 0.
@@ -62,7 +62,7 @@ fn normalise(unit: &mut [f32], vector: &[f32]) {
 }
 
 fn dot(left: &[f32], right: &[f32]) -> f32 {
-    // Independent sums: one running sum would wait for itself at each step.
+    // Independent accumulators: a single one would serialize the additions.
     let mut sums = [[0.0_f32; LANES]; 2];
     let mut pairs = left.chunks_exact(2 * LANES).zip(right.chunks_exact(2 * LANES));
     for (left, right) in &mut pairs {

@@ -95,7 +95,7 @@ fn longer_vectors_point_the_same_way() {
 }
 
 proptest! {
-    /// The blocked kernel gives what the plain sum gives, whatever the number and length of the vectors.
+    /// The blocked kernel matches the naive sum for any number and length of vectors.
     #[test]
     fn cosines_are_those_of_the_plain_sum(
         (count, length) in (0_usize..20, 0_usize..40),

@@ -1,11 +1,11 @@
-//! The whole pipeline with the engines of the product: espeak-ng speaks the source, tiny-ctc listens on both sides.
+//! Tests of the whole pipeline with the real engines: espeak-ng speaks the source, tiny-ctc listens on both sides.
 
 use taonet_primitives::SampleRate;
 use taonet_speech::{CtcRecognizer, Espeak, Pcm, resample_endpoints, resample_for_recognition};
 
 use super::*;
 
-/// What a validator would find in a reply.
+/// A validator's measurements of a reply.
 struct Heard {
     text: String,
     words_per_second: f64,
@@ -13,7 +13,7 @@ struct Heard {
     overshoot: f64,
 }
 
-/// Speaks `text` at 205 words a minute to the interpreter and listens to its reply.
+/// Plays `text` at 205 words per minute to the interpreter and transcribes its reply.
 fn interpret(text: &str) -> Heard {
     let espeak = Arc::new(Espeak::find().unwrap());
     let recognizer = Arc::new(CtcRecognizer::embedded().unwrap());

@@ -5,7 +5,8 @@ use taonet_speech::{Pcm, Recognition, RecognizeError, SynthesisError};
 
 use super::*;
 
-/// Hears the next scripted phrase at each call, its words spread over the last 0.9 s of speech: what came before is
+/// A recogniser that returns the next scripted phrase at each call, its words spread over the last 0.9 s of speech: the
+/// audio before that is context.
 /// known already.
 struct Script(Mutex<std::vec::IntoIter<&'static str>>);
 
@@ -35,7 +36,7 @@ impl Recognizer for Script {
     }
 }
 
-/// Speaks each word for 60 s / rate and notes what it was asked.
+/// A synthesiser that takes 60 s / rate per word and records its calls.
 #[derive(Default)]
 struct Voicebox(Mutex<Vec<(String, u16)>>);
 
@@ -48,7 +49,7 @@ impl Synthesizer for Voicebox {
     }
 }
 
-/// Speech of so many milliseconds followed by a pause of 200 ms, for each phrase.
+/// Source audio: per phrase, speech of the given length in milliseconds and a pause of 200 ms.
 fn source(phrases: &[usize]) -> Vec<f32> {
     let speech = |length: &usize| {
         let tone = (0..length * 24).map(|n| (n as f32 * 0.1).sin() * 0.3);
@@ -82,7 +83,7 @@ fn phrases_are_rewritten_and_spoken_while_the_source_goes_on() {
     let (interpreter, voicebox) = interpreter(&["um that's not cricket", "it was a piece of cake"]);
     let replies = play(&interpreter, &source(&[1500, 1500]));
     assert_eq!(texts(&voicebox), ["that is not fair.", "it was very easy."]);
-    // The first phrase is spoken at the first pause, long before the end.
+    // The first phrase is spoken at the first pause, long before the end of the source.
     let first = replies.iter().position(|reply| !reply.samples.is_empty()).unwrap();
     assert!((18..24).contains(&first), "{first}");
     assert!(replies.iter().rev().skip(1).all(|reply| !reply.done) && replies.last().unwrap().done);

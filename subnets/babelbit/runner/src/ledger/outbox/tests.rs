@@ -37,7 +37,7 @@ async fn outcomes_are_kept() {
     assert_eq!(ledger.forget_delivered(11).await.unwrap(), 1);
 }
 
-/// A result that was completed later goes out again, even while its first part is on its way.
+/// A result that was completed later is submitted again, even while its first part is in flight.
 #[tokio::test]
 async fn files_that_are_written_anew_wait_again() {
     let results = Results::new(0).await;

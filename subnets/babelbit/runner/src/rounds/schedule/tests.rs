@@ -8,7 +8,7 @@ fn at(seconds: u64) -> SystemTime {
     NOON + Duration::from_secs(seconds)
 }
 
-/// Main every 100 blocks, arena every 30.
+/// Main rounds every 100 blocks, arena rounds every 30.
 fn settings() -> ScheduleSettings {
     ScheduleSettings {
         tempo: 100,
@@ -27,7 +27,7 @@ fn fresh(settings: ScheduleSettings) -> Schedule {
     Schedule::new(settings, &Saved::default(), NOON)
 }
 
-/// Plays everything that is due; gives contests and epochs in their order.
+/// Plays all due rounds; returns contests and epochs in order.
 fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     let mut played = Vec::new();
     while let Some(due) = schedule.next(now) {
@@ -37,7 +37,7 @@ fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     played
 }
 
-/// blocks that are seen · rounds that are played at each
+/// blocks seen · rounds played at each
 #[test]
 fn a_round_is_due_once_a_boundary_is_crossed() {
     let mut schedule = fresh(main_only());
@@ -57,7 +57,7 @@ fn the_first_start_waits_and_remembers_from_where() {
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
     assert_eq!(begun, [waits(Main, 2), waits(Arena, 8)]);
     assert_eq!(schedule.see(251, at(6)), []);
-    // Started again after the boundary, it is not a first start.
+    // A restart after the boundary is not a first start.
     let saved = Saved { main: begun.first().cloned(), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, NOON);
     schedule.see(305, NOON);
@@ -73,7 +73,7 @@ fn a_start_plays_at_once_where_it_is_told_to() {
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
     schedule.see(260, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
-    // Also where this epoch was played before: a start is a start.
+    // The startup round is played even if this epoch's round was.
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)), ..Saved::default() };
     let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &saved, NOON);
     schedule.see(250, NOON);
@@ -94,16 +94,16 @@ fn a_long_round_takes_nobodys_turn() {
     schedule.see(290, NOON);
     schedule.see(300, NOON);
     let main = schedule.next(NOON).unwrap();
-    // While it is played, two more boundaries of the arena and one of its own go by.
+    // During the round, two more boundaries of the arena and one of its own pass.
     schedule.played(&main, "c", NOON);
     schedule.see(401, NOON);
-    // What was due before the next main round comes before it.
+    // Rounds that were due before the next main round precede it.
     assert_eq!(play(&mut schedule, NOON), [(Solo, 3), (Arena, 13), (Main, 4), (Solo, 4)]);
     schedule.see(402, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
 }
 
-/// what the ledger says · rounds at the first block, 350
+/// rows in the ledger · rounds at the first block, 350
 #[test]
 fn a_restart_goes_on_from_there() {
     let uid = Some("c3".to_owned());
@@ -115,7 +115,7 @@ fn a_restart_goes_on_from_there() {
         (main(3, RoundEnd::Played), None, &[(Solo, 3)]),
         (main(2, RoundEnd::Played), solo(2), &[(Main, 3), (Solo, 3)]),
         (main(1, RoundEnd::Played), solo(1), &[(Main, 3), (Solo, 3)]),
-        // What failed is tried again.
+        // A failed round is retried.
         (main(3, RoundEnd::Failed), solo(2), &[(Main, 3), (Solo, 3)]),
         (main(3, RoundEnd::Waited), None, &[]),
     ] {
@@ -153,7 +153,7 @@ fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
     let over = schedule.failed(&due, None, Retry::Counted, at(now)).unwrap();
     assert_eq!((over.end, over.epoch), (RoundEnd::Failed, Some(3)));
     assert_eq!(schedule.next(at(now + 10_000)), None);
-    // Nor is there a solo round without a main challenge.
+    // There is no solo round without a main challenge.
     schedule.see(400, at(now));
     let due = schedule.next(at(now)).unwrap();
     assert_eq!((due.contest, due.epoch, due.attempt), (Main, Some(4), 1));
@@ -189,7 +189,7 @@ fn waiting_for_a_neighbour_is_no_attempt() {
         assert_eq!(schedule.failed(&main, None, Retry::After(pause), at(second * 300)), None);
         assert_eq!(schedule.rest(at(second * 300)), Some(pause));
     }
-    // The arena's turn comes meanwhile.
+    // The arena's round is due meanwhile.
     assert_eq!(schedule.next(at(2_700)).unwrap().contest, Arena);
     assert_eq!(schedule.next(at(3_000)).unwrap(), main);
     // A clock that is set back by a day does not pause for a day.
@@ -208,7 +208,7 @@ fn without_blocks_time_decides_but_not_for_the_arena() {
     schedule.played(&due, "c", at(1_300));
     schedule.see_nothing(at(2_499));
     assert_eq!(schedule.next(at(2_499)), None);
-    // The first block that is seen again belongs to the epoch that was played.
+    // The first block after the outage belongs to the played epoch.
     schedule.see(402, at(2_499));
     assert_eq!(play(&mut schedule, at(2_499)), [(Arena, 13)]);
     schedule.see(500, at(2_500));

@@ -1,4 +1,4 @@
-//! A chain that cannot be asked: its gateway down, slow, half-open, with garbage, cut short; a metagraph that is none.
+//! Chain faults: the gateway is down, slow, half-open, malformed or truncated; the metagraph is malformed.
 
 use taonet_chain::Chain;
 
@@ -42,7 +42,7 @@ async fn a_gateway_that_cannot_wait_is_asked_again() {
     }
 }
 
-/// A gateway that says at once that there is a block, and has none, is not asked without a pause.
+/// A gateway that announces a block without advancing is not polled without a pause.
 #[tokio::test]
 async fn a_gateway_that_does_not_wait_is_not_hurried() {
     let world = World::new().await;
@@ -62,7 +62,7 @@ async fn a_metagraph_that_cannot_be_read_is_waited_for() {
         world.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
         let mut running = world.start().await;
         world.block(100).await;
-        // More often than a round may fail: waiting for the chain is no attempt.
+        // More often than a round may fail: waiting for the chain does not count as an attempt.
         for _ in 0..5 {
             let report = running.report().await;
             assert_eq!((report.outcome, report.attempt, report.is_tried_again), ("no_chain", 1, true), "{fault:?}");
@@ -73,7 +73,7 @@ async fn a_metagraph_that_cannot_be_read_is_waited_for() {
     }
 }
 
-/// the metagraph · how the round ends · miners that are played
+/// the metagraph · outcome of the round · miners played
 #[tokio::test]
 async fn odd_neurons_cost_only_themselves() {
     let public = json!({ "ip": "8.8.8.8", "port": 1 });
@@ -106,7 +106,7 @@ fn null_axon() -> Value {
     json!({ "ip": null, "port": "none" })
 }
 
-/// Without blocks a main round comes when its time has come, the arena's do not, and the loop goes on when blocks do.
+/// Without blocks, a main round is due after its tempo's time, arena rounds are not; the loop resumes with the blocks.
 #[tokio::test]
 async fn without_blocks_for_long_time_decides() {
     let mut world = World::new().await;
@@ -118,7 +118,7 @@ async fn without_blocks_for_long_time_decides() {
         MinerEntry { uid: Uid(uid), hotkey, address: address.clone(), name: None }
     };
     world.listed = Some(vec![listed(8), listed(9)]);
-    // 100 blocks take 1200 s; pauses of 3 s each are 400 of them.
+    // 100 blocks take 1200 s, which is 400 pauses of 3 s.
     world.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
     world.blocks.send_replace(101);
     let mut running = world.start().await;
@@ -131,7 +131,7 @@ async fn without_blocks_for_long_time_decides() {
     running.stop().await;
 }
 
-/// The gateway is down all the time, and a node of the chain is there.
+/// The gateway is down throughout, and a chain node is available.
 #[tokio::test]
 async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
     let chain = LocalChain::start(1).await;
@@ -148,7 +148,7 @@ async fn where_there_is_no_gateway_the_chain_is_asked_itself() {
     let snapshot = view.metagraph().await.unwrap();
     let uid = chain.uid(&chain.miners[0]).await;
     assert_eq!(snapshot.hotkeys[usize::from(uid.0)], chain.miners[0].hotkey().to_string());
-    // Blocks are looked at although nobody announces them.
+    // Blocks are polled although no gateway announces them.
     world.settings.schedule.tempo = 10;
     world.settings.schedule.solo = false;
     let mut running = world.start().await;

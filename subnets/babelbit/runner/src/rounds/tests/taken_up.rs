@@ -1,4 +1,4 @@
-//! Rounds that were left in the middle: who plays on, and what an earlier challenge costs the current one.
+//! Resumed rounds: which miners continue, and how an earlier challenge affects the current one.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use crate::testing::Asked;
 use crate::{Ledger, NewChallenge, UtteranceRow};
 
 impl World {
-    /// A runner that works on the same files is looked over its shoulder.
+    /// Opens the ledger for reading while a runner uses it.
     async fn ledger(&self) -> Ledger {
         Ledger::read(&self.directory.path().join("state")).await.unwrap()
     }
 
-    /// The slots of the miners that a challenge has rows of.
+    /// Uids of the miners with rows in a challenge.
     async fn played(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
         let ledger = self.ledger().await;
         let challenge = ledger.find(challenge_uid, contest).await.unwrap().unwrap();
@@ -21,7 +21,7 @@ impl World {
         miners.iter().map(|miner| miner.uid.0).collect()
     }
 
-    /// Plays a main round and its solo round, and is stopped when two miners are asked for this utterance.
+    /// Plays a main round and its solo round, and stops when two miners are sent this utterance.
     async fn stop_at(&mut self, utterance_id: &'static str) {
         let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
             Ok(if request.utterance_id == utterance_id { Duration::MAX } else { Duration::ZERO })
@@ -40,14 +40,14 @@ impl World {
         self.miner = parrot();
     }
 
-    /// Starts again, until the solo round is played.
+    /// Restarts, until the solo round is played.
     async fn play_on(&self) {
         let mut running = self.start().await;
         while running.report().await.contest != ChallengeType::Solo {}
         running.stop().await;
     }
 
-    /// Leaves a challenge in the ledger that is not played to its end.
+    /// Leaves an unfinished challenge in the ledger.
     async fn leave(&self, challenge_uid: &str) {
         let ledger = Ledger::open(&self.directory.path().join("state")).await.unwrap();
         let utterance = UtteranceRow {
@@ -70,13 +70,13 @@ impl World {
         ledger.begin(&challenge).await.unwrap();
     }
 
-    /// How many challenges were left unfinished and taken up less than so often.
+    /// Number of unfinished challenges resumed less than this many times.
     async fn unfinished(&self, take_ups: u32) -> usize {
         self.ledger().await.unfinished(ChallengeType::Main, 0, take_ups).await.unwrap().len()
     }
 }
 
-/// Stopped in the middle of the main round, and before the first reply of the solo round.
+/// Stopped during the main round, and before the first reply of the solo round.
 #[tokio::test]
 async fn a_round_that_is_taken_up_keeps_its_miners() {
     for utterance_id in ["challenge-0:1", "challenge-1:0"] {
@@ -84,7 +84,7 @@ async fn a_round_that_is_taken_up_keeps_its_miners() {
         *world.snapshot.lock().unwrap() = neurons(5);
         world.max_miners = 2;
         world.stop_at(utterance_id).await;
-        // Now the others would come first.
+        // From now on, the other miners would be first.
         world.shuffle = Arc::new(|_| {});
         world.play_on().await;
         assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [3, 4], "{utterance_id}");
@@ -102,12 +102,12 @@ async fn a_miner_that_has_left_makes_room_for_another() {
     world.shuffle = Arc::new(|_| {});
     *world.snapshot.lock().unwrap() = neurons(4);
     world.play_on().await;
-    // What the one that has left earned until then stays.
+    // Results of the deregistered miner are kept.
     assert_eq!(world.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
     assert_eq!(world.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
 }
 
-/// With an engine that works, and with one that gives no challenge.
+/// With a working engine, and with one that returns no challenge.
 #[tokio::test]
 async fn an_earlier_challenge_is_finished_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
@@ -129,7 +129,7 @@ async fn an_earlier_challenge_that_cannot_be_finished_holds_up_nothing_and_is_gi
     let mut world = World::new().await;
     world.settings.schedule.solo = false;
     world.leave("older").await;
-    // No directory can be made where a file is.
+    // A directory cannot be created where a file exists.
     let logs = world.directory.path().join("logs/s2s");
     std::fs::create_dir_all(&logs).unwrap();
     std::fs::write(logs.join("older"), "").unwrap();

@@ -1,9 +1,9 @@
-//! Miners that fail too often in a row take no further part.
+//! Miners that are dropped after too many consecutive failures.
 
 use super::*;
 
-/// Plays a challenge of eight utterances to a miner that fails those of `fails`, and to one that fails none; gives the
-/// failing one's utterances.
+/// Plays a challenge of eight utterances to a miner that fails those of `fails`, and to one that fails none; returns
+/// the failing one's report.
 async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -> MinerReport {
     let moody = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(move |request, _| {
         let index: u32 = request.utterance_id.rsplit(':').next().unwrap().parse().unwrap();
@@ -23,7 +23,7 @@ async fn drop_after_two(directory: &Path, fails: &'static [u32], rules: Rules) -
     assert!((report.miners[1].score - 0.8).abs() < 1e-12);
     let status = read(&directory.join("challenge_status/challenge-1__arena.json"));
     assert_eq!((&status["miner_count"], &status["metadata"]["route_source"]), (&json!(2), &json!("list_arena_miners")));
-    // It is done with: nothing is asked of it again.
+    // The miner is finished: it is not called again.
     let again = runner.play(challenge(&["0.8"; 8]), &miners, Arc::new(())).await.unwrap();
     assert_eq!(again.outcome, RunOutcome::AlreadyDone);
     report.miners.into_iter().next().unwrap()

@@ -1,4 +1,4 @@
-//! Files are uploaded before they are submitted; a bucket that fails delays them, and loses none.
+//! Files are uploaded before they are submitted; a failing bucket delays them, and loses none.
 
 use super::super::testing::{Door, Fault};
 use super::*;
@@ -6,7 +6,7 @@ use taonet_objects::S3Addressing;
 use taonet_objects::client_options;
 use taonet_objects::testing::{S3Server, settings};
 
-/// Where each file of a miner must be in the bucket.
+/// Expected key of each file of a miner in the bucket.
 fn keys(results: &Results, number: u16) -> Vec<(ResultFile, String)> {
     let name = miner(number).directory();
     let key = |file: ResultFile| {
@@ -47,7 +47,7 @@ async fn submissions_say_where_their_file_is() {
     }
 }
 
-/// A bucket that fails, at the start and in the middle.
+/// A bucket that fails, at startup and later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_fails_loses_nothing() {
     let refused = |status: &str| {
@@ -89,7 +89,7 @@ async fn a_bucket_that_fails_loses_nothing() {
     }
 }
 
-/// Wrong rights cost no score: the files are submitted without being in the bucket.
+/// Missing permissions cost no score: the files are submitted without an upload.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_that_refuses_holds_up_nothing() {
     let results = Results::new(1).await;
@@ -104,7 +104,7 @@ async fn a_bucket_that_refuses_holds_up_nothing() {
     }
 }
 
-/// A bucket that hangs holds up nobody for ever.
+/// A hanging bucket does not block submissions forever.
 #[tokio::test]
 async fn a_bucket_that_says_nothing_is_given_up() {
     let results = Results::new(0).await;

@@ -1,4 +1,4 @@
-//! A scoring API that fails, at the start and in the middle: nothing is lost, nothing is doubled.
+//! A failing scoring API, at startup and later: nothing is lost, nothing is duplicated.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ async fn until(what: impl AsyncFn() -> bool) {
     }
 }
 
-/// Everything has arrived once, whole.
+/// Everything was delivered once and completely.
 async fn check(results: &Results, api: &ScoringApi, what: &str) {
     assert_eq!(api.store().count().await.unwrap(), ENTRIES, "{what}");
     let scores = api.store().scores("c", None).await.unwrap();
@@ -27,7 +27,7 @@ async fn check(results: &Results, api: &ScoringApi, what: &str) {
         let name = miner(number).directory();
         let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
         let files = || std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
-        // What nobody waits for any more may still be found to be older.
+        // An abandoned request may still be detected as older.
         until(async || files().len() == 1).await;
         assert!(std::fs::read(&files()[0]).unwrap() == Results::content(ResultFile::Audio, number), "{what}");
     }
@@ -97,7 +97,7 @@ async fn a_scoring_api_that_fails_in_the_middle_loses_nothing() {
     }
 }
 
-/// Who does not wait leaves it for the next time, and the reason is in the ledger.
+/// A drain with little patience leaves files for the next one, with the reason in the ledger.
 #[tokio::test]
 async fn a_drain_does_not_wait_for_ever() {
     let results = Results::new(1).await;

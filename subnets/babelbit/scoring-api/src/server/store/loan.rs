@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 
 use super::StoreError;
 
-/// A connection that goes back to its pool, or is closed where the database does not answer on it any more.
+/// A connection that is returned to its pool, or closed if the database no longer responds on it.
 pub(super) struct Loan<DB: Database> {
     connection: PoolConnection<DB>,
     wait: Duration,
@@ -23,8 +23,7 @@ impl<DB: Database> Loan<DB> {
 }
 
 impl<DB: Database> Drop for Loan<DB> {
-    /// The pool asks each connection that comes back whether it still works, and would wait for the answer for ever: a few
-    /// half-open ones would leave it without any.
+    /// The pool pings each returned connection without a timeout: a few half-open ones would exhaust it.
     fn drop(&mut self) {
         let returning = self.connection.return_to_pool();
         if let Ok(runtime) = Handle::try_current() {
@@ -33,7 +32,7 @@ impl<DB: Database> Drop for Loan<DB> {
     }
 }
 
-/// What comes of some work in this time.
+/// Applies a timeout to an operation.
 pub(super) async fn within<T>(
     time: Duration,
     work: impl Future<Output = Result<T, StoreError>>,

@@ -9,7 +9,7 @@ use crate::server::testing::{Postgres, sqlite};
 const NEW: Kept = Kept::New { replaced: None };
 
 impl Store {
-    /// Locks all submissions and says nothing more, as somebody does whose machine is gone.
+    /// Locks all submissions and stays idle, like a client whose machine is gone.
     pub(crate) async fn left_transaction(&self) -> PgConnection {
         let Pool::Postgres(pool) = &self.pool else { panic!("PostgreSQL locks rows") };
         let mut connection = pool.acquire().await.unwrap().detach();
@@ -47,7 +47,7 @@ async fn scores(store: &Store) -> Vec<(u16, f64)> {
     store.scores("c", None).await.unwrap().iter().map(|given| (given.miner_uid, given.score)).collect()
 }
 
-/// Everything that a store does; on each database the same.
+/// Exercises all operations of a store; the same on each database.
 async fn check(url: &str) {
     use SubmissionKind::{AudioBundle, ChallengeScores, DialogueLogs};
     let store = Store::open(url).await.unwrap();
@@ -58,15 +58,15 @@ async fn check(url: &str) {
     assert_eq!(store.put(&first).await.unwrap(), NEW, "the same once more");
     assert_eq!(store.count().await.unwrap(), 1);
     assert_eq!(store.signed_at(&first.key).await.unwrap(), Some(100));
-    // What was signed later counts, in whatever order they come.
+    // The submission signed later wins, in any order of arrival.
     assert_eq!(store.put(&submission(1, 7, ChallengeScores, 102, 0.75)).await.unwrap(), NEW);
     assert_eq!(store.put(&submission(1, 7, ChallengeScores, 101, 0.5)).await.unwrap(), Kept::Older);
     assert_eq!(scores(&store).await, [(7, 0.75)]);
-    // Others stand beside it.
+    // Submissions with other keys are separate.
     store.put(&submission(2, 7, ChallengeScores, 100, 0.5)).await.unwrap();
     store.put(&submission(1, 8, ChallengeScores, 200, 0.125)).await.unwrap();
     store.put(&submission(1, 7, DialogueLogs, 100, 0.0)).await.unwrap();
-    // A file replaces an older one, and says which; not one of the same time.
+    // A file replaces an older one, and returns it; not one signed at the same time.
     let mut file = submission(1, 7, AudioBundle, 99, 0.0);
     file.artifact = Some("c/1/first".to_owned());
     assert_eq!(store.put(&file).await.unwrap(), NEW);
@@ -83,7 +83,7 @@ async fn check(url: &str) {
     assert_eq!(scores(&store).await.len(), 3, "nobody's score is nobody's");
     assert_eq!(store.scores("c", Some(ChallengeType::Arena)).await.unwrap(), []);
     assert_eq!(store.scores("d", None).await.unwrap(), []);
-    // The old is forgotten, files first.
+    // Expired submissions are purged, files first.
     assert_eq!(store.expired_artifacts(101, "", 10).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.expired_artifacts(150, "", 10).await.unwrap(), ["c/1/7"]);
     assert_eq!(store.expired_artifacts(150, "c/1/7", 10).await.unwrap(), Vec::<String>::new());
@@ -92,7 +92,7 @@ async fn check(url: &str) {
     store.forget_artifact("c/1/7").await.unwrap();
     assert_eq!(store.forget(150).await.unwrap(), 1);
     assert_eq!(scores(&store).await, [(8, 0.125)]);
-    // Another process finds it all.
+    // The data is visible to another process.
     drop(store);
     assert_eq!(scores(&Store::open(url).await.unwrap()).await, [(8, 0.125)]);
 }
@@ -109,7 +109,7 @@ async fn postgres_keeps_submissions() {
     check(&postgres.url()).await;
 }
 
-/// address · what is said about it
+/// URL · error message
 #[tokio::test]
 async fn other_databases_are_refused() {
     for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "postgres://a:b@host:99999/x"] {

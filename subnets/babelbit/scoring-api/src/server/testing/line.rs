@@ -1,4 +1,4 @@
-//! A line to a database that can be spoiled.
+//! A faulty TCP proxy in front of a database.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,22 +9,22 @@ use tokio::sync::watch;
 
 use super::Postgres;
 
-/// What is wrong with a line.
+/// Fault of the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LineFault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Connections are closed, those there are and new ones.
+    /// All connections are closed, existing and new ones.
     Cut,
-    /// Connections stay open and carry nothing, also when new ones work again.
+    /// Connections stay open and carry nothing, even after new ones work again.
     HalfOpen,
-    /// As half-open, but what the client says arrives.
+    /// Like half-open, but the client's data is forwarded.
     Deaf,
-    /// Each answer takes so long.
+    /// Each response is delayed by this long.
     Slow(Duration),
 }
 
-/// A TCP address that leads to a PostgreSQL server.
+/// A TCP proxy in front of a PostgreSQL server.
 pub struct Line {
     port: u16,
     fault: watch::Sender<LineFault>,
@@ -47,7 +47,7 @@ impl Line {
         self.fault.send_replace(fault);
     }
 
-    /// The address of one of the server's databases.
+    /// URL of one of the server's databases, through the proxy.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
@@ -68,7 +68,7 @@ async fn pass(mut client: TcpStream, socket: PathBuf, mut fault: watch::Receiver
         tokio::select! {
             changed = fault.changed() => if changed.is_err() { return },
             read = client.read(&mut up) => match read {
-                // The server does not learn that a client is gone which it cannot hear.
+                // A server that cannot be heard does not learn that the client is gone.
                 Ok(0) | Err(_) if is_deaf => std::future::pending().await,
                 Ok(0) | Err(_) => return,
                 Ok(read) => if server.write_all(&up[..read]).await.is_err() { return },

@@ -1,4 +1,4 @@
-//! Who may submit and ask, how often, and how much each counts.
+//! Admission, rate limits and stake of validators.
 
 use axum::Router;
 use axum::routing::post as post_route;
@@ -53,7 +53,7 @@ async fn until_the_validators_are_known_everybody_is_asked_to_come_back() {
     assert_eq!((status, &answer["error"]), (503, &json!("the subnet's validators are not known yet")));
 }
 
-/// permits and stakes of a, b and c · the miner's score, to which they gave 0.2, 0.4 and 0.9
+/// permits and stakes of a, b and c · the miner's aggregate of their scores 0.2, 0.4 and 0.9
 #[tokio::test]
 async fn validators_count_by_their_stake() {
     let validators = ["//a", "//b", "//c"].map(key);
@@ -89,7 +89,7 @@ async fn validators_count_by_their_stake() {
     }
 }
 
-/// A gateway that says nothing of permits would make every miner a validator.
+/// A gateway without permits would make every miner a validator.
 #[tokio::test]
 async fn a_gateway_without_permits_admits_nobody() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +108,7 @@ async fn a_gateway_without_permits_admits_nobody() {
     assert_eq!(tokio::join!(follow, submit).1, 503);
 }
 
-/// Chain, gateway and scoring API together.
+/// Chain, gateway and scoring API combined.
 #[tokio::test(flavor = "multi_thread")]
 async fn permits_and_stakes_come_from_the_chain() {
     let folder = tempfile::tempdir().unwrap();

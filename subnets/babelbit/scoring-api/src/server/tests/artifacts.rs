@@ -1,4 +1,4 @@
-//! Files: what is kept of them, and what is not.
+//! Uploads: which files are stored.
 
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
@@ -16,7 +16,7 @@ pub(super) fn bundle(size: usize) -> Value {
     json!({ "file_type": "artifact", "file_name": "audio.tar", "file_size": size })
 }
 
-/// The form that the Python clients of the reference write: what is before the file, and the rest.
+/// A form as written by the reference's Python clients: the part before the file, and the rest.
 pub(super) fn form(metadata: &Value, file: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let head = format!(
         "--x\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{metadata}\r\n--x\r\nContent-Disposition: form-data; \
@@ -66,7 +66,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     let artifacts = folder.path().join("artifacts");
     let miner = key("//good").hotkey();
     let folder_name = format!("c/main/{}/miner_7__hk_{miner}/", validator.hotkey());
-    // The one file there is, which is the one that the row names.
+    // The only file, which must be the one in the row.
     let one_file = async || {
         let [(name, content)] = files(&artifacts).try_into().unwrap();
         assert!(name.starts_with(&folder_name) && name.ends_with("-audio.tar"), "{name}");
@@ -74,21 +74,21 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
         content
     };
     assert_eq!(one_file().await, b"sound");
-    // The signature does not cover the file: the same request with another one changes nothing.
+    // The signature does not cover the file: the same request with another file changes nothing.
     let answer = submit(&api, &metadata(&validator, bundle(5), time), b"other").await;
     assert_eq!(answer, (200, json!({ "success": true, "stored": false })));
     assert_eq!(one_file().await, b"sound");
     assert_eq!(submit(&api, &metadata(&validator, bundle(3), time + 1), b"new").await.0, 200);
     assert_eq!(one_file().await, b"new");
     assert_eq!(api.store().count().await.unwrap(), 1);
-    // In a month all of it is gone.
+    // After a month, everything is purged.
     let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
     assert_eq!(retention::forget_old(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "nor is a folder left");
 }
 
-/// what is wrong · status · what is said
+/// malformed upload · status · error
 #[tokio::test]
 async fn what_is_no_artifact_is_refused_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +123,7 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
     assert_eq!(files(&folder.path().join("artifacts")), []);
 }
 
-/// What a killed process left half-written is cleared away.
+/// An upload interrupted by a kill is cleaned up.
 #[tokio::test]
 async fn a_half_written_file_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! A database that fails while results come in: whoever submits is asked to come again, and nothing is lost or doubled.
+//! A failing database during submissions: clients are asked to retry, and nothing is lost or duplicated.
 
 use std::time::Instant;
 
@@ -10,13 +10,13 @@ use super::*;
 use taonet_babelbit_runner::submission::testing::Results;
 use taonet_validator::testing::listen;
 
-/// How long a store of these tests waits.
+/// Timeout of the stores in these tests.
 const WAIT: Duration = Duration::from_millis(500);
-/// By when it must have given up: it waits for a connection, then twice as long for its answer; the rest is for machines
-/// that do much else.
+/// Deadline for a store's failure: it waits for a connection, then twice as long for its response; the rest is margin
+/// for busy machines.
 const GIVEN_UP: Duration = Duration::from_secs(5);
 
-/// A scoring API that does not wait long for its database, and its address.
+/// A scoring API with a short database timeout, and its URL.
 async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None).unwrap();
     let store = Store::open_with(database, WAIT).await.unwrap();
@@ -25,7 +25,7 @@ async fn impatient(directory: &Path, database: &str) -> (ScoringApi, url::Url) {
     (api, url)
 }
 
-/// What a request is told while the database fails, soon.
+/// Checks that a request soon fails with status 503 and the database's error.
 async fn told_to_come_back(api: &ScoringApi) {
     let began = Instant::now();
     let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
@@ -33,7 +33,7 @@ async fn told_to_come_back(api: &ScoringApi) {
     assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
 }
 
-/// Submits the files of eight miners, of half of them after `fail` has done something to the database.
+/// Submits the files of eight miners, half of them after `fail` has injected a database fault.
 async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
     let results = Results::new(4).await;
     Results::delivered_through(results.outbox(url), &results, 8, async || fail(&results).await).await;
@@ -43,7 +43,7 @@ async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnO
     assert_eq!(scores.len(), 8);
 }
 
-/// Some of the files have been tried in vain.
+/// Waits until some submissions have failed.
 async fn tried_in_vain(results: &Results) {
     loop {
         let waiting = results.ledger.due(i64::MAX, 100).await.unwrap();
@@ -84,7 +84,7 @@ async fn sqlite_that_somebody_locks_loses_nothing() {
     .await;
 }
 
-/// The line to the database fails in the middle. Connections that have become half-open stay so.
+/// The connection to the database fails during submissions. Connections that became half-open stay so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_to_postgres_that_fails_loses_nothing() {
     let Some(postgres) = Postgres::start() else { return };
@@ -113,7 +113,7 @@ async fn a_line_to_postgres_that_fails_loses_nothing() {
     );
 }
 
-/// The same from the start: whoever starts the service is told soon, and it starts once the line is good.
+/// The same from the start: startup fails fast, and succeeds once the connection works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_to_postgres_that_fails_at_the_start_is_told() {
     let Some(postgres) = Postgres::start() else { return };
@@ -144,7 +144,8 @@ async fn sqlite_that_is_locked_at_the_start_is_told() {
     Store::open_with(&sqlite(folder.path()), WAIT).await.unwrap();
 }
 
-/// Whoever waits for a lock in PostgreSQL gives up there, too, and does not come to its turn when nobody waits for it.
+/// A statement that waits for a lock in PostgreSQL is cancelled there too, and does not run after its client has given
+/// up.
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -161,13 +162,13 @@ async fn a_statement_that_takes_too_long_is_ended_in_the_database() {
     assert_eq!(post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0, 200);
 }
 
-/// A half-open connection is given up, and with it its place among the few that there are.
+/// A half-open connection is closed, and frees its slot in the pool.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_become_half_open_at_work_are_replaced() {
     let Some(postgres) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     let line = Line::to(&postgres).await;
-    // Time for all connections to be at work before one gives up.
+    // Time for all connections to be in use before one is given up.
     let wait = WAIT * 4;
     let store = Store::open_with(&line.url("postgres"), wait).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
@@ -197,7 +198,7 @@ async fn connections_that_become_half_open_at_work_are_replaced() {
     }
 }
 
-/// A transaction of somebody who is gone without a word keeps its rows from nobody for long.
+/// An idle transaction of a vanished client locks its rows only for a short time.
 #[tokio::test]
 async fn a_transaction_that_nobody_ends_is_ended() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -211,7 +212,7 @@ async fn a_transaction_that_nobody_ends_is_ended() {
     }
 }
 
-/// Whoever asks whether the service is well gets an answer, whatever the database does.
+/// Health checks are answered in time, whatever the database does.
 #[tokio::test]
 async fn health_is_told_in_time() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else { return };
@@ -227,7 +228,7 @@ async fn health_is_told_in_time() {
     assert!(began.elapsed() < GIVEN_UP, "{:?}", began.elapsed());
 }
 
-/// What could not be reached at the start is said, with the name of the setting where it is the setting.
+/// An unreachable database at startup is reported, with the name of the setting if that is wrong.
 #[tokio::test]
 async fn a_database_that_is_not_there_is_named() {
     let error = Store::open("postgres://a@127.0.0.1:9/x").await.unwrap_err().to_string();

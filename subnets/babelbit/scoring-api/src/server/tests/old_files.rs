@@ -1,4 +1,4 @@
-//! Files that are old, and what keeps them from going.
+//! Removal of expired files, and its failures.
 
 use std::fs::File;
 
@@ -9,7 +9,7 @@ use taonet_objects::ObjectStorage;
 use taonet_objects::S3Addressing;
 use taonet_objects::testing::{S3Server, settings};
 
-/// Writes a file below the artifacts as if that were so many days ago.
+/// Writes an artifact with a modification time this many days ago.
 fn write(artifacts: &Path, name: &str, days: u64) {
     let path = artifacts.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -21,7 +21,7 @@ fn make_old(path: &Path, days: u64) {
     File::open(path).unwrap().set_modified(SystemTime::now() - Duration::from_hours(days * 24)).unwrap();
 }
 
-/// A process that is killed after it wrote a file and before it wrote the row leaves one that no row names.
+/// A process killed after it wrote a file and before it wrote the row leaves an orphaned file.
 #[tokio::test]
 async fn a_file_that_no_row_names_goes_when_it_is_old() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ async fn an_object_that_no_row_names_goes_when_it_is_old() {
     assert!(bucket.object("submissions/c/audio.tar").exists(), "what is somebody else's stays");
 }
 
-/// One file that cannot be removed keeps no other one.
+/// A file that cannot be removed does not block others.
 #[tokio::test]
 async fn a_file_that_cannot_be_removed_is_gone_past() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ async fn a_file_that_cannot_be_removed_is_gone_past() {
     }
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
     let names = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap();
-    // A folder in the place of the first: it cannot be removed as a file.
+    // A folder in place of the first file cannot be removed as a file.
     let first = artifacts.join(&names[0]);
     std::fs::remove_file(&first).unwrap();
     std::fs::create_dir(&first).unwrap();
@@ -88,7 +88,7 @@ async fn a_file_that_cannot_be_removed_is_gone_past() {
     assert_eq!((look.submissions, look.failures), (4, 1));
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), names[..1]);
     assert_eq!(files(&artifacts), []);
-    // Next time it is tried again.
+    // The next purge retries it.
     std::fs::remove_dir(&first).unwrap();
     let look = forget_old(&later.state).await;
     assert_eq!((look.submissions, look.failures), (1, 0));

@@ -1,4 +1,4 @@
-//! Several uploads of one file at the same time.
+//! Concurrent uploads of one file.
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::artifacts::{files, form, metadata, send};
 use super::*;
 
-/// An upload whose file comes once it is let through.
+/// An upload whose file is sent once it is released.
 fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
     let (head, rest) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
@@ -26,7 +26,7 @@ fn upload(api: &ScoringApi, name: &str, content: &str, timestamp: i64) -> (onesh
 
 type Upload = tokio::task::JoinHandle<(u16, Value)>;
 
-/// The name and content of the only file there is, which must be the one that the row names.
+/// Name and content of the only file, which must be the one in the row.
 async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
     let [(name, content)] = files(artifacts).try_into().unwrap();
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), std::slice::from_ref(&name));
@@ -39,7 +39,7 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
     let (newest, newest_ends) = upload(&api, "new.tar", "newest", time + 1);
     let (older, older_ends) = upload(&api, "audio.tar", "older", time);
     let (forged, forged_ends) = upload(&api, "new.tar", "forged", time + 1);
-    // All of them have found that none is there yet.
+    // All uploads have found that no file is stored yet.
     while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 3 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -52,7 +52,7 @@ async fn one_of_several_uploads_stays(database: &str, directory: &Path) {
     }
     let (name, content) = only_file(&api, &artifacts).await;
     assert!(name.ends_with("-new.tar") && content == "newest", "{name}: {content}");
-    // In whatever order they come.
+    // In any order of arrival.
     let several: Vec<_> =
         (2..10).map(|age| upload(&api, &format!("{age}.tar"), &format!("{age}"), time + age)).collect();
     let (go, ends): (Vec<_>, Vec<_>) = several.into_iter().unzip();
@@ -81,14 +81,14 @@ async fn one_of_several_uploads_stays_with_postgres() {
     one_of_several_uploads_stays(&postgres.url(), folder.path()).await;
 }
 
-/// Where the row cannot be written, the file goes again: who tries again for ever must not fill the disk.
+/// If the row cannot be written, the file is removed: a client that retries forever must not fill the disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_without_its_row_does_not_stay() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open_with(&sqlite(folder.path()), Duration::from_millis(100)).await.unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
-    // Who only writes keeps nobody from reading: that there is none yet is found out.
+    // A writer blocks no reader: the lookup finds no row yet.
     let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
     let (go, end) = upload(&api, "audio.tar", "sound", now());
