@@ -54,12 +54,12 @@
 //! # Guarantees
 //!
 //! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys are on
-//! the heap, so that moves leave no copy behind. For the stack this is best effort: copies made there by the compiler,
-//! or by a library during a computation, stay until they are overwritten.
+//!   the heap, so that moves leave no copy behind. For the stack this is best effort: copies made there by the
+//!   compiler, or by a library during a computation, stay until they are overwritten.
 //! - A file is written atomically, with access for its owner only; a key is overwritten only on request, and then the
-//! old one is kept in the wallet's `.backups`. Programs that use this crate lock a wallet while they write it.
+//!   old one is kept in the wallet's `.backups`. Programs that use this crate lock a wallet while they write it.
 //! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which lists the new
-//! files.
+//!   files.
 //! - A wrong password and a damaged file give the same error, after a comparison in constant time.
 //! - The crate reads no environment variables and never prompts: that is for programs.
 

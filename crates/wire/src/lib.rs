@@ -5,9 +5,9 @@
 //! it:
 //!
 //! - the server half, [`SignedLayer`]: a tower layer that lets only verified requests through, in a fixed order of
-//! checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
+//!   checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
 //! - the client half: a [`Signer`] makes headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many, with
-//! a deadline and a size limit, and classifies the result ([`ReturnCode`]).
+//!   a deadline and a size limit, and classifies the result ([`ReturnCode`]).
 //!
 //! Time comes from a [`Clock`], so that tests need not sleep.
 
