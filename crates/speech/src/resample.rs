@@ -10,8 +10,8 @@ use crate::wav::clean;
 
 /// Resamples audio for the wire, each channel separately; first and last sample are preserved.
 ///
-/// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads the position `j * (n
-/// - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty output.
+/// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads the position
+/// `j * (n - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty output.
 pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
     let channels = usize::from(pcm.channels.max(1));
     let frames = pcm.frames();
@@ -35,9 +35,9 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
 
 /// Prepares a recording for a recogniser: mono at 16 kHz in `-1..=1`.
 ///
-/// NaN becomes 0, channels are averaged, the result is clipped. `n` frames become `max(1, round_half_even(n / pcm.rate
-/// * 16000))`; output sample `j` of `n'` reads the position `j / n'` among the input positions `i / n`; positions after
-/// the last input sample repeat it. Empty input gives empty output.
+/// NaN becomes 0, channels are averaged, the result is clipped. `n` frames become
+/// `max(1, round_half_even(n / pcm.rate * 16000))`; output sample `j` of `n'` reads the position `j / n'` among the
+/// input positions `i / n`; positions after the last input sample repeat it. Empty input gives empty output.
 pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
     let mono = mix(pcm);
     let frames = mono.len();
