@@ -1,7 +1,7 @@
-//! Finds the recordings of the real chain that tests compare with.
+//! Recordings of the real chain, for tests to compare with.
 //!
-//! They stand beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder. Where they
-//! are absent a test says loudly that it tests nothing; where `CI` is set it fails.
+//! The recordings are beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder.
+//! Without them a test prints a loud notice that it tests nothing; with `CI` set it fails.
 
 #![allow(clippy::panic, reason = "for tests, which end so")]
 
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// A file of the recordings, unpacked where its name ends in `.gz`.
+/// Reads a file of the recordings, decompressed if its name ends in `.gz`.
 ///
 /// # Panics
-/// When it cannot be read; where `CI` is set, also when the recordings are absent.
+/// If the file cannot be read; with `CI` set, also if the recordings are missing.
 #[must_use]
 pub fn read(name: &str) -> Option<Vec<u8>> {
     let path = folder()?.join(name);
@@ -28,10 +28,10 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
     Some(unpacked.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-/// A JSON file of the recordings.
+/// Reads a JSON file of the recordings.
 ///
 /// # Panics
-/// As [`read`], and when it is no JSON.
+/// As [`read`], and if the file is not JSON.
 #[must_use]
 pub fn json(name: &str) -> Option<Value> {
     let value = serde_json::from_slice(&read(name)?);
@@ -48,7 +48,7 @@ fn folder() -> Option<PathBuf> {
     let message =
         format!("NOT TESTED: no recordings at {}; TAONET_CHAIN_VECTORS says where they are", folder.display());
     assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{message}");
-    // Past the test harness, which keeps back what passing tests print.
+    // Bypasses the test harness, which captures the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{message}");
     None
 }

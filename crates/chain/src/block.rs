@@ -3,12 +3,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockHash, BlockNumber};
 
-/// One block: its height and its hash.
+/// A block, identified by height and hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Block {
-    /// The height.
+    /// The block height.
     pub number: BlockNumber,
-    /// The hash of the header.
+    /// The hash of the block header.
     pub hash: BlockHash,
 }
 
@@ -18,17 +18,17 @@ impl fmt::Display for Block {
     }
 }
 
-/// The state that a read looks at.
+/// The block whose state a read uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum At {
-    /// After the newest block that the node knows.
+    /// The newest block that the node knows (best block).
     #[default]
     Head,
-    /// After the newest block that cannot be undone any more.
+    /// The newest finalized block.
     Finalized,
-    /// After the block with this height.
+    /// The block at this height.
     Number(BlockNumber),
-    /// After the block with this hash.
+    /// The block with this hash.
     Hash(BlockHash),
 }
 

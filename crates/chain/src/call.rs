@@ -2,10 +2,10 @@ use std::borrow::Cow;
 
 use subxt::ext::scale_value::{Composite, Value};
 
-/// A call of a pallet with its arguments by name, not yet encoded: which bytes it has, the chain's metadata says at the
-/// time of signing.
+/// An unencoded call of a pallet, with its arguments by name. The chain's metadata encodes it when it is signed.
 ///
-/// The functions of [`calls`](crate::calls) make them; [`Client::call`](crate::Client::call) makes any other from JSON.
+/// The functions of [`calls`](crate::calls) build calls; [`Client::call`](crate::Client::call) builds any other from
+/// JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     pallet: Cow<'static, str>,
@@ -32,7 +32,7 @@ impl Call {
         &self.name
     }
 
-    /// The call as an argument of another one.
+    /// Converts the call into an argument of another call.
     pub(crate) fn into_value(self) -> Value {
         let call = Value::variant(self.name.into_owned(), self.args);
         Value::unnamed_variant(self.pallet.into_owned(), [call])

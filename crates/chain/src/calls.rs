@@ -1,7 +1,7 @@
-//! The calls that neurons, owners and stakers make, with typed arguments.
+//! Typed builders for the calls that neurons, owners and stakers make.
 //!
-//! Each function gives a [`Call`](crate::Call); [`Chain::sign`](crate::Chain::sign) encodes it by the chain's own metadata. A call
-//! that is not here is made by [`Client::call`](crate::Client::call), from its name and JSON.
+//! Each function returns a [`Call`](crate::Call); [`Chain::sign`](crate::Chain::sign) encodes it with the chain's own
+//! metadata. [`Client::call`](crate::Client::call) builds any other call from its name and JSON.
 
 mod balances;
 mod commitments;

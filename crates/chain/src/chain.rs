@@ -10,42 +10,43 @@ use crate::{
     WeightRow, WeightRules,
 };
 
-/// How long a submission is followed.
+/// How far and for how long to follow a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follow {
-    /// Until it is in a block, or in a final one.
+    /// The state that ends following: in a block, or in a finalized block.
     pub until: Until,
-    /// At most so many blocks.
+    /// The timeout, in blocks.
     pub patience_blocks: u32,
-    /// Whether the very bytes may have been sent before. A pool may have them then, so that the refusal of another one is
-    /// no verdict: [`Outcome::Unknown`] instead of [`Outcome::Invalid`].
+    /// Whether the same bytes may have been sent before. Another pool may then hold them, so a refusal gives
+    /// [`Outcome::Unknown`] instead of [`Outcome::Invalid`].
     pub sent_before: bool,
 }
 
-/// What a submission is followed to.
+/// The state at which following a submission ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// A block that may still be undone.
+    /// In a block, which a fork may still revert.
     Included,
-    /// A block that cannot.
+    /// In a finalized block.
     Finalized,
 }
 
 impl Default for Follow {
-    /// To the block that it is in, for at most 8 blocks.
+    /// Until inclusion, for at most 8 blocks.
     fn default() -> Self {
         Self { until: Until::Included, patience_blocks: 8, sent_before: false }
     }
 }
 
-/// What daemons need of a chain: the newest blocks, the state of a subnet, and submitting calls with a known outcome.
+/// The chain interface of daemons: the newest blocks, the state of a subnet, and submissions with a known outcome.
 ///
-/// [`Client`](crate::Client) is the real one and reads much more; [`testing::MockChain`](crate::testing::MockChain)
-/// is one that tests script. Every method comes back within a bounded time: reads within two block times, [`Chain::lookup`] within two
-/// for each 64 blocks, [`Chain::submit`] within the blocks that [`Follow`] names and one more.
+/// [`Client`](crate::Client) talks to a real chain and reads much more;
+/// [`testing::MockChain`](crate::testing::MockChain) is scripted by tests. Every method returns within a bounded time:
+/// reads within two block times, [`Chain::lookup`] within two for each 64 blocks, [`Chain::submit`] within the blocks
+/// that [`Follow`] names and one more.
 #[async_trait]
 pub trait Chain: Send + Sync {
-    /// The usual time between two blocks.
+    /// The expected time between two blocks.
     fn block_time(&self) -> Duration;
 
     /// The newest block.
@@ -54,13 +55,13 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::Unreachable`].
     async fn head(&self) -> Result<Block, ChainError>;
 
-    /// The newest block that cannot be undone.
+    /// The newest finalized block.
     ///
     /// # Errors
     /// [`ChainError::Unreachable`].
     async fn finalized_head(&self) -> Result<Block, ChainError>;
 
-    /// The newest block, as it changes. Blocks may be left out, and the same height may come again with another hash.
+    /// A channel with the newest block. It may skip blocks, and may repeat a height with another hash after a fork.
     fn heads(&self) -> watch::Receiver<Option<Block>>;
 
     /// The hash of the block with this height; `None` beyond the newest one.
@@ -69,13 +70,13 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::Unreachable`].
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError>;
 
-    /// What decides how and when weights may be set.
+    /// The rules and the schedule for setting weights on a subnet.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError>;
 
-    /// The slot of a neuron; `None` where the hotkey is not registered on the subnet.
+    /// The uid of a hotkey; `None` where it is not registered on the subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -87,28 +88,28 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError>;
 
-    /// The weights that one neuron has set; empty where it has set none.
+    /// The weights that a neuron has set; empty where it has set none.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
     async fn weights_of(&self, netuid: NetUid, mech: MechId, uid: Uid, at: At) -> Result<WeightRow, ChainError>;
 
-    /// What a block recorded.
+    /// The events of a block.
     ///
     /// # Errors
     /// [`ChainError::NoSuchBlock`]; [`ChainError`] as for any read.
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError>;
 
-    /// The version of the newest block's runtime.
+    /// The runtime version (`spec_version`) of the newest block.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
     async fn spec_version(&self) -> Result<u32, ChainError>;
 
-    /// The next nonce of an account, the pool's extrinsics counted, and the turn to use it.
+    /// Leases the account's next nonce, counting the extrinsics in the pool.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`]; [`ChainError::Busy`] where the turn does not come.
+    /// [`ChainError::Unreachable`]; [`ChainError::Busy`] where no lease becomes free in time.
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError>;
 
     /// Signs a call for the newest block's runtime. Nothing is sent.
@@ -118,23 +119,23 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::TooLate`] where no block is left in the era.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
-    /// Asks whether the pool would take it, and for the fee. Nothing is sent to the pool.
+    /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError>;
 
-    /// Sends the bytes and follows them into a block. The same bytes may be sent again, by this or by another process,
-    /// and are in the chain at most once: an extrinsic that is in a block already gives that block.
+    /// Submits the bytes and follows them into a block. Submitting is idempotent: any process may send the same bytes
+    /// again, and an extrinsic that is already in a block gives that block.
     async fn submit(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
         self.submit_leased(extrinsic, follow, None).await
     }
 
-    /// As [`Chain::submit`], under the lease of the nonce: it is given back as soon as a pool has the bytes, so that the
-    /// account's next caller need not wait for their block. The nonce of what no pool takes is given out again.
+    /// Submits as [`Chain::submit`] does, under a lease of the nonce. The lease ends as soon as a pool has the bytes,
+    /// so that the account's next caller need not wait for their block. If no pool accepts them, the nonce is reused.
     async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome;
 
-    /// Searches the blocks from `from` to `to`, both included, for an extrinsic. `None`: it is in none of them.
+    /// Searches the blocks `from..=to` for an extrinsic; `None` where none of them has it.
     ///
     /// # Errors
     /// [`ChainError::NoSuchBlock`] where the node no longer has one of the blocks, or does not have it yet.
@@ -145,10 +146,10 @@ pub trait Chain: Send + Sync {
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError>;
 
-    /// Signs with the next nonce, sends, and follows: what a caller does who need not remember the bytes.
+    /// Signs a call with the next nonce, submits it and follows it, for callers that need not store the bytes.
     ///
     /// # Errors
-    /// As [`Chain::lease_nonce`] and [`Chain::sign`]; from then on everything is an [`Outcome`].
+    /// As [`Chain::lease_nonce`] and [`Chain::sign`]; every later failure is an [`Outcome`].
     async fn send(&self, call: &Call, signer: &Keypair, follow: Follow) -> Result<Outcome, ChainError> {
         let lease = self.lease_nonce(signer.public().coldkey().into()).await?;
         let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };

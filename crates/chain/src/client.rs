@@ -28,17 +28,17 @@ mod subnets;
 #[cfg(any(test, doc, feature = "testing"))]
 pub(crate) use blocks::Header;
 
-/// How long connecting may take, metadata included: two blocks of the main network.
+/// The timeout for connecting, metadata included: two blocks of the main network.
 const CONNECTING: Duration = Duration::from_secs(24);
-/// The metadata version that has runtime APIs and that every client of the chain reads.
+/// The metadata version to request: it has runtime APIs, and every client of the chain reads it.
 const METADATA_VERSION: u32 = 15;
-/// Of how many blocks it is remembered which runtime they have.
+/// The number of blocks whose runtime version is cached.
 const REMEMBERED_BLOCKS: usize = 256;
 
 /// A connection to a Subtensor chain. Clones share it.
 ///
-/// It reads the chain's metadata, and reads it again when the runtime is upgraded; nothing about the chain's types is
-/// compiled in but the names of fields.
+/// The client reads the chain's metadata, and reads it again after a runtime upgrade; of the chain's types only field
+/// names are compiled in.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -53,17 +53,17 @@ struct Inner {
     nonces: Nonces,
     heads: watch::Sender<Option<Block>>,
     cache: Mutex<Cache>,
-    /// The turn to read a runtime's metadata.
+    /// Held while a runtime's metadata is read, so that only one caller reads it.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// What never changes once it is known.
+/// Chain facts that never change once they are known.
 #[derive(Debug, Default)]
 struct Cache {
     runtimes: HashMap<u32, Arc<Runtime>>,
-    /// Which runtime a block has, the newest last.
+    /// The runtime version of recent blocks, newest last.
     versions: VecDeque<(BlockHash, u32)>,
-    /// The newest blocks that nodes have named: one that does not have them yet lags behind.
+    /// Recent blocks announced by any node: a node that does not have one lags behind.
     named: VecDeque<BlockHash>,
 }
 
@@ -78,7 +78,7 @@ impl Cache {
     }
 }
 
-/// Ends the task that follows the chain with the last clone of the client.
+/// Aborts the task that follows the chain when the last clone of the client is dropped.
 #[derive(Debug)]
 struct StopOnDrop(AbortHandle);
 
@@ -89,10 +89,10 @@ impl Drop for StopOnDrop {
 }
 
 impl Client {
-    /// Connects to the first node that answers.
+    /// Connects to the first node that responds.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] where each of them fails, or all are of another chain, or it takes more than 24 seconds;
+    /// [`ChainError::Unreachable`] where every node fails or serves another chain, or after a timeout of 24 seconds;
     /// [`ChainError::Decode`] where the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
         let late = |_| {
@@ -104,7 +104,7 @@ impl Client {
 
     async fn connected(network: &Network) -> Result<Self, ChainError> {
         let rpc = Rpc::new(network, Pace::new(part(CONNECTING, 2)));
-        // Where the genesis is known before, nodes of other chains are refused with the connection.
+        // With a known genesis, the connection to a node of another chain is refused at once.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
         let (heads, _) = watch::channel(None);
@@ -118,16 +118,16 @@ impl Client {
         Ok(Self { inner, _watcher: Arc::new(StopOnDrop(watcher)) })
     }
 
-    /// The hash of the first block, which names the chain.
+    /// The genesis hash, which identifies the chain.
     pub fn genesis(&self) -> BlockHash {
         self.inner.genesis
     }
 
-    /// Makes any call of the newest runtime from its name and its arguments as a JSON object: accounts are addresses,
-    /// bytes are text or `0x…`, other calls are `{"Pallet": {"name": {…}}}`.
+    /// Builds any call of the newest runtime from its name and a JSON object of arguments: accounts are SS58 addresses,
+    /// bytes are text or `0x…`, nested calls are `{"Pallet": {"name": {…}}}`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] where there is no such call, [`ChainError::Encode`] where the arguments do not fit.
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] where the arguments do not fit.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         self.inner
             .rpc
@@ -138,7 +138,7 @@ impl Client {
             .await
     }
 
-    /// The names of a call's arguments, in their order; `None` where the newest runtime has no such call.
+    /// The names of a call's arguments, in order; `None` where the newest runtime has no such call.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -152,10 +152,10 @@ impl Client {
             .await
     }
 
-    /// The bytes of a call, as the newest runtime has it.
+    /// Encodes a call with the newest runtime.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] where the runtime has no such call.
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] where the arguments do not fit.
     pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
         self.inner
             .rpc
@@ -168,7 +168,7 @@ impl Client {
 }
 
 impl Inner {
-    /// The runtime that a block's state is of.
+    /// The runtime that encodes a block's state.
     async fn runtime(&self, block: BlockHash) -> Result<Arc<Runtime>, ChainError> {
         let known = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
         if let Some(runtime) = known.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
@@ -188,8 +188,8 @@ impl Inner {
         Ok(runtime)
     }
 
-    /// One reads, the others wait. It goes on when nobody waits any more: on a slow connection no reader's time would be
-    /// enough otherwise.
+    /// Reads a runtime once for all concurrent callers. The read continues when every caller has timed out: on a slow
+    /// connection no single caller's timeout would suffice.
     async fn read_runtime_once(&self, block: BlockHash, version: RuntimeVersion) -> Result<Arc<Runtime>, ChainError> {
         let turn = Arc::clone(&self.reading).lock_owned().await;
         if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {
@@ -219,7 +219,7 @@ impl Inner {
         Runtime::new(&metadata, self.genesis, version.spec_version, version.transaction_version)
     }
 
-    /// Whether a node has named the block as the newest one lately.
+    /// Whether any node announced the block recently.
     fn knows(&self, block: BlockHash) -> bool {
         self.cache().named.contains(&block)
     }
@@ -236,7 +236,7 @@ struct RuntimeVersion {
     transaction_version: u32,
 }
 
-/// Bytes as JSON-RPC has them: `0x…`.
+/// Bytes in JSON-RPC's form: `0x…`.
 #[derive(Debug, serde::Deserialize)]
 #[serde(try_from = "String")]
 struct HexBytes(Vec<u8>);

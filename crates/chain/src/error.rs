@@ -4,65 +4,65 @@ use taonet_primitives::{AccountId, BlockNumber, NetUid};
 
 use crate::At;
 
-/// What another crate said was wrong.
+/// An error of another crate.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why the chain could not be read, or a call not be made.
+/// Why a read of the chain failed, or a call could not be built or signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// None of the endpoints answered.
+    /// No endpoint responded.
     #[error("no node answered; the last one tried was {endpoint}. Check the network's name and that a node is up")]
     Unreachable {
-        /// The address of the last one, without credentials.
+        /// The address of the last endpoint tried, without credentials.
         endpoint: String,
-        /// What it failed with.
+        /// The last endpoint's error.
         source: TransportError,
     },
-    /// The node answered that it will not.
+    /// The node returned a JSON-RPC error.
     #[error("the node refused {method}: {message} (code {code})")]
     Refused {
         /// The JSON-RPC method.
         method: String,
-        /// The JSON-RPC error's code.
+        /// The JSON-RPC error code.
         code: i32,
-        /// What the node says, its details included.
+        /// The JSON-RPC error message, with its details.
         message: String,
     },
-    /// There is no such block, or the node no longer has it.
+    /// The block does not exist, or the node has pruned it.
     #[error("the node does not have {0}: older blocks are with archive nodes")]
     NoSuchBlock(At),
-    /// There is no such subnet.
+    /// The subnet does not exist.
     #[error("there is no subnet {0}")]
     NoSuchSubnet(NetUid),
-    /// The runtime has no such item.
+    /// The runtime has no item of this name.
     #[error("the chain's runtime (version {spec_version}) has no {what}")]
     NotInRuntime {
         /// The item, e.g. `call SubtensorModule.set_weights`.
         what: String,
-        /// The runtime's version.
+        /// The runtime version.
         spec_version: u32,
     },
-    /// Arguments do not fit what the runtime's metadata asks for.
+    /// The arguments do not match the types of the runtime's metadata.
     #[error("cannot write {what} for the chain")]
     Encode {
-        /// The item.
+        /// The item that was encoded.
         what: String,
-        /// What does not fit.
+        /// Why encoding failed.
         source: Source,
     },
-    /// Bytes from the chain are not what the runtime's metadata says.
+    /// Bytes from the chain do not match the types of the runtime's metadata.
     #[error("cannot read {what} from the chain")]
     Decode {
-        /// The item.
+        /// The item that was decoded.
         what: String,
-        /// What does not fit.
+        /// Why decoding failed.
         source: Source,
     },
-    /// The era of the extrinsic would be over before it is in a block.
+    /// The era of the extrinsic ends before any block could include it.
     #[error("an extrinsic signed now could be in no block up to {0}: sign it with a later end")]
     TooLate(BlockNumber),
-    /// Others of this process sign with the account, and none has come to an end.
+    /// No nonce lease became free: other callers of this process hold the account's leases.
     #[error("other calls of {0} are on their way to a pool: try again")]
     Busy(AccountId),
 }
@@ -82,30 +82,30 @@ impl ChainError {
     }
 }
 
-/// Why a node could not be asked.
+/// Why a request to a node failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// It did not answer in time.
+    /// The request timed out.
     #[error("no answer to {method} within {} ms", .after.as_millis())]
     TimedOut {
         /// The JSON-RPC method.
         method: String,
-        /// How long was waited.
+        /// The timeout.
         after: Duration,
     },
-    /// The connection could not be made, or broke.
+    /// The connection could not be opened, or was lost.
     #[error("the connection failed")]
     Connection(#[source] Source),
-    /// What it answered is not what the method gives.
+    /// The response does not match the method's result.
     #[error("its answer cannot be read")]
     Garbage(#[source] Source),
-    /// It answers for another chain than the endpoints before it.
+    /// The node serves another chain than the endpoints before it.
     #[error("it is a node of another chain: its genesis is {0}")]
     AnotherChain(taonet_primitives::BlockHash),
 }
 
-/// An error and what led to it, in one line.
+/// An error and its causes in one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

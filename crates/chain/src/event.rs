@@ -1,36 +1,36 @@
 use serde::{Deserialize, Serialize};
 
-/// Something that a block recorded.
+/// An event of a block.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// Its place among the block's events.
+    /// The event's index in the block.
     pub index: u32,
-    /// What ran when it was recorded.
+    /// The phase of block execution that emitted the event.
     pub phase: Phase,
     /// The pallet, e.g. `SubtensorModule`.
     pub pallet: String,
-    /// The event, e.g. `WeightsSet`.
+    /// The event's name, e.g. `WeightsSet`.
     pub name: String,
-    /// Its values: an object where they have names, an array where not. Accounts are addresses, bytes are text where
-    /// they are UTF-8 and hex otherwise.
+    /// The event's fields: an object where they have names, otherwise an array. Accounts are SS58 addresses; bytes are
+    /// text where they are UTF-8, otherwise hex.
     pub fields: serde_json::Value,
 }
 
 impl Event {
-    /// Whether it is this pallet's event of this name.
+    /// Whether the event has this pallet and name.
     pub fn is(&self, pallet: &str, name: &str) -> bool {
         self.pallet == pallet && self.name == name
     }
 }
 
-/// What ran when an event was recorded.
+/// The phase of block execution that emitted an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The block's preparation.
+    /// Initialization of the block.
     Initialization,
-    /// The extrinsic at this place of the block.
+    /// Application of the extrinsic with this index.
     ApplyExtrinsic(u32),
-    /// The block's completion.
+    /// Finalization of the block.
     Finalization,
 }

@@ -3,19 +3,19 @@ use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao};
 
 use crate::{Block, ChainError};
 
-/// For how many blocks an extrinsic stays valid, where nothing else is asked for.
+/// The default validity of an extrinsic, in blocks.
 pub const DEFAULT_ERA_BLOCKS: u32 = 128;
 
-/// When an extrinsic may be in a block.
+/// The validity period of an extrinsic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// In one of so many blocks from the newest final one on: rounded down to a power of two, from 4 to 2048 (the chain
-    /// forgets the hashes of older blocks).
+    /// Valid for this many blocks from the newest finalized block: rounded down to a power of two, `4..=2048` (the
+    /// chain forgets the hashes of older blocks).
     Blocks(u32),
-    /// In no block after this one: the longest era from the newest final block on that ends no later. Where there is none,
-    /// or it is over already, nothing is signed: [`ChainError::TooLate`].
+    /// Valid up to this block at the latest: the longest era from the newest finalized block that ends no later. If no
+    /// such era exists, or it is over, signing fails with [`ChainError::TooLate`].
     Until(BlockNumber),
-    /// At any time. Its fate stays open until the account's nonce is used otherwise.
+    /// Valid forever. Its outcome stays open until another extrinsic uses the account's nonce.
     Immortal,
 }
 
@@ -25,30 +25,30 @@ impl Default for Era {
     }
 }
 
-/// The shortest era.
+/// The shortest era, in blocks.
 const MIN_PERIOD: u32 = 4;
-/// The longest era that the chain can still check: it forgets the hashes of blocks older than 2400.
+/// The longest era, in blocks, that the chain can check: it forgets the hashes of blocks older than 2400.
 const MAX_PERIOD: u32 = 2048;
 
 impl Era {
-    /// How many blocks an era has that begins with the block `birth`.
+    /// The length in blocks of an era that begins at block `birth`.
     pub(crate) fn period(self, birth: BlockNumber) -> Option<u32> {
         let blocks = match self {
             Self::Blocks(blocks) => blocks,
             Self::Until(last) => last.plus(1).since(birth),
             Self::Immortal => return None,
         };
-        // The largest power of two that is no larger.
+        // Rounds down to a power of two.
         Some(1_u32 << blocks.clamp(MIN_PERIOD, MAX_PERIOD).ilog2())
     }
 
-    /// The last block of an era that begins with the block `birth`, which itself cannot hold the extrinsic; `None` for one
-    /// without end.
+    /// The last block of an era that begins at block `birth`, which itself cannot hold the extrinsic; `None` for an
+    /// immortal era.
     pub fn last_block(self, birth: BlockNumber) -> Option<BlockNumber> {
         self.period(birth).map(|period| birth.plus(period.saturating_sub(1)))
     }
 
-    /// As [`Self::last_block`], where a block after `head` can hold the extrinsic.
+    /// As [`Self::last_block`], provided that a block after `head` can hold the extrinsic.
     pub(crate) fn usable(self, birth: BlockNumber, head: BlockNumber) -> Result<Option<BlockNumber>, ChainError> {
         match (self.last_block(birth), self) {
             (Some(last), Self::Until(latest)) if last > latest || last <= head => Err(ChainError::TooLate(latest)),
@@ -58,45 +58,45 @@ impl Era {
     }
 }
 
-/// What an extrinsic has beside the call.
+/// The signed extensions' parameters: nonce, era and tip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SignOptions {
-    /// The account's counter; see [`crate::Chain::lease_nonce`].
+    /// The account's nonce; see [`crate::Chain::lease_nonce`].
     pub nonce: u32,
-    /// When it may be in a block.
+    /// The validity period.
     pub era: Era,
-    /// What is paid for being taken earlier.
+    /// The tip, paid for a higher priority.
     pub tip: Rao,
 }
 
-/// An extrinsic that can be sent, stored, and sent again: the same bytes are at most once in the chain.
+/// A signed extrinsic that can be sent, stored and sent again: the same bytes are in the chain at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedExtrinsic {
-    /// The bytes, their length in front.
+    /// The encoded extrinsic with its length prefix.
     #[serde(with = "hex_bytes")]
     pub bytes: Vec<u8>,
-    /// Their hash.
+    /// The hash of `bytes`.
     pub hash: ExtrinsicHash,
-    /// Who signed and pays.
+    /// The account that signs and pays.
     pub signer: AccountId,
-    /// The signer's counter.
+    /// The signer's nonce.
     pub nonce: u32,
-    /// The first block after which it may be in one: the era's birth for a mortal extrinsic, the block it was signed
-    /// at for an immortal one.
+    /// The block after which the extrinsic is valid: the era's birth for a mortal extrinsic, the newest block at
+    /// signing for an immortal one.
     pub birth: Block,
-    /// The last block that it may be in; `None` for an immortal one.
+    /// The last block that may include the extrinsic; `None` for an immortal one.
     pub last_block: Option<BlockNumber>,
-    /// The version of the runtime that it was signed for: no other one takes it. 0 where that was not noted.
+    /// The runtime version that it was signed for; no other version accepts it. 0 where unknown.
     #[serde(default)]
     pub spec_version: u32,
 }
 
-/// Whether a pool would take an extrinsic, and its price.
+/// The validity of an extrinsic in the transaction pool, and its fee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// What is wrong with it, if anything.
+    /// Why the pool would refuse it, if it would.
     pub validity: Result<(), crate::RefusedBecause>,
-    /// The fee, the tip not included.
+    /// The fee without the tip.
     pub fee: Rao,
 }
 

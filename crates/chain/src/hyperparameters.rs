@@ -4,40 +4,40 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use taonet_primitives::Rao;
 
-/// What can be set on a subnet, by name, in the chain's order.
+/// The hyperparameters of a subnet by name, in the chain's order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hyperparameters(Vec<(String, Hyperparameter)>);
 
-/// The value of a hyper-parameter.
+/// The value of a hyperparameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Hyperparameter {
-    /// On or off.
+    /// A boolean.
     Switch(bool),
     /// A whole number.
     Number(u64),
     /// An amount of TAO.
     Amount {
-        /// In rao.
+        /// The amount in rao.
         rao: Rao,
     },
-    /// A number with a fraction, as decimal text.
+    /// A decimal fraction, as text.
     Fraction(String),
 }
 
 impl Hyperparameters {
-    /// The value with this name; `None` where the chain has none.
+    /// The hyperparameter with this name; `None` where the chain has none.
     pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// All of them.
+    /// All hyperparameters, as pairs of name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Hyperparameter)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Reads what the runtime API gives: a list of names and values. Values of a kind that is not known are left out.
+    /// Parses the runtime API's list of names and values; skips values of unknown types.
     pub(crate) fn of_json(entries: &Json) -> Self {
         let read = |entry: &Json| {
             let (kind, value) = entry.get("value")?.as_object()?.iter().next()?;
@@ -78,13 +78,13 @@ fn bits(value: &Json) -> Option<i128> {
     }
 }
 
-/// A fixed-point number as decimal text: nine decimals, rounded down, without zeros at the end.
+/// Formats a fixed-point number as decimal text: nine decimals, rounded down, without trailing zeros.
 pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
     let above = |bits: u128| bits.checked_shr(fraction_bits).unwrap_or_default();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);
     let whole = above(magnitude);
-    // At most 64 bits of fraction times 10⁹ (30 bits) fit 128.
+    // No overflow: at most 64 bits of fraction times 10⁹ (30 bits) fit 128.
     let decimals = above((magnitude & mask).saturating_mul(1_000_000_000));
     let sign = if bits < 0 { "-" } else { "" };
     let text = format!("{sign}{whole}.{decimals:09}");

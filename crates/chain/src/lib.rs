@@ -22,26 +22,26 @@
 //!
 //! # Where to begin
 //!
-//! - [`Network`] says which nodes; [`Client::connect`] finds one that answers, and from then on leaves nodes that fail for
-//!   the next one, in the middle of a request where it must.
-//! - [`Chain`] is what daemons use: the newest blocks, a subnet's [`Metagraph`] and [`WeightRules`], and submissions.
-//!   Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
-//! - [`Client`] reads everything else: accounts, stake, subnets, prices; and anything by its name, as JSON.
-//! - [`calls`] makes calls; [`Chain::sign`] makes bytes of them that can be stored; [`Chain::submit`] sends them and says
-//!   what became of them: an [`Outcome`].
-//! - [`weights`] turns scores into what the chain takes.
+//! - [`Network`] lists the nodes; [`Client::connect`] finds one that responds, and later fails over to the next one, in
+//!   the middle of a request if necessary.
+//! - [`Chain`] is the interface of daemons: the newest blocks, a subnet's [`Metagraph`] and [`WeightRules`], and
+//!   submissions. Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
+//! - [`Client`] reads everything else: accounts, stake, subnets, prices; and any item by name, as JSON.
+//! - [`calls`] builds calls; [`Chain::sign`] makes bytes of them that can be stored; [`Chain::submit`] sends them and
+//!   returns an [`Outcome`].
+//! - [`weights`] converts scores to the chain's weights.
 //!
-//! # What holds
+//! # Guarantees
 //!
-//! - **No wait without an end.** A read comes back within two block times, whatever the network does, however many
-//!   requests it takes; half of that is for the first node. Only maps have that time for each page, and
-//!   [`Chain::lookup`] for each 64 blocks. A connection that does not answer is taken for dead and made anew.
-//! - **The same bytes, again and again.** A submission is never signed a second time: what is sent after a fault is the
-//!   same extrinsic, which is at most once in the chain. Before a submission is called anything but included, the blocks
-//!   since its birth have been searched for it, and only final ones are evidence that it can never be in one.
-//! - **Nothing about the chain's types is compiled in** but names. Values are read by the runtime's own metadata, field
-//!   by field, which is read again when the runtime is upgraded; a field that is added changes nothing.
-//! - **Amounts are exact**: whole numbers of the smallest unit, read from decimal text.
+//! - **Every wait is bounded.** A read returns within two block times, whatever the network does, however many requests
+//!   it takes; half of that is for the first node. Only maps have that time for each page, and [`Chain::lookup`] for
+//!   each 64 blocks. A connection that does not respond is treated as dead and reopened.
+//! - **Retries send the same bytes.** A submission is never signed a second time: a retry sends the same extrinsic,
+//!   which is in the chain at most once. Before a submission is reported as anything but included, the blocks since its
+//!   birth have been searched for it, and only finalized ones prove that it can never be in one.
+//! - **Nothing about the chain's types is compiled in** but names. Values are decoded with the runtime's own metadata,
+//!   field by field; the metadata is read again after a runtime upgrade; an added field changes nothing.
+//! - **Amounts are exact**: integers of the smallest unit, parsed from decimal text.
 
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -13,28 +13,28 @@ use crate::Block;
 
 pub use diff::{Difference, NeuronChange};
 
-/// How much of a metagraph is read.
+/// How much of a metagraph to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {
-    /// The subnet and its neurons.
+    /// Only the subnet and its neurons.
     #[default]
     Lite,
-    /// Their weights and bonds too.
+    /// The subnet, its neurons, and their weights and bonds.
     Full,
 }
 
-/// One row of a matrix between neurons: to whom, how much (65535 being all).
+/// One row of a matrix between neurons: target uid and value (65535 is the whole).
 pub type WeightRow = Vec<(Uid, u16)>;
 
 /// A subnet and its neurons at one block. Neuron `i` has uid `i`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metagraph {
-    /// The subnet.
+    /// The subnet's netuid.
     pub netuid: NetUid,
     /// The mechanism whose incentives these are.
     pub mech: MechId,
-    /// The block that was read.
+    /// The block at which it was read.
     pub block: Block,
     /// The subnet's name.
     pub name: String,
@@ -42,81 +42,81 @@ pub struct Metagraph {
     pub symbol: String,
     /// Blocks between two epochs.
     pub tempo: u16,
-    /// How many neurons it can have.
+    /// The most neurons that the subnet can have.
     pub max_uids: u16,
-    /// Whose subnet it is.
+    /// The hotkey of the subnet's owner.
     pub owner_hotkey: Hotkey,
-    /// Whose subnet it is.
+    /// The coldkey of the subnet's owner.
     pub owner_coldkey: Coldkey,
-    /// The TAO in its pool.
+    /// The TAO in the subnet's pool.
     pub tao_in: Rao,
-    /// The alpha in the pool.
+    /// The alpha in the subnet's pool.
     pub alpha_in: Alpha,
-    /// The alpha outside the pool.
+    /// The alpha outside the subnet's pool.
     pub alpha_out: Alpha,
-    /// What a registration costs now.
+    /// The current cost of a registration.
     pub burn: Rao,
     /// The neurons by uid.
     pub neurons: Vec<Neuron>,
-    /// Their weights by uid, where read.
+    /// The neurons' weights by uid, where read.
     pub weights: Option<Vec<WeightRow>>,
-    /// Their bonds by uid, where read.
+    /// The neurons' bonds by uid, where read.
     pub bonds: Option<Vec<WeightRow>>,
 }
 
 /// A neuron at one block. Shares are parts of 65535.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Neuron {
-    /// Its slot.
+    /// The neuron's uid.
     pub uid: Uid,
-    /// Its key.
+    /// The neuron's hotkey.
     pub hotkey: Hotkey,
-    /// Its owner.
+    /// The coldkey that owns the hotkey.
     pub coldkey: Coldkey,
-    /// Whether it set weights lately.
+    /// Whether the neuron set weights recently.
     pub active: bool,
-    /// Whether its weights count.
+    /// Whether the neuron may validate: its weights count.
     pub validator_permit: bool,
-    /// Where it serves, where it said so.
+    /// The neuron's axon; `None` where it publishes none.
     pub axon: Option<Axon>,
-    /// Stake by its weight: alpha and its share of TAO.
+    /// The weighted stake: alpha plus the counted share of TAO.
     pub total_stake: Rao,
-    /// The alpha staked on it.
+    /// The alpha staked on the neuron.
     pub alpha_stake: Alpha,
-    /// The TAO staked on it on the root network.
+    /// The TAO staked on the neuron on the root network.
     pub tao_stake: Rao,
-    /// The historic rank; today's chains give 0.
+    /// The historic rank; current chains give 0.
     pub rank: u16,
-    /// The historic trust; today's chains give 0.
+    /// The historic trust; current chains give 0.
     pub trust: u16,
-    /// How much the validators agree on it.
+    /// The consensus weight of the neuron.
     pub consensus: u16,
-    /// Its share of what miners get.
+    /// The neuron's share of the miners' emission.
     pub incentive: u16,
-    /// Its share of what validators get.
+    /// The neuron's share of the validators' emission.
     pub dividends: u16,
-    /// How much of its weights the consensus took.
+    /// The share of the neuron's weights that consensus kept.
     pub validator_trust: u16,
-    /// What it got at the last epoch.
+    /// The emission of the last epoch.
     pub emission: Alpha,
-    /// The lower, the sooner it is replaced.
+    /// The pruning score: the neuron with the lowest is replaced first.
     pub pruning_score: u16,
-    /// When it last set weights.
+    /// The block at which the neuron last set weights.
     pub last_update: BlockNumber,
-    /// When it was registered.
+    /// The block of the neuron's registration.
     pub registered_at: BlockNumber,
 }
 
-/// Where a neuron serves.
+/// The published address of a neuron's server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Axon {
-    /// The address.
+    /// The socket address.
     pub address: SocketAddr,
-    /// The protocol's number; 4 by convention.
+    /// The protocol number; 4 by convention.
     pub protocol: u8,
-    /// The version it says it has.
+    /// The version that the neuron published.
     pub version: u32,
-    /// When it said so.
+    /// The block of the publication.
     pub block: BlockNumber,
 }
 

@@ -4,29 +4,29 @@ use std::str::FromStr;
 use taonet_primitives::BlockHash;
 use url::Url;
 
-/// Which chain to talk to: one or more nodes, in the order in which they are tried.
+/// The chain to connect to: one or more nodes, in order of preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     nodes: Vec<NodeUrl>,
     genesis: Option<BlockHash>,
 }
 
-/// Why a text names no network.
+/// Why a text does not name a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// It is neither a known name nor an address.
+    /// The text is neither a known name nor an address.
     #[error("{0} is no network: write finney, test, archive, local, or ws:// and the address of a node")]
     Unknown(String),
-    /// The address is none, or not a WebSocket's.
+    /// The address is malformed, or not a WebSocket address.
     #[error("a node's address must be ws://HOST:PORT or wss://HOST:PORT")]
     Address,
 }
 
-/// The genesis of the main network.
+/// The genesis hash of the main network.
 const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 
-/// The networks that have names: name, address, whether its chain is the main one.
+/// The named networks: name, address, whether it is the main network.
 const NAMES: [(&str, &str, bool); 4] = [
     ("finney", "wss://entrypoint-finney.opentensor.ai:443", true),
     ("test", "wss://test.finney.opentensor.ai:443", false),
@@ -35,12 +35,12 @@ const NAMES: [(&str, &str, bool); 4] = [
 ];
 
 impl Network {
-    /// The nodes, in the order in which they are tried.
+    /// The nodes, in order of preference.
     pub fn nodes(&self) -> &[NodeUrl] {
         &self.nodes
     }
 
-    /// The genesis that the nodes must have, where it is known before.
+    /// The genesis hash that the nodes must have, where known in advance.
     pub fn genesis(&self) -> Option<BlockHash> {
         self.genesis
     }
@@ -49,8 +49,7 @@ impl Network {
 impl FromStr for Network {
     type Err = NetworkError;
 
-    /// Reads names and addresses, with commas between them: `finney`, `ws://127.0.0.1:9944`,
-    /// `ws://10.0.0.5:9944,finney`.
+    /// Parses names and addresses, separated by commas: `finney`, `ws://127.0.0.1:9944`, `ws://10.0.0.5:9944,finney`.
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let (mut nodes, mut genesis) = (Vec::new(), None);
         for part in text.split(',').map(str::trim) {
@@ -81,7 +80,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The address of a node. Written without what may be secret in it: user, password, path and query.
+/// The address of a node. Its `Display` omits what may be secret: user, password, path and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 
@@ -107,7 +106,7 @@ impl fmt::Display for NodeUrl {
         if let Some(port) = self.0.port() {
             write!(f, ":{port}")?;
         }
-        // Providers put the key of an account into path or query.
+        // Providers put an account's API key into the path or query.
         if self.0.path() != "/" || self.0.query().is_some() {
             f.write_str("/…")?;
         }

@@ -8,16 +8,16 @@ use tokio::time::timeout;
 
 use crate::ChainError;
 
-/// The counters of the accounts that this process signs with.
+/// The nonces of the accounts that this process signs with.
 ///
-/// Callers of one account wait for one another between asking for a nonce and having their extrinsic in a pool, so that
-/// no two take the same one and none leaves a gap.
+/// Callers of one account take turns between requesting a nonce and having the extrinsic in a pool, so that no two use
+/// the same nonce and none leaves a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces {
     accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<Used>>>>>,
 }
 
-/// The last nonce that was used from here, and when. A node that has not heard of it yet would give it out again.
+/// The last nonce used by this process, and when. A node that has not seen it yet would return it again.
 #[derive(Debug, Clone, Copy)]
 struct Used {
     nonce: u32,
@@ -25,11 +25,11 @@ struct Used {
 }
 
 impl Nonces {
-    /// Waits for the account's turn, then takes the nonce that `next` (the node's, its pool included) and what was used
-    /// from here lead to. What was used longer than `remember` ago is in a block, or lost and to be used again.
+    /// Waits for the account's lease, then picks the nonce from `next` (the node's, counting its pool) and from the
+    /// nonces used by this process. A nonce used longer than `remember` ago is in a block, or lost and free again.
     ///
     /// # Errors
-    /// [`ChainError::Busy`] where the turn does not come within `patience`; what `next` fails with.
+    /// [`ChainError::Busy`] where the lease does not become free within `patience`; errors of `next`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,
@@ -46,9 +46,10 @@ impl Nonces {
     }
 }
 
-/// The right to use a nonce. While it is held, nobody else in this process gets one for the account.
+/// An exclusive lease of an account's next nonce within this process.
 ///
-/// Call [`NonceLease::used`] once a pool may have the extrinsic; dropped before, the nonce is given to the next caller.
+/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if dropped before, the next caller gets the same
+/// nonce.
 #[derive(Debug)]
 #[must_use]
 pub struct NonceLease {
@@ -57,11 +58,11 @@ pub struct NonceLease {
 }
 
 impl NonceLease {
-    /// A lease that keeps nobody waiting, for implementations of [`Chain`](crate::Chain) that give out nonces in another
-    /// way.
+    /// A lease that blocks no other caller, for implementations of [`Chain`](crate::Chain) with their own way to assign
+    /// nonces.
     pub fn alone(nonce: u32) -> Self {
         let used = Arc::new(Mutex::new(None)).try_lock_owned();
-        // A new mutex is free.
+        // A new mutex is unlocked.
         match used {
             Ok(used) => Self { nonce, used },
             Err(_) => unreachable!(),
@@ -73,7 +74,7 @@ impl NonceLease {
         self.nonce
     }
 
-    /// Gives the turn to the next caller, who gets a later nonce.
+    /// Marks the nonce as used and releases the lease; the next caller gets a later nonce.
     pub fn used(mut self) {
         *self.used = Some(Used { nonce: self.nonce, at: Instant::now() });
     }

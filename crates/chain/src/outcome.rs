@@ -4,36 +4,36 @@ use taonet_primitives::{BlockNumber, Rao};
 use crate::error::with_causes;
 use crate::{Block, ChainError, Event, RefusedBecause};
 
-/// What became of an extrinsic.
+/// The outcome of submitting an extrinsic.
 ///
-/// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the very same bytes may still enter a block
-/// through another node: send them again, or look them up. Whoever must not do a thing twice signs nothing in their
-/// place before [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is final.
+/// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the same bytes may still enter a block
+/// through another node: send them again, or look them up. To act at most once, sign no replacement before
+/// [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is in a block that may still be undone. Whether it did what it was meant to, [`Inclusion::result`] says.
+    /// It is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
     Included(Inclusion),
-    /// It is in a block for good. Whether it did what it was meant to, [`Inclusion::result`] says.
+    /// It is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
-    /// The pool let go of it, for want of room. It may still come from another node's pool.
+    /// The pool dropped it because it was full. Another node's pool may still submit it.
     Dropped,
-    /// Another extrinsic with the same nonce is in a final block: this one can never be in one.
+    /// Another extrinsic with the same nonce is in a finalized block: this one can never be included.
     Superseded,
-    /// A pool will not have these bytes, no other one can have them, and they are in no block.
+    /// A pool refused these bytes, no other pool can hold them, and no block has them.
     Invalid(RefusedBecause),
-    /// All blocks of its era are final and none has it: it can never be in one.
+    /// All blocks of its era are finalized and none has it: it can never be included.
     Expired {
-        /// The last block it could have been in.
+        /// The last block that could have included it.
         last_block: BlockNumber,
     },
-    /// It was sent or may have been, and what became of it could not be learnt in time.
+    /// It was or may have been sent, and its outcome was not known before the timeout.
     Unknown(UnknownBecause),
 }
 
 impl Outcome {
-    /// The place in the chain, where it has one.
+    /// The inclusion, if it is in a block.
     pub fn inclusion(&self) -> Option<&Inclusion> {
         match self {
             Self::Included(inclusion) | Self::Finalized(inclusion) => Some(inclusion),
@@ -41,76 +41,76 @@ impl Outcome {
         }
     }
 
-    /// Whether it is in a block and did what it was meant to.
+    /// Whether it is in a block and its call succeeded.
     pub fn is_success(&self) -> bool {
         self.inclusion().is_some_and(|inclusion| inclusion.result.is_ok())
     }
 
-    /// Whether nothing can change any more: the bytes are in a final block or can never be in one.
+    /// Whether the outcome is final: the bytes are in a finalized block or can never be in one.
     pub fn is_settled(&self) -> bool {
         matches!(self, Self::Finalized(_) | Self::Superseded | Self::Expired { .. })
     }
 }
 
-/// Where an extrinsic stands in the chain, and what it did there.
+/// The position of an extrinsic in the chain, with its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inclusion {
-    /// The block.
+    /// The block that includes it.
     pub block: Block,
-    /// Its place within the block.
+    /// The extrinsic's index in the block.
     pub index: u32,
-    /// What it cost; `None` where the chain recorded no fee (weights and serving are free).
+    /// The fee; `None` where the chain recorded none (weights and serving are free).
     pub fee: Option<Rao>,
-    /// What the call came to.
+    /// The result of the call.
     pub result: Result<(), DispatchError>,
-    /// What the block recorded while it ran.
+    /// The events that it emitted.
     pub events: Vec<Event>,
 }
 
-/// Why a call in a block did nothing.
+/// Why an included call failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// A pallet refused it.
+    /// An error of a pallet.
     #[error("{pallet}.{name}: {docs}")]
     Module {
-        /// The pallet.
+        /// The name of the pallet.
         pallet: String,
-        /// The error's name.
+        /// The name of the error.
         name: String,
-        /// What the runtime's metadata says about it.
+        /// The error's documentation in the runtime's metadata.
         docs: String,
     },
-    /// The framework refused it, e.g. `BadOrigin`, or `Token(FundsUnavailable)`.
+    /// An error of the framework, e.g. `BadOrigin`, or `Token(FundsUnavailable)`.
     #[error("the runtime refused the call: {0}")]
     Other(String),
 }
 
-/// Why the fate of an extrinsic could not be learnt.
+/// Why the outcome of an extrinsic is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnknownBecause {
-    /// It stayed in the pool, or nowhere, for as long as the caller would wait.
+    /// It was in no block until the caller's timeout.
     #[error("it was in no block up to {seen}")]
     NotYetIncluded {
-        /// The last block that was searched.
+        /// The last block searched.
         seen: BlockNumber,
     },
-    /// No node answered.
+    /// No node responded.
     #[error("{error}")]
     Unreachable {
-        /// What the last one failed with.
+        /// The last node's error.
         error: String,
     },
-    /// Nodes answered, and the answers did not tell: blocks that they no longer have, bytes that cannot be read.
+    /// The nodes' responses do not decide it: pruned blocks, or malformed bytes.
     #[error("the chain does not tell: {error}")]
     Unreadable {
-        /// What is wrong.
+        /// Why the response is of no use.
         error: String,
     },
-    /// A pool would not have it, for a reason that may pass, or while another pool may have it.
+    /// A pool refused it, for a reason that may pass, or while another pool may hold it.
     #[error("a node does not take it now: {0}")]
     Refused(RefusedBecause),
 }

@@ -1,60 +1,60 @@
 use serde::{Deserialize, Serialize};
 
-/// Why a pool does not take an extrinsic.
+/// Why a transaction pool refuses an extrinsic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedBecause {
-    /// The signature is of another key, or of other bytes: another chain, another runtime version.
+    /// The signature does not match: another key, other bytes, another chain or another runtime version.
     #[error("the signature is not of this call on this chain")]
     BadSignature,
-    /// The nonce was used before.
+    /// The nonce is already used.
     #[error("its nonce was used before")]
     Stale,
-    /// The nonce is ahead of the account's.
+    /// The nonce is higher than the account's next nonce.
     #[error("its nonce is ahead of the account's")]
     Future,
-    /// The era ended, or its birth block is not of this chain.
+    /// The era ended, or its birth block is not on this chain.
     #[error("its era has ended")]
     AncientBirthBlock,
     /// The account cannot pay the fee.
     #[error("the account cannot pay the fee")]
     Payment,
-    /// The runtime's own checks before the pool.
+    /// A check of the runtime's own transaction extension refused it.
     #[error("{text} (custom error {code})")]
     Custom {
-        /// The number of the check.
+        /// The code of the check.
         code: u8,
-        /// What it means.
+        /// The meaning of the code.
         text: String,
     },
-    /// The node refused it lately and will not look at it for some time.
+    /// The node refused it recently and ignores it for some time.
     #[error("the node banned it for some time")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
     #[error("another extrinsic with the same nonce is in the pool: wait for it, or give a higher tip")]
     LowPriority,
-    /// The bytes are no extrinsic of this runtime.
+    /// The bytes do not decode as an extrinsic of this runtime.
     #[error("the node cannot read it: {message}")]
     Unreadable {
-        /// What the node says.
+        /// The node's message.
         message: String,
     },
-    /// Anything else.
+    /// Any other refusal.
     #[error("the node refuses it: {message} (code {code})")]
     Other {
-        /// The JSON-RPC error's code.
+        /// The JSON-RPC error code.
         code: i32,
-        /// What the node says.
+        /// The node's message.
         message: String,
     },
 }
 
-/// The runtime's verdict.
+/// JSON-RPC error code: the runtime refuses the extrinsic as invalid.
 const INVALID: i32 = 1010;
 
 impl RefusedBecause {
-    /// Reads a JSON-RPC error of `author_submitExtrinsic`.
+    /// Parses a JSON-RPC error of `author_submitExtrinsic`.
     pub fn of_rpc_error(code: i32, message: &str, data: Option<&str>) -> Self {
         let data = data.unwrap_or_default();
         match code {
@@ -66,8 +66,8 @@ impl RefusedBecause {
         }
     }
 
-    /// Whether it is about the bytes themselves, and not about a pool or the moment. That the nonce was used may be because
-    /// these very bytes used it.
+    /// Whether the refusal is about the bytes themselves, and not about one pool or a passing state. A used nonce is no
+    /// such verdict: these very bytes may have used it.
     pub fn is_verdict(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
@@ -91,7 +91,7 @@ impl RefusedBecause {
         })
     }
 
-    /// The runtime's own check with this number.
+    /// The refusal for a code of the runtime's own check.
     pub fn custom(code: u8) -> Self {
         let text = CUSTOM.get(usize::from(code)).copied().unwrap_or("refused by the runtime");
         Self::Custom { code, text: text.to_owned() }
@@ -102,7 +102,7 @@ fn said(message: &str, data: &str) -> String {
     if data.is_empty() { message.to_owned() } else { format!("{message}: {data}") }
 }
 
-/// What Subtensor's pool checks mean, by their number.
+/// The meanings of Subtensor's pool checks, by code.
 const CUSTOM: [&str; 28] = [
     "a swap of this coldkey is announced",
     "the amount, or the stake for setting weights, is too low",

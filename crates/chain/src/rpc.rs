@@ -1,7 +1,7 @@
-//! Asking nodes: in their order, the next one where one fails, never longer than a deadline.
+//! Requests to nodes in order of preference, with failover and a deadline.
 //!
-//! A node that failed is left alone for some blocks, unless all have. A request that was not answered in time is taken
-//! for a dead connection, whatever the socket says: the next request makes a new one.
+//! A failed node is skipped for some blocks, unless all have failed. A request that times out marks its connection as
+//! dead, whatever the socket reports: the next request opens a new one.
 
 mod node;
 mod pace;
@@ -36,19 +36,19 @@ impl Rpc {
         Self { nodes: network.nodes().iter().map(node).collect(), pace }
     }
 
-    /// From now on only nodes of this chain are talked to.
+    /// From now on rejects nodes of any other chain.
     pub(crate) fn set_genesis(&self, genesis: BlockHash) {
         for node in &self.nodes {
             node.set_genesis(genesis);
         }
     }
 
-    /// Asks, and reads the answer.
+    /// Sends a request and parses the result.
     pub(crate) async fn request<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         self.request_within(method, params, self.pace.total()).await
     }
 
-    /// As [`Self::request`], with more time or less.
+    /// As [`Self::request`], with a timeout of its own.
     pub(crate) async fn request_within<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -59,15 +59,15 @@ impl Rpc {
         self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
-    /// As [`Self::request`], but a node that fails is not tried again: for the first question of all, so that one that
-    /// does not exist is told at once.
+    /// As [`Self::request`], but tries each node only once: for the first request, so that an unreachable node is
+    /// reported at once.
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
         self.each_once(&question, deadline, &mut 0, &|answer| result(method, answer)).await?
     }
 
-    /// All that one read asks, in the time for one request.
+    /// Runs all requests of one read within the timeout of one request.
     pub(crate) fn in_time<'a, T: Send>(
         &'a self,
         what: &'static str,
@@ -76,7 +76,7 @@ impl Rpc {
         self.within(what, self.pace.total(), read)
     }
 
-    /// All that one read asks, in so much time.
+    /// Runs all requests of one read within a timeout.
     pub(crate) fn within<'a, T: Send>(
         &'a self,
         what: &'static str,
@@ -92,7 +92,7 @@ impl Rpc {
         })
     }
 
-    /// Subscribes with the first node that answers.
+    /// Subscribes at the first node that responds.
     pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
@@ -105,7 +105,8 @@ impl Rpc {
         Ok(Offered { answer, tries })
     }
 
-    /// Tries the nodes until one answers or the time is over, and counts. An answer that cannot be read is none.
+    /// Tries the nodes until one responds or the deadline passes, and counts the tries. A malformed response is a
+    /// failure.
     async fn first<T>(
         &self,
         question: &Question<'_>,
@@ -126,7 +127,7 @@ impl Rpc {
         }
     }
 
-    /// Tries each node once. The error is that of the last one.
+    /// Tries each node once; the error is the last node's.
     async fn each_once<T>(
         &self,
         question: &Question<'_>,
@@ -160,7 +161,7 @@ impl Rpc {
         Err(ChainError::Unreachable { endpoint, source })
     }
 
-    /// Those that are well in their order, then the others, the longest shunned first.
+    /// The order of tries: healthy nodes by preference, then the failed ones, the earliest failure first.
     fn order(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> = self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
@@ -168,15 +169,15 @@ impl Rpc {
     }
 }
 
-/// How a subscription began.
+/// The result of opening a subscription.
 #[derive(Debug)]
 pub(crate) struct Offered {
     pub(crate) answer: Result<Subscription, RpcError>,
-    /// How many times a node was asked, the one that answered included.
+    /// The number of requests sent, including the successful one.
     pub(crate) tries: u32,
 }
 
-/// Until when an answer is waited for.
+/// The point in time up to which responses are awaited.
 #[derive(Clone, Copy)]
 struct Deadline {
     started: Instant,
@@ -193,7 +194,7 @@ fn timed_out(question: &Question<'_>, after: Duration) -> TransportError {
     TransportError::TimedOut { method: question.method.to_owned(), after }
 }
 
-/// The result of a request, or the node's refusal.
+/// Parses the result of a request, or the node's error.
 fn result<T: DeserializeOwned>(method: &str, answer: Answer) -> Result<Result<T, ChainError>, Source> {
     match answer {
         Answer::Error(error) => Ok(Err(refused(method, error))),
@@ -210,7 +211,7 @@ fn refused(method: &str, error: RpcError) -> ChainError {
     ChainError::Refused { method: method.to_owned(), code: error.code, message }
 }
 
-/// A subscription is answered like a request, or a request like a subscription.
+/// A request got a subscription's response, or the reverse.
 #[derive(Debug, thiserror::Error)]
 #[error("it is of another kind than the question")]
 struct WrongAnswer;

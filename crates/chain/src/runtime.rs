@@ -1,5 +1,4 @@
-//! What a runtime version's metadata says: how calls, keys and values are written as bytes and read from them.
-//! Nothing here talks to a node.
+//! A runtime version's metadata: encodes and decodes calls, keys and values. No networking.
 
 mod events;
 mod extrinsic;
@@ -24,7 +23,7 @@ use crate::{Call, ChainError};
 pub(crate) use events::fee_of;
 pub(crate) use storage::{LastKey, StorageKeys};
 
-/// One version of a chain's runtime.
+/// The metadata of one runtime version.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     pub(crate) spec_version: u32,
@@ -32,7 +31,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Reads metadata: the bytes that begin with `meta`.
+    /// Parses metadata: the bytes that begin with `meta`.
     pub(crate) fn new(
         metadata: &[u8],
         genesis: BlockHash,
@@ -40,7 +39,7 @@ impl Runtime {
         transaction_version: u32,
     ) -> Result<Self, ChainError> {
         let what = || format!("the metadata of runtime version {spec_version}");
-        // Not `decode_from`: it tries other forms too, and never ends on bytes that begin with their own number.
+        // Not `decode_from`: it tries other forms too, and loops forever on bytes that begin with their own number.
         let metadata = Metadata::decode(&mut &*metadata).map_err(|error| ChainError::decode(what(), error))?;
         refuse_endless(metadata.types()).map_err(|error| ChainError::decode(what(), error))?;
         let all_blocks = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
@@ -62,7 +61,7 @@ impl Runtime {
         self.metadata().types()
     }
 
-    /// Makes any call from its arguments as a JSON object.
+    /// Builds any call from its arguments as a JSON object.
     pub(crate) fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         let what = format!("call {pallet}.{name}");
         let found = self.metadata().pallet_by_name(pallet).and_then(|pallet| pallet.call_variant_by_name(name));
@@ -84,13 +83,13 @@ impl Runtime {
         Ok(Call::of_parts(pallet.to_owned().into(), name.to_owned().into(), values))
     }
 
-    /// The names of a call's arguments; `None` where there is no such call.
+    /// The names of a call's arguments; `None` for an unknown call.
     pub(crate) fn call_fields(&self, pallet: &str, name: &str) -> Option<Vec<String>> {
         let call = self.metadata().pallet_by_name(pallet)?.call_variant_by_name(name)?;
         Some(call.fields.iter().filter_map(|field| field.name.clone()).collect())
     }
 
-    /// The arguments of a runtime API's method as bytes.
+    /// Encodes the arguments of a runtime API's method.
     pub(crate) fn api_args(&self, api: &str, method: &str, args: &[Value]) -> Result<Vec<u8>, ChainError> {
         let what = format!("runtime API {api}.{method}");
         self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?;
@@ -98,7 +97,7 @@ impl Runtime {
             .map_err(|error| ChainError::encode(what, error))
     }
 
-    /// The arguments of a runtime API's method from JSON, as bytes.
+    /// Encodes the arguments of a runtime API's method from JSON.
     pub(crate) fn api_args_of_json(&self, api: &str, method: &str, args: &[Json]) -> Result<Vec<u8>, ChainError> {
         let what = format!("runtime API {api}.{method}");
         let inputs = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.inputs;
@@ -110,14 +109,14 @@ impl Runtime {
         self.api_args(api, method, &values.map_err(|error| ChainError::encode(what, error))?)
     }
 
-    /// The answer of a runtime API's method as a Rust type, fields by name.
+    /// Decodes the result of a runtime API's method to a Rust type, fields by name.
     pub(crate) fn api_answer<T: DecodeAsType>(&self, api: &str, method: &str, bytes: &[u8]) -> Result<T, ChainError> {
         let what = format!("runtime API {api}.{method}");
         let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
         self.decode(&what, bytes, output)
     }
 
-    /// The answer of a runtime API's method as JSON.
+    /// Decodes the result of a runtime API's method to JSON.
     pub(crate) fn api_answer_json(&self, api: &str, method: &str, bytes: &[u8]) -> Result<Json, ChainError> {
         let what = format!("runtime API {api}.{method}");
         let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
@@ -164,7 +163,7 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-/// Bytes are left over after the value.
+/// The number of bytes left after decoding the value.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} bytes are left over")]
 struct LeftOver(usize);

@@ -1,52 +1,52 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::BlockNumber;
 
-/// What decides how and when weights may be set on a subnet's mechanism, read at one block.
+/// The rules and the schedule for setting weights on a subnet's mechanism, read at one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightRules {
-    /// How many neurons the subnet has.
+    /// The number of neurons on the subnet.
     pub neurons: u16,
-    /// Weights for fewer neurons than this are refused (or than there are neurons).
+    /// The fewest weights that a row must have, capped at the number of neurons.
     pub min_allowed_weights: u16,
-    /// The largest share of one neuron, 65535 being all.
+    /// The largest share of one weight; 65535 is the whole.
     pub max_weights_limit: u16,
-    /// The lowest version key that is accepted; 0 accepts all.
+    /// The lowest accepted version key; 0 accepts all.
     pub version_key: u64,
-    /// So many blocks must lie between two submissions.
+    /// The fewest blocks between two submissions.
     pub rate_limit_blocks: u64,
-    /// How weights are hidden until later, where they are.
+    /// The commit-reveal parameters; `None` where weights are set unencrypted.
     pub commit_reveal: Option<CommitReveal>,
-    /// How many mechanisms the subnet has.
+    /// The number of mechanisms on the subnet.
     pub mechanisms: u8,
-    /// When the epochs are.
+    /// The epoch schedule.
     pub schedule: Schedule,
 }
 
-/// How a subnet hides weights until later.
+/// The commit-reveal parameters of a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitReveal {
-    /// A commit is revealed so many epochs after it was made.
+    /// The number of epochs between commit and reveal.
     pub period_epochs: u64,
-    /// The version that a timelocked commit must name.
+    /// The version that a timelocked commit must state.
     pub version: u16,
 }
 
-/// When a subnet's epochs are.
+/// The epoch schedule of a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// So many blocks lie between two epochs.
+    /// The number of blocks between two epochs.
     pub tempo: u16,
     /// The block of the last epoch.
     pub last_epoch: BlockNumber,
-    /// The block at which an epoch was ordered out of turn.
+    /// The block of a manually triggered epoch.
     pub pending_epoch: Option<BlockNumber>,
-    /// How many epochs there have been.
+    /// The number of epochs so far.
     pub epoch_index: u64,
 }
 
 impl Schedule {
-    /// The block of the next epoch after `now`: the one ordered out of turn, else a tempo after the last one. `None`
-    /// for a subnet without epochs (tempo 0).
+    /// The block of the next epoch after `now`: the manually triggered one, otherwise one tempo after the last one.
+    /// `None` for a subnet without epochs (tempo 0).
     pub fn next_epoch(&self, now: BlockNumber) -> Option<BlockNumber> {
         if self.tempo == 0 {
             return None;
@@ -72,7 +72,7 @@ mod tests {
         for (tempo, pending, now, next) in [
             (10, None, 100, Some(110)),
             (10, None, 109, Some(110)),
-            // Put off, because too many were due in one block.
+            // Deferred, because too many epochs were due in one block.
             (10, None, 110, Some(111)),
             (10, Some(105), 100, Some(105)),
             (10, Some(115), 100, Some(110)),

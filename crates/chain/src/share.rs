@@ -3,21 +3,21 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A part of a whole as the chain counts it: 65535 is all.
+/// A share of a whole in the chain's unit: 65535 is the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Share(u16);
 
-/// Why a text is not a share.
+/// Why a text does not parse as a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a share: write a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
 pub struct ShareError;
 
 impl Share {
-    /// What delegates may keep at most, and keep where they said nothing: 18 %.
+    /// The largest and the default take of delegates: 18 %.
     pub const MAX_TAKE: Self = Self(11_796);
 
-    /// Wraps parts of 65535.
+    /// Creates a share from parts of 65535.
     pub const fn new(parts: u16) -> Self {
         Self(parts)
     }
@@ -27,7 +27,7 @@ impl Share {
         self.0
     }
 
-    /// The share as a number from 0 to 1.
+    /// The share as a number in `0..=1`.
     pub fn fraction(self) -> f64 {
         f64::from(self.0) / f64::from(u16::MAX)
     }
@@ -36,7 +36,7 @@ impl Share {
 impl FromStr for Share {
     type Err = ShareError;
 
-    /// Reads a percentage, with or without its sign, rounding down: 18 is 11796 parts.
+    /// Parses a percentage, with or without its sign, rounding down: 18 is 11796 parts.
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
@@ -44,7 +44,7 @@ impl FromStr for Share {
         if !digits(whole) || !digits(decimals) || decimals.len() > 4 {
             return Err(ShareError);
         }
-        // Millionths of the whole.
+        // In millionths of the whole.
         let millionths: u64 = format!("{whole}{decimals:0<4}").parse().map_err(|_| ShareError)?;
         let parts = millionths.checked_mul(u64::from(u16::MAX)).ok_or(ShareError)? / 1_000_000;
         u16::try_from(parts).map(Self).map_err(|_| ShareError)

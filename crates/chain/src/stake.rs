@@ -4,55 +4,55 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use crate::Share;
 
-/// The funds of an account.
+/// The balance of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Balance {
-    /// What can be spent, but for the existential deposit.
+    /// The free balance: spendable, but for the existential deposit.
     pub free: Rao,
-    /// What is set aside for deposits.
+    /// The balance reserved for deposits.
     pub reserved: Rao,
-    /// What of the free part cannot leave the account.
+    /// The part of the free balance that cannot leave the account.
     pub frozen: Rao,
 }
 
-/// What a coldkey has staked on a hotkey on a subnet.
+/// The stake of a coldkey on a hotkey on a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Stake {
-    /// On whom.
+    /// The hotkey that is staked on.
     pub hotkey: Hotkey,
-    /// Whose it is.
+    /// The coldkey that owns the stake.
     pub coldkey: Coldkey,
-    /// On which subnet.
+    /// The subnet of the stake.
     pub netuid: NetUid,
-    /// How much.
+    /// The amount staked.
     pub stake: Alpha,
-    /// How much of it is locked.
+    /// The locked part of the stake.
     pub locked: Alpha,
-    /// What it earned at the last epoch.
+    /// The stake's emission in the last epoch.
     pub emission: Alpha,
-    /// What it earned at the last epoch on the root network.
+    /// The stake's emission in the last epoch on the root network.
     pub tao_emission: Rao,
     /// Whether the hotkey is registered on the subnet.
     pub is_registered: bool,
 }
 
-/// A hotkey that others stake on.
+/// A delegate: a hotkey that others stake on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delegate {
-    /// The hotkey.
+    /// The delegate's hotkey.
     pub hotkey: Hotkey,
-    /// Its owner.
+    /// The delegate's coldkey.
     pub owner: Coldkey,
-    /// What it keeps of its nominators' earnings.
+    /// The delegate's share of its nominators' earnings.
     pub take: Share,
-    /// How many stake on it.
+    /// The number of nominators.
     pub nominators: usize,
-    /// All that is staked on it, by subnet.
+    /// The total stake by subnet.
     pub stake: Vec<(NetUid, Alpha)>,
-    /// The subnets it is registered on.
+    /// The subnets where the hotkey is registered.
     pub registrations: Vec<NetUid>,
-    /// The subnets it may validate on.
+    /// The subnets where the hotkey has a validator permit.
     pub validator_permits: Vec<NetUid>,
 }

@@ -1,61 +1,61 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, NetUid, Rao};
 
-/// A subnet as the list of all of them has it.
+/// A summary of a subnet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet {
-    /// Its number.
+    /// The subnet's netuid.
     pub netuid: NetUid,
-    /// Its name.
+    /// The subnet's name.
     pub name: String,
     /// The symbol of its alpha.
     pub symbol: String,
-    /// Whose it is.
+    /// The hotkey of the subnet's owner.
     pub owner_hotkey: Hotkey,
-    /// Whose it is.
+    /// The coldkey of the subnet's owner.
     pub owner_coldkey: Coldkey,
     /// Blocks between two epochs; 0 for none.
     pub tempo: u16,
     /// The block of the last epoch.
     pub last_step: BlockNumber,
-    /// The TAO in its pool.
+    /// The TAO in the subnet's pool.
     pub tao_in: Rao,
-    /// The alpha in its pool.
+    /// The alpha in the subnet's pool.
     pub alpha_in: Alpha,
-    /// The alpha outside its pool.
+    /// The alpha outside the subnet's pool.
     pub alpha_out: Alpha,
-    /// The TAO that a block adds to its pool.
+    /// The TAO added to the pool in each block.
     pub tao_in_emission: Rao,
-    /// The alpha that a block adds to its pool.
+    /// The alpha added to the pool in each block.
     pub alpha_in_emission: Alpha,
-    /// The alpha that a block gives to its neurons and owner.
+    /// The alpha emitted to neurons and owner in each block.
     pub alpha_out_emission: Alpha,
-    /// When it was created.
+    /// The block of the subnet's creation.
     pub registered_at: BlockNumber,
-    /// The smoothed price of its alpha in TAO, as decimal text.
+    /// The moving average of the alpha price in TAO, as decimal text.
     pub moving_price: String,
-    /// What its owner says about it.
+    /// The identity that the owner has published.
     pub identity: Option<SubnetIdentity>,
 }
 
-/// What a subnet's owner says about it.
+/// The identity of a subnet, as its owner published it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubnetIdentity {
-    /// Its name.
+    /// The subnet's name.
     pub subnet_name: String,
-    /// Where its source is.
+    /// The address of the source repository.
     pub github_repo: String,
-    /// How to reach its owner.
+    /// The owner's contact address.
     pub subnet_contact: String,
-    /// Its web page.
+    /// The subnet's website.
     pub subnet_url: String,
-    /// Its place on Discord.
+    /// The subnet's Discord.
     pub discord: String,
-    /// What it is for.
+    /// A description of the subnet.
     pub description: String,
-    /// Its picture.
+    /// The address of the logo.
     pub logo_url: String,
-    /// Anything else.
+    /// Additional text.
     pub additional: String,
 }
 
@@ -63,26 +63,26 @@ pub struct SubnetIdentity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, subxt::ext::scale_decode::DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Price {
-    /// The subnet.
+    /// The subnet's netuid.
     pub netuid: NetUid,
-    /// TAO for one alpha.
+    /// The price in TAO per alpha.
     pub price: Rao,
 }
 
-/// What a swap of stake would come to.
+/// The simulated result of a swap of stake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, subxt::ext::scale_decode::DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct SimulatedSwap {
-    /// The TAO given or got.
+    /// The TAO paid or received.
     pub tao_amount: Rao,
-    /// The alpha given or got.
+    /// The alpha paid or received.
     pub alpha_amount: Alpha,
     /// The fee in TAO.
     pub tao_fee: Rao,
     /// The fee in alpha.
     pub alpha_fee: Alpha,
-    /// How much TAO less than at the price of the moment.
+    /// The slippage in TAO, against the current price.
     pub tao_slippage: Rao,
-    /// How much alpha less than at the price of the moment.
+    /// The slippage in alpha, against the current price.
     pub alpha_slippage: Alpha,
 }

@@ -1,4 +1,4 @@
-//! A chain for tests: blocks are made when a test says so, and what becomes of a submission is scripted.
+//! A mock chain for tests: a test decides when blocks are made and what becomes of each submission.
 
 mod bytes;
 
@@ -21,34 +21,34 @@ use crate::{
 
 pub use bytes::read_as_from_a_node;
 
-/// What happens to the next submission that is not in a block yet.
+/// The scripted fate of the next submission that is not in a block yet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Script {
-    /// It is in the next block, which is made at once. This is what happens where nothing is scripted.
+    /// Includes it in a block made at once. The default where nothing is scripted.
     Include,
-    /// It is in the next block, which is made at once, and fails there.
+    /// Includes it in a block made at once, where its call fails.
     Fail(DispatchError),
-    /// The pool does not take it.
+    /// The pool refuses it.
     Refuse(RefusedBecause),
-    /// The pool lets go of it.
+    /// The pool drops it.
     Drop,
-    /// The connection breaks after it was sent; the next block, made at once, has it.
+    /// The connection is lost after sending; a block made at once includes it.
     LoseAnswer,
-    /// The connection breaks before it was sent.
+    /// The connection is lost before sending.
     LoseRequest,
 }
 
 /// An extrinsic that reached the mock's pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submitted {
-    /// The bytes.
+    /// The submitted extrinsic.
     pub extrinsic: SignedExtrinsic,
-    /// What was signed; `None` where another [`MockChain`] signed it.
+    /// The signed call; `None` where another [`MockChain`] signed it.
     pub call: Option<Call>,
 }
 
-/// A chain without a node. Clones are the same chain.
+/// A chain without a node. Clones share the same chain.
 #[derive(Debug, Clone)]
 pub struct MockChain {
     inner: Arc<Inner>,
@@ -64,15 +64,15 @@ struct Inner {
 
 #[derive(Debug)]
 struct State {
-    /// By height.
+    /// The blocks by height.
     blocks: Vec<MockBlock>,
-    /// How often blocks were undone.
+    /// The number of reverts.
     forks: u32,
-    /// What was in blocks that were undone.
+    /// The extrinsics of reverted blocks.
     undone: Vec<SignedExtrinsic>,
     finality_lag: u32,
     finalized: BlockNumber,
-    /// The state of blocks before this one is forgotten.
+    /// The state of blocks before this one is pruned.
     pruned: BlockNumber,
     spec_version: u32,
     unreachable: bool,
@@ -97,7 +97,7 @@ impl Default for MockChain {
 }
 
 impl MockChain {
-    /// A chain with its genesis block only, every block of which is final at once.
+    /// Creates a chain with only a genesis block; every block is finalized at once.
     pub fn new(block_time: Duration) -> Self {
         let state = State {
             blocks: vec![MockBlock::default()],
@@ -118,7 +118,7 @@ impl MockChain {
         Self { inner: Arc::new(Inner { block_time, nonces: Nonces::default(), heads, state: Mutex::new(state) }) }
     }
 
-    /// Makes blocks without extrinsics.
+    /// Mines blocks without extrinsics.
     pub fn mine(&self, blocks: u32) {
         let mut state = self.state();
         for _ in 0..blocks {
@@ -127,8 +127,8 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// Takes the newest blocks back, as far as they are not final. Blocks of the same height made later are others, with
-    /// other hashes. What was in these blocks is in none until it is sent again, or by [`MockChain::include_undone`].
+    /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have other hashes. The
+    /// extrinsics of reverted blocks are in no block until sent again, or until [`MockChain::include_undone`].
     pub fn undo(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
@@ -138,7 +138,7 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// Makes a block with all that undone blocks had, as pools do that take it back.
+    /// Mines a block with all extrinsics of reverted blocks, as pools resubmit them.
     pub fn include_undone(&self) {
         let mut state = self.state();
         let next = state.head().number.plus(1);
@@ -151,55 +151,55 @@ impl MockChain {
         self.inner.heads.send_replace(Some(state.head()));
     }
 
-    /// From now on the node knows no more of blocks before this one than their hashes.
+    /// Prunes the state of blocks before this one; the node keeps their hashes.
     pub fn prune(&self, before: BlockNumber) {
         self.state().pruned = before;
     }
 
-    /// From now on the runtime has this version: what was signed before is signed by nobody.
+    /// Sets the runtime version: extrinsics signed for another version become invalid.
     pub fn set_spec_version(&self, version: u32) {
         self.state().spec_version = version;
     }
 
-    /// Records an event in the newest block.
+    /// Adds an event to the newest block.
     pub fn record(&self, event: Event) {
         if let Some(block) = self.state().blocks.last_mut() {
             block.events.push(event);
         }
     }
 
-    /// From now on only blocks with so many after them are final.
+    /// Sets the number of blocks after which a block is finalized.
     pub fn set_finality_lag(&self, blocks: u32) {
         self.state().finality_lag = blocks;
     }
 
-    /// From now on no node answers, or one does again.
+    /// Makes all nodes unreachable, or reachable again.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.state().unreachable = unreachable;
     }
 
-    /// What [`Chain::weight_rules`] gives for the subnet.
+    /// Sets the result of [`Chain::weight_rules`] for the subnet.
     pub fn set_weight_rules(&self, netuid: NetUid, rules: WeightRules) {
         self.state().rules.insert(netuid, rules);
     }
 
-    /// What [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] give for the subnet; its block is the one
-    /// that is asked for.
+    /// Sets the results of [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] for the subnet; the block is
+    /// replaced by the requested one.
     pub fn set_metagraph(&self, metagraph: Metagraph) {
         self.state().metagraphs.insert((metagraph.netuid, metagraph.mech), metagraph);
     }
 
-    /// Adds to what happens to the next submissions.
+    /// Appends to the script of the next submissions.
     pub fn script(&self, script: impl IntoIterator<Item = Script>) {
         self.state().script.extend(script);
     }
 
-    /// Everything that reached the pool, repetitions included.
+    /// All submissions that reached the pool, with repetitions.
     pub fn submitted(&self) -> Vec<Submitted> {
         self.state().submitted.clone()
     }
 
-    /// Everything that is in a block.
+    /// All extrinsics that are in a block.
     pub fn included(&self) -> Vec<SignedExtrinsic> {
         let state = self.state();
         state.blocks.iter().flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic.clone()).collect()
@@ -220,7 +220,7 @@ impl State {
         self.block_at(BlockNumber::new(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).minus(1))
     }
 
-    /// The hashes: the height, the fork, and zeros.
+    /// A block's hash consists of the height, the fork, and zeros.
     fn block_at(&self, number: BlockNumber) -> Block {
         let fork = self.blocks.get(number.get() as usize).map_or(0, |block| block.fork);
         let mut hash = [0; 32];
@@ -250,7 +250,7 @@ impl State {
         if block.number > self.head().number { Err(unknown()) } else { Ok(block) }
     }
 
-    /// A block whose state is there.
+    /// A block whose state is not pruned.
     fn state_at(&self, at: At) -> Result<Block, ChainError> {
         let block = self.block(at)?;
         if block.number < self.pruned { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
@@ -271,7 +271,7 @@ impl State {
         None
     }
 
-    /// What has a nonce in the blocks up to one.
+    /// The extrinsic that uses a nonce in the blocks up to `to`.
     fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
         let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
         let mut included = blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);
@@ -357,7 +357,7 @@ impl Chain for MockChain {
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let next = async { Ok(self.reachable()?.next_nonce(account)) };
-        // Blocks are made at once: there is nothing to remember.
+        // Blocks are made at once, so no used nonce needs to be kept.
         self.inner.nonces.lease(account, self.inner.block_time, Duration::ZERO, next).await
     }
 
@@ -404,7 +404,7 @@ impl Chain for MockChain {
 }
 
 impl MockChain {
-    /// The next nonce after a block.
+    /// The next nonce of an account after a block.
     #[cfg(test)]
     pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
         let state = self.state();
@@ -431,7 +431,7 @@ impl MockChain {
         if let Some(last_block) = extrinsic.last_block.filter(|last| *last <= state.finalized) {
             return Outcome::Expired { last_block };
         }
-        // Blocks that may be undone are no evidence.
+        // Blocks that may be reverted prove nothing.
         if is_used(head) || extrinsic.last_block.is_some_and(|last| last <= head) {
             return Outcome::Unknown(UnknownBecause::NotYetIncluded { seen: state.finalized });
         }

@@ -1,4 +1,4 @@
-//! The recorded chain that tests decode: metadata, codec goldens, type corpus.
+//! The recorded chain for decoding tests: metadata, codec vectors, type corpus.
 
 #![allow(clippy::format_push_string, reason = "read once, by tests")]
 
@@ -14,7 +14,7 @@ pub(crate) fn golden() -> Option<Json> {
     Some(parse(&String::from_utf8(read("golden_spec461.json")?).unwrap()))
 }
 
-/// Reads JSON with numbers beyond 64 bits, which become text, as we write them.
+/// Parses JSON; numbers beyond 64 bits become text, as we write them.
 pub(crate) fn parse(text: &str) -> Json {
     let mut quoted = String::with_capacity(text.len());
     let (mut number, mut in_text, mut escaped) = (String::new(), false, false);
@@ -33,7 +33,7 @@ pub(crate) fn parse(text: &str) -> Json {
     serde_json::from_str(&quoted).unwrap()
 }
 
-/// The recorded runtime, read once.
+/// The recorded runtime, parsed once.
 pub(crate) fn runtime() -> Option<&'static Runtime> {
     static RUNTIME: OnceLock<Option<Runtime>> = OnceLock::new();
     RUNTIME.get_or_init(|| {

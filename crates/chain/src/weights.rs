@@ -1,39 +1,39 @@
-//! From scores to what the chain takes: parts of 65535 of the largest weight, within the subnet's limits.
+//! Converts scores to the chain's weights: parts of 65535 of the largest weight, within the subnet's limits.
 //!
-//! [`within_limits`] and [`quantise`] are the way of the reference's clients, so that one validator's weights are the same
-//! whichever program set them; [`refusal`] is the chain's own check.
+//! [`within_limits`] and [`quantise`] compute as the reference's clients do, so that a validator's weights do not
+//! depend on the program that set them; [`refusal`] is the chain's own check.
 
 use taonet_primitives::Uid;
 
 use crate::{WeightRow, WeightRules};
 
-/// Why scores are no weights.
+/// Why scores cannot become weights.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightError {
-    /// A score is not a number from 0 on.
+    /// A score is negative or not finite.
     #[error("the weight {weight} of uid {uid} is not a number from 0 on")]
     NotAWeight {
-        /// Whose.
+        /// The neuron's uid.
         uid: Uid,
-        /// Which.
+        /// The score.
         weight: f64,
     },
-    /// A neuron is named twice.
+    /// A uid appears twice.
     #[error("uid {0} is named twice")]
     Twice(Uid),
-    /// There is no such neuron.
+    /// The uid has no neuron.
     #[error("uid {uid} is not on the subnet, which has {neurons} neurons")]
     NoSuchNeuron {
-        /// Whose.
+        /// The uid without a neuron.
         uid: Uid,
-        /// How many there are.
+        /// The number of neurons on the subnet.
         neurons: u16,
     },
 }
 
-/// Weights as the chain stores them: the largest is 65535, each other one is rounded to the nearest part, those that come
-/// to nothing are left out. The order stays. Without a weight above 0 the row is empty.
+/// Quantises weights to the chain's form: the largest is 65535, each other is rounded to the nearest part, zeros are
+/// omitted. The order is kept. Without a positive weight the row is empty.
 ///
 /// # Errors
 /// [`WeightError`].
@@ -43,16 +43,16 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
     if largest == 0.0 {
         return Ok(WeightRow::new());
     }
-    // Dividing first keeps the largest at exactly 1, however small or large it is.
+    // Dividing first keeps the largest at exactly 1, whatever its magnitude.
     let parts = |weight: f64| (weight / largest * f64::from(u16::MAX)).round_ties_even() as u16;
     let row = weights.iter().map(|(uid, weight)| (*uid, parts(*weight)));
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
 }
 
-/// Scores of neurons as weights within a subnet's limits, not yet quantised.
+/// Converts the scores of neurons to weights within a subnet's limits, not yet quantised.
 ///
-/// With no score above 0 all neurons are equal. With fewer than `min_allowed_weights`, all neurons get 10⁻⁵, those with
-/// a score that and their score. Then no share is above `max_weights_limit` by more than rounding.
+/// Without a positive score all neurons get equal weights. With fewer scores than `min_allowed_weights`, every neuron
+/// gets 10⁻⁵, plus its score if it has one. Then no share exceeds `max_weights_limit` by more than rounding.
 ///
 /// # Errors
 /// [`WeightError`].
@@ -83,14 +83,14 @@ pub fn within_limits(scores: &[(Uid, f64)], rules: &WeightRules) -> Result<Vec<(
     Ok(weights)
 }
 
-/// What a neuron without a score gets where there are too few with one.
+/// The weight of a neuron without a score where too few have one.
 const TRACE: f64 = 1e-5;
-/// What the reference adds to the smallest sums to keep from dividing by 0.
+/// The reference's guard against division by 0, added to the smallest sums.
 const EPSILON: f64 = 1e-7;
 
-/// Shares of the whole, none above `largest`: what is above is cut, and the others share what that frees.
+/// Normalises weights to shares, none above `largest`: the excess is cut and redistributed to the others.
 ///
-/// Where `largest` is less than an equal share, all are equal.
+/// If `largest` is less than an equal share, all are equal.
 fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     let count = weights.len() as f64;
     let sum: f64 = weights.iter().sum();
@@ -105,7 +105,7 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     if shares.iter().copied().fold(0.0, f64::max) <= largest {
         return shares;
     }
-    // With the k smallest as they are and the others cut at the value of the k-th, the k-th has this share of the whole.
+    // With the k smallest unchanged and the others cut at the value of the k-th, the k-th has this share of the whole.
     let mut below = 0.0;
     let mut cut_at = 0_usize;
     for (index, value) in estimate.iter().enumerate() {
@@ -123,27 +123,27 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     cut.iter().map(|share| share / sum).collect()
 }
 
-/// Why the chain would not take a row.
+/// Why the chain would refuse a row of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
     /// Too few neurons have a weight.
     #[error("only {found} neurons have a weight: the subnet wants {wanted}")]
     TooFew {
-        /// How many have one.
+        /// The number of weights in the row.
         found: usize,
-        /// How many must.
+        /// The least number of weights.
         wanted: u16,
     },
-    /// One has too large a share.
+    /// A weight exceeds the largest allowed share.
     #[error("uid {uid} has more than the subnet allows one neuron")]
     TooLarge {
-        /// Whose.
+        /// The neuron's uid.
         uid: Uid,
     },
 }
 
-/// What the chain would have against a quantised row of the neuron `own`; nothing against a weight for itself alone.
+/// Why the chain would refuse a quantised row of the neuron `own`; `None` for a row with only a self-weight.
 pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowError> {
     if let [(uid, _)] = row.as_slice()
         && *uid == own

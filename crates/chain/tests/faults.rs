@@ -1,4 +1,4 @@
-//! The client behind networks that break.
+//! The client behind failing networks.
 
 mod common;
 
@@ -10,11 +10,11 @@ use taonet_chain::{At, Chain, Detail, Follow, Outcome, SignOptions, SignedExtrin
 use taonet_localnet::Clock;
 use taonet_primitives::{MechId, NetUid, Rao};
 
-/// What the scheduler of a busy machine may add.
+/// Tolerance for the scheduler of a busy machine.
 const SLACK: Duration = Duration::from_millis(250);
 const AMOUNT: Rao = Rao::new(1_000_000);
 
-/// The next number of a sequence that is the same in every run.
+/// The next number of a deterministic pseudo-random sequence.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
@@ -33,7 +33,7 @@ async fn for_200_blocks_nothing_waits_long_and_nothing_happens_twice() {
             let modes = [Mode::Kill, Mode::Stall, Mode::Deaf, Mode::Garbage, Mode::Pass];
             let mode = |state: &mut u64| modes[(next(state) % 5) as usize];
             first.set(mode(&mut state));
-            // Mostly there is a way; at times there is none.
+            // Mostly one node is reachable; sometimes none is.
             second.set(if next(&mut state).is_multiple_of(4) { mode(&mut state) } else { Mode::Pass });
             tokio::time::sleep(BLOCK * (1 + next(&mut state) % 6) as u32).await;
             if next(&mut state).is_multiple_of(3) {
@@ -132,7 +132,7 @@ async fn a_dead_connection_is_noticed_and_left() {
         let start = Instant::now();
         chain.head().await.unwrap_or_else(|error| panic!("{mode:?}: {error}"));
         assert!(start.elapsed() <= BLOCK * 2 + SLACK, "{mode:?}: {:?}", start.elapsed());
-        // What came before the fault does not count.
+        // Discards what was sent before the fault.
         tokio::time::sleep(BLOCK).await;
         heads.borrow_and_update();
         tokio::time::timeout(BLOCK * 8, heads.changed()).await.unwrap_or_else(|_| panic!("{mode:?}")).unwrap();

@@ -1,4 +1,4 @@
-//! The client against the development chain.
+//! The client against the localnet.
 
 mod common;
 
@@ -158,7 +158,7 @@ async fn callers_of_one_account_do_not_collide() {
             let alice = key("Alice");
             loop {
                 match chain.send(&call, &alice, Follow::default()).await {
-                    // On a machine with much to do.
+                    // Happens on a loaded machine.
                     Err(error) if error.is_retryable() => {}
                     outcome => return outcome.unwrap(),
                 }

@@ -1,16 +1,16 @@
-//! The formulation with which Bittensor began, in floating point: small enough to compute by hand.
+//! Bittensor's original formulation of consensus, in floating point: small enough to compute by hand.
 //!
 //! With the stake shares S (sum 1) and the weight matrix W (rows of sum 1, validators to neurons):
 //!
 //! | Quantity | Formula | Meaning |
 //! |---|---|---|
-//! | rank | R = Wᵀ · S | what a neuron was given, weighted by stake |
-//! | trust | T = (W > 0)ᵀ · S | the stake that gave it anything at all |
+//! | rank | R = Wᵀ · S | the weights given to a neuron, weighted by stake |
+//! | trust | T = (W > 0)ᵀ · S | the stake that gave it any weight |
 //! | consensus | C = σ(ρ (T − κ)) | near 1 when more than κ of the stake trusts it, near 0 when less |
-//! | incentive | I = R · C / Σ (R · C) | the share of neurons' reward |
-//! | bonds | ΔB = W · S, B' = α ΔB + (1 − α) B | what a validator holds of a neuron; columns of sum 1 |
-//! | dividends | D = B' · I | the share of validators' reward |
-//! | emission | E = ½ D + ½ I | the share of all reward |
+//! | incentive | I = R · C / Σ (R · C) | the neurons' share of the reward |
+//! | bonds | ΔB = W · S, B' = α ΔB + (1 − α) B | a validator's bond in a neuron; columns of sum 1 |
+//! | dividends | D = B' · I | the validators' share of the reward |
+//! | emission | E = ½ D + ½ I | the share of the whole reward |
 //!
 //! Here σ(x) = 1 / (1 + e⁻ˣ). There are no permits, no clipping and no masks.
 
@@ -18,10 +18,10 @@ use serde::Serialize;
 
 use crate::input::{EpochInput, InputError, Row};
 
-/// The shape of the consensus curve.
+/// The parameters of the consensus curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Curve {
-    /// ρ: how steep it is.
+    /// ρ: the steepness.
     pub rho: f64,
     /// κ: the trust at which consensus is ½.
     pub kappa: f64,
@@ -35,7 +35,7 @@ impl Default for Curve {
 }
 
 impl Curve {
-    /// C of a neuron with this trust.
+    /// C: the consensus of a neuron with this trust.
     pub fn consensus(self, trust: f64) -> f64 {
         1.0 / (1.0 + (-self.rho * (trust - self.kappa)).exp())
     }
@@ -44,27 +44,27 @@ impl Curve {
 /// An epoch of the classic formulation. One item per neuron, one row of bonds per validator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassicEpoch {
-    /// S.
+    /// S: shares of the stake.
     pub stake: Vec<f64>,
-    /// R.
+    /// R: rank.
     pub rank: Vec<f64>,
-    /// T.
+    /// T: trust.
     pub trust: Vec<f64>,
-    /// C.
+    /// C: consensus.
     pub consensus: Vec<f64>,
-    /// I.
+    /// I: incentive.
     pub incentive: Vec<f64>,
-    /// B', to carry into the next epoch.
+    /// B': bonds, the input of the next epoch.
     pub bonds: Vec<Vec<f64>>,
-    /// D.
+    /// D: dividends.
     pub dividends: Vec<f64>,
-    /// E.
+    /// E: emission.
     pub emission: Vec<f64>,
 }
 
 impl ClassicEpoch {
-    /// Computes an epoch from stakes, weights and old bonds, one row per validator; α is the share of new bonds in the
-    /// moving average. Stake, rows of weights and columns of bonds need not be normalised. Missing entries are zero.
+    /// Computes an epoch from stakes, weights and old bonds, one row per validator; α is the weight of new bonds in the
+    /// moving average. Stakes, rows of weights and columns of bonds need not be normalised. Missing entries are zero.
     pub fn compute(stake: &[f64], weights: &[Vec<f64>], bonds: &[Vec<f64>], alpha: f64, curve: Curve) -> Self {
         let n = stake.len();
         let stake = normalized(stake);
@@ -91,10 +91,11 @@ impl ClassicEpoch {
         Self { stake, rank, trust, consensus, incentive, bonds, dividends, emission }
     }
 
-    /// Takes stake, weights, bonds and the moving average from an epoch of today; the rest of it has no part here.
+    /// Computes an epoch from the stake, weights, bonds and moving average of a current epoch's input; ignores the
+    /// rest.
     ///
     /// # Errors
-    /// [`InputError`] when the input contradicts itself.
+    /// [`InputError`] when the input is inconsistent.
     pub fn of(input: &EpochInput, curve: Curve) -> Result<Self, InputError> {
         input.check()?;
         let stake: Vec<f64> = input.stake.iter().map(|&stake| stake as f64).collect();
@@ -126,7 +127,7 @@ fn normalized(numbers: &[f64]) -> Vec<f64> {
     numbers.iter().map(|number| if sum > 0.0 { number / sum } else { *number }).collect()
 }
 
-/// For every column Σ stake · value(entry).
+/// For each column, Σ stake · value(entry).
 fn weighted_sum(rows: &[Vec<f64>], stake: &[f64], value: impl Fn(f64) -> f64) -> Vec<f64> {
     let mut sums = vec![0.0; stake.len()];
     for (row, stake) in rows.iter().zip(stake) {

@@ -15,7 +15,7 @@ use bonds::Holdings;
 use emission::Shares;
 use stake::Standing;
 
-/// Runs an epoch as production does, on sparse matrices.
+/// Runs an epoch on sparse matrices, as the chain does in production.
 ///
 /// ```
 /// use taonet_consensus::{Case, run};
@@ -37,16 +37,16 @@ use stake::Standing;
 /// ```
 ///
 /// # Errors
-/// [`InputError`] when the input contradicts itself.
+/// [`InputError`] when the input is inconsistent.
 pub fn run(input: &EpochInput) -> Result<EpochOutput, InputError> {
     Epoch::<Sparse>::compute(input).map(Epoch::into_output)
 }
 
-/// Runs an epoch on dense matrices, in n² memory. It differs from [`run`] where liquid alpha meets a bond without a
-/// weight: here the bond decays, there it ends at once.
+/// Runs an epoch on dense matrices, in O(n²) memory. It differs from [`run`] for a bond without a weight under liquid
+/// alpha: here the bond decays, there it is removed at once.
 ///
 /// # Errors
-/// [`InputError`] when the input contradicts itself.
+/// [`InputError`] when the input is inconsistent.
 pub fn run_dense(input: &EpochInput) -> Result<EpochOutput, InputError> {
     Epoch::<Dense>::compute(input).map(Epoch::into_output)
 }
@@ -54,51 +54,51 @@ pub fn run_dense(input: &EpochInput) -> Result<EpochOutput, InputError> {
 /// An epoch with every intermediate result. Vectors have one item per neuron, matrices one row per validator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch<M> {
-    /// Who set weights recently enough.
+    /// Whether each neuron set weights recently enough.
     pub active: Vec<bool>,
-    /// S: each neuron's share of all stake.
+    /// S: each neuron's share of the total stake.
     pub stake: Vec<I32F32>,
-    /// Who holds a permit in this epoch.
+    /// Whether each neuron has a validator permit in this epoch.
     pub permits: Vec<bool>,
-    /// Who holds a permit after it.
+    /// Whether each neuron has a validator permit after this epoch.
     pub new_permits: Vec<bool>,
-    /// S of those who are active and permitted, normalised among them.
+    /// S of active neurons with a permit, normalised.
     pub active_stake: Vec<I32F32>,
-    /// W: the weights that count, each row normalised.
+    /// W: the counted weights, each row normalised.
     pub weights: M,
-    /// C: for every neuron the weight that a majority of active stake supports.
+    /// C: for each neuron, the weight that a majority of active stake supports.
     pub consensus: Vec<I32F32>,
     /// W̄ = min(W, C).
     pub clipped_weights: M,
-    /// Tv: for every validator the sum of its row of W̄.
+    /// Tv: for each validator, the sum of its row of W̄.
     pub validator_trust: Vec<I32F32>,
     /// R = W̄ᵀ · S.
     pub rank: Vec<I32F32>,
     /// I = R / ΣR.
     pub incentive: Vec<I32F32>,
-    /// The bonds from the last epoch that still count; in Yuma 2 each column normalised.
+    /// The counted bonds of the last epoch; in Yuma 2 each column normalised.
     pub old_bonds: M,
-    /// The weights from which bonds grow: between W and W̄, as the bonds penalty says.
+    /// The weights from which bonds grow: between W and W̄, depending on the bonds penalty.
     pub bond_weights: M,
     /// B: the new bonds; in Yuma 2 each column scaled so that its largest bond is 1.
     pub bonds: M,
-    /// D: each validator's share in the incentive of those it holds bonds of.
+    /// D: each validator's share of the incentive of the neurons in which it has bonds.
     pub dividends: Vec<I32F32>,
     emission: Shares,
     amount: u64,
 }
 
 impl<M: Matrix> Epoch<M> {
-    /// Computes all steps.
+    /// Computes all steps of an epoch.
     ///
     /// # Errors
-    /// [`InputError`] when the input contradicts itself.
+    /// [`InputError`] when the input is inconsistent.
     pub fn compute(input: &EpochInput) -> Result<Self, InputError> {
         input.check()?;
         let Standing { active, stake, permits, new_permits, active_stake } = Standing::of(input);
         let weights = counted_weights::<M>(input, &permits).normalize_rows();
 
-        // The stake of voters is normalised once more: rounding may have left its sum just under 1.
+        // The voters' stake is normalised again: rounding may have left its sum just under 1.
         let voting_stake = normalize(&active_stake);
         let majority = I32F32::from_proportion(input.kappa);
         let minority = voting_stake.iter().sum::<I32F32>() - majority;
@@ -140,7 +140,7 @@ impl<M: Matrix> Epoch<M> {
         })
     }
 
-    /// The result in the form in which the chain stores it.
+    /// Converts the result to the chain's storage format.
     pub fn into_output(self) -> EpochOutput {
         let bonds = self.new_permits.iter().enumerate().map(|(row, &permit)| {
             let entries = self.bonds.row(row).filter(|_| permit);
@@ -163,9 +163,9 @@ impl<M: Matrix> Epoch<M> {
     }
 }
 
-/// The weights that count: of permitted validators, not to themselves (the owner may), to neurons that are still those
-/// that were weighed. A neuron that registered after the weights were set, or after the commit that waits for its
-/// reveal, is another one.
+/// The counted weights: of validators with a permit, not to themselves (except the owner), to neurons that have not
+/// been replaced. A neuron that registered after the weights were set, or after the oldest unrevealed commit, is a
+/// replacement.
 fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
     let commits = input.commit_blocks.as_deref().unwrap_or_default();
     let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();

@@ -1,4 +1,4 @@
-//! The chain's number type: 32 integer bits and 32 fraction bits in one 64 bit integer.
+//! The chain's number type: fixed point with 32 integer bits and 32 fraction bits in a 64-bit integer.
 
 mod exponential;
 
@@ -9,11 +9,11 @@ pub use exponential::{exp, sigmoid};
 
 const FRACTION_BITS: u32 = 32;
 
-/// A signed fixed point number with 32 fraction bits, from −2³¹ to 2³¹ − 2⁻³².
+/// A signed fixed-point number with 32 fraction bits, from −2³¹ to 2³¹ − 2⁻³².
 ///
-/// Every operation gives the same bits as the chain's, on every machine. Nothing overflows: a result outside the range
-/// becomes the nearest end of it. A product is rounded down. A quotient is cut towards zero, and anything divided by
-/// zero is zero, because a share of nothing is nothing.
+/// Every operation gives the same bits as on the chain, on every machine. Operations saturate at the ends of the range.
+/// A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, because a share of
+/// nothing is nothing.
 ///
 /// ```
 /// use taonet_consensus::I32F32;
@@ -36,7 +36,7 @@ impl I32F32 {
     /// The smallest number, −2³¹.
     pub const MIN: Self = Self(i64::MIN);
 
-    /// The number whose value is `bits` · 2⁻³².
+    /// Creates the number `bits` · 2⁻³².
     pub const fn from_bits(bits: i64) -> Self {
         Self(bits)
     }
@@ -46,40 +46,39 @@ impl I32F32 {
         self.0
     }
 
-    /// A whole number, saturated to the range.
+    /// Converts an integer, saturating at the range.
     pub const fn from_int(value: i64) -> Self {
         Self(saturate((value as i128) << FRACTION_BITS))
     }
 
-    /// A share as the chain stores it: `value` / 65535.
+    /// Converts a share in the chain's storage format: `value` / 65535.
     pub fn from_proportion(value: u16) -> Self {
         Self::from_int(value.into()) / Self::from_int(u16::MAX.into())
     }
 
-    /// The stored form of a share: ⌊self · 65535⌋, saturated to 0..=65535.
+    /// Converts to a share in the chain's storage format: ⌊self · 65535⌋, saturated to 0..=65535.
     pub fn to_proportion(self) -> u16 {
         (self * Self::from_int(u16::MAX.into())).floor_to_u16()
     }
 
-    /// The nearest whole number, halves away from zero, saturated to 0..=65535.
+    /// The nearest integer, halves away from zero, saturated to 0..=65535.
     pub fn round_to_u16(self) -> u16 {
         (self + Self::HALF).floor_to_u16()
     }
 
-    /// `self` when it lies between `low` and `high`, otherwise the end it passed. With `low` > `high` the result is
-    /// `low`: the upper end is applied first.
+    /// Clamps to `low..=high`. With `low` > `high` the result is `low`: the upper bound is applied first.
     #[must_use]
     pub fn limit(self, low: Self, high: Self) -> Self {
         self.min(high).max(low)
     }
 
-    /// The amount that is this share of `amount`: ⌊self · amount⌋, saturated to the range of the result.
+    /// This share of `amount`: ⌊self · amount⌋, saturated to the range of the result.
     pub fn share_of(self, amount: u64) -> u64 {
         let product = (i128::from(self.0) * i128::from(amount)) >> FRACTION_BITS;
         u64::try_from(product.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// The value for display. Up to 21 integer bits it is exact.
+    /// The value as a float, for display. Up to 21 integer bits it is exact.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / (1_u64 << FRACTION_BITS) as f64
     }
@@ -121,7 +120,7 @@ impl Div for I32F32 {
             return Self::ZERO;
         }
         let (dividend, divisor) = (self.0.unsigned_abs(), other.0.unsigned_abs());
-        // Shares are below 1 nearly always: then 64 bits suffice, and the division is several times faster.
+        // Shares are nearly always below 1: then 64 bits suffice, and the division is several times faster.
         let quotient = if dividend <= u32::MAX.into() {
             i128::from((dividend << FRACTION_BITS) / divisor)
         } else {

@@ -1,4 +1,4 @@
-//! What one epoch is computed from, as the chain stores it, and its form as a JSON document.
+//! The input of an epoch in the chain's storage format, and its JSON form.
 
 mod check;
 
@@ -9,81 +9,81 @@ use crate::output::EpochOutput;
 
 pub use check::InputError;
 
-/// One row of weights or bonds: uids with a u16 each, in the order in which they were stored.
+/// One row of weights or bonds: uids with a u16 each, in storage order.
 pub type Row = Vec<(Uid, u16)>;
 
-/// One mechanism of one subnet at the moment of its epoch. Every list has one item per neuron, ordered by uid.
+/// The state of one mechanism of a subnet at its epoch. Every list has one item per neuron, ordered by uid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpochInput {
-    /// Number of neurons.
+    /// The number of neurons.
     pub n: u16,
     /// The block in which the epoch runs.
     pub block: u64,
-    /// Blocks between epochs.
+    /// The number of blocks between epochs.
     pub tempo: u64,
-    /// A neuron is inactive when it set no weights for more than this many blocks.
+    /// The activity cutoff: a neuron is inactive if it set no weights for more than this many blocks.
     pub activity_cutoff: u64,
     /// The block of the last epoch of this mechanism; 0 when there was none.
     #[serde(default)]
     pub last_mechanism_step: u64,
-    /// What the epoch shares out, in rao.
+    /// The emission to distribute, in rao.
     pub emission: u64,
-    /// Alpha plus weighted TAO of each neuron, in rao.
+    /// The stake of each neuron: alpha plus weighted TAO, in rao.
     pub stake: Vec<u64>,
-    /// Stake below this counts as none, except for the owner.
+    /// The stake threshold: smaller stake counts as zero, except for the owner's.
     pub stake_threshold: u64,
-    /// The neuron of the subnet's owner, when it is registered. It always has a permit and may weigh itself.
+    /// The uid of the subnet owner's neuron, if registered. It always has a permit and may set weight on itself.
     #[serde(default)]
     pub owner_uid: Option<Uid>,
-    /// How many validator permits there are.
+    /// The number of validator permits.
     pub max_validators: u16,
-    /// Who holds a permit from the last epoch.
+    /// Whether each neuron has a permit from the last epoch.
     pub validator_permit: Vec<bool>,
     /// The block in which each neuron last set weights.
     pub last_update: Vec<u64>,
     /// The block in which each neuron registered.
     pub block_at_registration: Vec<u64>,
-    /// With commit-reveal on: the block of each neuron's oldest commit that is not yet revealed.
+    /// With commit-reveal enabled: the block of each neuron's oldest unrevealed commit.
     #[serde(default)]
     pub commit_blocks: Option<Vec<Option<u64>>>,
-    /// The weights that each neuron set.
+    /// The weights set by each neuron.
     pub weights: Vec<Row>,
-    /// The bonds that the last epoch left.
+    /// The bonds after the last epoch.
     pub bonds: Vec<Row>,
-    /// The share of stake that must support a weight, as parts of 65535.
+    /// κ: the share of stake that must support a weight, in parts of 65535.
     pub kappa: u16,
-    /// How far weights above consensus are cut before they become bonds, as parts of 65535.
+    /// The bonds penalty: how far weights above consensus are cut before they become bonds, in parts of 65535.
     pub bonds_penalty: u16,
-    /// The share of the old bonds in the moving average, as parts of 1 000 000.
+    /// The weight of old bonds in the moving average, in parts of 1 000 000.
     pub bonds_moving_average: u64,
-    /// Yuma 3 instead of Yuma 2.
+    /// Whether Yuma 3 is enabled instead of Yuma 2.
     pub yuma3: bool,
-    /// An α of its own for each bond. Only with Yuma 3.
+    /// Whether liquid alpha is enabled: a separate α for each bond. Only with Yuma 3.
     pub liquid_alpha: bool,
-    /// The smallest α of liquid alpha, as parts of 65535.
+    /// The smallest α of liquid alpha, in parts of 65535.
     pub alpha_low: u16,
-    /// The largest α of liquid alpha, as parts of 65535.
+    /// The largest α of liquid alpha, in parts of 65535.
     pub alpha_high: u16,
-    /// Steepness of liquid alpha's curve, in hundredths.
+    /// The steepness of liquid alpha's curve, in hundredths.
     pub alpha_sigmoid_steepness: i16,
-    /// The consensus that liquid alpha compares weights with, as parts of 65535, where it is not that of this epoch.
+    /// The consensus that liquid alpha compares weights with, in parts of 65535; `None` for that of this epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub liquid_alpha_consensus: Option<Vec<u16>>,
 }
 
-/// A named epoch, the document that `tao yuma` reads. Keys next to `input` are ignored.
+/// A named epoch: the document read by `tao yuma`. Keys next to `input` are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
-    /// What the case is called.
+    /// The name of the case.
     #[serde(default)]
     pub id: String,
-    /// The epoch.
+    /// The input of the epoch.
     pub input: EpochInput,
 }
 
 impl Case {
-    /// Reads a JSON document and checks that an epoch can be computed from it.
+    /// Parses a JSON document and checks its epoch.
     ///
     /// # Errors
     /// [`InputError`], naming the field.
@@ -98,7 +98,8 @@ impl Case {
 }
 
 impl EpochInput {
-    /// Takes over what an epoch leaves behind: the permits, and the bonds of everyone who has or just lost one.
+    /// Applies the output of an epoch to the input of the next: permits, and the bonds of every neuron that has or just
+    /// lost one.
     pub fn carry(&mut self, output: &EpochOutput) {
         let held = self.validator_permit.iter().zip(&output.new_validator_permit).map(|(&old, &new)| old || new);
         for ((bonds, new), held) in self.bonds.iter_mut().zip(&output.bonds).zip(held) {

@@ -1,10 +1,10 @@
-//! Yuma consensus: how a subnet turns the weights that validators give to neurons into rewards.
+//! Yuma consensus: converts the weights that validators set on neurons into rewards.
 //!
-//! [`run`] computes one epoch of one mechanism from an [`EpochInput`], bit for bit as the chain does; [`Epoch`] keeps
-//! every intermediate result for those who want to see why. [`classic`] is the formulation with which Bittensor began,
-//! in plain floating point, to learn from.
+//! [`run`] computes one epoch of one mechanism from an [`EpochInput`], bit for bit as the chain does; [`Epoch`] has
+//! every intermediate result, for inspection. [`classic`] is Bittensor's original formulation in floating point, for
+//! learning.
 //!
-//! Everything here is a pure function: no clock, no randomness, no input or output.
+//! All functions are pure: no clock, no randomness, no I/O.
 
 pub mod classic;
 mod epoch;

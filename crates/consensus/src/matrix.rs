@@ -1,8 +1,8 @@
-//! Matrices from validators (rows) to neurons (columns), stored sparsely or densely.
+//! Sparse and dense matrices from validators (rows) to neurons (columns).
 //!
-//! The chain has the epoch in both forms; production runs the sparse one. Here the algorithm is written once over
-//! [`Matrix`], and the two forms differ only in what an entry is: [`Sparse`] knows an absent entry from an entry that
-//! is zero, [`Dense`] does not.
+//! The chain implements the epoch in both forms; production runs the sparse one. Here the algorithm is written once
+//! over [`Matrix`], and the two forms differ only in their entries: [`Sparse`] distinguishes an absent entry from zero,
+//! [`Dense`] does not.
 
 mod dense;
 mod sparse;
@@ -12,48 +12,48 @@ pub use sparse::Sparse;
 
 use crate::fixed::I32F32;
 
-/// What the epoch needs of a matrix. Row and column numbers are uids.
+/// The matrix operations of an epoch. Row and column numbers are uids.
 ///
-/// Rows given to the constructor may be in any order of columns, but name no column twice.
+/// Rows passed to the constructor may have any order of columns, without duplicates.
 pub trait Matrix: Clone + Sized {
-    /// A matrix with `columns` columns. Entries outside are left out.
+    /// Creates a matrix with `columns` columns. Entries outside are dropped.
     fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self;
 
-    /// How many rows there are.
+    /// The number of rows.
     fn rows(&self) -> usize;
 
-    /// How many columns there are.
+    /// The number of columns.
     fn columns(&self) -> usize;
 
-    /// The entries of one row; none for a row that does not exist.
+    /// The entries of a row; empty for a row outside the matrix.
     fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)>;
 
-    /// Changes every entry by `change(row, column, entry)`; `None` removes it.
+    /// Maps every entry through `change(row, column, entry)`; `None` removes it.
     #[must_use]
     fn map(&self, change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self;
 
-    /// Combines entries that are in either matrix, as `combine(self entry, other entry)` with zero for an absent one,
-    /// columns ascending. Results that are not positive are left out.
+    /// Combines the entries of both matrices, with `combine(self entry, other entry)` and zero for an absent one,
+    /// columns ascending. Results that are not positive are dropped.
     #[must_use]
     fn merge(&self, other: &Self, combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self;
 
-    /// Combines the entries of this matrix, as `combine(row, column, self entry, other entry)`, in their order. An
-    /// entry that only `other` has is dropped where the form can tell. Results that are not positive are left out.
+    /// Combines the entries of this matrix, with `combine(row, column, self entry, other entry)`, in their order. An
+    /// entry only in `other` is dropped if the form can tell. Results that are not positive are dropped.
     #[must_use]
     fn merge_present(&self, other: &Self, combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self;
 
-    /// The median of every column, each row weighted by its stake. Rows with no stake have no vote; an absent entry of
-    /// a row that votes is a vote for zero.
+    /// The median of every column, with rows weighted by stake. Rows without stake have no vote; an absent entry of a
+    /// voting row is a vote for zero.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32>;
 
-    /// The sum of every row of `value(row, column, entry)`.
+    /// Sums `value(row, column, entry)` over each row.
     fn fold_rows(&self, mut value: impl FnMut(usize, usize, I32F32) -> I32F32) -> Vec<I32F32> {
         (0..self.rows())
             .map(|row| self.row(row).map(|(column, entry)| value(row, column.into(), entry)).sum())
             .collect()
     }
 
-    /// Every column of `value(row, column, entry)`, folded from zero by `fold`.
+    /// Folds `value(row, column, entry)` over each column with `fold`, from zero.
     fn fold_columns(
         &self,
         mut value: impl FnMut(usize, usize, I32F32) -> I32F32,
@@ -70,28 +70,28 @@ pub trait Matrix: Clone + Sized {
         folded
     }
 
-    /// Every row divided by its sum; a row of zeros stays as it is.
+    /// Divides each row by its sum; a row of zeros is unchanged.
     #[must_use]
     fn normalize_rows(&self) -> Self {
         let sums = self.fold_rows(|_, _, entry| entry);
         self.map(|row, _, entry| Some(share(entry, sums.get(row))))
     }
 
-    /// Every column divided by its sum; a column of zeros stays as it is.
+    /// Divides each column by its sum; a column of zeros is unchanged.
     #[must_use]
     fn normalize_columns(&self) -> Self {
         let sums = self.fold_columns(|_, _, entry| entry, |a, b| a + b);
         self.map(|_, column, entry| Some(share(entry, sums.get(column))))
     }
 
-    /// Every column divided by its largest entry; a column of zeros stays as it is.
+    /// Divides each column by its largest entry; a column of zeros is unchanged.
     #[must_use]
     fn upscale_columns(&self) -> Self {
         let largest = self.fold_columns(|_, _, entry| entry, I32F32::max);
         self.map(|_, column, entry| Some(share(entry, largest.get(column))))
     }
 
-    /// No entry of a column above the column's limit. An entry that had to become zero is removed.
+    /// Clips each column to its limit. An entry clipped to zero is removed.
     #[must_use]
     fn clip_columns(&self, limits: &[I32F32]) -> Self {
         self.map(|_, column, entry| match limits.get(column) {
@@ -100,7 +100,8 @@ pub trait Matrix: Clone + Sized {
         })
     }
 
-    /// self + ratio · (other − self): `self` at 0, `other` at 1. Entries that are not positive are left out.
+    /// Interpolates self + ratio · (other − self): `self` at 0, `other` at 1. Entries that are not positive are
+    /// dropped.
     #[must_use]
     fn interpolate(&self, other: &Self, ratio: I32F32) -> Self {
         self.merge(other, |own, other| own + ratio * (other - own))
@@ -113,7 +114,7 @@ pub trait Matrix: Clone + Sized {
         self.merge(old, |new, old| alpha * new + keep * old)
     }
 
-    /// The moving average with an α of its own for each entry, limited to 0..=1. `alpha(row, column, new, old)` gives it.
+    /// The moving average with a separate α for each entry, from `alpha(row, column, new, old)`, clamped to 0..=1.
     #[must_use]
     fn average_by(&self, old: &Self, mut alpha: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
         self.merge_present(old, |row, column, new, old| {

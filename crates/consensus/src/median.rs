@@ -2,16 +2,16 @@
 
 use crate::fixed::I32F32;
 
-/// A score and the stake of who gave it.
+/// A vote: a score and the stake behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vote {
-    /// What was given.
+    /// The score of the vote.
     pub score: I32F32,
-    /// The share of stake behind it.
+    /// The share of stake.
     pub stake: I32F32,
 }
 
-/// Finds weighted medians and reuses its buffers from one to the next.
+/// Computes weighted medians and reuses its buffers between calls.
 #[derive(Debug, Default)]
 pub struct Median {
     votes: Vec<Vote>,
@@ -22,9 +22,9 @@ pub struct Median {
 impl Median {
     /// The smallest score at which the stake of all votes up to it exceeds `minority`; 0 without votes.
     ///
-    /// `below` is stake known to sit under all of `votes`, `total` that stake and the stake of `votes` together.
-    /// The pivot is the vote in the middle of those left, as on the chain: where stake and `minority` tie, the outcome
-    /// depends on the comparisons below.
+    /// `below` is the stake known to be under all of `votes`, `total` that stake plus the stake of `votes`. The pivot
+    /// is the middle one of the remaining votes, as on the chain: for ties of stake and `minority`, the result depends
+    /// on the comparisons below.
     pub fn find(
         &mut self,
         votes: impl IntoIterator<Item = Vote>,
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition, by sorting: the first score whose cumulative stake exceeds `minority`.
+    /// A reference implementation by sorting: the first score whose cumulative stake exceeds `minority`.
     fn by_sorting(votes: &[Vote], minority: I32F32) -> I32F32 {
         let mut ascending = votes.to_vec();
         ascending.sort_by_key(|vote| vote.score);

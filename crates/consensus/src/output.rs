@@ -1,4 +1,4 @@
-//! What an epoch gives, in the form in which the chain stores it.
+//! The output of an epoch in the chain's storage format.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,26 +7,26 @@ use crate::input::Row;
 /// The result of an epoch. Every list has one item per neuron, ordered by uid; a u16 is a share in parts of 65535.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpochOutput {
-    /// Who set weights recently enough.
+    /// Whether each neuron set weights recently enough.
     pub active: Vec<bool>,
-    /// Share of all stake.
+    /// Shares of the total stake.
     pub stake_weight: Vec<u16>,
-    /// Who holds a validator permit until the next epoch.
+    /// Whether each neuron has a validator permit until the next epoch.
     pub new_validator_permit: Vec<bool>,
-    /// The weight that a majority of stake supports.
+    /// The weights that a majority of stake supports.
     pub consensus: Vec<u16>,
-    /// How much of a validator's weights is left after clipping to consensus.
+    /// The part of each validator's weights left after clipping to consensus.
     pub validator_trust: Vec<u16>,
-    /// Share of the reward for being weighed.
+    /// Shares of the reward for servers.
     pub incentive: Vec<u16>,
-    /// Share of the reward for weighing.
+    /// Shares of the reward for validators.
     pub dividends: Vec<u16>,
-    /// Rao for being weighed.
+    /// The reward for serving, in rao.
     pub server_emission: Vec<u64>,
-    /// Rao for weighing.
+    /// The reward for validating, in rao.
     pub validator_emission: Vec<u64>,
-    /// Rao together. Rounded down on its own, therefore it may differ by 1 from the sum of both.
+    /// The total reward, in rao. It is rounded down separately, so it may differ by 1 from the sum of both.
     pub emission: Vec<u64>,
-    /// Bonds to carry into the next epoch; empty without a new permit.
+    /// The bonds for the next epoch; empty without a new permit.
     pub bonds: Vec<Row>,
 }

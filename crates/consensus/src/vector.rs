@@ -1,4 +1,4 @@
-//! Operations on one number per neuron.
+//! Operations on vectors with one number per neuron.
 
 use crate::fixed::I32F32;
 
@@ -21,15 +21,15 @@ pub fn is_topk<T: Ord>(numbers: &[T], k: usize) -> Vec<bool> {
     marks
 }
 
-/// [`is_topk`] without the numbers that are zero: who has no stake gets no permit, however few others there are.
+/// [`is_topk`] without numbers that are zero: a neuron without stake gets no permit, however few others there are.
 pub fn is_topk_nonzero(numbers: &[I32F32], k: usize) -> Vec<bool> {
     is_topk(numbers, k).into_iter().zip(numbers).map(|(top, &number)| top && number != I32F32::ZERO).collect()
 }
 
 /// Scales non-negative numbers so that the largest becomes 65535, and rounds to nearest.
 ///
-/// A vector of zeros stays zero. Above 32768 the product with 65535 would leave the range, therefore the factor
-/// 65535 / max is formed first there: it is cut to 32 fraction bits, so that exact halves come out one lower.
+/// A vector of zeros stays zero. Above 32768 the product with 65535 would overflow, so the factor 65535 / max is
+/// computed first: it is truncated to 32 fraction bits, so exact halves come out one lower.
 pub fn max_upscale_to_u16(numbers: &[I32F32]) -> Vec<u16> {
     let full = I32F32::from_int(u16::MAX.into());
     let largest = numbers.iter().copied().max().unwrap_or(I32F32::ZERO);
@@ -39,13 +39,13 @@ pub fn max_upscale_to_u16(numbers: &[I32F32]) -> Vec<u16> {
     numbers.iter().map(|&number| scale(number).round_to_u16()).collect()
 }
 
-/// The form in which the chain stores a submitted weight vector: scaled so that the largest weight is 65535.
+/// A submitted weight vector in the chain's storage format: scaled so that the largest weight is 65535.
 pub fn max_upscale_weights(weights: &[u16]) -> Vec<u16> {
     let numbers: Vec<I32F32> = weights.iter().map(|&weight| I32F32::from_int(weight.into())).collect();
     max_upscale_to_u16(&numbers)
 }
 
-/// Whether no weight is a larger share of all than `limit` / 65535.
+/// Whether every weight's share of the total is at most `limit` / 65535.
 pub fn is_max_limited(weights: &[u16], limit: u16) -> bool {
     let numbers: Vec<I32F32> = weights.iter().map(|&weight| I32F32::from_int(weight.into())).collect();
     let limit = I32F32::from_proportion(limit);

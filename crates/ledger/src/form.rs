@@ -1,4 +1,4 @@
-//! How a subnet wants its weights: in clear, committed to by hash, or timelocked.
+//! The forms of submitting weights: unencrypted, as a hash commit, or timelocked.
 
 use std::time::Duration;
 
@@ -14,41 +14,41 @@ use taonet_timelock::{Beacon, EpochSchedule, Round, WeightsPayload, encrypt};
 
 use crate::{Plan, SubmitError};
 
-/// The version of timelocked commits that this program makes.
+/// The supported version of timelocked commits.
 const TIMELOCKED: u16 = 4;
 
-/// The last version with commits by hash.
+/// The last commit-reveal version with hash commits.
 const LAST_BY_HASH: u16 = 2;
 
-/// So many numbers of a salt as the SDK takes.
+/// The number of values of a salt, as in the SDK.
 const SALT: usize = 8;
 
-/// How weights are submitted.
+/// The form in which weights are submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Form {
-    /// In clear, at once.
+    /// Unencrypted, effective at once.
     Plain,
-    /// By their hash first; the weights and the salt are revealed so many epochs later.
+    /// As a hash commit; weights and salt are revealed `period_epochs` later.
     Hash {
-        /// What keeps others from guessing the weights.
+        /// The salt, which keeps others from guessing the weights.
         salt: Vec<u16>,
-        /// How many epochs later.
+        /// The number of epochs from commit to reveal.
         period_epochs: u64,
     },
-    /// Encrypted to a round of the beacon; the chain reveals them by itself.
+    /// Encrypted until a round of the beacon; the chain reveals them itself.
     Timelocked {
-        /// After how many epochs.
+        /// The number of epochs from commit to reveal.
         period_epochs: u64,
     },
 }
 
 impl Form {
-    /// The form that a subnet's setting asks for.
+    /// The form required by a subnet's settings.
     ///
     /// # Errors
-    /// [`SubmitError::UnknownCommitReveal`] where this program does not know it.
+    /// [`SubmitError::UnknownCommitReveal`] for an unsupported version.
     pub fn of(netuid: NetUid, rules: &WeightRules, rng: &mut impl CryptoRng) -> Result<Self, SubmitError> {
         match rules.commit_reveal {
             None => Ok(Self::Plain),
@@ -60,7 +60,7 @@ impl Form {
         }
     }
 
-    /// After how many epochs the weights are to be revealed by a call of ours.
+    /// The number of epochs until our own call must reveal the weights; `None` where no such call is needed.
     pub(crate) const fn reveal_after(&self) -> Option<u64> {
         match self {
             Self::Hash { period_epochs, .. } => Some(*period_epochs),
@@ -69,28 +69,28 @@ impl Form {
     }
 }
 
-/// What keeps others from guessing the weights of a commit by hash.
+/// Generates the salt of a hash commit, which keeps others from guessing the weights.
 pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
     (0..SALT).map(|_| rng.random()).collect()
 }
 
-/// What a timelocked commit needs to know of the moment at which it is made.
+/// The timing inputs of a timelocked commit.
 #[derive(Debug)]
 pub struct Sealing<'a> {
-    /// The beacon whose round opens it.
+    /// The beacon that publishes the round.
     pub beacon: &'a Beacon,
     /// The newest block.
     pub head: BlockNumber,
-    /// From one block to the next.
+    /// The time between two blocks.
     pub block_time: Duration,
-    /// Since the Unix epoch.
+    /// The current time, since the Unix epoch.
     pub time: Duration,
 }
 
-/// Weights as a call that the chain opens by itself so many epochs later, and the round that opens them.
+/// Builds a timelocked commit that the chain reveals `period_epochs` later, and returns it with its round.
 ///
 /// # Errors
-/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] where there is no such round.
+/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] where no such round exists.
 pub fn timelocked_commit(
     payload: &WeightsPayload,
     (netuid, mech): (NetUid, MechId),
@@ -105,7 +105,7 @@ pub fn timelocked_commit(
     Ok((calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED), round))
 }
 
-/// The call that submits the weights of an intent.
+/// Builds the call that submits an intent's weights.
 pub(crate) fn submit_call(
     intent: &Plan,
     rules: &WeightRules,
@@ -127,7 +127,7 @@ pub(crate) fn submit_call(
     })
 }
 
-/// The call that reveals the weights of an intent; `None` where the form has none.
+/// Builds the call that reveals an intent's weights; `None` where the form needs none.
 pub(crate) fn reveal_call(intent: &Plan) -> Option<Call> {
     let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {
@@ -144,15 +144,15 @@ fn schedule(rules: &WeightRules, head: BlockNumber, reveal_period_epochs: u64) -
         current_block: head.get().into(),
         last_epoch_block: schedule.last_epoch.get().into(),
         pending_epoch_at: schedule.pending_epoch.map(|block| block.get().into()),
-        // The chain counts this apart; with a tempo of at most 50 400 it makes no difference.
+        // The chain counts this separately; with a tempo of at most 50 400 it makes no difference.
         blocks_since_last_step: head.since(schedule.last_epoch).into(),
         tempo: schedule.tempo,
         reveal_period_epochs,
     }
 }
 
-/// What a commit by hash commits to: BLAKE2b-256 of hotkey, mechanism index, uids, values, salt and version key in SCALE
-/// (spec §3.6).
+/// The hash of a hash commit: BLAKE2b-256 of hotkey, mechanism index, uids, values, salt and version key in SCALE (spec
+/// §3.6).
 pub fn commit_hash(
     hotkey: &Hotkey,
     netuid: NetUid,
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The first as `generate_weight_hash` of bittensor 10.5.0 has it; it takes the index where ours makes it.
+    /// The first is that of `generate_weight_hash` in bittensor 10.5.0, which takes the index where ours computes it.
     #[test]
     fn commits_are_hashed_as_by_the_sdk() {
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
@@ -237,14 +237,14 @@ mod tests {
         }
     }
 
-    /// At the time chosen here the weights are encrypted to quicknet's round 1000, whose signature is known.
+    /// At the chosen time the weights are encrypted to quicknet's round 1000, whose signature is known.
     #[test]
     fn timelocked_weights_open_with_their_round() {
         let signature =
             "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
         let pulse = Pulse::new(Round(1000), &hex::decode(signature).unwrap().try_into().unwrap()).unwrap();
         let (beacon, head) = (Beacon::quicknet(), BlockNumber::new(1100));
-        // The epoch at 1360 and 3 blocks more.
+        // The epoch at 1360, plus 3 blocks.
         let time = beacon.time_of(Round(1001)).unwrap().checked_sub(Duration::from_secs(263)).unwrap();
         let sealing = Sealing { beacon, head, block_time: Duration::from_secs(1), time };
         let intent = intent(Form::Timelocked { period_epochs: 1 });

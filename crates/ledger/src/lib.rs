@@ -1,15 +1,15 @@
-//! The weight ledger: every epoch's weights are submitted once, and what became of them is known.
+//! The weight ledger: submits every epoch's weights exactly once, and records the outcome.
 //!
-//! A validator that loses its connection, is killed or runs twice must neither lose a submission nor double it. So
-//! before anything is signed, an *intent* is written down: one for each hotkey, subnet, mechanism and epoch. What is
-//! signed is stored before it is sent, and from then on the same bytes are sent again, never signed again, until it is
-//! certain that they have no effect: the chain takes the same bytes at most once.
+//! A validator that loses its connection, is killed or runs twice must neither lose a submission nor repeat it. So
+//! before anything is signed, an *intent* is recorded: one for each hotkey, subnet, mechanism and epoch. A signed
+//! extrinsic is stored before it is sent; from then on every retry sends the same bytes, and nothing is signed again
+//! until it is certain that they have no effect: the chain accepts the same bytes at most once.
 //!
 //! # Tour
 //!
-//! [`Ledger::open`] opens the file, which one process at a time may have. A [`Submitter`] carries intents out on a
-//! [`Chain`](taonet_chain::Chain). [`Submitter::submit`] takes [`NewWeights`] to a [`Submission`] for the current epoch;
-//! [`Submitter::advance`], after a start and after every block, does all the rest.
+//! [`Ledger::open`] opens and locks the file: one process at a time. A [`Submitter`] carries out intents on a
+//! [`Chain`](taonet_chain::Chain). [`Submitter::submit`] turns [`NewWeights`] into a [`Submission`] for the current
+//! epoch; [`Submitter::advance`], called after a start and after every block, does all the rest.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -29,11 +29,11 @@
 //! # });
 //! # let (directory, chain, hotkey) = (directory.path(), Arc::new(chain), Keypair::from_uri("//Alice")?);
 //! let submitter = Submitter::new(Ledger::open(directory).await?, chain.clone(), hotkey).await?;
-//! // Whatever a process before this one left unfinished.
+//! Resume what an earlier process left unfinished.
 //! submitter.advance().await?;
 //!
 //! let (netuid, mech, version_key) = (NetUid(59), MechId(0), 0);
-//! // The scores, and the block at which they were found.
+//! The scores, and the block of the state that they are based on.
 //! let (scores, state_block) = ([(Uid(3), 0.8), (Uid(7), 0.15)], BlockNumber::new(0));
 //! let rules = chain.weight_rules(netuid, At::Head).await?;
 //! let weights = quantise(&within_limits(&scores, &rules)?)?;
@@ -41,47 +41,51 @@
 //! let submission = submitter.submit(weights.clone()).await?;
 //! assert!(submission.submit.is_some_and(|extrinsic| extrinsic.outcome.is_some_and(|outcome| outcome.is_success())));
 //!
-//! // Again, in the same epoch: nothing more is signed.
+//! A second call in the same epoch signs nothing more.
 //! submitter.submit(weights).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # The way of a submission
+//! # States of a submission
 //!
 //! ```text
 //! intent ── signed ── sent ──┬── included ──── finalized        done
-//!                            │       └──────── failed           the call was refused in a block
+//!                            │       └──────── failed           the call failed in a block
 //!                            ├── unknown, dropped               the same bytes are sent again
-//!                            ├── superseded, expired            never in a block, as final blocks say: signed anew in
-//!                            │                                  the same epoch
-//!                            └── invalid                        no pool takes it: see retry
+//!                            ├── superseded, expired            never in a block (final blocks prove it): signed again
+//!                            │                                  in the same epoch
+//!                            └── invalid                        every pool refuses it: see retry
 //! ```
 //!
-//! - **The form** is the subnet's own setting: in clear, committed to by hash, or timelocked ([`Form`]). Salt and weights of
-//!   a commit by hash stay in the ledger; [`Submitter::advance`] reveals them in the epoch in which the chain wants them,
-//!   also after a restart.
-//! - **Too late is too late.** Nothing of a past epoch is sent again, and eras end with their epoch: where it has too few
-//!   blocks left, the weights are for the next one. What was sent is followed until its era is over and final.
-//! - **Only final blocks count.** A block that is undone takes back what was learnt from it; the same bytes are sent again.
-//! - **After an upgrade of the runtime** no pool takes what was signed before: it is signed again under the same nonce, so
+//! - **The form** is a setting of the subnet: unencrypted, hash commit, or timelocked ([`Form`]). Salt and weights of a
+//!   hash commit stay in the ledger; [`Submitter::advance`] reveals them in the epoch required by the chain, also after
+//!   a restart.
+//! - **No late submissions.** Nothing of a past epoch is sent again, and eras end with their epoch: if the epoch has
+//!   too few blocks left, the weights are for the next one. An extrinsic that was sent is followed until its era is
+//!   over and finalized.
+//! - **Only finalized blocks count.** When a block is reverted, everything learnt from it is discarded; the same bytes
+//!   are sent again.
+//! - **After a runtime upgrade** no pool accepts older extrinsics: the call is signed again with the same nonce, so
 //!   that at most one of the two is ever in a block.
-//! - **After a refusal** (a rate limit, say) nothing is signed by itself. [`Submitter::retry`] does, where it is certain that
-//!   the refused bytes have no effect any more, or under the same nonce, so that at most one of the two ever has.
-//! - **Newer weights** take the place of the epoch's older ones only while nothing is signed for those, or when all that was
-//!   signed has no effect and never will: failed in a final block, superseded, expired or withdrawn.
-//! - **After a start** the first weights are taken only when they follow from a state younger than a tempo.
+//! - **After a refusal** (a rate limit, for example) nothing is signed automatically. [`Submitter::retry`] signs again
+//!   if the refused bytes can certainly have no effect any more, or with the same nonce, so that at most one of the two
+//!   ever has.
+//! - **Newer weights** replace the epoch's older ones only while nothing is signed for those, or when everything signed
+//!   has no effect and never will: failed in a finalized block, superseded, expired or withdrawn.
+//! - **After a start** the first weights are accepted only if they are based on a state younger than a tempo.
 //!
-//! # What it cannot know
+//! # Limits
 //!
-//! One hotkey, one ledger: what stands in another directory, on another machine or in another program that signs with the
-//! same hotkey is not known here, so two of them submit twice. The directory also has salts and weights that are not
-//! revealed yet; it is made for its owner only.
+//! One hotkey, one ledger: the crate does not know about ledgers in another directory or on another machine, nor about
+//! other programs that sign with the same hotkey; two of them submit twice. The directory also contains salts and
+//! weights that are not revealed yet; it is readable by its owner only.
 //!
 //! # Why a crate of its own
 //!
 //! The daemons that share `taonet-service` mostly never submit weights, and should not be built with a chain client, a
-//! database and a pairing library. And what can hurt a validator, what it signs, is easier to read and to test alone.
+//! database and a pairing library. And the part that can hurt a validator, what it signs, is easier to read and to test
+//! alone.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -1,4 +1,4 @@
-//! How far an extrinsic has come, and what may be done next.
+//! The state machine of a signed extrinsic.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,33 +7,33 @@ use taonet_chain::Outcome;
 
 use crate::LedgerError;
 
-/// How far a signed extrinsic has come. Beside what [`Outcome`] says of the chain, it knows what this side has done.
+/// The state of a signed extrinsic: the chain's [`Outcome`], combined with what this side has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// Its bytes are stored; they were never sent.
+    /// Stored, but never sent.
     Signed,
-    /// It was sent, or the process ended when it was about to be.
+    /// Sent, or the process ended just before sending.
     Sent,
-    /// It was sent; what became of it could not be learnt in time.
+    /// Sent; the outcome was not known before the timeout.
     Unknown,
-    /// The pool let go of it; it may still come from another node's pool.
+    /// Dropped by the pool; another node's pool may still submit it.
     Dropped,
-    /// It is in a block that may be undone.
+    /// In a block, which a fork may still revert.
     Included,
-    /// It is in the chain for good and did what it was meant to.
+    /// In a finalized block, and the call succeeded.
     Finalized,
-    /// It is in the chain for good, and the call was refused there.
+    /// In a finalized block, and the call failed.
     Failed,
-    /// Another extrinsic with its nonce took its place.
+    /// Another extrinsic with its nonce is in a finalized block.
     Superseded,
-    /// Its era ended without it.
+    /// Its era ended without inclusion.
     Expired,
-    /// No pool takes it.
+    /// Refused by every pool.
     Invalid,
-    /// It was never sent, and now it is too late.
+    /// Never sent, and now too late.
     Withdrawn,
-    /// Its era is over, and the nodes no longer have the blocks to look for it in.
+    /// Its era is over, and the nodes have pruned the blocks to search.
     Lost,
 }
 
@@ -70,22 +70,22 @@ impl State {
         }
     }
 
-    /// Whether the bytes may enter a block when they are sent now, or have been.
+    /// Whether the bytes may still enter a block, sent now or before.
     pub const fn is_pending(self) -> bool {
         matches!(self, Self::Signed | Self::Sent | Self::Unknown | Self::Dropped)
     }
 
-    /// Whether it is certain that the bytes have no effect and never will, so that others may be signed in their place.
+    /// Whether the bytes certainly have no effect and never will, so that others may be signed in their place.
     pub const fn is_void(self) -> bool {
         matches!(self, Self::Failed | Self::Superseded | Self::Expired | Self::Withdrawn)
     }
 
-    /// Whether nothing can change any more.
+    /// Whether the state is final.
     pub const fn is_settled(self) -> bool {
         matches!(self, Self::Finalized | Self::Lost) || self.is_void()
     }
 
-    /// What an extrinsic of this state is after the chain said this.
+    /// The next state after an outcome on the chain.
     pub(crate) fn after(self, outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Included(_) => Self::Included,
@@ -95,7 +95,7 @@ impl State {
             Outcome::Expired { .. } => Self::Expired,
             Outcome::Invalid(_) => Self::Invalid,
             Outcome::Dropped => Self::Dropped,
-            // Not to know is no news of what was in a block before.
+            // An unknown outcome does not change what is known about a block.
             _ if self == Self::Included => Self::Included,
             _ => Self::Unknown,
         }

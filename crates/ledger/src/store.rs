@@ -1,7 +1,7 @@
-//! The file in which intents and signed extrinsics stand.
+//! The database of intents and signed extrinsics.
 //!
-//! One process at a time has it: the lock is the system's, so that it goes with the process however that ends. Every
-//! commit is on disk before it counts (`synchronous` FULL): a row that a power cut takes back might be one whose
+//! One process at a time opens it: the operating system holds the lock and releases it however the process ends. Every
+//! commit is synced to disk before it counts (`synchronous` FULL): a row lost in a power cut might be one whose
 //! extrinsic is on the chain.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
@@ -21,65 +21,65 @@ mod intents;
 pub use extrinsics::Signed;
 pub use intents::{Intent, IntentKey, IntentState, Plan};
 
-/// Name of the file in its directory.
+/// The name of the database file in its directory.
 const FILE: &str = "weights.sqlite";
 
-/// Why the ledger cannot be used.
+/// Why the ledger is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
-    /// Another process has it.
+    /// Another process has the ledger open.
     #[error("another process is using the weight ledger in {}: stop it, or wait until it has ended", .0.display())]
     Locked(PathBuf),
-    /// The directory, or the file in it, cannot be made.
+    /// Creating the directory or its file failed.
     #[error("cannot make the weight ledger in {}: check who owns it, and its parent", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file belongs to a newer version, or is no ledger.
+    /// The file has a newer schema version, or is not a ledger.
     #[error("cannot bring the weight ledger {} up to date: was it made by a newer version of this program?", path.display())]
     Migrate {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The migration's error.
         source: sqlx::migrate::MigrateError,
     },
-    /// SQLite failed.
+    /// A database operation failed.
     #[error("the weight ledger failed; nothing more is signed before it works: check that its disk is not full")]
     Database(#[from] sqlx::Error),
-    /// A row holds what this version does not understand.
+    /// A row's JSON does not parse in this version.
     #[error("the weight ledger's column {column} cannot be read: was it written by a newer version of this program?")]
     Column {
         /// The column.
         column: &'static str,
-        /// What is wrong.
+        /// The JSON error.
         source: serde_json::Error,
     },
-    /// A row holds a value that its column cannot have.
+    /// A row has an invalid value.
     #[error("the weight ledger's column {column} cannot have {value:?}: was it changed by hand?")]
     Value {
         /// The column.
         column: &'static str,
-        /// The value.
+        /// The invalid value.
         value: String,
     },
 }
 
-/// The ledger's file. See the module's head.
+/// The open ledger. See the module's documentation.
 #[derive(Debug)]
 pub struct Ledger {
-    // One connection that lives as long as the ledger: it holds the lock.
+    // One connection for the lifetime of the ledger: it holds the lock.
     connection: Mutex<SqliteConnection>,
 }
 
 impl Ledger {
-    /// Opens the ledger of a directory; makes both when they are missing.
+    /// Opens the ledger in a directory; creates both if missing.
     ///
     /// # Errors
-    /// [`LedgerError::Locked`] when another process has it open, else what kept it from being opened.
+    /// [`LedgerError::Locked`] when another process has it open, otherwise the reason for the failure.
     pub async fn open(directory: &Path) -> Result<Self, LedgerError> {
         let path = directory.join(FILE);
         make_private(directory, &path)
@@ -91,14 +91,14 @@ impl Ledger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // Long enough for a process that is just ending to let go.
+            // Long enough for an exiting process to release the lock.
             .busy_timeout(Duration::from_secs(1))
             .disable_statement_logging();
         let locked = |error: sqlx::Error| {
             if is_busy(&error) { LedgerError::Locked(directory.to_owned()) } else { error.into() }
         };
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(locked)?;
-        // The first write takes the lock; until then two processes could both believe that they have the ledger.
+        // The first write takes the lock; until then two processes could both believe that they hold it.
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(locked)?;
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(locked)?;
         sqlx::migrate!().run(&mut connection).await.map_err(|source| match source {
@@ -108,7 +108,7 @@ impl Ledger {
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    /// Closes the file and lets go of the lock.
+    /// Closes the file and releases the lock.
     ///
     /// # Errors
     /// [`LedgerError::Database`] when SQLite fails.
@@ -117,8 +117,8 @@ impl Ledger {
     }
 }
 
-/// Salts and weights that are not revealed yet are nobody else's business. SQLite gives its other files the permissions of
-/// the first.
+/// Makes directory and file private: they contain salts and weights that are not revealed yet. SQLite gives its other
+/// files the permissions of the first.
 fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
@@ -129,7 +129,7 @@ fn is_busy(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code)
-        // The low byte of an extended code is the plain code.
+        // The low byte of an extended code is the primary code.
         .is_some_and(|code| code.parse::<i32>().is_ok_and(|code| code & 0xff == BUSY))
 }
 
@@ -141,7 +141,7 @@ fn from_json<T: DeserializeOwned>(column: &'static str, text: &str) -> Result<T,
     serde_json::from_str(text).map_err(|source| LedgerError::Column { column, source })
 }
 
-/// What was read from a column's value, if anything.
+/// Converts the value parsed from a column, or reports the invalid value.
 fn from_column<T>(column: &'static str, value: &impl ToString, read: Option<T>) -> Result<T, LedgerError> {
     read.ok_or_else(|| LedgerError::Value { column, value: value.to_string() })
 }
@@ -158,7 +158,7 @@ mod tests {
         drop(Ledger::open(&directory).await.unwrap());
         let file = directory.join(FILE);
         assert_eq!((mode(&directory), mode(&file)), (0o700, 0o600));
-        // One that was made by another version.
+        // A file created by another version.
         std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
         let _open = Ledger::open(&directory).await.unwrap();
         for entry in std::fs::read_dir(&directory).unwrap() {

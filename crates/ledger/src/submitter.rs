@@ -1,4 +1,4 @@
-//! Carries intents out.
+//! Carries out intents: signs, sends, retries and reveals.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,18 +22,18 @@ mod now;
 
 use now::Now;
 
-/// Tells the time, for the rounds that weights are encrypted to.
+/// A source of the current time, for the rounds that weights are encrypted to.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Is told how far a submission has come, from the task that carries it out.
+/// A callback with the progress of a submission, called from the task that carries it out.
 pub type Observer = Arc<dyn Fn(&IntentKey, Step, Moment) + Send + Sync>;
 
-/// The part of an intent that an extrinsic carries out.
+/// The step of an intent that an extrinsic carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The weights, or the commit to them.
+    /// Submits the weights, or the commit to them.
     Submit,
-    /// What a commit by hash committed to.
+    /// Reveals a hash commit.
     Reveal,
 }
 
@@ -46,53 +46,53 @@ impl Step {
     }
 }
 
-/// What has just happened to a step, in this order.
+/// A moment in the progress of a step, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {
-    /// The intent is in the ledger.
+    /// The intent is stored in the ledger.
     Intended,
-    /// The call is signed; the bytes are nowhere but in memory.
+    /// The call is signed; the bytes are only in memory.
     Signed,
-    /// The bytes are in the ledger.
+    /// The bytes are stored in the ledger.
     Stored,
-    /// The ledger says that they are sent; they will be in an instant.
+    /// The ledger has the state "sent"; sending follows at once.
     Sending,
-    /// The chain has answered.
+    /// The chain has responded.
     Answered,
-    /// The answer is in the ledger.
+    /// The outcome is stored in the ledger.
     Recorded,
 }
 
-/// Weights that a validator wants to have on the chain.
+/// Weights for a validator to submit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewWeights {
-    /// The subnet.
+    /// The netuid of the subnet.
     pub netuid: NetUid,
-    /// Its mechanism.
+    /// The mechanism of the subnet.
     pub mech: MechId,
-    /// To whom, how much: scores that went through [`within_limits`](taonet_chain::weights::within_limits) and
+    /// The weights by uid: scores after [`within_limits`](taonet_chain::weights::within_limits) and
     /// [`quantise`](taonet_chain::weights::quantise).
     pub weights: WeightRow,
-    /// Version of the validator's code.
+    /// The version of the validator's code.
     pub version_key: u64,
-    /// The block whose state they follow from.
+    /// The block whose state they are based on.
     pub state_block: BlockNumber,
 }
 
-/// How a submission stands.
+/// The progress of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
-    /// What was to be submitted: where an extrinsic was signed for the epoch before that may have its effect, that one's
+    /// The intent: if an extrinsic signed earlier for the epoch may still take effect, the one with that extrinsic's
     /// weights.
     pub intent: Intent,
-    /// The latest extrinsic with the weights, or with the commit to them.
+    /// The latest extrinsic that submits the weights, or the commit to them.
     pub submit: Option<Signed>,
-    /// The latest extrinsic with what was committed to by hash.
+    /// The latest extrinsic that reveals a hash commit.
     pub reveal: Option<Signed>,
 }
 
-/// Submits weights of one hotkey on one chain, each epoch's once. See the crate's head.
+/// Submits the weights of one hotkey on one chain, once per epoch. See the crate's documentation.
 pub struct Submitter {
     ledger: Ledger,
     chain: Arc<dyn Chain>,
@@ -102,13 +102,13 @@ pub struct Submitter {
     clock: Clock,
     observer: Observer,
     turns: SyncMutex<Turns>,
-    /// The height of the newest block that a node has named.
+    /// The height of the newest block that any node announced.
     seen: AtomicU32,
 }
 
 type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
 
-/// What a mechanism's turn knows.
+/// The state of a mechanism, locked while it is worked on.
 #[derive(Debug, Default)]
 struct Turn {
     /// Whether weights were signed since the start.
@@ -123,10 +123,10 @@ impl fmt::Debug for Submitter {
 }
 
 impl Submitter {
-    /// Submits for the hotkey `signer`. Asks the chain which one it is.
+    /// Creates a submitter for the hotkey `signer`, and queries the chain for its genesis hash.
     ///
     /// # Errors
-    /// [`ChainError`] when the chain cannot be asked.
+    /// [`ChainError`] when the request fails.
     pub async fn new(ledger: Ledger, chain: Arc<dyn Chain>, signer: Keypair) -> Result<Self, ChainError> {
         let zero = BlockNumber::new(0);
         let genesis = chain.block_hash(zero).await?.ok_or(ChainError::NoSuchBlock(zero.into()))?;
@@ -143,30 +143,30 @@ impl Submitter {
         })
     }
 
-    /// Takes another beacon than quicknet, as a local chain may.
+    /// Uses another beacon than quicknet, for a local chain.
     #[must_use]
     pub fn with_beacon(self, beacon: Beacon) -> Self {
         Self { beacon, ..self }
     }
 
-    /// Asks this clock instead of the system's.
+    /// Uses this clock instead of the system's.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Tells how far submissions have come.
+    /// Sets a callback for the progress of submissions.
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
         Self { observer, ..self }
     }
 
-    /// The ledger, to look things up.
+    /// The ledger, for queries.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// Closes the ledger, so that another process may have it.
+    /// Closes the ledger and releases its lock.
     ///
     /// # Errors
     /// [`LedgerError`](crate::LedgerError) when SQLite fails.
@@ -175,14 +175,15 @@ impl Submitter {
     }
 
     /// Submits weights for the epoch of the next block, and follows them into a block. Once anything was signed for the
-    /// epoch, from here or before a restart, nothing else is: calling again only follows what was signed. Newer weights
-    /// take the place of older ones only when it is certain that nothing that was signed for those has an effect.
+    /// epoch, by this call or before a restart, nothing else is: calling again only follows the signed extrinsic. Newer
+    /// weights replace older ones only when it is certain that nothing signed for those has an effect.
     ///
-    /// Where nothing was signed and the epoch has too few blocks left, the weights are for the next one: nothing is signed
+    /// If nothing was signed and the epoch has too few blocks left, the weights are for the next one: nothing is signed
     /// before [`Submitter::advance`] is called in it.
     ///
     /// # Errors
-    /// [`SubmitError`] when the ledger or the chain fails, or when the weights cannot be meant for the chain as it is.
+    /// [`SubmitError`] when the ledger or the chain fails, or when the chain in its current state would not accept the
+    /// weights.
     pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(weights.netuid, weights.mech).await;
         let now = self.now(weights.netuid).await?;
@@ -200,11 +201,11 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Signs again what the chain refused, after a rate limit, say: the weights in their epoch, or a reveal in its. Without
-    /// certainty that what was signed before has no effect any more, nothing is signed.
+    /// Signs again after a refusal by the chain, such as a rate limit: the weights within their epoch, or a reveal
+    /// within its own. Signs nothing unless the extrinsic signed before can certainly have no effect any more.
     ///
     /// # Errors
-    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::TooLate`] after the epoch, else as
+    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::TooLate`] after the epoch, otherwise as for
     /// [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
@@ -215,11 +216,11 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Does what is due: follows what was sent, sends again what may have been lost, reveals. To be called after a start
-    /// and after every block. Gives what happened to each intent that is not done.
+    /// Does all pending work: follows sent extrinsics, resends those that may be lost, reveals. Call it after a start
+    /// and after every block. Returns the result for each intent that is not done.
     ///
     /// # Errors
-    /// [`SubmitError::Ledger`] when the ledger fails; what else goes wrong stands with its intent.
+    /// [`SubmitError::Ledger`] when the ledger fails; other errors are returned with their intent.
     pub async fn advance(&self) -> Result<Vec<(IntentKey, Result<Submission, SubmitError>)>, SubmitError> {
         let mut results = Vec::new();
         for intent in self.ledger.intents(self.genesis, &self.signer.hotkey(), true).await? {
@@ -232,20 +233,20 @@ impl Submitter {
     async fn advance_one(&self, key: IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
-        // Somebody else may have had the turn in between.
+        // Another task may have held the lock in between.
         let mut intent = self.ledger.intent(&key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await
     }
 
-    /// Enters the intent, after everything was checked that would make it pointless.
+    /// Stores the intent, after all checks that could make it pointless.
     async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
             return Err(SubmitError::VersionKey { netuid, wanted: now.rules.version_key, given: version_key });
         }
-        // A weight for itself alone is always taken; whether this is one, the chain knows.
+        // A self-weight alone is always accepted; only the chain knows whether this is one.
         let own = weights.first().map_or(Uid(0), |(uid, _)| *uid);
         if let Some(source) = refusal(&weights, own, &now.rules) {
             return Err(SubmitError::Limits { netuid, source });
@@ -258,7 +259,7 @@ impl Submitter {
         Ok(intent)
     }
 
-    /// The chain at this moment; refused where the node is behind what was seen before.
+    /// Reads the chain's current state; an error if the node is behind a block seen before.
     async fn now(&self, netuid: NetUid) -> Result<Now, SubmitError> {
         let now = Now::read(&*self.chain, netuid).await?;
         let head = now.head.number;
@@ -266,18 +267,18 @@ impl Submitter {
         if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
     }
 
-    /// The intent for a key, where what was signed for it may have its effect, so that its weights must stay.
+    /// The intent for a key if an extrinsic signed for it may take effect, so that its weights must stay.
     async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
         let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
         self.check_chain(&known, now).await?;
         Ok(self.ledger.is_bound(&known).await?.then_some(known))
     }
 
-    /// Refuses a chain that is not the one of the intent, though its first block is: local chains are begun anew.
+    /// Refuses a chain other than the intent's with the same genesis: local chains can be restarted.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
-        // A node that prunes may have forgotten it.
+        // A pruning node may not have it any more.
         let is_there = hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
         if is_there { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
@@ -288,7 +289,7 @@ impl Submitter {
         Ok(Submission { intent, submit, reveal })
     }
 
-    /// The extrinsic that counts: the one in the chain, else the one that was signed last.
+    /// The decisive extrinsic: the one in the chain, otherwise the one signed last.
     async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
         let mut all = self.ledger.extrinsics(intent, step).await?;
         let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
@@ -303,7 +304,7 @@ impl Submitter {
         self.signer.hotkey()
     }
 
-    /// Waits until nobody else works for the mechanism.
+    /// Locks the mechanism, waiting for other tasks.
     async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<Turn> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -316,14 +317,14 @@ impl Submitter {
         (self.observer)(&intent.plan.key, step, moment);
     }
 
-    /// Since the Unix epoch; a clock set to before it counts as the epoch.
+    /// Time since the Unix epoch; zero if the clock is set to before it.
     fn time(&self) -> Duration {
         (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
 
 impl Submission {
-    /// Whether the chain has all of it for good.
+    /// Whether everything is in finalized blocks.
     pub fn is_done(&self) -> bool {
         self.intent.state == IntentState::Done
     }
@@ -333,7 +334,7 @@ impl Submission {
         self.latest().is_some_and(|signed| matches!(signed.state, State::Invalid | State::Failed))
     }
 
-    /// The latest extrinsic of all.
+    /// The latest extrinsic of either step.
     pub fn latest(&self) -> Option<&Signed> {
         self.reveal.as_ref().or(self.submit.as_ref())
     }

@@ -1,4 +1,4 @@
-//! The ledger on the development chain.
+//! The ledger on the localnet.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ struct World {
 }
 
 impl World {
-    /// A chain on which the hotkey may set weights.
+    /// Starts a chain on which the hotkey may set weights.
     async fn new() -> Self {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
         config.clock = Clock::Every(BLOCK);
@@ -35,7 +35,7 @@ impl World {
             let outcome = chain.send(&call, &alice, Follow::default()).await.unwrap();
             assert!(outcome.is_success(), "{call:?}: {outcome:?}");
         };
-        // Long enough for a machine with much to do.
+        // Long enough for a loaded machine.
         let tempo = json!({ "call": { "AdminUtils": { "sudo_set_tempo": { "netuid": NETUID.0, "tempo": 200 } } } });
         send(chain.call("Sudo", "sudo", &tempo).await.unwrap()).await;
         send(calls::burned_register(NETUID, hotkey.hotkey())).await;
@@ -43,7 +43,7 @@ impl World {
         Self { node, chain, hotkey }
     }
 
-    /// Goes on to where weights may be set: into a new epoch, after the rate limit.
+    /// Advances until weights may be set: into a new epoch, after the rate limit.
     async fn next(&self) {
         let rules = self.chain.weight_rules(NETUID, At::Head).await.unwrap();
         self.node.mine(u32::try_from(rules.rate_limit_blocks).unwrap()).await.unwrap();
@@ -64,7 +64,7 @@ impl World {
         NewWeights { netuid: NETUID, mech: MechId(0), weights, version_key: 0, state_block: self.head().await }
     }
 
-    /// Follows an intent until nothing is left to do.
+    /// Advances until the intent is done.
     async fn finish(&self, submitter: &Submitter, key: &IntentKey) {
         for _ in 0..100 {
             match submitter.ledger().intent(key).await.unwrap().unwrap().state {
@@ -78,7 +78,7 @@ impl World {
         panic!("the intent for epoch {} stays open", key.epoch);
     }
 
-    /// How often weights came to the chain after a block.
+    /// The number of weight submissions included after a block.
     async fn times_since(&self, block: BlockNumber) -> usize {
         let mut times = 0;
         for number in block.plus(1).get()..=self.head().await.get() {

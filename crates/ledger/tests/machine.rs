@@ -1,5 +1,5 @@
-//! Any order of submissions, retries, ends of the process, answers of the chain and passing blocks: nothing is doubled, and
-//! in the end everything is known.
+//! A model-based test: any order of submissions, retries, process ends, outcomes and blocks. Nothing is submitted
+//! twice, and in the end every outcome is known.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
@@ -22,11 +22,11 @@ enum Event {
     Submit,
     Advance,
     Retry,
-    /// The process ends at that moment of the next event, or after it.
+    /// Ends the process at this moment of the next event, or after it.
     EndAt(Step, Moment),
     Answer(Script),
     Blocks(u32),
-    /// So many blocks are undone; what was in them is in the next one, or in none.
+    /// Reverts some blocks; their extrinsics are included in the next one, or in none.
     Undo(u32, bool),
     Epoch,
     Unreachable(bool),
@@ -69,7 +69,7 @@ struct Machine {
     chain: MockChain,
     rules: WeightRules,
     submitter: Option<Arc<Submitter>>,
-    /// When the observer ends the process.
+    /// The moment at which the observer ends the process.
     end: Arc<Mutex<Option<(Step, Moment)>>>,
     last: Option<IntentKey>,
     unreachable: bool,
@@ -105,7 +105,7 @@ impl Machine {
         self.chain.set_weight_rules(NETUID, self.rules.clone());
     }
 
-    /// The running process; starts it where none runs and a node answers.
+    /// The running process; starts one if none runs and a node responds.
     async fn submitter(&mut self) -> Option<Arc<Submitter>> {
         if self.submitter.is_none() {
             let end = Arc::clone(&self.end);
@@ -133,7 +133,7 @@ impl Machine {
             Event::Answer(script) => self.chain.script([script]),
             Event::Blocks(blocks) => {
                 self.chain.mine(blocks);
-                // Epochs come by themselves, too.
+                // Epochs also begin by themselves.
                 if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
                     self.next_epoch();
                 }
@@ -160,14 +160,14 @@ impl Machine {
                 .await;
                 match done {
                     Ok(key) => self.last = key.or(self.last),
-                    // The process is no more.
+                    // The process has ended.
                     Err(_) => self.submitter = None,
                 }
             }
         }
     }
 
-    /// What must be so at any time.
+    /// Checks the invariants.
     async fn check(&mut self) -> Result<(), TestCaseError> {
         self.chain.set_unreachable(false);
         let result = self.compare().await;
@@ -220,7 +220,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Once the chain answers and time goes on, nothing stays open.
+    /// Once the chain responds and time passes, nothing stays open.
     async fn settle(&mut self) -> Result<(), TestCaseError> {
         self.set_unreachable(false);
         *self.end.lock().unwrap() = None;

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Ss58, Ss58Error, Ss58Prefix};
 
-/// A public key with a role: 32 bytes, written as an address of Bittensor. The role is a type, so that no owner's
-/// account is taken for a neuron's.
+/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Roles are types, so that an owner's
+/// account cannot be used as a neuron's.
 macro_rules! account {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -63,7 +63,7 @@ macro_rules! account {
 }
 
 account! {
-    /// The public key that signs a neuron's requests; written as an SS58 address with prefix 42.
+    /// The public key of a neuron, which signs its requests; written as an SS58 address with prefix 42.
     Hotkey
 }
 

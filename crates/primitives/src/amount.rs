@@ -3,27 +3,27 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Decimals of TAO and of every alpha: a whole one is 10⁹ of the smallest unit.
+/// The decimals of TAO and of every alpha: one is 10⁹ of the smallest unit.
 const DECIMALS: usize = 9;
 const WHOLE: u64 = 1_000_000_000;
 
-/// Why a text is not an amount.
+/// Why a text does not parse as an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AmountError {
-    /// It is not written as `12` or `12.345`.
+    /// The text does not have the form `12` or `12.345`.
     #[error("not an amount: write digits, and at most one point with digits on both sides, such as 12.5")]
     Syntax,
-    /// It has more than nine decimals.
+    /// The text has more than nine decimals.
     #[error("more than nine decimals: the smallest amount is 0.000000001")]
     TooFine,
-    /// It is beyond what the chain can count.
+    /// The amount exceeds the chain's largest.
     #[error("too large: the largest amount is 18446744073.709551615")]
     TooLarge,
 }
 
-/// A quantity with nine decimals, counted in its smallest unit. Text is read and written as whole ones, exactly;
-/// serialised it is the integer, as the chain has it.
+/// Defines a quantity with nine decimals, stored in its smallest unit. Text is parsed and written in whole units,
+/// exactly; serialised, it is the integer, as on the chain.
 macro_rules! amount {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -32,20 +32,20 @@ macro_rules! amount {
         pub struct $name(u64);
 
         impl $name {
-            /// Nothing.
+            /// The amount zero.
             pub const ZERO: Self = Self(0);
 
-            /// Wraps a number of the smallest unit.
+            /// Creates an amount from a number of the smallest unit.
             pub const fn new(smallest: u64) -> Self {
                 Self(smallest)
             }
 
-            /// The number of the smallest unit.
+            /// The amount in the smallest unit.
             pub const fn get(self) -> u64 {
                 self.0
             }
 
-            /// The sum, or `None` where it is beyond the largest amount.
+            /// The sum, or `None` on overflow.
             pub const fn checked_add(self, other: Self) -> Option<Self> {
                 match self.0.checked_add(other.0) {
                     Some(sum) => Some(Self(sum)),
@@ -53,7 +53,7 @@ macro_rules! amount {
                 }
             }
 
-            /// The difference, or `None` where it would be negative.
+            /// The difference, or `None` if negative.
             pub const fn checked_sub(self, other: Self) -> Option<Self> {
                 match self.0.checked_sub(other.0) {
                     Some(difference) => Some(Self(difference)),
@@ -79,13 +79,13 @@ macro_rules! amount {
 }
 
 amount! {
-    /// An amount of TAO in rao (10⁻⁹ TAO). Written and read as TAO: `"1.5"` is 1 500 000 000 rao.
+    /// An amount of TAO in rao (10⁻⁹ TAO). Text is in TAO: `"1.5"` is 1 500 000 000 rao.
     Rao
 }
 
 amount! {
-    /// An amount of a subnet's alpha in its smallest unit (10⁻⁹). Which subnet's, the context says; on the root network
-    /// (netuid 0) it is TAO.
+    /// An amount of a subnet's alpha in its smallest unit (10⁻⁹). The subnet is known from context; on the root network
+    /// (netuid 0) the amount is TAO.
     Alpha
 }
 
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     number(whole)?.checked_mul(WHOLE).and_then(|whole| whole.checked_add(smallest)).ok_or(AmountError::TooLarge)
 }
 
-/// Digits only reach this, so that the one thing that can be wrong is their number.
+/// Only digits get here, so the only possible error is overflow.
 fn number(digits: &str) -> Result<u64, AmountError> {
     digits.parse().map_err(|_| AmountError::TooLarge)
 }
@@ -134,7 +134,7 @@ mod tests {
             ("0.10", 100_000_000),
             ("007", 7 * WHOLE),
             ("18446744073.709551615", u64::MAX),
-            // A float would make 0.30000000000000004 of it.
+            // A float would give 0.30000000000000004.
             ("0.3", 300_000_000),
         ] {
             assert_eq!(text.parse(), Ok(Rao::new(rao)), "{text}");

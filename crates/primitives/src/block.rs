@@ -9,29 +9,29 @@ use serde::{Deserialize, Serialize};
 pub struct BlockNumber(u32);
 
 impl BlockNumber {
-    /// Wraps a height.
+    /// Creates a block number from a height.
     pub const fn new(number: u32) -> Self {
         Self(number)
     }
 
-    /// The plain number.
+    /// The height as an integer.
     pub const fn get(self) -> u32 {
         self.0
     }
 
-    /// The block so many blocks later; the last one that can be counted where there are not as many.
+    /// The block `blocks` later, saturating at the largest block number.
     #[must_use]
     pub const fn plus(self, blocks: u32) -> Self {
         Self(self.0.saturating_add(blocks))
     }
 
-    /// The block so many blocks earlier; genesis where there are not as many.
+    /// The block `blocks` earlier, saturating at genesis.
     #[must_use]
     pub const fn minus(self, blocks: u32) -> Self {
         Self(self.0.saturating_sub(blocks))
     }
 
-    /// How many blocks after `earlier` this one is; 0 where it is not after it.
+    /// The number of blocks since `earlier`; 0 if `earlier` is later.
     pub const fn since(self, earlier: Self) -> u32 {
         self.0.saturating_sub(earlier.0)
     }
@@ -51,12 +51,12 @@ impl FromStr for BlockNumber {
     }
 }
 
-/// Why a text is not a hash.
+/// Why a text does not parse as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a hash: write 0x and 64 hex digits")]
 pub struct HashError;
 
-/// 32 bytes that name something; written as `0x` and 64 hex digits.
+/// Defines a 32-byte hash; written as `0x` and 64 hex digits.
 macro_rules! hash {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -65,12 +65,12 @@ macro_rules! hash {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// Wraps the 32 bytes.
+            /// Creates a hash from its 32 bytes.
             pub const fn from_bytes(hash: [u8; 32]) -> Self {
                 Self(hash)
             }
 
-            /// The 32 bytes.
+            /// The 32 bytes of the hash.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
@@ -115,12 +115,12 @@ macro_rules! hash {
 }
 
 hash! {
-    /// The hash of a block's header: BLAKE2b-256.
+    /// The BLAKE2b-256 hash of a block's header.
     BlockHash
 }
 
 hash! {
-    /// The hash of an extrinsic's bytes, its length prefix included: BLAKE2b-256.
+    /// The BLAKE2b-256 hash of an extrinsic's bytes, including its length prefix.
     ExtrinsicHash
 }
 

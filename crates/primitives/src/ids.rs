@@ -3,23 +3,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The number of a subnet on the chain, e.g. 59 for Babelbit.
+/// The netuid of a subnet, e.g. 59 for Babelbit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NetUid(pub u16);
 
-/// The slot of a neuron within its subnet.
+/// The uid of a neuron: its slot within the subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Uid(pub u16);
 
-/// One of the incentive mechanisms of a subnet; most subnets have only mechanism 0.
+/// The index of an incentive mechanism of a subnet; most subnets have only mechanism 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MechId(pub u8);
 
 impl MechId {
-    /// The key of a mechanism's rows in the chain's storage, such as `Weights`: mechanism × 4096 + subnet (spec §2.1).
+    /// The index of a mechanism's rows in the chain's storage, such as `Weights`: mechanism × 4096 + subnet (spec
+    /// §2.1).
     #[must_use]
     pub const fn storage_index(self, netuid: NetUid) -> u16 {
         (self.0 as u16).wrapping_mul(4_096).wrapping_add(netuid.0)

@@ -1,7 +1,7 @@
 //! Newtypes and codecs shared by every taonet crate. No I/O, no clock, no randomness.
 //!
-//! A value that comes from outside is parsed once into one of these types; from then on the type carries
-//! the guarantee: a [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
+//! A value from outside is parsed once into one of these types; from then on the type carries the guarantee: a
+//! [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
 
 mod account;
 mod amount;

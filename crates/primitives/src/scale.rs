@@ -1,4 +1,4 @@
-//! Reading the newtypes from the chain's bytes, by the types that its metadata gives them.
+//! Decodes the newtypes from the chain's bytes, with the types of its metadata.
 
 use std::marker::PhantomData;
 
@@ -7,11 +7,11 @@ use scale_decode::{Error, IntoVisitor, TypeResolver, Visitor};
 
 use crate::{AccountId, Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 
-/// Reads a newtype as what it wraps, whatever wrappers the chain has around that.
+/// Decodes a newtype as its inner value, through any newtypes of the chain.
 macro_rules! read_as {
     ($($name:ident: $inner:ty, $wrap:expr;)*) => {$(
         const _: () = {
-            /// Reads one value.
+            /// Decodes one value.
             #[derive(Debug)]
             pub struct Reader<R>(PhantomData<R>);
 

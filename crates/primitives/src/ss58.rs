@@ -4,11 +4,11 @@ use std::str::FromStr;
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not an address.
+/// Why a text does not parse as an SS58 address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ss58Error {
-    /// The text holds a character outside the base-58 alphabet.
+    /// The text has a character outside the base-58 alphabet.
     #[error("address is not base-58 text")]
     Base58,
     /// The decoded bytes are not prefix, 32-byte key and 2-byte checksum.
@@ -17,28 +17,28 @@ pub enum Ss58Error {
     /// The address belongs to another network.
     #[error("address prefix is {found}, expected {expected}")]
     Prefix {
-        /// The address's prefix.
+        /// The prefix of the address.
         found: Ss58Prefix,
-        /// The prefix that is asked for.
+        /// The expected prefix.
         expected: Ss58Prefix,
     },
-    /// The prefix is reserved (46, 47), too large, or written with more bytes than it needs.
+    /// The prefix is reserved (46, 47), too large, or not in its shortest form.
     #[error("address prefix is not a network's: 0 to 16383 without 46 and 47")]
     UnknownPrefix,
-    /// A character was mistyped.
+    /// The checksum does not match: a character was mistyped.
     #[error("address checksum does not match")]
     Checksum,
 }
 
-/// The number that tells one network's addresses from another's: 0 to 16 383, without the reserved 46 and 47.
+/// The prefix that identifies an address's network: `0..=16383`, without the reserved 46 and 47.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ss58Prefix(u16);
 
 impl Ss58Prefix {
-    /// Generic Substrate, which Bittensor uses: addresses that begin with 5.
+    /// The prefix of generic Substrate, used by Bittensor: addresses begin with 5.
     pub const BITTENSOR: Self = Self(42);
 
-    /// Takes the number.
+    /// Checks a prefix number.
     ///
     /// # Errors
     /// [`Ss58Error::UnknownPrefix`] for 46, 47 and numbers above 16 383.
@@ -49,18 +49,19 @@ impl Ss58Prefix {
         }
     }
 
-    /// The number.
+    /// The prefix as an integer.
     pub const fn get(self) -> u16 {
         self.0
     }
 
-    /// One byte below 64. Above, two: their 14 bits in the order 7…2, then 1…0 and 13…8, under the mark 01.
+    /// Encodes the prefix: one byte below 64; above, two, with the 14 bits in the order 7…2, then 1…0 and 13…8, under
+    /// the mark 01.
     fn encode(self) -> Vec<u8> {
         let [high, low] = self.0.to_be_bytes();
         if self.0 < 64 { vec![low] } else { vec![0b0100_0000 | low >> 2, low << 6 | high] }
     }
 
-    /// The prefix and how many bytes it took.
+    /// Decodes a prefix and returns it with its length in bytes.
     fn decode(bytes: &[u8]) -> Result<(Self, usize), Ss58Error> {
         let (number, length) = match bytes {
             [first @ 0..64, ..] => (u16::from(*first), 1),
@@ -71,7 +72,7 @@ impl Ss58Prefix {
             _ => return Err(Ss58Error::UnknownPrefix),
         };
         let prefix = Self::new(number)?;
-        // One network has one form: small numbers in two bytes would give a second spelling of every address.
+        // Only the shortest form is valid: small numbers in two bytes would give every address a second spelling.
         if prefix.encode().len() == length { Ok((prefix, length)) } else { Err(Ss58Error::UnknownPrefix) }
     }
 }
@@ -82,9 +83,9 @@ impl fmt::Display for Ss58Prefix {
     }
 }
 
-/// A 32-byte public key as an address of any Substrate network. `Display` writes it, `FromStr` checks it.
+/// A 32-byte public key as an address on any Substrate network, with `Display` and `FromStr`.
 ///
-/// [`crate::Hotkey`] and [`crate::Coldkey`] are addresses of Bittensor; this type is for conversions between networks.
+/// [`crate::Hotkey`] and [`crate::Coldkey`] are Bittensor addresses; this type converts between networks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Ss58 {
@@ -103,7 +104,7 @@ impl Ss58 {
         &self.key
     }
 
-    /// The network.
+    /// The prefix of the network.
     pub const fn prefix(&self) -> Ss58Prefix {
         self.prefix
     }
@@ -114,7 +115,7 @@ impl Ss58 {
         Self { prefix, ..self }
     }
 
-    /// The key, provided that the address belongs to the network.
+    /// The key, provided that the address has the expected prefix.
     ///
     /// # Errors
     /// [`Ss58Error::Prefix`] for an address of another network.
@@ -236,7 +237,7 @@ mod tests {
             let mut text = Ss58::new(key, Ss58Prefix::BITTENSOR).to_string();
             let other = if text.as_bytes()[at] == b'2' { "3" } else { "2" };
             text.replace_range(at..=at, other);
-            // Two bytes of checksum miss one change in 65 536: what is accepted is at least another key.
+            // A checksum of two bytes misses one change in 65 536: an accepted text is at least another key.
             prop_assert_ne!(text.parse::<Ss58>().ok().map(|address| *address.key()), Some(key));
         }
 

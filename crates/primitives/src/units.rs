@@ -2,28 +2,28 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A number that cannot be the quantity it was meant for.
+/// Why a number is not a valid quantity.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnitError {
-    /// A duration or point in time must be a finite number.
+    /// The number of seconds is NaN or infinite.
     #[error("{0} is not a finite number of seconds")]
     Seconds(f64),
-    /// A sample rate must lie between 1 Hz and 768 kHz.
+    /// The sample rate is outside 1 Hz to 768 kHz.
     #[error("{0} Hz is not a sample rate (1 to 768000)")]
     SampleRate(u32),
 }
 
-/// A duration, or a point on a recording's time line, in seconds. Always finite.
+/// A duration, or a position in a recording, in seconds. Always finite.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Seconds(f64);
 
 impl Seconds {
-    /// Zero seconds.
+    /// Zero duration.
     pub const ZERO: Self = Self(0.0);
 
-    /// Wraps a number of seconds.
+    /// Checks a number of seconds.
     ///
     /// # Errors
     /// [`UnitError::Seconds`] when the number is NaN or infinite.
@@ -31,12 +31,12 @@ impl Seconds {
         if seconds.is_finite() { Ok(Self(seconds)) } else { Err(UnitError::Seconds(seconds)) }
     }
 
-    /// The length of `frames` samples (per channel) at `rate`.
+    /// The duration of `frames` samples (per channel) at `rate`.
     pub fn of_frames(frames: usize, rate: SampleRate) -> Self {
         Self(frames as f64 / f64::from(rate.hz()))
     }
 
-    /// The plain number of seconds.
+    /// The number of seconds as a float.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -68,14 +68,14 @@ impl fmt::Display for Seconds {
 pub struct SampleRate(u32);
 
 impl SampleRate {
-    /// 16 kHz: what recognisers take.
+    /// 16 kHz, the input rate of speech recognisers.
     pub const HZ_16K: Self = Self(16_000);
-    /// 22.05 kHz: what espeak-ng gives.
+    /// 22.05 kHz, the output rate of espeak-ng.
     pub const HZ_22K: Self = Self(22_050);
-    /// 24 kHz: what miners and validators exchange.
+    /// 24 kHz, the rate between miners and validators.
     pub const HZ_24K: Self = Self(24_000);
 
-    /// Wraps a rate in Hz.
+    /// Checks a rate in Hz.
     ///
     /// # Errors
     /// [`UnitError::SampleRate`] when it is 0 or above 768 000.

@@ -2,15 +2,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::Uid;
 
-/// Sums and residuals nearer than this to what they should be are left alone.
+/// The tolerance of sums and residuals: smaller deviations are not corrected.
 const TOLERANCE: f64 = 1e-9;
 
-/// Weights to set, in the order in which uids were first given some. They sum to 1, or there are none.
+/// Weights to submit, in the order in which uids were first added. They sum to 1, or are empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Weights {
-    /// Who gets weight.
+    /// The uids with a weight.
     pub uids: Vec<Uid>,
-    /// How much, in the order of `uids`.
+    /// The weights, in the order of `uids`.
     pub weights: Vec<f64>,
 }
 
@@ -30,7 +30,7 @@ impl Weights {
         }
     }
 
-    /// The same proportions with a sum of 1; empty where the sum is 0 or not finite.
+    /// The weights scaled to a sum of 1; empty where the sum is 0 or not finite.
     #[must_use]
     pub fn normalised(mut self) -> Self {
         let sum: f64 = self.weights.iter().sum();

@@ -1,18 +1,18 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An integer that is no address of its kind.
+/// Why an entry of the chain is not an IP address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainIpError {
-    /// The kind is neither 4 nor 6.
+    /// The IP version is neither 4 nor 6.
     #[error("address kind is {0}, expected 4 or 6")]
     Kind(u8),
-    /// IPv4 addresses have 32 bits.
+    /// The number exceeds the 32 bits of an IPv4 address.
     #[error("{0} is too large for an IPv4 address")]
     TooLarge(u128),
 }
 
-/// An IP address as the chain keeps it in its `Axons`: an integer, and 4 or 6.
+/// An IP address as stored in the chain's `Axons`: an integer, and the IP version 4 or 6.
 ///
 /// ```
 /// use taonet_reach::ChainIp;
@@ -24,17 +24,17 @@ pub enum ChainIpError {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainIp {
-    /// The address's bytes in network order, as one number.
+    /// The address's bytes in network order, as one integer.
     pub ip: u128,
-    /// 4 or 6.
+    /// The IP version: 4 or 6.
     pub ip_type: u8,
 }
 
 impl ChainIp {
-    /// The address.
+    /// Converts the entry to an IP address.
     ///
     /// # Errors
-    /// [`ChainIpError`]: the chain checks addresses when neurons announce them, but old entries may hold anything.
+    /// [`ChainIpError`]: the chain checks addresses when neurons announce them, but old entries may be malformed.
     pub fn to_ip(self) -> Result<IpAddr, ChainIpError> {
         match self.ip_type {
             4 => {
@@ -46,7 +46,7 @@ impl ChainIp {
         }
     }
 
-    /// Whether a neuron with this address serves: every one but 0.0.0.0, which stands for "nowhere".
+    /// Whether a neuron with this address is serving: all but 0.0.0.0, the chain's "not serving".
     pub const fn is_serving(self) -> bool {
         self.ip != 0
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 
-/// Services that answer with the caller's address as plain text, in the order in which they are asked.
+/// Services that return the caller's IP address as plain text, in the order of use.
 pub const SOURCES: [&str; 5] = [
     "https://checkip.amazonaws.com",
     "https://api.ipify.org",
@@ -12,32 +12,32 @@ pub const SOURCES: [&str; 5] = [
     "https://v4.ident.me",
 ];
 
-/// Bytes of an answer that are read: an address has 45 characters at most.
+/// The most bytes to read of a response: an address has at most 45 characters.
 const ANSWER_BYTES: usize = 64;
 
-/// Why one service gave no address.
+/// Why a service gave no address.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// It could not be asked, or did not answer in time.
+    /// The request failed or timed out.
     #[error("no answer: {0}")]
     Request(#[from] reqwest::Error),
-    /// It answered something else.
+    /// The response is not an IP address.
     #[error("the answer is not an address")]
     NotAnAddress,
-    /// It answered an address that nobody on the internet can reach.
+    /// The response is an address that is not reachable from the internet.
     #[error("{0} is not a public address")]
     NotPublic(IpAddr),
 }
 
-/// No service gave an address.
+/// Why the external address is unknown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExternalIpError {
-    /// The HTTP client could not be set up.
+    /// Setting up the HTTP client failed.
     #[error("HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
-    /// Each service failed in its own way.
+    /// Every service failed, each with its own error.
     #[error("no service tells this machine's external address ({}); give it yourself", list(.0))]
     NoSource(Vec<(String, SourceError)>),
 }
@@ -46,14 +46,14 @@ fn list(failures: &[(String, SourceError)]) -> String {
     failures.iter().map(|(source, error)| format!("{source}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
-/// The address under which the internet sees this machine: the first public address that a source answers.
+/// Determines this machine's external IP address: the first public address returned by a source.
 ///
-/// The sources ([`SOURCES`], or others) are asked one after the other, `timeout` for each, so that no more of them learn
-/// of this machine than need be. One answer is believed: a wrong one makes a neuron unreachable, which its operator
-/// sees, and changes nothing else. Sources that fail are logged.
+/// The sources ([`SOURCES`], or others) are queried in order, each with `timeout`, so that no more of them than
+/// necessary learn about this machine. The first response is trusted: a wrong one makes a neuron unreachable, which its
+/// operator notices, and changes nothing else. Failing sources are logged.
 ///
 /// # Errors
-/// [`ExternalIpError::NoSource`] with what became of each.
+/// [`ExternalIpError::NoSource`] with the error of each source.
 pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Result<IpAddr, ExternalIpError> {
     let client = reqwest::Client::builder().redirect(Policy::none()).timeout(timeout).no_proxy().build();
     let client = client.map_err(ExternalIpError::Setup)?;
@@ -84,8 +84,8 @@ async fn ask(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceErr
     if is_public(address) { Ok(address) } else { Err(SourceError::NotPublic(address)) }
 }
 
-/// Whether the internet may route to the address: it is not loopback, private, link-local, shared (carrier NAT),
-/// multicast, for documentation or benchmarks, or reserved.
+/// Whether an address is routable on the internet: not loopback, private, link-local, shared (carrier NAT), multicast,
+/// for documentation or benchmarks, or reserved.
 pub const fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -114,7 +114,7 @@ const fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(address) = address.to_ipv4_mapped() {
         return is_public_v4(address);
     }
-    // 2000::/3 is all that is given out; 2001:db8::/32 is for documentation.
+    // Only 2000::/3 is allocated; 2001:db8::/32 is for documentation.
     let [first, second, ..] = address.segments();
     first & 0xe000 == 0x2000 && !(first == 0x2001 && second == 0xdb8)
 }
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_source_is_given_up() {
-        // Accepts connections, and that is all.
+        // Accepts connections and never responds.
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let silent_url = format!("http://{}/", silent.local_addr().unwrap());
         let sources = [silent_url.clone(), source(|| "8.8.8.8".into_response()).await];

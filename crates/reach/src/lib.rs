@@ -1,8 +1,8 @@
-//! How others reach this machine.
+//! Reachability of this machine from the internet.
 //!
-//! - [`external_ip`] asks services on the internet which address they see;
-//! - [`ChainIp`] is an address in the form in which the chain keeps it;
-//! - [`HomeRouter`] is the router, found by UPnP; a [`PortMapping`] is an open port of it.
+//! - [`external_ip`] queries services on the internet for this machine's external address;
+//! - [`ChainIp`] is an IP address in the chain's form;
+//! - [`HomeRouter`] is the router, discovered by UPnP; a [`PortMapping`] is one of its open ports.
 
 mod chain_ip;
 mod external;

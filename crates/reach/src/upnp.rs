@@ -8,48 +8,48 @@ use tokio::net::UdpSocket;
 
 use crate::is_public;
 
-/// How long a mapping lasts unless it is renewed: what a killed process leaves behind is gone after it.
+/// The lease of a mapping: after a killed process, the mapping expires after this time.
 const LEASE: Duration = Duration::from_hours(1);
-/// What the router shows beside the mapping.
+/// The description of the mapping, as the router shows it.
 const DESCRIPTION: &str = "taonet";
 
-/// Why no port is mapped, or why it stays so.
+/// Why a port mapping could not be opened or closed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpnpError {
-    /// No router answered.
+    /// No router responded.
     #[error("no router answers to UPnP; forward the port by hand, or switch UPnP on in the router")]
     Search(#[from] SearchError),
-    /// This machine's address in the router's network is not known.
+    /// This machine's local address is unknown.
     #[error("this machine's address towards the router cannot be found")]
     LocalAddress(#[source] std::io::Error),
-    /// The service listens where the router cannot reach it.
+    /// The service listens on loopback, where the router cannot reach it.
     #[error("the router cannot reach a service that listens on {0}; listen on 0.0.0.0 or on an address of its network")]
     Loopback(IpAddr),
-    /// The router would not say its own address.
+    /// The router did not return its external address.
     #[error("the router does not tell its external address")]
     ExternalAddress(#[from] GetExternalIpError),
-    /// The router is itself behind another one.
+    /// The router's address is not public: it is behind another router.
     #[error(
         "the router's own address {0} is not public: another router stands before it, and must forward the port too"
     )]
     NotPublic(IpAddr),
-    /// The router refused.
+    /// The router refused the mapping.
     #[error("the router does not map port {port}")]
     Add {
         /// The external port.
         port: u16,
-        /// Why.
+        /// The router's error.
         source: AddPortError,
     },
-    /// The router refused to take the mapping back.
+    /// The router refused to remove the mapping.
     #[error("the router does not close port {port}: {}", stays(*lease))]
     Remove {
         /// The external port.
         port: u16,
-        /// How long the mapping lasts; `None` where only its removal ends it.
+        /// The lease of the mapping; `None` where it never expires.
         lease: Option<Duration>,
-        /// Why.
+        /// The router's error.
         source: RemovePortError,
     },
 }
@@ -61,17 +61,17 @@ fn stays(lease: Option<Duration>) -> String {
     )
 }
 
-/// The router between this machine's network and the internet, found by UPnP.
+/// The router between the local network and the internet, discovered by UPnP.
 #[derive(Debug)]
 pub struct HomeRouter {
     gateway: Gateway<Tokio>,
 }
 
 impl HomeRouter {
-    /// Finds the router.
+    /// Discovers the router.
     ///
     /// # Errors
-    /// [`UpnpError::Search`]; it takes ten seconds to say that there is none.
+    /// [`UpnpError::Search`], after a timeout of ten seconds.
     pub async fn find() -> Result<Self, UpnpError> {
         Self::search(SearchOptions::default()).await
     }
@@ -80,7 +80,7 @@ impl HomeRouter {
         Ok(Self { gateway: search_gateway(options).await? })
     }
 
-    /// The router's own address on the internet.
+    /// The router's external address.
     ///
     /// # Errors
     /// [`UpnpError::ExternalAddress`], [`UpnpError::NotPublic`].
@@ -89,7 +89,7 @@ impl HomeRouter {
         if is_public(ip) { Ok(ip) } else { Err(UpnpError::NotPublic(ip)) }
     }
 
-    /// Maps `external_port` of the router to a service that listens on `local` here.
+    /// Maps `external_port` of the router to a service that listens on `local` on this machine.
     ///
     /// # Errors
     /// [`UpnpError::Loopback`], [`UpnpError::LocalAddress`], [`UpnpError::Add`].
@@ -107,9 +107,10 @@ impl HomeRouter {
     }
 }
 
-/// A TCP port of the home router that leads to this machine.
+/// An open TCP port of the router, forwarded to this machine.
 ///
-/// It lasts for [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at the end.
+/// The mapping expires after [`Self::lease`]: call [`Self::renew`] every [`Self::RENEW_AFTER`], and [`Self::close`] at
+/// the end.
 #[derive(Debug)]
 pub struct PortMapping {
     gateway: Gateway<Tokio>,
@@ -119,16 +120,16 @@ pub struct PortMapping {
 }
 
 impl PortMapping {
-    /// How often a mapping should be renewed.
+    /// The interval at which to renew a mapping.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// How long the mapping lasts unless it is renewed; `None` where the router knows only mappings without end: then a
-    /// killed process leaves the port open.
+    /// The lease of the mapping; `None` where the router supports only permanent mappings: a killed process then leaves
+    /// the port open.
     pub const fn lease(&self) -> Option<Duration> {
         self.lease
     }
 
-    /// Lets the lease begin anew.
+    /// Renews the lease.
     ///
     /// # Errors
     /// [`UpnpError::Add`].
@@ -151,7 +152,7 @@ impl PortMapping {
         added.map_err(|source| UpnpError::Add { port, source })
     }
 
-    /// Takes the mapping back.
+    /// Removes the mapping.
     ///
     /// # Errors
     /// [`UpnpError::Remove`].
@@ -162,7 +163,7 @@ impl PortMapping {
     }
 }
 
-/// The address that packets to the router come from. Nothing is sent.
+/// The local address from which packets reach the router. Nothing is sent.
 async fn local_address(router: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;

@@ -1,4 +1,4 @@
-//! Sentences as vectors: equal meaning points the same way.
+//! Sentence embeddings: vectors that point in similar directions for similar meanings.
 
 mod minilm;
 
@@ -7,43 +7,43 @@ use std::sync::Arc;
 pub use self::minilm::MiniLm;
 use crate::models::ModelError;
 
-/// A sentence vector of unit length. Cheap to clone.
+/// A sentence embedding of unit length. Cheap to clone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding(pub Arc<[f32]>);
 
 impl Embedding {
-    /// The cosine of the angle between two sentences, computed in 32-bit floats as the reference does.
+    /// The cosine similarity of two sentences, computed in 32-bit floats as in the reference.
     pub fn dot(&self, other: &Self) -> f32 {
         self.0.iter().zip(other.0.iter()).map(|(a, b)| a * b).sum()
     }
 }
 
-/// Why sentences were not embedded.
+/// Why embedding failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EmbedError {
-    /// The model is absent or is not the published one.
+    /// The model is missing or is not the published one.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A text could not be cut into tokens.
+    /// Tokenizing a text failed.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(String),
-    /// The engine itself failed.
+    /// The inference engine failed.
     #[error("the embedding model failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Turns sentences into unit vectors.
+/// Computes sentence embeddings: unit vectors.
 ///
-/// Calls block for as long as the work takes: run them on a thread for heavy work, never on an async executor.
+/// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
 pub trait SentenceEmbedder: Send + Sync {
-    /// The name that settings and records use, e.g. `all-MiniLM-L6-v2`.
+    /// The model name in settings and records, e.g. `all-MiniLM-L6-v2`.
     fn name(&self) -> &str;
 
-    /// Identifies weights and options: two embedders with equal fingerprints give equal vectors.
+    /// Identifies weights and options: embedders with equal fingerprints give equal vectors.
     fn fingerprint(&self) -> &str;
 
-    /// One vector per text, in order.
+    /// Embeds texts: one vector per text, in order.
     ///
     /// # Errors
     /// [`EmbedError`] when a text cannot be tokenised or the engine fails.

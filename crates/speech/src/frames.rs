@@ -1,29 +1,29 @@
-//! Sound as the wire carries it: frames of little-endian 32-bit floats.
+//! Audio frames in wire format: little-endian 32-bit floats.
 
 use std::num::NonZeroUsize;
 
 /// Bytes of one sample on the wire.
 const WIDTH: usize = size_of::<f32>();
 
-/// Why received bytes are not sound.
+/// Why received bytes are not audio samples.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A sample is cut off.
+    /// The last sample is incomplete.
     #[error("{bytes} bytes are not whole 32-bit samples")]
     PartialSample {
-        /// Number of bytes received.
+        /// The number of bytes received.
         bytes: usize,
     },
 }
 
-/// Samples as little-endian 32-bit floats, bit for bit.
+/// Encodes samples as little-endian 32-bit floats, bit for bit.
 pub fn samples_to_bytes(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
-/// Little-endian 32-bit floats as samples, bit for bit: NaN and values beyond ±1 stay, a recording made of them is
-/// cleaned when it is encoded.
+/// Decodes little-endian 32-bit floats, bit for bit: NaN and values beyond ±1 are kept; encoding as a WAV file replaces
+/// them.
 ///
 /// # Errors
 /// [`FrameError::PartialSample`] when the number of bytes is not a multiple of 4.
@@ -34,10 +34,10 @@ pub fn bytes_to_samples(bytes: &[u8]) -> Result<Vec<f32>, FrameError> {
     }
 }
 
-/// Cuts interleaved samples into frames of `frame_samples` instants, each as little-endian 32-bit floats.
+/// Splits interleaved samples into frames of `frame_samples` instants, each as little-endian 32-bit floats.
 ///
-/// All frames have `frame_samples * channels * 4` bytes: the last one is filled up with zeros, and no samples at all
-/// give one frame of zeros.
+/// All frames have `frame_samples * channels * 4` bytes: the last one is zero-padded, and empty input gives one frame
+/// of zeros.
 pub fn split_frames(samples: &[f32], frame_samples: NonZeroUsize, channels: u16) -> Vec<Vec<u8>> {
     let values = frame_samples.get().saturating_mul(usize::from(channels.max(1)));
     let frame = |part: &[f32]| {

@@ -1,7 +1,7 @@
-//! Sound in and out: WAV files, resampling and framing; recognisers, sentence embeddings and speech synthesis.
+//! Audio processing: WAV files, resampling and framing; speech recognition, sentence embeddings and speech synthesis.
 //!
-//! The three engines stand behind traits, [`Recognizer`], [`SentenceEmbedder`] and [`Synthesizer`]; each
-//! implementation is a module beside its trait. All of them are deterministic: the same input gives the same output.
+//! The three engines have traits, [`Recognizer`], [`SentenceEmbedder`] and [`Synthesizer`]; each implementation is a
+//! module beside its trait. All of them are deterministic: the same input gives the same output.
 
 mod embed;
 mod frames;

@@ -1,6 +1,6 @@
-//! The models that the product knows, and where their files are.
+//! The catalogue of models, and the location of their files.
 //!
-//! A file counts only when its SHA-256 is the published one: a model is never silently another.
+//! A file is used only if its SHA-256 is the published one: a model is never silently replaced.
 
 mod error;
 mod pull;
@@ -18,28 +18,28 @@ pub use self::store::{ModelState, ModelStatus, ModelStore};
 /// A file of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelFile {
-    /// Its name in the model's directory and on the hub.
+    /// The file's name in the model's directory and on the hub.
     pub name: &'static str,
-    /// The SHA-256 of its content, 64 hex digits.
+    /// The SHA-256 of the content, 64 hex digits.
     pub sha256: &'static str,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub bytes: u64,
 }
 
-/// A model that the product knows.
+/// A model in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ModelSpec {
-    /// The name in settings, records and directories.
+    /// The model's name in settings, records and directories.
     pub name: &'static str,
-    /// The repository on the hub, `None` for a model that is built into the product.
+    /// The repository on the hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
-    /// What the model is for, in a few words.
+    /// The model's purpose, in a few words.
     pub purpose: &'static str,
-    /// The files that make it. Empty for a built-in model.
+    /// The files of the model. Empty for a built-in model.
     pub files: &'static [ModelFile],
 }
 
-/// Sentence embeddings: the model that accuracy is scored with.
+/// The sentence embedding model that scores accuracy.
 pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
     repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
@@ -58,15 +58,15 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     ],
 };
 
-/// The recogniser of demos, tests and local networks.
+/// The speech recogniser of demos, tests and local networks.
 pub const TINY_CTC: ModelSpec =
     ModelSpec { name: "tiny-ctc", repository: None, purpose: "speech recognition, not for production", files: &[] };
 
-/// Every model that the product knows.
+/// All supported models.
 pub const CATALOGUE: &[ModelSpec] = &[ALL_MINILM_L6_V2, TINY_CTC];
 
 impl ModelSpec {
-    /// The model of this name; the name of its repository on the hub is accepted too.
+    /// Finds a model by its name, or by the name of its repository on the hub.
     ///
     /// # Errors
     /// [`ModelError::Unknown`] when the catalogue has no such model.
@@ -75,20 +75,20 @@ impl ModelSpec {
         CATALOGUE.iter().find(|spec| spec.name == name || spec.repository == Some(name)).ok_or_else(unknown)
     }
 
-    /// Whether the model is part of the product and has no files of its own.
+    /// Whether the model is built into the program and has no files.
     pub const fn is_built_in(&self) -> bool {
         self.repository.is_none()
     }
 
-    /// The size of all files together.
+    /// The total size of the files in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
-    /// The content of the model's file `name` in `dir`, checked.
+    /// Reads the model's file `name` in `dir` and checks it.
     ///
     /// # Errors
-    /// [`ModelError::Io`] when it cannot be read, [`ModelError::Corrupt`] when it is not the published file.
+    /// [`ModelError::Io`] when the file cannot be read, [`ModelError::Corrupt`] when it is not the published one.
     pub fn read(&self, dir: &Path, name: &'static str) -> Result<Vec<u8>, ModelError> {
         let path = dir.join(name);
         let file = self.files.iter().find(|file| file.name == name);
@@ -98,7 +98,7 @@ impl ModelSpec {
         Ok(content)
     }
 
-    /// Compares a hash that was computed from the file at `path` with the published one.
+    /// Compares a computed hash of the file at `path` with the published one.
     fn check(&self, file: &ModelFile, path: &Path, found: &str) -> Result<(), ModelError> {
         if found == file.sha256 {
             return Ok(());
@@ -111,14 +111,14 @@ impl ModelSpec {
         })
     }
 
-    /// Hashes the file at `path` and compares.
+    /// Hashes the file at `path` and compares it with the published hash.
     fn verify_file(&self, file: &ModelFile, path: &Path) -> Result<(), ModelError> {
         let found = sha256_of(path).map_err(ModelError::io(path))?;
         self.check(file, path, &found)
     }
 }
 
-/// The SHA-256 of a file, in hex, without holding the file in memory.
+/// The SHA-256 of a file, in hex, computed without loading the file into memory.
 fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{SampleRate, Seconds};
 
-/// How the samples of a WAV file are stored.
+/// The sample format of a WAV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SampleFormat {
@@ -16,7 +16,7 @@ pub enum SampleFormat {
 }
 
 impl SampleFormat {
-    /// Bytes of one sample of one channel.
+    /// The size in bytes of one sample of one channel.
     pub const fn width(self) -> u16 {
         match self {
             Self::U8 => 1,
@@ -26,29 +26,29 @@ impl SampleFormat {
     }
 }
 
-/// Decoded sound: interleaved samples in [-1, 1].
+/// Decoded audio: interleaved samples in `-1..=1`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pcm {
     /// Interleaved samples: channel 0 and 1 of the first instant, then of the second, and so on.
     pub samples: Vec<f32>,
-    /// Number of channels, at least 1.
+    /// The number of channels, at least 1.
     pub channels: u16,
     /// Samples per second and channel.
     pub rate: SampleRate,
 }
 
 impl Pcm {
-    /// Sound of one channel.
+    /// Creates mono audio.
     pub fn mono(samples: Vec<f32>, rate: SampleRate) -> Self {
         Self { samples, channels: 1, rate }
     }
 
-    /// Number of instants: samples per channel.
+    /// The number of instants: samples per channel.
     pub fn frames(&self) -> usize {
         self.samples.len() / usize::from(self.channels.max(1))
     }
 
-    /// How long the sound lasts.
+    /// The duration of the audio.
     pub fn duration(&self) -> Seconds {
         Seconds::of_frames(self.frames(), self.rate)
     }

@@ -1,4 +1,4 @@
-//! Speech to text.
+//! Speech recognition: audio to text.
 
 use taonet_primitives::Transcript;
 
@@ -8,43 +8,43 @@ mod ctc;
 
 pub use ctc::{CtcError, CtcRecognizer};
 
-/// What a recogniser makes of a recording.
+/// The result of recognising a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recognition {
-    /// Text, words with times, and language.
+    /// The text, its words with timestamps, and the language.
     pub transcript: Transcript,
-    /// How sure the recogniser is of the whole text, 0 to 1.
+    /// The confidence in the whole text, in `0..=1`.
     pub confidence: f32,
 }
 
-/// Why a recording was not recognised.
+/// Why recognition failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecognizeError {
-    /// The recording holds no sample at all.
+    /// The recording has no samples.
     #[error("the recording has no samples")]
     Empty,
-    /// The recording is longer than the engine takes.
+    /// The recording exceeds the maximum duration.
     #[error("the recording lasts {seconds:.1} s, at most {limit:.0} s are recognised")]
     TooLong {
-        /// Length of the recording.
+        /// The duration of the recording, in seconds.
         seconds: f64,
-        /// The engine's limit.
+        /// The maximum duration, in seconds.
         limit: f64,
     },
-    /// The engine itself failed.
+    /// The inference engine failed.
     #[error("the recogniser failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The most speech that is recognised at once, in seconds.
+/// The maximum duration of a recording, in seconds.
 const LONGEST: f64 = 600.0;
 
-/// Checks that a recording is short enough to be recognised, before it is decoded and resampled: at a low rate a small
-/// file becomes very much sound.
+/// Checks the duration of a recording before it is decoded and resampled: at a low sample rate a small file holds a
+/// very long recording.
 ///
 /// # Errors
-/// [`RecognizeError::TooLong`] when it is not.
+/// [`RecognizeError::TooLong`] when it exceeds the maximum.
 pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
     check_duration(header.duration().get())
 }
@@ -53,17 +53,17 @@ fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
     if seconds > LONGEST { Err(RecognizeError::TooLong { seconds, limit: LONGEST }) } else { Ok(()) }
 }
 
-/// Turns 16 kHz mono speech into text with word times.
+/// Recognises 16 kHz mono speech as text with word timestamps.
 ///
-/// Calls block for as long as the work takes: run them on a thread for heavy work, never on an async executor.
+/// Calls block: run them on a thread for CPU-heavy work, never on an async executor.
 pub trait Recognizer: Send + Sync {
-    /// The name that settings and records use, e.g. `tiny-ctc`.
+    /// The model name in settings and records, e.g. `tiny-ctc`.
     fn name(&self) -> &str;
 
-    /// Identifies weights and decoding options: two recognisers with equal fingerprints give equal results.
+    /// Identifies weights and decoding options: recognisers with equal fingerprints give equal results.
     fn fingerprint(&self) -> &str;
 
-    /// Recognises mono samples at 16 kHz in [-1, 1]. NaN counts as 0.
+    /// Recognises mono samples at 16 kHz in `-1..=1`. NaN counts as 0.
     ///
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.

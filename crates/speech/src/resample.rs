@@ -1,5 +1,5 @@
-//! Linear resampling. Two rules are in use, and both belong to the protocol: one keeps the end points in place,
-//! the other treats the recording as a half-open interval. Scores depend on which one is used where.
+//! Linear resampling. The protocol has two rules: one preserves the end points, the other treats the recording as a
+//! half-open interval. Scores depend on which one is used where.
 //!
 //! Positions are computed in 64-bit floats in the same order of operations as numpy's `linspace` and `interp`.
 
@@ -8,10 +8,10 @@ use taonet_primitives::SampleRate;
 use crate::Pcm;
 use crate::wav::clean;
 
-/// Resamples for the wire: every channel on its own, first and last sample stay where they are.
+/// Resamples audio for the wire, each channel separately; first and last sample are preserved.
 ///
 /// `n` frames become `max(1, round_half_even(n * rate / pcm.rate))` frames; output frame `j` reads the position
-/// `j * (n - 1) / (n' - 1)`. A single frame is repeated. No frames stay no frames.
+/// `j * (n - 1) / (n' - 1)`. A single frame is repeated. Empty input gives empty output.
 pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
     let channels = usize::from(pcm.channels.max(1));
     let frames = pcm.frames();
@@ -33,11 +33,11 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
     Pcm { samples, channels: pcm.channels, rate }
 }
 
-/// Prepares a recording for a recogniser: one channel at 16 kHz in [-1, 1].
+/// Prepares a recording for a recogniser: mono at 16 kHz in `-1..=1`.
 ///
 /// NaN becomes 0, channels are averaged, the result is clipped. `n` frames become
 /// `max(1, round_half_even(n / pcm.rate * 16000))`; output sample `j` of `n'` reads the position `j / n'` among the
-/// input positions `i / n`, and what lies past the last input sample repeats it. No frames stay no frames.
+/// input positions `i / n`; positions after the last input sample repeat it. Empty input gives empty output.
 pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
     let mono = mix(pcm);
     let frames = mono.len();
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// The tables come from numpy: `interp(linspace(0, n - 1, m), arange(n), x)`.
+    /// The expected tables come from numpy: `interp(linspace(0, n - 1, m), arange(n), x)`.
     #[test]
     fn end_points_stay_as_in_numpy() {
         #[rustfmt::skip]
@@ -121,7 +121,8 @@ mod tests {
         }
     }
 
-    /// The tables come from numpy: `interp(linspace(0, 1, m, endpoint=False), linspace(0, 1, n, endpoint=False), x)`.
+    /// The expected tables come from numpy: `interp(linspace(0, 1, m, endpoint=False), linspace(0, 1, n,
+    /// endpoint=False), x)`.
     #[test]
     fn recognition_rule_is_numpys() {
         #[rustfmt::skip]

@@ -1,4 +1,4 @@
-//! Text to speech.
+//! Speech synthesis: text to audio.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,14 +8,14 @@ mod espeak;
 
 pub use espeak::Espeak;
 
-/// Who speaks, and how.
+/// The voice, speed and pitch of the speech.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Voice {
-    /// The synthesiser's name of the voice, e.g. `en-gb`.
+    /// The synthesiser's name for the voice, e.g. `en-gb`.
     pub name: String,
-    /// Words per minute, 80 to 450.
+    /// Words per minute, in `80..=450`.
     pub words_per_minute: u16,
-    /// Pitch, 0 to 99; 50 is the voice's own.
+    /// Pitch, in `0..=99`; 50 is the voice's default.
     #[serde(default = "Voice::default_pitch")]
     pub pitch: u8,
 }
@@ -25,7 +25,7 @@ impl Voice {
         50
     }
 
-    /// Checks the name's letters and the ranges.
+    /// Checks the name's characters and the ranges.
     ///
     /// # Errors
     /// [`SynthesisError::VoiceName`] or [`SynthesisError::Range`].
@@ -43,54 +43,54 @@ impl Voice {
     }
 }
 
-/// Why a text was not spoken.
+/// Why synthesis failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SynthesisError {
-    /// The synthesiser is not on this machine.
+    /// The synthesiser is not installed.
     #[error("espeak-ng is not installed. Install it with: {install}")]
     Missing {
-        /// The command that installs it here.
+        /// The command that installs it on this machine.
         install: String,
     },
-    /// The voice's name is not one: it could be taken for an option or a path.
+    /// The name is not a valid voice name: it could be taken for an option or a path.
     #[error("`{name}` is not a voice name: 1 to 64 letters, digits, `+`, `-` and `_`, not starting with `-`")]
     VoiceName {
-        /// The name given.
+        /// The rejected name.
         name: String,
     },
     /// A setting of the voice is outside its range.
     #[error("{what} is {value}, expected {min} to {max}")]
     Range {
-        /// The setting.
+        /// The setting's name.
         what: &'static str,
-        /// Its value.
+        /// The rejected value.
         value: u16,
-        /// The least value allowed.
+        /// The smallest allowed value.
         min: u16,
-        /// The greatest value allowed.
+        /// The largest allowed value.
         max: u16,
     },
-    /// The synthesiser did not end in time and was stopped.
+    /// The synthesiser exceeded its timeout and was killed.
     #[error("espeak-ng was stopped after {seconds:.0} s")]
     TimedOut {
-        /// The time it was given.
+        /// The timeout in seconds.
         seconds: f64,
     },
-    /// What it wrote is not a WAV file.
+    /// The synthesiser's output is not a WAV file.
     #[error("espeak-ng wrote a broken WAV file")]
     Output(#[from] WavError),
-    /// The synthesiser ended with an error.
+    /// The synthesiser exited with an error.
     #[error("espeak-ng failed: {0}")]
     Failed(String),
-    /// It could not be started or talked to.
+    /// Starting the synthesiser or communicating with it failed.
     #[error("espeak-ng could not be run")]
     Io(#[from] std::io::Error),
 }
 
-/// Speaks a text. Calls block.
+/// Synthesises speech. Calls block.
 pub trait Synthesizer: Send + Sync {
-    /// Speaks `text` with `voice`; mono sound at the engine's own rate.
+    /// Synthesises `text` with `voice`: mono audio at the engine's own rate.
     ///
     /// # Errors
     /// [`SynthesisError`] when the engine is missing or fails.

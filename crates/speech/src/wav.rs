@@ -1,4 +1,4 @@
-//! WAV files: reading with errors that name the field, writing with the exact reply conversion.
+//! WAV files: decoding with errors that name the field, encoding with the protocol's exact conversion.
 
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{SampleRate, Seconds};
@@ -13,40 +13,40 @@ pub use error::WavError;
 pub(crate) use samples::clean;
 pub use samples::{decode_pcm, encode_pcm};
 
-/// What the head of a WAV file says about its sound.
+/// The header of a WAV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WavHeader {
-    /// How samples are stored.
+    /// The sample format.
     pub format: SampleFormat,
-    /// Number of channels, at least 1.
+    /// The number of channels, at least 1.
     pub channels: u16,
     /// Samples per second and channel.
     pub rate: SampleRate,
-    /// Samples per channel that the file really holds.
+    /// The number of samples per channel present in the file.
     pub frames: usize,
 }
 
 impl WavHeader {
-    /// Reads the head of a WAV file without converting its samples.
+    /// Parses the header of a WAV file without converting its samples.
     ///
     /// # Errors
-    /// [`WavError`] naming the first field that is wrong.
+    /// [`WavError`] naming the first invalid field.
     pub fn read(file: &[u8]) -> Result<Self, WavError> {
         header::parse(file).map(|parsed| parsed.header)
     }
 
-    /// How long the sound lasts.
+    /// The duration of the audio.
     pub fn duration(&self) -> Seconds {
         Seconds::of_frames(self.frames, self.rate)
     }
 }
 
-/// The content of a WAV file: its sound, and how the samples were stored.
+/// A decoded WAV file: its audio and its sample format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wav {
-    /// Interleaved samples in [-1, 1].
+    /// Interleaved samples in `-1..=1`.
     pub pcm: Pcm,
-    /// How the file stores them.
+    /// The sample format of the file.
     pub format: SampleFormat,
 }
 
@@ -57,20 +57,22 @@ impl Wav {
     /// `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN becomes 0.
     ///
     /// A program that writes to a pipe cannot know the length and leaves a placeholder (0, `0x7fff....` or
-    /// `0xffffffff`): then the data chunk is what is there. Any other length beyond the end of the file is an error.
+    /// `0xffffffff`): then the data chunk extends to the end of the file. Any other length beyond the end of the file
+    /// is an error.
     ///
     /// # Errors
-    /// [`WavError`] naming the first field that is wrong. A file without samples is not an error here.
+    /// [`WavError`] naming the first invalid field. A file without samples is valid here.
     pub fn decode(file: &[u8]) -> Result<Self, WavError> {
         let header::Parsed { header, data } = header::parse(file)?;
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
         Ok(Self { pcm, format: header.format })
     }
 
-    /// Writes the sound as a WAV file; [`encode_pcm`] tells how samples are converted.
+    /// Encodes audio as a WAV file; see [`encode_pcm`] for the conversion of samples.
     ///
     /// # Errors
-    /// [`WavError`] when the channel count is 0, a last frame is incomplete or the sound exceeds the 4 GiB of a WAV file.
+    /// [`WavError`] when the channel count is 0, the last frame is incomplete or the audio exceeds the 4 GiB of a WAV
+    /// file.
     pub fn encode(pcm: &Pcm, format: SampleFormat) -> Result<Vec<u8>, WavError> {
         let block = usize::from(pcm.channels);
         if block == 0 {
@@ -85,7 +87,7 @@ impl Wav {
         })
     }
 
-    /// Writes a WAV file around samples that are encoded already, as [`encode_pcm`] does it.
+    /// Wraps encoded samples, as produced by [`encode_pcm`], in a WAV file.
     ///
     /// # Errors
     /// [`WavError`] when the channel count is 0, the bytes are not whole frames or exceed the 4 GiB of a WAV file.

@@ -1,8 +1,8 @@
-//! Which events are logged.
+//! The filter of log events.
 
 use tracing_subscriber::EnvFilter;
 
-/// Ours from the level that `verbosity` asks for, or what `own` says.
+/// Builds the filter: our crates at the level of `verbosity`, or the directives of `own`.
 pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
     let level = match verbosity {
         0 => "warn",
@@ -10,8 +10,8 @@ pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
         2 => "debug",
         _ => "trace",
     };
-    // Dependencies stay at `warn`: their debug output buries ours and may hold request bodies.
-    // A directive matches every target that begins with it: `taonet` stands for all crates of the workspace.
+    // Dependencies stay at `warn`: their debug output would bury ours and may contain request bodies. A directive
+    // matches every target that begins with it: `taonet` covers all crates of the workspace.
     let ours = format!("warn,taonet={level},tao={level},bb={level}");
     EnvFilter::try_new(own.unwrap_or(&ours)).unwrap_or_else(|_| EnvFilter::new(&ours))
 }

@@ -7,7 +7,7 @@ mod filter;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
     /// One readable line per event.
@@ -19,8 +19,8 @@ pub enum LogFormat {
 
 /// Sends tracing events to standard error: warnings by default, `-v` adds info, `-vv` debug, `-vvv` trace.
 ///
-/// The variable `RUST_LOG`, handed in as `filter`, overrides the level. Does nothing when a subscriber is installed
-/// already, as in tests.
+/// `filter`, the value of the variable `RUST_LOG`, overrides the level. Does nothing if a subscriber is already
+/// installed, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     let filter = filter::filter(verbosity, filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -30,7 +30,7 @@ pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     };
 }
 
-/// Bucket bounds of every histogram of seconds: from an answer out of memory to a miner's longest deadline.
+/// Bucket bounds of every histogram of seconds: from a response out of memory to a miner's longest deadline.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
 /// The process's metrics, rendered in the Prometheus text format.
@@ -41,7 +41,7 @@ impl Metrics {
     /// Installs the process-wide recorder. Call once, before the first metric is emitted.
     ///
     /// # Errors
-    /// When a recorder is installed already.
+    /// [`BuildError`] when a recorder is already installed.
     pub fn install() -> Result<Self, BuildError> {
         PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?

@@ -1,4 +1,4 @@
-//! Who publishes pulses, and when.
+//! Drand beacons: public key, rounds and their times.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -14,15 +14,15 @@ use ark_ff::field_hashers::DefaultFieldHasher;
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
 use sha2::{Digest as _, Sha256};
 
-/// Domain separation of drand's signatures in G1, as RFC 9380 wants it.
+/// The domain separation tag of drand's signatures in G1, as required by RFC 9380.
 const DOMAIN: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
-/// Number of a pulse; the first is 1.
+/// The number of a round; the first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Round(pub u64);
 
 impl Round {
-    /// The point that the beacon signs, and to which one encrypts: SHA-256 of the big-endian number, hashed to G1.
+    /// The point that the beacon signs, and the identity to encrypt to: SHA-256 of the big-endian number, hashed to G1.
     #[expect(clippy::expect_used, reason = "the curve's own map takes every element of its field")]
     pub(crate) fn point(self) -> G1Affine {
         type Hasher = MapToCurveBasedHasher<G1Projective, DefaultFieldHasher<Sha256, 128>, WBMap<g1::Config>>;
@@ -37,11 +37,11 @@ impl fmt::Display for Round {
     }
 }
 
-/// Why a beacon's description cannot be used.
+/// Why a beacon's parameters are invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BeaconError {
-    /// The bytes are no point of G2 in compressed form, outside its prime-order group, or its zero.
+    /// The bytes are not a compressed point of G2, or the point is outside the prime-order group or zero.
     #[error("the beacon's public key is no key: expected a point of G2 of BLS12-381, 96 bytes, compressed")]
     PublicKey,
 }
@@ -55,22 +55,22 @@ pub struct Beacon {
 }
 
 impl Beacon {
-    /// Describes a beacon by its public key (G2, compressed), the Unix time of round 1 in seconds and the seconds from
-    /// round to round.
+    /// Creates a beacon from its public key (G2, compressed), the Unix time of round 1 in seconds and the period
+    /// between rounds in seconds.
     ///
     /// # Errors
-    /// [`BeaconError::PublicKey`] when the key is none.
+    /// [`BeaconError::PublicKey`] when the key is invalid.
     pub fn new(public_key: &[u8; 96], genesis_unix: u64, period: NonZeroU32) -> Result<Self, BeaconError> {
         let public_key = G2Affine::deserialize_compressed(public_key.as_slice()).map_err(|_| BeaconError::PublicKey)?;
-        // With the zero as key anybody could sign.
+        // With a zero key anyone could sign.
         if public_key.is_zero() {
             return Err(BeaconError::PublicKey);
         }
         Ok(Self { public_key, genesis: Duration::from_secs(genesis_unix), period })
     }
 
-    /// The network that Subtensor uses: chain `52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971`, a
-    /// round every three seconds.
+    /// The network used by Subtensor: chain `52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971`, with a
+    /// period of three seconds.
     #[expect(clippy::expect_used, reason = "a constant")]
     pub fn quicknet() -> &'static Self {
         static QUICKNET: LazyLock<Beacon> = LazyLock::new(|| {
@@ -83,24 +83,24 @@ impl Beacon {
     /// The public key, compressed.
     pub fn public_key(&self) -> [u8; 96] {
         let mut bytes = [0; 96];
-        // Writing a point of 96 bytes into 96 bytes does not fail.
+        // Serializing a 96-byte point into 96 bytes cannot fail.
         let _ = self.public_key.serialize_compressed(bytes.as_mut_slice());
         bytes
     }
 
-    /// The latest round that is published at a time since the Unix epoch; `None` before the first.
+    /// The latest round published at a time since the Unix epoch; `None` before the first.
     pub fn round_at(&self, time: Duration) -> Option<Round> {
         self.periods_until(time)?.checked_add(1).map(Round)
     }
 
-    /// When a round is published, since the Unix epoch. `None` for round 0, which there is not, and beyond the end of
-    /// time.
+    /// The publication time of a round, since the Unix epoch; `None` for round 0, which does not exist, and on
+    /// overflow.
     pub fn time_of(&self, round: Round) -> Option<Duration> {
         let seconds = round.0.checked_sub(1)?.checked_mul(u64::from(self.period.get()))?;
         self.genesis.checked_add(Duration::from_secs(seconds))
     }
 
-    /// How many whole periods have passed since round 1.
+    /// The number of whole periods since round 1.
     pub(crate) fn periods_until(&self, time: Duration) -> Option<u64> {
         let seconds = time.checked_sub(self.genesis)?.as_secs();
         seconds.checked_div(u64::from(self.period.get()))
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(new(&zero), Err(BeaconError::PublicKey));
         assert_eq!(new(&[0; 96]), Err(BeaconError::PublicKey));
         assert_eq!(new(&[0xff; 96]), Err(BeaconError::PublicKey));
-        // Without the flag of compression; another x, which is on no point of the group.
+        // Without the compression flag; with another x, for which the group has no point.
         assert_eq!(changed(|key| key[0] &= 0x7f), Err(BeaconError::PublicKey));
         assert_eq!(changed(|key| key[95] ^= 1), Err(BeaconError::PublicKey));
     }

@@ -1,4 +1,4 @@
-//! Bytes of any length, encrypted to a round.
+//! Ciphertexts: data of any length, encrypted to a round.
 
 use std::fmt;
 
@@ -16,36 +16,36 @@ mod wrapped;
 pub use format::FormatError;
 pub use wrapped::{Wrapped, WrappedError};
 
-/// Length of AES-GCM's nonce.
+/// The length of AES-GCM's nonce in bytes.
 const NONCE: usize = 12;
 
-/// Why nothing was encrypted.
+/// Why encryption failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncryptError {
-    /// AES-GCM takes no more than 64 GiB.
+    /// The plaintext exceeds AES-GCM's limit of 64 GiB.
     #[error("{0} bytes are too many to encrypt at once; split them")]
     TooLong(usize),
 }
 
-/// Why a ciphertext stays closed.
+/// Why decryption failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecryptError {
-    /// The pulse's signature is not the key.
+    /// The pulse's signature does not match the ciphertext's round and beacon.
     #[error(
         "the pulse of round {0} does not open this: it was encrypted to another round or for another beacon, or it was changed"
     )]
     WrongPulse(Round),
-    /// The key fits, the bytes that it protects do not.
+    /// The key matches, but the encrypted data was altered.
     #[error("the encrypted data was changed since it was encrypted to round {0}; get it again from where it came")]
     Changed(Round),
 }
 
-/// Encrypts to a round of a beacon, with fresh randomness: no two ciphertexts are alike.
+/// Encrypts to a round of a beacon with fresh randomness: no two ciphertexts are equal.
 ///
 /// # Errors
-/// [`EncryptError::TooLong`] when the plaintext is.
+/// [`EncryptError::TooLong`] when the plaintext exceeds 64 GiB.
 pub fn encrypt(
     plaintext: &[u8],
     beacon: &Beacon,
@@ -63,20 +63,21 @@ pub fn encrypt(
     Ok(Ciphertext { key: SealedKey::seal(&key, &sigma, beacon, round), data, nonce })
 }
 
-/// Data that opens with the pulse of one round. It does not say which: that is told beside it, as in [`Wrapped`].
+/// Data that the pulse of one round decrypts. It does not contain the round, which must be stored beside it, as in
+/// [`Wrapped`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     key: SealedKey,
-    /// With the tag at its end.
+    /// The encrypted data, with the tag at its end.
     data: Vec<u8>,
     nonce: [u8; NONCE],
 }
 
 impl Ciphertext {
-    /// Opens it with the pulse of its round.
+    /// Decrypts the data with the pulse of its round.
     ///
     /// # Errors
-    /// [`DecryptError`] when the pulse is another, or the ciphertext was changed.
+    /// [`DecryptError`] for the wrong pulse, or an altered ciphertext.
     pub fn decrypt(&self, pulse: &Pulse) -> Result<Vec<u8>, DecryptError> {
         let key = self.key.open(pulse).ok_or(DecryptError::WrongPulse(pulse.round()))?;
         Aes256Gcm::new((&*key).into())

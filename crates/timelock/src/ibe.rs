@@ -1,8 +1,8 @@
-//! A 32-byte key, encrypted to a round.
+//! Identity-based encryption of a 32-byte key to a round.
 //!
 //! With Q the round's point, P the beacon's key, σ 32 random bytes and m the key:
 //! r = SHA-256(σ ‖ m) mod group order, U = r·g₂, V = σ ⊕ SHA-256(e(r·Q, P)), W = m ⊕ SHA-256(σ).
-//! The signature s is such that e(s, U) = e(r·Q, P); whoever has it finds σ, then m, and checks U.
+//! The signature s satisfies e(s, U) = e(r·Q, P); with it one computes σ, then m, and checks U.
 
 #![expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
 
@@ -16,15 +16,15 @@ use zeroize::Zeroizing;
 
 use crate::{Beacon, Pulse, Round};
 
-/// Of σ, of the key and of what hides them.
+/// The length in bytes of σ, of the key and of V and W.
 pub(crate) const WIDTH: usize = 32;
 
-/// Length of an element of the pairing's target group: twelve field elements of 48 bytes.
+/// The length in bytes of an element of the pairing's target group: twelve field elements of 48 bytes.
 const TARGET: usize = 576;
 
 type Secret = Zeroizing<[u8; WIDTH]>;
 
-/// An encrypted key: U, V and W of the module's head.
+/// An encrypted key: U, V and W of the module's formula.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SealedKey {
     pub(crate) u: G2Affine,
@@ -33,7 +33,7 @@ pub(crate) struct SealedKey {
 }
 
 impl SealedKey {
-    /// Encrypts a key; `sigma` is random and used once.
+    /// Encrypts a key; `sigma` must be random and used only once.
     pub(crate) fn seal(key: &Secret, sigma: &Secret, beacon: &Beacon, round: Round) -> Self {
         let r = exponent(sigma, key);
         let point = Zeroizing::new((round.point() * *r).into_affine());
@@ -44,7 +44,7 @@ impl SealedKey {
         }
     }
 
-    /// The key, when the pulse is the one that it was encrypted to.
+    /// Decrypts the key; `None` for a pulse of another round.
     pub(crate) fn open(&self, pulse: &Pulse) -> Option<Secret> {
         let sigma = xor(&self.v, &shared(pulse.point(), self.u));
         let key = xor(&self.w, &hash(&[sigma.as_slice()]));
@@ -57,11 +57,11 @@ fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
     Zeroizing::new(Fr::from_be_bytes_mod_order(hash(&[sigma.as_slice(), key.as_slice()]).as_slice()))
 }
 
-/// SHA-256 of a pairing.
+/// The SHA-256 hash of a pairing.
 fn shared(left: G1Affine, right: G2Affine) -> Secret {
     let target = Zeroizing::new(Bls12_381::pairing(left, right));
     let mut bytes = Zeroizing::new([0; TARGET]);
-    // Writing an element of 576 bytes into 576 bytes does not fail.
+    // Serializing a 576-byte element into 576 bytes cannot fail.
     let _ = target.serialize_compressed(bytes.as_mut_slice());
     hash(&[bytes.as_slice()])
 }

@@ -1,6 +1,6 @@
-//! Timelock encryption: what is encrypted to a future [`Round`] of the drand beacon, nobody can read before the beacon
-//! publishes that round's signature, and everybody can afterwards. Subtensor hides weights this way until their epoch is
-//! over.
+//! Timelock encryption: data encrypted to a future [`Round`] of the drand beacon is unreadable until the beacon
+//! publishes that round's signature, and readable by anyone afterwards. Subtensor hides weights this way until their
+//! epoch is over.
 //!
 //! ```
 //! use std::time::Duration;
@@ -8,7 +8,7 @@
 //! # use taonet_primitives::{Hotkey, Uid};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (hotkey, now) = (Hotkey::from_bytes([1; 32]), Duration::from_secs(1_763_650_000));
-//! // When weights that are committed in the next block come to light.
+//! The round that reveals weights committed in the next block.
 //! let schedule = EpochSchedule {
 //!     current_block: 1_100,
 //!     last_epoch_block: 1_000,
@@ -19,7 +19,7 @@
 //! };
 //! let round = schedule.reveal_round(Beacon::quicknet(), Duration::from_secs(12), now)?;
 //!
-//! // What `commit_timelocked_weights` takes as its `commit`.
+//! The `commit` argument of `commit_timelocked_weights`.
 //! let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 };
 //! let commit = encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
 //!
@@ -29,16 +29,16 @@
 //! # }
 //! ```
 //!
-//! - [`Beacon`] is who publishes: its key and when which round is due; [`Pulse`] is what it published for one round.
-//! - [`encrypt`] makes a [`Ciphertext`], [`Ciphertext::decrypt`] opens it. [`Wrapped`] is the form in which the Python
-//!   helpers hand data around: the round stands beside the ciphertext.
-//! - [`EpochSchedule`] says which round weights should be encrypted to; [`WeightsPayload`] is what is encrypted then.
+//! - [`Beacon`] is a drand network: its key and the times of its rounds; [`Pulse`] is its publication for one round.
+//! - [`encrypt`] makes a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is the form used by the
+//!   Python helpers, with the round beside the ciphertext.
+//! - [`EpochSchedule`] computes the round to encrypt weights to; [`WeightsPayload`] is the plaintext.
 //!
 //! The scheme is identity-based encryption after Boneh and Franklin with the transform of Fujisaki and Okamoto, over
-//! BLS12-381 with signatures in G1; the "identity" is the round. The container is the one of the chain's own decoder.
+//! BLS12-381 with signatures in G1; the "identity" is the round. The container format is that of the chain's decoder.
 //!
-//! Everything is a pure function: time and randomness come in as arguments. Keys are wiped from memory after use, as far
-//! as the libraries beneath allow.
+//! All functions are pure: time and randomness are arguments. Keys are wiped from memory after use, as far as the
+//! libraries used allow.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -1,41 +1,41 @@
-//! What a timelocked weights commit holds.
+//! The plaintext of a timelocked weights commit.
 
 use codec::{DecodeAll as _, Encode as _};
 use taonet_primitives::{Hotkey, Uid};
 
-/// Why bytes are no weights.
+/// Why bytes are not a weights payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// Not of this form.
+    /// The bytes do not have the payload's form.
     #[error("the decrypted commit holds no weights: expected hotkey, uids, values and version key (SCALE)")]
     Form,
 }
 
-/// Weights as a timelocked commit (version 4) encrypts them.
+/// The plaintext of a timelocked commit (version 4): weights with their hotkey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightsPayload {
-    /// Who commits: the chain refuses weights that another hotkey copied from a commit.
+    /// The hotkey that commits: the chain refuses weights copied from another hotkey's commit.
     pub hotkey: Hotkey,
-    /// The neurons.
+    /// The uids of the weighted neurons.
     pub uids: Vec<Uid>,
-    /// Their weights, in the order of `uids`.
+    /// The weights, in the order of `uids`.
     pub values: Vec<u16>,
     /// The version of the validator's code.
     pub version_key: u64,
 }
 
 impl WeightsPayload {
-    /// The bytes to encrypt, in SCALE: hotkey as a byte vector, uids, values, version key.
+    /// Encodes the plaintext in SCALE: hotkey as a byte vector, uids, values, version key.
     pub fn to_bytes(&self) -> Vec<u8> {
         let uids: Vec<u16> = self.uids.iter().map(|uid| uid.0).collect();
         (self.hotkey.as_bytes().as_slice(), uids, &self.values, self.version_key).encode()
     }
 
-    /// Reads decrypted bytes.
+    /// Decodes a decrypted plaintext.
     ///
     /// # Errors
-    /// [`PayloadError::Form`] when they are no weights.
+    /// [`PayloadError::Form`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PayloadError> {
         let (hotkey, uids, values, version_key) =
             <(Vec<u8>, Vec<u16>, Vec<u16>, u64)>::decode_all(&mut &*bytes).map_err(|_| PayloadError::Form)?;

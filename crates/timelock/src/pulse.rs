@@ -1,4 +1,4 @@
-//! What the beacon publishes for one round.
+//! Pulses: the beacon's publication for each round.
 
 use ark_bls12_381::{Bls12_381, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;
@@ -9,24 +9,24 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Beacon, Round};
 
-/// Why a pulse cannot be used.
+/// Why a pulse is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PulseError {
-    /// The bytes are no point of G1 in compressed form, outside its prime-order group, or its zero.
+    /// The bytes are not a compressed point of G1, or the point is outside the prime-order group or zero.
     #[error("the signature of round {0} is none: expected a point of G1 of BLS12-381, 48 bytes, compressed")]
     Signature(Round),
-    /// The beacon did not sign this round so.
+    /// The signature does not verify for this round and beacon.
     #[error(
         "the signature of round {0} does not verify: the pulse is of another round or another beacon; ask another source for it"
     )]
     Unverified(Round),
 }
 
-/// A round and its signature, which is also the key to everything encrypted to the round.
+/// A round with its signature, which is also the decryption key for all data encrypted to the round.
 ///
-/// It may come from anybody: [`Pulse::verify`] says whether it is genuine. Decryption needs no verified pulse, since a
-/// wrong one opens nothing.
+/// A pulse may come from an untrusted source: [`Pulse::verify`] checks whether it is genuine. Decryption does not need
+/// a verified pulse, since a wrong one decrypts nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
     round: Round,
@@ -34,10 +34,10 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// A round with its signature (G1, compressed), not yet verified.
+    /// Creates a pulse from a round and its signature (G1, compressed), without verifying it.
     ///
     /// # Errors
-    /// [`PulseError::Signature`] when the bytes are no signature.
+    /// [`PulseError::Signature`] when the bytes are malformed.
     pub fn new(round: Round, signature: &[u8; 48]) -> Result<Self, PulseError> {
         let signature =
             G1Affine::deserialize_compressed(signature.as_slice()).map_err(|_| PulseError::Signature(round))?;
@@ -47,7 +47,7 @@ impl Pulse {
         Ok(Self { round, signature })
     }
 
-    /// Its round.
+    /// The round of the pulse.
     pub const fn round(&self) -> Round {
         self.round
     }
@@ -55,17 +55,17 @@ impl Pulse {
     /// The signature, compressed.
     pub fn signature(&self) -> [u8; 48] {
         let mut bytes = [0; 48];
-        // Writing a point of 48 bytes into 48 bytes does not fail.
+        // Serializing a 48-byte point into 48 bytes cannot fail.
         let _ = self.signature.serialize_compressed(bytes.as_mut_slice());
         bytes
     }
 
-    /// The round's random number: SHA-256 of the signature.
+    /// The randomness of the round: SHA-256 of the signature.
     pub fn randomness(&self) -> [u8; 32] {
         Sha256::digest(self.signature()).into()
     }
 
-    /// Checks that the beacon published this: e(signature, g₂) = e(H(round), public key).
+    /// Verifies that the beacon published this pulse: e(signature, g₂) = e(H(round), public key).
     ///
     /// # Errors
     /// [`PulseError::Unverified`] when it did not.
@@ -91,7 +91,7 @@ mod tests {
     fn bytes_that_are_no_signature_are_refused() {
         let mut zero = [0; 48];
         zero[0] = 0xc0;
-        // On the curve, outside the prime-order group: x = 4.
+        // A point on the curve, outside the prime-order group: x = 4.
         let mut outside = [0; 48];
         (outside[0], outside[47]) = (0x80, 4);
         for bytes in [[0; 48], [0xff; 48], zero, outside] {

@@ -1,43 +1,42 @@
-//! Which round weights are encrypted to.
+//! The schedule of a subnet's epochs, and the round to encrypt weights to.
 
 use std::time::Duration;
 
 use crate::{Beacon, Round};
 
-/// Blocks after the epoch at which weights may be revealed, so that the chain certainly has come to it.
+/// Blocks from the epoch to the reveal, so that the chain has certainly reached the epoch.
 const MARGIN: u64 = 3;
 
-/// An epoch is due at the latest this many blocks after the one before it.
+/// The longest interval between two epochs, in blocks.
 const LONGEST_INTERVAL: u64 = 50_401;
 
 /// Why there is no round to encrypt to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// The subnet's tempo is 0.
+    /// The subnet's tempo is 0, so it has no epochs.
     #[error(
         "the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set"
     )]
     NoEpochs,
-    /// The numbers lead beyond the end of time.
+    /// A block number or time overflows.
     #[error(
         "the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time"
     )]
     Overflow,
-    /// The clock says that the beacon does not run yet.
+    /// The clock is set to before the beacon's first round.
     #[error("the weights would be revealed before the beacon's first round: check this machine's clock")]
     BeforeGenesis,
 }
 
-/// When a subnet's epochs are due, as its storage says at a block. The next block is taken for the one that has the
-/// commit.
+/// The epoch schedule of a subnet, from its storage at one block. The commit is assumed to be in the next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochSchedule {
     /// The block at which the values below were read.
     pub current_block: u64,
     /// `LastEpochBlock`.
     pub last_epoch_block: u64,
-    /// `PendingEpochAt`, where it is not 0.
+    /// `PendingEpochAt`; `None` where it is 0.
     pub pending_epoch_at: Option<u64>,
     /// `BlocksSinceLastStep`.
     pub blocks_since_last_step: u64,
@@ -48,11 +47,11 @@ pub struct EpochSchedule {
 }
 
 impl EpochSchedule {
-    /// The block from which on weights of the next block are to be open: a margin after the epoch whose index is the
+    /// The block from which on weights of the next block can be revealed: a margin after the epoch whose index is the
     /// commit's plus the reveal period. An epoch in the commit's own block counts before the commit, as on the chain.
     ///
     /// # Errors
-    /// [`ScheduleError`] when there is none.
+    /// [`ScheduleError`] when there is no such block.
     pub fn reveal_block(&self) -> Result<u64, ScheduleError> {
         if self.tempo == 0 {
             return Err(ScheduleError::NoEpochs);
@@ -60,11 +59,11 @@ impl EpochSchedule {
         self.reveal_epoch_block().and_then(|block| block.checked_add(MARGIN)).ok_or(ScheduleError::Overflow)
     }
 
-    /// The latest round that is certainly published by the time of [`EpochSchedule::reveal_block`], when a block takes
-    /// `block_time` and `now` (since the Unix epoch) is the time of the current block: floor((time − genesis) / period).
+    /// The latest round certainly published by [`EpochSchedule::reveal_block`], for a block time of `block_time` and
+    /// the current block at `now` (since the Unix epoch): floor((time − genesis) / period).
     ///
     /// # Errors
-    /// [`ScheduleError`] when there is none.
+    /// [`ScheduleError`] when there is no such round.
     pub fn reveal_round(&self, beacon: &Beacon, block_time: Duration, now: Duration) -> Result<Round, ScheduleError> {
         let blocks = self.reveal_block()?.saturating_sub(self.current_block);
         let wait = u32::try_from(blocks).ok().and_then(|blocks| block_time.checked_mul(blocks));
@@ -106,13 +105,13 @@ mod tests {
         reveal_period_epochs: 1,
     };
 
-    /// As the Python helper of bittensor-drand 2.0.0 has it.
+    /// Expected values from the Python helper of bittensor-drand 2.0.0.
     #[test]
     fn reveal_blocks() {
         let cases = [
             (SCHEDULE, 1_363),
             (EpochSchedule { current_block: 1_358, ..SCHEDULE }, 1_363),
-            // The epoch falls into the commit's block.
+            // The epoch is in the commit's block.
             (EpochSchedule { current_block: 1_359, ..SCHEDULE }, 1_723),
             (EpochSchedule { current_block: 1_500, ..SCHEDULE }, 1_864),
             (EpochSchedule { pending_epoch_at: Some(1_102), ..SCHEDULE }, 1_105),
@@ -129,7 +128,7 @@ mod tests {
             (EpochSchedule { blocks_since_last_step: 50_400, ..SCHEDULE }, 1_105),
             (EpochSchedule { blocks_since_last_step: 50_401, ..SCHEDULE }, 1_464),
             (EpochSchedule { tempo: 50_400, reveal_period_epochs: 3, ..SCHEDULE }, 152_203),
-            // A last epoch from beyond the current block, as after a fork.
+            // A last epoch after the current block, as after a fork.
             (EpochSchedule { last_epoch_block: 2_000, ..SCHEDULE }, 2_363),
         ];
         for (schedule, block) in cases {

@@ -1,4 +1,4 @@
-//! Ciphertexts and schedules that the Python tools made, and the public beacon's own pulses.
+//! Ciphertexts and schedules of the Python tools, and pulses of the public beacon.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -71,7 +71,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     hex::decode(hex.trim_start_matches("0x")).unwrap()
 }
 
-/// None where the recordings are absent.
+/// Reads the recordings; `None` if they are missing.
 fn vectors() -> Option<Vectors> {
     Some(serde_json::from_slice(&taonet_chain_vectors::read("drand_timelock.json")?).unwrap())
 }
@@ -138,7 +138,7 @@ fn schedules_are_equal() {
             tempo: inputs.tempo,
             reveal_period_epochs: inputs.subnet_reveal_period_epochs,
         };
-        // The time of recording is not in the vectors, but how far it was past its round (two decimals) is.
+        // The vectors lack the time of recording, but have its distance from the round (two decimals).
         let past = (rounds_ahead_of_now.ceil() - rounds_ahead_of_now) * quicknet.period as f64;
         let now_rounds = 24_000_000;
         let now = Duration::from_secs(quicknet.genesis_time + now_rounds * quicknet.period);

@@ -4,15 +4,16 @@ use taonet_primitives::Hotkey;
 use crate::public_key::{CONTEXT, sr25519_key};
 use crate::{Signature, verify};
 
-/// How many signatures are checked as one. Larger groups gain little, and a bad signature spoils its group's gain.
+/// The number of signatures verified as one group. Larger groups gain little, and a bad signature loses its group's
+/// gain.
 const GROUP: usize = 128;
 
-/// A message with the sr25519 key that is said to have signed it.
+/// A message with the sr25519 key that claims to have signed it.
 #[derive(Debug, Clone, Copy)]
 pub struct Signed<'a> {
-    /// Who is said to have signed.
+    /// The claimed signer.
     pub signer: Hotkey,
-    /// The bytes.
+    /// The message bytes.
     pub message: &'a [u8],
     /// The signature.
     pub signature: Signature,
@@ -25,11 +26,10 @@ impl Signed<'_> {
     }
 }
 
-/// Checks many sr25519 signatures faster than one by one, and says of each whether it holds: the answers are those of
-/// [`verify`].
+/// Verifies many sr25519 signatures faster than one by one, with one result for each, equal to that of [`verify`].
 ///
-/// A group in which something is wrong is checked again one by one, so that bad signatures cost their sender's peers
-/// at most half as much again.
+/// A group with any bad signature is verified again one by one, so bad signatures cost the others at most half as much
+/// again.
 pub fn verify_batch(items: &[Signed<'_>]) -> Vec<bool> {
     items.chunks(GROUP).flat_map(verify_group).collect()
 }
@@ -71,8 +71,8 @@ mod tests {
         assert_eq!(wrong, [3, 150, 299]);
     }
 
-    /// The zero point is the public key of the secret 0, so that everybody can sign for it; chains use it as the account
-    /// of nobody.
+    /// The zero point is the public key of the secret 0, so anyone can sign for it; chains use it as the account
+    /// without an owner.
     #[test]
     fn nobody_signs_for_the_zero_key() {
         let mut signature = [0; 64];

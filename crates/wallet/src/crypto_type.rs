@@ -3,19 +3,19 @@ use std::str::FromStr;
 
 use crate::KeyError;
 
-/// A signature scheme, by the number that keyfiles give it (`cryptoType`).
+/// A signature scheme, with the number that keyfiles use for it (`cryptoType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum CryptoType {
     /// Ed25519: 0.
     Ed25519 = 0,
-    /// Schnorr signatures on Ristretto, what Bittensor's keys are: 1.
+    /// Schnorr signatures on Ristretto, used by Bittensor's keys: 1.
     #[default]
     Sr25519 = 1,
 }
 
 impl CryptoType {
-    /// The number in keyfiles.
+    /// The scheme's number in keyfiles.
     pub const fn number(self) -> u8 {
         self as u8
     }
@@ -44,7 +44,7 @@ impl TryFrom<u8> for CryptoType {
 impl FromStr for CryptoType {
     type Err = KeyError;
 
-    /// Reads the scheme's name.
+    /// Parses the scheme's name.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         [Self::Ed25519, Self::Sr25519].into_iter().find(|scheme| scheme.name() == text).ok_or(KeyError::Scheme)
     }

@@ -60,7 +60,7 @@ impl<'a> SecretUri<'a> {
         Ok(secret.to_keypair())
     }
 
-    /// The seed of an ed25519 key: each hard step hashes a tag, the seed before and the junction.
+    /// Derives the seed of an ed25519 key: each hard junction hashes a tag, the previous seed and the junction.
     pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let mut seed = self.root()?;
         for Junction { hard, code } in &self.junctions {
@@ -75,8 +75,8 @@ impl<'a> SecretUri<'a> {
     }
 }
 
-/// A decimal number stands for its 8 bytes, little-endian; other text for its SCALE form, hashed when it is longer than
-/// a chain code.
+/// The chain code of a junction: a decimal number as 8 bytes, little-endian; other text in SCALE form, hashed if longer
+/// than a chain code.
 fn chain_code(name: &str) -> [u8; 32] {
     let mut code = [0; 32];
     let encoded = match name.parse::<u64>() {
@@ -90,12 +90,12 @@ fn chain_code(name: &str) -> [u8; 32] {
     code
 }
 
-/// SCALE's form of a text: compact length and UTF-8.
+/// The SCALE encoding of a text: compact length and UTF-8.
 fn scale_text(text: &str) -> Vec<u8> {
     [compact(text.len()).as_slice(), text.as_bytes()].concat()
 }
 
-/// SCALE's compact form of a length; a derivation URI is far shorter than the 2^30 that four bytes can say.
+/// The SCALE compact encoding of a length; a derivation URI is far shorter than the limit of four bytes, 2^30.
 fn compact(length: usize) -> Vec<u8> {
     let tagged = (length as u32) << 2;
     match length {

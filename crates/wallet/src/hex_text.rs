@@ -1,17 +1,17 @@
-//! Hex text, with `0x` in front as keyfiles write keys.
+//! Hex text with the prefix `0x`, as in keyfiles.
 
 use zeroize::Zeroizing;
 
-/// Reads exactly `2 N` digits, with or without `0x`.
+/// Parses exactly `2 N` digits, with or without `0x`.
 pub(crate) fn secret_from_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), bytes.as_mut_slice()).ok()?;
     Some(bytes)
 }
 
-/// Writes `0x` and two digits a byte.
+/// Formats bytes as `0x` and two digits per byte.
 pub(crate) fn secret_to_hex(bytes: &[u8]) -> Zeroizing<String> {
-    // At full length from the start: a text that grows leaves copies behind.
+    // Allocated at full length: a growing buffer leaves copies behind.
     let mut digits = Zeroizing::new(vec![0; bytes.len().saturating_mul(2)]);
     let mut text = Zeroizing::new(String::with_capacity(digits.len().saturating_add(2)));
     text.push_str("0x");

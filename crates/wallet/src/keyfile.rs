@@ -13,51 +13,51 @@ mod sealed;
 
 pub use sealed::{Encryption, Sealed};
 
-/// Why bytes gave no key. Never repeats what they hold.
+/// Why a keyfile could not be read or written. Never repeats its content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyfileError {
-    /// The content is encrypted and there is no password.
+    /// The content is encrypted, and no password was given.
     #[error("the key is encrypted ({0}); a password is needed")]
     Encrypted(Encryption),
-    /// The content cannot be decrypted. Which of the two it is cannot be told.
+    /// The password is wrong or the content is damaged; the two are indistinguishable.
     #[error("wrong password, or the keyfile is damaged")]
     WrongPassword,
     /// The content is not a JSON object with the fields of a keyfile.
     #[error("not keyfile JSON (line {line}, column {column})")]
     Json {
-        /// Where reading stopped, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// Where reading stopped, counted from 1.
+        /// The column of the error, counted from 1.
         column: usize,
     },
-    /// `ss58Address` is no address of Bittensor.
+    /// `ss58Address` is not a Bittensor address.
     #[error("ss58Address of the keyfile is malformed")]
     Address(#[from] Ss58Error),
-    /// A key in the file is malformed, or of an unknown scheme.
+    /// A key in the file is malformed, or its scheme is unknown.
     #[error("the keyfile's key is malformed")]
     Key(#[from] KeyError),
-    /// The file holds a public key only.
+    /// The file has only a public key.
     #[error("no secret key in it; is it a public keyfile?")]
     PublicOnly,
-    /// The file holds neither a secret nor a public key.
+    /// The file has neither a secret nor a public key.
     #[error("no key in it")]
     Empty,
-    /// The keys in the file do not belong together.
+    /// The keys in the file do not match.
     #[error("the file says {stated}, but its key belongs to {found}")]
     Mismatch {
-        /// The address or public key in the file.
+        /// The address or public key stated in the file.
         stated: Hotkey,
-        /// What the secret gives.
+        /// The public key of the secret.
         found: Hotkey,
     },
-    /// Encrypted keyfiles take 512 MiB of memory to open and to write.
+    /// Allocating the 512 MiB of memory that encrypted keyfiles need failed.
     #[error("not enough memory: encrypted keyfiles need 512 MiB for a moment")]
     Memory,
 }
 
-/// What a keyfile holds: a public key and, unless it is a public keyfile, the secret it came from. Wiped from memory
-/// when dropped; `Debug` shows the address only.
+/// The content of a keyfile: a public key and, unless it is a public keyfile, its secret. Wiped from memory when
+/// dropped; `Debug` shows the address only.
 #[derive(Clone)]
 pub struct Keyfile {
     public: PublicKey,
@@ -67,36 +67,37 @@ pub struct Keyfile {
 }
 
 impl Keyfile {
-    /// A key made from a mnemonic without a passphrase. The file keeps the mnemonic.
+    /// Creates a keyfile from a mnemonic without a passphrase. The file keeps the mnemonic.
     pub fn from_mnemonic(mnemonic: &Mnemonic, crypto_type: CryptoType) -> Self {
         Self { mnemonic: Some(mnemonic.clone()), ..Self::from_seed(&mnemonic.to_seed(""), crypto_type) }
     }
 
-    /// A key made from a seed. The file keeps the seed.
+    /// Creates a keyfile from a seed. The file keeps the seed.
     pub fn from_seed(seed: &[u8; 32], crypto_type: CryptoType) -> Self {
         let pair = Keypair::from_seed_with(seed, crypto_type);
         Self { seed: Some(Zeroizing::new(seed.to_vec())), ..Self::from_keypair(pair) }
     }
 
-    /// A key whose origin is not known, or cannot stand in a keyfile, as a derivation path cannot.
+    /// Creates a keyfile from a key pair whose origin is unknown, or has no field in a keyfile, such as a derivation
+    /// path.
     pub fn from_keypair(pair: Keypair) -> Self {
         Self { public: pair.public(), pair: Some(pair), mnemonic: None, seed: None }
     }
 
-    /// A public key alone.
+    /// Creates a keyfile with a public key only.
     pub const fn from_public(public: PublicKey) -> Self {
         Self { public, pair: None, mnemonic: None, seed: None }
     }
 
-    /// Reads the content of a keyfile, encrypted or plain. The password is used where the content is encrypted.
+    /// Parses the content of a keyfile, encrypted or plain. The password is used only if the content is encrypted.
     ///
     /// # Errors
-    /// [`KeyfileError`]: a password is missing or wrong, or the content is malformed.
+    /// [`KeyfileError`]: the password is missing or wrong, or the content is malformed.
     pub fn from_bytes(file: &[u8], password: Option<&Password>) -> Result<Self, KeyfileError> {
         Self::from_json(&Self::plain(file, password)?)
     }
 
-    /// The plain content of a keyfile as it is, fields included that mean nothing to us.
+    /// The plain content of a keyfile, unchanged, with fields that we do not know.
     pub(crate) fn plain(file: &[u8], password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match (Sealed::parse(file)?, password) {
             (None, _) => Ok(Zeroizing::new(file.to_vec())),
@@ -110,22 +111,22 @@ impl Keyfile {
         nacl::seal(plain, password)
     }
 
-    /// Reads plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, else the public key.
-    /// All keys and addresses in the file must belong together; a private key that cannot be read does no harm beside a
-    /// phrase or a seed.
+    /// Parses plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this order, otherwise the
+    /// public key. All keys and addresses in the file must match; a malformed private key is ignored beside a phrase or
+    /// a seed.
     ///
     /// # Errors
-    /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not belong together.
+    /// [`KeyfileError`]: not JSON, a malformed key, or keys that do not match.
     pub fn from_json(text: &[u8]) -> Result<Self, KeyfileError> {
         json::read(text)
     }
 
-    /// The public key that plain keyfile JSON names; no secret in it is looked at.
+    /// The public key stated in plain keyfile JSON, without reading any secret.
     pub(crate) fn stated_public(text: &[u8]) -> Option<PublicKey> {
         json::stated_public(text)
     }
 
-    /// The file's plain content. This is the key itself.
+    /// The plain content of the file. It contains the secret key.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         json::write(self)
     }
@@ -135,7 +136,8 @@ impl Keyfile {
         json::write(&Self::from_public(self.public)).to_vec()
     }
 
-    /// The file's content, encrypted as Bittensor's wallet does (`$NACL`). Takes seconds and 512 MiB of memory.
+    /// The encrypted content of the file, in the format of Bittensor's wallet (`$NACL`). Takes seconds and 512 MiB of
+    /// memory.
     ///
     /// # Errors
     /// [`KeyfileError::Memory`] or [`KeyError::Randomness`].
@@ -148,15 +150,15 @@ impl Keyfile {
         self.public
     }
 
-    /// The key pair, where the file holds a secret.
+    /// The key pair, if the file has a secret.
     pub const fn keypair(&self) -> Option<&Keypair> {
         self.pair.as_ref()
     }
 
-    /// The key pair.
+    /// Converts the keyfile into its key pair.
     ///
     /// # Errors
-    /// [`KeyfileError::PublicOnly`] where the file holds none.
+    /// [`KeyfileError::PublicOnly`] if the file has no secret.
     pub fn into_keypair(self) -> Result<Keypair, KeyfileError> {
         self.pair.ok_or(KeyfileError::PublicOnly)
     }

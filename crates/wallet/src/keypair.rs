@@ -11,11 +11,11 @@ use crate::{CryptoType, KeyError, PublicKey, Signature};
 
 /// A key pair of either scheme. Wiped from memory when dropped; `Debug` shows the address only.
 ///
-/// The short constructors make sr25519 pairs, which is what neurons sign with; those that end in `_with` take the scheme.
+/// The short constructors create sr25519 pairs, which neurons sign with; those that end in `_with` take the scheme.
 #[derive(Clone)]
 pub struct Keypair(Pair);
 
-/// Boxed: a move copies a pointer, and leaves no copy of the secret behind.
+/// Boxed: a move copies only a pointer, and leaves no copy of the secret behind.
 #[derive(Clone)]
 enum Pair {
     Sr25519(Box<schnorrkel::Keypair>),
@@ -23,21 +23,21 @@ enum Pair {
 }
 
 impl Keypair {
-    /// Reads a derivation URI: `phrase[//hard][/soft]…[///password]`.
+    /// Parses a derivation URI: `phrase[//hard][/soft]…[///password]`.
     ///
-    /// The phrase is a mnemonic of 12, 15, 18, 21 or 24 English words, or a seed as `0x` and 64 hex digits; left out,
-    /// it is the public development phrase [`crate::DEV_PHRASE`], so that `//Alice` is everyone's Alice.
+    /// The phrase is a mnemonic of 12, 15, 18, 21 or 24 English words, or a seed as `0x` and 64 hex digits. The default
+    /// is the public development phrase [`crate::DEV_PHRASE`], so that `//Alice` is the well-known Alice.
     ///
     /// # Errors
-    /// [`KeyError`], which says what is wrong without repeating the text.
+    /// [`KeyError`], which does not repeat the text.
     pub fn from_uri(uri: &str) -> Result<Self, KeyError> {
         Self::from_uri_with(uri, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_uri`], for either scheme. ed25519 has hard junctions only.
+    /// As [`Self::from_uri`], for either scheme. ed25519 supports hard junctions only.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::from_uri`].
     pub fn from_uri_with(uri: &str, crypto_type: CryptoType) -> Result<Self, KeyError> {
         let uri = SecretUri::parse(uri)?;
         Ok(Self(match crypto_type {
@@ -46,7 +46,7 @@ impl Keypair {
         }))
     }
 
-    /// Expands a 32-byte seed (the "mini secret").
+    /// Creates a pair from a 32-byte seed (the "mini secret").
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self::from_seed_with(seed, CryptoType::Sr25519)
     }
@@ -67,7 +67,7 @@ impl Keypair {
         })
     }
 
-    /// Takes the 64-byte form of keyfiles: canonical scalar and nonce.
+    /// Creates a pair from the 64-byte form of keyfiles: canonical scalar and nonce.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the scalar is not canonical.
@@ -91,7 +91,7 @@ impl Keypair {
         }
     }
 
-    /// The scheme.
+    /// The signature scheme.
     pub const fn crypto_type(&self) -> CryptoType {
         match self.0 {
             Pair::Sr25519(_) => CryptoType::Sr25519,
@@ -99,7 +99,7 @@ impl Keypair {
         }
     }
 
-    /// The public half.
+    /// The public key.
     pub fn public(&self) -> PublicKey {
         let key = match &self.0 {
             Pair::Sr25519(pair) => pair.public.to_bytes(),
@@ -108,17 +108,17 @@ impl Keypair {
         PublicKey::new(key, self.crypto_type())
     }
 
-    /// The public half in the role of a neuron's key.
+    /// The public key as a neuron's hotkey.
     pub fn hotkey(&self) -> Hotkey {
         self.public().hotkey()
     }
 
-    /// The public half in the role of an owner's key.
+    /// The public key as an owner's coldkey.
     pub fn coldkey(&self) -> Coldkey {
         self.public().coldkey()
     }
 
-    /// The private half as keyfiles hold it: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
+    /// The private key in the form of keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
     /// ed25519.
     pub fn to_private_key(&self) -> Zeroizing<Vec<u8>> {
         match &self.0 {
@@ -127,7 +127,7 @@ impl Keypair {
         }
     }
 
-    /// The sr25519 pair, where it is one.
+    /// The sr25519 pair, if the scheme is sr25519.
     pub(crate) fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
         match &self.0 {
             Pair::Sr25519(pair) => Some(pair),
@@ -135,8 +135,7 @@ impl Keypair {
         }
     }
 
-    /// Signs the bytes as they are, whatever their length. Two sr25519 signatures of one message differ: they are
-    /// randomised.
+    /// Signs a message of any length. sr25519 signatures are randomised: two signatures of one message differ.
     pub fn sign(&self, message: &[u8]) -> Signature {
         Signature::from_bytes(match &self.0 {
             Pair::Sr25519(pair) => pair.sign_simple(CONTEXT, message).to_bytes(),

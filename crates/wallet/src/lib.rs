@@ -2,8 +2,8 @@
 //!
 //! # Tour
 //!
-//! **Keys.** A [`Keypair`] is made from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or a private key, of either
-//! [`CryptoType`]; a [`PublicKey`] is what others know of it.
+//! **Keys.** A [`Keypair`] is created from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or a private key, of
+//! either [`CryptoType`]; a [`PublicKey`] is its public half.
 //!
 //! ```
 //! use taonet_wallet::{Keypair, Mnemonic, WordCount, verify};
@@ -16,8 +16,8 @@
 //! ```
 //!
 //! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons, [`PublicKey::verify_wrapped`] for
-//! texts that people sign, also in a browser. [`message_bytes`] is the rule for texts that begin with `0x`. So a
-//! validator proves who it is: it signs a text that names it, and everybody can check.
+//! texts that people sign, also in a browser. [`message_bytes`] is the rule for texts that begin with `0x`. In this
+//! example a validator proves its identity: it signs a text with its address, and anyone can verify it.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keypair, PublicKey, message_bytes};
@@ -32,12 +32,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **Keyfiles.** A [`Keyfile`] is the content of one: it is read plain or encrypted in any of the three ways that
-//! Bittensor's wallets had ([`Encryption`]) and written plain or as today's wallet does. [`PolkadotJs`] reads and writes
-//! the exports of browser wallets. [`Password`] says where passwords come from and which ones are good enough.
+//! **Keyfiles.** A [`Keyfile`] is the content of a file: it is read plain or in any of the three encryption formats of
+//! Bittensor's wallets ([`Encryption`]) and written plain or in the current wallet's format. [`PolkadotJs`] reads and
+//! writes the exports of browser wallets. [`Password`] reads passwords from their sources and checks their strength.
 //!
-//! **Wallets on disk.** [`Wallets`] is a directory of them, [`Wallet`] one, with its coldkey and hotkeys. A [`StoredKey`]
-//! is a file that was read and not yet opened.
+//! **Wallets on disk.** [`Wallets`] is a directory of wallets, [`Wallet`] one of them, with its coldkey and hotkeys. A
+//! [`StoredKey`] is a keyfile that was read but not decrypted.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Overwrite, Wallets, WordCount};
@@ -51,16 +51,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What this crate promises
+//! # Guarantees
 //!
-//! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys lie on the
-//!   heap, so that moves leave none behind. For the stack this is best effort: what the compiler, or a library in the
-//!   midst of a computation, copied there stays until it is overwritten.
-//! - A file is written whole or not at all, for its owner only; a key is never overwritten unless asked for, and then the
-//!   old one is kept in the wallet's `.backups`. Programs that use this crate write a wallet one after the other.
-//! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which says what is new.
-//! - A wrong password and a damaged file give one and the same error, after a comparison in constant time.
-//! - Nothing is read from the environment, nothing asked on a terminal: that belongs to programs.
+//! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys are on
+//!   the heap, so that moves leave no copy behind. For the stack this is best effort: copies made there by the
+//!   compiler, or by a library during a computation, stay until they are overwritten.
+//! - A file is written atomically, with access for its owner only; a key is overwritten only on request, and then the
+//!   old one is kept in the wallet's `.backups`. Programs that use this crate lock a wallet while they write it.
+//! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which lists the new
+//!   files.
+//! - A wrong password and a damaged file give the same error, after a comparison in constant time.
+//! - The crate reads no environment variables and never prompts: that is for programs.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -10,13 +10,13 @@ use crate::KeyError;
 /// The public phrase behind `//Alice`, `//Bob` and the other development keys. Never fund them.
 pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
 
-/// Rounds that turn a mnemonic's entropy into a seed.
+/// The number of PBKDF2 rounds from a mnemonic's entropy to a seed.
 const ROUNDS: u32 = 2048;
 
-/// Entropy of the longest mnemonic, in bytes.
+/// The entropy of the longest mnemonic, in bytes.
 const MAX_ENTROPY: usize = 32;
 
-/// How many words a mnemonic has.
+/// The number of words of a mnemonic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WordCount {
     /// 12 words, 128 bits.
@@ -33,7 +33,7 @@ pub enum WordCount {
 }
 
 impl WordCount {
-    /// Every length that there is.
+    /// Every valid length.
     pub const ALL: [Self; 5] = [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
 
     /// The number of words.
@@ -47,7 +47,7 @@ impl WordCount {
         }
     }
 
-    /// Three words stand for 32 bits of entropy and one of checksum.
+    /// The length of the entropy in bytes: three words encode 32 bits of entropy and one of checksum.
     const fn entropy_bytes(self) -> usize {
         match self {
             Self::Twelve => 16,
@@ -72,10 +72,10 @@ impl TryFrom<usize> for WordCount {
 pub struct Mnemonic(Box<bip39::Mnemonic>);
 
 impl Mnemonic {
-    /// Draws a new mnemonic from the system's random number generator.
+    /// Generates a new mnemonic with the system's random number generator.
     ///
     /// # Errors
-    /// [`KeyError::Randomness`] when the system gives no random bytes.
+    /// [`KeyError::Randomness`] when the random number generator fails.
     pub fn generate(count: WordCount) -> Result<Self, KeyError> {
         let mut entropy = Zeroizing::new([0; MAX_ENTROPY]);
         let entropy = entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
@@ -85,10 +85,10 @@ impl Mnemonic {
             .map_err(|_| KeyError::WordCount(count.words()))
     }
 
-    /// Reads words that are separated by white space.
+    /// Parses words separated by white space.
     ///
     /// # Errors
-    /// [`KeyError`] says which word is unknown, or that their number or checksum is wrong.
+    /// [`KeyError`]: an unknown word, a wrong number of words, or a wrong checksum.
     pub fn parse(phrase: &str) -> Result<Self, KeyError> {
         bip39::Mnemonic::parse_in_normalized(Language::English, phrase).map(|mnemonic| Self(mnemonic.into())).map_err(
             |error| match error {
@@ -99,9 +99,9 @@ impl Mnemonic {
         )
     }
 
-    /// The words, separated by single spaces. This is the key itself: show it once, to its owner, and nowhere else.
+    /// The words, separated by single spaces. They are the secret: show them once, to the owner, and nowhere else.
     pub fn phrase(&self) -> Zeroizing<String> {
-        // No word has more than 8 letters: the text never moves while it grows.
+        // No word has more than 8 letters: the buffer never reallocates.
         let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
         for word in self.0.words() {
             if !phrase.is_empty() {
@@ -119,9 +119,9 @@ impl Mnemonic {
 
     /// The 32-byte seed ("mini secret") under an optional passphrase, empty for none.
     ///
-    /// Substrate stretches the entropy that the words stand for, where BIP-39 stretches the text of the words.
+    /// Substrate derives it from the words' entropy, whereas BIP-39 derives it from their text.
     pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
-        // Taken apart where it lies: a pattern would copy the entropy out of the pair.
+        // Accessed in place: a pattern would copy the entropy out of the pair.
         let entropy = Zeroizing::new(self.0.to_entropy_array());
         let (entropy, length) = &*entropy;
         let salt = Zeroizing::new(["mnemonic", passphrase].concat());

@@ -1,11 +1,11 @@
-//! Files that people name, which may be anything.
+//! Opening files named by users, which may be anything.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file; `None` for anything else. Asking the open file leaves no moment in which another could take its
-/// place, and a named pipe is not waited for.
+/// Opens a regular file; `None` for anything else. The type is checked on the open file, so it cannot be swapped in
+/// between, and opening a named pipe does not block.
 pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -19,7 +19,7 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(metadata.is_file().then_some((file, metadata)))
 }
 
-/// The mode bits of a regular file, where others than its owner have any.
+/// The mode bits of a regular file that others than its owner can access; `None` for a private file.
 #[cfg(unix)]
 pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Warns in the log of a file with a secret that others may read. Pipes and terminals have modes that mean nothing.
+/// Logs a warning if others can read a file with a secret. Pipes and terminals are skipped: their modes mean nothing.
 pub fn warn_if_exposed(file: &File, path: &Path) {
     if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
         tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "secret is open to others; chmod 600 it");
@@ -45,7 +45,7 @@ mod tests {
 
     use super::*;
 
-    /// Nobody writes the pipe: opening it as usual would wait for ever.
+    /// The pipe has no writer: a plain open would block forever.
     #[test]
     fn pipes_and_directories_are_no_files() {
         let dir = tempfile::tempdir().unwrap();

@@ -12,13 +12,13 @@ pub use strength::{MIN_LENGTH, MIN_STRENGTH, WeakPassword};
 
 /// The password of a keyfile. Wiped from memory when dropped and never shown by `Debug`.
 ///
-/// Prompting belongs to the program; everything else that a password may come from is here: [`Password::from_file`],
+/// Prompting is for programs; the other sources of a password are here: [`Password::from_file`],
 /// [`Password::from_descriptor`], [`Password::from_lookup`].
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes a password over. The text that is handed in becomes the wiped one: no copy is made.
+    /// Wraps a password. The given text itself is wiped on drop: no copy is made.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }
@@ -28,16 +28,16 @@ impl Password {
         self.0.as_bytes()
     }
 
-    /// Whether the password may protect a new keyfile: at least [`MIN_LENGTH`] characters and an estimated strength of
-    /// at least [`MIN_STRENGTH`] bits. Existing keyfiles open with any password.
+    /// Checks whether the password may protect a new keyfile: at least [`MIN_LENGTH`] characters and an estimated
+    /// strength of at least [`MIN_STRENGTH`] bits. Existing keyfiles open with any password.
     ///
     /// # Errors
-    /// [`WeakPassword`] says which of the two is missed.
+    /// [`WeakPassword`] names the requirement that is not met.
     pub fn check_new(&self) -> Result<(), WeakPassword> {
         strength::check(&self.0)
     }
 
-    /// Whether two entries of a new password agree.
+    /// Whether two entries of a new password are equal.
     pub fn matches(&self, other: &Self) -> bool {
         self.0 == other.0
     }

@@ -13,79 +13,79 @@ use zeroize::Zeroizing;
 
 use crate::{CryptoType, KeyError, Keypair, Password};
 
-/// Where the secret begins in the plain text: PKCS#8 as Polkadot-JS writes it, with 64 bytes of secret key.
+/// The header before the secret in the plain content: PKCS#8 in Polkadot-JS's form, with 64 bytes of secret key.
 const HEADER: [u8; 16] =
     [0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// What stands between the secret and the public key.
+/// The divider between the secret and the public key.
 const DIVIDER: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
 
 const PLAIN_BYTES: usize = HEADER.len() + 64 + DIVIDER.len() + 32;
 
-/// scrypt's cost in files that we write: Polkadot-JS's own.
+/// The scrypt cost of new exports: Polkadot-JS's own.
 const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 1;
 
-/// Most that a file may ask for. scrypt takes 128 r (N + p) bytes, which these hold to little more than 256 MiB;
+/// Limits on a file's scrypt parameters. scrypt takes 128 r (N + p) bytes: at these limits little more than 256 MiB.
 /// Polkadot-JS writes 32 MiB and one lane.
 const MAX_N_R: u32 = 1 << 21;
 const MAX_R: u32 = 64;
 const MAX_P: u32 = 16;
 
-/// Why a Polkadot-JS export gave no key, or could not be made. Never repeats what it holds.
+/// Why a Polkadot-JS export could not be read or written. Never repeats its content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolkadotJsError {
-    /// The text is not JSON of an account's export.
+    /// The text is not the JSON of an account export.
     #[error("not the JSON of a Polkadot-JS account (line {line}, column {column})")]
     Json {
-        /// Where reading stopped, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// Where reading stopped, counted from 1.
+        /// The column of the error, counted from 1.
         column: usize,
     },
-    /// Only version 3 is known.
+    /// The version is not 3, the only supported one.
     #[error("the export is not of version 3; export the account again with a current Polkadot-JS wallet")]
     Version,
-    /// Only sr25519 accounts are taken.
+    /// The account is not sr25519, the only supported scheme.
     #[error("the export does not hold an sr25519 account")]
     Content,
     /// The encryption is none of `scrypt` with `xsalsa20-poly1305`, `xsalsa20-poly1305`, `none`.
     #[error("the export's kind of encryption is unknown")]
     Encryption,
-    /// The cost that the file asks for is nonsense or beyond every wallet's.
+    /// The scrypt parameters are invalid or beyond those of any wallet.
     #[error(
         "the export asks for scrypt with N={n}, r={r}, p={p}; N must be a power of two, N*r at most 2^21, r at most 64, p at most 16"
     )]
     Cost {
-        /// Memory and time.
+        /// The scrypt parameter N: memory and time.
         n: u32,
-        /// Block size.
+        /// The scrypt parameter r: block size.
         r: u32,
-        /// Lanes.
+        /// The scrypt parameter p: lanes.
         p: u32,
     },
-    /// The content cannot be decrypted. Which of the two it is cannot be told.
+    /// The password is wrong or the content is damaged; the two are indistinguishable.
     #[error("wrong password, or the export is damaged")]
     WrongPassword,
-    /// The address in the file belongs to another key.
+    /// The address in the file does not match the key.
     #[error("the export says {stated}, but its key belongs to {found}")]
     Mismatch {
-        /// The address in the file.
+        /// The address stated in the file.
         stated: Ss58,
         /// The address of the key, on the same network.
         found: Ss58,
     },
-    /// Exports hold sr25519 keys only.
+    /// The pair is not sr25519, the only scheme of exports.
     #[error("only sr25519 keys can be exported, and this is an {0} key")]
     Scheme(CryptoType),
-    /// The system gives no random bytes.
+    /// The system's random number generator failed.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// The fields of an export that matter here.
+/// The fields of an export that are used here.
 #[derive(Deserialize)]
 struct Fields {
     encoded: String,
@@ -101,20 +101,20 @@ struct Encoding {
     version: String,
 }
 
-/// How the content is encrypted.
+/// The encryption of the content.
 enum Cipher {
-    /// Not at all.
+    /// Unencrypted.
     None,
-    /// Under the password itself, filled up with zeros.
+    /// Encrypted with the password itself, padded with zeros.
     Password { nonce: [u8; 24] },
-    /// Under a key that scrypt makes of the password.
+    /// Encrypted with a key derived by scrypt from the password.
     Scrypt { salt: [u8; 32], params: Params, nonce: [u8; 24] },
 }
 
-/// An account as Polkadot-JS and the browser wallets export it: JSON of version 3 with an sr25519 key.
+/// An account export of Polkadot-JS and browser wallets: JSON of version 3 with an sr25519 key.
 ///
-/// [`PolkadotJs::parse`] costs nothing; [`PolkadotJs::open`] takes the time and memory that the file asks for, within
-/// bounds. Its content is wiped from memory when dropped; `Debug` shows the address only.
+/// [`PolkadotJs::parse`] is cheap; [`PolkadotJs::open`] takes the time and memory that the file states, within limits.
+/// The content is wiped from memory when dropped; `Debug` shows the address only.
 pub struct PolkadotJs {
     address: Ss58,
     cipher: Cipher,
@@ -123,14 +123,14 @@ pub struct PolkadotJs {
 }
 
 impl PolkadotJs {
-    /// Takes an export apart.
+    /// Parses an export.
     ///
     /// # Errors
-    /// [`PolkadotJsError`]: another kind of file, or one that asks for too much memory.
+    /// [`PolkadotJsError`]: another kind of file, or one that needs too much memory.
     pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
         let Fields { encoded, encoding, address } = serde_json::from_slice(json)
             .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
-        // Unencrypted exports hold the key in this text.
+        // In unencrypted exports this text contains the key.
         let encoded = Zeroizing::new(encoded);
         if encoding.version != "3" {
             return Err(PolkadotJsError::Version);
@@ -161,21 +161,21 @@ impl PolkadotJs {
         Ok(Self { address, cipher, content })
     }
 
-    /// The account's address, on whatever network the export names. Not yet checked against the key.
+    /// The account's address on the export's network. Not yet checked against the key.
     pub const fn address(&self) -> Ss58 {
         self.address
     }
 
-    /// Whether a password is needed.
+    /// Whether opening needs a password.
     pub const fn is_encrypted(&self) -> bool {
         !matches!(self.cipher, Cipher::None)
     }
 
-    /// The account's key. An export without encryption opens with any password.
+    /// Decrypts the account's key. An unencrypted export opens with any password.
     ///
     /// # Errors
-    /// [`PolkadotJsError::WrongPassword`] for a wrong password and a damaged file alike; [`PolkadotJsError::Mismatch`]
-    /// when the key is not the address's.
+    /// [`PolkadotJsError::WrongPassword`] for a wrong password or a damaged file; [`PolkadotJsError::Mismatch`] when
+    /// the key does not match the address.
     pub fn open(&self, password: &Password) -> Result<Keypair, PolkadotJsError> {
         let text = match &self.cipher {
             Cipher::None => self.content.clone(),
@@ -196,7 +196,7 @@ impl PolkadotJs {
         Ok(text)
     }
 
-    /// The JSON of an export that Polkadot-JS imports: scrypt with N = 32 768, r = 8, p = 1. `created` is in
+    /// Exports a pair as JSON that Polkadot-JS imports: scrypt with N = 32 768, r = 8, p = 1. `created` is in
     /// milliseconds since 1970.
     ///
     /// # Errors
@@ -254,7 +254,7 @@ fn stretched(password: &Password, salt: &[u8], params: &Params) -> Result<Zeroiz
     Ok(key)
 }
 
-/// The scalar stands in the file as ed25519 expands it, eight times ours.
+/// The file has the scalar in ed25519's expanded form, eight times ours.
 fn read_pkcs8(text: &[u8]) -> Option<Keypair> {
     let (secret, rest) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
     let public = rest.strip_prefix(&DIVIDER)?;

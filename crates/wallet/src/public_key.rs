@@ -6,10 +6,10 @@ use taonet_primitives::{Coldkey, Hotkey, Ss58, Ss58Prefix};
 use crate::hex_text::secret_from_hex;
 use crate::{CryptoType, KeyError, Signature};
 
-/// The signing context that every Substrate chain uses.
+/// The signing context of every Substrate chain.
 pub(crate) const CONTEXT: &[u8] = b"substrate";
 
-/// A public key and the scheme that it signs with. `Display` writes the address.
+/// A public key and its signature scheme. `Display` writes the address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey {
     crypto_type: CryptoType,
@@ -17,15 +17,15 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Wraps the 32 bytes of a public key. Bytes that are no key verify nothing.
+    /// Wraps the 32 bytes of a public key. Invalid bytes verify no signature.
     pub const fn new(key: [u8; 32], crypto_type: CryptoType) -> Self {
         Self { crypto_type, key }
     }
 
-    /// Reads what people hold of a key: an address of Bittensor or the key as `0x` and 64 hex digits.
+    /// Parses a Bittensor address, or a key as `0x` and 64 hex digits.
     ///
     /// # Errors
-    /// [`PublicKeyError`] says what is wrong with the address or the digits.
+    /// [`PublicKeyError`]: a malformed address or malformed digits.
     pub fn parse(text: &str, crypto_type: CryptoType) -> Result<Self, PublicKeyError> {
         let key = if text.starts_with("0x") {
             *secret_from_hex(text).ok_or(KeyError::PublicKey)?
@@ -35,7 +35,7 @@ impl PublicKey {
         Ok(Self { crypto_type, key })
     }
 
-    /// The scheme.
+    /// The signature scheme.
     pub const fn crypto_type(&self) -> CryptoType {
         self.crypto_type
     }
@@ -45,25 +45,25 @@ impl PublicKey {
         &self.key
     }
 
-    /// The key in the role of a neuron's.
+    /// The key as a neuron's hotkey.
     pub const fn hotkey(&self) -> Hotkey {
         Hotkey::from_bytes(self.key)
     }
 
-    /// The key in the role of an owner's.
+    /// The key as an owner's coldkey.
     pub const fn coldkey(&self) -> Coldkey {
         Coldkey::from_bytes(self.key)
     }
 
-    /// The key as an address of any network.
+    /// The key as an address on any network.
     pub const fn address_on(&self, prefix: Ss58Prefix) -> Ss58 {
         Ss58::new(self.key, prefix)
     }
 
     /// Whether the key signed exactly `message`.
     ///
-    /// A key that anybody can sign for has signed nothing: neither the all-zero address under sr25519, nor keys and
-    /// nonces of small order under ed25519.
+    /// A key that anyone can sign for verifies nothing: neither the all-zero address under sr25519, nor keys and nonces
+    /// of small order under ed25519.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         match self.crypto_type {
             CryptoType::Sr25519 => {
@@ -78,15 +78,15 @@ impl PublicKey {
         }
     }
 
-    /// Whether the key signed `message`, either as it is or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+    /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as by browser wallets.
     ///
-    /// For messages that people sign by hand. Requests between neurons are checked with [`Self::verify`].
+    /// For messages that people sign. Verify requests between neurons with [`Self::verify`].
     pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
         self.verify(message, signature) || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
     }
 }
 
-/// The sr25519 key with these bytes, if there is one and it has a secret: the zero point has the secret 0.
+/// The sr25519 key with these bytes, if it is valid and not zero: the zero point has the known secret 0.
 pub(crate) fn sr25519_key(bytes: &[u8; 32]) -> Option<schnorrkel::PublicKey> {
     if *bytes == [0; 32] { None } else { schnorrkel::PublicKey::from_bytes(bytes).ok() }
 }
@@ -107,10 +107,10 @@ impl fmt::Debug for PublicKey {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublicKeyError {
-    /// It is no address of Bittensor.
+    /// The text is not a Bittensor address.
     #[error(transparent)]
     Address(#[from] taonet_primitives::Ss58Error),
-    /// It begins with `0x` and goes on otherwise than with 64 hex digits.
+    /// The text begins with `0x`, but the rest is not 64 hex digits.
     #[error(transparent)]
     Hex(#[from] KeyError),
 }

@@ -10,10 +10,10 @@ use crate::{CryptoType, PublicKey};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The text has another length than 128 hex digits.
+    /// The text does not have 128 hex digits.
     #[error("signature has {0} hex digits, expected 128")]
     Length(usize),
-    /// The text holds something else than hex digits.
+    /// The text has a character that is not a hex digit.
     #[error("signature is not hex text")]
     Hex,
 }
@@ -24,7 +24,7 @@ pub enum SignatureError {
 pub struct Signature([u8; 64]);
 
 impl Signature {
-    /// Wraps the 64 bytes of a signature. Whether it holds is known only after [`verify`].
+    /// Wraps the 64 bytes of a signature. Only [`verify`] tells whether it is valid.
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         Self(bytes)
     }
@@ -34,7 +34,7 @@ impl Signature {
         &self.0
     }
 
-    /// 128 lower-case hex digits without the `0x` that `Display` writes: the form that signing services answer with.
+    /// The signature as 128 lower-case hex digits without the `0x` of `Display`: the form used by signing services.
     pub fn to_bare_hex(&self) -> String {
         hex::encode(self.0)
     }
@@ -43,7 +43,7 @@ impl Signature {
 impl FromStr for Signature {
     type Err = SignatureError;
 
-    /// Reads 128 hex digits, with or without `0x`.
+    /// Parses 128 hex digits, with or without `0x`.
     fn from_str(text: &str) -> Result<Self, SignatureError> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if digits.len() != 128 {
@@ -86,9 +86,9 @@ pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
     PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify(message, signature)
 }
 
-/// Whether `signer` signed `message`, either as it is or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
+/// Whether `signer` signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as by browser wallets.
 ///
-/// For messages that people sign by hand. Requests between neurons are checked with [`verify`].
+/// For messages that people sign. Verify requests between neurons with [`verify`].
 pub fn verify_wrapped(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
     PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify_wrapped(message, signature)
 }

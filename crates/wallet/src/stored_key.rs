@@ -8,24 +8,24 @@ use crate::wallets::HOTKEYS;
 use crate::write::directory_of;
 use crate::{Encryption, Keyfile, KeyfileError, Password, PublicKey, WalletError};
 
-/// Keyfiles have a few hundred bytes; anything much larger is another kind of file.
+/// The largest keyfile, in bytes. Keyfiles have a few hundred; anything much larger is another kind of file.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
-/// A keyfile that was read and not yet opened: whether it needs a password can be asked before one is.
+/// A keyfile that was read but not decrypted, so that a program can check whether it needs to prompt for a password.
 ///
 /// Its bytes are wiped from memory when dropped; `Debug` shows the path only.
 pub struct StoredKey {
     path: PathBuf,
-    /// The directory of the wallet that it belongs to.
+    /// The directory of its wallet.
     wallet: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     exposed: Option<u32>,
 }
 
 impl StoredKey {
-    /// Reads a keyfile that belongs to no wallet, or to one that is not known: of a file in a directory named `hotkeys`,
-    /// it is the one above. Links are followed, to regular files only. A file that others may read gives a warning in the
-    /// log; [`Self::exposed`] says so too.
+    /// Reads a keyfile outside a known wallet: for a file in a directory named `hotkeys`, the wallet is the directory
+    /// above. Links are followed, to regular files only. If others can read the file, a warning is logged; see also
+    /// [`Self::exposed`].
     ///
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
@@ -35,7 +35,7 @@ impl StoredKey {
         Self::read_in(wallet, path.as_ref())
     }
 
-    /// As [`Self::read`], for a file of a wallet whose directory is known.
+    /// As [`Self::read`], for a file in a known wallet directory.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
         let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
@@ -45,7 +45,7 @@ impl StoredKey {
         Ok(stored)
     }
 
-    /// As [`Self::read`], without the warning: for public files and lists.
+    /// As [`Self::read`], without the warning: for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
         let Some((file, metadata)) = open_file(path).map_err(failed)? else {
@@ -54,40 +54,40 @@ impl StoredKey {
         if metadata.len() > MAX_BYTES {
             return Err(WalletError::TooLarge { path: path.into(), bytes: metadata.len() });
         }
-        // Room for all and one byte, with which the reader notices the end: a growing buffer would leave copies of the
-        // secret behind.
+        // With one spare byte, with which the reader detects the end: a growing buffer would leave copies of the secret
+        // behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().saturating_add(1) as usize));
         file.take(metadata.len()).read_to_end(&mut bytes).map_err(failed)?;
         Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
-    /// Where it was read.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory of the wallet that it belongs to.
+    /// The directory of its wallet.
     pub(crate) fn wallet(&self) -> &Path {
         &self.wallet
     }
 
-    /// What the file holds.
+    /// The bytes of the file.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How it is encrypted; `None` for a plain file, which opens without a password.
+    /// The encryption format; `None` for a plain file, which opens without a password.
     pub fn encryption(&self) -> Option<Encryption> {
         Encryption::of(&self.bytes)
     }
 
-    /// The file's mode bits, where others than the owner have any.
+    /// The file's mode bits, if others than the owner have access.
     pub const fn exposed(&self) -> Option<u32> {
         self.exposed
     }
 
-    /// The key. The password is used where the file is encrypted; opening then takes seconds and 512 MiB of memory. A
-    /// public file beside it that names another key gives a warning in the log.
+    /// Decrypts the key. The password is used only if the file is encrypted; opening then takes seconds and 512 MiB of
+    /// memory. If the public file beside it names another key, a warning is logged.
     ///
     /// # Errors
     /// [`WalletError::Keyfile`] with the reason.
@@ -114,19 +114,19 @@ impl StoredKey {
         self.content(None).map(|key| key.public())
     }
 
-    /// The plain content, once it is known to hold a key.
+    /// Decrypts the content, after checking that it has a key.
     pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
         let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
         Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
         Ok(plain)
     }
 
-    /// The public key that a plain file names, whatever else is in it.
+    /// The public key stated in a plain file, whatever else the file has.
     pub(crate) fn stated_public(&self) -> Option<PublicKey> {
         Keyfile::stated_public(&self.bytes)
     }
 
-    /// Names the file in an error about its content.
+    /// Adds the path to an error about the content.
     fn error(&self, source: KeyfileError) -> WalletError {
         WalletError::Keyfile { path: self.path.clone(), source }
     }

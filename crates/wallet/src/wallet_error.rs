@@ -3,86 +3,85 @@ use std::path::PathBuf;
 
 use crate::{KeyfileError, NameError};
 
-/// Why a key could not be read from disk or written to it. Never repeats what a file holds.
+/// Why a key could not be read from or written to disk. Never repeats a file's content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalletError {
-    /// The file or directory cannot be read.
+    /// Reading the file or directory failed.
     #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file or directory cannot be written. What stood there before still stands there.
+    /// Writing the file or directory failed. The previous content is unchanged.
     #[error("cannot write {path}; what stood there is unchanged")]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The first of several files is written, and then something failed. The new key is in place: what can restore it must
-    /// be kept.
+    /// Some of several files were written before an error. The new key is in place: keep what can restore it.
     #[error("the key is written, but not all that belongs to it; {} is there", list(.files))]
     PartlyWritten {
         /// The new files.
         files: Vec<PathBuf>,
-        /// Copies of the old ones.
+        /// Backups of the old ones.
         backups: Vec<PathBuf>,
-        /// What failed.
+        /// The error.
         source: Box<WalletError>,
     },
-    /// The disk did not confirm that the directory is written.
+    /// The directory could not be synced to disk.
     #[error("the disk does not confirm that the files of {path} will outlast a loss of power")]
     Sync {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file is not any more what was read.
+    /// The file changed since it was read.
     #[error("{0} changed since it was read; nothing was written, do it again")]
     Changed(PathBuf),
     /// The path, after following links, is a directory or a device.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
-    /// The path is a symbolic link, which keys are not written through.
+    /// The path is a symbolic link, and keys are not written through links.
     #[error("{0} is a symbolic link; keys are not written through links, remove it first")]
     Link(PathBuf),
-    /// The file is far larger than any keyfile.
+    /// The file is too large for a keyfile.
     #[error("{path} has {bytes} bytes, more than any keyfile")]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its size.
+        /// The file size in bytes.
         bytes: u64,
     },
-    /// There is a key already, and overwriting was not asked for.
+    /// A key exists, and overwriting was not requested.
     #[error("{0} exists; keys are overwritten only on request, with a backup")]
     Exists(PathBuf),
-    /// The file was read, but gives no key.
+    /// The content of the file is malformed or cannot be decrypted.
     #[error("{path} gives no key")]
     Keyfile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it gives no key.
         source: KeyfileError,
     },
-    /// The key could not be encrypted.
+    /// Encrypting the key failed.
     #[error("cannot encrypt the key")]
     Seal(#[source] KeyfileError),
     /// The path begins with `~`, and there is no home directory.
     #[error("{0} is below a home directory, and none is known; set HOME, or name the wallets' directory in full")]
     NoHome(PathBuf),
-    /// The name cannot be a wallet's or a hotkey's.
+    /// The name is invalid for a wallet or hotkey.
     #[error(transparent)]
     Name(#[from] NameError),
 }
 
 impl WalletError {
-    /// Whether the new key was written all the same. Then its mnemonic must not be thrown away.
+    /// Whether the new key was written despite the error. If so, do not discard its mnemonic.
     pub const fn is_partly_written(&self) -> bool {
         matches!(self, Self::PartlyWritten { .. })
     }

@@ -12,16 +12,16 @@ pub use list::{Backup, ListedHotkey, ListedWallet, SecretState};
 pub use name::{Name, NameError};
 pub use wallet::Wallet;
 
-/// Where wallets are unless someone says otherwise; see [`expand_home`].
+/// The default directory of wallets; see [`expand_home`].
 pub const DEFAULT_ROOT: &str = "~/.bittensor/wallets";
 
 /// The directory of a wallet's hotkeys.
 pub(crate) const HOTKEYS: &str = "hotkeys";
 
-/// Puts the home directory in the place of a `~` at the path's beginning.
+/// Expands a leading `~` to the home directory.
 ///
 /// # Errors
-/// [`WalletError::NoHome`] where there is a `~` and no home: a directory named `~` is never what was meant.
+/// [`WalletError::NoHome`] for a `~` without a home directory: a directory named `~` is never intended.
 pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBuf, WalletError> {
     let path = path.as_ref();
     match (path.strip_prefix("~"), home) {
@@ -32,7 +32,7 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBu
     }
 }
 
-/// A directory of wallets, laid out as Bittensor's tools do:
+/// A directory of wallets, in the layout of Bittensor's tools:
 ///
 /// ```text
 /// ROOT/WALLET/coldkey               usually encrypted
@@ -41,15 +41,15 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBu
 /// ROOT/WALLET/hotkeys/HOTKEYpub.txt its public half
 /// ```
 ///
-/// Ours alone are `ROOT/WALLET/.backups`, with keys that were overwritten (`coldkey.1`, `hotkeys/HOTKEY.1`), and
-/// `ROOT/WALLET/.lock`, which is empty.
+/// We add `ROOT/WALLET/.backups`, with overwritten keys (`coldkey.1`, `hotkeys/HOTKEY.1`), and `ROOT/WALLET/.lock`,
+/// which is empty.
 #[derive(Debug, Clone)]
 pub struct Wallets {
     root: PathBuf,
 }
 
 impl Wallets {
-    /// The wallets in a directory, which need not exist yet. `~` is not special here: see [`expand_home`].
+    /// The wallets in a directory, which need not exist yet. Does not expand `~`: see [`expand_home`].
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -59,15 +59,15 @@ impl Wallets {
         &self.root
     }
 
-    /// One wallet, which need not exist yet.
+    /// The wallet with this name, which need not exist yet.
     pub fn wallet(&self, name: Name) -> Wallet {
         Wallet::new(&self.root, name)
     }
 
-    /// All wallets in the order of their names. Nothing is decrypted; a file that cannot be read leaves a gap.
+    /// Lists all wallets by name. Nothing is decrypted; for an unreadable file the fields are empty.
     ///
     /// # Errors
-    /// [`WalletError::Read`] when the directory cannot be read. One that does not exist has no wallets.
+    /// [`WalletError::Read`] when the directory cannot be read. A missing directory has no wallets.
     pub fn list(&self) -> Result<Vec<ListedWallet>, WalletError> {
         let failed = |source| WalletError::Read { path: self.root.clone(), source };
         let entries = match fs::read_dir(&self.root) {

@@ -1,4 +1,4 @@
-//! Files of keys are written whole or not at all, by one writer of a wallet at a time.
+//! Atomic writes of key files, with one writer per wallet at a time.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,26 +14,25 @@ mod lock;
 
 pub(crate) use lock::{Lock, make_directory, refuse_links};
 
-/// What happens to a key that stands where another is to be written.
+/// What to do with an existing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// It stays, and writing is refused.
+    /// Keep it and refuse to write.
     Refuse,
-    /// It is copied into the wallet's `.backups` first, as `coldkey.1` or `hotkeys/NAME.1`, or the next number that is
-    /// free.
+    /// Copy it into the wallet's `.backups` first, as `coldkey.1` or `hotkeys/NAME.1`, or with the next free number.
     KeepBackup,
 }
 
-/// What was written.
+/// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
     /// The new files.
     pub files: Vec<PathBuf>,
-    /// Copies of the old ones.
+    /// Backups of the old ones.
     pub backups: Vec<PathBuf>,
 }
 
-/// Whether a file may be written here, as far as can be told without writing.
+/// Checks, as far as possible without writing, that a file may be written here.
 pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(WalletError::Link(path.into())),
@@ -44,16 +43,16 @@ pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError
     }
 }
 
-/// A synced file beside its destination, for the owner only. It goes when it is dropped.
+/// A synced temporary file beside its destination, readable by the owner only. Removed on drop unless placed.
 ///
-/// Files that belong together are all drafted before the first is placed: a disk that is full stops everything, not half.
+/// All files of one change are drafted before the first is placed: a full disk then stops the whole change, not half.
 pub(crate) struct Draft {
     file: NamedTempFile,
     path: PathBuf,
 }
 
 impl Draft {
-    /// Made by whoever holds the wallet's [`Lock`], which removes the drafts of others.
+    /// Writes a draft. The caller holds the wallet's [`Lock`], which removes the drafts of others.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Write { path: path.into(), source };
         Ok(Self { file: draft(path, bytes).map_err(failed)?, path: path.into() })
@@ -62,7 +61,7 @@ impl Draft {
     fn persist(self, overwrite: Overwrite) -> Result<(), WalletError> {
         let Self { file, path } = self;
         let placed = match overwrite {
-            // Refuses by itself if a file came into being since the check.
+            // Refuses by itself if a file was created since the check.
             Overwrite::Refuse => file.persist_noclobber(&path),
             Overwrite::KeepBackup => file.persist(&path),
         };
@@ -74,7 +73,8 @@ impl Draft {
 }
 
 impl Lock {
-    /// Puts drafts of one directory where they belong, in their order. What can fail is tried before the first is placed.
+    /// Moves drafts of one directory to their destinations, in order. Everything fallible is done before the first
+    /// move.
     pub(crate) fn place(&self, drafts: Vec<Draft>, overwrite: Overwrite) -> Result<Written, WalletError> {
         for draft in &drafts {
             check(&draft.path, overwrite)?;
@@ -89,14 +89,14 @@ impl Lock {
     }
 }
 
-/// Replaces another form of the same key, without a backup: the old form may be what is to go.
+/// Replaces another form of the same key, without a backup: the old form may be compromised.
 pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
     check(&draft.path, Overwrite::KeepBackup)?;
     let directory = Directory::open(directory_of(&draft.path))?;
     place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
-/// An error from here on says what is there by then.
+/// Errors from here on list the files already in place.
 fn place(
     drafts: Vec<Draft>,
     overwrite: Overwrite,
@@ -127,7 +127,7 @@ impl Written {
     }
 }
 
-/// A directory that was opened before its files change: a rename lasts once its directory is on disk.
+/// A directory, opened before its files change: a rename is durable only once its directory is synced.
 struct Directory {
     path: PathBuf,
     #[cfg(unix)]
@@ -152,7 +152,7 @@ impl Directory {
     }
 }
 
-/// How the name of a draft ends.
+/// The suffix of a draft's name.
 const DRAFT_SUFFIX: &str = ".partial";
 
 fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {

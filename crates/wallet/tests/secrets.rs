@@ -1,4 +1,4 @@
-//! Everything that this crate can say, said with the log at its loudest, holds no secret.
+//! No output of this crate, with the log at its highest level, contains a secret.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const PASSWORD: &str = "unguessable-Passw0rd";
 
-/// Everything that was said.
+/// All output.
 #[derive(Clone, Default)]
 struct Transcript(Arc<Mutex<Vec<u8>>>);
 
@@ -45,7 +45,7 @@ impl Transcript {
         io::Write::write_all(self, text.as_bytes()).unwrap();
     }
 
-    /// An error as each logger may print it: with its sources.
+    /// Prints an error as each logger may print it: with its sources.
     fn error<T: Debug, E: std::error::Error + Display>(&mut self, result: Result<T, E>) {
         let error = result.unwrap_err();
         let mut text = format!("{error} {error:?} {error:#?}");
@@ -101,7 +101,7 @@ fn no_secret_is_ever_said() {
     }
 }
 
-/// Every type that holds a secret, every way to get an error out of one, and the log beside it.
+/// Exercises every type with a secret, every way to get an error out of one, and the log.
 fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
     let mnemonic = Mnemonic::parse(PHRASE).unwrap();
     let seed = mnemonic.to_seed("");
@@ -109,7 +109,7 @@ fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &m
     let pair = keyfile.keypair().unwrap().clone();
     let (seed_hex, private_hex) = (hex::encode(seed.as_slice()), hex::encode(&*pair.to_private_key()));
     for digits in [&seed_hex, &private_hex] {
-        // Any part of a key is too much; bytes may also come as a list of numbers.
+        // Any part of a key is too much; bytes may also be printed as a list of numbers.
         secrets.extend(digits.as_bytes().chunks(16).map(|part| String::from_utf8(part.to_vec()).unwrap()));
     }
     for bytes in [seed.as_slice(), &pair.to_private_key()] {

@@ -1,4 +1,4 @@
-//! Keys, keyfiles and signatures made with Bittensor's own wallet (`vectors/wallet`), case by case.
+//! Keys, keyfiles and signatures of Bittensor's own wallet (`vectors/wallet`), case by case.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -39,11 +39,11 @@ fn password(case: &Value) -> Password {
 fn assert_is(pair: &Keypair, expected: &Value) {
     assert_eq!(pair.public().to_string(), text(expected, "ss58"));
     assert_eq!(pair.public().as_bytes().as_slice(), bytes(expected, "public_key"));
-    // The second half of an sr25519 key, the nonce, is drawn anew by each soft derivation.
+    // The second half of an sr25519 key, the nonce, is random for each soft derivation.
     assert_eq!(pair.to_private_key()[..32], bytes(expected, "private_key")[..32]);
 }
 
-/// Our keyfile has the fields and values of the real one, in whatever order.
+/// Asserts that our keyfile has the fields and values of the real one, in any order.
 #[track_caller]
 fn assert_written(keyfile: &Keyfile, expected: &Value) {
     let written: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
@@ -87,7 +87,7 @@ fn keys() {
             let keyfile = Keyfile::from_seed(&bytes(case, "seed_hex").try_into().unwrap(), scheme);
             assert_is(keyfile.keypair().unwrap(), expected);
             assert_is(&Keypair::from_uri_with(text(case, "seed_hex"), scheme).unwrap(), expected);
-            // The real wallet writes seeds that are also text as that text; ours are hex always.
+            // The real wallet writes seeds that are also valid text as that text; we always write hex.
             let mut json = expected["keyfile_json"].clone();
             if scheme == CryptoType::Sr25519 {
                 json["secretSeed"] = case["seed_hex"].clone();
@@ -140,7 +140,7 @@ fn signatures() {
                 assert_eq!(verify_wrapped(&signer.hotkey(), &message, &signature), valid, "{case}");
                 assert_eq!(verify(&signer.hotkey(), &message, &signature), valid && !wrapped, "{case}");
             }
-            // Without randomness, our signature is the real one's.
+            // Deterministic signatures: ours equals the real wallet's.
             CryptoType::Ed25519 => assert_eq!(ours == signature, valid && !wrapped, "{case}"),
         }
         counts[usize::from(scheme == CryptoType::Ed25519)] += 1;
@@ -162,8 +162,8 @@ fn signatures() {
     assert_eq!(inputs, 3);
 }
 
-/// Every file opens to the same content, but for the NaCl files, of which one does: each takes seconds. The cipher of
-/// the others is tested beside it, with the keys of the vectors.
+/// Every file opens to the same content, but only one of the NaCl files is opened: each takes seconds. A unit test
+/// covers the cipher of the others, with the keys of the vectors.
 #[test]
 fn keyfiles() {
     let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
@@ -199,7 +199,7 @@ fn keyfiles() {
     assert_eq!((plain, public, decrypted, refused), (7, 1, 3, 2));
 }
 
-/// An altered character, anywhere in the text formats, and a wrong password are one and the same error.
+/// An altered character, anywhere in the text formats, and a wrong password give the same error.
 #[test]
 fn altered_vaults_do_not_open() {
     let file = vectors("keyfiles");
@@ -210,7 +210,7 @@ fn altered_vaults_do_not_open() {
     let mut altered = 0;
     for at in (0..content.len()).step_by(7).filter(|at| *at >= "$ANSIBLE_VAULT".len()) {
         let mut bytes = content.as_bytes().to_vec();
-        // A digit becomes another; a line's end, which means nothing, stays.
+        // Replaces a digit by another; line breaks, which have no meaning, stay.
         bytes[at] = match bytes[at] {
             b'\n' => continue,
             b'3' => b'6',
@@ -247,7 +247,7 @@ fn polkadot_js() {
     assert_eq!(cases, 4);
 }
 
-/// The tree that the real wallet leaves is listed and read, and ours has the same files, with stricter directories.
+/// Lists and reads the directory tree of the real wallet; ours has the same files, with stricter directories.
 #[test]
 fn layout() {
     let file = vectors("layout");
@@ -280,7 +280,7 @@ fn layout() {
     assert_eq!(Keyfile::from_public(wallet.coldkeypub().unwrap()).to_public_json().len(), public.len());
 }
 
-/// The start of a longer file stands in the vectors; what follows does not matter to a list.
+/// The vectors have only the start of a longer file; a listing does not read the rest.
 fn content_of(path: &str, entry: &Value) -> Vec<u8> {
     let mut content = text(entry, "head").as_bytes().to_vec();
     let size = entry["size"].as_u64().unwrap() as usize;

@@ -17,7 +17,7 @@ use crate::bt_header::{
 use crate::headers::{decimal, hex_digest, no_lookalike, optional, parsed, signature, timeout, uuid};
 use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
 
-/// The headers that say nothing about the signature; like the others they must not be doubled.
+/// Unsigned headers; like the others they must not be duplicated.
 const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 
 /// The protocol version that validators state: 7.2.0.
@@ -30,12 +30,12 @@ pub struct BabelbitScheme {
 }
 
 impl BabelbitScheme {
-    /// As validators call a miner's own axon: the body is not signed.
+    /// The form for a miner's own axon: the body is not signed.
     pub const fn axon() -> Self {
         Self { sign_body: false }
     }
 
-    /// As validators call managed miners: the hash of the body's compact JSON form is signed.
+    /// The form for managed miners: the hash of the body's compact JSON form is signed.
     pub const fn managed() -> Self {
         Self { sign_body: true }
     }

@@ -1,4 +1,4 @@
-//! The headers that the dendrite of the Bittensor SDK and Babelbit's validators share, and the text that both sign.
+//! The headers common to the Bittensor SDK's dendrite and Babelbit's validators, and the text that both sign.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use taonet_wallet::CryptoType;
 use crate::headers::{from_lines, seconds_text};
 use crate::{Claim, Identity, Outgoing, Refusal, SigningError, Window};
 
-/// What every header of the protocol but a few begins with.
+/// The prefix of nearly every header of the protocol.
 pub(crate) const PREFIX: &str = "bt_header_";
 pub(crate) const NONCE: &str = "bt_header_dendrite_nonce";
 pub(crate) const SENDER: &str = "bt_header_dendrite_hotkey";
@@ -24,23 +24,23 @@ pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const NAME: &str = "name";
 pub(crate) const BODY_HASH: &str = "computed_body_hash";
 
-/// 4 s and the caller's timeout back, as in the SDK, but a minute of timeout at most; 3 s ahead.
+/// As in the SDK, 4 s plus the caller's timeout back, but at most a minute of timeout; 3 s ahead.
 pub(crate) const WINDOW: Window =
     Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
 
-/// What the claimed caller must have signed, with this body hash.
+/// The text that the claimed caller must have signed, with this body hash.
 pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> {
     let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
     let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
     Ok(joined(claim.nonce, &claim.sender, receiver, uuid, hash))
 }
 
-/// None of the parts can hold a dot, so that no two requests share a text.
+/// Joins the parts with dots; since no part can hold one, no two requests share a text.
 fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
     format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
 }
 
-/// Only sr25519 keys sign: there is no header that names another kind.
+/// Only sr25519 keys are supported: no header names another key type.
 pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
     match identity.keypair.crypto_type() {
         CryptoType::Sr25519 => Ok(()),
@@ -48,7 +48,7 @@ pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
     }
 }
 
-/// The signed headers of a request whose body has this hash.
+/// The headers that sign a request whose body has this hash.
 pub(crate) fn sign(
     identity: &Identity,
     request: &Outgoing<'_>,

@@ -17,7 +17,7 @@ use taonet_wallet::CryptoType;
 use crate::headers::{decimal, from_lines, no_lookalike, optional, parsed, path_and_query, required, signature};
 use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
 
-/// What every header of the protocol begins with.
+/// The prefix of every header of the protocol.
 const PREFIX: &str = "x-bittensor-";
 const VERSION: &str = "x-bittensor-version";
 const SENDER: &str = "x-bittensor-hotkey";
@@ -26,23 +26,23 @@ const SIGNATURE: &str = "x-bittensor-signature";
 const RECEIVER: &str = "x-bittensor-receiver";
 const CRYPTO: &str = "x-bittensor-crypto";
 
-/// The version that the headers state.
+/// The protocol version in our headers.
 const VERSION_NUMBER: &str = "1";
 
-/// `btauth/1`. Requests must name their receiver, unless [`Self::accept_unbound`] says otherwise.
+/// The `btauth/1` scheme. Requests must name their receiver, unless [`Self::accept_unbound`] allows others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BtauthScheme {
     receiver_required: bool,
 }
 
 impl BtauthScheme {
-    /// The scheme between peers of ours: every request is for one receiver.
+    /// The default scheme, for our own peers: every request names one receiver.
     pub const fn new() -> Self {
         Self { receiver_required: true }
     }
 
-    /// Accepts requests that name no receiver too. Whoever gets such a request can pass it on to any other server
-    /// that accepts them, within the window.
+    /// Accepts requests without a receiver too. Whoever gets such a request can forward it, within the window, to any
+    /// other server that accepts them.
     #[must_use]
     pub const fn accept_unbound(self) -> Self {
         Self { receiver_required: false }
@@ -94,7 +94,7 @@ impl Scheme for BtauthScheme {
         Window { past: Duration::from_secs(10), future: Duration::from_secs(2), max_timeout: Duration::ZERO }
     }
 
-    /// `{"error": <the SDK's name of the failure>, "detail": <what is wrong>}`, with 401 for those five.
+    /// Answers `{"error": <the SDK's name of the failure>, "detail": <the reason>}`, with 401 for those five.
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
         let (status, name) = match refusal {
             Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
@@ -128,7 +128,7 @@ impl Scheme for BtauthScheme {
     }
 }
 
-/// The signed bytes.
+/// The bytes to sign.
 fn payload(
     crypto_type: CryptoType,
     method: &str,

@@ -1,4 +1,4 @@
-//! The client half: signs requests, sends them within a deadline, and says what became of them.
+//! The client half: signs requests, sends them within a deadline and classifies the outcome.
 
 mod call;
 mod error;
@@ -31,35 +31,35 @@ pub use return_code::ReturnCode;
 pub use signer::{Signer, SigningError};
 pub use transport::permitted_addresses;
 
-/// Characters of an error answer that [`SignedClient::post`] keeps.
+/// Characters of an error response that [`SignedClient::post`] keeps.
 const SNIPPET: usize = 300;
-/// Bytes of an error answer that are read: it is only quoted, its end need not be waited for.
+/// Bytes to read of an error response: it is only quoted, so the rest is not awaited.
 const ERROR_BYTES: usize = 16 * 1024;
-/// Longer deadlines end the same: never. Sums with them stay within the clock's range.
+/// The longest deadline; longer ones are capped so that sums stay within the clock's range.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// Bounds of a [`SignedClient`].
+/// Limits of a [`SignedClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientConfig {
-    /// Largest answer that is read, in bytes.
+    /// The largest response to read, in bytes.
     pub max_response_bytes: usize,
-    /// Memory that all answers of the client and its clones share while they are read, in bytes, beyond the 768 KiB
-    /// that each has for itself. A large answer takes of it as it arrives, and one that finds no room waits, within its
-    /// deadline; so that they do not all wait for each other, one at a time needs no room.
+    /// The read buffer that all responses of the client and its clones share, in bytes, beyond the 768 KiB that each
+    /// has for itself. A large response reserves space as it arrives, and waits, within its deadline, while there is
+    /// none. To prevent a deadlock, one response at a time needs no reservation.
     pub large_answers_bytes: usize,
-    /// Largest streamed request body that is held in memory because the scheme signs it, in bytes.
+    /// The largest streamed request body to buffer where the scheme signs it, in bytes.
     pub max_signed_body_bytes: usize,
-    /// Idle connections that are kept for each host.
+    /// The number of idle connections kept per host.
     pub idle_per_host: usize,
-    /// How often a call is tried in all, where its [`Retry`] allows.
+    /// The number of attempts in all, where the call's [`Retry`] allows more than one.
     pub attempts: u32,
-    /// The pause before the second attempt; each further one is twice as long.
+    /// The pause before the first retry; it doubles with each further one.
     pub pause: Duration,
 }
 
 impl Default for ClientConfig {
-    /// Answers of up to 16 MiB, 128 MiB for the large ones together, signed streams of up to 16 MiB, 4 idle
-    /// connections for each host, 3 attempts with pauses of 50 ms and 100 ms.
+    /// Responses of up to 16 MiB, 128 MiB of shared buffer for large ones, signed streams of up to 16 MiB, 4 idle
+    /// connections per host, 3 attempts with pauses of 50 ms and 100 ms.
     fn default() -> Self {
         Self {
             max_response_bytes: 16 * 1024 * 1024,
@@ -72,9 +72,9 @@ impl Default for ClientConfig {
     }
 }
 
-/// Sends signed requests. Connections are pooled for each host; clones share the pool.
+/// Sends signed requests. Connections are pooled per host; clones share the pool.
 ///
-/// Redirects are not followed: a signed request is for the one it was addressed to.
+/// Redirects are not followed: a signed request is valid only for its receiver.
 #[derive(Debug, Clone)]
 pub struct SignedClient {
     transport: Transport,
@@ -84,19 +84,19 @@ pub struct SignedClient {
 }
 
 impl SignedClient {
-    /// A client that signs with `signer`.
+    /// Creates a client that signs with `signer`.
     ///
     /// # Errors
-    /// [`CallError::Setup`] when TLS cannot be set up.
+    /// [`CallError::Setup`] when the TLS setup fails.
     pub fn new(signer: Signer, config: ClientConfig) -> Result<Self, CallError> {
         Self::with_addresses(signer, config, |_| true)
     }
 
-    /// As [`SignedClient::new`], for hosts that strangers name: a host name is called only at those of its addresses that
-    /// are `permitted`. Addresses in URLs are for the caller to check.
+    /// As [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
+    /// `permitted`. IP addresses in URLs are for the caller to check.
     ///
     /// # Errors
-    /// [`CallError::Setup`] when TLS cannot be set up.
+    /// [`CallError::Setup`] when the TLS setup fails.
     pub fn with_addresses(
         signer: Signer,
         config: ClientConfig,
@@ -106,12 +106,12 @@ impl SignedClient {
         Ok(Self { transport, signer, config, room: Room::new(config.large_answers_bytes) })
     }
 
-    /// What signs the requests.
+    /// The signer of the requests.
     pub const fn signer(&self) -> &Signer {
         &self.signer
     }
 
-    /// Calls a peer and gives the whole answer, whatever its status.
+    /// Calls a peer and returns the whole response, whatever its status.
     ///
     /// # Errors
     /// [`CallError`], but not [`CallError::Status`].
@@ -121,19 +121,19 @@ impl SignedClient {
         within(until, call.deadline, exchange).await
     }
 
-    /// Calls a peer and gives the answer as it arrives, whatever its status.
+    /// Calls a peer and returns the response as a stream, whatever its status.
     ///
     /// # Errors
-    /// [`CallError`], but not [`CallError::Status`], for what fails before the answer's head is there; the rest of
-    /// the failures are items of the stream.
+    /// [`CallError`], but not [`CallError::Status`], for failures before the response head arrives; later failures are
+    /// items of the stream.
     pub async fn stream(&self, peer: &Peer, call: &Call) -> Result<AnswerStream, CallError> {
         let until = end_of(call.deadline);
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
-    /// As [`SignedClient::stream`], with a body that is read while it is sent, in place of the call's own. Where the
-    /// scheme signs the body it is read to its end first, and may have
-    /// [`ClientConfig::max_signed_body_bytes`]. There is one attempt: a stream cannot be read twice.
+    /// As [`SignedClient::stream`], with a streamed body in place of the call's own. Where the scheme signs the body it
+    /// is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no retry: a stream cannot be read
+    /// twice.
     ///
     /// # Errors
     /// As [`SignedClient::stream`]; and [`CallError::RequestTooLarge`], [`CallError::RequestBody`].
@@ -155,11 +155,11 @@ impl SignedClient {
         within(until, call.deadline, exchange).await
     }
 
-    /// Posts a body with headers that are signed already and gives the answer's bytes, `limit` of them at most. The
-    /// deadline starts at sending and covers the whole answer. There is one attempt.
+    /// Posts a body with headers that are already signed and returns the response body, at most `limit` bytes. The
+    /// deadline starts at sending and covers the whole response. There is no retry.
     ///
     /// # Errors
-    /// [`CallError`]; any status but 200 is one.
+    /// [`CallError`], including [`CallError::Status`] for any status but 200.
     pub async fn post(
         &self,
         url: &str,
@@ -182,12 +182,12 @@ impl SignedClient {
         Ok(answer.body)
     }
 
-    /// The last of the attempts that the call's [`Retry`] allows.
+    /// Makes the attempts that the call's [`Retry`] allows and returns the last result.
     async fn attempts(&self, peer: &Peer, call: &Call, until: Instant) -> Result<AnswerStream, CallError> {
         let (mut pause, mut left) = (self.config.pause, call.deadline);
         for _ in 1..self.config.attempts {
             let result = self.attempt(peer, call, &call.body, whole(call.body.clone()), left, until).await;
-            // Where the deadline leaves no time for another attempt, this one's failure says more than a timeout.
+            // If the deadline leaves no time for another attempt, this error says more than a timeout.
             if !call.retry.allows(&result) || until.saturating_duration_since(Instant::now()) <= pause {
                 return result;
             }
@@ -209,7 +209,7 @@ impl SignedClient {
     ) -> Result<AnswerStream, CallError> {
         let url = peer.url(&call.path);
         if call.path.contains('#') {
-            // Signed with it, but never sent.
+            // Signed with the path, but never sent.
             return Err(CallError::Address { url });
         }
         let path = format!("/{}", call.path.trim_start_matches('/'));
@@ -221,7 +221,7 @@ impl SignedClient {
         Ok(AnswerStream::new(response, until, call.deadline, limit))
     }
 
-    /// Reads a body that must be signed.
+    /// Buffers a body that must be signed.
     async fn buffer<S, E>(&self, body: S) -> Result<Bytes, CallError>
     where
         S: Stream<Item = Result<Bytes, E>>,
@@ -240,11 +240,11 @@ impl SignedClient {
         Ok(whole.freeze())
     }
 
-    /// Reads an answer to its end, or until an error has been said.
+    /// Reads a response to its end, or an error response up to its limit.
     async fn read(&self, mut answer: AnswerStream) -> Result<Answer, CallError> {
         let mut body = BytesMut::new();
         let mut share = self.room.share();
-        // Read now: what is announced shrinks with every byte that arrives.
+        // Computed now: the announced length shrinks with every byte that arrives.
         let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
         while let Some(chunk) = answer.next().await {
             let chunk = chunk?;

@@ -1,16 +1,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Where the time of day comes from.
+/// A source of wall-clock time.
 ///
-/// A trait and in nanoseconds, unlike the functions that daemons take: headers carry nonces that count nanoseconds, and
-/// tests of schemes in other crates move one [`ManualClock`] for both ends.
+/// A trait in nanoseconds, unlike the functions that daemons use: headers carry nonces in nanoseconds, and tests of
+/// schemes in other crates share one [`ManualClock`] between client and server.
 pub trait Clock: Send + Sync + 'static {
     /// Nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -20,22 +20,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved: for tests.
+/// A clock for tests that moves only when set.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that shows `now_ns` nanoseconds since the Unix epoch.
+    /// Creates a clock at `now_ns` nanoseconds since the Unix epoch.
     pub const fn at(now_ns: u64) -> Self {
         Self(AtomicU64::new(now_ns))
     }
 
-    /// Moves the clock forward.
+    /// Advances the clock.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(nanoseconds(by), Ordering::SeqCst);
     }
 
-    /// Sets the clock, backwards too.
+    /// Sets the clock, also to an earlier time.
     pub fn set(&self, now_ns: u64) {
         self.0.store(now_ns, Ordering::SeqCst);
     }
@@ -47,7 +47,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// A duration in whole nanoseconds; 584 years at most.
+/// A duration in whole nanoseconds, saturating at 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }

@@ -5,12 +5,12 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompactError {
-    /// The body is not one JSON value.
+    /// The body is not a single JSON value.
     #[error("body is not JSON (line {line}, column {column})")]
     NotJson {
-        /// Where reading stopped, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// Where reading stopped, counted from 1.
+        /// The column of the error, counted from 1.
         column: usize,
     },
 }
@@ -22,9 +22,9 @@ impl From<serde_json::Error> for CompactError {
 }
 
 /// SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order received,
-/// characters raw where JSON allows it.
+/// characters unescaped where JSON allows it.
 ///
-/// Numbers keep the text they came in: a sender's `1e+22` and `1e22` are different bodies.
+/// Numbers keep their text: a sender's `1e+22` and `1e22` are different bodies.
 ///
 /// # Errors
 /// [`CompactError::NotJson`].
@@ -33,7 +33,7 @@ pub fn compact_hash(body: &[u8]) -> Result<String, CompactError> {
 }
 
 fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
-    // After this the body is known to be JSON, so that the scan below need not understand its structure.
+    // From here on the body is known to be JSON, so the scan below need not parse its structure.
     serde_json::from_slice::<IgnoredAny>(body)?;
     let mut out = Vec::with_capacity(body.len());
     let mut rest = body;
@@ -55,7 +55,7 @@ fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
     Ok(out)
 }
 
-/// Bytes of the JSON string that `text` begins with, both quotes included.
+/// The length in bytes of the JSON string at the start of `text`, with both quotes.
 pub(crate) fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     let end = text.iter().skip(1).position(|byte| match byte {

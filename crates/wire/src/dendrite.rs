@@ -33,12 +33,12 @@ pub use synapse::{StatusMessage, Synapse, SynapseError, Terminal, event_stream};
 
 const SENDER_PORT: &str = "bt_header_dendrite_port";
 
-/// The version that our headers state: 10.5.0.
+/// The version in our headers: 10.5.0.
 const OUR_VERSION: u64 = 10_005_000;
-/// From 7.2.0 on nonces are times.
+/// From version 7.2.0 on, nonces are timestamps.
 const FIRST_DATED_VERSION: u64 = 7_002_000;
 
-/// The dendrite's signed headers, for the message classes that it knows. A server answers others with 404 and the list
+/// The dendrite's signed headers, for registered message classes. A server answers other classes with 404 and the list
 /// of those it knows (put the layer around the whole router with `Router::layer`, and each handler on `any` method of
 /// `/<class>`); a client cannot sign them.
 #[derive(Debug, Clone)]
@@ -49,12 +49,12 @@ pub struct DendriteScheme {
 }
 
 impl DendriteScheme {
-    /// Knows the base class `Synapse`, whose call is a ping.
+    /// Creates a scheme with the base class `Synapse`, whose call is a ping.
     pub fn new() -> Self {
         Self { classes: Arc::new(vec![SynapseClass::new("Synapse")]), axon: None, accept_old_versions: false }
     }
 
-    /// Knows this class too.
+    /// Registers a class.
     #[must_use]
     pub fn class(mut self, class: SynapseClass) -> Self {
         Arc::make_mut(&mut self.classes).push(class);
@@ -62,17 +62,17 @@ impl DendriteScheme {
     }
 
     /// Signs refusals as the SDK's axon does: with our own version, nonce, UUID, hotkey and signature. Costs one
-    /// signature for each refusal, asked for by anyone; nothing reads it by default.
+    /// signature for each refusal, which anyone can trigger; by default nothing reads it.
     #[must_use]
     pub fn sign_refusals(self, axon: Identity) -> Self {
         Self { axon: Some(Arc::new(axon)), ..self }
     }
 
-    /// Accepts nonces that are no times from callers that state a version before 7.2.0. **Anyone can state such a
-    /// version**, and deliver a captured request however late: what protects against replays is then the memory of each
-    /// process's last nonce alone. Nothing leaves that memory: once it holds [`crate::Limits::requests_per_sender`]
-    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all, further ones are refused for good. Only for
-    /// servers whose [`crate::Policy`] lists the few who may call.
+    /// Accepts nonces that are not timestamps from callers that state a version before 7.2.0. **Anyone can state such a
+    /// version**, and deliver a captured request at any later time: then only the memory of each process's last nonce
+    /// protects against replays. That memory is never evicted: once it holds [`crate::Limits::requests_per_sender`]
+    /// processes of a sender, or [`crate::Limits::requests_in_total`] of all, further ones are refused for good. Only
+    /// for servers whose [`crate::Policy`] lists a few allowed callers.
     #[must_use]
     pub fn accept_old_versions(self) -> Self {
         Self { accept_old_versions: true, ..self }
@@ -138,7 +138,7 @@ impl Scheme for DendriteScheme {
     }
 
     fn replay_rule(&self) -> ReplayRule {
-        // Who can skip the freshness by stating an old version must find every last nonce remembered.
+        // A caller that skips the freshness check by stating an old version must find every last nonce remembered.
         if self.accept_old_versions { ReplayRule::IncreasingForEver } else { ReplayRule::Increasing }
     }
 
@@ -170,7 +170,7 @@ impl Scheme for DendriteScheme {
     }
 }
 
-/// What the claimed caller must have signed.
+/// The text that the claimed caller must have signed.
 fn signed_text(claim: &Claim) -> Result<String, Refusal> {
     bt_header::signed_text(claim, claim.body_hash.as_deref().ok_or(Refusal::Missing(BODY_HASH))?)
 }

@@ -1,4 +1,4 @@
-//! Reading headers so that nothing is ambiguous.
+//! Unambiguous parsing of headers.
 
 use std::time::Duration;
 
@@ -23,24 +23,24 @@ pub(crate) fn optional<'a>(headers: &'a HeaderMap, name: &'static str) -> Result
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The header's text; as [`optional`], but it must be there.
+/// The header's text; as [`optional`], but required.
 pub(crate) fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
     optional(headers, name)?.ok_or(Refusal::Missing(name))
 }
 
-/// What the header's text stands for.
+/// The header's parsed value.
 pub(crate) fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Refusal> {
     required(headers, name)?.parse().map_err(|_| Refusal::Malformed(name))
 }
 
-/// A number in digits without sign and leading zeros: exactly what the number's own text would be.
+/// A canonical decimal number: digits without sign and leading zeros.
 pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
     let text = required(headers, name)?;
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
 }
 
-/// The text that names a process. It holds no dot, so that signed texts joined by dots stay unambiguous.
+/// The UUID of a process. It holds no dot, so that signed texts joined by dots stay unambiguous.
 pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
     let text = required(headers, name)?;
     let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -66,12 +66,12 @@ pub(crate) fn seconds_text(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
 }
 
-/// Headers with these names and texts.
+/// Builds headers from names and values.
 ///
 /// # Errors
-/// [`SigningError::Header`] for a text that cannot be a header's.
+/// [`SigningError::Header`] for an invalid header value.
 pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> Result<HeaderMap, SigningError> {
-    // Room for the few that schemes add.
+    // With capacity for the few that schemes add.
     let mut headers = HeaderMap::with_capacity(N + 4);
     for (name, text) in lines {
         let value = HeaderValue::try_from(text).map_err(|_| SigningError::Header(name))?;
@@ -80,7 +80,7 @@ pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> 
     Ok(headers)
 }
 
-/// A signature as signers write it: `0x` and lower-case hex, so that no other text stands for the same signature.
+/// A signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
     let hex = |digits: &&str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -88,14 +88,14 @@ pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signa
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 
-/// The request's path and query as they were sent, inside nested routers too.
+/// The request's path and query as sent, inside nested routers too.
 pub(crate) fn path_and_query(head: &Parts) -> &str {
     let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |original| &original.0);
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
-/// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: software on the
-/// way that takes both for one would see another request than we do.
+/// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: an intermediary
+/// that treats both as one would see another request than we do.
 pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
     let like = |(a, b): (u8, u8)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');

@@ -1,12 +1,13 @@
 //! Signed HTTP between neurons.
 //!
-//! A [`Scheme`] says which headers sign a request and how: [`BtauthScheme`] between our own peers,
-//! [`DendriteScheme`] with the SDK 10, [`BabelbitScheme`] with Babelbit's validators and miners. On top of it stand
+//! A [`Scheme`] defines which headers sign a request and how: [`BtauthScheme`] between our own peers,
+//! [`DendriteScheme`] with the SDK 10, [`BabelbitScheme`] with Babelbit's validators and miners. Both halves build on
+//! it:
 //!
 //! - the server half, [`SignedLayer`]: a tower layer that lets only verified requests through, in a fixed order of
 //!   checks, each failure a [`Refusal`]; handlers take the [`Caller`] as an extractor and the body as usual;
-//! - the client half: a [`Signer`] makes headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many, with a
-//!   deadline and a size limit, and says what became of it ([`ReturnCode`]).
+//! - the client half: a [`Signer`] makes headers, a [`SignedClient`] sends a [`Call`] to one [`Peer`] or to many, with
+//!   a deadline and a size limit, and classifies the result ([`ReturnCode`]).
 //!
 //! Time comes from a [`Clock`], so that tests need not sleep.
 

@@ -1,4 +1,4 @@
-//! Python's texts of JSON values, which the dendrite protocol hashes and Babelbit's scoring API signs.
+//! Python's text forms of JSON values, which the dendrite protocol hashes and Babelbit's scoring API signs.
 
 mod sorted;
 
@@ -21,7 +21,7 @@ pub use sorted::sorted_json;
 /// hashed its class's default, which only the class knows.
 ///
 /// # Errors
-/// [`CompactError::NotJson`] when fields are asked for and the body is not a JSON object.
+/// [`CompactError::NotJson`] when `fields` is not empty and the body is not a JSON object.
 pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<String>, CompactError> {
     let mut hasher = Sha3_256::new();
     if !fields.is_empty() {
@@ -34,15 +34,15 @@ pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<S
     Ok(Some(hex::encode(hasher.finalize())))
 }
 
-/// Python's `str()` of a JSON value: a string as it is, anything else as `repr` writes it.
+/// Python's `str()` of a JSON value: a string unchanged, anything else in the form of `repr`.
 ///
-/// Values are taken as the text has them: `1` is an integer of any length, `1.0` a float. An object that repeats a
-/// key is written with both; Python would keep the last.
+/// Values keep the type of their text: `1` is an integer of any length, `1.0` a float. An object that repeats a key is
+/// written with both; Python would keep the last.
 ///
 /// # Errors
-/// [`CompactError::NotJson`]; `NaN`, `Infinity` and lone surrogates, which Python writes, are not JSON.
+/// [`CompactError::NotJson`]; `NaN`, `Infinity` and lone surrogates, which Python can write, are not JSON.
 pub fn python_text(json: &str) -> Result<String, CompactError> {
-    // After this the text is known to be JSON, so that the scan below need not understand its structure.
+    // From here on the text is known to be JSON, so the scan below need not parse its structure.
     serde_json::from_str::<IgnoredAny>(json)?;
     let mut rest = json.trim_ascii();
     if rest.starts_with('"') {
@@ -67,7 +67,7 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
     Ok(out)
 }
 
-/// Bytes of the token that valid JSON begins with.
+/// The length in bytes of the token at the start of valid JSON.
 fn token_length(json: &[u8]) -> usize {
     match json.first() {
         None => 0,
@@ -87,7 +87,8 @@ fn write_number(out: &mut String, number: &str) {
     }
 }
 
-/// The shortest digits that read back; an exponent below −4 and from 16 on, in two digits at least.
+/// Writes the shortest digits that parse to the same float; an exponent below −4 and from 16 on, with at least two
+/// digits.
 fn write_float(out: &mut String, float: f64) {
     let scientific = format!("{float:e}");
     let split = scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
@@ -96,13 +97,13 @@ fn write_float(out: &mut String, float: f64) {
             let sign = if exponent < 0 { '-' } else { '+' };
             write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
         }
-        // `inf` and `-inf` read the same in both languages.
+        // `inf` and `-inf` have the same text in both languages.
         None => write!(out, "{float}"),
         Some(_) => write!(out, "{float:?}"),
     };
 }
 
-/// Single quotes, unless the text has some and no double ones; what cannot be printed is escaped.
+/// Writes a string in single quotes, unless it has some and no double ones; escapes unprintable characters.
 fn write_repr(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -124,7 +125,7 @@ fn write_repr(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// `str.isprintable` of one character. Which characters are assigned depends on the Unicode version of either side.
+/// `str.isprintable` of one character. Which characters are assigned depends on each side's Unicode version.
 fn is_printable(character: char) -> bool {
     use GeneralCategory as Is;
     character.is_ascii_graphic()

@@ -9,113 +9,113 @@ use taonet_primitives::Hotkey;
 
 use crate::CompactError;
 
-/// Why a request was turned away. Becomes a status and the body `{"error": "…"}`.
+/// Why a request was refused. Converts to a status and the body `{"error": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Too many header lines, or too many bytes in them.
+    /// Too many headers, or too many bytes in them.
     #[error("request headers are too large")]
     HeadersTooLarge,
-    /// The body is larger than the server takes.
+    /// The body exceeds the server's limit.
     #[error("request body is larger than {limit} bytes")]
     BodyTooLarge {
-        /// What the server takes.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The body did not arrive in time.
+    /// The body did not arrive before the timeout.
     #[error("request body did not arrive within {limit:?}")]
     BodyTimeout {
-        /// How long the server waits.
+        /// The server's timeout.
         limit: Duration,
     },
-    /// The connection broke, or the body's framing is wrong.
+    /// The connection was lost, or the body's framing is malformed.
     #[error("request body could not be read")]
     BodyUnreadable,
-    /// A header that every signed request has is missing or empty.
+    /// A required header is missing or empty.
     #[error("header {0} is missing")]
     Missing(&'static str),
-    /// A header stands there twice: which one was signed?
+    /// A header is duplicated, so it is ambiguous which one was signed.
     #[error("header {0} is given more than once")]
     Duplicate(&'static str),
-    /// A header holds something else than it should.
+    /// The value of a header is malformed.
     #[error("header {0} is malformed")]
     Malformed(&'static str),
-    /// A header's name is that of another one but for `-` and `_`: software on the way may take both for one.
+    /// A header's name differs from a signed one only by `-` and `_`: an intermediary may treat both as one.
     #[error("a header differs from {0} only by - for _")]
     Lookalike(&'static str),
-    /// The request was signed for somebody else.
+    /// The request was signed for another receiver.
     #[error("request was signed for another receiver")]
     WrongReceiver,
     /// The request is older than the window allows.
     #[error("request is too old")]
     Stale {
-        /// How old it is.
+        /// The age of the request.
         age: Duration,
-        /// How old it may be.
+        /// The largest allowed age.
         limit: Duration,
     },
-    /// The request comes from further in the future than the window allows.
+    /// The nonce is further in the future than the window allows.
     #[error("request is dated in the future")]
     Future,
-    /// The body is not the one whose hash was signed.
+    /// The body does not match the signed hash.
     #[error("request body does not match its signed hash")]
     BodyMismatch,
     /// The body is not JSON, where the scheme hashes its values.
     #[error("request body is not JSON (line {line}, column {column})")]
     NotJson {
-        /// Where reading stopped, counted from 1.
+        /// The line of the error, counted from 1.
         line: usize,
-        /// Where reading stopped, counted from 1.
+        /// The column of the error, counted from 1.
         column: usize,
     },
-    /// Nothing in the request says that it is signed.
+    /// The request has no signature headers.
     #[error("request is not signed")]
     Unsigned,
-    /// The path names no message that this server knows.
+    /// The path names an unknown message.
     #[error("no message named {0:?} is known here")]
     UnknownName(String),
-    /// The signature is not the sender's signature over this request.
+    /// The signature does not verify with the sender's key.
     #[error("signature does not match")]
     WrongSignature,
-    /// The sender is known, but not wanted.
+    /// The sender is known, but not allowed.
     #[error("hotkey {0} is not allowed here")]
     NotAllowed(Hotkey),
-    /// The sender has less stake than is asked for.
+    /// The sender's stake is below the required minimum.
     #[error("hotkey {hotkey} has less stake than the {needed} rao that are asked for here")]
     StakeTooLow {
-        /// Who called.
+        /// The sender's hotkey.
         hotkey: Hotkey,
-        /// What is asked for, in rao.
+        /// The required stake in rao.
         needed: u64,
     },
-    /// Only validators with a permit may call.
+    /// The sender has no validator permit, and only validators may call.
     #[error("hotkey {0} has no validator permit")]
     NoPermit(Hotkey),
-    /// The same request was accepted before, or a later one where only increasing nonces count.
+    /// The nonce was accepted before, or a later one where nonces must increase.
     #[error("request was seen before")]
     Replayed,
-    /// Too many requests within the window to remember another one.
+    /// The replay memory is full until the window has passed.
     #[error("too many requests within the replay window")]
     TooMany,
-    /// The request cannot be remembered, so that it could be replayed later.
+    /// The replay log cannot be written, so the request could be replayed later.
     #[error("the replay log cannot be written")]
     NotRemembered,
-    /// The sender calls more often than it may.
+    /// The sender exceeds its rate limit.
     #[error("hotkey {0} calls too often")]
     TooOften(Hotkey),
-    /// As many requests as may wait are waiting, none with less stake.
+    /// The queue is full, and no waiting request has less stake.
     #[error("server is busy")]
     Busy,
-    /// The handler took longer than answers may.
+    /// The handler exceeded the response timeout.
     #[error("answer was not there within {limit:?}")]
     AnswerTimeout {
-        /// How long an answer may take.
+        /// The response timeout.
         limit: Duration,
     },
-    /// The request waited for its turn as long as the sender waits for the answer.
+    /// The request stayed in the queue as long as the sender waits for a response.
     #[error("response timeout after {:?}s", limit.as_secs_f64())]
     WaitedTooLong {
-        /// How long the sender waits.
+        /// The sender's timeout.
         limit: Duration,
     },
 }
@@ -128,7 +128,7 @@ impl From<CompactError> for Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status that says it.
+    /// The HTTP status code of the refusal.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Duplicate(_) | Self::Malformed(_) | Self::Lookalike(_) | Self::BodyUnreadable => {
@@ -156,10 +156,10 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// Adds the headers that go with it whatever the body says: whether to come back on this connection, and when.
+    /// Adds the headers that do not depend on the body's form: whether to reuse the connection, and when to retry.
     pub(crate) fn finish(&self, response: &mut Response) {
         match self {
-            // The rest of the body may still be under way: the connection is of no further use.
+            // The rest of the body may still be in flight: the connection cannot be reused.
             Self::BodyTooLarge { .. } | Self::BodyTimeout { .. } | Self::BodyUnreadable => {
                 response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
             }

@@ -1,4 +1,4 @@
-//! What was accepted, so that nothing is accepted twice.
+//! Replay protection: a memory of accepted requests.
 
 mod log;
 
@@ -17,41 +17,41 @@ pub use log::ReplayLogError;
 
 use log::{Entry, ReplayLog};
 
-/// How often senders that fell silent are forgotten.
+/// The interval at which idle senders are evicted.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Bounds on the memory of a [`ReplayGuard`]: about 20 bytes a request of a sender with many, up to 350 for a sender's
-/// first one; where only the last nonce counts, about 80 a process.
+/// Limits on the memory of a [`ReplayGuard`]: about 20 bytes for each request of a busy sender, up to 350 for a
+/// sender's first one; where only the last nonce counts, about 80 for each process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayBounds {
-    /// Requests (or processes) of one sender.
+    /// The most requests (or processes) of one sender.
     pub per_sender: usize,
-    /// Requests (or processes) of all senders together.
+    /// The most requests (or processes) of all senders together.
     pub total: usize,
 }
 
-/// Remembers which requests were accepted, as long as the window would accept them again.
+/// Remembers accepted requests for as long as the window would accept them again.
 ///
-/// Memory is bounded: who asks for more than the [`ReplayBounds`] is refused. Nothing that could still be replayed is
-/// ever forgotten, so a flood of one sender cannot push out another's requests.
+/// Memory is bounded: requests beyond the [`ReplayBounds`] are refused. A request that could still be replayed is never
+/// evicted, so a flood from one sender cannot displace another's requests.
 ///
-/// With a log ([`Self::open`]) a request is in the file before it is accepted. The file survives the process, killed or
-/// not, but it is not flushed to the disk for each request: after a crash of the machine its end may be missing. So
-/// whenever the log was written under another boot of the machine, is missing (at the first start too), torn or corrupt,
-/// everything that was signed before the start, and as far ahead of it as the window allows, is refused: for a few
-/// seconds nobody gets through. (Only under [`ReplayRule::IncreasingForEver`] a missing log is taken for a first start:
-/// its nonces need not be times, so that what is refused once is refused for ever.) A log that somebody else shortened by
-/// whole records is not noticed: keep its folder to the server.
+/// With a log ([`Self::open`]) a request is written to the file before it is accepted. The file survives a killed
+/// process, but it is not flushed to disk for each request: after a crash of the machine its end may be missing. So
+/// when the log was written under another boot of the machine, is missing (also at the first start), torn or corrupt,
+/// all requests signed before the start, and as far ahead of it as the window allows, are refused: for a few seconds no
+/// request passes. (Only under [`ReplayRule::IncreasingForEver`] a missing log counts as a first start: its nonces need
+/// not be timestamps, so a nonce refused once would be refused forever.) The guard does not detect a log that another
+/// program truncated by whole records: let only the server write to its folder.
 ///
-/// The time below which everything is refused is kept in the log and never falls. Should the clock once have shown a
-/// time far ahead, that refuses everybody until then, and a warning says so. With the clock put right, the remedy is to
-/// stop the server and delete the log.
+/// The log also keeps the floor, the time below which all requests are refused; it never falls. If the clock was once
+/// far ahead, everything is refused until that time, and a warning is logged. Remedy: correct the clock, stop the
+/// server and delete the log.
 #[derive(Debug)]
 pub struct ReplayGuard {
     rule: ReplayRule,
     bounds: ReplayBounds,
     kept: Duration,
-    /// How far ahead of the clock nonces may be, in nanoseconds.
+    /// How far nonces may be ahead of the clock, in nanoseconds.
     ahead: u64,
     seen: Mutex<Seen>,
 }
@@ -60,13 +60,13 @@ pub struct ReplayGuard {
 struct Seen {
     senders: HashMap<Hotkey, Nonces>,
     count: usize,
-    /// Nonces below it are refused.
+    /// The lowest accepted nonce.
     floor: u64,
     next_sweep: u64,
     log: Option<ReplayLog>,
-    /// Whether the log could not be written the last time.
+    /// Whether the last write to the log failed.
     log_fails: bool,
-    /// Whether it was said that the floor lies ahead of the clock.
+    /// Whether the warning that the floor is ahead of the clock was logged.
     ahead_is_told: bool,
 }
 
@@ -77,18 +77,19 @@ enum Nonces {
 }
 
 impl ReplayGuard {
-    /// A guard that forgets everything when the process ends.
+    /// Creates a guard in memory only.
     pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
-        // The timeout is not signed: a replay may claim any, so the longest one counts.
+        // The timeout is not signed: a replay may state any, so the longest one counts.
         let kept = window.past.saturating_add(window.max_timeout);
         Self { rule, bounds, kept, ahead: nanoseconds(window.future), seen: Mutex::default() }
     }
 
-    /// A guard that remembers across restarts in the file `path` (and `<path>.old`, `<path>.lock` beside it).
+    /// Creates a guard that keeps its memory across restarts in the file `path` (and `<path>.old`, `<path>.lock` beside
+    /// it).
     ///
     /// # Errors
-    /// [`ReplayLogError`] when another process has the log, or when it cannot be read or written. A corrupt log is no
-    /// error: see above.
+    /// [`ReplayLogError`] when another process has locked the log, or when it cannot be read or written. A corrupt log
+    /// is not an error: see above.
     pub fn open(
         path: &Path,
         window: &Window,
@@ -112,14 +113,14 @@ impl ReplayGuard {
         let found = log::read(path, boot)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
         seen.floor = found.floor;
-        // A floor would keep out nonces that are no times for ever, not for seconds.
+        // A floor would refuse nonces that are not timestamps forever, not for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
             tracing::warn!(log = %path.display(), "replay log is new or incomplete: what was signed until now is refused");
             seen.floor = seen.floor.max(ahead.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
-        // Should the clock have been set back since: by the time of the newest request, what is this old was forgotten.
+        // In case the clock was set back since: requests of this age were evicted by the time of the newest request.
         let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
@@ -135,11 +136,11 @@ impl ReplayGuard {
         Ok(guard)
     }
 
-    /// Accepts a request once.
+    /// Accepts a request at most once.
     ///
     /// # Errors
-    /// [`Refusal::Replayed`] the second time, or after a later one where nonces must increase; [`Refusal::Stale`] when
-    /// the nonce is older than what is remembered; [`Refusal::TooMany`] when a bound is reached;
+    /// [`Refusal::Replayed`] for a repeated request, or one older than the last where nonces must increase;
+    /// [`Refusal::Stale`] for a nonce older than the memory reaches; [`Refusal::TooMany`] at a limit;
     /// [`Refusal::NotRemembered`] when the log cannot be written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
@@ -158,7 +159,7 @@ impl ReplayGuard {
         let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
             let written = log.append(&entry, now_ns, &mut entries(senders), *floor);
-            // Told once: the disk that is full may be the one with the logs.
+            // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
                 (Err(error), false) => tracing::error!(%error, "replay log cannot be written; requests are refused"),
                 (Ok(()), true) => tracing::info!("replay log can be written again"),
@@ -171,8 +172,8 @@ impl ReplayGuard {
         Ok(())
     }
 
-    /// Whether the request was accepted before. What costs much to check can wait for the answer; whether it is really
-    /// accepted only [`ReplayGuard::accept`] says.
+    /// Checks whether a request was accepted before, as a guard ahead of expensive checks. Only [`ReplayGuard::accept`]
+    /// is binding.
     ///
     /// # Errors
     /// [`Refusal::Replayed`].
@@ -191,33 +192,33 @@ impl ReplayGuard {
         Entry { sender: claim.sender, process, nonce: claim.nonce }
     }
 
-    /// A panic elsewhere cannot leave the sets half-changed: every change is one call.
+    /// A panic elsewhere cannot leave the sets inconsistent: every change is one call.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many requests (or processes, where only the last nonce counts) are remembered.
+    /// The number of remembered requests (or processes, where only the last nonce counts).
     pub fn len(&self) -> usize {
         self.lock().count
     }
 
-    /// Whether nothing is remembered.
+    /// Whether the memory is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
 impl Seen {
-    /// Never lowers it: after the clock was set back, what was forgotten must not be accepted again.
+    /// Never lowers the floor: after the clock was set back, evicted requests must not be accepted again.
     fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, kept: Duration) {
         if rule != ReplayRule::IncreasingForEver {
             self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(kept)));
         }
     }
 
-    /// Warns, once, when the floor is above what can be accepted at all by our clock, which shows a time before `ahead`.
+    /// Warns once when the floor is above every nonce that our clock, now before `ahead`, can accept.
     fn tell_if_ahead(&mut self, ahead: u64) {
-        // The floor of an incomplete log lies just above at its start.
+        // The floor of an incomplete log starts just above.
         let is_ahead = self.floor > ahead.saturating_add(1);
         if is_ahead && !self.ahead_is_told {
             let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
@@ -238,7 +239,7 @@ impl Seen {
         }
     }
 
-    /// Whether the request is new, and whether there is room for it.
+    /// Checks that the request is new and that the limits leave space for it.
     fn check(&mut self, entry: &Entry, bounds: ReplayBounds) -> Result<(), Refusal> {
         if self.was_seen(entry) {
             return Err(Refusal::Replayed);
@@ -274,7 +275,7 @@ impl Seen {
         self.count += usize::from(new);
     }
 
-    /// In one go: 2^20 senders with a request each take some 50 ms, but senders are admitted before, and few.
+    /// Not incremental: 2^20 senders with one request each take some 50 ms, but senders are admitted before, and few.
     fn sweep(&mut self) {
         let Self { senders, count, floor, .. } = self;
         senders.retain(|_, nonces| match nonces {
@@ -303,7 +304,7 @@ fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
     })
 }
 
-/// Drops what the window would refuse anyway; how many were dropped.
+/// Evicts nonces that the window refuses anyway and returns their number.
 fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
     if nonces.first().is_none_or(|oldest| *oldest >= floor) {
         return 0;
@@ -313,7 +314,7 @@ fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
     before - nonces.len()
 }
 
-/// A process's UUID, which may be any text, in 16 bytes.
+/// A process's UUID, which may be any text, hashed to 16 bytes.
 fn process(uuid: &str) -> u128 {
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(Sha256::digest(uuid));
     u128::from_be_bytes(bytes)

@@ -10,69 +10,70 @@ use uuid::Uuid;
 
 use crate::Refusal;
 
-/// A way of signing HTTP requests: which headers, over which message, fresh for how long, and how a refusal reads.
+/// A scheme for signing HTTP requests: its headers, signed message, freshness window and form of refusals.
 ///
-/// The server asks [`Scheme::claim`] before it reads the body, [`Scheme::message`] too unless
-/// [`Scheme::message_needs_body`], and [`Scheme::check_body`] once the signature holds; everything between and around
-/// them (limits, receiver, freshness, signature, admission, replay, load) is the same for every scheme.
+/// The server calls [`Scheme::claim`] before it reads the body, [`Scheme::message`] too unless
+/// [`Scheme::message_needs_body`], and [`Scheme::check_body`] once the signature is verified. All other steps (limits,
+/// receiver, freshness, signature, admission, replay, load) are the same for every scheme.
 pub trait Scheme: Send + Sync + 'static {
-    /// Reads what the request's head claims. Nothing in it is proven yet.
+    /// Parses the claims in the request's head. None of them is verified yet.
     ///
     /// # Errors
-    /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or what the scheme asks for besides.
+    /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or a refusal specific to the scheme.
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal>;
 
-    /// The bytes that the claimed sender must have signed. A scheme that signs the body itself puts the hash of the
-    /// received bytes into them; one that sends a hash takes the claimed one, which [`Scheme::check_body`] checks, and
-    /// gets an empty body here.
+    /// The bytes that the claimed sender must have signed. A scheme that signs the body itself includes the hash of the
+    /// received bytes; one that sends a hash includes the claimed hash, which [`Scheme::check_body`] verifies, and gets
+    /// an empty body here.
     ///
     /// # Errors
-    /// [`Refusal::Missing`] when the claim lacks what this scheme signs.
+    /// [`Refusal::Missing`] when the claim lacks a signed value.
     fn message(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<Vec<u8>, Refusal>;
 
-    /// Whether [`Scheme::message`] is made of the received body. Where it is not, the server knows who calls, and whether
-    /// that is welcome, before it reads any of the body.
+    /// Whether [`Scheme::message`] needs the received body. If not, the server authenticates and admits the caller
+    /// before it reads any of the body.
     fn message_needs_body(&self) -> bool {
         true
     }
 
-    /// Checks the body against the hash that was signed, where the scheme sends one. Asked only when the signature
-    /// holds, so that nothing a stranger sends is parsed.
+    /// Verifies the body against the signed hash, where the scheme sends one. Called only after the signature is
+    /// verified, so that no data from strangers is parsed.
     ///
     /// # Errors
-    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] where the hash is one of parsed values.
+    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] where the hash covers parsed values.
     fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let _ = (head, claim, body);
         Ok(())
     }
 
-    /// How old and how far in the future a nonce may be.
+    /// The freshness window: how old and how far in the future a nonce may be.
     fn window(&self) -> Window;
 
-    /// Which nonces of one sender may follow each other.
+    /// The order in which nonces of one sender are accepted.
     fn replay_rule(&self) -> ReplayRule {
         ReplayRule::Once
     }
 
-    /// The answer to a refused request, in the scheme's own status codes and shape.
+    /// The response to a refused request, in the scheme's own status codes and form.
     fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
         let _ = request;
         refusal.into_response()
     }
 
-    /// The headers that the answer to an accepted request repeats of it.
+    /// The request headers that the response to an accepted request repeats.
     fn echo(&self, head: &Parts, claim: &Claim) -> HeaderMap {
         let _ = (head, claim);
         HeaderMap::new()
     }
 
-    /// Completes the handler's answer, which took `took` from the request's head on, with what [`Scheme::echo`] gave.
+    /// Completes the handler's response, which took `took` since the request's head arrived, with the result of
+    /// [`Scheme::echo`].
     fn complete(&self, echo: HeaderMap, took: Duration, response: &mut Response) {
         let _ = took;
         response.headers_mut().extend(echo);
     }
 
-    /// Whether the signature of an outgoing request covers its body, which then must be there before it is sent.
+    /// Whether the signature of an outgoing request covers its body, which must then be complete before sending.
     fn signs_body(&self) -> bool {
         true
     }
@@ -80,24 +81,24 @@ pub trait Scheme: Send + Sync + 'static {
     /// The headers that sign an outgoing request.
     ///
     /// # Errors
-    /// [`crate::SigningError`] when a value cannot be a header, or when the body cannot be hashed.
+    /// [`crate::SigningError`] when a value is invalid in a header, or when the body cannot be hashed.
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, crate::SigningError>;
 }
 
-/// A request that is turned away, as far as its answer needs it.
+/// A refused request, as far as its response needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'a> {
     /// The request's head.
     pub head: &'a Parts,
-    /// What it claimed, where that could be read. Nothing in it is proven.
+    /// The claim, where it could be parsed. None of it is verified.
     pub claim: Option<&'a Claim>,
-    /// Our clock, in nanoseconds since the Unix epoch.
+    /// The server's time, in nanoseconds since the Unix epoch.
     pub now_ns: u64,
-    /// Since the request's head arrived.
+    /// The time since the request's head arrived.
     pub took: Duration,
 }
 
-/// Which nonces of one sender are accepted after each other.
+/// The order in which nonces of one sender are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayRule {
@@ -105,38 +106,38 @@ pub enum ReplayRule {
     Once,
     /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
     Increasing,
-    /// The same, and nothing is ever forgotten: for schemes that accept nonces without dates.
+    /// As [`Self::Increasing`], without eviction: for schemes that accept nonces that are not timestamps.
     IncreasingForEver,
 }
 
-/// What a request says of itself, parsed and well-formed, but unproven.
+/// The claims of a request: parsed and well-formed, but not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// Who says to have signed.
+    /// The claimed sender.
     pub sender: Hotkey,
-    /// For whom; `None` only in schemes that leave it open.
+    /// The receiver; `None` only in schemes where it is optional.
     pub receiver: Option<Hotkey>,
-    /// When, in nanoseconds since the Unix epoch.
+    /// The time of signing, in nanoseconds since the Unix epoch.
     pub nonce: u64,
-    /// The sender's process, in schemes that name it.
+    /// The sender's process, in schemes with a process UUID.
     pub uuid: Option<String>,
-    /// The hash of the body as a header states it, in schemes that send it.
+    /// The body hash in the headers, in schemes that send it.
     pub body_hash: Option<String>,
-    /// How long the sender waits for the answer, as it says.
+    /// The timeout that the sender states.
     pub timeout: Duration,
-    /// Whether the nonce is a time, which must be fresh; otherwise only its order counts.
+    /// Whether the nonce is a timestamp, which must be fresh; otherwise only its order counts.
     pub dated: bool,
-    /// The kind of the sender's key.
+    /// The type of the sender's key.
     pub crypto_type: CryptoType,
-    /// The signature to check.
+    /// The signature to verify.
     pub signature: Signature,
 }
 
-/// Which nonces are fresh: `now − past − timeout ≤ nonce ≤ now + future`, where the timeout is the sender's own word
-/// and therefore counts only up to `max_timeout`.
+/// The window of fresh nonces: `now − past − timeout ≤ nonce ≤ now + future`, where the timeout is stated by the sender
+/// and therefore capped at `max_timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// How old a nonce may be, the timeout not counted.
+    /// The largest age of a nonce, the timeout not counted.
     pub past: Duration,
     /// How far a nonce may be ahead of our clock.
     pub future: Duration,
@@ -144,37 +145,37 @@ pub struct Window {
     pub max_timeout: Duration,
 }
 
-/// Who signs outgoing requests.
+/// The sender of outgoing requests.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The signing key.
     pub keypair: Keypair,
-    /// Names the process; fixed for its life.
+    /// The UUID of the process, fixed for its lifetime.
     pub uuid: Uuid,
-    /// The sender's address as others see it.
+    /// The sender's external address.
     pub external_ip: String,
 }
 
-/// One outgoing request, as far as schemes sign it.
+/// An outgoing request, as far as schemes sign it.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
-    /// To whom.
+    /// The receiver.
     pub peer: &'a Peer,
-    /// The method, upper case.
+    /// The HTTP method, upper case.
     pub method: &'a http::Method,
     /// The path with its query, from the leading `/`.
     pub path: &'a str,
-    /// The kind of message, e.g. `BBAudioMinerInitPayload`.
+    /// The message name, e.g. `BBAudioMinerInitPayload`.
     pub name: &'a str,
-    /// How long the sender will wait.
+    /// The sender's timeout.
     pub timeout: Duration,
-    /// Nanoseconds since the Unix epoch, larger than in every request before.
+    /// Nanoseconds since the Unix epoch, larger than in every earlier request.
     pub nonce: u64,
-    /// The body's bytes.
+    /// The body bytes.
     pub body: &'a [u8],
 }
 
-/// A host that cannot stand in a URL.
+/// Why a host is invalid in a URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerError {
@@ -183,7 +184,7 @@ pub enum PeerError {
     Host(String),
 }
 
-/// A neuron to call.
+/// The hotkey and address of a neuron to call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Peer {
     hotkey: Hotkey,
@@ -192,38 +193,38 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A neuron at an IP address or host name. No name is looked up.
+    /// Creates a peer from an IP address or host name. No name is resolved.
     ///
     /// # Errors
-    /// [`PeerError::Host`] when the host holds anything that could change the meaning of a URL.
+    /// [`PeerError::Host`] when the host has characters that could change the meaning of a URL.
     pub fn new(hotkey: Hotkey, host: impl Into<String>, port: u16) -> Result<Self, PeerError> {
         let host = host.into();
         if Self::can_be_at(&host) { Ok(Self { hotkey, host, port }) } else { Err(PeerError::Host(host)) }
     }
 
-    /// Whether a text is an IP address or a host name that [`Self::new`] takes.
+    /// Whether a text is an IP address or a host name that [`Self::new`] accepts.
     pub fn can_be_at(host: &str) -> bool {
         let is_name = (1..=253).contains(&host.len())
             && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
         is_name || host.parse::<IpAddr>().is_ok()
     }
 
-    /// Its key.
+    /// The peer's hotkey.
     pub const fn hotkey(&self) -> &Hotkey {
         &self.hotkey
     }
 
-    /// Its IP address or host name, an IPv6 address without brackets.
+    /// The peer's IP address or host name; an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Its port.
+    /// The peer's port.
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// `http://host:port/path`; the path's leading `/` may be left out.
+    /// `http://host:port/path`; the path's leading `/` is optional.
     pub fn url(&self, path: &str) -> String {
         let path = path.trim_start_matches('/');
         if self.host.contains(':') {

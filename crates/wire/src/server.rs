@@ -1,10 +1,10 @@
-//! The server half: requests pass in a fixed order of checks, the cheap ones first, and nothing is parsed before the
-//! signature holds.
+//! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is parsed before the
+//! signature is verified.
 //!
-//! Two places of the order need a reason. Admission comes before replay: anyone can make a million keys and sign with
-//! them, and would fill the bounded replay memory; who is not admitted takes no room in it. The rate comes after replay:
-//! a captured request, sent again and again, must not use up the allowance of its signer. Whoever is refused for load
-//! has therefore used up its nonce, and signs anew to try again.
+//! Two places in the order need a reason. Admission comes before replay: anyone can generate a million keys, sign with
+//! them and fill the bounded replay memory; requests that are not admitted take no space in it. The rate limit comes
+//! after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request refused
+//! for load has therefore used up its nonce, and must be signed anew for a retry.
 
 mod body;
 mod builder;
@@ -40,38 +40,38 @@ pub use limits::Limits;
 pub use load::{Concurrency, Load, Rate};
 pub use policy::{Policy, Standing, StandingTable, Standings};
 
-/// Who sent the request: proven. Handlers behind a [`SignedLayer`] take it as an extractor.
+/// The verified sender of a request. Handlers behind a [`SignedLayer`] take it as an extractor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose key signed the request.
+    /// The hotkey that signed the request.
     pub hotkey: Hotkey,
-    /// When it was signed, in nanoseconds since the Unix epoch. Unique for this hotkey within the window.
+    /// The time of signing, in nanoseconds since the Unix epoch. Unique for this hotkey within the window.
     pub nonce: u64,
-    /// The calling process, in schemes that name it.
+    /// The calling process, in schemes with a process UUID.
     pub uuid: Option<String>,
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    /// On a route that stands outside the layer there is no caller, and the request is refused.
+    /// Refuses requests on a route outside the layer, where there is no verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
     }
 }
 
-/// Longer times end the same: never. Sums with them stay within the clock's range.
+/// The longest timeout; longer ones are capped so that sums stay within the clock's range.
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
-/// Bytes of a body from which on it is hashed apart, so that other requests need not wait.
+/// The body size from which on hashing moves to another thread, so that other requests need not wait.
 const HEAVY: usize = 256 * 1024;
 
 /// A tower layer that lets only verified requests through.
 ///
-/// The order: size of the headers and announced size of the body → headers → receiver is me → freshness → signature →
-/// admission → whether it was seen before → body, bounded in size, time and memory of all → the body's hash where the
-/// scheme sends one → replay → load: the caller's rate, then its turn by stake → the handler, bounded in time. Where the
-/// scheme signs the body's bytes themselves, the body is read before the signature is checked.
+/// The order: size of the headers and announced size of the body → headers → receiver → freshness → signature →
+/// admission → replay (a first look) → body, bounded in size, time and shared memory → the body's hash where the scheme
+/// sends one → replay → load: the caller's rate, then the queue by stake → the handler, bounded in time. Where the
+/// scheme signs the body's bytes themselves, the body is read before the signature is verified.
 ///
 /// Clones share one replay memory. Put the layer on the routes that need it with `Router::route_layer`, so that
 /// health routes stay open.
@@ -92,17 +92,17 @@ struct Verifier {
 }
 
 impl SignedLayer {
-    /// A layer for the neuron `me` without bounds on the load, whose replay memory ends with the process.
+    /// Creates a layer for the neuron `me` without load limits, with its replay memory in the process only.
     pub fn new(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy) -> Self {
         Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
     }
 
-    /// The same with another clock.
+    /// As [`Self::new`], with another clock.
     pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }
 
-    /// A layer for the neuron `me`, to be set up further.
+    /// A builder of a layer for the neuron `me`.
     pub fn builder(me: Hotkey, scheme: impl Scheme) -> SignedLayerBuilder {
         SignedLayerBuilder::new(me, scheme)
     }
@@ -145,7 +145,7 @@ impl Verifier {
         }
         let (scheme, head, claim, body) = (Arc::clone(&self.scheme), head.clone(), claim.clone(), body.clone());
         let checked = tokio::task::spawn_blocking(move || check(&*scheme, &head, &claim, &body)).await;
-        // The process is about to end.
+        // The runtime is shutting down.
         checked.unwrap_or(Err(Refusal::Busy))
     }
 
@@ -191,7 +191,7 @@ fn no_head() -> Parts {
 
 fn rebuild(head: Parts, body: Bytes) -> Request {
     let mut request = Request::from_parts(head, Body::from(body));
-    // The body is bounded already; axum's own limit would refuse some that our limit allows.
+    // The body is limited already; axum's own limit would refuse some that ours allows.
     DefaultBodyLimit::disable().apply(&mut request);
     request
 }
@@ -204,7 +204,7 @@ impl<S> Layer<S> for SignedLayer {
     }
 }
 
-/// What [`SignedLayer`] makes of a service.
+/// A service behind a [`SignedLayer`].
 #[derive(Clone)]
 pub struct Signed<S> {
     inner: S,
@@ -226,7 +226,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        // The service that was polled ready is the one to call; its clone waits for the next request.
+        // The service that was polled ready must serve this request; its clone waits for the next.
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let verifier = Arc::clone(&self.verifier);
@@ -247,7 +247,7 @@ where
             let until = Instant::now() + limit.min(LONGEST);
             let mut response = match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
                 Ok(response) => response?.into_response(),
-                // The head went with the request. What of it belongs into the answer is added below.
+                // The head was moved into the request. Its echoed headers are added below.
                 Err(_) => verifier.refuse(&Refusal::AnswerTimeout { limit }, &no_head(), None, arrived),
             };
             verifier.scheme.complete(echo, arrived.elapsed(), &mut response);

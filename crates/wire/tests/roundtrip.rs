@@ -1,4 +1,4 @@
-//! What a client signs, a server accepts: any body, any path, every scheme.
+//! A server accepts what a client signs: any body, any path, every scheme.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like the tests themselves")]
 
@@ -23,7 +23,7 @@ const NOW: u64 = 1_800_000_000_000_000_000;
 static RUNTIME: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
 
-/// Signs, sends and gives what the handler saw: the caller's address, a line feed, the body.
+/// Signs and sends; returns what the handler saw: the caller's address, a line feed, the body.
 fn exchange<S: Scheme + Clone>(scheme: &S, signer: &Keypair, method: &Method, path: &str, body: &[u8]) -> Vec<u8> {
     let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
     let clock = Arc::new(ManualClock::at(NOW));

@@ -28,7 +28,7 @@ use taonet_wire::{
 };
 use tower::ServiceExt;
 
-/// What our headers state, too.
+/// The version in our headers too.
 const OUR_VERSION: u64 = 10_005_000;
 
 fn read(file: &str) -> Value {
@@ -87,7 +87,7 @@ fn body_hashes() {
     assert_eq!(cases, 9);
 }
 
-/// Sends a request to a server of `btauth/1` and says how that went, in the SDK's words.
+/// Sends a request to a `btauth/1` server and returns the outcome, in the SDK's terms.
 async fn btauth(layer: &SignedLayer, method: &str, path: &str, headers: HeaderMap, body: Vec<u8>) -> String {
     let router = Router::new().fallback(|| async { "ok" }).layer(layer.clone());
     let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
@@ -196,7 +196,7 @@ fn scheme() -> DendriteScheme {
     classes().into_iter().fold(DendriteScheme::new(), DendriteScheme::class)
 }
 
-/// The axon of the recording: what its handlers did, and how it answers to whom.
+/// The recorded axon: its handlers, and its responses to each caller.
 struct Axon {
     open: Router,
     blocking: Router,
@@ -249,7 +249,7 @@ impl Axon {
         let path = rest.split_once(' ').unwrap().0;
         let mut request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         *request.headers_mut() = recorded_headers(&exchange["request"]);
-        // The body is not to the byte what was recorded: its text was read as UTF-8 and written again.
+        // The body differs from the recorded bytes: its text was decoded as UTF-8 and encoded again.
         request.headers_mut().remove("content-length");
         let router = match (path, text(&exchange["id"])) {
             ("/BlockedSynapse", _) => &self.blocking,
@@ -265,7 +265,7 @@ fn recorded_headers(message: &Value) -> HeaderMap {
     headers(lines.map(|line| (text(&line[0]).to_owned(), text(&line[1]).to_owned())))
 }
 
-/// With the random number of an internal error taken out.
+/// Masks the random id of an internal error.
 fn masked(message: &str) -> String {
     message.split_once('#').map_or_else(|| message.to_owned(), |(before, _)| format!("{before}#"))
 }
@@ -294,13 +294,13 @@ async fn exchanges() {
             let brief = Duration::from_millis(200);
             let answer = tokio::time::timeout(brief, axon.call(exchange, nonce)).await;
             assert!(answer.is_err(), "{id} is not answered");
-            // The words differ: ours are those of every call.
+            // The messages differ: ours are those of every call.
             let error = CallError::Timeout { after: Duration::from_secs(1) };
             assert_eq!((error.status().as_u16(), error.to_string().as_str()), (408, "timeout after 1.0s"));
             continue;
         };
         let recorded_headers = recorded_headers(recorded);
-        // The axon's clock, where the answer shows it.
+        // The axon's clock, where the response shows it.
         let now = recorded_headers.get("bt_header_axon_nonce").map(|now| now.to_str().unwrap().parse().unwrap());
         let answer = axon.call(exchange, now.unwrap_or(nonce)).await;
         let (head, body) = answer.into_parts();
@@ -318,7 +318,7 @@ async fn exchanges() {
         let recorded_body = text(&recorded["body_text"]);
         match id {
             "stream_ok" => {
-                // The last one is the whole message.
+                // The last chunk is the whole message.
                 let chunks = exchange["stream_chunks"].as_array().unwrap().iter();
                 assert_eq!(body, chunks.filter_map(Value::as_str).collect::<String>());
             }
@@ -335,7 +335,7 @@ async fn exchanges() {
     assert_eq!(seen.len(), 19, "{seen:?}");
 }
 
-/// The recorded signature fits the recorded headers and the text that we sign.
+/// Checks that the recorded signature verifies with the recorded headers and the text that we sign.
 fn check_recorded_signature(recorded: &Value, headers: &HeaderMap) {
     let header = |name: &str| headers[name].to_str().unwrap();
     let parts = ["bt_header_axon_nonce", "bt_header_dendrite_hotkey", "bt_header_axon_hotkey", "bt_header_axon_uuid"];
@@ -352,8 +352,8 @@ fn parse(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
 }
 
-/// Headers as recorded, but: the server's own ones and sizes of Python objects are not ours; of the caller its own
-/// headers are repeated, not the fields of its body nor the address of its socket; the body hash is the one it sent.
+/// Compares headers with the recorded ones, except: the server's own headers and sizes of Python objects; of the caller
+/// only its headers are repeated, not the fields of its body nor its socket's address; the body hash is the sent one.
 fn check_headers(id: &str, request: &HeaderMap, recorded: &HeaderMap, ours: &HeaderMap, uuid: uuid::Uuid) {
     const NOT_OURS: [&str; 6] = ["date", "server", "content-length", "transfer-encoding", "header_size", "total_size"];
     let text = |headers: &HeaderMap, name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -361,9 +361,10 @@ fn check_headers(id: &str, request: &HeaderMap, recorded: &HeaderMap, ours: &Hea
         let value = text(ours, name);
         let expected = match name {
             "bt_header_dendrite_port" => continue,
-            // Repeated where a class is known; else there is no request to repeat, and Python hashes an empty one.
+            // Repeated where the class is known; otherwise there is no request to repeat, and Python hashes an empty
+            // one.
             "computed_body_hash" if matches!(id, "unknown_synapse" | "root_path" | "no_headers") => continue,
-            // The failure of a handler is its own, not signed by the layer.
+            // A handler's failure is its own; the layer does not sign it.
             "bt_header_axon_version" | "bt_header_axon_nonce" | "bt_header_axon_uuid" | "bt_header_axon_signature"
                 if id == "handler_exception" =>
             {
@@ -394,7 +395,7 @@ fn check_axon_signature(id: &str, ours: &HeaderMap, uuid: uuid::Uuid) {
     assert!(verify(&bob.parse().unwrap(), signed.as_bytes(), &signature), "{id}");
 }
 
-/// The body as recorded, but with the verified caller, and without the time that the axon took.
+/// Compares the body with the recorded one, except: the caller is the verified one, and the axon's time is left out.
 fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     let caller = &ours["dendrite"];
     for field in ["hotkey", "uuid", "ip", "signature"] {
@@ -412,7 +413,7 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     assert_eq!(rest(ours), rest(recorded), "{id}");
 }
 
-/// Headers of HTTP, and sizes of Python objects.
+/// HTTP's own headers, and sizes of Python objects.
 const OF_HTTP: [&str; 7] =
     ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
 
@@ -424,7 +425,7 @@ fn our_dendrite_sends_what_the_recorded_one_sent() {
     for exchange in file["exchanges"].as_array().unwrap() {
         let recorded = recorded_headers(&exchange["request"]);
         let header = |name: &str| recorded[name].to_str().unwrap();
-        // Those that the real dendrite made itself, of classes that it knows.
+        // Those made by the real dendrite, of classes that it knows.
         if exchange["dendrite_signature"]["valid"] != true || exchange["id"] == "unknown_synapse" {
             continue;
         }

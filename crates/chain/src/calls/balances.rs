@@ -6,7 +6,7 @@ use crate::Call;
 
 const BALANCES: &str = "Balances";
 
-/// Transfers TAO, but never so much that the sender's account is removed.
+/// Transfers TAO, and fails if the sender's account would be removed.
 pub fn transfer_keep_alive(to: AccountId, amount: Rao) -> Call {
     transfer("transfer_keep_alive", to, amount)
 }

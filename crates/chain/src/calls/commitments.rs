@@ -4,12 +4,12 @@ use taonet_primitives::NetUid;
 use super::number;
 use crate::Call;
 
-/// The longest text that fits a commitment's short field.
+/// The longest text, in bytes, of a commitment's short field.
 const RAW_BYTES: usize = 128;
-/// The longest text that a commitment takes.
+/// The longest text, in bytes, of a commitment.
 const BIG_RAW_BYTES: usize = 512;
 
-/// A text that a neuron publishes: at most 512 bytes.
+/// A text published by a neuron: at most 512 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitmentText(String);
 
@@ -19,7 +19,7 @@ pub struct CommitmentText(String);
 pub struct CommitmentError(usize);
 
 impl CommitmentText {
-    /// Wraps a text.
+    /// Checks the length of a text.
     ///
     /// # Errors
     /// [`CommitmentError`] when it is longer than 512 bytes.
@@ -28,16 +28,16 @@ impl CommitmentText {
         if text.len() > BIG_RAW_BYTES { Err(CommitmentError(text.len())) } else { Ok(Self(text)) }
     }
 
-    /// The text.
+    /// The commitment's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Publishes a text under the signer's hotkey on a subnet that it is registered on.
+/// Publishes a text under the signer's hotkey on a subnet where it is registered.
 pub fn set_commitment(netuid: NetUid, text: &CommitmentText) -> Call {
     let bytes = text.0.as_bytes();
-    // The variants Raw0 to Raw128 have as many bytes as their name says, and no length.
+    // The variants Raw0 to Raw128 carry the number of bytes in their name, without a length prefix.
     let variant = if bytes.len() <= RAW_BYTES { format!("Raw{}", bytes.len()) } else { "BigRaw".to_owned() };
     let data = Value::unnamed_variant(variant, [Value::from_bytes(bytes)]);
     let info = Value::named_composite([("fields", Value::unnamed_composite([data]))]);

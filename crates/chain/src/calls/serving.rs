@@ -6,23 +6,23 @@ use taonet_primitives::NetUid;
 use super::{SUBTENSOR, number};
 use crate::Call;
 
-/// The protocol that axons name by convention.
+/// The protocol number of axons, by convention.
 const PROTOCOL: u8 = 4;
 
-/// Publishes where a neuron serves. Signed by its hotkey.
+/// Publishes the address of a neuron's axon. Signed by its hotkey.
 pub fn serve_axon(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     let mut args = endpoint(netuid, version, address);
     args.extend([("protocol", number(PROTOCOL)), ("placeholder1", number(0_u8)), ("placeholder2", number(0_u8))]);
     Call::new(SUBTENSOR, "serve_axon", args)
 }
 
-/// Publishes where a neuron serves its metrics. Signed by its hotkey.
+/// Publishes the address of a neuron's metrics endpoint. Signed by its hotkey.
 pub fn serve_prometheus(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     Call::new(SUBTENSOR, "serve_prometheus", endpoint(netuid, version, address))
 }
 
 fn endpoint(netuid: NetUid, version: u32, address: SocketAddr) -> Vec<(&'static str, Value)> {
-    // An IPv4 address in IPv6 clothes would be refused as IPv6.
+    // The chain refuses an IPv4-mapped address as IPv6.
     let (ip, ip_type) = match address.ip().to_canonical() {
         IpAddr::V4(ip) => (u128::from(u32::from(ip)), 4_u8),
         IpAddr::V6(ip) => (u128::from(ip), 6),

@@ -4,12 +4,12 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 use super::{SUBTENSOR, account, number};
 use crate::Call;
 
-/// A bound on the price at which stake is traded.
+/// A limit on the price at which stake is traded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PriceLimit {
-    /// The worst price that is accepted: TAO for one alpha; for swaps, alpha of the origin for one of the destination.
+    /// The worst acceptable price: TAO per alpha; for swaps, origin alpha per destination alpha.
     pub price: Rao,
-    /// Whether to trade as much as the bound allows, rather than nothing, where it does not allow all.
+    /// Whether to fill the order partially where the limit does not allow the full amount; otherwise nothing is traded.
     pub allow_partial: bool,
 }
 
@@ -18,33 +18,33 @@ pub fn add_stake(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Call {
     Call::new(SUBTENSOR, "add_stake", adding(hotkey, netuid, amount))
 }
 
-/// Stakes TAO of the signing coldkey on a hotkey, at a bounded price.
+/// Stakes TAO of the signing coldkey on a hotkey, within a price limit.
 pub fn add_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "add_stake_limit", limited(adding(hotkey, netuid, amount), limit))
 }
 
-/// Takes alpha of the signing coldkey from a hotkey, at any price.
+/// Unstakes alpha of the signing coldkey from a hotkey, at any price.
 pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
     Call::new(SUBTENSOR, "remove_stake", removing(hotkey, netuid, amount))
 }
 
-/// Takes alpha of the signing coldkey from a hotkey, at a bounded price.
+/// Unstakes alpha of the signing coldkey from a hotkey, within a price limit.
 pub fn remove_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
 }
 
-/// Takes all stake of the signing coldkey from a hotkey, on every subnet, at any price.
+/// Unstakes everything that the signing coldkey has on a hotkey, on every subnet, at any price.
 pub fn unstake_all(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
 }
 
-/// Moves alpha of the signing coldkey from one hotkey to another, through the pools where the subnets differ.
+/// Moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
     let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
     Call::new(SUBTENSOR, "move_stake", hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect())
 }
 
-/// Gives alpha of the signing coldkey on a hotkey to another coldkey.
+/// Transfers alpha of the signing coldkey on a hotkey to another coldkey.
 pub fn transfer_stake(to: Coldkey, hotkey: Hotkey, from: NetUid, to_netuid: NetUid, amount: Alpha) -> Call {
     let accounts = [("destination_coldkey", account(to)), ("hotkey", account(hotkey))];
     Call::new(SUBTENSOR, "transfer_stake", accounts.into_iter().chain(route(from, to_netuid, amount)).collect())
@@ -55,7 +55,7 @@ pub fn swap_stake(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Ca
     Call::new(SUBTENSOR, "swap_stake", swapping(hotkey, from, to, amount))
 }
 
-/// Swaps alpha of one subnet for alpha of another on the same hotkey, at a bounded price.
+/// Swaps alpha of one subnet for alpha of another on the same hotkey, within a price limit.
 pub fn swap_stake_limit(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "swap_stake_limit", limited(swapping(hotkey, from, to, amount), limit))
 }

@@ -2,22 +2,22 @@ use subxt::ext::scale_value::Value;
 
 use crate::Call;
 
-/// Makes calls one after the other until one fails.
+/// Runs calls in order and stops at the first that fails.
 pub fn batch(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("batch", calls)
 }
 
-/// Makes calls one after the other; where one fails, none has happened.
+/// Runs calls in order, atomically: if one fails, all are reverted.
 pub fn batch_all(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("batch_all", calls)
 }
 
-/// Makes calls one after the other, past those that fail.
+/// Runs calls in order and skips those that fail.
 pub fn force_batch(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("force_batch", calls)
 }
 
-/// Makes a call as root. Signed by the chain's sudo key.
+/// Runs a call as root. Signed by the chain's sudo key.
 pub fn sudo(call: Call) -> Call {
     Call::new("Sudo", "sudo", vec![("call", call.into_value())])
 }

@@ -4,7 +4,7 @@ use taonet_primitives::{MechId, NetUid, Uid};
 use super::{SUBTENSOR, number, numbers};
 use crate::Call;
 
-/// Sets the weights of the signing hotkey's neuron, in clear: to whom, how much.
+/// Sets the weights of the signing hotkey's neuron, unencrypted, as pairs of uid and weight.
 pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)], version_key: u64) -> Call {
     let (uids, values) = columns(weights);
     let mut args = mechanism(netuid, mech);
@@ -12,14 +12,14 @@ pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)
     Call::new(SUBTENSOR, "set_mechanism_weights", args)
 }
 
-/// Commits to weights by their hash (spec: BLAKE2b-256 over hotkey, mechanism index, uids, values, salt, version key).
+/// Commits to a hash of weights (spec: BLAKE2b-256 over hotkey, mechanism index, uids, values, salt, version key).
 pub fn commit_mechanism_weights(netuid: NetUid, mech: MechId, hash: [u8; 32]) -> Call {
     let mut args = mechanism(netuid, mech);
     args.push(("commit_hash", Value::from_bytes(hash)));
     Call::new(SUBTENSOR, "commit_mechanism_weights", args)
 }
 
-/// Reveals weights that were committed to by their hash.
+/// Reveals weights that were committed by hash.
 pub fn reveal_mechanism_weights(
     netuid: NetUid,
     mech: MechId,
@@ -38,7 +38,7 @@ pub fn reveal_mechanism_weights(
     Call::new(SUBTENSOR, "reveal_mechanism_weights", args)
 }
 
-/// Commits to weights that are encrypted until a drand round; the chain reveals them itself.
+/// Commits to weights encrypted until a drand round; the chain reveals them itself.
 pub fn commit_timelocked_mechanism_weights(
     netuid: NetUid,
     mech: MechId,

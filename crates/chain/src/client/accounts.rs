@@ -11,9 +11,9 @@ use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
 const STAKE: &str = "StakeInfoRuntimeApi";
 
-/// Accounts, their stake and what they publish.
+/// Reads of accounts, their stake and their commitments.
 impl Client {
-    /// The funds of an account; nothing where there is no such account.
+    /// The balance of an account; zero for an unknown account.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -28,7 +28,7 @@ impl Client {
             .await
     }
 
-    /// All that a coldkey has staked.
+    /// All stakes of a coldkey.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -42,7 +42,7 @@ impl Client {
             .await
     }
 
-    /// What a coldkey has staked on a hotkey on a subnet.
+    /// The stake of a coldkey on a hotkey on a subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -63,7 +63,7 @@ impl Client {
             .await
     }
 
-    /// All hotkeys that others stake on.
+    /// All delegates: hotkeys that others stake on.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -79,7 +79,7 @@ impl Client {
             .await
     }
 
-    /// What a hotkey keeps of its nominators' earnings.
+    /// The take of a delegate: its share of its nominators' earnings.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -95,7 +95,7 @@ impl Client {
             .await
     }
 
-    /// What a neuron has published on a subnet; `None` where it has published no text.
+    /// The commitment text of a neuron on a subnet; `None` where it has published none.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -104,7 +104,7 @@ impl Client {
         Ok(commitment_text(&self.storage("Commitments", "CommitmentOf", &keys, at).await?))
     }
 
-    /// What all neurons have published on a subnet; as [`Client::storage_map`].
+    /// The commitment texts of all neurons on a subnet; timeouts as for [`Client::storage_map`].
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -141,7 +141,7 @@ struct AccountInfo {
     data: Balance,
 }
 
-/// A delegate as the runtime API gives it.
+/// A delegate in the runtime API's form.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct Answer {

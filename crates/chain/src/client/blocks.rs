@@ -8,7 +8,7 @@ use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::{At, Block, ChainError, Event};
 
-/// A block's header as JSON-RPC has it.
+/// A block header in JSON-RPC's form.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Header {
@@ -26,7 +26,7 @@ struct Digest {
 }
 
 impl Header {
-    /// The block that this is the header of: its hash is that of its bytes.
+    /// The block of this header; the hash is computed from the encoded header.
     pub(crate) fn block(&self) -> Block {
         let mut bytes = self.parent_hash.as_bytes().to_vec();
         Compact(self.number.get()).encode_to(&mut bytes);
@@ -63,7 +63,7 @@ impl Inner {
         self.rpc.request("chain_getBlockHash", json!([number])).await
     }
 
-    /// The block that is meant, with its height.
+    /// Resolves a block reference to height and hash.
     pub(super) async fn block(&self, at: At) -> Result<Block, ChainError> {
         match at {
             At::Head => self.head().await,
@@ -76,7 +76,7 @@ impl Inner {
         }
     }
 
-    /// The block that is meant.
+    /// Resolves a block reference to its hash.
     pub(super) async fn hash(&self, at: At) -> Result<BlockHash, ChainError> {
         match at {
             At::Hash(hash) => Ok(hash),
@@ -85,7 +85,7 @@ impl Inner {
         }
     }
 
-    /// A request about a block, which the node may not have. A block that another node has named before is waited for.
+    /// Requests data of a block. If another node announced the block before, waits until this node has it.
     pub(super) async fn at_block<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -107,7 +107,7 @@ impl Inner {
         }
     }
 
-    /// What a block recorded. It was written by the runtime that the block began with: its parent's.
+    /// The events of a block. The runtime at the block's start, its parent's, wrote them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await
@@ -122,7 +122,7 @@ impl Inner {
     }
 }
 
-/// Nodes say it in words.
+/// Whether an error message means "unknown block": nodes have no code for it.
 fn is_unknown_block(message: &str) -> bool {
     ["UnknownBlock", "Unknown block", "State already discarded", "not found in the database"]
         .iter()

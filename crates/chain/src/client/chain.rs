@@ -12,7 +12,7 @@ use crate::{
     SignedExtrinsic, WeightRow, WeightRules,
 };
 
-/// So many blocks are searched in the time of one read.
+/// Blocks that a lookup searches within the timeout of one read.
 const LOOKUP_BLOCKS: u32 = 64;
 
 #[async_trait]
@@ -81,7 +81,7 @@ impl Chain for Client {
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
         let pace = &self.inner.rpc.pace;
         let next = self.inner.rpc.request_within("system_accountNextIndex", json!([account.to_string()]), pace.unit());
-        // One block time for the turn, one for the node.
+        // One block time to wait for the lease, one for the node.
         Box::pin(self.inner.nonces.lease(account, pace.unit(), pace.shun(), next)).await
     }
 

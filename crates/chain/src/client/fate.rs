@@ -1,8 +1,8 @@
-//! Sending bytes and following them until it is certain what became of them, or the time is over.
+//! Submits an extrinsic and follows it until its outcome is certain or the timeout ends.
 //!
-//! The same bytes are sent again, whatever breaks on the way, so that nothing can happen twice. Only final blocks are
-//! evidence that something did not happen and never will; what a pool says is evidence only of the bytes' own faults, and
-//! only while no other pool can have them.
+//! Every retry sends the same bytes, so that nothing can happen twice. Only finalized blocks prove that an extrinsic is
+//! not in the chain and never will be; a pool's refusal proves only a fault of the bytes themselves, and only while no
+//! other pool can hold them.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::{
     Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until,
 };
 
-/// The pool has it already.
+/// JSON-RPC error code: the extrinsic is in the pool already.
 const ALREADY_THERE: i32 = 1013;
 
-/// What following asks of the nodes.
+/// The requests that following needs from the nodes.
 #[async_trait]
 pub(super) trait Nodes: Sync {
     type Reports: Reports;
 
-    /// The newest final block.
+    /// The newest finalized block.
     async fn final_block(&self) -> Result<Block, ChainError>;
 
     /// The newest block.
@@ -36,10 +36,10 @@ pub(super) trait Nodes: Sync {
     /// The next nonce of an account after a block.
     async fn next_nonce(&self, account: AccountId, block: BlockHash) -> Result<u32, ChainError>;
 
-    /// Gives bytes to a pool.
+    /// Submits bytes to a pool.
     async fn offer(&self, bytes: &[u8]) -> Result<Offer<Self::Reports>, ChainError>;
 
-    /// What the newest runtime has against an extrinsic.
+    /// Why the newest runtime refuses an extrinsic; `None` where it accepts it.
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
 
     /// Looks for an extrinsic in a block and its ancestors down to the one above `after`.
@@ -66,14 +66,14 @@ pub(super) trait Nodes: Sync {
     }
 }
 
-/// What a pool reports of an extrinsic.
+/// A stream of a pool's status reports about an extrinsic.
 #[async_trait]
 pub(super) trait Reports: Send {
-    /// `None` once nothing more is to come.
+    /// The next report; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Status>;
 }
 
-/// What was seen in a block.
+/// The result of looking for an extrinsic in a block.
 #[derive(Debug)]
 pub(super) struct Looked {
     pub(super) number: BlockNumber,
@@ -81,10 +81,10 @@ pub(super) struct Looked {
     pub(super) inclusion: Option<Inclusion>,
 }
 
-/// How a pool takes bytes.
+/// A pool's response to submitted bytes.
 pub(super) struct Offer<R> {
     pub(super) answer: Result<R, RpcError>,
-    /// Whether a node that gave no answer may have them as well.
+    /// Whether a node that did not respond may also hold them.
     pub(super) others_may_have_it: bool,
 }
 
@@ -104,18 +104,18 @@ pub(super) enum Status {
     Invalid,
 }
 
-/// How long following may take.
+/// The timeouts and intervals of following.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// In all.
+    /// The timeout of the whole submission.
     pub(super) patience: Duration,
-    /// Between two rounds.
+    /// The interval between two rounds.
     pub(super) pause: Duration,
-    /// Without a report of the pool.
+    /// The longest wait for the pool's next report.
     pub(super) silence: Duration,
 }
 
-/// Sends and follows; see [`crate::Chain::submit`].
+/// Submits an extrinsic and follows it; see [`crate::Chain::submit`].
 pub(super) async fn follow<N: Nodes>(
     nodes: &N,
     extrinsic: &SignedExtrinsic,
@@ -150,40 +150,40 @@ pub(super) async fn follow<N: Nodes>(
     }
 }
 
-/// What is known of an extrinsic so far.
+/// The state of following one extrinsic.
 struct Fate<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
     until: Until,
     silence: Duration,
-    /// The turn to use the nonce, until a pool has the bytes.
+    /// The lease of the nonce, until a pool has the bytes.
     lease: Option<NonceLease>,
-    /// The final blocks up to this one do not have it.
+    /// The newest finalized block searched: none up to here has the extrinsic.
     searched: BlockNumber,
-    /// Whether a pool may have it.
+    /// Whether a pool may hold it.
     may_be_pooled: bool,
-    /// The block that it was in when last looked for, which may be undone.
+    /// The block that had it at the last look, which may be reverted.
     included: Option<Inclusion>,
-    /// What a pool said against it last.
+    /// The latest refusal by a pool.
     refusal: Option<RefusedBecause>,
-    /// What the last round failed with.
+    /// The error of the last round.
     error: Option<ChainError>,
 }
 
-/// What the blocks say.
+/// The result of searching the blocks.
 enum Found {
     Decided(Outcome),
-    /// Only time decides: it is in a block that is not final, or such blocks leave it no room.
+    /// Undecided: a block that is not finalized has it, uses its nonce, or ends its era.
     Open,
     Nowhere,
 }
 
 impl<N: Nodes> Fate<'_, N> {
-    /// One round: search, send, watch. `None`: nothing is decided yet.
+    /// Runs one round: search, submit, watch. `None` while the outcome is open.
     async fn round(&mut self) -> Result<Option<Outcome>, ChainError> {
         match self.search().await? {
             Found::Decided(outcome) => return Ok(Some(outcome)),
-            // A pool would refuse it now, and not look at it for a long time after.
+            // A pool would refuse it now, and then ban it for a long time.
             Found::Open => return Ok(None),
             Found::Nowhere => {}
         }
@@ -202,8 +202,8 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// Searches the blocks that are new since the last time, the final ones first: what is final when it is asked for stays
-    /// so, whatever the newer blocks turn out to be.
+    /// Searches the blocks that are new since the last search. The finalized head is read first: it stays final
+    /// whatever the newer blocks turn out to be.
     async fn search(&mut self) -> Result<Found, ChainError> {
         let SignedExtrinsic { hash, signer, nonce, last_block, .. } = *self.extrinsic;
         let finalized = self.nodes.final_block().await?;
@@ -213,7 +213,7 @@ impl<N: Nodes> Fate<'_, N> {
             }
             self.searched = finalized.number;
         }
-        // A node that lags behind the last one decides nothing.
+        // A node that lags behind the last search proves nothing.
         if finalized.number >= self.searched && self.nodes.next_nonce(signer, finalized.hash).await? > nonce {
             return Ok(Found::Decided(Outcome::Superseded));
         }
@@ -237,7 +237,7 @@ impl<N: Nodes> Fate<'_, N> {
         Ok(if is_used { Found::Open } else { Found::Nowhere })
     }
 
-    /// Follows the pool's reports until they decide something or end.
+    /// Follows the pool's reports until they decide the outcome or end.
     async fn watch(&mut self, mut reports: N::Reports) -> Result<Option<Outcome>, ChainError> {
         loop {
             let Ok(Some(status)) = timeout(self.silence, reports.next()).await else { return Ok(None) };
@@ -249,7 +249,7 @@ impl<N: Nodes> Fate<'_, N> {
                         return Ok(Some(outcome));
                     }
                 }
-                // The next round finds the other one in a block.
+                // The next round finds the other extrinsic in a block.
                 Status::Usurped(_) => return Ok(None),
                 Status::Dropped => {
                     return Ok(match self.search().await? {
@@ -258,7 +258,7 @@ impl<N: Nodes> Fate<'_, N> {
                         Found::Nowhere => Some(Outcome::Dropped),
                     });
                 }
-                // Other pools may have it still.
+                // Other pools may still hold it.
                 Status::Invalid => {
                     self.refusal = self.nodes.objection(self.extrinsic).await?;
                     return Ok(None);
@@ -267,8 +267,8 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// A pool will not have it. Whether that says anything of the bytes depends on what it says, and on whether it is the
-    /// only pool that can have them.
+    /// Handles a pool's refusal. Whether it is a verdict on the bytes depends on the error, and on whether another pool
+    /// can hold them.
     async fn refused(&mut self, error: &RpcError, is_alone: bool) -> Result<Option<Outcome>, ChainError> {
         let because = RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
@@ -282,7 +282,7 @@ impl<N: Nodes> Fate<'_, N> {
         })
     }
 
-    /// A pool has it: the next caller may have the next nonce.
+    /// A pool holds the extrinsic: releases the nonce lease to the next caller.
     fn taken(&mut self) {
         self.refusal = None;
         if let Some(lease) = self.lease.take().filter(|lease| lease.nonce() == self.extrinsic.nonce) {
@@ -290,7 +290,7 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// The nonce of what no pool takes is free again.
+    /// Frees the nonce if no pool has accepted the extrinsic.
     fn settle(mut self, outcome: Outcome) -> Outcome {
         if !matches!(outcome, Outcome::Invalid(_)) {
             self.taken();
@@ -298,7 +298,7 @@ impl<N: Nodes> Fate<'_, N> {
         outcome
     }
 
-    /// The time is over.
+    /// The outcome when the timeout ends.
     fn give_up(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),

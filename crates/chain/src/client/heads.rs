@@ -6,10 +6,10 @@ use super::Inner;
 use super::blocks::Header;
 use crate::rpc::{Offered, Subscription};
 
-/// Keeps [`Inner::heads`] at the newest block for as long as there is a client.
+/// Keeps [`Inner::heads`] at the newest block while a client exists.
 ///
-/// Nothing heard for some block times is either a chain that stands still or a connection that is dead without knowing:
-/// the node is asked, and where it knows a newer block or does not answer, there is a new subscription.
+/// Silence for some block times means either a stalled chain or a half-open connection. The node is queried then; if it
+/// knows a newer block or does not respond, the subscription is renewed.
 pub(super) async fn follow(inner: Weak<Inner>) {
     let mut is_well = true;
     while let Some(chain) = inner.upgrade() {
@@ -23,7 +23,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
                 }
                 listen(&inner, subscription).await;
             }
-            // Said once, however long it lasts.
+            // Logged once, however long the failure lasts.
             failure => {
                 if std::mem::replace(&mut is_well, false) {
                     tracing::warn!(?failure, "no node to follow the chain with");
@@ -34,7 +34,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
     }
 }
 
-/// Until the subscription ends, or is found to be dead.
+/// Reads the subscription until it ends or the connection is found to be dead.
 async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
     loop {
         let Some(silence) = inner.upgrade().map(|chain| chain.rpc.pace.silence()) else { return };

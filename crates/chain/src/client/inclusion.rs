@@ -20,7 +20,7 @@ struct BlockBody {
 }
 
 impl Inner {
-    /// Where in a block an extrinsic stands, and what it did there.
+    /// The position of an extrinsic in a block, with its result and events.
     pub(super) async fn inclusion(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
         let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
         let BlockBody { header, extrinsics } = body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block;
@@ -40,7 +40,7 @@ impl Inner {
         Ok(Looked { number, parent, inclusion: Some(inclusion) })
     }
 
-    /// Searches blocks, both ends included, from the last one back along their parents, so that all are of one chain.
+    /// Searches blocks, both ends included, backwards from the last along parent hashes, so that all are on one fork.
     pub(super) async fn lookup(
         &self,
         extrinsic: ExtrinsicHash,
@@ -54,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// Whether the block can still be undone.
+    /// The outcome of an inclusion: included, or finalized.
     async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
         let finalized = self.finalized().await?;
         let is_final = finalized.number >= inclusion.block.number
@@ -63,7 +63,7 @@ impl Inner {
     }
 }
 
-/// Every extrinsic of a block ends in success or failure.
+/// The block has neither a success nor a failure event for the extrinsic.
 #[derive(Debug, thiserror::Error)]
 #[error("neither success nor failure is recorded")]
 struct NoVerdict;

@@ -8,11 +8,11 @@ use super::{Inner, subnets::number};
 use crate::runtime::LastKey;
 use crate::{Axon, Block, ChainError, Detail, Metagraph, Neuron, WeightRow};
 
-/// The fields of a metagraph by their number: all but the names of owners and what is not shown.
+/// Numbers of the metagraph fields to request: all but owners' names and fields that are not shown.
 const FIELDS: [u16; 27] =
     [1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69];
 
-/// What the chain gives: the fields that were asked for.
+/// The runtime API's response, with the requested fields.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(super) struct Answer {
@@ -57,7 +57,7 @@ struct AxonAnswer {
 }
 
 impl AxonAnswer {
-    /// `None` where the neuron serves nowhere.
+    /// The neuron's axon; `None` where it publishes none.
     fn axon(&self) -> Option<Axon> {
         let ip = match self.ip_type {
             4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(self.ip).ok()?)),
@@ -96,7 +96,7 @@ impl Inner {
         Ok(metagraph)
     }
 
-    /// A matrix between neurons, by uid.
+    /// Reads a matrix between neurons, by uid.
     async fn rows(
         &self,
         item: &str,
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// One entry of a column; columns that the chain no longer fills are empty.
+/// One entry of a column; the default for columns that the chain no longer fills.
 fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
     column.and_then(|column| column.get(place)).copied().unwrap_or_default()
 }

@@ -9,19 +9,19 @@ use super::{Client, HexBytes, Inner, hex_text};
 use crate::runtime::{Runtime, StorageKeys};
 use crate::{At, ChainError};
 
-/// How many keys of a map are asked for at a time.
+/// Keys of a map per request.
 const PAGE: usize = 512;
-/// The most entries of a map that are read: the main network has as many accounts.
+/// The most entries of a map to read: about the number of accounts on the main network.
 const MOST_ENTRIES: usize = 1 << 20;
-/// The most bytes of a map that are read.
+/// The most bytes of a map to read.
 const MOST_BYTES: usize = 256 << 20;
 
-/// Anything by its name, as JSON.
+/// Untyped reads by name, as JSON.
 impl Client {
-    /// A storage value; where the chain has none, the item's default, or `null`.
+    /// Reads a storage value; where it is unset, the item's default, or `null`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] where there is no such item, [`ChainError::Encode`] where the keys do not fit;
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] where the keys do not fit;
     /// [`ChainError`] as for any read.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
@@ -36,11 +36,11 @@ impl Client {
             .await
     }
 
-    /// The entries of a map that begin with these keys: all keys of each, and the value. Each page of 512 entries has the
-    /// time of a read.
+    /// Reads the entries of a map whose keys begin with `keys`: all keys of each entry, and its value. The read timeout
+    /// applies to each page of 512 entries.
     ///
     /// # Errors
-    /// As [`Client::storage`]; [`ChainError::Decode`] where the chain keeps only hashes of the keys.
+    /// As [`Client::storage`]; [`ChainError::Decode`] where the map's hashers do not keep the keys.
     pub async fn storage_map(
         &self,
         pallet: &str,
@@ -60,11 +60,11 @@ impl Client {
         Ok(entries)
     }
 
-    /// The answer of a runtime API's method.
+    /// Calls a method of a runtime API.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] where there is no such method, [`ChainError::Encode`] where the arguments do not
-    /// fit; [`ChainError`] as for any read.
+    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] where the arguments do not fit;
+    /// [`ChainError`] as for any read.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
             .rpc
@@ -78,10 +78,10 @@ impl Client {
             .await
     }
 
-    /// A constant of the newest runtime.
+    /// Reads a constant of the newest runtime.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] where there is none; [`ChainError`] as for any read.
+    /// [`ChainError::NotInRuntime`] for an unknown constant; [`ChainError`] as for any read.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         self.inner
             .rpc
@@ -94,7 +94,7 @@ impl Client {
 }
 
 impl Inner {
-    /// The answer of a runtime API's method, fields by name.
+    /// Calls a method of a runtime API and decodes the result, fields by name.
     pub(super) async fn api<T: DecodeAsType>(
         &self,
         api: &str,
@@ -120,7 +120,7 @@ impl Inner {
         Ok(answer.0)
     }
 
-    /// A storage value, or its default; `None` where it has none.
+    /// Reads a storage value, or its default; `None` where it has neither.
     pub(super) async fn value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -134,7 +134,7 @@ impl Inner {
         runtime.storage_value(pallet, item, bytes.as_deref())
     }
 
-    /// The entries of a map that begin with these keys.
+    /// Reads the entries of a map whose keys begin with `keys`.
     pub(super) async fn map<K: StorageKeys, T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -159,7 +159,7 @@ impl Inner {
         Ok(bytes.map(|bytes| bytes.0))
     }
 
-    /// Many values of one block, by one request.
+    /// Reads many values of one block in one request.
     pub(super) async fn storage_batch(&self, keys: &[Vec<u8>], block: BlockHash) -> Result<Batch, ChainError> {
         let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
         let sets: Vec<ChangeSet> = self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
@@ -175,7 +175,7 @@ impl Inner {
             let params = json!([hex_text(prefix), PAGE, start, block]);
             let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
-            // A node that gives the same keys again and again would never come to an end.
+            // A node that repeats keys would otherwise make the read endless.
             let is_later = |key: &Vec<u8>| last.as_ref().is_none_or(|last: &Vec<u8>| key > last);
             if !keys.is_sorted_by(|before, key| before < key) || !keys.first().is_none_or(is_later) {
                 return Err(ChainError::decode("the keys of a map", MapError::Unordered));
@@ -199,7 +199,7 @@ impl Inner {
     }
 }
 
-/// Values by their keys.
+/// Storage values by key.
 #[derive(Debug)]
 pub(super) struct Batch(HashMap<Vec<u8>, Vec<u8>>);
 
@@ -209,7 +209,7 @@ impl Batch {
     }
 }
 
-/// Storage items whose values are read together.
+/// Storage items to read in one request.
 pub(super) struct Items<'a> {
     runtime: &'a Runtime,
     keys: Vec<(&'static str, &'static str, Vec<u8>)>,
@@ -233,14 +233,14 @@ impl<'a> Items<'a> {
     }
 }
 
-/// The values of [`Items`].
+/// The decoded values of [`Items`].
 pub(super) struct Values<'a> {
     items: Items<'a>,
     batch: Batch,
 }
 
 impl Values<'_> {
-    /// The value of an item that always has one.
+    /// The value of an item that always has one, decoded.
     pub(super) fn get<T: DecodeAsType + Default>(&self, item: &str) -> Result<T, ChainError> {
         let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item) else {
             return Ok(T::default());
@@ -254,10 +254,10 @@ struct ChangeSet {
     changes: Vec<(HexBytes, Option<HexBytes>)>,
 }
 
-/// Why the entries of a map are not taken.
+/// Why the entries of a map are malformed.
 #[derive(Debug, thiserror::Error)]
 enum MapError {
-    /// Keys come in their order.
+    /// The keys are not in ascending order.
     #[error("the node gives keys twice")]
     Unordered,
     #[error("it has more than {MOST_ENTRIES} entries, or {} MiB", MOST_BYTES >> 20)]

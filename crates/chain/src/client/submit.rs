@@ -9,7 +9,7 @@ use crate::rpc::{Offered, Subscription};
 use crate::{Block, ChainError, DryRun, Follow, NonceLease, Outcome, RefusedBecause, SignedExtrinsic};
 
 impl Inner {
-    /// Sends and follows; see [`crate::Chain::submit_leased`].
+    /// Submits an extrinsic and follows it; see [`crate::Chain::submit_leased`].
     pub(super) async fn submit(
         &self,
         extrinsic: &SignedExtrinsic,
@@ -26,7 +26,7 @@ impl Inner {
         let block = self.head().await?.hash;
         let runtime = self.runtime(block).await?;
         let (api, method) = ("TaggedTransactionQueue", "validate_transaction");
-        // The source: from outside. Then the extrinsic, then the block.
+        // Transaction source `External`, then the extrinsic, then the block.
         let args = [&[2_u8], extrinsic.bytes.as_slice(), block.as_bytes()].concat();
         let answer = runtime.api_answer_json(api, method, &self.api_bytes(api, method, &args, block).await?)?;
         let validity = answer.get("Err").map_or(Ok(()), |error| Err(refusal(error)));
@@ -80,7 +80,7 @@ impl Reports for Subscription {
     }
 }
 
-/// The runtime's verdict before the pool, from JSON.
+/// The reason in the runtime's validity error, from JSON.
 fn refusal(error: &Json) -> RefusedBecause {
     let invalid = error.get("Invalid");
     let custom = invalid.and_then(|invalid| invalid.get("Custom")).and_then(Json::as_u64);
@@ -97,7 +97,7 @@ fn refusal(error: &Json) -> RefusedBecause {
     }
 }
 
-/// The answer has no fee.
+/// The response has no fee.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no partial_fee")]
 struct NoFee;

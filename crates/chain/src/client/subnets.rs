@@ -13,7 +13,7 @@ use crate::{
 const SUBNETS: &str = "SubnetInfoRuntimeApi";
 const SWAP: &str = "SwapRuntimeApi";
 
-/// Subnets.
+/// Reads of subnets, prices and costs.
 impl Client {
     /// All subnets.
     ///
@@ -46,7 +46,7 @@ impl Client {
             .await
     }
 
-    /// What can be set on a subnet.
+    /// The hyperparameters of a subnet.
     ///
     /// # Errors
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
@@ -56,7 +56,7 @@ impl Client {
         if entries.is_null() { Err(ChainError::NoSuchSubnet(netuid)) } else { Ok(Hyperparameters::of_json(&entries)) }
     }
 
-    /// What registering on a subnet costs now.
+    /// The current cost of registering on a subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -70,7 +70,7 @@ impl Client {
             .await
     }
 
-    /// What creating a subnet costs now.
+    /// The current cost of creating a subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -84,7 +84,7 @@ impl Client {
             .await
     }
 
-    /// The prices of all alphas.
+    /// The alpha price of every subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -98,7 +98,7 @@ impl Client {
             .await
     }
 
-    /// The price of a subnet's alpha: TAO for one.
+    /// The price of a subnet's alpha, in TAO per alpha.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -112,7 +112,7 @@ impl Client {
             .await
     }
 
-    /// What so much TAO would buy.
+    /// Simulates buying alpha for an amount of TAO.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -126,7 +126,7 @@ impl Client {
             .await
     }
 
-    /// What so much alpha would bring.
+    /// Simulates selling an amount of alpha.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -200,7 +200,7 @@ impl Inner {
     }
 }
 
-/// A subnet as the runtime API gives it.
+/// A subnet in the runtime API's form.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(super) struct Answer {
@@ -222,7 +222,7 @@ pub(super) struct Answer {
     moving_price: Fixed,
 }
 
-/// I96F32.
+/// An I96F32 fixed-point number.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct Fixed {

@@ -1,4 +1,4 @@
-//! What the chain gives as Rust types, from the recorded samples of each type.
+//! Decodes the recorded samples of each type into Rust types.
 
 use serde_json::Value as Json;
 use subxt::ext::scale_decode::DecodeAsType;
@@ -9,7 +9,7 @@ use super::subnets::Answer as SubnetAnswer;
 use crate::vectors::{bytes, parse, read, runtime};
 use crate::{Block, Price, SimulatedSwap, Stake, Subnet};
 
-/// Reads all samples of a type as `T`; those with numbers that their type has no room for are left out.
+/// Decodes all samples of a type as `T`; skips samples with numbers that do not fit their type.
 fn samples<T: DecodeAsType>(name: &str) -> Option<Vec<(T, Json)>> {
     let (runtime, corpus) = (runtime()?, read("scale_type_corpus_spec461.json.gz")?);
     let corpus = parse(&String::from_utf8(corpus).unwrap());

@@ -4,7 +4,7 @@ use scale_info::TypeDef;
 
 use super::{MOST_NESTED, PortableRegistry};
 
-/// Types that no value can be of, or that readers and writers would not come to the end of.
+/// Why a type is refused: no finite value has it, or reading and writing it would not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndlessType {
     #[error("type {0} holds itself")]
@@ -13,10 +13,10 @@ pub(crate) enum EndlessType {
     TooDeep(u32),
 }
 
-/// Refuses types that hold themselves, or too many others within one another, with neither a choice nor a list between:
-/// what follows types without looking at bytes would do so without end.
+/// Refuses types that contain themselves, or nest too deeply, without an enum or a list between: code that follows
+/// types without reading bytes would not end.
 pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
-    // `None` while what a type holds is being looked at.
+    // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
     for entry in &types.types {
         let mut open = vec![(entry.id, false)];
@@ -43,7 +43,7 @@ pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType
     Ok(())
 }
 
-/// What each value of a type holds.
+/// The types that every value of a type contains.
 fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
     match types.resolve(type_id).map(|found| &found.type_def) {
         Some(TypeDef::Composite(composite)) => Box::new(composite.fields.iter().map(|field| field.ty.id)),

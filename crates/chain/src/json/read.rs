@@ -7,13 +7,13 @@ use taonet_primitives::AccountId;
 
 use super::{PortableRegistry, check};
 
-/// Reads a value by its type; what is left of the bytes stays in `bytes`.
+/// Decodes a value by its type and advances `bytes` past it.
 pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) -> Result<Value<u32>, DecodeError> {
     check(bytes, type_id, types)?;
     decode_as_type(bytes, type_id, types)
 }
 
-/// A value that was read by its type, as JSON. The context of each value is its type.
+/// Converts a decoded value to JSON. The context of each value is its type.
 pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     match &value.value {
         ValueDef::Composite(fields) => composite(fields, value.context, types),
@@ -31,8 +31,8 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     }
 }
 
-/// The fields of an event or of an enum's variant: an object where they have names, the value itself where there is
-/// one without a name, else an array.
+/// Converts the fields of an event or variant: an object where they have names, the value itself for a single field
+/// without a name, otherwise an array.
 pub(crate) fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     match fields {
         Composite::Named(fields) => named(fields, types),
@@ -93,7 +93,7 @@ fn plain(primitive: &Primitive) -> Json {
     }
 }
 
-/// How a list of bytes is written.
+/// The JSON form of a byte list.
 enum Bytes {
     Array,
     List,
@@ -118,7 +118,7 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
     matches!(types.resolve(item)?.type_def, TypeDef::Primitive(TypeDefPrimitive::U8)).then_some(kind)
 }
 
-/// A struct of one field without a name.
+/// Whether a type is a struct with one unnamed field.
 fn is_wrapper(type_id: u32, types: &PortableRegistry) -> bool {
     types.resolve(type_id).is_some_and(|found| matches!(found.type_def, TypeDef::Composite(_)))
 }
@@ -127,7 +127,7 @@ fn type_name(type_id: u32, types: &PortableRegistry) -> Option<&str> {
     types.resolve(type_id)?.path.segments.last().map(String::as_str)
 }
 
-/// The bytes within however many wrappers.
+/// The bytes inside any number of newtypes.
 fn bytes_of(fields: &Composite<u32>) -> Option<Vec<u8>> {
     let Composite::Unnamed(items) = fields else { return None };
     match items.as_slice() {

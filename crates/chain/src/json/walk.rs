@@ -5,16 +5,16 @@ use subxt::ext::scale_value::scale::DecodeError;
 
 use super::{MOST_NESTED, PortableRegistry};
 
-/// The most values of one answer: metagraphs have some hundred thousand.
+/// The most values in one response: metagraphs have some hundred thousand.
 const MOST_VALUES: usize = 1 << 22;
-/// So many values without a byte may be for each byte, and some in the beginning: empty fields, wrappers within wrappers.
+/// The most values for each encoded byte, plus a fixed number: empty fields and newtypes within newtypes take no bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
 
-/// Goes through a value without making room for it, and gives how many bytes it has.
+/// Measures an encoded value in bytes without allocating for it.
 ///
-/// To be called before bytes of a node are read: a list says its length first, and readers make room for as many; values
-/// stand in values without end, and readers take stack for each.
+/// Call this before decoding bytes from a node: a list states its length first, and decoders allocate for it; values
+/// nest without limit, and decoders take stack for each level.
 pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
     let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MOST_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
@@ -25,7 +25,7 @@ pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Res
 struct Walk<'a> {
     rest: &'a [u8],
     types: &'a PortableRegistry,
-    /// How many more values are gone through.
+    /// The number of values that may still be visited.
     left: usize,
 }
 
@@ -63,7 +63,7 @@ impl Walk<'_> {
             let before = self.rest.len();
             self.value(type_id, levels)?;
             if self.rest.len() == before {
-                // Such a list could be as long as it likes.
+                // The length of such a list is not bounded by its bytes.
                 return Err(codec::Error::from("a list of nothing").into());
             }
         }
@@ -75,7 +75,7 @@ impl Walk<'_> {
     }
 }
 
-/// A number in compact form may be wrapped, so many times.
+/// Checks a compact number, which may be inside up to `levels` newtypes.
 fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> Result<(), DecodeError> {
     loop {
         levels = levels.checked_sub(1).ok_or_else(too_deep)?;

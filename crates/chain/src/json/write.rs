@@ -6,63 +6,63 @@ use super::PortableRegistry;
 use scale_info::form::PortableForm;
 use scale_info::{Field, TypeDef, TypeDefPrimitive, Variant};
 
-/// How deep values may be within one another: calls within calls within batches, and room.
+/// The deepest nesting of values: calls within calls within batches, with margin.
 const MAX_DEPTH: u32 = 128;
 
-/// Why a JSON value is not one of the chain's type.
+/// Why a JSON value does not fit a type of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// It is of another kind.
+    /// The value has the wrong JSON type.
     #[error("{at}: {found} where {wanted} is wanted")]
     Kind {
-        /// Where in the value.
+        /// The path in the value.
         at: String,
-        /// What there is.
+        /// The JSON type found.
         found: String,
-        /// What should be.
+        /// The expected JSON type.
         wanted: String,
     },
     /// A field is missing.
     #[error("{at}: the field {field} is missing")]
     Missing {
-        /// Where in the value.
+        /// The path in the value.
         at: String,
-        /// Its name.
+        /// The name of the field.
         field: String,
     },
-    /// There is no such field, or no such variant.
+    /// The field or variant is unknown.
     #[error("{at}: there is no {name}; there is {known}")]
     Unknown {
-        /// Where in the value.
+        /// The path in the value.
         at: String,
-        /// What was written.
+        /// The unknown name.
         name: String,
-        /// What could be.
+        /// The known names.
         known: String,
     },
-    /// The address is none.
+    /// The address is malformed.
     #[error("{at}: {source}")]
     Address {
-        /// Where in the value.
+        /// The path in the value.
         at: String,
-        /// What is wrong with it.
+        /// Why the address does not parse.
         source: Ss58Error,
     },
-    /// It is too deep, or of a type that JSON is not read for.
+    /// The value is nested too deeply, or its type cannot be written from JSON.
     #[error("{at}: values of this type cannot be written as JSON")]
     Unsupported {
-        /// Where in the value.
+        /// The path in the value.
         at: String,
     },
 }
 
-/// Turns JSON into a value of the type. `name` is what messages call it.
+/// Converts JSON to a value of the type. `name` is the value's name in error messages.
 pub(crate) fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name: &str) -> Result<Value, JsonError> {
     Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
-/// Where in the value the writer is.
+/// Writes one value, and keeps its path for error messages.
 struct Writer<'a> {
     types: &'a PortableRegistry,
     at: String,
@@ -239,7 +239,7 @@ impl Writer<'_> {
         path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
     }
 
-    /// For what this value wraps.
+    /// A writer for the inner value of a newtype.
     fn inside(&self) -> Self {
         Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
     }

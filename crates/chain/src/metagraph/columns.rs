@@ -1,19 +1,19 @@
-//! The columns of a metagraph under the names that the field uses.
+//! The columns of a metagraph under the names of Bittensor's SDK.
 
 use taonet_primitives::{Coldkey, Hotkey, Uid};
 
 use super::{Axon, Metagraph, Neuron, WeightRow};
 use crate::Share;
 
-/// Vectors by uid; shares from 0 to 1.
+/// Vectors by uid; shares are in `0..=1`.
 #[expect(non_snake_case, reason = "the names of the vectors in the field's papers and programs")]
 impl Metagraph {
-    /// Stake: alpha and the TAO that counts, in TAO.
+    /// Weighted stake: alpha plus the counted share of TAO, in TAO.
     pub fn S(&self) -> Vec<f64> {
         self.column(|neuron| whole(neuron.total_stake.get()))
     }
 
-    /// Rank, which today's chains no longer keep.
+    /// Rank; 0 on current chains.
     pub fn R(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.rank).fraction())
     }
@@ -33,7 +33,7 @@ impl Metagraph {
         self.column(|neuron| Share::new(neuron.consensus).fraction())
     }
 
-    /// Trust, which today's chains no longer keep.
+    /// Trust; 0 on current chains.
     pub fn T(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.trust).fraction())
     }
@@ -48,12 +48,12 @@ impl Metagraph {
         self.column(|neuron| Share::new(neuron.dividends).fraction())
     }
 
-    /// Bonds: from row to column, parts of 65535; `None` where they were not read.
+    /// Bonds: from row to column, parts of 65535; `None` where not read.
     pub fn B(&self) -> Option<Vec<Vec<f64>>> {
         Some(self.matrix(self.bonds.as_ref()?))
     }
 
-    /// Weights: from row to column, each row with the sum 1; `None` where they were not read.
+    /// Weights: from row to column, each row with sum 1; `None` where not read.
     pub fn W(&self) -> Option<Vec<Vec<f64>>> {
         let mut rows = self.matrix(self.weights.as_ref()?);
         for row in &mut rows {
@@ -70,7 +70,7 @@ impl Metagraph {
 
 /// Columns by uid.
 impl Metagraph {
-    /// How many neurons there are.
+    /// The number of neurons.
     pub fn n(&self) -> usize {
         self.neurons.len()
     }
@@ -80,22 +80,22 @@ impl Metagraph {
         self.column(|neuron| neuron.uid)
     }
 
-    /// The neurons' keys.
+    /// The neurons' hotkeys.
     pub fn hotkeys(&self) -> Vec<Hotkey> {
         self.column(|neuron| neuron.hotkey)
     }
 
-    /// The neurons' owners.
+    /// The neurons' coldkeys.
     pub fn coldkeys(&self) -> Vec<Coldkey> {
         self.column(|neuron| neuron.coldkey)
     }
 
-    /// Where the neurons serve.
+    /// The neurons' axons.
     pub fn axons(&self) -> Vec<Option<Axon>> {
         self.column(|neuron| neuron.axon)
     }
 
-    /// The neuron with a hotkey.
+    /// The neuron with this hotkey.
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }

@@ -5,32 +5,32 @@ use taonet_primitives::{Hotkey, Uid};
 use super::{Metagraph, Neuron};
 use crate::Block;
 
-/// What changed on a subnet between two blocks.
+/// The changes of a subnet between two blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Difference {
     /// The earlier block.
     pub from: Block,
     /// The later block.
     pub to: Block,
-    /// The slots that another hotkey has: the slot, who left, who came.
+    /// The uids with another hotkey: uid, hotkey before, hotkey after.
     pub replaced: Vec<(Uid, Option<Hotkey>, Option<Hotkey>)>,
-    /// The neurons of which something changed.
+    /// The neurons with changed fields.
     pub changed: Vec<NeuronChange>,
 }
 
-/// What changed of a neuron.
+/// The changes of one neuron.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NeuronChange {
-    /// Its slot.
+    /// The neuron's uid.
     pub uid: Uid,
-    /// Its key.
+    /// The neuron's hotkey.
     pub hotkey: Hotkey,
-    /// The fields by their name: before, after.
+    /// The changed fields: name, value before, value after.
     pub fields: Vec<(String, Json, Json)>,
 }
 
 impl Metagraph {
-    /// What changed from this one to a later one of the same subnet.
+    /// Compares this metagraph with a later one of the same subnet.
     pub fn diff(&self, later: &Self) -> Difference {
         let count = self.neurons.len().max(later.neurons.len());
         let (mut replaced, mut changed) = (Vec::new(), Vec::new());

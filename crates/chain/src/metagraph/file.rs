@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::Metagraph;
 
-/// The form of the file, raised when a field changes its meaning.
+/// The version of the file format, raised when a field changes its meaning.
 const FORM: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -13,10 +13,10 @@ struct File<T> {
 }
 
 impl Metagraph {
-    /// Writes the metagraph as JSON, by replacing the file as a whole.
+    /// Saves the metagraph as JSON, replacing the file atomically.
     ///
     /// # Errors
-    /// [`std::io::Error`] where the folder cannot be written to.
+    /// [`std::io::Error`] where the folder is not writable.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -27,10 +27,10 @@ impl Metagraph {
         Ok(())
     }
 
-    /// Reads what [`Metagraph::save`] wrote.
+    /// Loads a file written by [`Metagraph::save`].
     ///
     /// # Errors
-    /// [`std::io::Error`]: of the kind `InvalidData` where the file is of another form.
+    /// [`std::io::Error`], of kind `InvalidData` where the file has another format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
         let file: File<Self> = serde_json::from_slice(&std::fs::read(path)?)?;
         if file.form == FORM {
@@ -40,7 +40,7 @@ impl Metagraph {
         }
     }
 
-    /// The neurons as CSV with a head, one a line: amounts as decimal text, shares as parts of 65535.
+    /// The neurons as CSV with a header row, one neuron per line: amounts as decimal text, shares as parts of 65535.
     pub fn to_csv(&self) -> String {
         let mut csv = String::from(
             "uid,hotkey,coldkey,active,validator_permit,axon,total_stake,alpha_stake,tao_stake,consensus,incentive,\

@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::{NodeUrl, TransportError};
 
-/// The largest answer: metadata is half a MiB, all metagraphs some.
+/// The largest response: metadata has half a MiB, all metagraphs some MiB.
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
-/// How many notifications may wait; where the reader is slower, the subscription ends and is made anew.
+/// The most buffered notifications; when a slow reader exceeds it, the subscription ends and is renewed.
 const MAX_WAITING: usize = 256;
 
-/// One node, and the connection to it while there is one.
+/// One node, with its connection while it is open.
 #[derive(Debug)]
 pub(crate) struct Node {
     url: NodeUrl,
@@ -32,23 +32,23 @@ struct Health {
     shunned_until: Option<Instant>,
 }
 
-/// What a node is asked.
+/// A request to a node.
 #[derive(Debug)]
 pub(crate) struct Question<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: &'a Json,
-    /// The method that ends the subscription, where this begins one.
+    /// The unsubscribe method, if this request subscribes.
     pub(crate) unsubscribe: Option<&'a str>,
 }
 
-/// What a node said.
+/// A node's response.
 pub(crate) enum Answer {
     Result(Box<RawValue>),
     Subscription(Subscription),
     Error(RpcError),
 }
 
-/// A node's refusal.
+/// A JSON-RPC error from a node.
 #[derive(Debug, Clone)]
 pub(crate) struct RpcError {
     pub(crate) code: i32,
@@ -56,7 +56,7 @@ pub(crate) struct RpcError {
     pub(crate) data: Option<String>,
 }
 
-/// Notifications from one node. Ends with the connection.
+/// Notifications from one node. The stream ends with the connection.
 pub(crate) struct Subscription {
     stream: Pin<Box<dyn Stream<Item = Result<Box<RawValue>, serde_json::Error>> + Send>>,
     _connection: Arc<Client>,
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// The next notification; `None` once the connection is lost or what came is no JSON.
+    /// The next notification; `None` once the connection is lost or a notification is not JSON.
     pub(crate) async fn next(&mut self) -> Option<Box<RawValue>> {
         self.stream.next().await?.ok()
     }
@@ -97,7 +97,7 @@ impl Node {
         self.health().genesis = Some(genesis);
     }
 
-    /// Until when it is left alone; `None` while it is well.
+    /// The time until which the node is skipped after a failure; `None` while it is healthy.
     pub(crate) fn shunned_until(&self) -> Option<Instant> {
         self.health().shunned_until.filter(|until| *until > Instant::now())
     }
@@ -106,10 +106,10 @@ impl Node {
         self.health().shunned_until = None;
     }
 
-    /// Lets go of the connection; the next request makes another one.
+    /// Drops the connection; the next request opens a new one.
     pub(crate) fn failed(&self, shun: std::time::Duration) {
         self.health().shunned_until = Instant::now().checked_add(shun);
-        // Where somebody holds it, they are making another one.
+        // If the mutex is locked, another task is already reconnecting.
         if let Ok(mut connection) = self.connection.try_lock() {
             connection.take();
         }
@@ -134,7 +134,7 @@ impl Node {
         }
     }
 
-    /// The connection, made anew where there is none. A node of another chain is none of ours.
+    /// The connection, opened if necessary. A node of another chain is an error.
     async fn client(&self) -> Result<Arc<Client>, TransportError> {
         let mut connection = self.connection.lock().await;
         if let Some(client) = connection.as_ref().filter(|client| client.is_connected()) {
@@ -166,7 +166,7 @@ impl Node {
     }
 }
 
-/// A JSON-RPC error; its data is text where the node wrote text.
+/// Converts a JSON-RPC error; its data is kept where it is text.
 fn said(error: &ErrorObjectOwned) -> RpcError {
     let data = error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));
     RpcError { code: error.code(), message: error.message().to_owned(), data }

@@ -1,13 +1,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How long things may take: fractions of the time between two blocks.
+/// Timeouts as fractions of the time between two blocks.
 #[derive(Debug)]
 pub(crate) struct Pace {
     block_time_ms: AtomicU64,
 }
 
-/// No chain makes blocks faster than nodes are asked.
+/// The shortest block time used for timeouts, however fast the chain.
 const FASTEST: Duration = Duration::from_millis(250);
 
 impl Pace {
@@ -26,39 +26,39 @@ impl Pace {
         Duration::from_millis(self.block_time_ms.load(Ordering::Relaxed))
     }
 
-    /// A block time as far as deadlines go.
+    /// The block time, as used for timeouts.
     pub(crate) fn unit(&self) -> Duration {
         self.block_time().max(FASTEST)
     }
 
-    /// A read, whatever happens: two block times.
+    /// The timeout of a read in all: two block times.
     pub(crate) fn total(&self) -> Duration {
         self.unit().saturating_mul(2)
     }
 
-    /// One try of one node: half of the whole, or less where there are more than two.
+    /// The timeout of one try of one node: half of the total, or less where there are more than two nodes.
     pub(crate) fn attempt(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
         part(self.total(), parts)
     }
 
-    /// Between two rounds of tries.
+    /// The pause between two rounds of tries.
     pub(crate) fn pause(&self) -> Duration {
         part(self.unit(), 16)
     }
 
-    /// How long a node that failed is left alone.
+    /// How long a failed node is skipped.
     pub(crate) fn shun(&self) -> Duration {
         self.unit().saturating_mul(4)
     }
 
-    /// So long without a new block, and the connection is looked at.
+    /// The longest silence without a new block before the connection is checked.
     pub(crate) fn silence(&self) -> Duration {
         self.total()
     }
 }
 
-/// One of so many equal parts.
+/// One of `parts` equal parts.
 pub(crate) fn part(whole: Duration, parts: u32) -> Duration {
     whole.checked_div(parts).unwrap_or(whole)
 }

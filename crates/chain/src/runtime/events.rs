@@ -8,7 +8,7 @@ use crate::json::{self, fields_of};
 use crate::{ChainError, DispatchError, Event, Phase};
 
 impl Runtime {
-    /// What a block recorded, from the bytes of `System.Events`.
+    /// Decodes the bytes of `System.Events`.
     pub(crate) fn events(&self, bytes: &[u8]) -> Result<Vec<Event>, ChainError> {
         let what = "the block's events";
         let mut rest = bytes;
@@ -22,7 +22,7 @@ impl Runtime {
         Ok(events)
     }
 
-    /// Phase, event, topics; the event is a variant of the enum of all pallets' enums.
+    /// Decodes phase, event, topics; the event is a variant of the enum of all pallets' enums.
     fn event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
         let phase = match u8::decode(bytes)? {
             0 => Phase::ApplyExtrinsic(u32::decode(bytes)?),
@@ -40,13 +40,13 @@ impl Runtime {
         Ok(Event { index, phase, pallet: outer.name, name: inner.name, fields })
     }
 
-    /// What became of an extrinsic, from the events of its own phase.
+    /// The result of an extrinsic, from the events of its own phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
         let last = events
             .iter()
             .rev()
             .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        // A call as root counts as made, whatever it came to.
+        // A sudo call counts as executed; its `Sudid` event has the inner call's result.
         let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
         let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
         Some(match last.fields.get("dispatch_error").or(as_root) {
@@ -55,7 +55,7 @@ impl Runtime {
         })
     }
 
-    /// A dispatch error as an event has it, with its name and meaning.
+    /// Resolves a dispatch error of an event to its name and documentation.
     pub(crate) fn dispatch_error(&self, error: &serde_json::Value) -> DispatchError {
         self.module_error(error).unwrap_or_else(|| {
             DispatchError::Other(match error {
@@ -85,7 +85,7 @@ pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)
 }
 
-/// The fields of an event: unlike those of a value, one field without a name stays in its array.
+/// Converts the fields of an event: unlike those of a value, a single unnamed field stays in its array.
 fn event_fields(
     fields: &subxt::ext::scale_value::Composite<u32>,
     types: &scale_info::PortableRegistry,
@@ -97,7 +97,7 @@ fn event_fields(
     }
 }
 
-/// Why bytes are no event.
+/// Why bytes do not decode as an event.
 #[derive(Debug, thiserror::Error)]
 enum EventError {
     #[error(transparent)]
@@ -106,7 +106,7 @@ enum EventError {
     Value(#[from] DecodeError),
     #[error("it was recorded in phase {0}, which is none")]
     NoPhase(u8),
-    /// The metadata says that events are no enum of enums.
+    /// The metadata's event type is not an enum of enums.
     #[error("it is no variant of its pallet's enum")]
     NotAnEnum,
 }

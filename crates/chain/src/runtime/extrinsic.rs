@@ -26,13 +26,13 @@ impl Payload for Call {
 }
 
 impl Runtime {
-    /// The bytes of a call.
+    /// Encodes a call.
     pub(crate) fn call_data(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
         self.check_call(call)?;
         self.offline.tx().call_data(call).map_err(|error| ChainError::encode(what(call), error))
     }
 
-    /// Signs a call in an era that begins at `birth`, when the newest block is `head`.
+    /// Signs a call in an era that begins at `birth`, with `head` as the newest block.
     pub(crate) fn sign(
         &self,
         call: &Call,
@@ -55,7 +55,7 @@ impl Runtime {
         Ok(SignedExtrinsic { bytes, hash, signer: account, nonce: options.nonce, birth, last_block, spec_version })
     }
 
-    /// The extrinsic's bytes and what was signed.
+    /// Assembles the extrinsic's bytes and the signed payload.
     pub(crate) fn signed(
         &self,
         call: &Call,

@@ -11,11 +11,11 @@ use super::{Runtime, all_read};
 use crate::ChainError;
 use crate::json::{self, JsonError, to_json, to_value};
 
-/// The length of the hashes of pallet and item that every key begins with.
+/// The length of the key prefix: the hashes of pallet and item.
 const PREFIX: usize = 32;
 
 impl Runtime {
-    /// The key of a value: with fewer keys than the map has, the prefix of all that begin so.
+    /// The storage key of a value; with fewer keys than the map has, the common prefix.
     pub(crate) fn storage_key(&self, pallet: &str, item: &str, keys: &[Value]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
@@ -33,7 +33,7 @@ impl Runtime {
         self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
     }
 
-    /// A value from its bytes; where there are none, the item's default. `None` where it has none.
+    /// Decodes a value; without bytes, the item's default. `None` where it has none.
     pub(crate) fn storage_value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -57,7 +57,7 @@ impl Runtime {
         bytes.map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// The keys of a map's entry, where its hashers keep them.
+    /// Decodes the keys of a map's entry, where its hashers keep them.
     pub(crate) fn storage_keys<T: StorageKeys>(&self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
         T::read(self, pallet, item, key)
     }
@@ -66,7 +66,7 @@ impl Runtime {
         self.metadata().storage_info(pallet, item).map_err(|_| self.missing(&storage(pallet, item)))
     }
 
-    /// The parts of a key: their types and their bytes. Keys come from the node: any bytes.
+    /// Splits a key into its parts: their types and bytes. Keys come from the node, so any bytes are possible.
     fn key_parts<'a>(&self, pallet: &str, item: &str, key: &'a [u8]) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
         let what = || format!("a key of {}", storage(pallet, item));
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
@@ -91,12 +91,12 @@ impl Runtime {
     }
 }
 
-/// The keys of a map's entry as a Rust type.
+/// Rust types that decode from the keys of a map's entry.
 pub(crate) trait StorageKeys: Sized {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError>;
 }
 
-/// As JSON, one value a key.
+/// Decodes each key to JSON.
 impl StorageKeys for Vec<Json> {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError> {
         let read = |(type_id, mut bytes): (u32, &[u8])| {
@@ -109,7 +109,7 @@ impl StorageKeys for Vec<Json> {
     }
 }
 
-/// The last of the keys.
+/// Only the last key.
 #[derive(Debug)]
 pub(crate) struct LastKey<T>(pub(crate) T);
 
@@ -122,7 +122,7 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
     }
 }
 
-/// What is wrong with a key.
+/// Why a storage key is malformed.
 #[derive(Debug, thiserror::Error)]
 enum KeyError {
     #[error("it is another item's")]

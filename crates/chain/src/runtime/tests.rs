@@ -201,15 +201,15 @@ fn every_type_is_read_as_recorded_and_written_back() {
         let type_id = case["id"].as_u64().unwrap() as u32;
         for sample in list(&case["samples"]) {
             let raw = bytes(&sample["scale_hex"]);
-            // Some samples have numbers in compact form that their type has no room for.
+            // Some samples have compact numbers that do not fit their type.
             let Ok(value) = runtime.decode_json("a sample", &raw, type_id) else {
                 refused += 1;
                 continue;
             };
             read += 1;
-            // The recording shows events and calls in another way.
+            // The recording formats events and calls differently.
             equal += u32::from(value == sample["decoded"]);
-            // Maps and numbers of 256 bits are read only.
+            // Maps and 256-bit numbers are read only.
             let Ok(back) = to_value(&value, type_id, runtime.types(), "sample") else { continue };
             let mut out = Vec::new();
             encode_as_type(&back, type_id, runtime.types(), &mut out).unwrap();
@@ -245,7 +245,7 @@ fn calls_within_calls_end_somewhere() {
     let remark = runtime.call_data(&remark).unwrap();
     let batch = runtime.call_data(&runtime.call("Utility", "batch", &json!({ "calls": [] })).unwrap()).unwrap();
     let call = runtime.metadata().outer_enums().call_enum_ty();
-    // A batch of one call, which is a batch of one call, and so on.
+    // Nested batches of one call each.
     let nested = |times: usize| {
         let mut bytes = [&batch[..2], &codec::Compact(1_u32).encode()].concat().repeat(times);
         bytes.extend(&remark);
@@ -267,7 +267,7 @@ fn bytes_that_begin_with_their_own_number_are_no_metadata() {
         bytes.resize(length as usize, 0);
         assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err(), "{length}");
     }
-    // `meta` itself is such a number.
+    // The bytes of `meta` are such a number.
     let mut bytes = b"meta".to_vec();
     bytes.resize(6_491, 0);
     assert!(Runtime::new(&bytes, BlockHash::from_bytes([0; 32]), 1, 1).is_err());
@@ -311,7 +311,7 @@ proptest! {
 #[test]
 fn a_length_that_the_bytes_do_not_bear_out_is_refused() {
     let Some(runtime) = runtime() else { return };
-    // A list of 2³⁰ − 1 items, and one of 2³² − 1.
+    // A list of 2³⁰ − 1 items, and one of 2³² − 1 items.
     for raw in [&[0xfe, 0xff, 0xff, 0xff][..], &[0x03, 0xff, 0xff, 0xff, 0xff]] {
         assert!(runtime.storage_value_json("System", "Events", Some(raw)).is_err());
         assert!(runtime.api_answer_json("SubnetInfoRuntimeApi", "get_all_dynamic_info", raw).is_err());

@@ -46,16 +46,16 @@ fn limits_are_kept() {
     let limited = |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
     // Enough neurons, no limit: shares.
     assert_eq!(limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)), row(&[(0, 0.75), (2, 0.25)]));
-    // None has a score, or the subnet is smaller than its own minimum: all are equal.
+    // No scores, or fewer neurons than the minimum: all are equal.
     for rules in [rules(4, 1, u16::MAX), rules(4, 8, u16::MAX)] {
         assert_eq!(limited(&[(0, 0.0)], &rules), row(&[(0, 0.25), (1, 0.25), (2, 0.25), (3, 0.25)]));
     }
-    // Too few have one: the others get a trace.
+    // Too few scores: the others get a trace.
     let traced = limited(&[(1, 1.0)], &rules(3, 2, u16::MAX));
     let sum = 1.0 + 3.0 * TRACE;
     let expected = [TRACE / sum, (1.0 + TRACE) / sum, TRACE / sum];
     assert!(traced.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12), "{traced:?}");
-    // One has too large a share: it is cut.
+    // One share is too large: it is cut.
     let cut = limited(&[(0, 8.0), (1, 1.0), (2, 1.0)], &rules(3, 1, 32768));
     assert!((cut[0].1 - 0.5).abs() < 1e-4 && (cut[1].1 - cut[2].1).abs() < 1e-9, "{cut:?}");
     // A limit below an equal share.

@@ -1,4 +1,4 @@
-//! What the tests with a node share.
+//! Shared helpers of the tests with a node.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 #![allow(dead_code, reason = "each test file uses its own part")]
@@ -11,14 +11,14 @@ use taonet_chain::{Client, Network};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_wallet::Keypair;
 
-/// A fresh chain in memory.
+/// Starts a fresh chain in memory.
 pub(crate) async fn localnet(clock: Clock) -> NodeHandle {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.clock = clock;
     Node::start(config).await.unwrap()
 }
 
-/// A client of nodes at these addresses.
+/// Connects a client to nodes at these addresses.
 pub(crate) async fn client(addresses: &[String]) -> Client {
     let network: Network = addresses.join(",").parse().unwrap();
     Client::connect(&network).await.unwrap()

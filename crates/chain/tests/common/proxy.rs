@@ -1,4 +1,4 @@
-//! A TCP proxy that breaks as networks do.
+//! A TCP proxy that injects network faults.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What the proxy does to its connections, those that stand included.
+/// The fault applied to all connections, open ones included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Hands everything on.
+    /// Forwards everything.
     Pass,
-    /// Closes the connections, and every new one at once.
+    /// Closes all connections, and every new one at once.
     Kill,
-    /// Takes connections and hands nothing on.
+    /// Accepts connections and forwards nothing.
     Stall,
-    /// Hands on what the client says, and nothing back.
+    /// Forwards the client's bytes, but no responses.
     Deaf,
-    /// Puts bytes of its own between those of the node.
+    /// Inserts garbage into the node's bytes.
     Garbage,
 }
 

@@ -9,7 +9,7 @@ fn assert_close(found: &[f64], expected: &[f64]) {
     }
 }
 
-/// Two validators with stake 3 : 1 and two servers. Both weigh server 2, only the small one weighs server 3.
+/// Two validators with stake 3 : 1 and two servers. Both give weight to server 2, only the small one to server 3.
 ///
 /// | | S | W → 2 | W → 3 |
 /// |---|---|---|---|
@@ -20,7 +20,7 @@ fn two_validators(bonds: &[Vec<f64>], alpha: f64, curve: Curve) -> ClassicEpoch 
     ClassicEpoch::compute(&[3.0, 1.0, 0.0, 0.0], &weights, bonds, alpha, curve)
 }
 
-/// With ρ = ln 9 / ¼ the curve is easy: σ(¼ρ) = 9/10, σ(½ρ) = 81/82, σ(−¼ρ) = 1/10.
+/// A curve with ρ = ln 9 / ¼ and simple values: σ(¼ρ) = 9/10, σ(½ρ) = 81/82, σ(−¼ρ) = 1/10.
 fn easy_curve() -> Curve {
     Curve { rho: 9_f64.ln() * 4.0, kappa: 0.5 }
 }
@@ -49,7 +49,7 @@ fn bonds_dividends_and_emission_by_hand() {
 
 #[test]
 fn old_bonds_fade_by_the_moving_average() {
-    // Validator 0 held everything. α = ¼: server 2 (¼·6/7 + ¾, ¼·1/7), server 3 (¾, ¼).
+    // Validator 0 held all bonds. α = ¼: server 2 (¼·6/7 + ¾, ¼·1/7), server 3 (¾, ¼).
     let old = [vec![0.0, 0.0, 1.0, 1.0], vec![]];
     let epoch = two_validators(&old, 0.25, easy_curve());
     assert_close(&epoch.bonds[0], &[0.0, 0.0, 27.0 / 28.0, 0.75]);
@@ -71,7 +71,7 @@ fn the_curve_turns_at_kappa() {
 
 #[test]
 fn kappa_decides_who_has_consensus() {
-    // With κ below ¼ even the server that only the small validator weighs is above the middle of the curve.
+    // With κ below ¼ even the server with weight from only the small validator is above the middle of the curve.
     let curve = Curve { rho: 10.0, kappa: 0.2 };
     let epoch = two_validators(&[], 1.0, curve);
     assert!(epoch.consensus[3] > 0.5 && epoch.consensus[0] < 0.5);

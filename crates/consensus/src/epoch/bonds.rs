@@ -3,7 +3,7 @@ use crate::input::EpochInput;
 use crate::matrix::Matrix;
 use crate::vector::normalize;
 
-/// The bonds before and after an epoch, and what they pay.
+/// The bonds before and after an epoch, with their dividends.
 pub(super) struct Holdings<M> {
     pub(super) old: M,
     pub(super) new: M,
@@ -25,10 +25,10 @@ impl<M: Matrix> Holdings<M> {
         }
     }
 
-    /// Yuma 2: bonds are bought with stake, and every neuron has as many bonds as any other.
+    /// Yuma 2: stake buys bonds, and every neuron has the same number of bonds.
     ///
-    /// ΔB = W · S and the old B have columns of sum 1, B' = α ΔB + (1 − α) B too; D = B' · I. For storage each column
-    /// of B' is scaled so that its maximum is 1.
+    /// The columns of ΔB = W · S, of the old B and of B' = α ΔB + (1 − α) B have the sum 1; D = B' · I. For storage
+    /// each column of B' is scaled to a maximum of 1.
     fn yuma2(input: &EpochInput, weights: &M, active_stake: &[I32F32], incentive: &[I32F32]) -> Self {
         let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
         let bought = weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
@@ -37,8 +37,8 @@ impl<M: Matrix> Holdings<M> {
         Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
     }
 
-    /// Yuma 3: a bond follows the validator's own weight, from 0 to 1, whatever others hold; stake counts only when
-    /// dividends are paid.
+    /// Yuma 3: a bond follows the validator's own weight, in `0..=1`, independent of other validators; stake counts
+    /// only for dividends.
     ///
     /// B' = α W + (1 − α) B; D ∝ S · (B' with columns of sum 1) · I.
     fn yuma3(
@@ -65,7 +65,7 @@ impl<M: Matrix> Holdings<M> {
     }
 }
 
-/// How fast a bond follows its weight: faster the farther the two are apart.
+/// The liquid alpha curve: a bond follows its weight faster, the larger their difference.
 struct LiquidAlpha {
     low: I32F32,
     high: I32F32,
@@ -81,9 +81,9 @@ impl LiquidAlpha {
         }
     }
 
-    /// α = low + σ(d) · (high − low), limited to low..=high. When the validator buys (weight at or above its bond), d
-    /// is how far it goes beyond consensus, otherwise how much it sells; both limited to 0..=1, and the curve is ½ at
-    /// d = ½.
+    /// α = low + σ(d) · (high − low), clamped to low..=high. When the validator buys (weight at or above its bond), d
+    /// is the distance from consensus to the weight, otherwise the amount sold; both clamped to 0..=1, and the curve is
+    /// ½ at d = ½.
     fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
         let distance = if weight >= bond { weight - consensus } else { bond - weight };
         let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
@@ -92,7 +92,7 @@ impl LiquidAlpha {
     }
 }
 
-/// The old bonds, in parts of 65535, without those in neurons that registered since the last epoch.
+/// The counted old bonds, in parts of 65535: those in neurons that registered since the last epoch are removed.
 fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     let since = if input.last_mechanism_step == 0 {
         input.block.saturating_sub(input.tempo)
@@ -108,7 +108,8 @@ fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     M::from_rows(input.n.into(), rows)
 }
 
-/// The share of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, cut to 32 fraction bits.
+/// The weight of new bonds in the moving average: 1 − `bonds_moving_average` / 1 000 000, truncated to 32 fraction
+/// bits.
 fn alpha(input: &EpochInput) -> I32F32 {
     let old = (u128::from(input.bonds_moving_average) << 32) / 1_000_000;
     I32F32::ONE - I32F32::from_bits(i64::try_from(old).unwrap_or(i64::MAX))
@@ -137,7 +138,7 @@ mod tests {
             "liquid_alpha": true, "alpha_low": 6554, "alpha_high": 58982, "alpha_sigmoid_steepness": 32767}}"#;
         let mut input = Case::from_json(document).unwrap().input;
         // The weight is 1, and this epoch's consensus too; the curve is nearly a step. Without any consensus the moving
-        // average counts, 0.3 here.
+        // average applies, 0.3 here.
         let cases = [
             (None, 6_553..=6_554),
             (Some(65_535), 6_553..=6_554),

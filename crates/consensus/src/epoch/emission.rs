@@ -1,7 +1,7 @@
 use crate::fixed::I32F32;
 use crate::vector::normalize;
 
-/// How the emission is shared out.
+/// The distribution of the emission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shares {
     pub(super) server: Vec<I32F32>,
@@ -10,8 +10,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Incentive and dividends, divided by the sum of all of both. When nobody earned either, stake earns: that of
-    /// active validators, or everyone's where there is no active stake.
+    /// Incentive and dividends, divided by their total. If both are zero, the shares are those of stake: of active
+    /// validators, or of all neurons where there is no active stake.
     pub(super) fn of(incentive: &[I32F32], dividends: &[I32F32], stake: &[I32F32], active_stake: &[I32F32]) -> Self {
         let earned: Vec<I32F32> =
             incentive.iter().zip(dividends).map(|(&server, &validator)| server + validator).collect();

@@ -2,7 +2,7 @@ use crate::fixed::I32F32;
 use crate::input::EpochInput;
 use crate::vector::{is_topk_nonzero, normalize};
 
-/// Whose word counts how much.
+/// The activity, permits and stake shares of the neurons.
 pub(super) struct Standing {
     pub(super) active: Vec<bool>,
     pub(super) stake: Vec<I32F32>,
@@ -34,7 +34,8 @@ impl Standing {
     }
 }
 
-/// Each neuron's share of the stake at or above the threshold: divided with 64 fraction bits, then cut to 32.
+/// Each neuron's share of the stake, counting stake at or above the threshold: divided with 64 fraction bits, then
+/// truncated to 32.
 fn stake_shares(input: &EpochInput) -> Vec<I32F32> {
     let owner = input.owner_uid.map(|uid| usize::from(uid.0));
     let counted =

@@ -2,51 +2,51 @@ use taonet_primitives::Uid;
 
 use super::{EpochInput, Row};
 
-/// Why no epoch can be computed from an input.
+/// Why an epoch's input is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// The JSON document is malformed, or a field has the wrong type, is missing or unknown.
+    /// The JSON document is malformed, or a field is missing, unknown or of the wrong type.
     #[error("{field}: {source}")]
     Document {
-        /// Path of the field, e.g. `input.stake[3]`.
+        /// The path of the field, e.g. `input.stake[3]`.
         field: String,
-        /// What is wrong with it.
+        /// The JSON error.
         source: serde_json::Error,
     },
-    /// A list does not have one item per neuron.
+    /// The length of a list is not the number of neurons.
     #[error("{field}: {found} items for {expected} neurons")]
     Length {
-        /// Name of the list.
+        /// The name of the list.
         field: &'static str,
-        /// Items in the list.
+        /// The length of the list.
         found: usize,
-        /// Number of neurons.
+        /// The number of neurons.
         expected: usize,
     },
-    /// The owner is not among the neurons.
+    /// The owner's uid is not that of a neuron.
     #[error("owner_uid: {uid} is not below n = {n}")]
     Owner {
-        /// The uid given.
+        /// The owner's uid.
         uid: Uid,
-        /// Number of neurons.
+        /// The number of neurons.
         n: u16,
     },
-    /// A row names a neuron twice.
+    /// A uid is duplicated in a row.
     #[error("{field}[{row}]: uid {uid} appears twice")]
     Duplicate {
-        /// Name of the list of rows.
+        /// The name of the list of rows.
         field: &'static str,
-        /// Which row.
+        /// The index of the row.
         row: usize,
-        /// The uid that appears twice.
+        /// The duplicated uid.
         uid: Uid,
     },
 }
 
 impl EpochInput {
-    /// Checks what the types cannot: list lengths, the owner, rows without repetition. A uid outside the subnet in a
-    /// row is no error; the epoch ignores such entries.
+    /// Checks what the types cannot: list lengths, the owner, rows without duplicates. A uid outside the subnet in a
+    /// row is valid; the epoch ignores such entries.
     ///
     /// # Errors
     /// [`InputError`], naming the field.

@@ -4,7 +4,7 @@ use super::Matrix;
 use crate::fixed::I32F32;
 use crate::median::{Median, Vote};
 
-/// A matrix that stores every entry; an absent one is zero.
+/// A matrix that stores every entry; absent ones are zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dense {
     rows: usize,
@@ -13,7 +13,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// Positions and entries, row after row.
+    /// Positions and entries in row-major order.
     fn cells(&self) -> impl Iterator<Item = (usize, usize, I32F32)> {
         let columns = self.columns.max(1);
         self.entries.iter().enumerate().map(move |(at, &entry)| (at / columns, at % columns, entry))
@@ -52,7 +52,7 @@ impl Matrix for Dense {
         self.columns
     }
 
-    /// Only entries that are not zero.
+    /// Only nonzero entries.
     fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)> {
         let start = row.min(self.rows) * self.columns;
         let end = (row + 1).min(self.rows) * self.columns;

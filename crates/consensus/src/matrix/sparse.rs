@@ -8,11 +8,11 @@ use crate::median::{Median, Vote};
 
 type Entry = (u16, I32F32);
 
-/// A matrix that stores only its entries, row after row.
+/// A sparse matrix in CSR form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sparse {
     columns: usize,
-    /// Where each row ends in `entries`; it starts where the row before ends.
+    /// CSR row offsets into `entries`: the end of each row, where the next one starts.
     ends: Vec<usize>,
     entries: Vec<Entry>,
 }
@@ -28,7 +28,7 @@ impl Sparse {
         &self.entries[start..end]
     }
 
-    /// One row with ascending columns.
+    /// One row, columns ascending.
     fn ascending(&self, row: usize) -> Cow<'_, [Entry]> {
         let entries = self.slice(row);
         if entries.is_sorted_by_key(|&(column, _)| column) {
@@ -126,15 +126,15 @@ impl Matrix for Sparse {
         merged
     }
 
-    /// Only entries above zero are sorted out: all other stake of a column votes for zero, which nothing is below.
+    /// Only positive entries are sorted: all other stake of a column votes for zero, the smallest value.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
         let total: I32F32 = stake.iter().sum();
         let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);
         let positive = |row: usize| {
             self.slice(row).iter().filter(|&&(_, score)| score > I32F32::ZERO).map(|&(c, s)| (usize::from(c), s))
         };
-        // Votes are counted, then placed column after column: the place for a column's next vote ends up as the
-        // place where the column ends.
+        // Votes are counted, then placed by column (counting sort): the offset of a column's next vote ends up as the
+        // end of the column.
         let mut places = vec![0_usize; self.columns];
         for (row, _) in staked_rows() {
             for (column, _) in positive(row) {

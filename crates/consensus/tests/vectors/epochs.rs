@@ -1,4 +1,4 @@
-//! The recorded epochs: those of the reference chain's own tests, and what the bit-exact oracle gives.
+//! The recorded epochs: those of the reference chain's own tests, and the outputs of the bit-exact oracle.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use taonet_primitives::Uid;
 
 use crate::{read, sequence};
 
-/// How far an approximate value may be off, in parts of 1: the stated 10⁻³ and its own rounding.
+/// The tolerance of approximate values, in parts of 1: the stated 10⁻³ plus its own rounding.
 const TOLERANCE: f64 = 1.1e-3;
 
 #[derive(serde::Deserialize)]

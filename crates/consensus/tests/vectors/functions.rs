@@ -1,4 +1,4 @@
-//! The recorded single functions.
+//! The recorded inputs and outputs of single functions.
 
 use serde_json::Value;
 use taonet_consensus::vector::{is_max_limited, is_topk, max_upscale_to_u16, max_upscale_weights, normalize};
@@ -6,9 +6,9 @@ use taonet_consensus::{Dense, I32F32, Matrix, Median, Sparse, Vote, exp, sigmoid
 
 use crate::{read, sequence};
 
-/// How far an approximate value may be off: the stated 10⁻⁴ and the rounding of fixed point.
+/// The tolerance of approximate values: the stated 10⁻⁴ plus fixed-point rounding.
 const TOLERANCE: f64 = 1e-4 + 1e-8;
-/// How far a value may be off that is recorded with ten digits.
+/// The tolerance of values recorded with ten digits.
 const TEN_DIGITS: f64 = 1e-9;
 
 fn cases(function: &str, count: usize) -> Vec<Value> {
@@ -18,7 +18,7 @@ fn cases(function: &str, count: usize) -> Vec<Value> {
     cases
 }
 
-/// The nearest fixed point number, ties to even; "max" and "min" are the ends of the range.
+/// The nearest fixed-point number, ties to even; "max" and "min" are the ends of the range.
 fn fixed(value: &Value) -> I32F32 {
     match value.as_str() {
         Some("max") => I32F32::MAX,
@@ -39,7 +39,7 @@ fn weights(value: &Value) -> Vec<u16> {
     sequence(value).iter().map(|weight| weight.as_u64().unwrap() as u16).collect()
 }
 
-/// A matrix from rows in which null is an absent entry.
+/// Builds a matrix from rows in which null is an absent entry.
 fn matrix<M: Matrix>(rows: &Value) -> M {
     let columns = sequence(rows).first().map_or(0, |row| sequence(row).len());
     let rows = sequence(rows).iter().map(|row| {
@@ -49,7 +49,7 @@ fn matrix<M: Matrix>(rows: &Value) -> M {
     M::from_rows(columns, rows)
 }
 
-/// Compares with expected rows: null is an entry that must be absent.
+/// Compares with expected rows, in which null is an entry that must be absent.
 fn assert_matrix(found: &impl Matrix, expected: &Value) {
     for (row, expected) in sequence(expected).iter().enumerate() {
         let found: Vec<_> = found.row(row).collect();
@@ -144,7 +144,7 @@ fn exp_safe() {
     }
 }
 
-/// The moving average of the case; its α is one number for all entries, or one per entry.
+/// The moving average of a case; its α is one number for all entries, or one per entry.
 fn average<M: Matrix>(case: &Value) -> M {
     let alpha = |row: usize, column: usize| match case["alpha"].as_array() {
         Some(rows) => fixed(&rows[row][column]),

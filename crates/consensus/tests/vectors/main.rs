@@ -1,4 +1,4 @@
-//! The vectors of `vectors/yuma`, whose README says where they come from.
+//! The vectors of `vectors/yuma`; their README states their origin.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

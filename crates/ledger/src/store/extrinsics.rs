@@ -9,16 +9,16 @@ use crate::{State, Step};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signed {
     pub(crate) id: i64,
-    /// Its bytes, nonce and era.
+    /// The bytes, nonce and era.
     pub extrinsic: SignedExtrinsic,
-    /// How far it has come.
+    /// The state of the extrinsic.
     pub state: State,
-    /// What the chain said last.
+    /// The latest outcome on the chain.
     pub outcome: Option<Outcome>,
 }
 
 impl Ledger {
-    /// Stores signed bytes, which were not sent yet.
+    /// Stores signed bytes that were not sent yet.
     pub(crate) async fn store(
         &self,
         intent: &Intent,
@@ -38,7 +38,7 @@ impl Ledger {
         Ok(Signed { id, extrinsic, state: State::Signed, outcome: None })
     }
 
-    /// Notes a state of which the chain has said nothing.
+    /// Sets a state that does not come from an outcome on the chain.
     pub(crate) async fn mark(&self, signed: &mut Signed, state: State) -> Result<(), LedgerError> {
         sqlx::query("UPDATE extrinsic SET state = ? WHERE id = ?")
             .bind(state.as_str())
@@ -49,11 +49,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes what the chain said.
+    /// Records an outcome on the chain.
     pub(crate) async fn record(&self, signed: &mut Signed, outcome: Outcome) -> Result<(), LedgerError> {
         let state = signed.state.after(&outcome);
         if state == State::Included && outcome.inclusion().is_none() {
-            // Keeps the block that it was seen in.
+            // Keeps the block where it was last seen.
             return Ok(());
         }
         sqlx::query("UPDATE extrinsic SET state = ?, outcome = ? WHERE id = ?")
@@ -66,7 +66,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// All that was signed for a step of an intent, the latest last.
+    /// All extrinsics signed for a step of an intent, oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.

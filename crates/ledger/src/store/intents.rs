@@ -8,27 +8,27 @@ use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid};
 use super::{Ledger, LedgerError, from_column, from_json, to_json};
 use crate::{Form, Step};
 
-/// What there is at most one intent for.
+/// The unique key of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IntentKey {
-    /// The chain, by the hash of its block 0.
+    /// The chain's genesis hash.
     pub genesis: BlockHash,
-    /// Who submits.
+    /// The hotkey that submits.
     pub hotkey: Hotkey,
-    /// The subnet.
+    /// The netuid of the subnet.
     pub netuid: NetUid,
-    /// Its mechanism.
+    /// The mechanism of the subnet.
     pub mech: MechId,
-    /// The subnet's epoch, as the chain counts them.
+    /// The subnet's epoch, in the chain's count.
     pub epoch: u64,
 }
 
-/// How an intent stands.
+/// The state of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentState {
-    /// Something is still to be done or to be learnt.
+    /// Open: an action or an outcome is pending.
     Open,
-    /// The chain has the weights for good; those of a commit by hash are revealed.
+    /// The weights are in a finalized block; those of a hash commit are revealed.
     Done,
     /// The time to submit, or to reveal, passed without success.
     Missed,
@@ -44,20 +44,20 @@ impl IntentState {
     }
 }
 
-/// What is to be submitted, and how.
+/// The content of an intent: what to submit, and in which form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// For which epoch of what.
+    /// The key of the intent.
     pub key: IntentKey,
-    /// A final block, by which the chain is known again.
+    /// A finalized block, to recognise the chain again.
     pub anchor: Block,
-    /// The block whose state the weights follow from.
+    /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
-    /// How they are submitted.
+    /// The form in which they are submitted.
     pub form: Form,
-    /// To whom, how much.
+    /// The weights by uid.
     pub weights: WeightRow,
-    /// Version of the validator's code.
+    /// The version of the validator's code.
     pub version_key: u64,
 }
 
@@ -65,17 +65,17 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
     pub(crate) id: i64,
-    /// What is to be submitted, and how.
+    /// The content: what to submit, and in which form.
     pub plan: Plan,
-    /// The epoch that the chain counts a commit by hash to, once it is in a block.
+    /// The chain's epoch of a hash commit, once it is in a block.
     pub commit_epoch: Option<u64>,
-    /// How it stands.
+    /// The state of the intent.
     pub state: IntentState,
 }
 
 impl Ledger {
-    /// Enters an intent. Where there is one for its key already, it takes the place of that one unless that one [is
-    /// bound](Self::is_bound); else the old one stays as it is. Gives the one that counts.
+    /// Inserts an intent. It replaces an existing one with the same key, unless that one [is bound](Self::is_bound).
+    /// Returns the stored intent.
     pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -104,7 +104,7 @@ impl Ledger {
         self.intent(&plan.key).await?.ok_or(LedgerError::Database(sqlx::Error::RowNotFound))
     }
 
-    /// Whether anything was signed for an intent that may have its effect: all but what is [void](crate::State::is_void).
+    /// Whether an extrinsic signed for an intent may take effect: one that is not [void](crate::State::is_void).
     pub(crate) async fn is_bound(&self, intent: &Intent) -> Result<bool, LedgerError> {
         let submits = self.extrinsics(intent, Step::Submit).await?;
         let reveals = self.extrinsics(intent, Step::Reveal).await?;
@@ -129,7 +129,7 @@ impl Ledger {
         row.as_ref().map(read_intent).transpose()
     }
 
-    /// The intents of a hotkey on a chain, the oldest first: the open ones, or all.
+    /// The intents of a hotkey on a chain, oldest first: only the open ones, or all.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -150,7 +150,7 @@ impl Ledger {
         rows.iter().map(read_intent).collect()
     }
 
-    /// Notes how an intent stands.
+    /// Sets the state of an intent.
     pub(crate) async fn set_state(&self, intent: &mut Intent, state: IntentState) -> Result<(), LedgerError> {
         sqlx::query("UPDATE intent SET state = ? WHERE id = ?")
             .bind(state.as_str())
@@ -161,7 +161,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Notes which epoch the chain counts a commit to; `None` when it is in no block after all.
+    /// Sets the chain's epoch of a commit; `None` when no block has it after all.
     pub(crate) async fn set_commit_epoch(&self, intent: &mut Intent, epoch: Option<u64>) -> Result<(), LedgerError> {
         sqlx::query("UPDATE intent SET commit_epoch = ? WHERE id = ?")
             .bind(epoch.map(epoch_to_column).transpose()?)

@@ -1,4 +1,4 @@
-//! One extrinsic: signed, stored, sent, its outcome recorded.
+//! One extrinsic: signs it, stores it, sends it and records its outcome.
 
 use taonet_chain::{ChainError, Follow, NonceLease, Outcome, SignOptions};
 
@@ -8,9 +8,9 @@ use crate::form::{Sealing, reveal_call, submit_call};
 use crate::{Intent, Signed, State, SubmitError};
 
 impl Submitter {
-    /// Signs a step, stores the bytes and sends them. Gives `None` where it does not: where too few blocks of the epoch are
-    /// left, and where bytes that were signed before may still have their effect. Bytes of the same nonce may not: at most
-    /// one of them is ever in a block.
+    /// Signs a step, stores the bytes and sends them. Returns `None` without signing if the epoch has too few blocks
+    /// left, or if bytes signed before may still take effect. Bytes with the same nonce are no obstacle: at most one of
+    /// them is ever in a block.
     pub(super) async fn sign(
         &self,
         intent: &mut Intent,
@@ -57,7 +57,7 @@ impl Submitter {
         Ok(Some(signed))
     }
 
-    /// Sends stored bytes, for the first time or again, and records what the chain says.
+    /// Sends stored bytes, for the first time or again, and records the outcome.
     pub(super) async fn send(
         &self,
         intent: &mut Intent,
@@ -67,7 +67,7 @@ impl Submitter {
     ) -> Result<(), SubmitError> {
         let lease = match lease {
             Some(lease) => lease,
-            // Nobody else here may take the nonce while the bytes are on their way.
+            // Keeps other callers from the nonce while the bytes are in flight.
             None => self.chain.lease_nonce(signed.extrinsic.signer).await?,
         };
         let sent_before = signed.state != State::Signed;
@@ -83,7 +83,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// Records what the chain says.
+    /// Records the outcome on the chain.
     pub(super) async fn record(
         &self,
         intent: &mut Intent,

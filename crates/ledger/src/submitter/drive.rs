@@ -1,4 +1,4 @@
-//! What is to be done for an intent, as things stand.
+//! Decides and takes the next steps of an intent.
 
 use taonet_chain::{ChainError, Inclusion, Outcome, SignedExtrinsic};
 
@@ -6,11 +6,11 @@ use super::now::{Now, When, epoch_at};
 use super::{Step, Submitter, Turn};
 use crate::{Intent, IntentState, Signed, State, SubmitError};
 
-/// So many of the last blocks has every node, also one that prunes.
+/// The number of recent blocks that every node has, pruning or not.
 const KEPT_BLOCKS: u32 = 256;
 
 impl Submitter {
-    /// Takes an intent as far as it can be taken now.
+    /// Advances an intent as far as currently possible.
     pub(super) async fn drive(&self, intent: &mut Intent, now: &Now, turn: &mut Turn) -> Result<(), SubmitError> {
         if intent.state != IntentState::Open {
             return Ok(());
@@ -23,7 +23,7 @@ impl Submitter {
         self.conclude(intent, now).await
     }
 
-    /// Signs anew after a refusal.
+    /// Signs again after a refusal.
     pub(super) async fn sign_again(&self, intent: &mut Intent, now: &Now, turn: &mut Turn) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
@@ -44,12 +44,12 @@ impl Submitter {
         self.conclude(intent, now).await
     }
 
-    /// Notes what an intent has come to.
+    /// Sets the state of an intent from its extrinsics.
     async fn conclude(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
             None => conclusion(submit.as_ref(), now.when(intent.plan.key.epoch)),
-            // A commit that is undone takes its reveal with it.
+            // A reverted commit takes its reveal with it.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => IntentState::Open,
             Some(epoch) => conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.when(epoch)),
         };
@@ -59,7 +59,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// Takes one step as far as it can be taken now, and gives the extrinsic that counts.
+    /// Advances one step as far as currently possible, and returns the decisive extrinsic.
     async fn take_step(
         &self,
         intent: &mut Intent,
@@ -82,7 +82,7 @@ impl Submitter {
             (state, When::Now)
                 if (state.is_pending() || state == State::Invalid) && self.is_of_another_runtime(&signed).await? =>
             {
-                // No runtime takes these bytes any more, and the nonce lets at most one of the two into a block.
+                // No runtime accepts these bytes any more, and the nonce allows at most one of the two into a block.
                 if let Some(again) = self.sign(intent, step, now, turn).await? {
                     return Ok(Some(again));
                 }
@@ -92,7 +92,7 @@ impl Submitter {
             }
             (state, When::Now) if state.is_pending() => self.send(intent, step, &mut signed, None).await?,
             (State::Signed, When::Past) => self.ledger.mark(&mut signed, State::Withdrawn).await?,
-            // Nothing is sent again for what is over. What was sent has its era.
+            // Nothing is resent for a past epoch. What was sent is valid until the end of its era.
             (state, _) if state.is_pending() || state == State::Invalid => {
                 self.bury(intent, step, &mut signed, now).await?;
             }
@@ -101,8 +101,8 @@ impl Submitter {
         Ok(Some(signed))
     }
 
-    /// Looks whether the block with an extrinsic is final, or undone. Its hash says so, which nodes keep when they forget
-    /// the block itself.
+    /// Checks whether the block with an extrinsic is finalized or reverted. Its hash tells, which nodes keep even after
+    /// pruning the block.
     async fn confirm(
         &self,
         intent: &mut Intent,
@@ -123,7 +123,7 @@ impl Submitter {
         }
     }
 
-    /// The block with an extrinsic is undone: another one may have it.
+    /// Searches again after the block with an extrinsic was reverted: another block may have it.
     async fn find_again(
         &self,
         intent: &mut Intent,
@@ -140,7 +140,7 @@ impl Submitter {
         }
     }
 
-    /// Looks in the blocks of its era for an extrinsic that is not sent any more, once all of them are final.
+    /// Settles an extrinsic that is not sent any more, once all blocks of its era are finalized, by searching them.
     async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed, now: &Now) -> Result<(), SubmitError> {
         match self.end(signed, now).await? {
             End::Open => Ok(()),
@@ -149,8 +149,8 @@ impl Submitter {
         }
     }
 
-    /// Looks for those in whose place `signed` was signed, under the same nonce: where one of them is in the chain, that one
-    /// counts, and `signed` can never be in it.
+    /// Searches for the extrinsics that `signed` replaced, under the same nonce: if one of them is in the chain, it is
+    /// the decisive one, and `signed` can never be included.
     async fn bury_replaced(
         &self,
         intent: &mut Intent,
@@ -181,7 +181,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// What became of an extrinsic, as the final blocks of its era say.
+    /// The fate of an extrinsic according to the finalized blocks of its era.
     async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
         let (hash, birth, finalized) = (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
@@ -194,13 +194,12 @@ impl Submitter {
         }
     }
 
-    /// Whether the runtime was upgraded since, so that its signature is of nothing.
+    /// Whether the runtime was upgraded since signing, so that the signature is invalid.
     async fn is_of_another_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
-    /// The epoch in which weights are to be revealed that were committed to by hash; `None` as long as no commit is in a
-    /// block, and for the other forms.
+    /// The epoch in which to reveal a hash commit; `None` until a commit is in a block, and for the other forms.
     async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
         let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
@@ -210,9 +209,9 @@ impl Submitter {
             let is_final = submit.is_some_and(|submit| submit.state == State::Finalized);
             let epoch = match epoch_at(&*self.chain, intent.plan.key.netuid, inclusion.block).await {
                 Ok(epoch) => epoch,
-                // The nodes have forgotten its state; eras end with the epoch that was planned.
+                // The nodes have pruned its state; eras end with the planned epoch.
                 Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) if is_final => intent.plan.key.epoch,
-                // It is undone, or the node does not have it yet.
+                // The block is reverted, or the node does not have it yet.
                 Err(SubmitError::Chain(ChainError::NoSuchBlock(_))) => return Ok(None),
                 Err(error) => return Err(error),
             };
@@ -223,12 +222,12 @@ impl Submitter {
     }
 }
 
-/// What is known of an extrinsic that is not sent any more.
+/// The fate of an extrinsic that is not sent any more.
 enum End {
-    /// Its era is not over, or not final.
+    /// Its era is not over, or not finalized.
     Open,
     Known(Outcome),
-    /// The nodes no longer have the blocks.
+    /// The nodes have pruned the blocks.
     Lost,
 }
 
@@ -240,13 +239,13 @@ fn unsettled(signed: &Signed) -> SubmitError {
     SubmitError::Unsettled { state: signed.state, last_block: signed.extrinsic.last_block }
 }
 
-/// Whether the extrinsic is in a block and did there what it was meant to.
+/// Whether the extrinsic is in a block and its call succeeded.
 fn is_effective(signed: &Signed) -> bool {
     matches!(signed.state, State::Included | State::Finalized)
         && signed.outcome.as_ref().is_some_and(Outcome::is_success)
 }
 
-/// What an intent comes to whose last step has come so far.
+/// The state of an intent after its last step's extrinsic.
 fn conclusion(signed: Option<&Signed>, when: When) -> IntentState {
     match (signed.map(|signed| signed.state), when) {
         (Some(State::Finalized), _) => IntentState::Done,

@@ -1,4 +1,4 @@
-//! The chain at the moment of a decision.
+//! A snapshot of the chain for one decision.
 
 use std::cmp::Ordering;
 
@@ -8,17 +8,17 @@ use taonet_primitives::{BlockNumber, NetUid};
 use super::Turn;
 use crate::SubmitError;
 
-/// So many blocks at least must be left to an extrinsic that is signed: it takes one or two into a block.
+/// The fewest blocks of validity left at signing: inclusion takes one or two.
 const ROOM: u32 = 2;
-/// The shortest era that the chain has, in blocks.
+/// The chain's shortest era, in blocks.
 const SHORTEST_ERA: u32 = 4;
 
-/// A subnet after the newest block.
+/// A subnet's state after the newest block.
 pub(super) struct Now {
     pub(super) head: Block,
     pub(super) finalized: Block,
     pub(super) rules: WeightRules,
-    /// The epoch that the next block belongs to.
+    /// The epoch of the next block.
     pub(super) epoch: u64,
     /// The last block of that epoch.
     last: BlockNumber,
@@ -30,14 +30,14 @@ impl Now {
         let rules = chain.weight_rules(netuid, head.into()).await?;
         let next = rules.schedule.next_epoch(head.number).ok_or(SubmitError::NoEpochs(netuid))?;
         let epoch = epoch_of(&rules.schedule, head.number.plus(1));
-        // Where the next block begins an epoch, that one is meant.
+        // If the next block begins an epoch, that epoch is meant.
         let is_new = next == head.number.plus(1);
         let end = if is_new { next.plus(u32::from(rules.schedule.tempo)) } else { next };
         Ok(Self { head, finalized, rules, epoch, last: end.minus(1) })
     }
 
-    /// Refuses weights from before the last tempo, as the first since the start: a validator that was away would
-    /// otherwise set weights that nobody has checked since.
+    /// Refuses the first weights since the start if they are older than a tempo: a validator that was offline would
+    /// otherwise submit outdated weights that nobody has reviewed.
     pub(super) fn check_age(&self, state_block: BlockNumber, turn: &Turn) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
         if turn.has_signed || age <= u32::from(tempo) {
@@ -47,9 +47,10 @@ impl Now {
         }
     }
 
-    /// An era that ends with the epoch, so that no extrinsic lands in a later one; `None` where too few blocks are left.
+    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` where too few blocks
+    /// are left.
     pub(super) fn era(&self) -> Option<Era> {
-        // An epoch that is shorter than any era cannot hold one.
+        // An epoch shorter than every era cannot contain one.
         let last = if u32::from(self.rules.schedule.tempo) < SHORTEST_ERA {
             self.head.number.plus(SHORTEST_ERA)
         } else {
@@ -60,7 +61,7 @@ impl Now {
         (end <= last && end >= self.head.number.plus(ROOM)).then_some(era)
     }
 
-    /// Whether an epoch is to come, is now, or is over.
+    /// Whether an epoch is in the future, current, or past.
     pub(super) fn when(&self, epoch: u64) -> When {
         match epoch.cmp(&self.epoch) {
             Ordering::Greater => When::Later,
@@ -70,7 +71,7 @@ impl Now {
     }
 }
 
-/// When something is to be done.
+/// The time of an action relative to the current epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum When {
     Later,
@@ -78,14 +79,14 @@ pub(super) enum When {
     Past,
 }
 
-/// The epoch that extrinsics of a block count to, by the schedule of the block before it or of its own end: an epoch
-/// that is due in the very block is counted already.
+/// The epoch that a block's extrinsics count to, from the schedule at its parent or at its own end: an epoch due in the
+/// same block counts already.
 pub(super) fn epoch_of(schedule: &Schedule, block: BlockNumber) -> u64 {
     let is_due = schedule.next_epoch(block.minus(1)) == Some(block);
     schedule.epoch_index.saturating_add(u64::from(is_due))
 }
 
-/// The epoch that the chain counts a block's extrinsics to, read after that block.
+/// The epoch that a block's extrinsics count to, read from the chain at that block.
 pub(super) async fn epoch_at(chain: &dyn Chain, netuid: NetUid, block: Block) -> Result<u64, SubmitError> {
     let rules = chain.weight_rules(netuid, At::Hash(block.hash)).await?;
     Ok(epoch_of(&rules.schedule, block.number))

@@ -17,7 +17,7 @@ const NETUID: NetUid = NetUid(59);
 const MECH: MechId = MechId(0);
 const TEMPO: u16 = 100;
 
-/// A ledger's directory and a chain, which live on when a process ends.
+/// A ledger's directory and a chain, which outlive the process.
 struct World {
     directory: TempDir,
     chain: MockChain,
@@ -62,13 +62,13 @@ impl World {
         Submitter::new(ledger, Arc::new(self.chain.clone()), alice).await.unwrap().with_clock(clock)
     }
 
-    /// A new process in the place of one that ended.
+    /// Replaces an ended process by a new one.
     async fn start_again(&self, before: Submitter) -> Submitter {
         before.close().await.unwrap();
         self.start().await
     }
 
-    /// Ends as a killed process does: what comes after that moment of a step is not done.
+    /// Ends like a killed process: nothing of the step after this moment is done.
     async fn crash(&self, step: Step, at: Moment, weights: Option<NewWeights>) {
         let submitter = self.start().await.with_observer(Arc::new(move |_, now, moment| {
             if (now, moment) == (step, at) {
@@ -85,7 +85,7 @@ impl World {
         assert!(ended.is_err_and(|error| error.is_panic()), "it came past {step:?} {at:?}");
     }
 
-    /// The next epoch begins with the next block.
+    /// Begins the next epoch with the next block.
     async fn next_epoch(&mut self) {
         self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
         self.rules.schedule.epoch_index += 1;
@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-/// The only open intent, after everything due was done.
+/// Advances and returns the only open intent's submission.
 async fn advance(submitter: &Submitter) -> Submission {
     let mut all = submitter.advance().await.unwrap();
     assert_eq!(all.len(), 1);
@@ -140,7 +140,7 @@ async fn weights_are_submitted_and_become_final() {
     assert!(submission.is_done());
     assert_eq!(world.calls(), ["set_mechanism_weights"]);
     assert!(submitter.advance().await.unwrap().is_empty());
-    // Other weights for the same epoch change nothing.
+    // Other weights for the same epoch have no effect.
     let other = NewWeights { weights: vec![(Uid(5), 1)], ..world.weights().await };
     assert_eq!(submitter.submit(other).await.unwrap(), submission);
     assert_eq!(world.calls().len(), 1);
@@ -169,7 +169,7 @@ async fn each_epoch_and_mechanism_has_its_own() {
     world.next_epoch().await;
     submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(world.chain.included().len(), 3);
-    // The epoch that is due in the next block is the one that the weights land in.
+    // The weights are included in the epoch that is due in the next block.
     world.chain.mine(u32::from(TEMPO) - 2);
     let submission = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(submission.intent.plan.key.epoch, 9);

@@ -1,4 +1,4 @@
-//! The process that submits.
+//! The subprocess that submits.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,27 +16,27 @@ use taonet_wallet::Keypair;
 use crate::NETUID;
 use crate::remote::RemoteChain;
 
-/// Names the variable that has a [`Task`], and marks the line with the [`End`].
+/// The variable that contains a [`Task`], and the marker of the line with the [`End`].
 const TASK: &str = "TAONET_LEDGER_TEST_TASK";
 
-/// What a process is to do: whatever is due, then submit from so many threads at once.
+/// The task of a process: advance, then submit from several threads at once.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) port: u16,
     pub(crate) directory: PathBuf,
     pub(crate) tasks: usize,
-    /// The moment at which it kills itself.
+    /// The moment at which the process kills itself.
     pub(crate) kill: Option<(Step, Moment)>,
 }
 
-/// What its threads were told.
+/// The results of its threads.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct End {
-    /// The hashes of the extrinsics with the weights.
+    /// The hashes of the extrinsics that submit the weights.
     pub(crate) extrinsics: BTreeSet<String>,
 }
 
-/// A task as text: enums go by the names that `Debug` gives them.
+/// A task as text: enums by their `Debug` names.
 #[derive(Serialize, Deserialize)]
 struct Text {
     port: u16,
@@ -49,7 +49,7 @@ pub(crate) fn hotkey() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
 }
 
-/// Runs this program once more with a task. Without an end it ended before.
+/// Runs this program as a subprocess with a task. Returns no [`End`] if it was killed before.
 pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
     let Task { port, directory, tasks, kill } = task;
     let kill = kill.map(|moment| format!("{moment:?}"));
@@ -66,7 +66,7 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
     (output.status, end)
 }
 
-/// What [`run`] starts; without a task, nothing.
+/// The subprocess started by [`run`]; without a task, does nothing.
 #[test]
 fn child() {
     let Ok(task) = std::env::var(TASK) else { return };
@@ -79,7 +79,7 @@ fn child() {
 async fn carry_out(task: Text) -> End {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
-            // Another process has it, and lets go when it ends.
+            // Another process has it open, and releases it when it ends.
             Err(LedgerError::Locked(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
             opened => break opened.unwrap(),
         }

@@ -1,5 +1,5 @@
-//! Processes that end at any moment, and many that want the same: the chain stays in the test, the ledger in a file, and
-//! each process is this very program once more.
+//! Processes killed at any moment, and concurrent ones: the chain stays in the test, the ledger in a file, and each
+//! process is this program as a subprocess.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod child;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const NETUID: NetUid = NetUid(59);
 const KILL: i32 = 9;
 
-/// A chain that outlives processes, and the place of their ledger.
+/// A chain that outlives processes, and the directory of their ledger.
 struct World {
     chain: MockChain,
     rules: WeightRules,
@@ -57,7 +57,7 @@ impl World {
         Task { port: self.server.port(), directory: self.path().to_owned(), tasks, kill }
     }
 
-    /// Runs a process to its own end.
+    /// Runs a process until it exits.
     async fn run(&self, tasks: usize) -> End {
         let (status, end) = child::run(&self.task(tasks, None)).await;
         assert!(status.success(), "{status}");
@@ -74,7 +74,8 @@ impl World {
         self.directory.path()
     }
 
-    /// What stands in the ledger when no process has it: the only intent's state, and how many extrinsics each step has.
+    /// The ledger's content while no process has it open: the only intent's state, and the number of extrinsics of each
+    /// step.
     async fn ledger(&self) -> (IntentState, usize, usize) {
         let ledger = Ledger::open(self.path()).await.unwrap();
         let genesis = self.chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
@@ -86,7 +87,7 @@ impl World {
     }
 }
 
-/// Killed at each moment, then started again.
+/// Kills a process at each moment, then starts it again.
 async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
     use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {

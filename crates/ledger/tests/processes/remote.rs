@@ -1,4 +1,4 @@
-//! A [`MockChain`] that other processes use, by lines of JSON over TCP.
+//! A [`MockChain`] for other processes, over JSON lines on TCP.
 #![allow(clippy::unimplemented, reason = "a submitter asks for nothing of this")]
 
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Drop for Server {
     }
 }
 
-/// Ends when the other side does, killed or not.
+/// Serves a connection until the peer closes it, killed or not.
 async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
     let mut stream = BufStream::new(stream);
     loop {
@@ -164,7 +164,7 @@ impl Chain for RemoteChain {
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError> {
         let birth = self.finalized_head().await?;
         let mut bytes = format!("{call:?} {options:?}").into_bytes();
-        // Randomised: what is signed twice gives two extrinsics.
+        // Signatures are randomised: signing twice gives two extrinsics.
         bytes.extend(signer.sign(&bytes).as_bytes());
         let hash = ExtrinsicHash::from_bytes(Blake2b::<U32>::digest(&bytes).into());
         let (signer, last_block) = (signer.hotkey().into(), options.era.last_block(birth.number));

@@ -10,10 +10,10 @@ use super::*;
 
 const SERVICE: &str = "urn:schemas-upnp-org:service:WANIPConnection:1";
 
-/// What a router was asked for, one line each.
+/// The requests that the router received, one line each.
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// How a router behaves.
+/// The behaviour of the mock router.
 #[derive(Clone)]
 struct Behaviour {
     address: &'static str,
@@ -50,7 +50,7 @@ fn schema() -> String {
     format!("<scpd><actionList>{actions}</actionList></scpd>")
 }
 
-/// What stands in an element of a request.
+/// The text of an element of a request.
 fn element<'a>(body: &'a str, name: &str) -> &'a str {
     let (_, rest) = body.split_once(&format!("<{name}")).unwrap();
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
@@ -104,7 +104,7 @@ fn look_at(address: SocketAddr) -> SearchOptions {
     options
 }
 
-/// A router on loopback, found.
+/// A router on loopback, discovered.
 async fn router(behaviour: Behaviour) -> HomeRouter {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

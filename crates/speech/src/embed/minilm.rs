@@ -1,8 +1,9 @@
-//! all-MiniLM-L6-v2, computed as sentence-transformers computes it.
+//! all-MiniLM-L6-v2, computed as in sentence-transformers.
 //!
-//! Texts are cut to 256 tokens whatever the tokenizer file says, the token vectors of the last layer are averaged
-//! and the average is scaled to unit length. Nothing is ever padded: a batch is the tokens of its texts one after
-//! another, and attention looks at each text alone. So no mask is needed and no work is wasted on short texts.
+//! Texts are truncated to 256 tokens whatever the tokenizer file says (sentence-transformers does so too), the last
+//! layer's token vectors are mean-pooled and scaled to unit length. There is no padding: a batch is the concatenated
+//! tokens of its texts, and attention covers each text alone. So no mask is needed and no work is wasted on short
+//! texts.
 
 mod bert;
 mod kernels;
@@ -17,16 +18,16 @@ use self::bert::Bert;
 use crate::models::ALL_MINILM_L6_V2;
 use crate::{EmbedError, Embedding, SentenceEmbedder};
 
-/// Tokens of a text that count, the two special ones included.
+/// The maximum number of tokens of a text, including the two special ones.
 const MAX_TOKENS: usize = 256;
 
-/// Texts of at most this many tokens together go through the layers at once. More would fall out of the caches.
+/// The maximum number of tokens of a batch. Larger batches would not fit the processor caches.
 const BATCH_TOKENS: usize = 1024;
 
-/// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats: 384 numbers a text.
+/// The sentence embedder all-MiniLM-L6-v2 on 32-bit floats, with 384 dimensions.
 ///
-/// The work spreads over rayon's threads. A text's vector does not depend on the texts beside it by more than the
-/// rounding of matrix products of other shapes: 1e-6 a component at most.
+/// Work is spread over rayon's threads. The other texts of a call affect a text's vector only by the rounding of matrix
+/// products of other shapes: at most 1e-6 per component.
 #[derive(Debug)]
 pub struct MiniLm {
     tokenizer: Tokenizer,
@@ -35,11 +36,11 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
-    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. The bytes that are used are the bytes that were
-    /// checked against the catalogue's SHA-256.
+    /// Loads `tokenizer.json` and `model.safetensors` from `dir`. Their bytes are checked against the catalogue's
+    /// SHA-256, then used without another read.
     ///
     /// # Errors
-    /// [`EmbedError::Model`] when a file is absent, unreadable or not the published one.
+    /// [`EmbedError::Model`] when a file is missing, unreadable or not the published one.
     pub fn load(dir: &Path) -> Result<Self, EmbedError> {
         let (weights, tokenizer) = rayon::join(
             || {
@@ -60,7 +61,7 @@ impl MiniLm {
         Ok(Self { tokenizer: tokenizer?, bert: weights?, fingerprint })
     }
 
-    /// The token numbers of a text, special ones included.
+    /// The token ids of a text, including special tokens.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(|error| tokenizer_error(&error))
     }
@@ -81,7 +82,7 @@ impl SentenceEmbedder for MiniLm {
             .enumerate()
             .map(|(index, text)| Ok((index, self.tokens(text)?)))
             .collect::<Result<_, EmbedError>>()?;
-        // Neighbours of equal length share their attention products.
+        // Texts of equal length side by side share their attention products.
         tokens.sort_by_key(|(_, ids)| ids.len());
         let mut vectors = batches(&tokens)
             .into_par_iter()
@@ -96,7 +97,7 @@ impl SentenceEmbedder for MiniLm {
     }
 }
 
-/// Cuts texts, sorted by length, into runs of about equal work: as many runs as there are threads, or a multiple.
+/// Splits texts, sorted by length, into batches of about equal work: as many as there are threads, or a multiple.
 fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     let total: usize = tokens.iter().map(|(_, ids)| ids.len()).sum();
     let threads = rayon::current_num_threads();
@@ -116,7 +117,8 @@ fn batches(tokens: &[(usize, Vec<u32>)]) -> Vec<&[(usize, Vec<u32>)]> {
     runs.into_iter().filter_map(|run| tokens.get(run)).collect()
 }
 
-/// The published tokenizer pads and cuts to 128 tokens; sentence-transformers overrides both.
+/// Loads the tokenizer without its padding and with a limit of 256 tokens: the published file pads and truncates to
+/// 128, but sentence-transformers overrides both.
 fn load_tokenizer(bytes: &[u8]) -> Result<Tokenizer, EmbedError> {
     let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| tokenizer_error(&error))?;
     let truncation = TruncationParams { max_length: MAX_TOKENS, ..TruncationParams::default() };

@@ -3,29 +3,29 @@ use std::path::{Path, PathBuf};
 
 use super::CATALOGUE;
 
-/// Why a model is not to be had.
+/// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// The catalogue has no model of this name.
     #[error("no model is called `{name}`; known are {}", known())]
     Unknown {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
     },
-    /// The model has no files: it is part of the product.
+    /// The model is built in and has no files.
     #[error("{model} is built in: it has no files to look for or to fetch")]
     BuiltIn {
         /// The model.
         model: &'static str,
     },
-    /// The model is in none of the directories.
+    /// No directory has the model.
     #[error("{model} is not on this machine (looked in {}). Get it with `tao models pull {model}`, or from the \
              package index with `scripts/models`", listed(.searched))]
     Missing {
         /// The model.
         model: &'static str,
-        /// The directories that were looked at.
+        /// The directories that were searched.
         searched: Vec<PathBuf>,
     },
     /// A file is not the published one.
@@ -41,66 +41,66 @@ pub enum ModelError {
         /// The SHA-256 of the file's content.
         found: String,
     },
-    /// A downloaded file is not the published one. It has been deleted.
+    /// A downloaded file is not the published one; it was deleted.
     #[error(
         "{url} gave another file than the published one: expected SHA-256 {expected}, found {found}. The \
              download was deleted. Try again, or check who answers for that address"
     )]
     WrongDownload {
-        /// Where it came from.
+        /// The URL of the download.
         url: String,
         /// The published SHA-256.
         expected: &'static str,
-        /// The SHA-256 of what came.
+        /// The SHA-256 of the downloaded file.
         found: String,
     },
-    /// Neither a directory was given nor does the system name a cache directory.
+    /// No directory was given, and the system has no cache directory.
     #[error("there is no directory for models: the system names no cache directory. Give one with `--models DIR`")]
     NoDirectory,
-    /// A file could not be read or written.
+    /// Reading or writing a file failed.
     #[error("{} could not be read or written", .path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// Another process is fetching the same file.
+    /// Another process is downloading the same file.
     #[error("{} is being written by another process. Wait until it has finished", .path.display())]
     Busy {
-        /// The unfinished file.
+        /// The partial file.
         path: PathBuf,
     },
-    /// The hub could not be reached, or the connection broke.
+    /// The connection to the hub failed or was lost.
     #[error("{url} could not be fetched; what has arrived is kept, try again to go on from there")]
     Connection {
-        /// The address.
+        /// The URL of the request.
         url: String,
-        /// What went wrong.
+        /// The HTTP client's error.
         source: reqwest::Error,
     },
-    /// The hub answered with an error.
+    /// The hub returned an error status.
     #[error("{url} answered {status}")]
     Status {
-        /// The address.
+        /// The URL of the request.
         url: String,
         /// The HTTP status code.
         status: u16,
     },
-    /// The hub sent less or more than the file's size.
+    /// The hub sent fewer or more bytes than the file has.
     #[error("{url} sent {received} bytes of {expected}; try again")]
     Size {
-        /// The address.
+        /// The URL of the request.
         url: String,
         /// The published size.
         expected: u64,
-        /// Bytes on disk when the answer ended, or was cut off because it was too long.
+        /// The number of bytes on disk when the response ended, or was cut off for its length.
         received: u64,
     },
 }
 
 impl ModelError {
-    /// Whether trying again later may help: the network failed, not the file.
+    /// Whether a retry may help: the network failed, not the file.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::Busy { .. } | Self::Size { .. } => true,

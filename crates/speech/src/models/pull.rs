@@ -9,31 +9,31 @@ use tokio::io::AsyncWriteExt;
 
 use super::{ModelError, ModelFile, ModelSpec, ModelStore, sha256_of};
 
-/// How far the download of one file is.
+/// The download progress of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PullProgress {
-    /// The file.
+    /// The file's name.
     pub file: &'static str,
-    /// Bytes that are here, those of an earlier attempt included.
+    /// The bytes on disk, including those of earlier attempts.
     pub done: u64,
-    /// The file's size.
+    /// The file's size in bytes.
     pub total: u64,
 }
 
-/// A hub that accepts a connection and then says nothing is given up after this long.
+/// The idle timeout: a download without data for this long fails.
 const SILENCE: Duration = Duration::from_secs(30);
 
 impl ModelStore {
-    /// Makes sure that a model is here and right, fetching from the hub what is not.
+    /// Ensures that a model is present and verified, and downloads missing files from the hub.
     ///
-    /// New files go to the first directory. A download goes to `<file>.part`, is taken up again where an earlier
-    /// attempt ended, and gets its name only when its SHA-256 is the published one; a wrong file of that name is
-    /// replaced. Returns the model's directory.
+    /// New files go to the first directory. A download is written to `<file>.part`, resumes where an earlier attempt
+    /// stopped, and is renamed only when its SHA-256 is the published one; a wrong file of that name is replaced.
+    /// Returns the model's directory.
     ///
     /// # Errors
     /// [`ModelError::Connection`], [`ModelError::Status`] and [`ModelError::Size`] when the hub fails,
-    /// [`ModelError::WrongDownload`] when it sends something else, [`ModelError::Io`] and [`ModelError::Busy`] for
-    /// the directory, [`ModelError::BuiltIn`] when the model has no files.
+    /// [`ModelError::WrongDownload`] when the file is not the published one, [`ModelError::Io`] and
+    /// [`ModelError::Busy`] for the directory, [`ModelError::BuiltIn`] when the model has no files.
     pub async fn pull(
         &self,
         spec: &'static ModelSpec,
@@ -84,7 +84,7 @@ impl Download<'_> {
         self.finish(part, dir).await
     }
 
-    /// Opens `<file>.part` for this process alone.
+    /// Opens and locks `<file>.part`.
     fn open_part(&self) -> Result<File, ModelError> {
         let opened = OpenOptions::new().create(true).append(true).open(&self.part);
         let part = opened.map_err(ModelError::io(&self.part))?;
@@ -95,7 +95,7 @@ impl Download<'_> {
         }
     }
 
-    /// Appends to the part what the hub has beyond its first `done` bytes.
+    /// Downloads the bytes after the first `done` and appends them to the partial file.
     async fn fetch(
         &self,
         part: &File,
@@ -108,7 +108,7 @@ impl Download<'_> {
         }
         let answer = request.send().await.map_err(|source| self.broken(source))?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // The part is no beginning of this file: the next attempt must not ask again for what follows it.
+            // The partial file does not match this download: the next attempt must not resume from it.
             part.set_len(0).map_err(ModelError::io(&self.part))?;
         }
         if !answer.status().is_success() {
@@ -140,7 +140,7 @@ impl Download<'_> {
         if done < self.file.bytes { Err(self.wrong_size(done)) } else { Ok(()) }
     }
 
-    /// Checks the complete part and gives it its name.
+    /// Verifies the complete download and renames it.
     async fn finish(&self, part: File, dir: &Path) -> Result<(), ModelError> {
         let (path, target, dir) = (self.part.clone(), dir.join(self.file.name), dir.to_owned());
         let (url, expected) = (self.url.clone(), self.file.sha256);
@@ -152,7 +152,7 @@ impl Download<'_> {
             }
             part.sync_all().map_err(ModelError::io(&path))?;
             std::fs::rename(&path, &target).map_err(ModelError::io(&target))?;
-            // The new name must survive a power cut too. Only Unix can sync a directory.
+            // The rename must survive a power cut too. Only Unix can sync a directory.
             if cfg!(unix) {
                 File::open(&dir).and_then(|dir| dir.sync_all()).map_err(ModelError::io(&dir))?;
             }
@@ -170,14 +170,14 @@ impl Download<'_> {
     }
 }
 
-/// Whether an answer goes on after `done` bytes. One that does not starts from the first byte.
+/// Whether a response resumes after `done` bytes; otherwise it starts from the first byte.
 fn continues(answer: &Response, done: u64) -> bool {
     let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     answer.status() == StatusCode::PARTIAL_CONTENT
         && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")))
 }
 
-/// Runs work on the file at `path` where it may block.
+/// Runs blocking work on the file at `path` on the blocking pool.
 async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, ModelError> + Send + 'static,

@@ -2,55 +2,55 @@ use std::path::PathBuf;
 
 use super::{CATALOGUE, ModelError, ModelSpec};
 
-/// Where published models are fetched from.
+/// The default hub for published models.
 const HUB: &str = "https://huggingface.co";
 
-/// The directories that hold models, one subdirectory each, and the hub that fills them.
+/// The directories with models, one subdirectory per model, and the hub to download from.
 ///
-/// A directory that the user names comes first, then the cache directory of the system.
+/// The user's directory comes first, then the system's cache directory.
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     pub(super) directories: Vec<PathBuf>,
     pub(super) hub: String,
 }
 
-/// A model of the catalogue and whether it is here.
+/// A model of the catalogue with its state.
 #[derive(Debug)]
 pub struct ModelStatus {
-    /// The model.
+    /// The model's catalogue entry.
     pub spec: &'static ModelSpec,
-    /// Whether it is here.
+    /// The state on this machine.
     pub state: ModelState,
 }
 
-/// Whether a model is here.
+/// The state of a model on this machine.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ModelState {
-    /// It is part of the product.
+    /// Built into the program.
     BuiltIn,
-    /// All of its files are in this directory and are the published ones.
+    /// Present in this directory: all files are the published ones.
     Present(PathBuf),
-    /// It is in no directory.
+    /// In no directory.
     Missing,
-    /// It is here, but a file is not the published one or cannot be read.
+    /// Present, but a file is not the published one or is unreadable.
     Corrupt(ModelError),
 }
 
 impl ModelStore {
-    /// Looks in `directory`, where one is given, and then in the system's cache directory
+    /// Creates a store that searches `directory`, if given, and then the system's cache directory
     /// (`~/.cache/taonet/models` on Linux).
     pub fn new(directory: Option<PathBuf>) -> Self {
         let cache = dirs::cache_dir().map(|cache| cache.join("taonet").join("models"));
         Self { directories: directory.into_iter().chain(cache).collect(), hub: HUB.to_owned() }
     }
 
-    /// Looks in these directories only, in order, and fetches from this hub, e.g. a mirror.
+    /// Creates a store that searches only these directories, in order, and downloads from this hub, e.g. a mirror.
     pub fn with(directories: Vec<PathBuf>, hub: &str) -> Self {
         Self { directories, hub: hub.trim_end_matches('/').to_owned() }
     }
 
-    /// The first directory that holds all files of a model. The files are not read.
+    /// Finds the first directory that has all files of a model. The files are not read.
     ///
     /// # Errors
     /// [`ModelError::Missing`] when no directory does, [`ModelError::BuiltIn`] when the model has no files.
@@ -64,11 +64,11 @@ impl ModelStore {
             .ok_or_else(|| ModelError::Missing { model: spec.name, searched: self.directories.clone() })
     }
 
-    /// Locates a model and reads all of its files to check that they are the published ones. A file of other
-    /// content is an error even where a later directory has the right one: the user must learn of it.
+    /// Locates a model and verifies the hashes of all of its files. A corrupt file is an error even where a later
+    /// directory has the right one, so that the user learns of it.
     ///
     /// # Errors
-    /// As [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
+    /// Those of [`Self::locate`], and [`ModelError::Corrupt`] or [`ModelError::Io`] for a file.
     pub fn verify(&self, spec: &ModelSpec) -> Result<PathBuf, ModelError> {
         let dir = self.locate(spec)?;
         for file in spec.files {
@@ -77,7 +77,7 @@ impl ModelStore {
         Ok(dir)
     }
 
-    /// Every model of the catalogue, verified.
+    /// Lists every model of the catalogue, verified.
     pub fn list(&self) -> Vec<ModelStatus> {
         CATALOGUE.iter().map(|spec| ModelStatus { spec, state: self.state(spec) }).collect()
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use crate::models::{ALL_MINILM_L6_V2, TINY_CTC};
 
-    /// A store of two directories; the model's files are in the ones named by `filled`.
+    /// A store of two directories; those in `filled` have the model's files.
     fn store(filled: &[&str]) -> (tempfile::TempDir, ModelStore) {
         let root = tempfile::tempdir().unwrap();
         for name in filled {

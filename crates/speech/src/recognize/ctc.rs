@@ -1,4 +1,4 @@
-//! tiny-ctc: a small recogniser that ships with the program, for development networks.
+//! tiny-ctc: a small speech recogniser built into the program, for development networks.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ mod labels;
 mod lexicon;
 mod network;
 
-/// Labels come this many milliseconds after the sound; measured against the synthesiser's own word starts.
+/// The delay of labels after the audio, in milliseconds; measured against the synthesiser's own word starts.
 const LATENESS_MS: u64 = 103;
 
 const EMBEDDED_CONFIG: &[u8] =
@@ -26,43 +26,43 @@ const EMBEDDED_WEIGHTS: &[u8] =
 const EMBEDDED_LEXICON: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/tiny-ctc/lexicon.txt"));
 
-/// Why a model could not be loaded.
+/// Why loading a model failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CtcError {
-    /// A file of the model cannot be read.
+    /// Reading a file of the model failed.
     #[error("{} cannot be read", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// `config.json` is not the JSON document expected.
+    /// `config.json` is malformed.
     #[error("config.json is malformed")]
     Json(#[from] serde_json::Error),
-    /// A setting of `config.json` is not one that this engine can follow.
+    /// A setting of `config.json` is unsupported.
     #[error("config.json: `{setting}` is not supported")]
     Config {
-        /// The setting.
+        /// The setting's name.
         setting: &'static str,
     },
-    /// `model.safetensors` is damaged or does not fit the configuration.
+    /// `model.safetensors` is corrupt or does not match the configuration.
     #[error("model.safetensors is damaged or does not fit config.json")]
     Weights(#[from] candle_core::Error),
-    /// A line of `lexicon.txt` is not `word cost`, or the words are not sorted.
+    /// A line of `lexicon.txt` does not have the form `word cost`, or the words are not sorted.
     #[error("lexicon.txt, line {line}: expected a lower-case word greater than the one before, a space and a cost")]
     Lexicon {
-        /// Number of the line, from 1.
+        /// The line number, from 1.
         line: usize,
     },
 }
 
 /// The tiny-ctc recogniser: a convolutional network with CTC labels, a lexicon and a beam search.
 ///
-/// English only; meant for synthesised speech in tests and on development networks. Loading takes about 20 ms; one
-/// instance serves any number of threads. Matrix products may borrow threads of rayon's global pool, which
-/// `RAYON_NUM_THREADS` sizes; results do not depend on it.
+/// English only, for synthesised speech in tests and on development networks. Loading takes about 20 ms; one instance
+/// serves any number of threads. Matrix products may use rayon's global thread pool, sized by `RAYON_NUM_THREADS`;
+/// results do not depend on it.
 pub struct CtcRecognizer {
     features: features::LogMel,
     network: network::Network,
@@ -73,18 +73,18 @@ pub struct CtcRecognizer {
 }
 
 impl CtcRecognizer {
-    /// The model that ships inside the program.
+    /// Loads the model that is built into the program.
     ///
     /// # Errors
-    /// [`CtcError`] only if the program was built from a damaged model.
+    /// [`CtcError`] only if the program was built with a corrupt model.
     pub fn embedded() -> Result<Self, CtcError> {
         Self::from_files(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, EMBEDDED_LEXICON)
     }
 
-    /// Loads `config.json`, `model.safetensors` and `lexicon.txt` of a folder.
+    /// Loads `config.json`, `model.safetensors` and `lexicon.txt` from a folder.
     ///
     /// # Errors
-    /// [`CtcError`] when a file is absent, damaged, or not of this kind of model.
+    /// [`CtcError`] when a file is missing, corrupt, or not of this model type.
     pub fn load(folder: &Path) -> Result<Self, CtcError> {
         let read = |name| {
             let path = folder.join(name);
@@ -108,10 +108,10 @@ impl CtcRecognizer {
         })
     }
 
-    /// When each of the given words was spoken, the text of the recording being known.
+    /// Finds the timestamps of known words in a recording (forced alignment).
     ///
-    /// A word keeps its spelling in the result. Letters outside a-z and the apostrophe are left out of the alignment;
-    /// a word of which nothing is left gets no entry.
+    /// Words keep their spelling in the result. Characters other than a-z and the apostrophe are ignored; a word
+    /// without any such character gets no entry.
     ///
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.
@@ -135,13 +135,13 @@ impl CtcRecognizer {
         timed.collect()
     }
 
-    /// Label probabilities as natural logarithms, one row of 29 per 30 ms.
+    /// Label log-probabilities (natural logarithm), one row of 29 per 30 ms.
     fn probabilities(&self, samples: &[f32]) -> Result<Vec<f32>, RecognizeError> {
         let features = self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
         self.network.forward(features).map_err(|error| RecognizeError::Engine(error.into()))
     }
 
-    /// A label frame's edge in seconds of the recording.
+    /// The time of a label frame's edge, in seconds.
     fn time(&self, label_frame: usize) -> f64 {
         (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
     }
@@ -166,7 +166,7 @@ impl Recognizer for CtcRecognizer {
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         check_length(samples)?;
-        // Features are relative to the loudest moment, so digital silence would be nothing but that moment.
+        // Features are relative to the loudest moment, so digital silence would count as loud throughout.
         if samples.iter().all(|&sample| sample == 0.0 || sample.is_nan()) {
             return Ok(Recognition { transcript: Transcript::default(), confidence: 1.0 });
         }

@@ -12,11 +12,11 @@ use taonet_primitives::SampleRate;
 use super::{SynthesisError, Synthesizer, Voice};
 use crate::{Pcm, Wav};
 
-/// Longest time for one text. espeak-ng speaks a sentence in about 10 ms.
+/// The timeout for one text. espeak-ng synthesises a sentence in about 10 ms.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the end of the process is looked for once its output is closed.
+/// The polling interval for the process's exit once its output is closed.
 const POLL: Duration = Duration::from_millis(1);
-/// Package managers by their program, with the command that installs espeak-ng.
+/// Package managers by program name, each with the command that installs espeak-ng.
 const INSTALLERS: [(&str, &str); 6] = [
     ("/usr/bin/apt-get", "sudo apt-get install espeak-ng"),
     ("/usr/bin/dnf", "sudo dnf install espeak-ng"),
@@ -26,7 +26,7 @@ const INSTALLERS: [(&str, &str); 6] = [
     ("/usr/local/bin/brew", "brew install espeak-ng"),
 ];
 
-/// The espeak-ng program of this machine. Each text is one short-lived process.
+/// The espeak-ng program. Each text runs one short-lived process.
 #[derive(Debug, Clone)]
 pub struct Espeak {
     program: PathBuf,
@@ -37,16 +37,16 @@ impl Espeak {
     /// Finds `espeak-ng` on the search path.
     ///
     /// # Errors
-    /// [`SynthesisError::Missing`] with the install command when it is not there; see [`Espeak::at`] for the others.
+    /// [`SynthesisError::Missing`], with the install command, when it is not found; see [`Espeak::at`] for the others.
     pub fn find() -> Result<Self, SynthesisError> {
         Self::at(Path::new("espeak-ng"))
     }
 
-    /// Uses the given program, which must take espeak-ng's options.
+    /// Uses the program at this path, which must accept espeak-ng's options.
     ///
     /// # Errors
-    /// [`SynthesisError::Missing`] when there is no such program, [`SynthesisError::Failed`] or
-    /// [`SynthesisError::TimedOut`] when it does not tell its version.
+    /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or
+    /// [`SynthesisError::TimedOut`] when it does not report its version.
     pub fn at(program: &Path) -> Result<Self, SynthesisError> {
         let found = Self { program: program.to_owned(), timeout: TIMEOUT };
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
@@ -71,7 +71,7 @@ impl Espeak {
             })?;
         let result = exchange(&mut child, input.as_bytes().to_vec(), deadline);
         if result.is_err() {
-            // It may have ended by itself; either way it is gone after the wait.
+            // The process may have exited by itself; after the wait it is gone either way.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -82,11 +82,11 @@ impl Espeak {
     }
 }
 
-/// Feeds `input`, collects the output and waits for the end, all before `deadline`.
+/// Writes `input`, collects the output and waits for the exit, all before `deadline`.
 fn exchange(child: &mut Child, input: Vec<u8>, deadline: Instant) -> Result<Vec<u8>, SynthesisError> {
     const LATE: SynthesisError = SynthesisError::TimedOut { seconds: 0.0 };
     if let Some(mut stdin) = child.stdin.take() {
-        // A process that does not read its input ends with an error of its own, which says more.
+        // A process that does not read its input exits with an error of its own, which says more.
         thread::spawn(move || stdin.write_all(&input));
     }
     let output = child.stdout.take().map(collect);
@@ -115,13 +115,13 @@ fn exchange(child: &mut Child, input: Vec<u8>, deadline: Instant) -> Result<Vec<
     }
 }
 
-/// Reads a pipe to its end on a thread of its own, so that a silent process cannot hold the caller.
+/// Reads a pipe to its end on a separate thread, so that a silent process cannot block the caller.
 fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let result = pipe.read_to_end(&mut bytes).map(|_| bytes);
-        // Nobody listens any more after a timeout.
+        // After a timeout the receiver is gone.
         let _ = sender.send(result);
     });
     receiver
@@ -132,7 +132,7 @@ fn install_command() -> &'static str {
     here.map_or("your system's package manager (package espeak-ng)", |(_, command)| command)
 }
 
-/// Control characters and `[[` would be commands to espeak-ng rather than text.
+/// Removes control characters and `[[`: they would be commands to espeak-ng rather than text.
 fn plain(text: &str) -> String {
     text.replace(|letter: char| letter.is_control(), " ").replace("[[", "[ [")
 }
@@ -146,7 +146,7 @@ impl Synthesizer for Espeak {
         }
         let speed = voice.words_per_minute.to_string();
         let pitch = voice.pitch.to_string();
-        // The text goes through the pipe: there it cannot be taken for an option. `-b 1` reads it as UTF-8.
+        // The text goes through the pipe: there it cannot be taken for an option. `-b 1` selects UTF-8.
         let arguments = ["-v", &voice.name, "-s", &speed, "-p", &pitch, "-b", "1", "--stdin", "--stdout"];
         let file = self.run(&arguments, &text)?;
         Ok(Wav::decode(&file)?.pcm)

@@ -1,63 +1,63 @@
-/// Why bytes are not a WAV file that can be read, or a sound cannot be written as one.
+/// Why a WAV file could not be decoded or encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WavError {
     /// The file ends within a field.
     #[error("{field}: the file ends here; {expected} bytes expected, {found} left")]
     Truncated {
-        /// The field that is cut off.
+        /// The truncated field.
         field: &'static str,
-        /// Bytes the field takes.
+        /// The size of the field in bytes.
         expected: usize,
-        /// Bytes that are left.
+        /// The number of bytes left.
         found: usize,
     },
-    /// A four-letter mark is another one.
+    /// A four-letter tag is wrong.
     #[error("{field} is \"{}\", expected \"{}\"", found.escape_ascii(), expected.escape_ascii())]
     Tag {
         /// `RIFF id` or `WAVE id`.
         field: &'static str,
-        /// What the file holds.
+        /// The tag found.
         found: [u8; 4],
-        /// What a WAV file holds.
+        /// The expected tag.
         expected: [u8; 4],
     },
-    /// A number is outside what the field may hold.
+    /// A field has an invalid value.
     #[error("{field} is {found}, expected {expected}")]
     Field {
         /// The field's name.
         field: &'static str,
-        /// What was found.
+        /// The value found.
         found: u64,
-        /// What is allowed, in words.
+        /// The allowed values, in words.
         expected: &'static str,
     },
-    /// A chunk that every WAV file has is not there.
+    /// A required chunk is missing.
     #[error("there is no {chunk} chunk")]
     MissingChunk {
         /// The chunk's id.
         chunk: &'static str,
     },
-    /// The data chunk claims more bytes than the file has.
+    /// The data chunk declares more bytes than the file has.
     #[error("data length is {declared} bytes, but the file has only {available} left")]
     DataLength {
-        /// Bytes the data chunk claims.
+        /// The declared number of bytes.
         declared: u64,
-        /// Bytes after its head.
+        /// The number of bytes after its header.
         available: u64,
     },
-    /// The samples are compressed or of an unknown kind.
+    /// The encoding of the samples is unsupported.
     #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); convert the file to 16-bit PCM")]
     Encoding {
         /// The format code found.
         found: u16,
     },
-    /// The samples have a width that is not read.
+    /// The sample width is unsupported.
     #[error("bits per sample is {found}, expected {expected}; convert the file to 16-bit PCM")]
     Bits {
         /// The width found.
         found: u16,
-        /// The widths allowed for this kind of samples.
+        /// The supported widths for this encoding.
         expected: &'static str,
     },
 }

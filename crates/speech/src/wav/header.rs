@@ -8,18 +8,19 @@ use crate::SampleFormat;
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
-/// No speech is stored below this rate; a smaller number would make resampling swell a small file beyond all memory.
+/// The lowest sample rate in Hz. No speech is stored below it, and resampling from a lower one would exhaust the
+/// memory.
 const LOWEST_RATE: u32 = 1000;
-/// What follows the format code in the sub-format id of an extensible file.
+/// The bytes after the format code in the sub-format id of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
-/// A parsed head and the bytes of the data chunk, cut to whole frames.
+/// A parsed header and the bytes of the data chunk, truncated to whole frames.
 pub(super) struct Parsed<'a> {
     pub(super) header: WavHeader,
     pub(super) data: &'a [u8],
 }
 
-/// Takes fields off the front of a byte slice.
+/// Reads fields from the front of a byte slice.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -96,14 +97,15 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
     }
 }
 
-/// Chunks start at even offsets; a missing last padding byte is forgiven.
+/// Skips to the next even offset, where chunks start; a missing padding byte at the end is tolerated.
 fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     if length % 2 == 1 {
         reader.0 = reader.0.get(1..).unwrap_or_default();
     }
 }
 
-/// `head_only`: the RIFF length does not reach past the head either, so a data length of 0 is a placeholder.
+/// The bytes of the data chunk. `head_only`: the RIFF length ends with the header too, so a data length of 0 is a
+/// placeholder.
 fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> Result<&[u8], WavError> {
     let streamed = match declared {
         0 => head_only,
@@ -168,11 +170,11 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     let _speakers = reader.u32("channel mask")?;
     let code = reader.u16("sub-format")?;
     let tail: [u8; 14] = reader.array("sub-format")?;
-    // Only ids with this tail carry a plain format code; any other is a vendor's own.
+    // Only ids with this tail carry a plain format code; others are vendor-specific.
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 
-/// A whole file around samples that are `encode`d by the caller; `count` is their number over all channels.
+/// Writes a whole file around samples that the caller `encode`s; `count` is their number over all channels.
 pub(super) fn write(
     count: usize,
     channels: u16,
@@ -187,7 +189,7 @@ pub(super) fn write(
     let too_long =
         WavError::Field { field: "data length", found: count as u64 * u64::from(width), expected: "less than 4 GiB" };
     let float = format == SampleFormat::F32;
-    // Everything but PCM carries an (empty) extension and the number of frames in a chunk of its own.
+    // Formats other than PCM have an (empty) extension and a chunk with the number of frames.
     let (code, format_length, head) = if float { (FLOAT, 18_u32, 50_u32) } else { (PCM, 16, 36) };
     let padding = length.map(|length| length % 2);
     let riff = length.zip(padding).and_then(|(length, padding)| length.checked_add(head + padding));

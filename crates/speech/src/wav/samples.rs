@@ -1,4 +1,4 @@
-//! Stored samples to floats and back.
+//! Conversion between stored samples and floats.
 
 use taonet_primitives::SampleRate;
 
@@ -7,8 +7,8 @@ use crate::{Pcm, SampleFormat};
 
 /// Decodes headerless interleaved little-endian samples.
 ///
-/// Integers are scaled to [-1, 1): `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to
-/// [-1, 1] and NaN becomes 0.
+/// Integers are scaled to [-1, 1): `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1, 1] and NaN
+/// becomes 0.
 ///
 /// # Errors
 /// [`WavError::Field`] when `channels` is 0 or the bytes are not whole frames.
@@ -36,9 +36,9 @@ pub fn decode_pcm(bytes: &[u8], format: SampleFormat, channels: u16, rate: Sampl
 
 /// Encodes samples as headerless little-endian bytes.
 ///
-/// NaN becomes 0 and everything is clipped to [-1, 1]. Floats are then stored as they are. For integers, negative
-/// values are scaled by 2^(bits - 1), others by 2^(bits - 1) - 1, and the result is cut toward zero:
-/// -1, -0.5, 0, 0.5, 1 become -32768, -16384, 0, 16383, 32767 in 16 bits.
+/// NaN becomes 0 and all values are clipped to [-1, 1]. Floats are then stored unchanged. For integers, negative values
+/// are scaled by 2^(bits - 1), others by 2^(bits - 1) - 1, and the result is truncated toward zero: -1, -0.5, 0, 0.5, 1
+/// become -32768, -16384, 0, 16383, 32767 in 16 bits.
 pub fn encode_pcm(samples: &[f32], format: SampleFormat) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(samples.len() * usize::from(format.width()));
     append(&mut bytes, samples, format);
@@ -63,7 +63,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat)
     }
 }
 
-/// NaN becomes 0, the rest is clipped to [-1, 1].
+/// Replaces NaN by 0 and clips to [-1, 1].
 pub(crate) fn clean(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
 }

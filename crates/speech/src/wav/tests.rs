@@ -8,7 +8,7 @@ fn pcm(samples: &[f32], channels: u16) -> Pcm {
     Pcm { samples: samples.to_vec(), channels, rate: SampleRate::HZ_24K }
 }
 
-/// A file with the given format fields and data bytes.
+/// Builds a file with these format fields and data bytes.
 fn file(code: u16, channels: u16, hz: u32, align: u16, bits: u16, data: &[u8]) -> Vec<u8> {
     let mut chunk = Vec::new();
     chunk.extend_from_slice(&code.to_le_bytes());
@@ -36,7 +36,7 @@ fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     file
 }
 
-/// Offsets in a plain 16-bit file as [`Wav::encode`] writes it.
+/// Offsets in a plain 16-bit file written by [`Wav::encode`].
 const RIFF_LENGTH: usize = 4;
 const DATA_LENGTH: usize = 40;
 
@@ -86,10 +86,10 @@ fn unknown_chunks_and_padding_are_skipped() {
     let format = &plain[20..36];
     let padded = riff(&[(b"LIST", b"odd"), (b"fmt ", format), (b"fact", &[0; 4]), (b"data", &[1, 0, 2, 0])]);
     assert_eq!(Wav::decode(&padded), Wav::decode(&plain));
-    // What follows the data chunk is of no interest.
+    // Chunks after the data chunk are ignored.
     let trailing = riff(&[(b"fmt ", format), (b"data", &[1, 0, 2, 0]), (b"LIST", b"more")]);
     assert_eq!(Wav::decode(&trailing), Wav::decode(&plain));
-    // A byte that is no whole frame is dropped.
+    // An incomplete frame at the end is dropped.
     assert_eq!(Wav::decode(&file(1, 1, 8000, 2, 16, &[1, 0, 2, 0, 9])), Wav::decode(&plain));
 }
 
@@ -159,7 +159,7 @@ fn a_streamed_file_is_what_is_there() {
     }
     let unfinished = with_u32(with_u32(honest.clone(), DATA_LENGTH, 0), RIFF_LENGTH, 0);
     assert_eq!(Wav::decode(&unfinished), Wav::decode(&honest));
-    // The RIFF length covers what follows: the data chunk is really empty.
+    // The RIFF length covers the chunk that follows: the data chunk is really empty.
     let empty = riff(&[(b"fmt ", &honest[20..36]), (b"data", b""), (b"LIST", b"more")]);
     assert_eq!(Wav::decode(&empty).unwrap().pcm.frames(), 0);
 }

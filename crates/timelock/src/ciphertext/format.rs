@@ -1,4 +1,4 @@
-//! The container, as the chain's decoder reads it. Lengths are 64-bit little-endian:
+//! The container format of the chain's decoder. Lengths are 64-bit little-endian:
 //!
 //! `U (96) ‖ 32 ‖ V ‖ 32 ‖ W ‖ length ‖ { length ‖ data with tag ‖ 12 ‖ nonce } ‖ 8 ‖ "AES_GCM_"`
 
@@ -11,49 +11,49 @@ use crate::ibe::{SealedKey, WIDTH};
 const POINT: usize = 96;
 const SUITE: &[u8; 8] = b"AES_GCM_";
 
-/// Why bytes are no ciphertext.
+/// Why bytes are not a valid ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The bytes end within a part.
+    /// The bytes end within a field.
     #[error("the ciphertext ends within its {part}: get it again, whole")]
     Truncated {
-        /// The part.
+        /// The truncated field.
         part: &'static str,
     },
-    /// A part says that it is longer or shorter than it can be.
+    /// A field states an invalid length.
     #[error(
         "the {part} of the ciphertext has {found} bytes instead of {expected}: it is no drand timelock ciphertext of this kind"
     )]
     Length {
-        /// The part.
+        /// The field's name.
         part: &'static str,
-        /// The length that it must have.
+        /// The required length.
         expected: u64,
-        /// The length that it states.
+        /// The stated length.
         found: u64,
     },
-    /// The first 96 bytes are no point of G2 in compressed form, or outside its prime-order group.
+    /// The first 96 bytes are not a compressed point of G2, or the point is outside its prime-order group.
     #[error(
         "the ciphertext does not begin with a point of G2 of BLS12-381: it is no drand timelock ciphertext of this kind"
     )]
     Point,
-    /// Encrypted by another cipher.
+    /// The cipher suite is unsupported.
     #[error("the ciphertext's cipher is not AES_GCM_: it was made by a newer tool than this one knows")]
     Suite,
-    /// Something follows.
+    /// Bytes follow the ciphertext.
     #[error("{0} bytes follow the ciphertext: if a round is among them, read it as wrapped data")]
     Trailing(usize),
 }
 
 impl Ciphertext {
-    /// The container's bytes.
+    /// Encodes the container.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
         write(&mut body, &self.data);
         write(&mut body, &self.nonce);
         let mut bytes = Vec::new();
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = self.key.u.serialize_compressed(&mut bytes);
         write(&mut bytes, &self.key.v);
         write(&mut bytes, &self.key.w);
@@ -62,20 +62,20 @@ impl Ciphertext {
         bytes
     }
 
-    /// Reads a container that fills its bytes.
+    /// Decodes a container that spans all bytes.
     ///
     /// # Errors
-    /// [`FormatError`] when the bytes are none.
+    /// [`FormatError`] when the bytes are malformed.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FormatError> {
         let mut rest = bytes;
         let ciphertext = Self::read(&mut rest)?;
         if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) }
     }
 
-    /// Reads a container from the front of `input` and leaves there what follows it, as the chain's decoder does.
+    /// Decodes a container from the front of `input` and leaves the rest, as the chain's decoder does.
     ///
     /// # Errors
-    /// [`FormatError`] when the bytes begin with none.
+    /// [`FormatError`] when the bytes do not begin with a container.
     pub fn read(input: &mut &[u8]) -> Result<Self, FormatError> {
         let mut rest = *input;
         let point: [u8; POINT] = take_array(&mut rest, "point")?;
@@ -90,14 +90,14 @@ impl Ciphertext {
         if read_part(&mut rest, "cipher's name")? != SUITE {
             return Err(FormatError::Suite);
         }
-        // Last: it costs far more than all the rest.
+        // Last, since it costs far more than all the rest.
         let u = G2Affine::deserialize_compressed(point.as_slice()).map_err(|_| FormatError::Point)?;
         *input = rest;
         Ok(Self { key: SealedKey { u, v, w }, data, nonce })
     }
 }
 
-/// Writes a part after its length.
+/// Writes a field with its length prefix.
 fn write(bytes: &mut Vec<u8>, part: &[u8]) {
     bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
     bytes.extend_from_slice(part);
@@ -113,7 +113,7 @@ fn read_length(rest: &mut &[u8], part: &'static str) -> Result<u64, FormatError>
     take_array(rest, part).map(u64::from_le_bytes)
 }
 
-/// A part of any length, after its length.
+/// Reads a field of any length, after its length prefix.
 fn read_part<'a>(rest: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], FormatError> {
     let length = read_length(rest, part)?;
     let (taken, left) = usize::try_from(length)
@@ -124,7 +124,7 @@ fn read_part<'a>(rest: &mut &'a [u8], part: &'static str) -> Result<&'a [u8], Fo
     Ok(taken)
 }
 
-/// A part of a fixed length, after its length.
+/// Reads a field of a fixed length, after its length prefix.
 fn read_array<const N: usize>(rest: &mut &[u8], part: &'static str) -> Result<[u8; N], FormatError> {
     let (found, expected) = (read_length(rest, part)?, N as u64);
     if found != expected {

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::PulseError;
 
-/// A beacon whose secret the tests know.
+/// A beacon with a secret key known to the tests.
 fn beacon(secret: u64) -> (Beacon, impl Fn(Round) -> Pulse) {
     let secret = Fr::from(secret);
     let mut key = [0; 96];
@@ -39,7 +39,7 @@ fn only_the_rounds_pulse_opens() {
     assert_eq!(ciphertext.decrypt(&sign_other(round)), Err(DecryptError::WrongPulse(round)));
     assert_eq!(sign_other(round).verify(&known), Err(PulseError::Unverified(round)));
     assert_eq!(sign(round).verify(&other), Err(PulseError::Unverified(round)));
-    // A signature under another round's number verifies no more, but is the same key.
+    // A signature with another round number no longer verifies, but is the same key.
     let renamed = Pulse::new(Round(5), &sign(round).signature()).unwrap();
     assert_eq!(renamed.verify(&known), Err(PulseError::Unverified(Round(5))));
     assert_eq!(ciphertext.decrypt(&renamed), Ok(b"secret".to_vec()));
@@ -80,7 +80,7 @@ fn bad_containers_are_refused_by_what_is_wrong() {
     assert_eq!(changed(96, &[31]), length("V", 32, 31));
     assert_eq!(changed(136, &u64::MAX.to_le_bytes()), length("W", 32, u64::MAX));
     assert_eq!(changed(176, &u64::MAX.to_le_bytes()), FormatError::Truncated { part: "body" });
-    // The data says that it is one byte shorter: the nonce's length is then read one byte too early.
+    // The stated data length is one byte short: the nonce's length is then read one byte too early.
     assert_eq!(changed(184, &[22]), length("nonce", 12, (12 << 8) | u64::from(bytes[214])));
     assert_eq!(changed(bytes.len() - 8, b"CHACHA__"), FormatError::Suite);
 

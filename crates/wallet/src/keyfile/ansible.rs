@@ -12,16 +12,16 @@ use crate::Password;
 
 pub(super) const PREFIX: &[u8] = b"$ANSIBLE_VAULT";
 
-/// Rounds of PBKDF2 that Ansible fixes.
+/// The number of PBKDF2 rounds, fixed by Ansible.
 const ROUNDS: u32 = 10_000;
 
-/// AES's block, to which Ansible pads although its counter mode needs no padding.
+/// The AES block size: Ansible pads to it although its counter mode needs no padding.
 const BLOCK: usize = 16;
 
 /// Cipher key, HMAC key and first counter, derived together.
 pub(super) type Keys = Zeroizing<[u8; 80]>;
 
-/// An encrypted keyfile in its parts.
+/// An encrypted keyfile, parsed into its parts.
 #[derive(Debug)]
 pub(super) struct AnsibleVault {
     salt: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct AnsibleVault {
 }
 
 impl AnsibleVault {
-    /// Reads versions 1.1 and 1.2, which adds a label to the header.
+    /// Parses versions 1.1 and 1.2, which adds a label to the header.
     pub(super) fn parse(file: &[u8]) -> Option<Self> {
         let mut lines = str::from_utf8(file).ok()?.lines();
         let mut header = lines.next()?.trim_end().split(';');

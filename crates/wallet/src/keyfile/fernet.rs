@@ -1,4 +1,4 @@
-//! Fernet tokens, which the first wallets wrote: url-safe base64 of version, time, IV, AES-128-CBC ciphertext, HMAC.
+//! Fernet tokens, used by the first wallets: url-safe base64 of version, time, IV, AES-128-CBC ciphertext, HMAC.
 
 use aes::Aes128;
 use base64::Engine as _;
@@ -16,20 +16,20 @@ use crate::Password;
 /// Version 0x80 and a time before the year 2106, in base64.
 pub(super) const PREFIX: &[u8] = b"gAAAAA";
 
-/// The salt and rounds of the first wallets.
+/// The salt and the number of rounds of the first wallets.
 const SALT: &[u8] = b"Iguesscyborgslikemyselfhaveatendencytobeparanoidaboutourorigins";
 const ROUNDS: u32 = 10_000_000;
 
-/// Version and time of writing, which nothing depends on.
+/// The length of version and timestamp; the timestamp is not used.
 const HEADER: usize = 9;
 
 /// HMAC key, then cipher key.
 pub(super) type Key = Zeroizing<[u8; 32]>;
 
-/// An encrypted keyfile in its parts.
+/// An encrypted keyfile, parsed into its parts.
 #[derive(Debug)]
 pub(super) struct Fernet {
-    /// Everything but the tag.
+    /// The token without its HMAC tag.
     signed: Vec<u8>,
     tag: [u8; 32],
 }

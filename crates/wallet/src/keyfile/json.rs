@@ -7,7 +7,7 @@ use super::{Keyfile, KeyfileError};
 use crate::hex_text::{secret_from_hex, secret_to_hex};
 use crate::{CryptoType, KeyError, Keypair, Mnemonic, PublicKey};
 
-/// More than any keyfile has: the text never moves while it is written.
+/// Larger than any keyfile: the buffer never reallocates while it is written.
 const CAPACITY: usize = 2048;
 
 /// The fields of a keyfile; any may be absent or null.
@@ -30,7 +30,7 @@ struct Fields {
     crypto_type: Option<u8>,
 }
 
-/// A number, or the one text that means what the real wallet makes of every text: sr25519.
+/// Parses a number, or the one text that means what the real wallet makes of every text: sr25519.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -48,7 +48,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::E
 }
 
 pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
-    // An array would fill the fields by their order.
+    // An array would fill the fields by position.
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(KeyfileError::Json { line: 1, column: 1 });
     }
@@ -66,7 +66,7 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     }
 }
 
-/// The fields of a keyfile that are no secret.
+/// The fields of a keyfile that are not secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PublicFields {
@@ -82,7 +82,7 @@ pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
 }
 
 impl Fields {
-    /// Every public key that the file names.
+    /// Every public key stated in the file.
     fn stated(&self) -> Result<Vec<[u8; 32]>, KeyfileError> {
         let mut keys = Vec::new();
         if let Some(address) = &self.ss58_address {
@@ -94,7 +94,7 @@ impl Fields {
         Ok(keys)
     }
 
-    /// The first secret that the file offers: phrase, seed, private key. A private key behind it must be the same key.
+    /// The first secret in the file: phrase, seed, private key. A further private key must be the same key.
     fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());

@@ -17,7 +17,7 @@ const MEMORY_KIB: u32 = 512 * 1024;
 
 pub(super) type Key = Zeroizing<[u8; 32]>;
 
-/// An encrypted keyfile in its parts.
+/// An encrypted keyfile, parsed into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Nacl {
     nonce: [u8; 24],
@@ -63,7 +63,7 @@ pub(super) fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl>
     Some(Nacl { nonce, tag: tag.into(), ciphertext })
 }
 
-/// Argon2i 1.3 with one lane, as every Bittensor wallet has it. The memory is taken once and wiped afterwards.
+/// Argon2i 1.3 with one lane, as in every Bittensor wallet. The memory is allocated once and wiped afterwards.
 pub(super) fn derive(password: &Password) -> Result<Key, KeyfileError> {
     let params = Params::new(MEMORY_KIB, PASSES, 1, Some(32)).map_err(|_| KeyfileError::Memory)?;
     let mut memory = Zeroizing::new(Vec::new());

@@ -8,20 +8,20 @@ use super::fernet::Fernet;
 use super::nacl::Nacl;
 use crate::Password;
 
-/// How a keyfile is encrypted, as its first bytes tell.
+/// The encryption format of a keyfile, identified by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encryption {
-    /// NaCl secretbox under an Argon2i key: what Bittensor's wallet writes today.
+    /// NaCl secretbox under an Argon2i key: the format of Bittensor's current wallet.
     Nacl,
     /// Ansible vault 1.1.
     AnsibleVault,
-    /// Fernet: what the first wallets wrote.
+    /// Fernet: the format of the first wallets.
     Fernet,
 }
 
 impl Encryption {
-    /// The method that the first bytes of a keyfile tell; `None` for plain JSON. A few bytes suffice.
+    /// Detects the format from the first bytes of a keyfile; `None` for plain JSON. A few bytes suffice.
     pub fn of(file: &[u8]) -> Option<Self> {
         [
             (super::nacl::PREFIX, Self::Nacl),
@@ -43,7 +43,7 @@ impl fmt::Display for Encryption {
     }
 }
 
-/// An encrypted keyfile, taken apart but not opened: parsing costs nothing, [`Sealed::open`] takes seconds.
+/// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`Sealed::open`] takes seconds.
 #[derive(Debug)]
 pub struct Sealed(Method);
 
@@ -55,10 +55,10 @@ enum Method {
 }
 
 impl Sealed {
-    /// Takes the content of an encrypted keyfile apart; `None` for plain JSON.
+    /// Parses the content of an encrypted keyfile; `None` for plain JSON.
     ///
     /// # Errors
-    /// [`KeyfileError::WrongPassword`] when it begins like an encrypted keyfile and goes on otherwise.
+    /// [`KeyfileError::WrongPassword`] when it begins like an encrypted keyfile but is malformed.
     pub fn parse(file: &[u8]) -> Result<Option<Self>, KeyfileError> {
         let Some(encryption) = Encryption::of(file) else { return Ok(None) };
         let method = match encryption {
@@ -69,7 +69,7 @@ impl Sealed {
         method.map(|method| Some(Self(method))).ok_or(KeyfileError::WrongPassword)
     }
 
-    /// How the file is encrypted.
+    /// The encryption format of the file.
     pub const fn encryption(&self) -> Encryption {
         match self.0 {
             Method::Nacl(_) => Encryption::Nacl,
@@ -78,7 +78,7 @@ impl Sealed {
         }
     }
 
-    /// The plain content. What is damaged is never decrypted: each method authenticates first, comparing in constant
+    /// Decrypts the content. Damaged content is never decrypted: each format authenticates first, comparing in constant
     /// time.
     ///
     /// # Errors

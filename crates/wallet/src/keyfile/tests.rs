@@ -18,7 +18,7 @@ fn a_seed_and_nothing_else_will_do() {
     assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
 }
 
-/// What lies on the stack is copied by every move; here that is public keys and pointers.
+/// A move copies everything on the stack; here only public keys and pointers.
 #[test]
 fn moves_copy_no_secret() {
     let pointer = size_of::<usize>();
@@ -47,7 +47,7 @@ fn digits_need_no_0x_and_the_scheme_may_be_text() {
     }
 }
 
-/// The real wallet takes them, without a word: for the last one it makes an sr25519 key.
+/// The real wallet accepts them silently: for the last one it makes an sr25519 key.
 #[test]
 fn what_contradicts_itself_is_refused() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -70,7 +70,7 @@ fn what_contradicts_itself_is_refused() {
     }
 }
 
-/// The real wallet does not look at it either.
+/// The real wallet does not read it either.
 #[test]
 fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
     let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
@@ -120,7 +120,7 @@ fn what_is_written_reads_back() {
         let derived = Keypair::from_uri_with("//Alice//stash", crypto_type).unwrap();
         for keyfile in [
             Keyfile::from_mnemonic(&mnemonic, crypto_type),
-            // Bytes that are also text: a seed is hex all the same.
+            // Bytes that are also valid text: a seed is written as hex all the same.
             Keyfile::from_seed(b"abcdefghijklmnopqrstuvwxyz012345", crypto_type),
             Keyfile::from_public(derived.public()),
             Keyfile::from_keypair(derived),
@@ -146,7 +146,7 @@ fn bytes(case: &Value, key: &str) -> Vec<u8> {
     hex::decode(case[key].as_str().unwrap().trim_start_matches("0x")).unwrap()
 }
 
-/// The cipher alone, with the keys that the real wallet derived: deriving one takes seconds.
+/// Only the cipher, with keys derived by the real wallet: deriving one takes seconds.
 #[test]
 fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
     let cases = vectors("NaCl");
@@ -154,7 +154,7 @@ fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
         let key: nacl::Key = Zeroizing::new(bytes(case, "derived_key_hex").try_into().unwrap());
         let (file, text) = (bytes(case, "file_hex"), bytes(case, "plaintext_hex"));
         assert_eq!(**nacl::Nacl::parse(&file).unwrap().open(&key).unwrap(), text);
-        // What we write with the same nonce is what the real wallet wrote.
+        // With the same nonce we write the same bytes as the real wallet.
         let nonce = bytes(case, "nonce_hex").try_into().unwrap();
         assert_eq!(nacl::seal_with(&text, &key, nonce).unwrap().to_bytes(), file);
 

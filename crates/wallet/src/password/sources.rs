@@ -9,14 +9,14 @@ use super::Password;
 use super::stored::{StoredPasswordError, stored_password_name};
 use crate::open::warn_if_exposed;
 
-/// Longer texts are another kind of file.
+/// The longest password file, in bytes; a longer file is something else.
 const MAX_BYTES: usize = 4096;
 const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
 
-/// The variable that holds the password itself.
+/// The variable with the password itself.
 const DIRECT: &str = "BT_WALLET_PASSWORD";
 
-/// Why no password came from a file, a descriptor or the environment. Never repeats it.
+/// Why a file, a descriptor or the environment gave no password. Never repeats it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
@@ -25,7 +25,7 @@ pub enum PasswordError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file is empty, has several lines, is too long or is not UTF-8.
@@ -40,15 +40,16 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads a file that holds the password and nothing else; one line break at the end is left out. A file that others
-    /// may read gives a warning in the log.
+    /// Reads a file that contains only the password; a trailing line break is ignored. If others can read the file, a
+    /// warning is logged.
     ///
     /// # Errors
     /// [`PasswordError`]: unreadable, or not one line of text.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PasswordError> {
         let path = path.as_ref();
         let failed = |source| PasswordError::Read { path: path.into(), source };
-        // One byte more than allowed tells too long files; at full capacity, no copy is left behind by growing.
+        // One byte above the limit detects files that are too long; with the full capacity, growing leaves no copy
+        // behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(TOO_MANY_BYTES));
         let file = File::open(path).map_err(failed)?;
         warn_if_exposed(&file, path);
@@ -58,8 +59,8 @@ impl Password {
 
     /// Reads the password from an open file descriptor of this process, e.g. 3 after `3<password.txt` in a shell.
     ///
-    /// The system may open the file anew for this: it must still be permitted to this process, and is read from its
-    /// beginning. A pipe is read as it is.
+    /// The system may reopen the file for this: the process must still have permission, and the file is read from its
+    /// start. A pipe is read as it is.
     ///
     /// # Errors
     /// As [`Self::from_file`].
@@ -67,14 +68,14 @@ impl Password {
         Self::from_file(format!("/dev/fd/{descriptor}"))
     }
 
-    /// What the environment says about the password of `keyfile` (absolute, `~` expanded), in this order: btwallet's
-    /// stored password of this very file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file that
-    /// `BT_WALLET_PASSWORD_FILE` names. A variable that is empty counts as unset.
+    /// Looks up the password of `keyfile` (absolute, `~` expanded) in the environment, in this order: btwallet's stored
+    /// password of this file ([`stored_password_name`]), `BT_WALLET_PASSWORD`, the file named by
+    /// `BT_WALLET_PASSWORD_FILE`. An empty variable counts as unset.
     ///
-    /// `lookup` gives the value of a variable: a program hands in its environment, a test a table.
+    /// `lookup` returns the value of a variable: programs pass their environment, tests a table.
     ///
     /// # Errors
-    /// [`PasswordError`] when a variable is set and gives no password.
+    /// [`PasswordError`] when a variable is set but gives no password.
     pub fn from_lookup(
         keyfile: &Path,
         lookup: impl Fn(&str) -> Option<OsString>,
@@ -91,7 +92,7 @@ impl Password {
     }
 }
 
-/// The variable's value, wiped also where it is no text.
+/// The variable's value as text; wiped also where it is not UTF-8.
 fn text(name: &str, value: OsString) -> Result<Zeroizing<String>, PasswordError> {
     let bytes = Zeroizing::new(value.into_encoded_bytes());
     let text = str::from_utf8(&bytes).map_err(|_| PasswordError::NotText(name.to_owned()))?;

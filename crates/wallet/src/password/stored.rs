@@ -1,6 +1,6 @@
-//! btwallet's stored passwords: an environment variable a keyfile, its value hidden by XOR with its own name.
+//! btwallet's stored passwords: one environment variable per keyfile, its value XORed with its own name.
 //!
-//! This hides nothing from whoever can read the environment. It is read and written for compatibility.
+//! This is no protection against anyone who can read the environment. It is supported for compatibility.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// A stored password that cannot be read. Never repeats it.
+/// A malformed stored password. Never repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{name} holds no stored password (base64 of the password XORed with the variable's name); unset it or store the password again"
@@ -20,14 +20,14 @@ pub struct StoredPasswordError {
     pub name: String,
 }
 
-/// The environment variable in which btwallet stores the password of the keyfile at `path` (absolute, `~` expanded):
-/// `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
+/// The name of the environment variable in which btwallet stores the password of the keyfile at `path` (absolute, `~`
+/// expanded): `BT_PW_` and the path in upper case, every `/` and `.` replaced by `_`.
 pub fn stored_password_name(path: &Path) -> String {
     let path = path.to_string_lossy().to_uppercase().replace(['/', '.'], "_");
     format!("BT_PW_{path}")
 }
 
-/// XOR with the name, repeated; its own inverse.
+/// XORs with the repeated name; its own inverse.
 fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
     let mut hidden = Zeroizing::new(Vec::with_capacity(bytes.len()));
     hidden.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
@@ -35,10 +35,10 @@ fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
 }
 
 impl Password {
-    /// Reads the value of a variable as btwallet stores it; `name` is the variable's, see [`stored_password_name`].
-    ///
+    /// Decodes the value of a variable in btwallet's format; `name` is the variable's name, see
+    /// [`stored_password_name`].
     /// # Errors
-    /// [`StoredPasswordError`] when the value is not base64 or hides no text.
+    /// [`StoredPasswordError`] when the value is not base64 or does not decode to text.
     pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {
         let error = || StoredPasswordError { name: name.to_owned() };
         let hidden = Zeroizing::new(STANDARD.decode(value.trim()).map_err(|_| error())?);
@@ -46,7 +46,7 @@ impl Password {
         text.map(Self::new).map_err(|_| error())
     }
 
-    /// The value of the variable `name` as btwallet stores it. Whoever reads it has the password.
+    /// Encodes the value of the variable `name` in btwallet's format. It reveals the password.
     pub fn to_stored(&self, name: &str) -> Zeroizing<String> {
         Zeroizing::new(STANDARD.encode(hide(self.as_bytes(), name)))
     }

@@ -1,18 +1,18 @@
 use std::collections::BTreeSet;
 
-/// The least number of characters of a new password.
+/// The minimum number of characters of a new password.
 pub const MIN_LENGTH: usize = 6;
 
-/// The least strength of a new password, in bits: 2^20 guesses, each of which costs an attacker a second of a core and
+/// The minimum strength of a new password, in bits: 2^20 guesses, each of which costs an attacker one core-second and
 /// 512 MiB of memory.
 ///
 /// The estimate is `log2` of the size of the alphabet (lower case, upper case, digits, everything else) for each
 /// character, except that a character which repeats or continues the one before (`aaa`, `abc`, `321`) counts one bit,
-/// and that the whole counts no more than one bit plus five for each different character. The commonest passwords count 0.
-/// It knows no dictionary: for a password made of words or names it says far more than an attacker needs.
+/// and that the total is at most one bit plus five for each different character. The most common passwords count 0.
+/// There is no dictionary: a password of words or names is far weaker than its estimate.
 pub const MIN_STRENGTH: u32 = 20;
 
-/// Why a password may not protect a new keyfile.
+/// Why a password is too weak for a new keyfile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeakPassword {
@@ -24,12 +24,12 @@ pub enum WeakPassword {
         "password is too easy to guess (strength {bits}, at least {MIN_STRENGTH} is needed); make it longer or less regular"
     )]
     Guessable {
-        /// The estimate.
+        /// The estimated strength in bits.
         bits: u32,
     },
 }
 
-/// The commonest passwords of published leaks that the rules for runs do not catch, in lower case.
+/// Common passwords of published leaks that the rules for runs do not catch, in lower case.
 const COMMON: [&str; 32] = [
     "password",
     "passw0rd",
@@ -91,7 +91,7 @@ pub(super) fn estimate(password: &str) -> u32 {
     bits.min(1.0 + 5.0 * different as f64) as u32
 }
 
-/// The number of characters in the classes that the password draws from.
+/// The size of the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
     let has = |is: fn(&char) -> bool, size: f64| if password.chars().any(|letter| is(&letter)) { size } else { 0.0 };
     let size = has(char::is_ascii_lowercase, 26.0)

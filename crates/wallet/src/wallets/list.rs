@@ -8,25 +8,25 @@ use crate::open::open_file;
 use crate::write::backup;
 use crate::{Encryption, PublicKey, StoredKey};
 
-/// Enough of a file to tell how it is encrypted.
+/// The number of bytes that suffice to detect the encryption format.
 const HEAD: usize = 16;
 
-/// Whether a secret is there and how it is kept.
+/// The state of a secret on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretState {
-    /// There is no file: the secret is kept elsewhere.
+    /// No file: the secret is kept elsewhere.
     Absent,
-    /// There is a file, or may be one, that cannot be read.
+    /// The file exists, or may exist, but is unreadable.
     Unreadable,
-    /// Plain: whoever reads the file has the key.
+    /// Plain: access to the file is access to the key.
     Plain,
     /// Encrypted.
     Encrypted(Encryption),
 }
 
 impl SecretState {
-    /// The state in a word: `absent`, `unreadable`, `plain`, `encrypted`.
+    /// The name of the state: `absent`, `unreadable`, `plain`, `encrypted`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Absent => "absent",
@@ -37,53 +37,53 @@ impl SecretState {
     }
 }
 
-/// A copy of a key that was overwritten.
+/// A backup of an overwritten key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
     /// The file.
     pub path: PathBuf,
-    /// How the secret in it is kept.
+    /// The state of its secret.
     pub secret: SecretState,
 }
 
 impl StoredKey {
-    /// The copies of keys that stood in this one's place before it. They stay as they were when its password changes.
+    /// The backups of earlier keys in this place. A change of password leaves them unchanged.
     pub fn backups(&self) -> Vec<Backup> {
         let paths = backup::of(self.wallet(), self.path()).into_iter();
         paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
     }
 }
 
-/// A wallet as a list shows it.
+/// A wallet in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedWallet {
-    /// Its name.
+    /// The wallet's name.
     pub name: Name,
-    /// The coldkey's public half; `None` where no public file and no plain keyfile gives it.
+    /// The coldkey's public key; `None` where neither a public file nor a plain keyfile has it.
     pub coldkey: Option<PublicKey>,
-    /// The key that the plain keyfile names, where the public file names another: the address shown is not the key's.
+    /// The plain keyfile's public key if it differs from the public file's: the listed address is then not the key's.
     pub mismatch: Option<PublicKey>,
-    /// How the coldkey's secret is kept.
+    /// The state of the coldkey's secret.
     pub secret: SecretState,
-    /// The hotkeys in the order of their names.
+    /// The hotkeys by name.
     pub hotkeys: Vec<ListedHotkey>,
 }
 
-/// A hotkey as a list shows it.
+/// A hotkey in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedHotkey {
-    /// Its name.
+    /// The hotkey's name.
     pub name: Name,
-    /// The public half; `None` where no public file and no plain keyfile gives it.
+    /// The public key; `None` where neither a public file nor a plain keyfile has it.
     pub hotkey: Option<PublicKey>,
     /// As [`ListedWallet::mismatch`].
     pub mismatch: Option<PublicKey>,
-    /// How the secret is kept.
+    /// The state of the hotkey's secret.
     pub secret: SecretState,
 }
 
 impl Wallet {
-    /// What the wallet holds; `None` where the directory holds no key at all. Nothing is decrypted.
+    /// Lists the wallet's keys; `None` if the directory has no key at all. Nothing is decrypted.
     pub fn list(&self) -> Option<ListedWallet> {
         let secret = secret_state(&self.coldkey_path());
         let (coldkey, mismatch) = public(&self.coldkeypub_path(), &self.coldkey_path(), secret);
@@ -137,7 +137,7 @@ fn secret_state(path: &Path) -> SecretState {
     }
 }
 
-/// The key to show, and the one that a plain keyfile names instead.
+/// The public key to list, and the plain keyfile's if it differs.
 fn public(public: &Path, secret: &Path, state: SecretState) -> (Option<PublicKey>, Option<PublicKey>) {
     let plain = (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
     let stated = plain.and_then(|plain| plain.stated_public());

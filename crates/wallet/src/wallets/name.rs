@@ -2,20 +2,20 @@ use std::fmt;
 use std::fs::DirEntry;
 use std::str::FromStr;
 
-/// Leaves room for what is added to a name: `pub.txt`, the numbers of backups, drafts.
+/// The longest name in bytes, with space for suffixes: `pub.txt`, backup numbers, drafts.
 const MAX_BYTES: usize = 200;
 
-/// Why a text cannot be the name of a wallet or hotkey.
+/// Why a text is not a valid name of a wallet or hotkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} cannot name a wallet or hotkey: a name has 1 to 200 bytes, no slash, backslash or control character, does not begin with a dot and does not end in pub.txt"
 )]
 pub struct NameError(
-    /// The text.
+    /// The rejected text.
     pub String,
 );
 
-/// The name of a wallet or hotkey: one plain part of a path.
+/// The name of a wallet or hotkey: a single path component.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 
@@ -34,7 +34,7 @@ impl FromStr for Name {
             && text.len() <= MAX_BYTES
             && !text.starts_with('.')
             && !text.contains(|letter: char| letter == '/' || letter == '\\' || letter.is_control())
-            // What Bittensor's tools and ours take for another file than a key's.
+            // Bittensor's tools and ours reserve these names for other files than keys.
             && !text.ends_with("pub.txt");
         if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
     }
@@ -46,7 +46,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// The name of an entry of a directory, where it can be one.
+/// The name of a directory entry, if it is valid.
 pub(super) fn of(entry: &DirEntry) -> Option<Name> {
     entry.file_name().to_str()?.parse().ok()
 }

@@ -9,9 +9,9 @@ use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Wri
 
 /// One wallet: a coldkey and its hotkeys.
 ///
-/// Reading takes files as Bittensor's tools leave them. Writing makes directories of mode 0700 and files of mode 0600,
-/// each of them whole or not at all, and never goes through symbolic links. Programs that use this crate write one after
-/// the other, by a lock on the file `.lock`; keys that are overwritten are kept in `.backups`.
+/// Reading accepts files as Bittensor's tools write them. Writing creates directories of mode 0700 and files of mode
+/// 0600, each file atomically, and never follows symbolic links. Programs that use this crate take turns to write, with
+/// a lock on the file `.lock`; overwritten keys are kept in `.backups`.
 #[derive(Debug, Clone)]
 pub struct Wallet {
     root: PathBuf,
@@ -33,12 +33,12 @@ impl Wallet {
         self.root.join(self.name.as_str())
     }
 
-    /// The coldkey's file.
+    /// The path of the coldkey's file.
     pub fn coldkey_path(&self) -> PathBuf {
         self.directory().join("coldkey")
     }
 
-    /// The file of the coldkey's public half.
+    /// The path of the coldkey's public file.
     pub fn coldkeypub_path(&self) -> PathBuf {
         self.directory().join("coldkeypub.txt")
     }
@@ -48,17 +48,17 @@ impl Wallet {
         self.directory().join(HOTKEYS)
     }
 
-    /// A hotkey's file.
+    /// The path of a hotkey's file.
     pub fn hotkey_path(&self, hotkey: &Name) -> PathBuf {
         self.hotkeys_directory().join(hotkey.as_str())
     }
 
-    /// The file of a hotkey's public half.
+    /// The path of a hotkey's public file.
     pub fn hotkeypub_path(&self, hotkey: &Name) -> PathBuf {
         self.hotkeys_directory().join(format!("{hotkey}pub.txt"))
     }
 
-    /// Reads the coldkey's file; opening it is another step, which may need a password.
+    /// Reads the coldkey's file without decrypting it; see [`StoredKey::open`].
     ///
     /// # Errors
     /// [`WalletError`]: unreadable, not a regular file, too large.
@@ -66,7 +66,7 @@ impl Wallet {
         StoredKey::read_in(&self.directory(), &self.coldkey_path())
     }
 
-    /// Reads a hotkey's file; opening it is another step, which may need a password.
+    /// Reads a hotkey's file without decrypting it; see [`StoredKey::open`].
     ///
     /// # Errors
     /// As [`Self::coldkey`].
@@ -74,7 +74,7 @@ impl Wallet {
         StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
 
-    /// The coldkey's public half, from its public file.
+    /// The coldkey's public key, from its public file.
     ///
     /// # Errors
     /// [`WalletError`]: unreadable or malformed.
@@ -82,10 +82,10 @@ impl Wallet {
         read_public(&self.coldkeypub_path())
     }
 
-    /// A hotkey's public half, from its public file, or from a plain keyfile where there is none.
+    /// A hotkey's public key, from its public file, or else from a plain keyfile.
     ///
     /// # Errors
-    /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile is there.
+    /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile exists.
     pub fn hotkeypub(&self, hotkey: &Name) -> Result<PublicKey, WalletError> {
         let path = self.hotkeypub_path(hotkey);
         if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
@@ -94,8 +94,8 @@ impl Wallet {
     /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
     ///
     /// # Errors
-    /// [`WalletError`]: a key is there and overwriting was not asked for, a link is in the way, or the disk refuses. After
-    /// [`WalletError::PartlyWritten`] the new key is there, after any other error the old one.
+    /// [`WalletError`]: a key exists and overwriting was not requested, the path is a link, or a disk error. After
+    /// [`WalletError::PartlyWritten`] the new key is in place, after any other error the old one.
     pub fn write_coldkey(
         &self,
         key: &Keyfile,
@@ -108,7 +108,7 @@ impl Wallet {
     /// Writes a hotkey and its public file; see [`Self::write_coldkey`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Self::write_coldkey`].
     pub fn write_hotkey(
         &self,
         hotkey: &Name,
@@ -147,7 +147,7 @@ impl Wallet {
     ) -> Result<Written, WalletError> {
         refuse_links([self.directory().as_path(), directory])?;
         make_directory(directory)?;
-        // Both, before the seconds of encryption.
+        // Both checks come before the seconds of encryption.
         check(secret, overwrite)?;
         if !holds(public, key.public()) {
             check(public, overwrite)?;
@@ -169,14 +169,14 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Writes the key back in another form: under another password, or plain without one. Its content is the same, with
-    /// all that other tools have put there. The file is replaced at once
-    /// and no backup of the old form stays, since the old password may be the reason. Keys that were overwritten earlier
-    /// keep their form; the log names them, as [`Self::backups`] does.
+    /// Rewrites the key in another form: with another password, or plain without one. The content stays the same,
+    /// including fields of other tools. The file is replaced atomically and without a backup of the old form, since a
+    /// leaked old password may be the reason. Backups of overwritten keys keep their form; the log names them, as
+    /// [`Self::backups`] does.
     ///
     /// # Errors
-    /// [`WalletError`]: the old password is wrong, the file is a link or changed since it was read, or the disk refuses;
-    /// the file is then as it was, except after [`WalletError::PartlyWritten`].
+    /// [`WalletError`]: the old password is wrong, the file is a link or changed since it was read, or a disk error;
+    /// the file is then unchanged, except after [`WalletError::PartlyWritten`].
     pub fn change_password(&self, old: Option<&Password>, new: Option<&Password>) -> Result<(), WalletError> {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
@@ -184,11 +184,11 @@ impl StoredKey {
         let content = content(self.plain(old)?, new)?;
         let bytes = content.len() as u64;
         if bytes > MAX_BYTES {
-            // Encryption adds some bytes, and what is longer would not be read again.
+            // Encryption adds some bytes, and a longer file could not be read again.
             return Err(WalletError::TooLarge { path: self.path().into(), bytes });
         }
         let lock = Lock::take(self.wallet(), directory)?;
-        // Another key may have been put there meanwhile, which would be lost.
+        // Another key may have been written in the meantime, which would be lost.
         if Self::read_quietly(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
         }
@@ -212,12 +212,12 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
     StoredKey::read_quietly(path)?.public()
 }
 
-/// Whether a public file says already what it would be made to say.
+/// Whether a public file already has this key.
 fn holds(path: &Path, key: PublicKey) -> bool {
     read_public(path).is_ok_and(|found| found == key)
 }
 
-/// A public file to be, unless the one that stands there says the same.
+/// Drafts a public file, unless the existing one has the same key.
 fn draft_public(path: &Path, key: PublicKey) -> Result<Option<Draft>, WalletError> {
     if holds(path, key) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Old keys are kept in the wallet's `.backups`, which no tool takes for a key: `coldkey.1`, `hotkeys/NAME.1`.
+//! Backups of old keys in the wallet's `.backups`, where no tool looks for keys: `coldkey.1`, `hotkeys/NAME.1`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,16 +10,16 @@ use crate::{StoredKey, WalletError};
 
 const DIRECTORY: &str = ".backups";
 
-/// More backups of one key than anyone makes.
+/// The most backups of one key: more than anyone makes.
 const MAX_BACKUPS: u32 = 10_000;
 
-/// Where the backups are of the keys in a wallet's directory or below it.
+/// The backup directory for the keys in a wallet's directory or below it.
 pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
     let below = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
     wallet.join(DIRECTORY).join(below)
 }
 
-/// Copies the files that are there. All backups are on disk when this ends, or none is.
+/// Copies the existing files. On return either all backups are synced to disk or none exists.
 pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> Result<Vec<PathBuf>, WalletError> {
     let mut backups = Vec::new();
     for path in paths {
@@ -34,14 +34,14 @@ pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> 
     Ok(backups)
 }
 
-/// Removes backups of keys that still stand in their places; one that cannot be removed does no harm.
+/// Removes backups of keys that were not overwritten after all; a failure is harmless.
 pub(super) fn remove(backups: &[PathBuf]) {
     for backup in backups {
         let _ = fs::remove_file(backup);
     }
 }
 
-/// A copy, not a second name: it is for the owner only, whatever the old file's mode.
+/// A copy, not a hard link: it is readable by the owner only, whatever the old file's mode.
 fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let old = match StoredKey::read_quietly(path) {
         Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
@@ -56,7 +56,7 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
         return Err(WalletError::Write { path: directory, source: ErrorKind::AlreadyExists.into() });
     };
     Draft::new(&backup, old.bytes())?.persist(Overwrite::Refuse)?;
-    // With those that were just made: a backup lasts only where its directory does.
+    // Including new directories: a backup is durable only where its directory is.
     for directory in directory.ancestors().take_while(|directory| directory.starts_with(wallet)) {
         Directory::open(directory)
             .and_then(|directory| directory.sync())
@@ -71,7 +71,7 @@ fn numbered(path: &Path, number: u32) -> OsString {
     name
 }
 
-/// The backups of a key, in the order of their numbers.
+/// The backups of a key, by number.
 pub(crate) fn of(wallet: &Path, path: &Path) -> Vec<PathBuf> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");

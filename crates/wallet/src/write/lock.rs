@@ -4,22 +4,22 @@ use std::path::{Path, PathBuf};
 use super::{DRAFT_SUFFIX, Overwrite, backup, check};
 use crate::WalletError;
 
-/// The file that a writer of the wallet locks. It stays: removing it would let two writers lock two files.
+/// The lock file of a wallet. It is never removed: otherwise two writers could lock two files.
 const FILE: &str = ".lock";
 
-/// How many characters tempfile puts into a name to make it unique.
+/// The length of tempfile's random suffix of names, in characters.
 const RANDOM_CHARACTERS: usize = 6;
 
-/// A wallet that has one writer: programs that use this crate wait for each other between looking at what is there and
-/// having written. It ends when dropped, or with the process.
+/// An exclusive lock on a wallet: programs that use this crate hold it from the first check to the end of the write.
+/// Released on drop, or when the process ends.
 pub(crate) struct Lock {
     wallet: PathBuf,
     _file: File,
 }
 
 impl Lock {
-    /// Makes the wallet's directory and that of the key, neither of which may be a link, and waits for other writers.
-    /// Drafts that a killed writer left are removed: they hold secrets.
+    /// Creates the directories of the wallet and the key, neither of which may be a link, and waits for other writers.
+    /// Removes drafts left by a killed writer: they contain secrets.
     pub(crate) fn take(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
         refuse_links([wallet, directory])?;
         make_directory(directory)?;
@@ -46,7 +46,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// A directory that cannot be listed, or a draft that cannot be removed, keeps nobody from writing.
+/// Failing to list the directory or to remove a draft does not prevent writing.
 fn remove_drafts(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft)) {
@@ -66,13 +66,13 @@ fn is_draft(name: &str) -> bool {
     })
 }
 
-/// Refuses directories that are links; where all wallets are, may be one.
+/// Refuses directories that are links; only the root of all wallets may be one.
 pub(crate) fn refuse_links<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<(), WalletError> {
     let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     directories.into_iter().find(is_link).map_or(Ok(()), |path| Err(WalletError::Link(path.into())))
 }
 
-/// Makes a directory and those above it that are missing, for the owner only.
+/// Creates a directory and its missing parents, for the owner only.
 pub(crate) fn make_directory(path: &Path) -> Result<(), WalletError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);

@@ -7,7 +7,7 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The second file vanishes after all that can be checked was checked.
+/// The second file disappears after all checks.
 #[test]
 fn what_was_placed_before_an_error_is_told() {
     for (overwrite, kept) in [(Overwrite::Refuse, 0), (Overwrite::KeepBackup, 2)] {

@@ -1,4 +1,4 @@
-//! Disks that refuse: full ones, read-only ones, directories that may not be read.
+//! Failing disks: full, read-only, and directories without read permission.
 
 #![allow(clippy::print_stdout, reason = "the outer tests look for what the inner ones print")]
 
@@ -16,11 +16,11 @@ use taonet_wallet::{Keyfile, Overwrite, SecretState, Wallet, WalletError, Wallet
 
 use crate::{files, key, name};
 
-/// Tells a test that it runs in the surroundings that it made for itself, and where.
+/// The variable that tells the test's own subprocess to run, and where.
 const INNER: &str = "TAONET_TEST_DISK";
 const HELD: &str = "all held on this disk";
 
-/// A wallet on the disk, and what it must still be when the disk has refused.
+/// A wallet on the disk, with its expected content after a failure.
 struct Fixture<'a> {
     disk: &'a Path,
     wallet: Wallet,
@@ -66,7 +66,7 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
     }
 }
 
-/// The test of this name again, in a process of its own that a shell script prepares.
+/// Runs the test of this name again, in a process of its own prepared by a shell script.
 fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
     command.arg(disk).arg(env::current_exe()?).args(["--exact", &test, "--nocapture"]).env(INNER, disk).output()
@@ -78,8 +78,8 @@ fn assert_held(output: &Output) {
     assert!(output.status.success() && stdout.contains(HELD), "{}: {stdout}{stderr}", output.status);
 }
 
-/// On a disk of 64 KiB in a namespace of its own: nothing outside sees it, and it goes with the process. Where a system
-/// permits no such thing, the test below is what remains.
+/// On a disk of 64 KiB in a namespace of its own: invisible outside, and removed with the process. On systems without
+/// this permission, only the test below runs.
 #[test]
 fn full_and_read_only_disks_leave_the_old_key() {
     const NO_DISK: i32 = 77;
@@ -100,7 +100,7 @@ fn full_and_read_only_disks_leave_the_old_key() {
     match output.transpose().unwrap() {
         Some(output) if output.status.code() != Some(NO_DISK) => assert_held(&output),
         _ => {
-            // Past the test harness, which keeps back what passing tests print.
+            // Bypasses the test harness, which captures the output of passing tests.
             let _ = writeln!(
                 std::io::stderr(),
                 "NOT TESTED on a disk of its own: this system permits no user namespaces, or no tmpfs in them. Files \
@@ -120,7 +120,7 @@ fn on_small_disk(disk: &Path) {
     let before_full = files(disk);
     fixture.assert_all_is_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
-    // Room for the secret, and none for the public file beside it.
+    // With space for the secret, but not for the public file beside it.
     OpenOptions::new().write(true).open(&ballast).unwrap().set_len(held.len() as u64 - 4096).unwrap();
     fixture.assert_overwriting_is_refused(ErrorKind::StorageFull);
     assert_eq!(files(disk), before_full);
@@ -135,8 +135,8 @@ fn on_small_disk(disk: &Path) {
     println!("{HELD}");
 }
 
-/// In a process of its own, since the limit is a process's: files that may not grow, and directories that may not be
-/// written. That takes no rights, and works everywhere.
+/// In a process of its own, since the limit applies to a process: files that may not grow, and directories without
+/// write permission. Needs no privileges, and works everywhere.
 #[test]
 fn files_that_may_not_grow_leave_the_old_key() {
     if let Some(disk) = env::var_os(INNER) {
@@ -144,7 +144,7 @@ fn files_that_may_not_grow_leave_the_old_key() {
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
-    // Whoever exceeds the limit gets a signal first, which would end it.
+    // A process that exceeds the limit gets a signal first, which would end it.
     command.args(["-c", r#"trap "" XFSZ; exec "$@""#]);
     assert_held(&again("files_that_may_not_grow_leave_the_old_key", dir.path(), &mut command).unwrap());
 }
@@ -173,15 +173,14 @@ fn within_limits(disk: &Path) {
     println!("{HELD}");
 }
 
-/// Without the rights of root over other people's files, for this thread.
+/// Drops root's rights over other users' files, for this thread.
 fn as_anyone() {
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
     set_capabilities(None, sets).unwrap();
 }
 
-/// Without reading the directory nobody can make sure that a name in it is on disk: that must come out before the key
-/// is in place, not after.
+/// Without read permission a directory cannot be synced: the error must come before the key is in place, not after.
 #[test]
 fn a_directory_that_cannot_be_synced_is_not_written_to() {
     as_anyone();

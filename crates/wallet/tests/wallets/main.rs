@@ -1,4 +1,4 @@
-//! Wallets on disk: what is written, what is refused, and what survives a disk that fails.
+//! Wallets on disk: writes, refusals, and failing disks.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -24,7 +24,7 @@ fn name(text: &str) -> Name {
     text.parse().unwrap()
 }
 
-/// Every file below a directory but for locks, by its path from there.
+/// All files below a directory except locks, by relative path.
 fn files(root: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
@@ -71,14 +71,14 @@ fn keys_are_written_for_their_owner_and_read_back() {
     }
 }
 
-/// With the real cost in time and memory, which is why this is one test.
+/// At the real cost in time and memory, which is why this is one test.
 #[test]
 fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (cold, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
     wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
-    // What another tool may have put there.
+    // A field that another tool may have added.
     let mut content = cold.to_json().to_vec();
     content.pop();
     content.extend(b", \"label\": \"savings\"}\n");
@@ -98,7 +98,7 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
     assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
     assert_eq!(files(dir.path()).len(), 2, "no trace of the old form");
 
-    // Readable as it is; encrypted, it would not be any more.
+    // Readable as it is; encrypted, it would be too large.
     content.resize(64 * 1024 - 8, b' ');
     fs::write(wallet.coldkey_path(), &content).unwrap();
     let result = wallet.coldkey().unwrap().change_password(None, Some(&password));
@@ -132,12 +132,12 @@ fn no_key_is_lost() {
     let backups: Vec<_> = backups.iter().map(|backup| (backup.path.file_name().unwrap(), backup.secret)).collect();
     let (plain, sealed) = (SecretState::Plain, SecretState::Encrypted(Encryption::Nacl));
     assert_eq!(backups, [("h.1".as_ref(), plain), ("h.2".as_ref(), plain), ("h.10".as_ref(), sealed)]);
-    // Every tool takes what is in this directory for hotkeys.
+    // Every tool treats the files of this directory as hotkeys.
     let hotkeys: Vec<_> = fs::read_dir(wallet.hotkeys_directory()).unwrap().collect();
     assert_eq!((hotkeys.len(), wallet.list().unwrap().hotkeys.len()), (2, 1));
 }
 
-/// What others could read, they cannot read in the backup.
+/// A backup of a file that others could read is private.
 #[cfg(unix)]
 #[test]
 fn backups_are_for_their_owner() {
@@ -238,7 +238,7 @@ fn nothing_is_written_through_links() {
     let stored = StoredKey::read(dir.path().join("link")).unwrap();
     link(stored.change_password(None, None).map(|()| panic!("written")));
 
-    // Nor when a password changes, whichever directory is the link; where all wallets are, may be one.
+    // Nor for a change of password, whichever directory is the link; only the root of all wallets may be one.
     let bob = wallets.wallet(name("bob"));
     bob.write_hotkey(&name("h"), &key(), None, Overwrite::Refuse).unwrap();
     let carol = wallets.wallet(name("carol"));
@@ -314,11 +314,11 @@ fn a_thousand_wallets_are_listed_at_once() {
     let before = busy();
     assert_eq!(Wallets::new(dir.path()).list().unwrap().len(), 1000);
     let taken = busy().saturating_sub(before);
-    // Far more than reading takes, far less than opening one encrypted key: the bench tells the figure.
+    // Far more than reading takes, far less than opening one encrypted key; the bench has the figure.
     assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 
-/// What this thread has used of a core so far: other work on the machine is not what is measured.
+/// The processor time of this thread so far: other load on the machine is not measured.
 #[cfg(unix)]
 fn busy() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

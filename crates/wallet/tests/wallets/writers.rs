@@ -1,4 +1,4 @@
-//! Several programs that write one wallet.
+//! Concurrent programs that write one wallet.
 
 use std::collections::BTreeSet;
 

@@ -98,7 +98,7 @@ fn the_body_is_bound_only_by_its_hash() {
     for body in [b"".as_slice(), b"{", b"{}", other_order] {
         assert_eq!(message(&managed, body), Err(Refusal::BodyMismatch));
     }
-    // The hash of the bytes themselves is accepted too, JSON or not.
+    // The hash of the raw bytes is accepted too, JSON or not.
     let mut raw = axon;
     raw.insert(BODY_HASH, HeaderValue::try_from(hex::encode(Sha256::digest(b"\x00raw"))).unwrap());
     assert!(message(&raw, b"\x00raw").is_ok());
@@ -192,7 +192,7 @@ proptest! {
         prop_assume!(!value.contains(&0x7f));
         let name = [NONCE, SENDER, SIGNATURE, UUID, RECEIVER, BODY_HASH, TIMEOUT][which];
         if let Ok(claim) = claim_with(name, &value) {
-            // Whatever is accepted leaves the signed text with exactly its four dots.
+            // Accepted headers always leave exactly four dots in the signed text.
             let head = head(HeaderMap::new());
             let text = BabelbitScheme::axon().message(&head, &Claim { body_hash: None, ..claim }, b"");
             prop_assert_eq!(text.unwrap().split(|byte| *byte == b'.').count(), 5);

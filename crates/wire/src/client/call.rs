@@ -11,33 +11,33 @@ use tokio::time::{Instant, Sleep};
 use super::CallError;
 use super::transport::Incoming;
 
-/// How long a call may take unless it says otherwise: the default of Bittensor's dendrite.
+/// The default timeout of a call: that of Bittensor's dendrite.
 const DEADLINE: Duration = Duration::from_secs(12);
 
-/// One request, before it is addressed and signed.
+/// A request before it is addressed and signed.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
-    /// The path with its query; the leading `/` may be left out.
+    /// The path with its query; the leading `/` is optional.
     pub path: String,
-    /// The kind of message, in schemes that name it, e.g. `EchoSynapse`.
+    /// The message name, in schemes that sign it, e.g. `EchoSynapse`.
     pub name: String,
-    /// Headers beside those that sign; one that the scheme sets itself is overwritten.
+    /// Additional headers; the scheme overwrites those that it sets itself.
     pub headers: HeaderMap,
-    /// The body.
+    /// The request body.
     pub body: Bytes,
-    /// How long the whole exchange may take, connecting, retries and the answer's last byte included. Schemes that
-    /// tell the peer how long its caller waits send it.
+    /// The timeout of the whole exchange, from connecting over retries to the last byte of the response. Schemes with a
+    /// timeout header send it to the peer.
     pub deadline: Duration,
-    /// Largest answer that is read, in bytes; [`super::ClientConfig::max_response_bytes`] holds besides.
+    /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also applies.
     pub max_answer_bytes: usize,
-    /// After which failures to try again.
+    /// Which failures to retry.
     pub retry: Retry,
 }
 
 impl Call {
-    /// A call without headers of its own, with a deadline of 12 s and [`Retry::Unsent`].
+    /// Creates a call without additional headers, with a deadline of 12 s and [`Retry::Unsent`].
     pub fn new(method: Method, path: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self {
             method,
@@ -52,15 +52,15 @@ impl Call {
     }
 }
 
-/// After which failures a call is tried again, within its deadline. Each attempt is signed anew.
+/// Which failures of a call are retried, within its deadline. Each attempt is signed anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retry {
-    /// After none.
+    /// None.
     Never,
-    /// Where no connection came about, so that the peer cannot have executed the request.
+    /// Failures to connect, where the peer cannot have executed the request.
     #[default]
     Unsent,
-    /// Also where the connection broke or a gateway answered 502, 503 or 504: the peer may execute the request twice.
+    /// Also lost connections and statuses 502, 503 and 504 of a gateway: the peer may execute the request twice.
     Idempotent,
 }
 
@@ -75,26 +75,26 @@ impl Retry {
     }
 }
 
-/// An answer that arrived as a whole, whatever its status.
+/// A complete response, whatever its status.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: StatusCode,
-    /// The headers.
+    /// The response headers.
     pub headers: HeaderMap,
-    /// The body; of an answer other than 2xx the first 16 KiB.
+    /// The response body; unless the status is 2xx, only the first 16 KiB.
     pub body: Bytes,
 }
 
-/// An answer that is still arriving: a stream of its body's bytes.
+/// A streaming response: a stream of its body's chunks.
 ///
-/// The call's deadline covers the whole of it: when it passes, the stream gives [`CallError::Timeout`] and ends. So it
-/// does with [`CallError::TooLarge`] when more arrives than the call allows.
+/// The call's deadline covers the whole stream: when it passes, the stream yields [`CallError::Timeout`] and ends. It
+/// also ends, with [`CallError::TooLarge`], when more arrives than the call allows.
 #[derive(Debug)]
 pub struct AnswerStream {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: StatusCode,
-    /// The headers.
+    /// The response headers.
     pub headers: HeaderMap,
     body: Option<Incoming>,
     deadline: Pin<Box<Sleep>>,
@@ -117,18 +117,18 @@ impl AnswerStream {
         }
     }
 
-    /// Largest answer that is read, in bytes.
+    /// The largest response to read, in bytes.
     pub(super) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Bytes that are still to come, where the answer says so.
+    /// The number of bytes still to come, where the response announces it.
     pub(super) fn announced(&self) -> Option<usize> {
         let length = self.body.as_ref()?.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    /// The head, once the body is read.
+    /// Combines the head with a body that was read.
     pub(super) fn into_answer(self, body: Bytes) -> Answer {
         Answer { status: self.status, headers: self.headers, body }
     }
@@ -144,7 +144,7 @@ impl AnswerStream {
                 Some(Err(error)) => return Poll::Ready(Some(Err(CallError::Broken(error.into())))),
                 Some(Ok(frame)) => frame,
             };
-            // Trailers say nothing that a caller asked for.
+            // Trailers are of no use to callers.
             let Ok(chunk) = frame.into_data() else { continue };
             let Some(left) = self.left.checked_sub(chunk.len()) else {
                 return Poll::Ready(Some(Err(CallError::TooLarge { limit: self.limit })));
@@ -161,7 +161,7 @@ impl Stream for AnswerStream {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let chunk = ready!(self.poll_chunk(context));
         if !matches!(chunk, Some(Ok(_))) {
-            // The connection is given up, or given back, at once.
+            // Drops the connection, or returns it to the pool, at once.
             self.body = None;
         }
         Poll::Ready(chunk)

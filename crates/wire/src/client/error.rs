@@ -5,76 +5,76 @@ use http::StatusCode;
 
 use super::SigningError;
 
-/// Why a call gave no answer.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The request could not be signed.
+    /// Signing the request failed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// The HTTP client could not be set up.
+    /// Setting up the HTTP client failed.
     #[error("HTTP client cannot be set up")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
-    /// The address is none that HTTP knows.
+    /// The URL is malformed or unsupported.
     #[error("{url} is no address to call")]
     Address {
-        /// As it was given.
+        /// The URL as given.
         url: String,
     },
-    /// The whole answer was not there in time.
+    /// The deadline passed before the whole response arrived.
     #[error("timeout after {:?}s", after.as_secs_f64())]
     Timeout {
         /// The deadline, counted from the start of the call.
         after: Duration,
     },
-    /// No connection: the request was not sent.
+    /// The connection could not be opened: the request was not sent.
     #[error("cannot connect to {peer}")]
     Connect {
         /// Host and port.
         peer: String,
-        /// Why.
+        /// Why the connection failed.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The connection broke, or the other side does not speak HTTP. The request may have been executed.
+    /// The connection was lost, or the peer does not speak HTTP. The request may have been executed.
     #[error("connection broke")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
-    /// The other side answered with another status than 200.
+    /// The peer responded with another status than 200.
     #[error("{}:{text}", status.as_u16())]
     Status {
-        /// The status.
+        /// The HTTP status code.
         status: StatusCode,
-        /// The first 300 characters of the answer.
+        /// The first 300 characters of the response.
         text: String,
     },
-    /// The answer is larger than the client reads.
+    /// The response exceeds the client's limit.
     #[error("answer is larger than {limit} bytes")]
     TooLarge {
-        /// What the client reads.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The scheme signs the whole body, and the body is larger than the client holds in memory.
+    /// The scheme signs the whole body, and the body exceeds the client's buffer.
     #[error("the request's body must be signed as a whole, but is larger than {limit} bytes")]
     RequestTooLarge {
-        /// What the client holds.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The body that was to be streamed ended with an error.
+    /// The stream of the request body failed.
     #[error("the request's body cannot be read")]
     RequestBody(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl CallError {
-    /// Whether the peer was too slow, rather than wrong.
+    /// Whether the deadline passed.
     pub const fn is_timeout(&self) -> bool {
         matches!(self, Self::Timeout { .. })
     }
 
-    /// Whether the peer was not reached at all. The request was certainly not executed.
+    /// Whether the connection could not be opened. The request was certainly not executed.
     pub const fn is_connect(&self) -> bool {
         matches!(self, Self::Connect { .. })
     }
 
-    /// The status that Bittensor's dendrite (10.5.0) reports for it.
+    /// The status code that Bittensor's dendrite (10.5.0) reports for this error.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Status { status, .. } => *status,

@@ -6,24 +6,24 @@ use futures::StreamExt as _;
 use super::{Answer, Call, CallError, ReturnCode, SignedClient};
 use crate::Peer;
 
-/// What came of one of many calls.
+/// The result of one of many calls.
 #[derive(Debug)]
 pub struct Reply {
-    /// Who was called.
+    /// The called peer.
     pub peer: Peer,
-    /// What became of it.
+    /// The result as a return code.
     pub code: ReturnCode,
-    /// The answer, or why there is none.
+    /// The response, or why there is none.
     pub result: Result<Answer, CallError>,
-    /// How long it took.
+    /// The duration of the call.
     pub took: Duration,
 }
 
 impl SignedClient {
-    /// Calls many peers, `at_once` of them at a time, and gives one reply for each, in the order of the calls.
+    /// Calls many peers concurrently, at most `at_once`, and returns one reply per call, in the order of the calls.
     ///
-    /// One slow or broken peer delays no other: every call has its own deadline, counted from its own start. Dropping
-    /// the future ends all calls.
+    /// A slow or broken peer delays no other: every call has its own deadline, counted from its own start. Dropping the
+    /// future cancels all calls.
     pub async fn call_all(&self, calls: impl IntoIterator<Item = (Peer, Call)>, at_once: NonZeroUsize) -> Vec<Reply> {
         let running = calls.into_iter().enumerate().map(|(index, (peer, call))| async move {
             let began = Instant::now();

@@ -4,15 +4,15 @@ use http::StatusCode;
 
 use super::{Answer, CallError};
 
-/// What became of a call, in the words of Bittensor's return codes (0 to 23).
+/// The result of a call as one of Bittensor's return codes (0 to 23).
 ///
-/// The codes are those of Bittensor's first protocol, before HTTP; logs and dashboards still speak them. Each variant
-/// says which of today's outcomes it stands for. "Status" is that of the answer. Codes that nothing stands for today
-/// are there so that every number has its name.
+/// The codes date from Bittensor's first protocol, before HTTP; logs and dashboards still use them. Each variant names
+/// the results that it covers; "status" is the HTTP status of the response. Unused codes exist so that every number has
+/// its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ReturnCode {
-    /// 0: the connection broke before an answer was there.
+    /// 0: the connection was lost before the response arrived.
     NoReturn = 0,
     /// 1: status 2xx.
     Success = 1,
@@ -20,45 +20,45 @@ pub enum ReturnCode {
     Timeout = 2,
     /// 3: status 429, too many requests.
     Backoff = 3,
-    /// 4: no connection.
+    /// 4: the connection could not be opened.
     Unavailable = 4,
-    /// 5: status 404, 405 or 501: the peer does not know such a request.
+    /// 5: status 404, 405 or 501: the peer does not support the request.
     NotImplemented = 5,
-    /// 6: status 411: the peer asks for a body.
+    /// 6: status 411: the peer requires a body.
     EmptyRequest = 6,
-    /// 7: status 204: there is nothing in the answer.
+    /// 7: status 204: the response is empty.
     EmptyResponse = 7,
-    /// 8: the peer answered something that is no answer, e.g. status 3xx.
+    /// 8: the response has an unexpected status, e.g. 3xx.
     InvalidResponse = 8,
-    /// 9: status 400, and every 4xx that has no code of its own.
+    /// 9: status 400, and every other 4xx without a code of its own.
     InvalidRequest = 9,
     /// 10: status 413, 414 or 431, or a body too large to sign: the request is too large.
     RequestShapeException = 10,
-    /// 11: the answer is larger than the caller reads.
+    /// 11: the response exceeds the caller's limit.
     ResponseShapeException = 11,
     /// 12: the request could not be signed, addressed or read from its source.
     RequestSerializationException = 12,
-    /// 13: status 406. The peer has no form of the answer that the caller takes.
+    /// 13: status 406: the peer cannot produce an acceptable content type.
     ResponseSerializationException = 13,
-    /// 14: status 415 or 422: the peer could not read the request.
+    /// 14: status 415 or 422: the peer could not parse the request.
     RequestDeserializationException = 14,
-    /// 15: the caller could not read the answer. Only who parses answers can tell.
+    /// 15: the caller could not parse the response. Only callers that parse responses can set it.
     ResponseDeserializationException = 15,
-    /// 16: status 502: nothing serves behind the peer.
+    /// 16: status 502: no service behind the peer.
     NotServingNucleus = 16,
-    /// 17: status 504: the peer's own deadline passed.
+    /// 17: status 504: the peer's own timeout.
     NucleusTimeout = 17,
-    /// 18: status 503: the peer has too much to do.
+    /// 18: status 503: the peer is overloaded.
     NucleusFull = 18,
-    /// 19: status 426 or 505: the peer speaks another version.
+    /// 19: status 426 or 505: the peer uses another version.
     RequestIncompatibleVersion = 19,
-    /// 20: nothing today.
+    /// 20: unused.
     ResponseIncompatibleVersion = 20,
-    /// 21: status 403: the peer knows who calls, and does not want to hear.
+    /// 21: status 403: the peer identified the caller and denies access.
     SenderUnknown = 21,
-    /// 22: status 500, and every 5xx that has no code of its own.
+    /// 22: status 500, and every other 5xx without a code of its own.
     UnknownException = 22,
-    /// 23: status 401: signature, nonce or receiver did not hold.
+    /// 23: status 401: signature, nonce or receiver is invalid.
     Unauthenticated = 23,
 }
 
@@ -71,7 +71,7 @@ impl ReturnCode {
         }
     }
 
-    /// The code of an answer's status.
+    /// The code of an HTTP status.
     pub const fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             204 => Self::EmptyResponse,
@@ -95,7 +95,7 @@ impl ReturnCode {
         }
     }
 
-    /// The code of a call without an answer.
+    /// The code of a failed call.
     pub const fn of_error(error: &CallError) -> Self {
         match error {
             CallError::Status { status, .. } => Self::of_status(*status),
@@ -111,19 +111,19 @@ impl ReturnCode {
         }
     }
 
-    /// The number, 0 to 23.
+    /// The number, in `0..=23`.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// Whether the peer did what it was asked to.
+    /// Whether the call succeeded.
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Success | Self::EmptyResponse)
     }
 }
 
 impl fmt::Display for ReturnCode {
-    /// The name, e.g. `NucleusTimeout`.
+    /// Writes the name, e.g. `NucleusTimeout`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }

@@ -1,20 +1,20 @@
-//! The memory that large answers share.
+//! The read buffer that large responses share.
 
 use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that every answer may have without a share.
+/// Bytes that every response may use without a reservation.
 pub(super) const SMALL_ANSWER: usize = 768 * 1024;
-/// Bytes by which a share grows, so that a peer holds only as much as it has sent and this.
+/// The step in which a reservation grows, so that a peer reserves no more than it has sent plus this.
 const STEP: usize = 1024 * 1024;
 
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     bytes: usize,
     pub(super) shared: Arc<Semaphore>,
-    /// For one answer that needs no share: where each of many waits for the others to end, it does.
+    /// A slot for one response without a reservation: it saves responses that wait for each other from a deadlock.
     pub(super) extra: Arc<Semaphore>,
 }
 
@@ -29,7 +29,7 @@ impl Room {
     }
 }
 
-/// What one answer holds, until it is dropped.
+/// The reservation of one response, released on drop.
 pub(super) struct Share<'a> {
     room: &'a Room,
     held: usize,
@@ -38,7 +38,7 @@ pub(super) struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// Waits for room for so many bytes of an answer that has `most` at most.
+    /// Waits for buffer space for `bytes` of a response of at most `most` bytes.
     pub(super) async fn cover(&mut self, bytes: usize, most: usize) {
         let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
         if missing == 0 || self.is_extra {
@@ -52,7 +52,7 @@ impl Share<'_> {
                 _ => pending().await,
             }
         };
-        // Neither is ever closed.
+        // Neither semaphore is ever closed.
         tokio::select! {
             biased;
             permit = shared => {

@@ -10,30 +10,30 @@ use uuid::Uuid;
 
 use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
 
-/// Why a request could not be signed.
+/// Why signing a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SigningError {
-    /// A value holds characters that no header can hold.
+    /// A value has characters that are invalid in a header.
     #[error("value of header {0} cannot be sent")]
     Header(&'static str),
-    /// The scheme signs only classes of messages that it was told about.
+    /// The scheme signs only registered message classes.
     #[error("class {0:?} is not known to the scheme")]
     UnknownClass(String),
-    /// The scheme knows sr25519 keys only.
+    /// The scheme supports only sr25519 keys.
     #[error("scheme takes sr25519 keys only, and the key is {0}")]
     CryptoType(CryptoType),
     /// The body lacks a field that its class signs.
     #[error("body lacks a field that is signed")]
     FieldMissing,
-    /// The scheme signs the body as JSON, and the body is something else.
+    /// The scheme signs the body as JSON, and the body is not JSON.
     #[error(transparent)]
     Body(#[from] CompactError),
 }
 
-/// Makes the headers that sign outgoing requests, with a nonce larger than every one before.
+/// Signs outgoing requests: makes their headers, with strictly increasing nonces.
 ///
-/// Make one for each key and process: clones share the nonces.
+/// Create one for each key and process: clones share the nonces.
 #[derive(Clone)]
 pub struct Signer {
     identity: Arc<Identity>,
@@ -43,12 +43,12 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Signs with `keypair` from the address `external_ip`, as a process with a new random UUID.
+    /// Creates a signer for `keypair` at the address `external_ip`, with a new random process UUID.
     pub fn new(keypair: Keypair, external_ip: impl Into<String>, scheme: impl Scheme) -> Self {
         Self::with_clock(keypair, external_ip, scheme, Arc::new(SystemClock))
     }
 
-    /// The same with another clock.
+    /// As [`Self::new`], with another clock.
     pub fn with_clock(
         keypair: Keypair,
         external_ip: impl Into<String>,
@@ -59,17 +59,17 @@ impl Signer {
         Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
     }
 
-    /// Whose signature it makes.
+    /// The hotkey that signs.
     pub fn hotkey(&self) -> Hotkey {
         self.identity.keypair.hotkey()
     }
 
-    /// Whether the signature covers the request's body, which then must be there as a whole.
+    /// Whether the signature covers the request body, which must then be complete before sending.
     pub fn signs_body(&self) -> bool {
         self.scheme.signs_body()
     }
 
-    /// The headers for one request.
+    /// The signed headers of one request.
     ///
     /// # Errors
     /// [`SigningError`].

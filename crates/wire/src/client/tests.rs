@@ -37,7 +37,7 @@ fn client() -> SignedClient {
     SignedClient::new(signer, ClientConfig { max_response_bytes: 10_000, ..ClientConfig::default() }).unwrap()
 }
 
-/// Signs `request`, posts it and reads the answer as JSON, null where it is none.
+/// Signs `request`, posts it and parses the response as JSON, null where it is not JSON.
 async fn send(
     client: &SignedClient,
     peer: &Peer,
@@ -76,7 +76,7 @@ async fn a_signed_call_goes_there_and_back() {
         assert_eq!(answer["caller"], client.signer().hotkey().to_string());
         assert_eq!(answer["body"], request);
     }
-    // Many at once: no two share a nonce.
+    // No two concurrent requests share a nonce.
     let client = client();
     let calls = (0..50).map(|_| send(&client, &peer, "v1/predict", &request, timeout));
     let answers = futures::future::join_all(calls).await;
@@ -116,7 +116,7 @@ async fn large_answers_wait_for_room_within_their_deadline() {
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
     let small = peer(serve(answering(move || text(1_000).into_response())).await);
     let large = peer(serve(answering(move || text(SMALL_ANSWER + 100).into_response())).await);
-    // Too much for a small answer, and then nothing for ever.
+    // Too much for a small response, then silence.
     let stalls = answering(move || {
         let start = futures::stream::iter([Ok::<_, std::io::Error>(text(SMALL_ANSWER + 100))]);
         Body::from_stream(start.chain(futures::stream::pending())).into_response()

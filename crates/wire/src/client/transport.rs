@@ -21,14 +21,14 @@ use super::CallError;
 
 pub(super) use hyper::body::Incoming;
 
-/// A request's body: in memory, or read from elsewhere while it is sent.
+/// A request body: in memory, or streamed.
 pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>>;
 
-/// How long a connection is kept without use: less than servers of ours keep theirs, so that no request meets one that
-/// is being closed.
+/// The idle timeout of a pooled connection: shorter than that of our servers, so that no request meets a connection
+/// that is being closed.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Connections to all hosts, plain and TLS, pooled for each host. It follows no redirects and knows no proxies.
+/// Connections to all hosts, plain and TLS, pooled per host. Without redirects and proxies.
 #[derive(Debug, Clone)]
 pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
 
@@ -37,7 +37,7 @@ impl Transport {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { permitted });
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        // Named, since a program may be built with several providers; then there is no default.
+        // Explicit, since a program may be built with several providers; then there is no default.
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
         let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
@@ -50,7 +50,7 @@ impl Transport {
         Ok(Self(client))
     }
 
-    /// Sends a request and gives the answer as soon as its head is there.
+    /// Sends a request and returns the response as soon as its head arrives.
     pub(super) async fn send(
         &self,
         method: Method,
@@ -75,8 +75,8 @@ impl Transport {
     }
 }
 
-/// Looks names up, and gives those of their addresses that may be called. Whoever owns a name can change its addresses at
-/// any time, so that checking them before the connection is made would be of no use.
+/// A DNS resolver that returns only permitted addresses. It runs at connect time: a domain's owner can change the
+/// addresses at any time, so an earlier check would not protect.
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     permitted: fn(IpAddr) -> bool,
@@ -97,10 +97,10 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// Looks a name up, and gives those of its addresses that may be called, with port 0.
+/// Resolves a host name to its permitted addresses, with port 0.
 ///
 /// # Errors
-/// Of the lookup, and where none of the addresses may be called.
+/// The lookup's error, and an error where no address is permitted.
 pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> io::Result<Vec<SocketAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
     let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();

@@ -1,4 +1,4 @@
-//! What goes back: the caller's headers, the axon's status, and refusals in the words of the SDK.
+//! Responses: the caller's headers, the axon's status, and refusals in the SDK's wording.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use crate::{Refusal, Refused};
 
 const SUCCESS: &str = "Success";
 
-/// The headers of the protocol that the request carries. A caller's own word on the axon's status is left out.
+/// The protocol headers of the request, to repeat. Headers about the axon's status are dropped: a caller cannot set
+/// them.
 pub(super) fn echo(head: &Parts) -> HeaderMap {
     let repeated = |name: &HeaderName| {
         let name = name.as_str();
@@ -30,7 +31,7 @@ pub(super) fn echo(head: &Parts) -> HeaderMap {
     lines.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Adds the caller's headers and how it went.
+/// Adds the caller's headers and the axon's status to a response.
 pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response) {
     let status = response.status();
     let message = match response.extensions().get::<StatusMessage>() {
@@ -45,7 +46,7 @@ pub(super) fn complete(echo: HeaderMap, took: Duration, response: &mut Response)
     insert(headers, PROCESS_TIME, &seconds_text(took));
 }
 
-/// A value that cannot be a header is left out: headers only repeat what the body says.
+/// Inserts a header and skips an invalid value: headers only repeat what the body says.
 fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(HeaderName::from_static(name), value);
@@ -61,7 +62,7 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response.extensions_mut().insert(StatusMessage(message));
     let mut headers = HeaderMap::new();
     match refusal {
-        // Without a class there is no synapse whose headers could be repeated; too large ones are not.
+        // Without a class there is no synapse whose headers could be repeated; too large headers are not repeated.
         Refusal::UnknownName(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
@@ -75,7 +76,7 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response
 }
 
-/// The answer of the SDK's web framework to a body that it cannot read from this column on, counted from 1.
+/// The response of the SDK's web framework to a body with a JSON error at this column, counted from 1.
 pub(super) fn not_json(column: usize, error: &str) -> Response {
     let detail = json!([{
         "type": "json_invalid",
@@ -87,7 +88,7 @@ pub(super) fn not_json(column: usize, error: &str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail }))).into_response()
 }
 
-/// Status and words, those of the SDK where it has such a case.
+/// Status and message of a refusal; those of the SDK where it has the case.
 fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
     let unverified = |reason: &str| (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"));
     let forbidden = |reason: &str| (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."));
@@ -125,16 +126,16 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
     }
 }
 
-/// The text of a failure that is nobody's business, under a number that can be looked for in the logs.
+/// The message of an internal error: it names only an id, which is also in the log.
 pub(super) fn internal_error() -> String {
     let id = Uuid::new_v4();
-    // Anyone can have this written, a line for each request.
+    // Debug level, since anyone can trigger it, one line per request.
     tracing::debug!(%id, "internal server error");
     format!("Internal Server Error #{id}")
 }
 
-/// The axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}`, four parts where
-/// requests sign five.
+/// Adds the axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon hotkey}.{uuid}`: four parts,
+/// where requests sign five.
 fn sign(scheme: &DendriteScheme, request: &Refused<'_>, headers: &mut HeaderMap) {
     let (Some(axon), Ok(dendrite)) = (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER)) else { return };
     let (hotkey, uuid) = (axon.keypair.hotkey(), axon.uuid);

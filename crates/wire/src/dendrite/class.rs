@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-/// A kind of message, as its Python class describes it.
+/// A message class, with the fields of its Python class.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SynapseClass {
     name: String,
@@ -9,19 +9,19 @@ pub struct SynapseClass {
 }
 
 impl SynapseClass {
-    /// A class whose body is not signed. The name is also the path: `POST /<name>`.
+    /// Creates a class whose body is not signed. The name is also the path: `POST /<name>`.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), hash_fields: Vec::new(), required_fields: Vec::new() }
     }
 
-    /// The fields that are signed, in the order of the class's `required_hash_fields`.
+    /// Sets the signed fields, in the order of the class's `required_hash_fields`.
     #[must_use]
     pub fn hash<F: Into<String>>(self, fields: impl IntoIterator<Item = F>) -> Self {
         Self { hash_fields: fields.into_iter().map(Into::into).collect(), ..self }
     }
 
-    /// A field without a default and the empty value of its type (`""`, `[]`, `0`). A Python axon asks for it in the
-    /// headers (`bt_header_input_obj_<field>`).
+    /// Adds a field without a default, with the empty value of its type (`""`, `[]`, `0`). A Python axon requires it in
+    /// the headers (`bt_header_input_obj_<field>`).
     #[must_use]
     pub fn required(mut self, field: impl Into<String>, empty: Value) -> Self {
         self.required_fields.push((field.into(), empty));
@@ -33,7 +33,7 @@ impl SynapseClass {
         &self.name
     }
 
-    /// The fields that are signed.
+    /// The signed fields.
     pub fn hash_fields(&self) -> &[String] {
         &self.hash_fields
     }

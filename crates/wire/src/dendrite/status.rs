@@ -6,19 +6,19 @@ pub(super) const CODE: &str = "bt_header_axon_status_code";
 pub(super) const MESSAGE: &str = "bt_header_axon_status_message";
 pub(super) const PROCESS_TIME: &str = "bt_header_axon_process_time";
 
-/// What an axon says of an answer in its headers. Nothing of it is signed.
+/// The axon's status in the response headers. None of it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AxonStatus {
-    /// How it went.
+    /// The status code.
     pub code: StatusCode,
-    /// The same in words: `Success`.
+    /// The status message, e.g. `Success`.
     pub message: String,
-    /// How long the axon took, where it says so.
+    /// The processing time, where the axon states it.
     pub process_time: Option<Duration>,
 }
 
 impl AxonStatus {
-    /// Reads an answer's headers; `None` when they say nothing or nothing sensible.
+    /// Parses a response's headers; `None` where they are missing or malformed.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let seconds = text(PROCESS_TIME).and_then(|text| text.parse().ok());

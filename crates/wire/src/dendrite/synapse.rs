@@ -1,4 +1,4 @@
-//! What handlers get and give.
+//! The types that handlers extract and return.
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -15,24 +15,24 @@ use super::{SENDER_IP, SIGNATURE, VERSION, answer};
 use crate::headers::optional;
 use crate::{Caller, Refusal};
 
-/// The words beside an answer's status; an extension of responses. Without it, 200 reads `Success`.
+/// The status message of a response, set as an extension. Without it, 200 reads `Success`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage(pub String);
 
-/// The calling dendrite, from the verified headers; never from the body. An extractor.
+/// The calling dendrite, from the verified headers, never from the body. An extractor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terminal {
-    /// The caller's address as it says: not signed.
+    /// The IP address that the caller states; not signed.
     pub ip: Option<String>,
-    /// The caller's version as it says: not signed.
+    /// The version that the caller states; not signed.
     pub version: Option<u64>,
-    /// When it was signed, in nanoseconds since the Unix epoch.
+    /// The time of signing, in nanoseconds since the Unix epoch.
     pub nonce: u64,
-    /// The calling process.
+    /// The UUID of the calling process.
     pub uuid: Option<String>,
-    /// Whose key signed: an SS58 address.
+    /// The SS58 address of the signing hotkey.
     pub hotkey: String,
-    /// The signature that was checked.
+    /// The verified signature.
     pub signature: Option<String>,
 }
 
@@ -54,32 +54,32 @@ impl Terminal {
 impl<S: Sync> FromRequestParts<S> for Terminal {
     type Rejection = Refusal;
 
-    /// On a route that stands outside the layer there is no caller, and the request is refused.
+    /// Refuses requests on a route outside the layer, where there is no verified caller.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         Self::of(parts)
     }
 }
 
-/// A message's body: the fields of the class and of the protocol. Its `dendrite` is the verified caller, whatever the
-/// body said. Given back, it is the answer of success.
+/// A message body: the fields of the class and of the protocol. Its `dendrite` is the verified caller, whatever the
+/// body said. Returned from a handler, it is a success response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synapse(Map<String, Value>);
 
 impl Synapse {
-    /// The message as what the handler makes of it.
+    /// Deserializes the message into the handler's type.
     ///
     /// # Errors
-    /// [`SynapseError`] with 422 when fields are missing or of other types.
+    /// [`SynapseError`] with 422 when fields are missing or have the wrong type.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, SynapseError> {
         T::deserialize(&self.0).map_err(|error| SynapseError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
-    /// One field.
+    /// The value of a field.
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.get(field)
     }
 
-    /// Sets a field of the answer.
+    /// Sets a field of the response.
     pub fn set(&mut self, field: impl Into<String>, value: impl Into<Value>) {
         self.0.insert(field.into(), value.into());
     }
@@ -114,7 +114,7 @@ impl IntoResponse for Synapse {
     }
 }
 
-/// A handler's failure: a status and `{"message": "…"}`, which the caller also gets as the axon's status.
+/// A handler's error: a status and `{"message": "…"}`, which is also the axon's status message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SynapseError {
@@ -123,12 +123,12 @@ pub struct SynapseError {
 }
 
 impl SynapseError {
-    /// A failure that the caller may know about.
+    /// Creates an error whose message the caller sees.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }
 
-    /// A failure of ours: the caller learns a number, under which `cause` stands in the log.
+    /// Creates an internal error: the caller sees only an id, which the log has with `cause`.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         let message = answer::internal_error();
         tracing::error!(cause, message, "handler failed");
@@ -144,7 +144,7 @@ impl IntoResponse for SynapseError {
     }
 }
 
-/// The answer of a streaming synapse: the headers at once, then the body's chunks as they come.
+/// The response of a streaming synapse: the headers at once, then the body's chunks as they arrive.
 pub fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

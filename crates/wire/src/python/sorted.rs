@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 
 use super::write_number;
 
-/// A JSON value as Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))` writes it: keys in the order of
-/// their code points, no spaces, nothing but ASCII. It is what requests to Babelbit's scoring API sign.
+/// A JSON value in the form of Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`: keys in code point
+/// order, no spaces, ASCII only. Requests to Babelbit's scoring API sign this form.
 ///
-/// A float of a [`Value`] that keeps no text of its own (`NaN` cannot be one) is written with the shortest digits.
+/// A float of a [`Value`] without its original text (`NaN` cannot be one) is written with the shortest digits.
 pub fn sorted_json(value: &Value) -> String {
     let mut out = String::new();
     write_value(&mut out, value);
@@ -36,7 +36,7 @@ fn write_value(out: &mut String, value: &Value) {
 }
 
 fn write_object(out: &mut String, fields: &Map<String, Value>) {
-    // The order of UTF-8 bytes is that of code points.
+    // UTF-8 byte order is code point order.
     let mut fields: Vec<_> = fields.iter().collect();
     fields.sort_by_key(|(key, _)| key.as_str());
     out.push('{');
@@ -65,7 +65,7 @@ fn write_text(out: &mut String, text: &str) {
             ' '..='~' => out.push(character),
             _ => {
                 for unit in character.encode_utf16(&mut [0; 2]) {
-                    // Writing to a text cannot fail.
+                    // Writing to a `String` cannot fail.
                     let _ = write!(out, "\\u{unit:04x}");
                 }
             }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn texts_are_those_of_python() {
-        // Written by CPython 3.11.
+        // Recorded from CPython 3.11.
         for (json, expected) in [
             (
                 r#"{"vali_hotkey": "5V", "miner_uid": 7, "data": {"file_type": "x", "content": "é"}, "challenge_id": "ch", "miner_hotkey": "5M", "timestamp": 1700000000}"#,

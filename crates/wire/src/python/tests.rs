@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn texts_are_those_of_python() {
-    // Written by CPython 3.11: json.dumps and str of the same value.
+    // Recorded from CPython 3.11: json.dumps and str of the same value.
     for (json, text) in [
         ("0", "0"),
         ("-1", "-1"),
@@ -44,7 +44,7 @@ fn texts_are_those_of_python() {
         (r#"{"": ""}"#, "{'': ''}"),
         ("[[], [[]], {}]", "[[], [[]], {}]"),
         (r#"[1, "two", 3.5]"#, "[1, 'two', 3.5]"),
-        // What Python reads, but writes otherwise.
+        // Texts that Python reads but writes differently.
         (" -0 ", "0"),
         ("[1E2,1e400,-1e400]", "[100.0, inf, -inf]"),
         ("{\"a\":1,\"a\":2}", "{'a': 1, 'a': 2}"),
@@ -66,7 +66,7 @@ fn absent_fields_and_other_bodies_have_no_hash() {
     for body in [b"".as_slice(), b"[]", b"{\"a\":", b"\xff", b"{\"a\":\"\xff\"}"] {
         assert!(synapse_hash(&["a"], body).is_err());
     }
-    // Without fields the body is never read.
+    // Without fields the body is never parsed.
     let nothing = "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a";
     assert_eq!(synapse_hash::<&str>(&[], b"\xff"), Ok(Some(nothing.to_owned())));
 }
@@ -76,7 +76,7 @@ fn read_code(characters: &mut std::str::Chars<'_>, digits: usize) -> char {
     char::from_u32(u32::from_str_radix(&text, 16).unwrap()).unwrap()
 }
 
-/// Reads back what `repr` writes of strings, in the escapes that it uses.
+/// Parses the `repr` of a string, with the escapes that it uses.
 fn read_repr(text: &str) -> String {
     let mut characters = text[1..text.len() - 1].chars();
     let mut out = String::new();

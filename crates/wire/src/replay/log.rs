@@ -1,11 +1,11 @@
-//! The file behind a replay memory.
+//! The log file of the replay memory.
 //!
-//! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. Files are replaced by generations:
-//! after the lifetime of a record the file becomes `<path>.old` and a new one begins, whose header says that it follows
-//! the old one, so that whatever can still be replayed stands in one of the two.
+//! A header line, then records of [`RECORD`] bytes: sender, process, nonce, CRC-32. The files rotate: after the
+//! lifetime of a record the file becomes `<path>.old` and a new one begins, whose header says that it follows the old
+//! one, so that the two files together hold every request that can still be replayed.
 //!
-//! The checksums find accidents, not forgers: a file that lost whole records at its end looks like one that never had
-//! them. Only a crash of the machine does that by itself, and the boot in the header gives it away.
+//! The checksums detect accidents, not tampering: a file truncated by whole records looks complete. Without tampering
+//! only a crash of the machine causes that, and the boot id in the header reveals it.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -19,29 +19,29 @@ use crate::clock::nanoseconds;
 
 const RECORD: usize = 32 + 16 + 8 + 4;
 const TITLE: &str = "taonet replay log 2";
-/// Header word of a file that holds all that is remembered.
+/// Header word of a file that holds the whole memory.
 const WHOLE: &str = "whole";
 /// Header word of a file that continues `<path>.old`.
 const FOLLOWS: &str = "follows";
 
-/// Why a replay log cannot be used.
+/// Why a replay log is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayLogError {
-    /// Two processes cannot share a log: each would accept what the other has seen.
+    /// Another process has locked the log; two processes would each accept what the other has seen.
     #[error("replay log {0} is used by another process; give each its own")]
     InUse(PathBuf),
-    /// The file system said no.
+    /// A file operation failed.
     #[error("replay log {path} cannot be read or written; check its folder's owner and free space")]
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What it said.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
-/// One accepted request.
+/// An accepted request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) sender: Hotkey,
@@ -72,25 +72,25 @@ impl Entry {
     }
 }
 
-/// What an earlier process left.
+/// The state left by an earlier process.
 pub(super) struct Found {
     path: PathBuf,
     boot: String,
     lock: File,
     pub(super) entries: Vec<Entry>,
     pub(super) floor: u64,
-    /// Whether nothing can be missing.
+    /// Whether the log is known to be complete.
     pub(super) complete: bool,
-    /// Whether there is no file at all.
+    /// Whether there is no log file.
     pub(super) missing: bool,
 }
 
-/// Names the time since the machine was started.
+/// The id of the machine's current boot.
 pub(super) fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
 
-/// Locks the log and reads what stands in it. A missing file may have been deleted: it counts as incomplete.
+/// Locks the log and reads its records. A missing file may have been deleted: it counts as incomplete.
 pub(super) fn read(path: &Path, boot: Option<&str>) -> Result<Found, ReplayLogError> {
     let lock_path = beside(path, ".lock");
     let lock = OpenOptions::new()
@@ -129,7 +129,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, ReplayLogError> {
 }
 
 impl Found {
-    /// Adds what a file holds; whether it needs the file before it.
+    /// Adds the records of a file and returns whether it depends on the previous file.
     fn take(&mut self, bytes: &[u8], boot: Option<&str>) -> bool {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let Some((head, [_, records @ ..])) = end.and_then(|end| bytes.split_at_checked(end)) else {
@@ -156,7 +156,7 @@ impl Found {
         follows
     }
 
-    /// Begins a new file with what is still remembered.
+    /// Begins a new file with the live records.
     pub(super) fn start(
         self,
         now_ns: u64,
@@ -177,24 +177,24 @@ impl Found {
     }
 }
 
-/// A log that is being written.
+/// A log open for writing.
 #[derive(Debug)]
 pub(super) struct ReplayLog {
     path: PathBuf,
     boot: String,
     pub(super) file: File,
-    /// Held as long as the log is.
+    /// The lock, held for the lifetime of the log.
     _lock: File,
     lifetime: Duration,
-    /// Whether a new generation begins with everything that is remembered.
+    /// Whether the next file begins with the whole memory.
     carry: bool,
-    /// Whether the last record may stand there in part.
+    /// Whether the last record may be incomplete.
     torn: bool,
     rotate_at: u64,
 }
 
 impl ReplayLog {
-    /// Writes one record, in one call of the system.
+    /// Writes one record, in one system call.
     pub(super) fn append(
         &mut self,
         entry: &Entry,
@@ -212,11 +212,12 @@ impl ReplayLog {
 
     fn rotate(&mut self, now_ns: u64, live: &mut dyn Iterator<Item = Entry>, floor: u64) -> io::Result<()> {
         self.file = if self.carry || self.torn {
-            // All that is remembered in one file. A torn one must not become the old one: its predecessor may be live.
+            // The whole memory in one file. A torn one must not become the old one: its predecessor may hold live
+            // records.
             write_new(&self.path, &header(&self.boot, floor, WHOLE), live)?
         } else {
             match std::fs::rename(&self.path, beside(&self.path, ".old")) {
-                // An earlier try got this far.
+                // An earlier attempt got this far.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -228,7 +229,7 @@ impl ReplayLog {
     }
 }
 
-/// Writes a file under another name and puts it in place, so that no half-written one is ever found.
+/// Writes a file atomically: under a temporary name, then renamed.
 fn write_new(path: &Path, header: &str, entries: &mut dyn Iterator<Item = Entry>) -> io::Result<File> {
     let draft = beside(path, ".new");
     let mut file = BufWriter::new(File::create(&draft)?);
@@ -247,7 +248,7 @@ fn header(boot: &str, floor: u64, place: &str) -> String {
 }
 
 struct Header<'a> {
-    /// The boot under which the file was written.
+    /// The boot id under which the file was written.
     boot: &'a str,
     floor: u64,
     /// [`WHOLE`] or [`FOLLOWS`].

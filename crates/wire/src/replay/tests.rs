@@ -46,7 +46,7 @@ fn a_request_passes_once_per_sender() {
     assert_eq!(guard.accept(&claim_of(1, "b", NOW), NOW), Err(Refusal::Replayed), "whatever else it says");
     assert_eq!(guard.accept(&claim(1, NOW - 1), NOW), Ok(()));
     assert_eq!(guard.accept(&claim(2, NOW), NOW), Ok(()));
-    // Remembered to the end of the longest window, then too old.
+    // Remembered to the end of the longest window, then stale.
     assert_eq!(guard.accept(&claim(1, NOW), NOW + 64 * SECOND), Err(Refusal::Replayed));
     assert!(is_stale(&guard.accept(&claim(1, NOW), NOW + 64 * SECOND + 1)));
 }
@@ -82,14 +82,14 @@ fn a_flood_is_refused_and_evicts_nobody() {
             assert_eq!(guard.accept(&claim_of(2, &extra.to_string(), NOW + extra), NOW), expected);
         }
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
-        // One flooding sender leaves room for others, many of them use it up.
+        // One flooding sender leaves space for others; many together use it up.
         for other in 3..=6 {
             assert_eq!(guard.accept(&claim(other, NOW), NOW), Ok(()));
         }
         assert_eq!(guard.accept(&claim(7, NOW), NOW), Err(Refusal::TooMany));
         assert_eq!(guard.accept(&claim_of(1, "b", NOW + 1), NOW), Err(Refusal::TooMany));
         assert_eq!(guard.len(), 15);
-        // When the window has passed, everybody is welcome again.
+        // After the window all senders are accepted again.
         let later = NOW + 65 * SECOND;
         assert_eq!(guard.accept(&claim(7, later), later), Ok(()));
         assert_eq!(guard.len(), 1);
@@ -109,7 +109,7 @@ fn a_clock_set_back_reopens_nothing() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// After the first start, before which everything counts as seen.
+    /// After the first start, before which all requests count as seen.
     fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT));
@@ -154,7 +154,7 @@ fn generations_follow_each_other_without_a_gap() {
         let mut now = NOW;
         let mut accepted = Vec::new();
         let mut guard = disk.open(rule, now, BOOT);
-        // Six generations; every 50 s the process is killed.
+        // Six rotations; every 50 s the process is killed.
         for step in 0..40 {
             now += 10 * SECOND;
             assert_eq!(guard.accept(&claim(1, now), now), Ok(()));
@@ -168,7 +168,7 @@ fn generations_follow_each_other_without_a_gap() {
                 assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
             }
         }
-        // 6 or 7 requests are in a window; the log holds two windows at most and two headers.
+        // A window has 6 or 7 requests; the log holds at most two windows and two headers.
         let bytes: u64 = ["replay", "replay.old"]
             .iter()
             .filter_map(|name| fs::metadata(disk.0.path().join(name)).ok())
@@ -200,7 +200,7 @@ fn after_a_crash_of_the_machine_everything_before_the_start_is_refused() {
             let disk = Disk::new();
             drop(disk.open(rule, NOW, BOOT));
             let start = NOW + SECOND;
-            // Killed at once and started again: the refusal outlives that too.
+            // Killed and restarted at once: the refusal persists.
             drop(disk.open(rule, start, boot));
             let guard = disk.open(rule, start + SECOND, boot);
             let now = start + 2 * SECOND;
@@ -233,7 +233,7 @@ fn a_corrupt_log_refuses_what_it_may_have_held() {
         };
         assert!(!try_with(&whole), "the whole log serves");
         for length in 0..whole.len() {
-            // Whole records that are missing at the end are not noticed; the one that is sent again is the second.
+            // Missing whole records at the end go undetected; the resent one is the second.
             if length + 60 == whole.len() {
                 assert!(!try_with(&whole[..length]));
             } else if !(whole.len() - length).is_multiple_of(60) {
@@ -256,7 +256,7 @@ fn a_deleted_log_refuses_what_it_may_have_held() {
         let old = disk.0.path().join("replay.old");
         let guard = disk.open(rule, NOW, BOOT);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
-        // A generation later, so that the first request stands in the old file, where the rule has one.
+        // One rotation later, so that the first request is in the old file, where the rule has one.
         let start = NOW + 68 * SECOND;
         assert_eq!(guard.accept(&claim(1, start), start), Ok(()));
         drop(guard);
@@ -316,7 +316,7 @@ fn what_cannot_be_written_is_not_accepted() {
     let disk = Disk::new();
     let guard = disk.open(ReplayRule::Once, NOW, BOOT);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
-    // The folder goes away; at the next generation the log cannot be written.
+    // The folder is removed; at the next rotation the log cannot be written.
     let moved = disk.0.path().with_extension("moved");
     fs::rename(disk.0.path(), &moved).unwrap();
     let later = NOW + 100 * SECOND;
@@ -333,7 +333,7 @@ fn a_failed_write_loses_nothing_that_was_accepted() {
         let guard = disk.open(rule, NOW, BOOT);
         let (first, second) = (NOW + 60 * SECOND, NOW + 70 * SECOND);
         assert_eq!(guard.accept(&claim(1, first), first), Ok(()));
-        // Another generation, with the first request in the old one, or carried over.
+        // Another rotation, with the first request in the old file, or carried over.
         assert_eq!(guard.accept(&claim(2, second), second), Ok(()));
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         guard.seen.lock().unwrap().log.as_mut().unwrap().file = full;

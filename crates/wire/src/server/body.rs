@@ -1,4 +1,4 @@
-//! Bodies on their way: in, within the memory that all share, and out, within their time.
+//! Request bodies, read within shared memory, and response bodies, sent within their timeout.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,17 +16,17 @@ use tokio::time::{Instant, Sleep};
 use super::{Limits, Permit};
 use crate::Refusal;
 
-/// Bytes that every body may have without a share of [`Limits::large_bodies_bytes`].
+/// Bytes that every body may use without a reservation in [`Limits::large_bodies_bytes`].
 const SMALL_BODY: usize = 64 * 1024;
 
-/// Reads bodies into memory that they share.
+/// Reads bodies into shared memory.
 pub(super) struct BodyReader {
     limit: usize,
     timeout: Duration,
     large: Arc<Semaphore>,
 }
 
-/// A body that was read, with its share of the memory.
+/// A body in memory, with its reservation.
 pub(super) struct Held {
     pub(super) bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
@@ -44,7 +44,7 @@ impl BodyReader {
     }
 
     async fn read_to_end(&self, mut body: Body) -> Result<Held, Refusal> {
-        // Most bodies are one chunk, which is taken as it is.
+        // Most bodies are one chunk, which is used without a copy.
         let (mut first, mut whole) = (Bytes::new(), BytesMut::new());
         let mut share = None;
         while let Some(frame) = body.frame().await {
@@ -66,7 +66,7 @@ impl BodyReader {
         Ok(Held { bytes, _share: share })
     }
 
-    /// Who waited for room would hold what it has, and nobody would get on.
+    /// Refuses instead of waiting: bodies that wait while they hold memory would end in a deadlock.
     fn enlarge(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Refusal> {
         if bytes == 0 {
             return Ok(());
@@ -81,7 +81,8 @@ impl BodyReader {
     }
 }
 
-/// Keeps the permit until a streamed answer has ended, and ends it at `until`. Any other answer is already made.
+/// Keeps the permit until a streamed response has ended, and ends the stream at `until`. Any other response is complete
+/// already.
 pub(super) fn hold(permit: Option<Permit>, until: Instant, response: Response) -> Response {
     if response.body().size_hint().exact().is_some() {
         return response;
@@ -98,7 +99,7 @@ struct Streamed {
     permit: Option<Permit>,
 }
 
-/// The answer took longer than answers may.
+/// The response exceeded its timeout.
 #[derive(Debug, thiserror::Error)]
 #[error("the streamed answer took too long")]
 struct TooLong;

@@ -9,7 +9,7 @@ use super::{Limits, Policy, SignedLayer, Verifier};
 use crate::replay::ReplayBounds;
 use crate::{Clock, ReplayGuard, ReplayLogError, Scheme, SystemClock};
 
-/// Sets up a [`SignedLayer`]. By default: the limits of [`Limits::default`], everyone admitted, no bounds on the load.
+/// A builder of a [`SignedLayer`]. By default: [`Limits::default`], everyone admitted, no load limits.
 #[must_use]
 pub struct SignedLayerBuilder {
     me: Hotkey,
@@ -32,37 +32,37 @@ impl SignedLayerBuilder {
         }
     }
 
-    /// What is taken from strangers.
+    /// Sets the limits on requests.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Who may call.
+    /// Sets who may call.
     pub fn policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }
 
-    /// How much work is taken on.
+    /// Sets the load limits.
     pub fn load(self, load: Load) -> Self {
         Self { load, ..self }
     }
 
-    /// Another clock.
+    /// Sets the clock.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
     }
 
-    /// A layer that forgets what it accepted when the process ends: until the window has passed, a restarted server
-    /// can be made to accept the same requests again.
+    /// Builds a layer whose replay memory ends with the process: until the window has passed, a restarted server may
+    /// accept the same requests again.
     pub fn build(self) -> SignedLayer {
         let replay = ReplayGuard::new(&self.scheme.window(), self.scheme.replay_rule(), self.bounds());
         self.with_replay(replay)
     }
 
-    /// A layer that remembers across restarts, in the file `path`: one for each server.
+    /// Builds a layer whose replay memory survives restarts, in the file `path`: one for each server.
     ///
     /// # Errors
-    /// [`ReplayLogError`] when the file is in use, or cannot be read or written.
+    /// [`ReplayLogError`] when the file is locked, or cannot be read or written.
     pub fn build_with_replay_log(self, path: impl Into<PathBuf>) -> Result<SignedLayer, ReplayLogError> {
         let (window, rule) = (self.scheme.window(), self.scheme.replay_rule());
         let replay = ReplayGuard::open(&path.into(), &window, rule, self.bounds(), self.clock.now_ns())?;

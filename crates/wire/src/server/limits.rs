@@ -5,33 +5,33 @@ use http::request::Parts;
 
 use crate::Refusal;
 
-/// What a server takes from one request, and from all of them together.
+/// The limits on each request, and on all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Header lines.
+    /// The most header lines.
     pub header_count: usize,
-    /// Bytes in all header names and values together.
+    /// The most bytes in all header names and values together.
     pub header_bytes: usize,
-    /// Bytes of the body.
+    /// The most bytes of the body.
     pub body_bytes: usize,
-    /// Memory that all bodies share while they arrive and wait for their turn, in bytes, beyond the 64 KiB that each has
-    /// for itself. Who finds no room is refused.
+    /// The memory that all bodies share while they arrive and wait in the queue, in bytes, beyond the 64 KiB that each
+    /// has for itself. Without space left, a request is refused.
     pub large_bodies_bytes: usize,
-    /// How long the body may take to arrive.
+    /// The timeout for receiving the body.
     pub body_timeout: Duration,
-    /// How long a handler may take, a streamed answer to its end included.
+    /// The timeout of a handler, including a streamed response to its end.
     pub answer_timeout: Duration,
-    /// Requests of one sender that the replay memory keeps (the window is 12 s to about a minute long); where only the
-    /// last nonce of a process counts, processes. About 20 bytes a request, 80 a process.
+    /// The most requests of one sender in the replay memory (the window is 12 s to about a minute long); where only the
+    /// last nonce of a process counts, processes. About 20 bytes per request, 80 per process.
     pub requests_per_sender: usize,
-    /// The same of all senders together. A sender's first request takes up to 350 bytes.
+    /// The most requests of all senders together in the replay memory. A sender's first request takes up to 350 bytes.
     pub requests_in_total: usize,
 }
 
 impl Default for Limits {
-    /// 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB for the large bodies together, 5 minutes for
-    /// an answer; 262 144 requests a sender (5 MB; 21 000 a second under `btauth/1`), 1 048 576 in total (350 MB when
-    /// each has another sender).
+    /// 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB of shared memory for large bodies, 5 minutes
+    /// for a response; 262 144 requests per sender (5 MB; 21 000 per second under `btauth/1`), 1 048 576 in total (350
+    /// MB when each has another sender).
     fn default() -> Self {
         Self {
             header_count: 64,
@@ -47,7 +47,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Refuses what the head alone gives away: headers too large, a body announced too large.
+    /// Refuses requests by their head alone: headers too large, or announced body too large.
     pub(super) fn check_head(&self, head: &Parts) -> Result<(), Refusal> {
         let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if head.headers.len() > self.header_count || bytes > self.header_bytes {

@@ -1,4 +1,4 @@
-//! How much work is taken on: each caller's rate, and how many requests run and wait at once.
+//! Load limits: each caller's rate, and the number of running and queued requests.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -10,36 +10,37 @@ use tokio::sync::oneshot;
 
 use crate::Refusal;
 
-/// The load that a server takes from proven, admitted callers. The default sets no bounds.
+/// The load limits for verified, admitted callers. Unlimited by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Load {
-    /// How often one hotkey may call.
+    /// The rate limit of one hotkey.
     pub rate: Option<Rate>,
-    /// How many requests run at once; further ones wait.
+    /// The limit on concurrent requests; further ones are queued.
     pub concurrency: Option<Concurrency>,
 }
 
-/// A hotkey's allowance: `burst` requests at once, refilled with `per_second`.
+/// A rate limit: `burst` requests at once, refilled at `per_second`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests a second in the long run; at least 1.
+    /// Requests per second on average; at least 1.
     pub per_second: u32,
     /// Requests at once after a pause; at least 1.
     pub burst: u32,
 }
 
-/// Bounds on requests at once, of all callers together.
+/// Limits on concurrent requests of all callers together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Concurrency {
-    /// Requests in handlers, or in answers that are still streamed; at least 1.
+    /// Requests in handlers, or with a response that is still streaming; at least 1.
     pub running: usize,
-    /// Requests that wait for their turn. Larger stake goes first; who has least is refused when there is no room.
+    /// The length of the queue. Larger stake goes first; when the queue is full, the request with the least stake is
+    /// refused.
     pub waiting: usize,
-    /// The longest wait. A caller that says how long it waits for the answer does not wait longer than that.
+    /// The longest time in the queue. A caller that states its timeout waits no longer than that.
     pub patience: Duration,
 }
 
-/// Each hotkey's next free moment.
+/// Rate limits by hotkey.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     interval: u64,
@@ -49,7 +50,7 @@ pub(super) struct RateLimiter {
 
 #[derive(Debug, Default)]
 struct Buckets {
-    /// When each hotkey's allowance is full again, in nanoseconds since the Unix epoch.
+    /// The time at which each hotkey's allowance is full again, in nanoseconds since the Unix epoch.
     full_at: HashMap<Hotkey, u64>,
     next_sweep: u64,
 }
@@ -63,12 +64,12 @@ impl RateLimiter {
     pub(super) fn check(&self, hotkey: &Hotkey, now_ns: u64) -> Result<(), Refusal> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if now_ns >= state.next_sweep {
-            // Full allowances are those of callers never seen: memory holds recent callers only.
+            // A full allowance equals an unknown caller's, so memory holds recent callers only.
             state.next_sweep = now_ns.saturating_add(self.burst.max(1_000_000_000));
             state.full_at.retain(|_, full_at| *full_at > now_ns);
         }
         let full_at = state.full_at.entry(*hotkey).or_insert(now_ns);
-        // After the clock was set back, nobody waits longer than a whole allowance takes.
+        // After the clock was set back, no caller waits longer than a full refill.
         *full_at = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst));
         let next = full_at.saturating_add(self.interval);
         if next > now_ns.saturating_add(self.burst) {
@@ -79,7 +80,7 @@ impl RateLimiter {
     }
 }
 
-/// Lets so many requests run, those with the largest stake first.
+/// Admits a limited number of requests to run, by descending stake.
 #[derive(Debug)]
 pub(super) struct Gate {
     bounds: Concurrency,
@@ -90,13 +91,13 @@ pub(super) struct Gate {
 struct Queue {
     running: usize,
     arrivals: u64,
-    /// The first is next. Whoever is dropped from here is refused.
+    /// The queue; the first is next. A request removed from it is refused.
     waiting: BTreeMap<Place, oneshot::Sender<Permit>>,
 }
 
 type Place = (Reverse<u64>, u64);
 
-/// The right to run, until it is dropped.
+/// A permit to run, released on drop.
 #[derive(Debug)]
 pub(super) struct Permit(Option<Arc<Gate>>);
 
@@ -106,14 +107,14 @@ impl Gate {
         Arc::new(Self { bounds, state: Mutex::default() })
     }
 
-    /// Waits for a turn, no longer than the caller waits for the answer (zero when it does not say).
+    /// Waits for a permit, no longer than the caller's timeout (zero if not stated).
     pub(super) async fn enter(self: &Arc<Self>, stake: u64, timeout: Duration) -> Result<Permit, Refusal> {
         let patience = if timeout.is_zero() { self.bounds.patience } else { timeout.min(self.bounds.patience) };
         let (place, turn) = match self.queue(stake)? {
             Ok(permit) => return Ok(permit),
             Err(waiting) => waiting,
         };
-        // Dropped with this future too, when the caller hangs up.
+        // Leaves the queue when this future is dropped because the caller disconnects.
         let _leave = Leave { gate: self, place };
         match tokio::time::timeout(patience, turn).await {
             Ok(Ok(permit)) => Ok(permit),
@@ -158,7 +159,7 @@ impl Drop for Leave<'_> {
 }
 
 impl Drop for Permit {
-    /// Passes the right on to the next, or gives it back.
+    /// Passes the permit to the next in the queue, or frees it.
     fn drop(&mut self) {
         let Some(gate) = self.0.take() else { return };
         loop {
@@ -173,7 +174,7 @@ impl Drop for Permit {
             let Some((_, sender)) = next else { return };
             match sender.send(Self(Some(Arc::clone(&gate)))) {
                 Ok(()) => return,
-                // Gone in the meantime. Emptied, so that its drop does not pass the right on as well.
+                // The waiter is gone. Emptied, so that its drop does not pass the permit on as well.
                 Err(mut unused) => unused.0 = None,
             }
         }

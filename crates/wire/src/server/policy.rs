@@ -6,32 +6,32 @@ use taonet_primitives::Hotkey;
 
 use crate::Refusal;
 
-/// What the chain says of a hotkey on our subnet.
+/// A hotkey's stake and permit on our subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// Its stake, in rao.
+    /// The stake in rao.
     pub stake: u64,
-    /// Whether it has a validator permit.
+    /// Whether the hotkey has a validator permit.
     pub validator_permit: bool,
 }
 
-/// Where standings are looked up, for every request: from memory, never from the network.
+/// A source of standings, queried for every request: from memory, never from the network.
 pub trait Standings: Send + Sync + 'static {
     /// The hotkey's standing; `None` when it is not registered.
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
 }
 
-/// Standings in memory, replaced as a whole when a new metagraph is there.
+/// Standings in memory, replaced as a whole with each new metagraph.
 #[derive(Debug, Default)]
 pub struct StandingTable(RwLock<Arc<HashMap<Hotkey, Standing>>>);
 
 impl StandingTable {
-    /// A table with these standings.
+    /// Creates a table with these standings.
     pub fn new(standings: HashMap<Hotkey, Standing>) -> Self {
         Self(RwLock::new(Arc::new(standings)))
     }
 
-    /// Puts other standings in place of all there are.
+    /// Replaces all standings.
     pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
     }
@@ -43,7 +43,7 @@ impl Standings for StandingTable {
     }
 }
 
-/// Who may call, once it is proven who calls.
+/// The access policy: which verified callers may call.
 #[derive(Clone, Default)]
 pub struct Policy {
     allowed: Option<Arc<HashSet<Hotkey>>>,
@@ -54,41 +54,41 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Everyone with a valid signature.
+    /// Allows everyone with a valid signature.
     pub fn open() -> Self {
         Self::default()
     }
 
-    /// These hotkeys only.
+    /// Allows only these hotkeys.
     pub fn only(hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
         Self { allowed: Some(Arc::new(hotkeys.into_iter().collect())), ..Self::default() }
     }
 
-    /// Not these hotkeys, whatever else they have.
+    /// Blocks these hotkeys, whatever else applies.
     #[must_use]
     pub fn block(self, hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
         Self { blocked: Arc::new(hotkeys.into_iter().collect()), ..self }
     }
 
-    /// Where to look up stakes and permits. Larger stake also goes first when requests have to wait.
+    /// Sets the source of stakes and permits. Larger stake also goes first in the queue.
     #[must_use]
     pub fn with_standings(self, standings: Arc<dyn Standings>) -> Self {
         Self { standings: Some(standings), ..self }
     }
 
-    /// Asks for a stake of at least so many rao. Without [`Self::with_standings`] nobody has any.
+    /// Requires a stake of at least `rao`. Without [`Self::with_standings`] every stake is zero.
     #[must_use]
     pub fn min_stake(self, rao: u64) -> Self {
         Self { min_stake: rao, ..self }
     }
 
-    /// Asks for a validator permit. Without [`Self::with_standings`] nobody has one.
+    /// Requires a validator permit. Without [`Self::with_standings`] no hotkey has one.
     #[must_use]
     pub fn validators_only(self) -> Self {
         Self { permit: true, ..self }
     }
 
-    /// The caller's standing, when it may call.
+    /// The standing of a caller that is allowed.
     pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Standing, Refusal> {
         let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
         if !listed || self.blocked.contains(hotkey) {
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(listed.check(&key(1)), Ok(Standing::default()));
         assert_eq!(listed.check(&key(2)), Err(Refusal::NotAllowed(key(2))));
         assert_eq!(listed.check(&key(3)), Err(Refusal::NotAllowed(key(3))));
-        // Who asks for stake and does not say where to look lets nobody in.
+        // A policy that requires stake, without a source of standings, allows no caller.
         assert_eq!(Policy::open().min_stake(1_000).check(&key(1)), too_low(key(1)));
         assert_eq!(Policy::open().validators_only().check(&key(1)), Err(Refusal::NoPermit(key(1))));
     }

@@ -20,7 +20,7 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-/// Bob's server at the time `NOW`; it answers with the caller's address and the body.
+/// Bob's server at the time `NOW`; it responds with the caller's address and the body.
 struct Server {
     router: Router,
     clock: Arc<ManualClock>,
@@ -55,7 +55,7 @@ impl Server {
     }
 }
 
-/// What `sender` sends to `receiver` at `nonce` with a timeout of 10 s.
+/// A request from `sender` to `receiver` at `nonce` with a timeout of 10 s.
 fn signed_by(sender: &str, receiver: &str, scheme: BabelbitScheme, nonce: u64, body: &str) -> HeaderMap {
     let signer = Signer::with_clock(key(sender), "203.0.113.7", scheme, Arc::new(ManualClock::at(nonce)));
     let peer = Peer::new(key(receiver).hotkey(), "10.0.0.1", 8091).unwrap();
@@ -111,17 +111,17 @@ async fn false_signatures_are_refused() {
     assert_eq!(server.refusal(&truncated, BODY).await, malformed);
     let zero = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&zero, BODY).await, wrong);
-    // Charlie signs and says to be Alice.
+    // Charlie signs and claims to be Alice.
     let alice = key("//Alice").hotkey().to_string();
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.refusal(&with(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await, wrong);
-    // Dave got the request and passes it on to Bob.
+    // Dave received the request and forwards it to Bob.
     let to_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
     let foreign = refused(401, "request was signed for another receiver");
     assert_eq!(server.refusal(&to_dave, BODY).await, foreign);
     let bob = key("//Bob").hotkey().to_string();
     assert_eq!(server.refusal(&with(to_dave, "bt_header_axon_hotkey", &bob), BODY).await, wrong);
-    // Other values than those that were signed.
+    // Values other than the signed ones.
     for (name, value) in [
         ("bt_header_dendrite_nonce", (NOW + 1).to_string()),
         ("bt_header_dendrite_uuid", "00000000-0000-4000-8000-000000000000".to_owned()),
@@ -148,7 +148,7 @@ async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead
         assert_eq!(status.is_success(), ok, "{nonce}: {body}");
         assert!(ok || status == StatusCode::UNAUTHORIZED, "{nonce}: {body}");
     }
-    // The timeout is the caller's word and is not signed: it counts up to a minute.
+    // The timeout is stated by the caller and not signed: it is capped at a minute.
     let day = |nonce| with(signed(nonce), "timeout", "86400.0");
     assert_eq!(server.refusal(&day(NOW - 64 * SECOND - 1), BODY).await, stale);
     assert_eq!(server.send(&day(NOW - 64 * SECOND), BODY).await.0, StatusCode::OK);
@@ -180,14 +180,14 @@ async fn an_altered_body_is_refused_where_its_hash_is_signed() {
     let altered = BODY.replace("s1", "s2");
     let mismatch = refused(401, "request body does not match its signed hash");
     assert_eq!(server.refusal(&signed_with_body(NOW), altered.clone()).await, mismatch);
-    // A hash that fits the altered body is not the one that was signed; nor may the hash be taken away.
+    // A hash that matches the altered body is not the signed one; nor may the hash be removed.
     let hash = crate::compact_hash(altered.as_bytes()).unwrap();
     let wrong = refused(401, "signature does not match");
     let rehashed = with(signed_with_body(NOW), "computed_body_hash", &hash);
     assert_eq!(server.refusal(&rehashed, altered.clone()).await, wrong);
     let unhashed = with(signed_with_body(NOW), "computed_body_hash", "");
     assert_eq!(server.refusal(&unhashed, altered.clone()).await, wrong);
-    // What the axon form leaves open.
+    // The axon form does not protect the body.
     assert_eq!(server.send(&signed(NOW), altered).await.0, StatusCode::OK);
 }
 
@@ -208,7 +208,7 @@ async fn no_flipped_bit_passes() {
         for bit in 0..8 * value.len() {
             let mut value = value.to_vec();
             value[bit / 8] ^= 1 << (bit % 8);
-            // Not a header, or the same signature in other hex digits.
+            // Invalid in a header, or the same signature in other hex digits.
             let same = name == SIGNATURE && value.eq_ignore_ascii_case(headers[name].as_bytes());
             if same || HeaderValue::from_bytes(&value).is_err() {
                 continue;
@@ -250,7 +250,7 @@ async fn limits_come_before_everything_else() {
     (0..64).for_each(|_| assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x")));
     assert_eq!(server.refusal(&many, BODY).await, large);
 
-    // Ten gigabytes announced, and one byte more than allowed sent without announcing it.
+    // Ten gigabytes announced, and one byte more than the limit sent unannounced.
     let too_large = refused(413, "request body is larger than 64 bytes");
     let announced = with(signed(NOW), "content-length", "10000000000");
     assert_eq!(server.refusal(&announced, Body::empty()).await, too_large);
@@ -306,7 +306,7 @@ async fn large_bodies_share_their_memory() {
     for length in [SMALL, 500, 500] {
         sender.send(Ok(" ".repeat(length).into())).await.unwrap();
     }
-    // Until all of them were read.
+    // After all of them were read.
     let mut nonce = NOW + 10;
     while server.send(&signed(nonce), " ".repeat(SMALL + 1)).await.0 == StatusCode::OK {
         tokio::task::yield_now().await;
@@ -355,7 +355,7 @@ async fn only_the_hotkeys_on_the_list_may_call() {
     assert_eq!(server.refusal(&signed(NOW), BODY).await, unwanted);
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
-    // Whether a key is on the list is told only to its owner.
+    // Only a key's owner learns whether it is on the list.
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&forged, BODY).await.0, 401);
 }

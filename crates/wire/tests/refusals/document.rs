@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::harness::*;
 use crate::options::OptionRow;
 
-/// One row of the document.
+/// A row of the document.
 pub(crate) struct Row {
     pub(crate) fault: &'static str,
     pub(crate) cells: Vec<Option<Outcome>>,

@@ -1,4 +1,4 @@
-//! Faults of one request, each by itself, and how each must end.
+//! Faults of one request, each by itself, with the expected outcome.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use taonet_primitives::Hotkey;
@@ -6,10 +6,10 @@ use taonet_wire::synapse_hash;
 
 use crate::harness::*;
 
-/// How a request ends.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Why {
-    /// The scheme does not sign what was altered.
+    /// The scheme does not sign the altered part.
     Accepted,
     Unsigned,
     Missing,
@@ -26,7 +26,7 @@ pub(crate) enum Why {
     HeadersTooLarge,
     BodyTooLarge,
     BodyUnreadable,
-    /// Refused by the HTTP library.
+    /// Rejected by the HTTP library.
     NotHttp,
     Replayed,
     NotAllowed,
@@ -39,9 +39,9 @@ pub(crate) enum Why {
 use Why::*;
 
 impl Why {
-    /// The status, and what stands in the words.
+    /// The expected status and part of the message.
     fn of(self, kind: Kind) -> (u16, &'static str) {
-        // The SDKs' own words, and other statuses than ours.
+        // The SDKs' own messages, and other statuses than ours.
         match (kind, self) {
             (Btauth, Malformed) => return (401, "MalformedAuth: header"),
             (Btauth, Doubled) => return (401, "is given more than once"),
@@ -88,13 +88,13 @@ impl Why {
     }
 }
 
-/// How each scheme ends it.
+/// The expected outcome of each scheme.
 pub(crate) type Expected = fn(Kind) -> Why;
 
-/// Name, how it ends, and the request; `None` where the scheme has no such thing.
+/// Name, expected outcome, and the request; `None` where it does not apply to the scheme.
 type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
-/// Sent to the server as they are.
+/// Requests sent to the server as they are.
 pub(crate) const FAULTS: &[Fault] = &[
     (
         "no signed headers at all",
@@ -148,7 +148,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "signed by the all-zero key",
         |_| WrongSignature,
         |kind| {
-            // The key is the identity point, for which this fits every message.
+            // The key is the identity point, for which this signature verifies with every message.
             let signature = format!("0x{}80", "00".repeat(63));
             let sent = Sent::fresh(kind).with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
             Some(sent.with(kind.header(Part::Signature)?, &signature))
@@ -419,7 +419,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ("2 MB sent", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
 ];
 
-/// Bytes as they go over the connection, with how they end.
+/// Bytes sent over the connection, with the expected outcome.
 type Raw = (&'static str, Expected, fn(Kind) -> Vec<u8>);
 
 pub(crate) const RAW: &[Raw] = &[

@@ -1,4 +1,4 @@
-//! Every single bit of what is signed.
+//! Flips every single bit of the signed data.
 
 use http::{HeaderValue, Method, Uri};
 use taonet_primitives::Hotkey;
@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 use crate::faults::Why::{self, *};
 use crate::harness::*;
 
-/// What was flipped, how that may end, and the request.
+/// The flipped part, the allowed outcomes, and the request.
 type Flip = (String, &'static [Why], Sent);
 
 fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
@@ -15,17 +15,17 @@ fn flipped(bytes: &[u8], bit: usize) -> Vec<u8> {
     bytes
 }
 
-/// In the texts of headers.
+/// Flips in the texts of headers.
 fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let mut parts: Vec<(Part, &'static [Why])> = vec![
         (Part::Nonce, &[Malformed, WrongSignature, Stale, Future]),
-        // The checksum finds them all.
+        // The checksum detects them all.
         (Part::Sender, &[Malformed]),
         (Part::Receiver, &[Malformed]),
         (Part::Signature, &[Malformed, WrongSignature]),
         (Part::Uuid, &[Malformed, WrongSignature]),
     ];
-    // An axon call's hash is empty.
+    // The hash of an axon call is empty.
     parts.extend(kind.hash().map(|_| (Part::Hash, &[Malformed, WrongSignature][..])));
     let mut names: Vec<_> = parts.into_iter().filter_map(|(part, why)| Some((kind.header(part)?, why))).collect();
     if kind == Btauth {
@@ -44,7 +44,7 @@ fn in_headers(kind: Kind, sent: &Sent) -> Vec<Flip> {
     flips
 }
 
-/// In the keys themselves, written with a good checksum.
+/// Flips in the keys themselves, encoded with a valid checksum.
 fn in_keys(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let keys: [(Part, &str, &'static [Why]); 2] =
         [(Part::Sender, "//Alice", &[WrongSignature]), (Part::Receiver, "//Bob", &[WrongReceiver])];
@@ -78,7 +78,7 @@ fn in_body(kind: Kind, sent: &Sent) -> Vec<Flip> {
     let (ranges, why): ([_; 2], &'static [Why]) = match kind {
         Btauth => ([0..BODY.len(), 0..0], &[WrongSignature]),
         Managed => ([0..BODY.len(), 0..0], &[WrongBody]),
-        // The values of the hashed fields.
+        // The values of the signed fields.
         Dendrite => ([12..17, 31..45], &[WrongBody, NotJson]),
         Axon => ([0..0, 0..0], &[]),
     };

@@ -1,4 +1,4 @@
-//! Requests as they go over the wire, and the servers that they go to.
+//! Requests as sent over the wire, and the servers that receive them.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) const NOW: u64 = 1_800_000_000 * SECOND;
 pub(crate) const BODY: &str = r#"{"prompt": "hello", "numbers": [1, 2.5, null], "extra": true}"#;
 pub(crate) const PATH: &str = "/EchoSynapse?x=1&y=%20";
 
-/// One column of the matrix.
+/// A column of the matrix: scheme and form.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Btauth,
@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// The header of this meaning, where the scheme has it.
+    /// The header for this part, where the scheme has it.
     pub(crate) fn header(self, part: Part) -> Option<&'static str> {
         let [btauth, other] = match part {
             Part::Nonce => ["x-bittensor-nonce", "bt_header_dendrite_nonce"],
@@ -83,7 +83,7 @@ impl Kind {
         Some(if self == Btauth { btauth } else { other }).filter(|name| !name.is_empty())
     }
 
-    /// The header of the body's hash, when it holds one.
+    /// The header of the body hash, if it is not empty.
     pub(crate) fn hash(self) -> Option<&'static str> {
         self.header(Part::Hash).filter(|_| self != Axon)
     }
@@ -115,7 +115,7 @@ pub(crate) fn hotkey(uri: &str) -> Hotkey {
     key(uri).hotkey()
 }
 
-/// A request, as it goes over the wire.
+/// A request as sent over the wire.
 #[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) method: Method,
@@ -125,7 +125,7 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// What `sender` sends to `receiver` at `nonce`, with a timeout of 10 s where the scheme has one.
+    /// A request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the scheme has one.
     pub(crate) fn signed(kind: Kind, sender: &str, receiver: &str, nonce: u64) -> Self {
         Self::by(&kind.signer(sender, nonce), receiver)
     }
@@ -155,7 +155,7 @@ impl Sent {
         self.headers[name].to_str().unwrap().to_owned()
     }
 
-    /// As bytes on a connection, with these header lines more; the last request on it.
+    /// The bytes of the request, with additional header lines; the last request on the connection.
     pub(crate) fn raw(&self, more: &[&[u8]]) -> Vec<u8> {
         self.raw_as("close", more)
     }
@@ -176,7 +176,7 @@ impl Sent {
         [&bytes, b"\r\n".as_slice(), &self.body].concat()
     }
 
-    /// The body in two chunks.
+    /// Sends the body in two chunks.
     pub(crate) fn chunked(mut self) -> Self {
         let (one, two) = self.body.split_at(5);
         let mut body = format!("5\r\n{}\r\n", std::str::from_utf8(one).unwrap());
@@ -222,7 +222,7 @@ impl Server {
         Self { layer: builder.build_with_replay_log(path).unwrap(), clock, folder }
     }
 
-    /// The process is killed and started again.
+    /// Kills the process and restarts it.
     pub(crate) fn restarted(self, kind: Kind) -> Self {
         let Self { layer, clock, folder } = self;
         drop(layer);
@@ -238,7 +238,7 @@ impl Server {
         call(self.router(), sent.clone()).await
     }
 
-    /// Over a real connection, byte for byte.
+    /// Sends raw bytes over a real connection.
     pub(crate) async fn send_raw(&self, bytes: Vec<u8>) -> Outcome {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -250,7 +250,7 @@ impl Server {
         let mut text = String::new();
         connection.read_to_string(&mut text).await.unwrap();
         shutdown.request();
-        // The last of the answers.
+        // The last of the responses.
         let answer = text.rfind("HTTP/1.1 ").map_or("", |start| &text[start..]);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
         Outcome::of(head.split(' ').nth(1).unwrap().parse().unwrap(), body)
@@ -267,7 +267,7 @@ pub(crate) async fn call(router: Router, sent: Sent) -> Outcome {
     Outcome::of(status, std::str::from_utf8(&body).unwrap())
 }
 
-/// How a server answered: status and reason.
+/// The server's response: status and reason.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) status: u16,
@@ -284,7 +284,7 @@ impl Outcome {
             (_, _, Some(message)) => message,
             _ => json["detail"][0]["msg"].as_str().unwrap_or_default().to_owned(),
         };
-        // Values that differ from run to run, or are long.
+        // Replaces values that vary between runs, or are long.
         let reason = reason.split(" with 1").next().unwrap_or_default();
         let reason = reason.split_once('#').map_or(reason, |(before, _)| before.trim_end());
         Self { status, reason: reason.to_owned() }

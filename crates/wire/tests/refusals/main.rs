@@ -1,5 +1,5 @@
 //! The refusal matrix: every fault, sent to a server of every scheme. The outcome is also `docs/wire-security.md`:
-//! `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` writes it anew.
+//! `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals` regenerates it.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ use harness::*;
 
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
 
-/// The rows, each outcome checked, and how many were accepted.
+/// The rows with their checked outcomes, and the number of accepted requests.
 #[derive(Default)]
 struct Matrix {
     rows: Vec<Row>,

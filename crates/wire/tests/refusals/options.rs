@@ -1,4 +1,4 @@
-//! What options that accept more leave open, and what they do not.
+//! What the permissive options allow, and what they still refuse.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn server(scheme: impl Scheme) -> Server {
     Server { layer, clock, folder: tempfile::tempdir().unwrap() }
 }
 
-/// Signed for nobody in particular.
+/// A request without a receiver.
 fn unbound() -> Sent {
     let sent = Sent::fresh(Btauth).without("x-bittensor-receiver");
     let (hash, alice) = (hex::encode(Sha256::digest(BODY)), key("//Alice"));

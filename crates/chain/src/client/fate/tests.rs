@@ -16,27 +16,27 @@ const LAG: u32 = 3;
 const ONCE: Follow = Follow { until: Until::Included, patience_blocks: 8, sent_before: false };
 const FINAL: Follow = Follow { until: Until::Finalized, ..ONCE };
 
-/// What happens to the chain meanwhile.
+/// A scripted change of the mock chain.
 type Act = Box<dyn FnOnce(&MockChain) + Send>;
 
-/// What the pool does next.
+/// The pool's next response.
 enum Answer {
-    /// It takes the bytes and reports; before each report something happens. Then it is silent.
+    /// Accepts the bytes and sends reports, each after a scripted change. Then it is silent.
     Takes(Vec<(Status, Act)>),
     Refuses(i32, &'static str),
-    /// It refuses where another node gave no answer.
+    /// Refuses them after another node failed to respond.
     RefusesAfterAnother(i32, &'static str),
     Breaks(ChainError),
 }
 
-/// The mock's blocks, and a scripted pool.
+/// The mock chain's blocks, with a scripted pool.
 struct Stage {
     chain: MockChain,
     answers: Mutex<VecDeque<Answer>>,
     offers: AtomicUsize,
-    /// Between two reports.
+    /// The pause between two reports.
     pause: Duration,
-    /// Happens after the newest block was asked for.
+    /// Runs after the newest block was requested.
     after_head: Mutex<Option<Act>>,
 }
 
@@ -108,7 +108,7 @@ impl Nodes for Stage {
 }
 
 impl Stage {
-    /// A chain of ten blocks, all final; later ones are after three more.
+    /// Creates a chain of ten finalized blocks; later blocks are finalized three blocks after them.
     fn new(answers: impl IntoIterator<Item = Answer>) -> Self {
         let chain = MockChain::new(BLOCK);
         chain.mine(10);
@@ -132,7 +132,7 @@ impl Stage {
         self.offers.load(Ordering::Relaxed)
     }
 
-    /// Makes a block so often as a chain does, from now on.
+    /// Mines blocks at the chain's interval from now on.
     fn keep_mining(&self) {
         let chain = self.chain.clone();
         tokio::spawn(async move {
@@ -148,7 +148,7 @@ fn nothing() -> Act {
     Box::new(|_| {})
 }
 
-/// A block with the extrinsic.
+/// Mines a block with the extrinsic.
 fn include(extrinsic: &SignedExtrinsic) -> Act {
     let extrinsic = extrinsic.clone();
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))
@@ -255,7 +255,7 @@ async fn a_refusal_that_may_pass_is_none() {
         let because = RefusedBecause::of_rpc_error(code, "refused", Some(data));
         assert_eq!(outcome, Outcome::Unknown(UnknownBecause::Refused(because)), "{code}");
         assert!(stage.offers() > 10, "{code}");
-        // It passes, or the bytes are in a block already.
+        // The refusal is temporary, or the bytes are in a block already.
         for is_in_block in [false, true] {
             let stage = Stage::new(refusals().take(5));
             let ours = stage.signed(Era::default()).await;
@@ -325,7 +325,7 @@ async fn a_block_that_does_not_become_final_is_told_as_such() {
     let outcome = stage.follow(&ours, FINAL).await;
     assert!(matches!(outcome, Outcome::Included(_)), "{outcome:?}");
 
-    // One that is undone is nothing.
+    // A reverted block counts for nothing.
     let chain = stage.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK * 2).await;

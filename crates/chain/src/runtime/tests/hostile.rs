@@ -1,4 +1,4 @@
-//! Metadata that is well-formed and that no chain has.
+//! Hostile metadata: well-formed, but of no real chain.
 
 use codec::{Compact, Encode as _};
 use scale_info::form::PortableForm;
@@ -48,8 +48,8 @@ fn field(ty: u32) -> Field<PortableForm> {
     Field { name: None, ty: ty.into(), type_name: None, docs: Vec::new() }
 }
 
-/// Metadata with these types, after `u8` (0) and the empty tuple (1); the storage value `P.V`, the key of `P.M` and the
-/// events are of the last one.
+/// Builds metadata with these types, after `u8` (0) and the empty tuple (1); the storage value `P.V`, the key of `P.M`
+/// and the events have the last one.
 pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
     let first: [Def; 2] = [TypeDefPrimitive::U8.into(), tuple([])];
     let types: Vec<_> = first
@@ -109,17 +109,17 @@ fn runtime_of(defs: impl IntoIterator<Item = Def>) -> Result<Runtime, ChainError
     Runtime::new(&metadata(defs), BlockHash::from_bytes([0; 32]), 1, 1)
 }
 
-/// All ways to read bytes of the last type.
+/// Decodes the bytes as the last type in every way.
 fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
     let json = runtime.storage_value_json("P", "V", Some(bytes)).map(drop);
     let typed = runtime.storage_value::<Vec<u8>>("P", "V", Some(bytes)).map(drop);
     let mut key = runtime.storage_key("P", "M", &[]).unwrap();
     key.extend_from_slice(bytes);
     let keys = runtime.storage_keys::<Vec<Json>>("P", "M", &key).map(drop);
-    // One event, of an extrinsic.
+    // One event, in the phase of an extrinsic.
     let event = [&Compact(1_u32).encode(), [0, 0, 0, 0, 0].as_slice(), bytes, &[0]].concat();
     let events = runtime.events(&event).map(drop);
-    // What is wrong with the bytes is so in every way to read them.
+    // Every decoder must reject malformed bytes.
     let errors = [json, typed, keys, events].into_iter().map(Result::err).collect::<Option<Vec<_>>>();
     errors.and_then(|mut errors| errors.pop()).map_or(Ok(()), Err)
 }
@@ -137,10 +137,10 @@ fn types_that_hold_themselves_are_refused() {
         let error = runtime_of(defs.clone()).unwrap_err();
         assert!(format!("{error:?}").contains("OfItself"), "{defs:?}: {error:?}");
     }
-    // A wrapper within a wrapper, a hundred thousand times.
+    // A newtype within a newtype, a hundred thousand levels deep.
     let error = runtime_of((2..100_000).map(|id| wrapper(id + 1)).chain([tuple([])])).unwrap_err();
     assert!(format!("{error:?}").contains("TooDeep"), "{error:?}");
-    // With a choice or a list between, bytes say how deep.
+    // With an enum or a list between, the bytes determine the depth.
     for defs in [vec![choice(2)], vec![list(2)], vec![tuple([0, 3]), choice(2)]] {
         runtime_of(defs).unwrap();
     }
@@ -154,7 +154,7 @@ fn values_within_values_end_somewhere() {
     assert!(read_all(&runtime, &vec![1; 1_000_000]).is_err());
     let runtime = runtime_of([list(2)]).unwrap();
     assert!(read_all(&runtime, &vec![4; 1_000_000]).is_err());
-    // The same on the way to the chain: JSON says nothing of how deep.
+    // The same when encoding: JSON does not limit the depth.
     assert!(runtime.storage_key_of_json("P", "M", &[Json::from(7)]).is_err());
     let runtime = runtime_of([choice(2)]).unwrap();
     let _ = runtime.storage_key_of_json("P", "M", &[Json::from(7)]);
@@ -177,7 +177,7 @@ fn lists_of_nothing_are_refused() {
 
 #[test]
 fn a_tree_of_nothing_has_no_time() {
-    // Two of the one before, 64 times over: 2⁶⁴ values and not one byte.
+    // Pairs of the type before, 64 levels deep: 2⁶⁴ values without a byte.
     let runtime = runtime_of((1..65).map(|id| tuple([id, id]))).unwrap();
     let error = read_all(&runtime, &[]).unwrap_err();
     assert!(format!("{error:?}").contains("too many values"), "{error:?}");

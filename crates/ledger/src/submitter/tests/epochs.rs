@@ -1,8 +1,8 @@
-//! Where an epoch ends.
+//! Submissions at the end of an epoch.
 
 use super::*;
 
-/// The newest block before the last blocks of the first epoch, the last of which is 99.
+/// Mines up to `left` blocks before the end of the first epoch, whose last block is 99.
 fn at(world: &World, left: u32) {
     world.chain.mine(99 - left - 10);
 }

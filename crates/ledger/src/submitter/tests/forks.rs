@@ -1,8 +1,8 @@
-//! Blocks that are undone.
+//! Reverted blocks.
 
 use super::*;
 
-/// Blocks that are final after so many more.
+/// The number of blocks until a block is finalized.
 const LAG: u32 = 6;
 
 async fn included(commit_reveal: Option<CommitReveal>) -> (World, Submitter, Submission) {
@@ -21,7 +21,7 @@ async fn what_was_in_an_undone_block_is_sent_again() {
     world.chain.mine(1);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included), "not final, not certain");
     world.chain.mine(LAG);
-    // Its height is final, and another block is there.
+    // Another block at its height is finalized.
     let again = advance(&submitter).await;
     assert_eq!(submit_state(&again), Some(State::Included));
     world.chain.mine(LAG);
@@ -54,14 +54,14 @@ async fn a_nonce_that_is_used_in_a_block_that_may_be_undone_is_no_end() {
     world.chain.script([Script::LoseRequest]);
     let submitter = world.start().await;
     submitter.submit(world.weights().await).await.unwrap();
-    // Another program of the same hotkey.
+    // Another program with the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
     let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
     assert!(world.chain.submit(&other, Follow::default()).await.is_success());
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown), "not superseded yet");
     assert_eq!(submitter.ledger().extrinsics(&advance(&submitter).await.intent, Step::Submit).await.unwrap().len(), 1);
-    // The other one goes, and ours takes the nonce after all.
+    // The other extrinsic is reverted, and ours gets the nonce after all.
     world.chain.undo(1);
     world.chain.mine(1);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));

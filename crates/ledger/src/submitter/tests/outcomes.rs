@@ -1,4 +1,4 @@
-//! What follows from what the chain says.
+//! Reactions to each outcome on the chain.
 
 use super::*;
 
@@ -38,7 +38,7 @@ async fn a_block_that_is_undone_is_noticed() {
     let submission = submitter.submit(world.weights().await).await.unwrap();
     assert_eq!(submit_state(&submission), Some(State::Included));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
-    // Without an answer what was known stays known.
+    // Without a response the known state stays.
     world.chain.set_unreachable(true);
     assert!(matches!(submitter.advance().await.unwrap().remove(0).1, Err(SubmitError::Chain(_))));
     world.chain.set_unreachable(false);
@@ -63,7 +63,7 @@ async fn what_expired_is_signed_anew_in_its_epoch_only() {
     assert!(submitter.advance().await.unwrap().is_empty());
     assert!(world.chain.included().is_empty());
 
-    // The same with the epoch going on.
+    // The same while the epoch continues.
     let mut world = World::plain();
     world.chain.mine(u32::from(TEMPO) - 18);
     world.chain.script([Script::LoseRequest]);
@@ -85,7 +85,7 @@ async fn another_extrinsic_with_the_nonce_is_overcome() {
     let submitter = world.start().await;
     submitter.submit(world.weights().await).await.unwrap();
     drop(submitter);
-    // Another program of the same hotkey.
+    // Another program with the same hotkey.
     let alice = Keypair::from_uri("//Alice").unwrap();
     let call = taonet_chain::calls::set_mechanism_weights(NetUid(1), MECH, &[], 0);
     let other = world.chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_refusal_is_final_until_a_retry() {
     let outcome = |submission: &Submission| submission.submit.as_ref().and_then(|signed| signed.outcome.clone());
     assert_eq!(outcome(&refused), Some(Outcome::Invalid(rate_limit())));
     assert!(refused.is_refused());
-    // Neither of these signs or sends anything.
+    // None of these calls signs or sends anything.
     assert_eq!(outcome(&submitter.submit(world.weights().await).await.unwrap()), outcome(&refused));
     assert_eq!(outcome(&advance(&submitter).await), outcome(&refused));
     assert_eq!(world.calls().len(), 1);
@@ -131,7 +131,7 @@ async fn refused_bytes_that_might_still_land_are_waited_for() {
     world.chain.script([Script::Refuse(rate_limit())]);
     let submission = submitter.submit(world.weights().await).await.unwrap();
     let (key, refused) = (submission.intent.plan.key, submission.submit.unwrap());
-    // A pool had taken them after all.
+    // A pool had accepted them after all.
     assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
@@ -161,7 +161,7 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     assert_eq!(world.chain.included().len(), 2);
 }
 
-/// Weights whose extrinsic failed, or is in no block for certain, do not keep newer ones from the epoch.
+/// A failed extrinsic, or one that is certainly in no block, does not keep newer weights from the epoch.
 #[tokio::test]
 async fn what_has_no_effect_makes_room_for_newer_weights() {
     for script in [Script::Fail(too_fast()), Script::LoseRequest] {
@@ -169,7 +169,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
         world.chain.mine(u32::from(TEMPO) - 18);
         world.chain.set_finality_lag(2);
         let submitter = world.start().await;
-        // What is lost is sent again when it is followed.
+        // A lost extrinsic is resent when it is followed.
         let times = if script == Script::LoseRequest { 2 } else { 1 };
         world.chain.script(vec![script.clone(); times]);
         let first = submitter.submit(world.weights().await).await.unwrap();
@@ -177,7 +177,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
         let bound = submitter.submit(newer.clone()).await.unwrap();
         assert_eq!(bound.intent.plan.weights, first.intent.plan.weights, "{script:?}: it may still have its effect");
 
-        // The same epoch goes on, until the era is over and final.
+        // The same epoch continues until the era is over and finalized.
         world.rules.schedule.last_epoch = world.chain.head().await.unwrap().number;
         world.chain.set_weight_rules(NETUID, world.rules.clone());
         if script == Script::LoseRequest {
@@ -201,7 +201,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
     }
 }
 
-/// The statement that enters intents and the states that are void say the same.
+/// The SQL statement that inserts intents agrees with the states that are void.
 #[tokio::test]
 async fn only_what_is_void_makes_room() {
     let world = World::plain();

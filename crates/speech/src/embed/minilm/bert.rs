@@ -1,4 +1,4 @@
-//! BERT's encoder over texts laid end to end.
+//! BERT's encoder over concatenated texts.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ const WIDTH: usize = 384;
 #[derive(Debug)]
 pub(super) struct Bert {
     words: Tensor,
-    /// Position vectors with the one token type's vector added: every token is of type 0.
+    /// Position embeddings plus the token type embedding: every token has type 0.
     positions: Tensor,
     norm: AddNorm,
     layers: Vec<Layer>,
@@ -23,7 +23,7 @@ pub(super) struct Bert {
 
 #[derive(Debug)]
 struct Layer {
-    /// Queries, keys and values in one product; queries are already divided by the root of a head's width.
+    /// Queries, keys and values in one product; queries are already divided by the square root of the head size.
     qkv: Product,
     qkv_bias: AddBias,
     context: Product,
@@ -34,7 +34,7 @@ struct Layer {
     outer_norm: AddNorm,
 }
 
-/// Multiplies rows by a matrix that is kept as (out, in).
+/// Multiplies rows by a matrix stored as (out, in).
 #[derive(Debug)]
 struct Product(Tensor);
 
@@ -45,7 +45,7 @@ impl Product {
 }
 
 impl Bert {
-    /// Takes the weights from the bytes of a safetensors file.
+    /// Loads the weights from a safetensors file.
     pub(super) fn load(bytes: &[u8]) -> Result<Self> {
         let weights = Weights(safetensors::load_buffer(bytes, &Device::Cpu)?);
         let types = weights.get("embeddings.token_type_embeddings.weight")?;
@@ -58,7 +58,7 @@ impl Bert {
         })
     }
 
-    /// One vector of unit length per text. Texts of equal length should be neighbours.
+    /// Computes one vector of unit length per text. Texts of equal length should be neighbours.
     pub(super) fn embed<'a>(&self, texts: impl Iterator<Item = &'a [u32]>) -> Result<Vec<Vec<f32>>> {
         let (mut ids, mut positions, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         for text in texts {
@@ -121,7 +121,7 @@ impl Layer {
     }
 }
 
-/// Neighbouring texts of one length.
+/// A run of neighbouring texts of equal length.
 struct Run {
     first_row: usize,
     texts: usize,
@@ -129,7 +129,7 @@ struct Run {
 }
 
 impl Run {
-    /// Every text of the run attends to itself: rows of queries, keys and values in, rows of contexts out.
+    /// Self-attention within every text of the run: rows of queries, keys and values in, rows of contexts out.
     fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
         let (texts, length) = (self.texts, self.length);
         let heads = qkv
@@ -161,7 +161,7 @@ fn runs(lengths: &[usize]) -> Vec<Run> {
         .collect()
 }
 
-/// The direction of the mean of the token vectors.
+/// The normalised mean of the token vectors.
 fn pool<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut sum = vec![0.0; WIDTH];
     for row in rows {
@@ -185,7 +185,7 @@ impl Weights {
         self.get(name)?.to_vec1()
     }
 
-    /// The weight and the bias of a layer norm.
+    /// The weight and bias of a layer norm.
     fn pair(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.vector(&format!("{name}.weight"))?, self.vector(&format!("{name}.bias"))?))
     }

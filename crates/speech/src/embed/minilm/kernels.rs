@@ -1,20 +1,20 @@
-//! What happens between the matrix products, in place and in one pass over each row.
+//! Kernels for the steps between matrix products, in place and in one pass over each row.
 //!
-//! candle's own operations would allocate a tensor and walk over memory once per step.
+//! candle's own operations would allocate a tensor and traverse memory once per step.
 
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use candle_core::{CpuStorage, Error, InplaceOp1, InplaceOp2, Layout, Result};
 
-/// Adds one number per column.
+/// Adds a bias per column.
 #[derive(Debug)]
 pub(super) struct AddBias(pub(super) Vec<f32>);
 
-/// Adds one number per column, then applies GELU.
+/// Adds a bias per column, then applies GELU.
 #[derive(Debug)]
 pub(super) struct AddBiasGelu(pub(super) Vec<f32>);
 
-/// Adds one number per column and the same place of another tensor, then normalises each row.
+/// Adds a bias per column and a residual tensor, then applies layer norm to each row.
 #[derive(Debug)]
 pub(super) struct AddNorm {
     bias: Vec<f32>,
@@ -81,10 +81,10 @@ impl InplaceOp2 for AddNorm {
     }
 }
 
-/// Keeps the norm of a constant row finite, as the model's configuration says.
+/// Keeps the norm of a constant row finite; from the model's configuration.
 const EPSILON: f32 = 1e-12;
 
-/// Sums in eight lanes: a strict order from left to right could not be vectorised.
+/// Sums in eight lanes: a strict left-to-right sum could not be vectorised.
 fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (lanes, rest) = row.as_chunks::<8>();
     let mut sums = [0.0; 8];
@@ -98,8 +98,8 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
 
 /// GELU: `x · Φ(x)`, where Φ is the normal distribution's cumulative function, to about 1e-6.
 ///
-/// erf is an odd rational function, fitted so that its relative error is at most 2e-8 as far as 32-bit floats tell
-/// erf from 1. Without a call and without a branch, the loop around it is vectorised.
+/// erf is an odd rational function, fitted to a relative error of at most 2e-8 over the range where 32-bit floats
+/// distinguish erf from 1. Without calls and branches, the loop around it is vectorised.
 fn gelu(x: f32) -> f32 {
     const LIMIT: f32 = 3.925;
     const ABOVE: [f32; 6] = [2.046_019_7e-6, 2.848_451e-4, 3.772_61e-3, 5.276_948_2e-2, 0.190_595_12, FRAC_2_SQRT_PI];

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::*;
 use crate::models::ModelStore;
 
-/// Loading takes a moment: the tests share one model.
+/// One shared model: loading takes a moment.
 static MODEL: LazyLock<MiniLm> = LazyLock::new(|| {
     let store = ModelStore::new(std::env::var_os("BB_MODELS_DIR").map(PathBuf::from));
     let dir = store.locate(&ALL_MINILM_L6_V2).unwrap_or_else(|error| panic!("run scripts/models first: {error}"));
@@ -58,7 +58,7 @@ fn meaning_counts_and_case_does_not() {
         .unwrap()
         .try_into()
         .unwrap();
-    // The cosines that sentence-transformers gives.
+    // The cosines computed by sentence-transformers.
     for (vector, expected) in [(meaning, 0.733_829_6), (case, 1.0), (other, 0.005_079_43)] {
         assert!((plain.dot(&vector) - expected).abs() < 1e-5, "{} instead of {expected}", plain.dot(&vector));
     }

@@ -12,14 +12,14 @@ const SMALL: ModelSpec = ModelSpec {
     purpose: "tests",
     files: &[ModelFile {
         name: "weights.bin",
-        // Of the ten bytes `0123456789`.
+        // The hash of the ten bytes `0123456789`.
         sha256: "84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882",
         bytes: 10,
     }],
 };
 const CONTENT: &str = "0123456789";
 
-/// A hub and a store whose only directory is new.
+/// A mock hub, and a store with an empty directory.
 struct Setup {
     server: MockServer,
     root: tempfile::TempDir,
@@ -37,7 +37,7 @@ impl Setup {
         self.root.path().join("small").join(name)
     }
 
-    /// Leaves a file behind as an earlier attempt would.
+    /// Writes a file as left by an earlier attempt.
     fn leave(&self, name: &str, content: &str) {
         std::fs::create_dir_all(self.root.path().join("small")).unwrap();
         std::fs::write(self.file(name), content).unwrap();

@@ -1,24 +1,25 @@
-//! When each word was said: the most likely path of a known text through the label frames.
+//! Forced alignment: the most likely path of a known text through the label frames.
 #![allow(clippy::indexing_slicing, reason = "states and frames are bounded by the tables built from them")]
 
 use std::ops::Range;
 
 use super::labels;
 
-/// States this much less likely (natural logarithm) than the best one of their frame are given up. Paths of a text
-/// that the same probabilities suggested stay far inside; it bounds the work for long recordings.
+/// The pruning threshold: states this much less likely (natural logarithm) than the best one of their frame are
+/// dropped. Paths of a text decoded from the same probabilities stay far inside; it bounds the work for long
+/// recordings.
 const WINDOW: f64 = 200.0;
 const NEVER: f64 = f64::NEG_INFINITY;
 
-/// A text laid over the label frames.
+/// An alignment of a text with the label frames.
 pub(super) struct Alignment {
-    /// The label frames of each word: from its first letter to its last.
+    /// The label frames of each word, from its first letter to its last.
     pub(super) words: Vec<Range<usize>>,
-    /// Mean probability of the path's labels.
+    /// The mean probability of the path's labels.
     pub(super) confidence: f32,
 }
 
-/// Aligns words (in labels, without spaces) to rows of label probabilities (natural logarithms).
+/// Aligns words (as labels, without spaces) with rows of label probabilities (natural logarithms).
 pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     // Blank, letter, blank, letter ... blank: odd states are the labels of the text.
     let mut states = vec![labels::BLANK];
@@ -36,7 +37,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     let probability = |(row, &state): (&[f32], &usize)| row[usize::from(states[state])].exp();
     let sum: f32 = rows.chunks_exact(labels::COUNT).zip(&path).map(probability).sum();
     let frames = |span: &Range<usize>| {
-        // A word's frames may hold blanks between its letters, but none before its first or after its last letter.
+        // A word's frames may include blanks between its letters, but none before its first or after its last letter.
         let start = path.partition_point(|&state| state < span.start);
         let end = path.partition_point(|&state| state < span.end);
         start..end
@@ -44,12 +45,12 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
 }
 
-/// The state of each frame on the best path; none when the text does not fit.
+/// The state of each frame on the best path; empty when the text does not fit.
 fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let count = states.len();
     let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);
     scores[0] = 0.0;
-    // Steps back per frame, for the states from `first` on; a path begins in state 0 or 1.
+    // Back-pointers per frame, for the states from `first` on; a path begins in state 0 or 1.
     let mut steps: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rows.len() / labels::COUNT);
     let mut active = 0..1;
     for row in rows.chunks_exact(labels::COUNT) {
@@ -63,7 +64,7 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
             if state >= 1 && scores[state - 1] > from.0 {
                 from = (scores[state - 1], 1);
             }
-            // A blank may be left out only between different labels.
+            // A blank can be skipped only between different labels.
             let skips = state >= 2 && label != labels::BLANK && label != states[state - 2];
             if skips && scores[state - 2] > from.0 {
                 from = (scores[state - 2], 2);
@@ -139,7 +140,7 @@ mod tests {
         assert_eq!(best_path(&probabilities, &states, 20.0), whole);
     }
 
-    /// The best score over all paths, one by one.
+    /// The best score over all paths, by exhaustive search.
     fn search(rows: &[f32], states: &[u8], from: usize) -> f64 {
         let Some((row, rest)) = rows.split_at_checked(labels::COUNT) else {
             return if from + 2 >= states.len() { 0.0 } else { NEVER };

@@ -1,4 +1,4 @@
-//! Prefix beam search over label probabilities in which every word must be in the lexicon.
+//! Prefix beam search over label probabilities, restricted to words of the lexicon.
 #![allow(clippy::indexing_slicing, reason = "rows have the label count; hypotheses index tables made here")]
 
 use std::collections::HashMap;
@@ -7,12 +7,12 @@ use super::config::Decoder;
 use super::labels;
 use super::lexicon::{Lexicon, Node, WordId};
 
-/// The logarithm of nothing: finite, so that sums of it stay ordered.
+/// The logarithm of zero: finite, so that sums of it stay ordered.
 const NEVER: f64 = -1e30;
-/// The history without words.
+/// The empty history.
 const NO_WORDS: u32 = 0;
 
-/// What tells hypotheses apart: words so far, letters since, last label.
+/// The identity of a hypothesis: words so far, letters since, last label.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     history: u32,
@@ -23,16 +23,16 @@ struct Key {
 #[derive(Clone, Copy)]
 struct Hypothesis {
     key: Key,
-    /// ln P of all paths that end in a blank, and of those that end in the last label.
+    /// ln P of all paths that end in a blank; `label`: of those that end in the last label.
     blank: f64,
     label: f64,
-    /// What the words so far are worth.
+    /// The reward of the words so far.
     worth: f64,
     /// `ln(exp(blank) + exp(label))`, set once all paths are added.
     total: f64,
 }
 
-/// Word sequences as a tree of shared beginnings: equal sequences have equal numbers.
+/// Word sequences as a tree with shared prefixes: equal sequences have equal ids.
 struct Histories {
     parents: Vec<(u32, WordId)>,
     numbers: HashMap<(u32, WordId), u32>,
@@ -58,7 +58,7 @@ impl Histories {
     }
 }
 
-/// The hypotheses of one frame, found by key. Slots of earlier frames are stale rather than cleared.
+/// The hypotheses of one frame, by key. Slots of earlier frames become stale instead of being cleared.
 struct Candidates {
     list: Vec<Hypothesis>,
     slots: Vec<(u32, u32)>,
@@ -66,7 +66,7 @@ struct Candidates {
 }
 
 impl Candidates {
-    /// For at most `count` hypotheses a frame.
+    /// Creates a table for at most `count` hypotheses per frame.
     fn new(count: usize) -> Self {
         Self { list: Vec::with_capacity(count), slots: vec![(0, 0); (2 * count).next_power_of_two()], frame: 0 }
     }
@@ -97,7 +97,7 @@ impl Candidates {
         }
     }
 
-    /// The `width` best hypotheses, best first; of equals the one found first.
+    /// Selects the `width` best hypotheses, best first; ties go to the one found first.
     fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, into: &mut Vec<Hypothesis>) {
         ranking.clear();
         for (i, hypothesis) in self.list.iter_mut().enumerate() {
@@ -115,7 +115,7 @@ impl Candidates {
     }
 }
 
-/// The most likely words for rows of label probabilities (natural logarithms).
+/// Finds the most likely words for rows of label probabilities (natural logarithms).
 pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec<WordId> {
     let mut histories = Histories { parents: Vec::new(), numbers: HashMap::new() };
     let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
@@ -135,7 +135,7 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                 candidates.add(key, NEVER, label + f64::from(again), worth);
             }
             for &next in &likely {
-                // A label that follows itself is a new one only after a blank.
+                // A repeated label is a new letter only after a blank.
                 let before = if next == key.last { blank } else { total };
                 let score = before + f64::from(row[usize::from(next)]);
                 if score <= NEVER {
@@ -160,8 +160,8 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     finish(&beam, &mut histories, lexicon)
 }
 
-/// The best hypothesis that ends with a whole word; where none does, as in speech that was cut off, the best one
-/// without its unfinished word.
+/// The best hypothesis that ends with a whole word; if none does, as in speech that was cut off, the best one without
+/// its unfinished word.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
     let mut best = (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {

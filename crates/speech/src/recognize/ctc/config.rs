@@ -3,7 +3,7 @@ use serde::Deserialize;
 use super::features::{BANDS, HOP, SAMPLE_RATE, WINDOW};
 use super::{CtcError, labels};
 
-/// `config.json` of a model: dimensions, vocabulary, decoder settings.
+/// A model's `config.json`: dimensions, vocabulary, decoder settings.
 #[derive(Debug, Deserialize)]
 pub(super) struct Config {
     model_type: String,
@@ -25,7 +25,7 @@ pub(super) struct Config {
     pub(super) lexicon: Decoder,
 }
 
-/// A convolution of the network's front.
+/// A convolution of the network's stem.
 #[derive(Debug, Deserialize)]
 pub(super) struct Stem {
     pub(super) out: usize,
@@ -36,18 +36,18 @@ pub(super) struct Stem {
 /// Settings of the beam search.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(super) struct Decoder {
-    /// Weight of a word's cost.
+    /// The weight of a word's cost.
     pub(super) alpha: f64,
-    /// Reward of a finished word.
+    /// The reward of a finished word.
     pub(super) beta: f64,
-    /// Hypotheses kept after each frame.
+    /// The beam width: hypotheses kept after each frame.
     pub(super) beam: usize,
     /// Labels less likely than this (natural logarithm) are skipped.
     pub(super) label_cut_ln: f32,
 }
 
 impl Config {
-    /// Reads the file and checks everything that the code assumes.
+    /// Parses the file and checks everything that the code assumes.
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
         let config: Self = serde_json::from_slice(json)?;
         let limits = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);

@@ -12,13 +12,13 @@ pub(super) const HOP: usize = 160;
 pub(super) const BANDS: usize = 80;
 const BINS: usize = WINDOW / 2 + 1;
 
-/// A triangle of the mel filter bank: its weights from bin `first` on.
+/// A triangular filter of the mel filter bank: its weights from bin `first` on.
 struct Band {
     first: usize,
     weights: Vec<f32>,
 }
 
-/// Computes features; holds the window, the transform and the filter bank.
+/// The feature extractor, with its window, FFT and filter bank.
 pub(super) struct LogMel {
     transform: Arc<dyn RealToComplex<f32>>,
     window: Vec<f32>,
@@ -35,9 +35,9 @@ impl LogMel {
         }
     }
 
-    /// Features of 16 kHz samples as rows of 80 values, one row per 160 samples, centred on sample 160 i.
+    /// Computes features of 16 kHz samples as rows of 80 values, one row per 160 samples, centred on sample 160 i.
     ///
-    /// Recordings shorter than one window are filled up with silence: mirroring the edges needs more than half a window.
+    /// Recordings shorter than one window are padded with silence: mirroring the edges needs more than half a window.
     pub(super) fn compute(&self, samples: &[f32]) -> Result<Vec<f32>, realfft::FftError> {
         let length = samples.len().max(WINDOW);
         let mut padded = Vec::with_capacity(length + WINDOW);
@@ -85,7 +85,7 @@ fn mel(hz: f64) -> f64 {
     if hz >= 1000.0 { 15.0 + (hz / 1000.0).ln() * 27.0 / 6.4_f64.ln() } else { hz * 3.0 / 200.0 }
 }
 
-/// Triangles of equal area between neighbouring points that are evenly spaced on the mel scale up to 8 kHz.
+/// Triangular filters of equal area between points evenly spaced on the mel scale up to 8 kHz.
 fn mel_bands() -> Vec<Band> {
     let nyquist = f64::from(SAMPLE_RATE) / 2.0;
     let edge = |i: usize| hz(mel(nyquist) * i as f64 / (BANDS + 1) as f64);

@@ -1,4 +1,4 @@
-//! What the network's outputs stand for: blank, `a` to `z`, apostrophe, space.
+//! The network's labels: blank, `a` to `z`, apostrophe, space.
 
 pub(super) const BLANK: u8 = 0;
 pub(super) const SPACE: u8 = 28;
@@ -14,12 +14,12 @@ pub(super) fn of(byte: u8) -> Option<u8> {
     }
 }
 
-/// The place of a letter's label among letters in byte order, where the apostrophe comes first; below 27.
+/// The index of a letter's label in byte order, where the apostrophe comes first; below 27.
 pub(super) fn rank(label: u8) -> u8 {
     if label == APOSTROPHE { 0 } else { label }
 }
 
-/// All labels as `config.json` writes them.
+/// The labels' names in `config.json`.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ["<blank>"].into_iter().chain("abcdefghijklmnopqrstuvwxyz' ".split_inclusive(|_| true))
 }
@@ -33,7 +33,7 @@ pub(super) mod tests {
         word.bytes().map(|byte| of(byte).unwrap()).collect()
     }
 
-    /// One row of probabilities a character, which gets nearly all of it; `_` is the blank.
+    /// One row of probabilities per character, which gets nearly all of it; `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         let row = |byte| {
             let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };

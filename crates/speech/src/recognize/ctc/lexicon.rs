@@ -1,18 +1,18 @@
-//! The words that may be heard, as a tree of letters.
+//! The lexicon as a trie.
 #![allow(clippy::indexing_slicing, reason = "node and word numbers are made here and stay inside")]
 
 use super::{CtcError, labels};
 
-/// A node of the tree; 0 is the root.
+/// A node of the trie; 0 is the root.
 pub(super) type Node = u32;
-/// A word's place in the list.
+/// The index of a word in the list.
 pub(super) type WordId = u32;
 
 const NO_WORD: WordId = WordId::MAX;
 
-/// Children of a node lie next to each other in the order of [`labels::rank`].
+/// A node's children are adjacent, in the order of [`labels::rank`].
 struct Entry {
-    /// One bit for each letter that may follow.
+    /// A bit mask of the letters that may follow.
     letters: u32,
     first_child: Node,
     word: WordId,
@@ -20,15 +20,15 @@ struct Entry {
 
 pub(super) struct Lexicon {
     nodes: Vec<Entry>,
-    /// All words, one after the other, and where each one ends.
+    /// All words, concatenated, with their end offsets.
     text: String,
     ends: Vec<u32>,
-    /// What finishing a word adds to a hypothesis.
+    /// The reward that finishing a word adds to a hypothesis.
     rewards: Vec<f64>,
 }
 
 impl Lexicon {
-    /// Reads lines of `word cost`, sorted by word; a word costs `-100 ln P(word)`, and finishing it is worth
+    /// Parses lines of `word cost`, sorted by word; a word costs `-100 ln P(word)`, and the reward for finishing it is
     /// `beta - alpha * cost / 100`.
     pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
         let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
@@ -50,13 +50,13 @@ impl Lexicon {
         Ok(lexicon)
     }
 
-    /// Builds the tree level by level: each node is the range of words that share its letters.
+    /// Builds the trie level by level: each node is the range of words with its prefix.
     fn grow(&mut self, words: &[&[u8]]) {
         let mut ranges = vec![(0, words.len(), 0)];
         let mut next = 0;
         while let Some(&(mut start, end, depth)) = ranges.get(next) {
             let mut entry = Entry { letters: 0, first_child: ranges.len() as Node, word: NO_WORD };
-            // The word that ends here is the shortest of its range, so it comes first.
+            // A word that ends here is the shortest of its range, so it comes first.
             if depth > 0 && start < end && words[start].len() == depth {
                 entry.word = start as WordId;
                 start += 1;
@@ -73,7 +73,7 @@ impl Lexicon {
         }
     }
 
-    /// The node after `node` and one more letter.
+    /// The child of `node` for a letter.
     pub(super) fn child(&self, node: Node, letter: u8) -> Option<Node> {
         let entry = &self.nodes[node as usize];
         let bit = 1 << labels::rank(letter);
@@ -81,13 +81,13 @@ impl Lexicon {
         (entry.letters & bit != 0).then_some(entry.first_child + before)
     }
 
-    /// The word that ends at `node`, and what finishing it is worth.
+    /// The word that ends at `node`, with its reward.
     pub(super) fn word_at(&self, node: Node) -> Option<(WordId, f64)> {
         let word = self.nodes[node as usize].word;
         (word != NO_WORD).then(|| (word, self.rewards[word as usize]))
     }
 
-    /// The letters of a word.
+    /// The spelling of a word.
     pub(super) fn spell(&self, word: WordId) -> &str {
         let end = self.ends[word as usize] as usize;
         let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };

@@ -1,7 +1,7 @@
 //! The network: two strided convolutions, residual blocks, a linear head.
 //!
-//! Everything is laid out [time, channels]. A convolution over time is one matrix product of the gathered
-//! neighbours with the kernel; only these products go through candle, the rest is cheap and stays in place.
+//! The layout is always [time, channels]. A convolution over time is one matrix product of the gathered neighbours with
+//! the kernel; only these products use candle, the other steps are cheap and in place.
 
 use std::collections::HashMap;
 
@@ -30,7 +30,7 @@ struct Dense {
     inputs: usize,
 }
 
-/// A convolution over time with zero padding of half a kernel; `dense` takes [tap, channel] rows.
+/// A convolution over time with zero padding of half a kernel; `dense` has [tap, channel] rows.
 struct Convolution {
     dense: Dense,
     channels: usize,
@@ -44,7 +44,7 @@ struct Norm {
     epsilon: f32,
 }
 
-/// The weights of a file, by name.
+/// The weights of a file by name.
 struct Weights(HashMap<String, Tensor>);
 
 impl Weights {
@@ -87,7 +87,7 @@ impl Weights {
 }
 
 impl Network {
-    /// Reads the weights of a safetensors file; half precision becomes single.
+    /// Loads the weights of a safetensors file; half precision is converted to single.
     pub(super) fn load(file: &[u8], config: &Config) -> Result<Self> {
         let mut weights = Weights(candle_core::safetensors::load_buffer(file, &Device::Cpu)?);
         let mut channels = config.n_mels;
@@ -117,7 +117,7 @@ impl Network {
         Ok(Self { stem, blocks, norm, head, labels })
     }
 
-    /// Natural logarithms of label probabilities, one row per label frame, for rows of features.
+    /// Computes label log-probabilities (natural logarithm), one row per label frame, from rows of features.
     pub(super) fn forward(&self, features: Vec<f32>) -> Result<Vec<f32>> {
         let mut x = features;
         for (i, layer) in self.stem.iter().enumerate() {
@@ -160,7 +160,7 @@ impl Convolution {
         padded.resize(margin, 0.0);
         padded.extend_from_slice(x);
         padded.resize(x.len() + 2 * margin, 0.0);
-        // The taps of one output row lie next to each other already.
+        // The taps of one output row are already adjacent.
         let window = self.taps * self.channels;
         let step = self.stride * self.channels;
         let count = padded.len().saturating_sub(window) / step + 1;

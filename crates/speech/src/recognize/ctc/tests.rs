@@ -37,7 +37,7 @@ fn sound(file: &str) -> Vec<f32> {
     resample_for_recognition(&wav.pcm)
 }
 
-/// Every recording of the held-out set, as the decoder the model was trained with hears it (16 errors in 215 words).
+/// Every recording of the held-out set, compared with the decoder of the training (16 errors in 215 words).
 #[test]
 fn the_held_out_set_is_understood() {
     #[rustfmt::skip]
@@ -73,7 +73,7 @@ fn the_held_out_set_is_understood() {
         same += usize::from(transcript.text == expected);
     }
     assert_eq!(words, 215);
-    // Another processor rounds differently; a near tie may fall the other way once.
+    // Another processor rounds differently; a near tie may flip once.
     assert!(same >= 19, "{same} of 20 texts are as expected");
 }
 
@@ -100,7 +100,7 @@ fn words_are_timed_where_they_are_said() {
     assert!(total / f64::from(count) < 0.025, "{} s", total / f64::from(count));
 }
 
-/// The numbers come from the PyTorch model.
+/// The expected numbers come from the PyTorch model.
 #[test]
 fn features_and_probabilities_are_those_of_the_reference() {
     let samples = sound("utt00.wav");

@@ -1,4 +1,4 @@
-//! Calls: retries, streams both ways, many peers at once.
+//! Calls: retries, streams in both directions, many peers concurrently.
 
 use std::convert::Infallible;
 use std::num::NonZeroUsize;
@@ -21,10 +21,10 @@ fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
     Call::new(Method::POST, path, body)
 }
 
-/// The nonces of all requests that arrived.
+/// The nonces of all received requests.
 type Seen = Arc<Mutex<Vec<String>>>;
 
-/// Answers with these statuses, one after the other, the last of them for ever.
+/// Serves these statuses in order, then repeats the last one.
 async fn answers(statuses: &'static [u16]) -> (Peer, Seen) {
     let seen = Seen::default();
     let handler = move |State(seen): State<Seen>, headers: HeaderMap| async move {
@@ -55,12 +55,12 @@ async fn only_what_may_be_repeated_is_repeated_and_signed_anew() {
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), requests, "{statuses:?} {retry:?}");
         assert!(seen.is_sorted_by(|one, next| one < next), "each attempt has its own nonce: {seen:?}");
-        // An error is cut off, an answer is not.
+        // An error response is truncated, a success is not.
         assert_eq!(answer.body.len(), if status < 300 { 2 * ERROR_BYTES } else { ERROR_BYTES });
     }
 }
 
-/// Takes connections, reads what comes and hangs up; counts them.
+/// Accepts connections, reads, closes them; counts them.
 async fn hangs_up() -> (Peer, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -122,7 +122,7 @@ async fn each_attempt_says_how_long_the_caller_still_waits() {
     let call = Call { retry: Retry::Idempotent, deadline: Duration::from_mins(1), ..post_to("/", "") };
     assert_eq!(client().call(&peer, &call).await.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     let seen = seen.lock().unwrap();
-    // Pauses of 50 ms and 100 ms.
+    // After pauses of 50 ms and 100 ms.
     assert!(seen.len() == 3 && seen[0] > 59.999 && seen[1] <= 59.95 && seen[2] <= 59.85, "{seen:?}");
 }
 
@@ -161,7 +161,7 @@ async fn answers_arrive_piece_by_piece() {
     let peer = peer(serve(Router::new().route("/", any(handler))).await);
     let mut answer = btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);
-    // The second piece is sent only when the first is here.
+    // The second piece is sent only after the first was received.
     assert_eq!(answer.next().await.unwrap().unwrap(), "piece 0");
     more.notify_one();
     assert_eq!(answer.next().await.unwrap().unwrap(), "piece 1");
@@ -244,6 +244,6 @@ async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     assert_eq!(codes[..3], [ReturnCode::Timeout, ReturnCode::Unavailable, ReturnCode::NotImplemented]);
     assert_eq!(codes[3..], [ReturnCode::Success; 9]);
     assert!(replies[0].took >= Duration::from_millis(100));
-    // The one that never answers takes a third place for most of the time.
+    // The peer that never responds holds a third slot most of the time.
     assert!((2..=3).contains(&most.load(Ordering::SeqCst)), "three at a time");
 }

@@ -17,11 +17,11 @@ fn an_allowance_is_used_up_and_refilled() {
     assert_eq!(limiter.check(&key(2), NOW), Ok(()), "others have their own");
     assert_eq!(limiter.check(&key(1), NOW + SECOND / 2), Ok(()));
     assert_eq!(limiter.check(&key(1), NOW + SECOND / 2), refused);
-    // A long pause refills to the burst, not beyond it.
+    // A long pause refills up to the burst, not beyond.
     for expected in [Ok(()), Ok(()), Ok(()), refused.clone()] {
         assert_eq!(limiter.check(&key(1), NOW + 100 * SECOND), expected);
     }
-    // A clock set back costs one refill at most.
+    // A clock that was set back costs at most one refill.
     assert_eq!(limiter.check(&key(1), NOW), refused);
     assert_eq!(limiter.check(&key(1), NOW + 2 * SECOND), Ok(()));
 }
@@ -40,7 +40,7 @@ fn gate(running: usize, waiting: usize) -> Arc<Gate> {
 
 const LONG: Duration = Duration::from_hours(1);
 
-/// Starts waiting and says so only when it stands in the queue.
+/// Enters the queue and returns only when it is in it.
 async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Permit, Refusal>> {
     let before = gate.lock().arrivals;
     let task = tokio::spawn({
