@@ -19,9 +19,9 @@ use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use taonet_service::{WholeBodies, whole_body};
 use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -30,6 +30,11 @@ pub use token::{AccessToken, TokenError};
 
 use crate::http_api::{collapse_slashes, count};
 use envelope::as_json;
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// What all bodies together have beyond 64 KiB each, in bytes.
+const LARGE_BODIES: usize = 64 << 20;
 
 /// What a service takes from its callers.
 #[derive(Debug, Clone)]
@@ -54,13 +59,15 @@ impl OperatorLimits {
 /// Puts limits, admission and the form of errors around a service's routes. `counter` is the name of its counter of
 /// requests.
 pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
+    let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+        // A request takes a turn once its body is there: slow bodies keep nobody from one.
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+        .layer(middleware::from_fn_with_state(bodies, whole_body))
         .layer(middleware::from_fn_with_state(limits.token, admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, limits.request_timeout))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::map_response(as_json))
         .layer(middleware::from_fn(move |route, request, next| count(counter, route, request, next)))
         .layer(TraceLayer::new_for_http());
