@@ -6,6 +6,7 @@
 mod account;
 mod amount;
 mod block;
+mod counted;
 mod ids;
 #[cfg(feature = "scale")]
 mod scale;
@@ -16,6 +17,7 @@ mod units;
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
+pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};

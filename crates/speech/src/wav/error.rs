@@ -1,9 +1,11 @@
+use taonet_primitives::counted;
+
 /// Why bytes are not a WAV file that can be read, or a sound cannot be written as one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WavError {
     /// The file ends within a field.
-    #[error("{field}: the file ends here; {expected} bytes expected, {found} left")]
+    #[error("{field}: the file ends here; {} expected, {found} left", counted(.expected, "byte"))]
     Truncated {
         /// The field that is cut off.
         field: &'static str,
@@ -39,7 +41,7 @@ pub enum WavError {
         chunk: &'static str,
     },
     /// The data chunk claims more bytes than the file has.
-    #[error("data length is {declared} bytes, but the file has only {available} left")]
+    #[error("data length is {}, but the file has only {available} left", counted(.declared, "byte"))]
     DataLength {
         /// Bytes the data chunk claims.
         declared: u64,
