@@ -198,8 +198,10 @@ pub enum Decision {
     Previous(Weights),
     /// There have been no scores for too long: everything to the burn uid.
     Fallback(Weights),
-    /// Nothing.
+    /// Nothing: there are no scores yet.
     Wait,
+    /// Nothing: there are scores, and none of them earns any weight.
+    Unearned,
 }
 
 impl Decision {
@@ -207,7 +209,7 @@ impl Decision {
     pub const fn weights(&self) -> Option<&Weights> {
         match self {
             Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
-            Self::Wait => None,
+            Self::Wait | Self::Unearned => None,
         }
     }
 
@@ -217,7 +219,7 @@ impl Decision {
             Self::Scored(_) => "scored",
             Self::Previous(_) => "previous",
             Self::Fallback(_) => "fallback",
-            Self::Wait => "wait",
+            Self::Wait | Self::Unearned => "wait",
         }
     }
 }
@@ -241,7 +243,7 @@ impl WeightPolicy {
         if !scores.is_empty() {
             state.epochs_without_scores = 0;
             let weights = compute_weights(&scores.main, &scores.arena, self.arena_share, self.burn_uid, self.rules);
-            return if weights.uids.is_empty() { Decision::Wait } else { Decision::Scored(weights) };
+            return if weights.uids.is_empty() { Decision::Unearned } else { Decision::Scored(weights) };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
         if let Some(weights) = state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid)) {

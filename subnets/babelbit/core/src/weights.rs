@@ -95,7 +95,8 @@ impl Weights {
 ///
 /// The main contest's share goes to its miners in proportion to their scores (those above 0), the arena's to its winner.
 /// Of a uid that `main` lists twice the first score counts.
-/// `burn_uid` gets what nobody earned. Without any of them the arena's share goes to the main contest too.
+/// `burn_uid` gets what nobody earned. Without any of them the arena's share goes to the main contest too; where the arena
+/// has all of the share, the main contest has none, and there are no weights. Under strict rules its scores count then.
 ///
 /// The winner is the first of the greatest score, even of 0; under strict rules the score must be above 0 and the
 /// lowest uid wins a tie. Scores that are NaN or infinite do not count.
@@ -135,7 +136,9 @@ pub fn compute_weights(
     if arena_share > 0.0 {
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
-            None => share_out(&mut weights, arena_share),
+            None if main_share > 0.0 || rules == Rules::Strict => share_out(&mut weights, arena_share),
+            // The reference shares it out to those that have weight from the main contest, and that has no share.
+            None => {}
         }
     }
     if let (true, Some(uid)) = (weights.uids.is_empty(), burn_uid) {

@@ -154,9 +154,11 @@ fn where_the_burn_uid_is_not_on_the_subnet_nothing_goes_to_it() {
     let policy = WeightPolicy { burn_uid: None, max_skipped_epochs: 1, ..policy() };
     let mut state = PolicyState::default();
     assert_eq!(policy.decide(&mut state, Some("c"), &ContestScores::default(), uid_of), Decision::Wait);
-    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.0)]), uid_of), Decision::Wait);
+    assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.0)]), uid_of), Decision::Unearned);
     let scored = Decision::Scored(Weights { uids: vec![Uid(1)], weights: vec![1.0] });
     assert_eq!(policy.decide(&mut state, Some("c"), &only_main(&[(1, 0.3)]), uid_of), scored);
+    let all_to_the_arena = WeightPolicy { arena_share: ArenaShare::from_percent(100.0), ..policy };
+    assert_eq!(all_to_the_arena.decide(&mut state, Some("c"), &only_main(&[(1, 0.3)]), uid_of), Decision::Unearned);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use taonet_babelbit_core::operator_api::{MetagraphSnapshot, WeightsAnswer};
 use taonet_babelbit_core::weight_policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use taonet_babelbit_core::weights::Weights;
-use taonet_primitives::{BlockNumber, Uid};
+use taonet_primitives::{BlockNumber, Uid, counted};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
@@ -38,7 +38,7 @@ pub struct EpochReport {
     /// Whether the weights are set; true also where there was nothing to set, or where `details.unchanged` says that the
     /// chain's epoch had others already.
     pub success: bool,
-    /// Why not.
+    /// Why not, or why there was nothing to set.
     pub error: Option<String>,
     /// What signer or gateway said.
     pub details: Value,
@@ -98,8 +98,11 @@ impl Validator {
         }
         let epochs_without_scores = state.epochs_without_scores;
         self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
-        let WeightsAnswer { success, error, details } =
-            answer.unwrap_or(WeightsAnswer { success: true, error: None, details: Value::Null });
+        let WeightsAnswer { success, error, details } = answer.unwrap_or_else(|| WeightsAnswer {
+            success: true,
+            error: nothing(&decision, &policy).map(str::to_owned),
+            details: Value::Null,
+        });
         Ok(EpochReport {
             epoch,
             block,
@@ -119,10 +122,10 @@ impl Validator {
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
         if !is_there {
             tracing::warn!(
-                "uid {uid} is to receive what nobody has earned, but subnet {} has {} neurons: set \
+                "uid {uid} is to receive what nobody has earned, but subnet {} has {}: set \
                  BB_DEFAULT_FALLBACK_UID; until then it goes to the miners that have scores, and nothing is set without any",
                 self.settings.netuid,
-                snapshot.hotkeys.len()
+                counted(snapshot.hotkeys.len(), "neuron")
             );
         }
         WeightPolicy {
@@ -149,6 +152,21 @@ fn slots(snapshot: &MetagraphSnapshot) -> HashMap<&str, Uid> {
     slots
 }
 
+/// Why there are no weights to set, where there are none.
+fn nothing(decision: &Decision, policy: &WeightPolicy) -> Option<&'static str> {
+    match decision {
+        Decision::Scored(_) | Decision::Previous(_) | Decision::Fallback(_) => None,
+        Decision::Wait => Some("there are no scores, and none were set before"),
+        Decision::Unearned if policy.arena_share.get() < 1.0 => {
+            Some("no score is above 0, and BB_DEFAULT_FALLBACK_UID is not on the subnet")
+        }
+        Decision::Unearned => Some(
+            "the arena has all of the share (BB_ARENA_INCENTIVE_PERCENT), nobody has a score in it, and \
+             BB_DEFAULT_FALLBACK_UID is not on the subnet",
+        ),
+    }
+}
+
 /// Says what was decided, and what of it goes to nobody who earned it.
 fn tell(
     epoch: u64,
@@ -160,6 +178,9 @@ fn tell(
 ) {
     let without_scores = state.epochs_without_scores;
     tracing::info!(epoch, %block, challenge_uid, decision = decision.as_str(), without_scores, "weights decided");
+    if let Some(reason) = nothing(decision, policy) {
+        tracing::warn!("no weights are submitted: {reason}");
+    }
     let burned = policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
     if let Some((uid, share)) = burned.filter(|(_, share)| *share > 0.0) {
         tracing::warn!("{:.1} % of the weights go to uid {uid}, since nobody has earned them", share * 100.0);
