@@ -15,7 +15,7 @@ use subxt::ext::frame_decode::runtime_apis::{RuntimeApiTypeInfo, encode_runtime_
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
-use taonet_primitives::BlockHash;
+use taonet_primitives::{BlockHash, counted};
 
 use crate::json::{self, JsonError, refuse_endless, to_json, to_value};
 use crate::{Call, ChainError};
@@ -165,7 +165,7 @@ impl std::fmt::Debug for Runtime {
 
 /// The number of bytes left after decoding the value.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} bytes are left over")]
+#[error("trailing data: {}", counted(.0, "byte"))]
 struct LeftOver(usize);
 
 fn all_read(what: &str, rest: &[u8]) -> Result<(), ChainError> {

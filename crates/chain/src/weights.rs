@@ -3,7 +3,7 @@
 //! [`within_limits`] and [`quantise`] compute as the reference's clients do, so that a validator's weights do not
 //! depend on the program that set them; [`refusal`] is the chain's own check.
 
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, counted};
 
 use crate::{WeightRow, WeightRules};
 
@@ -23,7 +23,7 @@ pub enum WeightError {
     #[error("uid {0} is named twice")]
     Twice(Uid),
     /// The uid has no neuron.
-    #[error("uid {uid} is not on the subnet, which has {neurons} neurons")]
+    #[error("uid {uid} is not on the subnet, which has {}", counted(.neurons, "neuron"))]
     NoSuchNeuron {
         /// The uid without a neuron.
         uid: Uid,
@@ -128,7 +128,7 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
 #[non_exhaustive]
 pub enum RowError {
     /// Too few neurons have a weight.
-    #[error("only {found} neurons have a weight: the subnet wants {wanted}")]
+    #[error("weights for only {}: the subnet wants {wanted}", counted(.found, "neuron"))]
     TooFew {
         /// The number of weights in the row.
         found: usize,

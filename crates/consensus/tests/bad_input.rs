@@ -28,15 +28,15 @@ fn optional_fields_may_be_absent() {
 #[test]
 fn every_error_names_the_field() {
     for (field, value, start) in [
-        ("stake", json!([100]), "stake: 1 items for 2 neurons"),
+        ("stake", json!([100]), "stake: 1 item for 2 neurons"),
         ("stake", json!([100, -1]), "input.stake[1]: invalid value: integer `-1`"),
         ("stake", json!("much"), "input.stake: invalid type: string \"much\""),
         ("n", json!(65536), "input.n: invalid value: integer `65536`"),
         ("n", json!(3), "stake: 2 items for 3 neurons"),
         ("kappa", json!(0.5), "input.kappa: invalid type: floating point `0.5`"),
         ("owner_uid", json!(2), "owner_uid: 2 is not below n = 2"),
-        ("commit_blocks", json!([null]), "commit_blocks: 1 items for 2 neurons"),
-        ("liquid_alpha_consensus", json!([1]), "liquid_alpha_consensus: 1 items for 2 neurons"),
+        ("commit_blocks", json!([null]), "commit_blocks: 1 item for 2 neurons"),
+        ("liquid_alpha_consensus", json!([1]), "liquid_alpha_consensus: 1 item for 2 neurons"),
         ("weights", json!([[[1, 5], [0, 1], [1, 6]], []]), "weights[0]: uid 1 appears twice"),
         ("bonds", json!([[], [[0, 1], [0, 1]]]), "bonds[1]: uid 0 appears twice"),
         ("weights", json!([[[1]], []]), "input.weights[0][0]: invalid length 1"),

@@ -89,9 +89,10 @@ mod tests {
     /// The answer to a body of these chunks, which ends, or never does.
     async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> = chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
-        let body = match ends {
-            true => Body::from_stream(stream::iter(chunks)),
-            false => Body::from_stream(futures::StreamExt::chain(stream::iter(chunks), stream::pending())),
+        let body = if ends {
+            Body::from_stream(stream::iter(chunks))
+        } else {
+            Body::from_stream(futures::StreamExt::chain(stream::iter(chunks), stream::pending()))
         };
         let answer = service(bodies).oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
         (answer.status(), answer.into_body().collect().await.unwrap().to_bytes())
@@ -116,7 +117,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_share_their_memory_and_small_ones_have_their_own() {
-        let bodies = WholeBodies::new(100_000, Duration::from_secs(60), 40_000);
+        let bodies = WholeBodies::new(100_000, Duration::from_mins(1), 40_000);
         let slow = tokio::spawn({
             let bodies = bodies.clone();
             async move { ask(&bodies, &[100_000], false).await }

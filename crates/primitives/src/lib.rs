@@ -6,6 +6,7 @@
 mod account;
 mod amount;
 mod block;
+mod counted;
 mod ids;
 #[cfg(feature = "scale")]
 mod scale;
@@ -17,6 +18,7 @@ mod weights;
 pub use account::{AccountId, Coldkey, Hotkey};
 pub use amount::{Alpha, AmountError, Rao};
 pub use block::{BlockHash, BlockNumber, ExtrinsicHash, HashError};
+pub use counted::counted;
 pub use ids::{MechId, NetUid, Uid};
 pub use ss58::{Ss58, Ss58Error, Ss58Prefix};
 pub use transcript::{Transcript, Word};

@@ -12,7 +12,7 @@ pub enum Ss58Error {
     #[error("address is not base-58 text")]
     Base58,
     /// The decoded bytes are not prefix, 32-byte key and 2-byte checksum.
-    #[error("address has {0} bytes, expected 35 (36 with a two-byte prefix)")]
+    #[error("address has {}, expected 35 (36 with a two-byte prefix)", crate::counted(.0, "byte"))]
     Length(usize),
     /// The address belongs to another network.
     #[error("address prefix is {found}, expected {expected}")]

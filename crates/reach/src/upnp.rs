@@ -57,7 +57,7 @@ pub enum UpnpError {
 fn stays(lease: Option<Duration>) -> String {
     lease.map_or_else(
         || "it stays open until you close it in the router".to_owned(),
-        |lease| format!("it stays open for {} minutes at most", lease.as_secs() / 60),
+        |lease| format!("it stays open for {} min at most", lease.as_secs() / 60),
     )
 }
 

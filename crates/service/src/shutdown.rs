@@ -13,7 +13,7 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 #[non_exhaustive]
 pub enum StopError {
     /// Tasks were still running at the deadline.
-    #[error("{tasks} tasks did not stop within {within:?}")]
+    #[error("tasks that did not stop within {within:?}: {tasks}")]
     StillRunning {
         /// Number of running tasks.
         tasks: usize,

@@ -1,6 +1,7 @@
 //! Audio frames in wire format: little-endian 32-bit floats.
 
 use std::num::NonZeroUsize;
+use taonet_primitives::counted;
 
 /// Bytes of one sample on the wire.
 const WIDTH: usize = size_of::<f32>();
@@ -10,7 +11,7 @@ const WIDTH: usize = size_of::<f32>();
 #[non_exhaustive]
 pub enum FrameError {
     /// The last sample is incomplete.
-    #[error("{bytes} bytes are not whole 32-bit samples")]
+    #[error("a length of {} is not whole 32-bit samples", counted(.bytes, "byte"))]
     PartialSample {
         /// The number of bytes received.
         bytes: usize,

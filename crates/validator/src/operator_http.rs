@@ -16,9 +16,9 @@ use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use taonet_http::{WholeBodies, whole_body};
 use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -26,6 +26,11 @@ pub(crate) use envelope::{ApiError, Body};
 
 use envelope::as_json;
 use taonet_http::{AccessToken, collapse_slashes, count};
+
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Memory of all bodies together beyond 64 KiB each, in bytes.
+const LARGE_BODIES: usize = 64 << 20;
 
 /// Authentication and limits of an operator service.
 #[derive(Debug, Clone)]
@@ -50,13 +55,15 @@ impl OperatorLimits {
 /// Wraps a service's routes in limits, authentication and the form of errors. `counter` is the name of its request
 /// counter.
 pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
+    let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+        // A request takes a turn once its body is there: slow bodies keep nobody from one.
+        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+        .layer(middleware::from_fn_with_state(bodies, whole_body))
         .layer(middleware::from_fn_with_state(limits.token, admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, limits.request_timeout))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::map_response(as_json))
         .layer(middleware::from_fn(move |route, request, next| count(counter, route, request, next)))
         .layer(TraceLayer::new_for_http());

@@ -100,8 +100,10 @@ pub enum Decision {
     Previous(Weights),
     /// No scores for too long: all weight to the burn uid.
     Fallback(Weights),
-    /// Submit nothing.
+    /// Nothing: there are no scores yet.
     Wait,
+    /// Nothing: there are scores, and none of them earns weight.
+    Unearned,
 }
 
 impl Decision {
@@ -109,7 +111,7 @@ impl Decision {
     pub const fn weights(&self) -> Option<&Weights> {
         match self {
             Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
-            Self::Wait => None,
+            Self::Wait | Self::Unearned => None,
         }
     }
 
@@ -119,7 +121,7 @@ impl Decision {
             Self::Scored(_) => "scored",
             Self::Previous(_) => "previous",
             Self::Fallback(_) => "fallback",
-            Self::Wait => "wait",
+            Self::Wait | Self::Unearned => "wait",
         }
     }
 }
@@ -143,7 +145,7 @@ impl WeightPolicy {
         }
         if let Some(weights) = scored {
             state.epochs_without_scores = 0;
-            return if weights.uids.is_empty() { Decision::Wait } else { Decision::Scored(weights) };
+            return if weights.uids.is_empty() { Decision::Unearned } else { Decision::Scored(weights) };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
         if let Some(weights) = state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid)) {

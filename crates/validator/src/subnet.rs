@@ -29,6 +29,9 @@ pub trait Subnet: Send + Sync {
     /// on the subnet.
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights>;
 
+    /// Why scores gave nobody weight, for operators; called where [`Subnet::weights`] were empty.
+    fn why_unearned(&self) -> &'static str;
+
     /// Records the subnet's own metrics of the scores.
     fn measure(&mut self, scores: &Self::Scores);
 }

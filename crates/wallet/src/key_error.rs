@@ -1,11 +1,12 @@
 use crate::CryptoType;
+use taonet_primitives::counted;
 
 /// Why a key could not be created or parsed. Never repeats the secret text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
     /// The number of words is none of 12, 15, 18, 21 and 24.
-    #[error("mnemonic has {0} words, expected 12, 15, 18, 21 or 24")]
+    #[error("mnemonic has {}, expected 12, 15, 18, 21 or 24", counted(.0, "word"))]
     WordCount(usize),
     /// A word, counted from 1, is not in the English list.
     #[error("word {0} of the mnemonic is not in the English word list")]

@@ -1,4 +1,4 @@
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, counted};
 
 use super::{EpochInput, Row};
 
@@ -15,7 +15,7 @@ pub enum InputError {
         source: serde_json::Error,
     },
     /// The length of a list is not the number of neurons.
-    #[error("{field}: {found} items for {expected} neurons")]
+    #[error("{field}: {} for {}", counted(.found, "item"), counted(.expected, "neuron"))]
     Length {
         /// The name of the list.
         field: &'static str,

@@ -48,7 +48,7 @@ type RegisterError = RegisterMethodError;
 /// What clients may ask of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Open connections.
+    /// WebSocket connections, and HTTP requests being answered, together.
     pub connections: u32,
     /// Subscriptions of one connection.
     pub subscriptions: u32,

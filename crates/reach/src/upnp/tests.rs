@@ -157,7 +157,7 @@ async fn routers_without_leases_get_a_mapping_without_end() {
 async fn a_mapping_that_stays_says_for_how_long() {
     let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
-    assert_eq!(error, "the router does not close port 8091: it stays open for 60 minutes at most");
+    assert_eq!(error, "the router does not close port 8091: it stays open for 60 min at most");
 }
 
 #[tokio::test]

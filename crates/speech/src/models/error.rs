@@ -1,5 +1,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
+use taonet_primitives::counted;
 
 use super::CATALOGUE;
 
@@ -88,7 +89,7 @@ pub enum ModelError {
         status: u16,
     },
     /// The hub sent fewer or more bytes than the file has.
-    #[error("{url} sent {received} bytes of {expected}; try again")]
+    #[error("{url} sent {received} of {}; try again", counted(.expected, "byte"))]
     Size {
         /// The URL of the request.
         url: String,

@@ -1,9 +1,11 @@
+use taonet_primitives::counted;
+
 /// Why a WAV file could not be decoded or encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WavError {
     /// The file ends within a field.
-    #[error("{field}: the file ends here; {expected} bytes expected, {found} left")]
+    #[error("{field}: the file ends here; {} expected, {found} left", counted(.expected, "byte"))]
     Truncated {
         /// The truncated field.
         field: &'static str,
@@ -39,7 +41,7 @@ pub enum WavError {
         chunk: &'static str,
     },
     /// The data chunk declares more bytes than the file has.
-    #[error("data length is {declared} bytes, but the file has only {available} left")]
+    #[error("data length is {}, but the file has only {available} left", counted(.declared, "byte"))]
     DataLength {
         /// The declared number of bytes.
         declared: u64,

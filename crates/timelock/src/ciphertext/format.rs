@@ -4,6 +4,7 @@
 
 use ark_bls12_381::G2Affine;
 use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _};
+use taonet_primitives::counted;
 
 use super::{Ciphertext, NONCE};
 use crate::ibe::{SealedKey, WIDTH};
@@ -23,7 +24,8 @@ pub enum FormatError {
     },
     /// A field states an invalid length.
     #[error(
-        "the {part} of the ciphertext has {found} bytes instead of {expected}: it is no drand timelock ciphertext of this kind"
+        "the {part} of the ciphertext has {} instead of {expected}: it is no drand timelock ciphertext of this kind",
+        counted(.found, "byte")
     )]
     Length {
         /// The field's name.
@@ -42,7 +44,7 @@ pub enum FormatError {
     #[error("the ciphertext's cipher is not AES_GCM_: it was made by a newer tool than this one knows")]
     Suite,
     /// Bytes follow the ciphertext.
-    #[error("{0} bytes follow the ciphertext: if a round is among them, read it as wrapped data")]
+    #[error("{} after the ciphertext: if a round is among them, read it as wrapped data", counted(.0, "byte"))]
     Trailing(usize),
 }
 

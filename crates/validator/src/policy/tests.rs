@@ -138,9 +138,9 @@ fn an_epochs_last_block_is_counted() {
 }
 
 #[test]
-fn scores_that_give_nobody_weight_are_waited_out() {
+fn scores_may_give_nobody_weight() {
     let mut state = PolicyState { epochs_without_scores: 5, ..PolicyState::default() };
-    assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Wait);
+    assert_eq!(policy().decide(&mut state, Some("c"), Some(Weights::default()), uid_of), Decision::Unearned);
     assert_eq!(state.epochs_without_scores, 0);
 }
 

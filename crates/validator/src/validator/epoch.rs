@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use taonet_primitives::{BlockNumber, Weights};
+use taonet_primitives::{BlockNumber, Weights, counted};
 use taonet_service::{BLOCK_TIME, since_1970};
 
 use super::state::Saved;
@@ -65,6 +65,14 @@ impl<S: Subnet> Validator<S> {
         measure(&decision, &state, began);
         self.subnet.measure(&scores);
         log(epoch, block, round.as_deref(), &decision, policy, &state);
+        let nothing = match &decision {
+            Decision::Scored(_) | Decision::Previous(_) | Decision::Fallback(_) => None,
+            Decision::Wait => Some("there are no scores, and none were set before"),
+            Decision::Unearned => Some(self.subnet.why_unearned()),
+        };
+        if let Some(reason) = nothing {
+            tracing::warn!("no weights are submitted: {reason}");
+        }
 
         // Scores just fetched are of the newest block; previous weights keep the block of their scores.
         let state_block = match (&decision, &state.previous) {
@@ -90,8 +98,11 @@ impl<S: Subnet> Validator<S> {
         }
         let epochs_without_scores = state.epochs_without_scores;
         self.remember(Saved { last_epoch: Some(epoch), last_set, policy: state, ..self.state.saved().clone() });
-        let WeightsAnswer { success, error, details } =
-            answer.unwrap_or(WeightsAnswer { success: true, error: None, details: Value::Null });
+        let WeightsAnswer { success, error, details } = answer.unwrap_or_else(|| WeightsAnswer {
+            success: true,
+            error: nothing.map(str::to_owned),
+            details: Value::Null,
+        });
         Ok(EpochReport {
             epoch,
             block,
@@ -111,10 +122,10 @@ impl<S: Subnet> Validator<S> {
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
         if !is_there {
             tracing::warn!(
-                "uid {uid} is to receive what nobody has earned, but subnet {} has {} neurons: \
-                 configure another burn uid; until then it goes to the miners that have scores, and nothing is set without any",
+                "uid {uid} is to receive what nobody has earned, but subnet {} has {}: configure another burn uid; until \
+                 then it goes to the miners that have scores, and nothing is set without any",
                 self.settings.netuid,
-                snapshot.hotkeys.len()
+                counted(snapshot.hotkeys.len(), "neuron")
             );
         }
         WeightPolicy { burn_uid: is_there.then_some(uid), max_skipped_epochs: self.settings.max_skipped_epochs }

@@ -30,6 +30,10 @@ impl Subnet for OneMiner {
         scores.map(|uid| Weights { uids: vec![uid], weights: vec![1.0] })
     }
 
+    fn why_unearned(&self) -> &'static str {
+        "the miner has left"
+    }
+
     fn measure(&mut self, _: &Option<Uid>) {}
 }
 

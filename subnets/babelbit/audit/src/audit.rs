@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, counted};
 
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::files::Layout;
@@ -60,7 +60,7 @@ pub enum AuditError {
     #[error("the recorded options cannot be used")]
     Options(#[from] taonet_babelbit_core::scoring::OptionsError),
     /// The scorer gave another number of scores than there are replies.
-    #[error("the scorer gave {got} scores for {expected} replies")]
+    #[error("the scorer gave {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Replies.
         expected: usize,

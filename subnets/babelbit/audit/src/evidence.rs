@@ -21,7 +21,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Hotkey, Uid, counted};
 use taonet_wallet::Signature;
 
 use crate::audit::{AuditError, AuditReport, Engines, recompute};
@@ -65,7 +65,7 @@ pub enum EvidenceError {
     #[error("the bundle's member {0:?} is no plain file")]
     Kind(String),
     /// A member is larger than any honest one.
-    #[error("the bundle's member {name:?} has {bytes} bytes, at most {limit} are taken")]
+    #[error("the bundle's member {name:?} has {}, at most {limit} are taken", counted(.bytes, "byte"))]
     TooLarge {
         /// The member.
         name: String,

@@ -92,7 +92,9 @@ pub fn compute_weights(
     if arena_share > 0.0 {
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
-            None => share_out(&mut weights, arena_share),
+            None if main_share > 0.0 || rules == Rules::Strict => share_out(&mut weights, arena_share),
+            // The reference shares it out to those that have weight from the main contest, and that has no share.
+            None => {}
         }
     }
     if let (true, Some(uid)) = (weights.uids.is_empty(), burn_uid) {

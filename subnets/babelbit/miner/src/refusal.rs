@@ -2,6 +2,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use taonet_babelbit_core::protocol::{DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, MinerError, SAMPLE_RATE_HZ};
+use taonet_primitives::counted;
 
 use super::profile::ProfileError;
 use super::samples::MAX_CHANNELS;
@@ -20,7 +21,7 @@ pub enum Refusal {
     #[error("audio_b64 is not base64: {0}")]
     Base64(#[source] base64::DecodeError),
     /// The frame ends within a sample.
-    #[error("audio_b64 holds {bytes} bytes, which is not a multiple of {unit} (4 bytes for each channel)")]
+    #[error("audio_b64 holds {}, which is not a multiple of {unit} (4 bytes for each channel)", counted(.bytes, "byte"))]
     PartialSample {
         /// Number of bytes in the frame.
         bytes: usize,
@@ -83,7 +84,7 @@ pub enum Refusal {
         seconds: u64,
     },
     /// The session exceeds the maximum number of requests.
-    #[error("the session has had its {0} requests")]
+    #[error("the session has had its {}", counted(.0, "request"))]
     TooManyRequests(u64),
     /// The session table is full.
     #[error("this miner has its {0} sessions: try again later")]

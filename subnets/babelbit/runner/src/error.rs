@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use taonet_primitives::counted;
 
 use taonet_speech::WavError;
 
@@ -30,7 +31,7 @@ pub enum RunError {
     #[error("a reply cannot be stored")]
     Wav(#[from] WavError),
     /// The scorer returned a different number of scores than there are replies.
-    #[error("the scorer gave {got} scores for {expected} replies")]
+    #[error("the scorer gave {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Number of replies.
         expected: usize,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use taonet_primitives::counted;
 
 use lru::LruCache;
 use taonet_babelbit_core::scoring::ScoreError;
@@ -77,7 +78,7 @@ impl Vectorizer {
         if vectors.len() == texts.len() {
             return Ok(vectors);
         }
-        let message = format!("{} sentence vectors for {} texts", vectors.len(), texts.len());
+        let message = format!("{} for {}", counted(vectors.len(), "sentence vector"), counted(texts.len(), "text"));
         Err(ScoreError::failed("ValueError", &message))
     }
 }

@@ -30,6 +30,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use taonet_http::{RateLimit, SlidingWindow};
@@ -101,6 +102,8 @@ struct State {
     limits: ScoringLimits,
     per_address: SlidingWindow<IpAddr>,
     per_validator: SlidingWindow<Hotkey>,
+    /// Concurrency limit of arriving files.
+    files: Semaphore,
     /// In-flight uploads, even if the client has disconnected.
     uploads: TaskTracker,
     clock: Clock,
@@ -132,6 +135,7 @@ impl ScoringApi {
             validators: Validators::new(admission),
             per_address: SlidingWindow::new(limits.per_address),
             per_validator: SlidingWindow::new(limits.per_validator),
+            files: Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             uploads: TaskTracker::new(),
             limits,
             clock,

@@ -77,6 +77,15 @@ impl Subnet for Babelbit {
         scores.weights(self.settings.arena_share, burn_uid, self.settings.rules)
     }
 
+    fn why_unearned(&self) -> &'static str {
+        if self.settings.arena_share.get() < 1.0 {
+            "no score is above 0, and BB_DEFAULT_FALLBACK_UID is not on the subnet"
+        } else {
+            "the arena has all of the share (BB_ARENA_INCENTIVE_PERCENT), nobody has a score in it, and \
+             BB_DEFAULT_FALLBACK_UID is not on the subnet"
+        }
+    }
+
     fn measure(&mut self, scores: &ContestScores) {
         self.show(scores);
     }

@@ -320,7 +320,16 @@ async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
     mount(&world.gateway, "POST", "/v1/metagraph/snapshot", ok(small)).await;
     mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
     world.rows(&[], &[]).await;
-    assert_eq!(world.validator().run_once().await.unwrap().decision, "wait");
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!(
+        (report.decision, report.error.as_deref()),
+        ("wait", Some("there are no scores, and none were set before"))
+    );
     world.rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
+    // The main contest has no share, and the arena nobody who could have it.
+    world.arena_share = ArenaShare::from_percent(100.0);
+    let report = world.validator().run_once().await.unwrap();
+    assert_eq!((report.decision, &report.weights), ("wait", &None));
+    assert!(report.success && report.error.unwrap().contains("the arena has all of the share"));
 }

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use taonet_http::Place;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
@@ -32,8 +33,7 @@ struct Most {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer, or, in version 2,
-    /// answers wait for what is read.
+    /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer.
     paced: bool,
     requests: usize,
     /// Bytes of the requests in work.
@@ -156,11 +156,19 @@ pub(super) struct Paced<T> {
     stream: T,
     pace: Arc<Pace>,
     has_read: bool,
+    /// Free again when the connection ends.
+    place: Option<Place>,
 }
 
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false }
+        Self { stream, pace, has_read: false, place: None }
+    }
+
+    /// Keeps the connection's place until the connection ends.
+    pub(super) fn holding(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

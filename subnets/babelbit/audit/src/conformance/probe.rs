@@ -3,6 +3,7 @@
 mod wire;
 
 use std::time::Duration;
+use taonet_primitives::counted;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -174,14 +175,18 @@ impl Probe<'_> {
                 None => return,
             }
         }
-        let seen = format!("no out_eos in {frames} frames and {} empty requests", self.settings.drain_max_requests);
+        let seen = format!(
+            "no out_eos in {} and {}",
+            counted(frames, "frame"),
+            counted(self.settings.drain_max_requests, "empty request")
+        );
         self.findings.fail(Rule::ReplyEnds, seen);
     }
 
     fn ended(&mut self, label: &str, heard: &Heard) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
         let unit = SAMPLE_BYTES as u64 * u64::from(heard.channels);
-        let sound = format!("{} bytes in {} answers", heard.bytes, heard.pieces);
+        let sound = format!("{} in {}", counted(heard.bytes, "byte"), counted(heard.pieces, "answer"));
         self.findings.judge(Rule::WholeSamples, heard.bytes.is_multiple_of(unit), sound);
         let seconds = heard.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
@@ -249,19 +254,20 @@ impl Probe<'_> {
             return None;
         };
         self.findings.pass(Rule::Base64, "every answer");
-        let counted = answer
+        let is_counted = answer
             .get("n_bytes")
             .is_none_or(|count| count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64));
         self.findings.judge(
             Rule::ByteCount,
-            counted,
-            format!("{label}: {}, {bytes} bytes of sound", of(answer, &["n_bytes"])),
+            is_counted,
+            format!("{label}: {}, {} of sound", of(answer, &["n_bytes"]), counted(bytes, "byte")),
         );
         heard.bytes += bytes as u64;
         heard.pieces += usize::from(bytes > 0);
         let limit = self.settings.max_reply_bytes(heard.channels) as u64;
         if heard.bytes > limit {
-            self.findings.fail(Rule::ReplyLength, format!("{} bytes by {label}, at most {limit}", heard.bytes));
+            self.findings
+                .fail(Rule::ReplyLength, format!("{} by {label}, at most {limit}", counted(heard.bytes, "byte")));
             return None;
         }
         Some(())

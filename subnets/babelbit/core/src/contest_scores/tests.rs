@@ -86,6 +86,8 @@ fn without_a_burn_uid_the_miners_share_everything() {
     assert_eq!(weights(&[]), None);
     assert_eq!(weights(&[(1, 0.0)]), Some(Weights::default()));
     assert_eq!(weights(&[(1, 0.3)]), Some(Weights { uids: vec![Uid(1)], weights: vec![1.0] }));
+    let all_to_the_arena = ArenaShare::from_percent(100.0);
+    assert_eq!(only_main(&[(1, 0.3)]).weights(all_to_the_arena, None, Rules::Reference), Some(Weights::default()));
 }
 
 #[test]

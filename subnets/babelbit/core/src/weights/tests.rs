@@ -50,6 +50,26 @@ fn shares_are_given_out() {
     }
 }
 
+/// arena scores · percent · burn uid · weights under reference rules · under strict rules, all of miners 1 and 3
+#[test]
+fn an_arena_with_all_of_the_share_and_no_recipient_leaves_nothing() {
+    let shared: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
+    for (arena, percent, burn, by_reference, by_strict) in [
+        (&[][..], 100.0, None, &[][..], shared),
+        (&[], 120.0, None, &[], shared),
+        (&[(5, f64::NAN)], 100.0, None, &[], shared),
+        (&[(5, 0.5)], 100.0, None, &[(5, 1.0)], &[(5, 1.0)]),
+        (&[], 100.0, BURN, &[(248, 1.0)], &[(248, 1.0)]),
+        (&[], 99.0, None, shared, shared),
+    ] {
+        for (rules, expected) in [(Rules::Reference, by_reference), (Rules::Strict, by_strict)] {
+            let (main, share) = (scores(&[(1, 0.6), (3, 0.2)]), ArenaShare::from_percent(percent));
+            let found = compute_weights(&main, &scores(arena), share, burn, rules);
+            assert_weights(&found, expected, &format!("{arena:?}, {percent} %, {burn:?}, {rules}"));
+        }
+    }
+}
+
 #[test]
 fn a_share_is_exact_to_the_last_bit() {
     let (a, b, c) = (0.9, 0.2, 0.7);

@@ -1,4 +1,5 @@
 use std::time::Duration;
+use taonet_primitives::counted;
 
 use axum::Json;
 use axum::http::header::RETRY_AFTER;
@@ -42,7 +43,7 @@ pub(super) enum ApiError {
     TooMany { wait: Duration },
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error("data.file_size: {told} bytes were told, {found} came")]
+    #[error("data.file_size is {told}, the file has {}", counted(.found, "byte"))]
     OtherSize { told: u64, found: u64 },
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -1,6 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -13,6 +14,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
+use taonet_http::{WholeBodies, whole_body};
 use taonet_primitives::Hotkey;
 use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -38,6 +40,9 @@ const FORM_OVERHEAD: u64 = 1 << 20;
 /// Maximum size of the signed metadata in bytes.
 const MAX_METADATA: usize = 256 << 10;
 
+/// How long a submission's body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+
 type Api = Shared<Arc<State>>;
 
 pub(super) fn router(state: &Arc<State>) -> Router {
@@ -47,14 +52,15 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     let files = Router::new()
         .route("/v1/submit-artifact", post(submit_artifact))
         .layer(RequestBodyLimitLayer::new(max_form))
-        .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         // The timeout includes waiting for a concurrency permit.
         .layer(within(limits.request_timeout * 10));
     // Separate concurrency limits: slow submissions keep no validator from reading scores.
     let limited = |routes: Router<Arc<State>>| {
+        let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, limits.concurrency * limits.max_body_bytes);
         routes
-            .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
+            // A request takes a turn once its body is there: slow bodies keep nobody from one.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
+            .layer(middleware::from_fn_with_state(bodies, whole_body))
             .layer(within(limits.request_timeout))
     };
     let texts = limited(Router::new().route("/v1/submit", post(submit)));
@@ -123,6 +129,8 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     let metadata = form.whole("metadata", MAX_METADATA).await?;
     let signed = Signed::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
+    // Only a validator's file takes a turn: strangers' slow forms keep nobody from one.
+    let _turn = state.files.acquire().await;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
     if !is_safe_name(&name) {
