@@ -27,6 +27,7 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
 use crate::table::table;
+use crate::tables::WEIGHT_VECTOR;
 
 /// Set weights by the scores of the current challenge, once an epoch
 #[derive(Debug, Args)]
@@ -143,7 +144,7 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(report)?;
     } else {
-        let mut rows = table(&["uid", "weight"], &[0, 1]);
+        let mut rows = table(&WEIGHT_VECTOR);
         for (uid, weight) in report.weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
             rows.add_row([uid.to_string(), format!("{weight:.6}")]);
         }
@@ -155,7 +156,11 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         }
     }
     match &report.error {
-        _ if report.success => Ok(()),
+        Some(reason) if report.success => {
+            context.say(&format!("no weights are submitted: {reason}"));
+            Ok(())
+        }
+        None if report.success => Ok(()),
         error => bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }
