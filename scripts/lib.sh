@@ -89,6 +89,18 @@ require_rust() {
         die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
+# Makes sure that there is cargo-deny in the version that CI uses, built once into the cache directory; puts it first on the
+# path.
+require_cargo_deny() {
+    local version=0.20.2 tools="${XDG_CACHE_HOME:-$HOME/.cache}/taonet/tools"
+    PATH="$tools/bin:$PATH"
+    [ "$(cargo-deny --version 2>/dev/null)" = "cargo-deny $version" ] && return
+    say "installing: cargo install cargo-deny --version $version --locked"
+    # It runs for a second: a quick build is worth more than quick code. What is left out fetches from git over the network.
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo install cargo-deny --version "$version" --locked --no-default-features --root "$tools" >&2
+}
+
 # Whether PostgreSQL's server is here: on the path, or where Debian puts it.
 has_postgres() {
     command -v initdb >/dev/null && return

@@ -138,7 +138,7 @@ fn one_changed_byte_names_one_reply() {
     assert_eq!((&mismatch["place"], &mismatch["field"]), (&json!("challenge_score"), &json!("utterance_score")));
     assert_eq!((&mismatch["miner_uid"], &mismatch["utterance_id"]), (&json!(INTERPRETER), &json!("ferry:3")));
     let shown = bb().args(["audit", "ferry", "--keep"]).arg(run.path()).output().unwrap();
-    assert!(stderr(&shown).contains("1 mismatches"), "{}", stderr(&shown));
+    assert!(stderr(&shown).contains("error: 1 value does not match the recording"), "{}", stderr(&shown));
     assert!(String::from_utf8(shown.stdout).unwrap().contains("challenge_score"));
 }
 

@@ -164,7 +164,7 @@ fn each_failure_has_its_code() {
     assert_eq!((exit, &pings["outcomes"], &pings["answered"]), (3, &json!({ "Unavailable": 3 }), &json!(0)));
     let table = ask("ping", &silent_address, "btauth", &["-n", "1"]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("Unavailable 1"));
-    assert!(stderr(&table).contains("1 of 1 calls failed"), "{}", stderr(&table));
+    assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
 }
 
 /// A service that answers everybody the same.

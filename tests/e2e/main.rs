@@ -17,6 +17,8 @@ mod chain;
 mod cli;
 mod demo;
 mod guides;
+#[cfg(target_os = "linux")]
+mod half_open;
 mod kill;
 mod localnet_peers;
 mod peers;

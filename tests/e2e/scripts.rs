@@ -54,6 +54,45 @@ fn who_cannot_be_asked_is_told_the_command() {
 }
 
 #[test]
+fn cargo_deny_is_built_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("XDG_CACHE_HOME='{}'; require_cargo_deny", folder.path().display());
+    let output = run(&script, "1000", &["cargo"]);
+    let root = folder.path().join("taonet/tools");
+    let options = format!("--locked --no-default-features --root {}", root.display());
+    assert!(
+        stderr(&output).contains(&format!("cargo install cargo-deny --version 0.20.2 {options}\n")),
+        "{}",
+        stderr(&output)
+    );
+    fs::create_dir_all(root.join("bin")).unwrap();
+    program(&root.join("bin"), "cargo-deny", "echo cargo-deny 0.20.2");
+    let output = run(&script, "1000", &["cargo"]);
+    assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
+}
+
+/// A program that is packaged is small, and its line tables are at hand.
+#[test]
+fn line_tables_go_into_a_file_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program, split) =
+        (folder.path().join("main.c"), folder.path().join("program"), folder.path().join("split"));
+    fs::write(&source, "int main(void) { return 7; }").unwrap();
+    let built = Command::new("cc").args(["-g", "-o"]).args([&program, &source]).status().unwrap();
+    assert!(built.success());
+    let output = Command::new(repository("scripts/split-debug")).args([&program, &split]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let holds = |path: &Path, name: &str| {
+        let bytes = fs::read(path).unwrap();
+        bytes.windows(name.len()).any(|window| window == name.as_bytes())
+    };
+    let (small, tables) = (split.join("program"), split.join("program.debug"));
+    assert!(!holds(&small, ".debug_line") && holds(&small, "program.debug"));
+    assert!(holds(&tables, ".debug_line"));
+    assert_eq!(Command::new(small).status().unwrap().code(), Some(7));
+}
+
+#[test]
 fn postgres_is_installed_only_where_it_is_missing() {
     let output = run("require_postgres", "0", &["initdb"]);
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use axum::Router;
 use clap::Args;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use taonet_http::{Readiness, ServeLimits, readiness_routes, serve};
 use taonet_primitives::Hotkey;
@@ -78,6 +79,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Takes the ports and installs the metrics recorder.
     pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
+        allow_connections();
         let listener = bind(listen).await?;
         let address = listener.local_addr()?;
         let metrics_listener = match metrics.metrics {
@@ -144,6 +146,7 @@ impl Daemon {
 
 /// Serves `/metrics` and `/readyz` for a daemon whose own port speaks another protocol.
 pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
+    allow_connections();
     let readiness = Readiness::starting();
     let metrics = Metrics::install().context("the metrics recorder cannot be installed")?;
     if let Some(address) = address {
@@ -156,6 +159,16 @@ pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdo
 fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
     let stop = shutdown.clone();
     shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
+}
+
+/// Raises the soft limit on open files to the hard one: shells set 1 024, fewer than a server's connections and its own
+/// files.
+fn allow_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -1,12 +1,14 @@
 //! Who was better, and why.
 
 use std::collections::BTreeMap;
+use taonet_primitives::counted;
 
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 
 use crate::printable::printable;
 use crate::table::{decimals, table};
+use crate::tables::LEADERBOARD;
 
 /// What a person calls a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {
@@ -48,8 +50,7 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     };
     let mut miners: Vec<_> = report.miners.iter().collect();
     miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
-    let mut rows =
-        table(&["miner", "uid", "score", "accuracy", "rate", "late by", "wall", "lost to"], &[1, 2, 3, 4, 5, 6]);
+    let mut rows = table(&LEADERBOARD);
     for miner in miners {
         rows.add_row([
             name_of(miner),
@@ -65,9 +66,9 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     let error =
         report.error.as_ref().map(|error| format!("\nthe engine failed: {}", printable(error))).unwrap_or_default();
     format!(
-        "{} · {outcome} · {} utterances in {:.1} s{error}\n{rows}",
+        "{} · {outcome} · {} in {:.1} s{error}\n{rows}",
         printable(&report.challenge_uid),
-        report.utterances,
+        counted(report.utterances, "utterance"),
         report.wall_sec
     )
 }

@@ -23,6 +23,7 @@ mod prompt;
 mod secret_file;
 mod settings;
 mod table;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,9 @@ struct Global {
     /// Print one JSON document on standard output and nothing else there
     #[arg(long, alias = "json-output", global = true)]
     json: bool,
+    /// Show all columns of tables in full, however long the lines become
+    #[arg(long, global = true)]
+    wide: bool,
     /// Log errors only
     #[arg(short, long, hide = true, global = true, conflicts_with = "verbose")]
     quiet: bool,
@@ -197,6 +201,9 @@ impl Global {
         };
         let filter = if self.quiet { Some("error".to_owned()) } else { std::env::var("RUST_LOG").ok() };
         taonet_telemetry::init_tracing(self.verbose, filter.as_deref(), format);
+        if self.wide {
+            table::show_all();
+        }
         Context { json: self.json }
     }
 }

@@ -1,58 +1,140 @@
-//! Tables for people.
+//! Tables for people: as wide as the terminal, without a break in a number or a word.
+//!
+//! A table that does not fit gives way in this order: texts wrap at spaces, addresses are abbreviated, and the least
+//! important columns are left out. The line below the table says which; `--wide` shows everything.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+use comfy_table::{CellAlignment, Color, ContentArrangement, LineStyle, Table, TableStyle};
+use console::{Term, measure_text_width, truncate_str};
 
 use crate::printable::printable_lines;
 
-/// A line under the header and nothing else.
-pub(crate) const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-/// Columns of text where the terminal's width is not known.
-const WIDTH: u16 = 120;
+mod layout;
 
-/// A table with a header; columns numbered in `right` are aligned to the right.
-pub(crate) fn table(header: &[&str], right: &[usize]) -> Rows {
-    let Rows(mut table) = plain();
-    table.load_style(STYLE).set_header(header.iter().copied());
-    for index in right {
-        if let Some(column) = table.column_mut(*index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    Rows(table)
+pub(crate) use layout::Column;
+use layout::{Shown, fit};
+
+/// A line under the header and nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+/// Characters of a line where neither a terminal nor COLUMNS says how many there are.
+const WIDTH: usize = 120;
+
+/// Whether `--wide` is given.
+static WIDE: AtomicBool = AtomicBool::new(false);
+
+/// Shows all columns of all tables in full, however long the lines become.
+pub(crate) fn show_all() {
+    WIDE.store(true, Ordering::Relaxed);
 }
 
-/// Columns side by side, without lines.
-pub(crate) fn plain() -> Rows {
-    let mut table = Table::new();
-    table.load_style(TableStyle::new()).set_content_arrangement(ContentArrangement::Dynamic);
-    if !table.is_tty() {
-        table.set_width(WIDTH);
+/// Characters of a line; `None` for as many as it takes.
+fn screen() -> Option<usize> {
+    if WIDE.load(Ordering::Relaxed) {
+        return None;
     }
-    Rows(table)
+    let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    Some(terminal.or_else(variable).filter(|columns| *columns > 0).unwrap_or(WIDTH))
+}
+
+/// A table with a header.
+pub(crate) fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
+    Rows { columns: columns.into(), has_header: true, rows: Vec::new() }
+}
+
+/// Names with their values, without a header.
+pub(crate) fn facts() -> Rows {
+    static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
+    Rows { columns: FACTS.as_slice().into(), has_header: false, rows: Vec::new() }
+}
+
+/// Columns side by side, without a header.
+pub(crate) fn plain(columns: &'static [Column]) -> Rows {
+    Rows { columns: columns.into(), has_header: false, rows: Vec::new() }
 }
 
 /// A table whose cells may hold what others wrote: a terminal shows it and does not obey it.
-pub(crate) struct Rows(Table);
+pub(crate) struct Rows {
+    columns: Cow<'static, [Column]>,
+    has_header: bool,
+    rows: Vec<Vec<Cell>>,
+}
 
 impl Rows {
     pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
-        self.0.add_row(cells.into_iter().map(|cell| {
-            let cell = cell.into();
-            match printable_lines(&cell.content()) {
-                Cow::Borrowed(_) => cell,
-                Cow::Owned(shown) => Cell::new(shown),
+        self.rows.push(cells.into_iter().map(|cell| cell.into().printable()).collect());
+    }
+
+    /// The table for lines of so many characters; `None` for as many as it takes.
+    pub(crate) fn within(&self, width: Option<usize>) -> String {
+        let cells = |index: usize| self.rows.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()));
+        let shown: Vec<Shown<'_>> = fit(&self.columns, self.has_header, cells, width);
+        let mut table = Table::new();
+        table.load_style(if self.has_header { STYLE } else { TableStyle::new() });
+        table.set_content_arrangement(ContentArrangement::Disabled);
+        if self.has_header {
+            table.set_header(shown.iter().map(|column| column.column.name()));
+        }
+        for row in &self.rows {
+            table.add_row(
+                shown.iter().map(|column| row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))),
+            );
+        }
+        for (index, column) in shown.iter().enumerate() {
+            if let (true, Some(drawn)) = (column.column.is_number(), table.column_mut(index)) {
+                drawn.set_cell_alignment(CellAlignment::Right);
             }
-        }));
+        }
+        let mut text = table.to_string();
+        if let Some(note) = layout::note(&self.columns, &shown) {
+            text.push('\n');
+            text.push_str(&note);
+        }
+        text
     }
 }
 
 impl fmt::Display for Rows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        f.write_str(&self.within(screen()))
     }
+}
+
+/// A cell of a table.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    text: String,
+    color: Option<Color>,
+}
+
+impl Cell {
+    fn drawn(&self, column: &Shown<'_>) -> comfy_table::Cell {
+        let cell = comfy_table::Cell::new(column.arrange(&self.text));
+        match self.color {
+            Some(color) => cell.fg(color),
+            None => cell,
+        }
+    }
+
+    fn printable(self) -> Self {
+        match printable_lines(&self.text) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(text) => Self { text, color: None },
+        }
+    }
+}
+
+impl<T: fmt::Display> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.to_string(), color: None }
+    }
+}
+
+fn empty() -> comfy_table::Cell {
+    comfy_table::Cell::new("")
 }
 
 /// A number with a fixed count of decimals, or a dash.
@@ -65,35 +147,15 @@ pub(crate) fn whole(smallest: u64) -> String {
     format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
 }
 
-/// The beginning of an address: enough to recognise one's own.
-pub(crate) fn short(address: impl fmt::Display) -> String {
-    address.to_string().chars().take(8).chain(std::iter::once('…')).collect()
+/// A cell that stands out as good or bad; plain where there are no colours.
+pub(crate) fn judged(text: impl Into<String>, good: bool) -> Cell {
+    Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
 }
 
-/// A cell that stands out as good or bad; plain where there are no colours.
-pub(crate) fn judged(text: String, good: bool) -> Cell {
-    Cell::new(text).fg(if good { Color::Green } else { Color::Red })
+/// A text of at most so many characters on a line, cut where it is longer.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if measure_text_width(text) <= width { text.into() } else { truncate_str(text, width, "…") }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn amounts_are_rounded_down() {
-        for (smallest, shown) in
-            [(0, "0.0000"), (99_999, "0.0000"), (1_999_999_999, "1.9999"), (u64::MAX, "18446744073.7095")]
-        {
-            assert_eq!(whole(smallest), shown);
-        }
-    }
-
-    #[test]
-    fn text_of_others_does_not_steer_the_terminal() {
-        let mut rows = plain();
-        rows.add_row(["two\nlines", "\u{1b}[31mred"]);
-        let shown = rows.to_string();
-        assert_eq!(shown.lines().count(), 2);
-        assert!(shown.contains("\\u{1b}[31mred") && !shown.contains('\u{1b}'), "{shown:?}");
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use crate::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
 use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::BALANCE;
 
 const ROOT: NetUid = NetUid(0);
 
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let mut documents = Vec::new();
-        let mut rows = table(&["account", "free TAO", "reserved", "frozen", "stake"], &[1, 2, 3, 4]);
+        let mut rows = table(&BALANCE);
         for account in accounts {
             let balance = chain.balance(account.id(), block.into()).await.map_err(failed)?;
             let staked = staked(&chain, account, block.into()).await?;

@@ -6,7 +6,7 @@ use taonet_chain::{At, Chain as _};
 
 use crate::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
 use crate::context::Context;
-use crate::table::plain;
+use crate::table::facts;
 
 /// Show the newest block, or another one
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
         }
         let millis = timestamp.as_i64().unwrap_or_default();
         let time = jiff::Timestamp::from_millisecond(millis).map_or_else(|_| "–".to_owned(), |time| time.to_string());
-        let mut rows = plain();
+        let mut rows = facts();
         for (name, value) in [
             ("block", block.number.to_string()),
             ("hash", block.hash.to_string()),

@@ -3,11 +3,12 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
-use taonet_primitives::NetUid;
+use taonet_primitives::{NetUid, counted};
 
 use crate::chain::{Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::COMMITMENTS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -62,7 +63,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let call = calls::set_commitment(args.netuid, &args.text);
         let about = json!({ "netuid": args.netuid, "hotkey": key.hotkey(), "text": args.text.as_str() });
-        let what = format!("Publish a text of {} bytes on subnet {}", args.text.as_str().len(), args.netuid);
+        let what = format!("Publish a text of {} on subnet {}", counted(args.text.as_str().len(), "byte"), args.netuid);
         args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -88,7 +89,7 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
             context.say("nothing is published there");
             return Ok(());
         }
-        let mut rows = table(&["hotkey", "text"], &[]);
+        let mut rows = table(&COMMITMENTS);
         for (hotkey, text) in &commitments {
             rows.add_row([hotkey.to_string(), text.clone()]);
         }

@@ -6,7 +6,8 @@ use taonet_primitives::{Alpha, NetUid};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
-use crate::table::{short, table, whole};
+use crate::table::{table, whole};
+use crate::tables::DELEGATES;
 
 /// List the hotkeys that others stake on, and what they keep
 #[derive(Debug, Args)]
@@ -29,13 +30,12 @@ pub(crate) fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()>
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "delegates": delegates }));
         }
-        let mut rows =
-            table(&["hotkey", "owner", "take", "nominators", "root stake", "subnets", "permits"], &[2, 3, 4]);
+        let mut rows = table(&DELEGATES);
         for delegate in &delegates {
             let root = delegate.stake.iter().find(|(netuid, _)| *netuid == NetUid(0)).map(|(_, alpha)| *alpha);
             rows.add_row([
                 delegate.hotkey.to_string(),
-                short(delegate.owner),
+                delegate.owner.to_string(),
                 delegate.take.to_string(),
                 delegate.nominators.to_string(),
                 whole(root.unwrap_or(Alpha::ZERO).get()),

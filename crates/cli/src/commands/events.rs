@@ -7,6 +7,7 @@ use taonet_chain::{Chain as _, Event, Phase};
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::EVENTS;
 
 /// Which events
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "events": events }));
         }
-        let mut rows = table(&["#", "during", "event", "values"], &[0]);
+        let mut rows = table(&EVENTS);
         for event in &events {
             let during = match event.phase {
                 Phase::Initialization => "start".to_owned(),

@@ -11,7 +11,8 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 use crate::chain::{AtArgs, NetworkArgs, failed, parse_at};
 use crate::context::Context;
 use crate::printable::printable;
-use crate::table::{short, table, whole};
+use crate::table::{table, whole};
+use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
 ///
@@ -67,7 +68,7 @@ pub(crate) fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()>
 }
 
 fn changes(difference: &Difference) -> String {
-    let mut rows = table(&["uid", "hotkey", "what", "before", "after"], &[0]);
+    let mut rows = table(&METAGRAPH_CHANGES);
     let name = |hotkey: Option<Hotkey>| hotkey.map_or_else(|| "–".to_owned(), |hotkey| hotkey.to_string());
     for (uid, before, after) in &difference.replaced {
         rows.add_row([uid.to_string(), String::new(), "hotkey".to_owned(), name(*before), name(*after)]);
@@ -75,15 +76,14 @@ fn changes(difference: &Difference) -> String {
     for change in &difference.changed {
         for (field, before, after) in &change.fields {
             let [before, after] = [before, after].map(|value| printable(&value.to_string()).into_owned());
-            rows.add_row([change.uid.to_string(), short(change.hotkey), field.clone(), before, after]);
+            rows.add_row([change.uid.to_string(), change.hotkey.to_string(), field.clone(), before, after]);
         }
     }
     format!("{rows}\n\nfrom block {} to block {}", difference.from, difference.to)
 }
 
 fn text(metagraph: &Metagraph) -> String {
-    let header = ["uid", "stake S", "I", "E", "C", "Tv", "D", "permit", "updated", "axon", "hotkey", "coldkey"];
-    let mut rows = table(&header, &[0, 1, 2, 3, 4, 5, 6, 8]);
+    let mut rows = table(&METAGRAPH);
     let share = |parts: u16| format!("{:.4}", Share::new(parts).fraction());
     for neuron in &metagraph.neurons {
         rows.add_row([
@@ -97,8 +97,8 @@ fn text(metagraph: &Metagraph) -> String {
             if neuron.validator_permit { "yes" } else { "" }.to_owned(),
             metagraph.block.number.since(neuron.last_update).to_string(),
             neuron.axon.map_or_else(|| "–".to_owned(), |axon| axon.address.to_string()),
-            short(neuron.hotkey),
-            short(neuron.coldkey),
+            neuron.hotkey.to_string(),
+            neuron.coldkey.to_string(),
         ]);
     }
     let Metagraph { netuid, name, neurons, max_uids, tempo, burn, block, .. } = metagraph;
@@ -107,9 +107,9 @@ fn text(metagraph: &Metagraph) -> String {
         "{rows}\n\nsubnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block {block}",
         neurons.len()
     );
-    for (title, matrix) in [("weights W", &metagraph.weights), ("bonds B", &metagraph.bonds)] {
+    for (columns, matrix) in [(&WEIGHT_ROWS, &metagraph.weights), (&BOND_ROWS, &metagraph.bonds)] {
         let Some(matrix) = matrix else { continue };
-        let mut rows = table(&["from", title], &[0]);
+        let mut rows = table(columns);
         for (uid, row) in matrix.iter().enumerate().filter(|(_, row)| !row.is_empty()) {
             let entries: Vec<_> = row.iter().map(|(to, parts)| format!("{to}: {}", share(*parts))).collect();
             rows.add_row([uid.to_string(), entries.join("  ")]);

@@ -1,6 +1,7 @@
 //! `tao models …`.
 
 use std::path::PathBuf;
+use taonet_primitives::counted;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -8,6 +9,7 @@ use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::MODELS;
 use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +51,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             let bad = models.iter().filter(|model| matches!(model.state, ModelState::Missing | ModelState::Corrupt(_)));
             match bad.count() {
                 0 => Ok(()),
-                count => anyhow::bail!("{count} of {} models are missing or damaged", models.len()),
+                count => anyhow::bail!("missing or damaged: {count} of {}", counted(models.len(), "model")),
             }
         }
         Command::Pull { model, place } => {
@@ -83,7 +85,7 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
             .collect();
         return context.print_json(&json!({ "models": models }));
     }
-    let mut rows = table(&["model", "purpose", "size", "state", ""], &[2]);
+    let mut rows = table(&MODELS);
     for (spec, state, detail) in described {
         rows.add_row([spec.name, spec.purpose, &format!("{:.1} MB", spec.bytes() as f64 / 1e6), state, &detail]);
     }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
-use taonet_primitives::SampleRate;
+use taonet_primitives::{SampleRate, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{SampleFormat, Wav, WavHeader, check_recording, resample_endpoints, resample_for_recognition};
 
 use crate::context::Context;
-use crate::table::table;
+use crate::table::{Column, table};
 use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
@@ -95,9 +95,8 @@ fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow
             .collect();
         return context.print_json(&documents);
     }
-    let header: Vec<String> =
-        (0..=texts.len()).map(|index| if index == 0 { String::new() } else { index.to_string() }).collect();
-    let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    let columns = (1..=texts.len()).map(|index| Column::number_of(index.to_string()));
+    let mut rows = table(std::iter::once(Column::text("text")).chain(columns).collect::<Vec<_>>());
     for (index, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
         let cosines = vectors.iter().map(|other| format!("{:.3}", vector.dot(other).clamp(-1.0, 1.0)));
         rows.add_row(std::iter::once(format!("{} {text}", index + 1)).chain(cosines));
@@ -120,7 +119,7 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
     if context.json {
         return context.print_json(&summary);
     }
-    context.print(&format!("{}: {} frames at {}", output.display(), pcm.frames(), pcm.rate))
+    context.print(&format!("{}: {} at {}", output.display(), counted(pcm.frames(), "frame"), pcm.rate))
 }
 
 /// Refuses a result that would not fit into memory: 1 GiB of samples.

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::calls;
-use taonet_primitives::{NetUid, Rao};
+use taonet_primitives::{NetUid, Rao, counted};
 
 use crate::chain::{ColdkeyArgs, NetworkArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
@@ -80,7 +80,7 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
         return Err(Classified::error(Failure::Usage, "this is set for the whole chain: leave --netuid out"));
     }
     if names.len() != values.len() {
-        let text = format!("expected {} values ({}), not {}", names.len(), names.join(", "), values.len());
+        let text = format!("expected {} ({}), not {}", counted(names.len(), "value"), names.join(", "), values.len());
         return Err(Classified::error(Failure::Usage, text));
     }
     for (name, text) in names.iter().zip(values) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use taonet_primitives::counted;
 
 use axum::http::Method;
 use clap::Args;
@@ -14,6 +15,7 @@ use super::verdict::Verdict;
 use crate::context::Context;
 use crate::keys::KeyArgs;
 use crate::table::{decimals, table};
+use crate::tables::PING;
 
 /// Measure how fast a neuron answers.
 ///
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             "milliseconds": { "min": min, "median": median, "p99": p99 },
         }))?;
     } else {
-        let mut rows = table(&["sent", "answered", "min ms", "median ms", "p99 ms", "outcomes"], &[0, 1, 2, 3, 4]);
+        let mut rows = table(&PING);
         let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
         rows.add_row([
             args.count.to_string(),
@@ -94,7 +96,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
         None => Ok(()),
         Some(error) => {
             let failed = args.count as usize - latencies.len();
-            Err(error.context(format!("{failed} of {} calls failed", args.count)))
+            Err(error.context(format!("{failed} of {} failed", counted(args.count, "call"))))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `bb align`: times the words of a challenge's reference texts.
 
 use std::path::{Path, PathBuf};
+use taonet_primitives::counted;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let voice = Voice { name: args.voice.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
     for file in &args.files {
         let words = align(file, &synthesizer, &recognizer, &voice).with_context(|| file.display().to_string())?;
-        context.say(&format!("{}: {words} words timed", file.display()));
+        context.say(&format!("{}: {} timed", file.display(), counted(words, "word")));
     }
     Ok(())
 }

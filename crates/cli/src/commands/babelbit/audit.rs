@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use taonet_primitives::counted;
 
 use clap::Args;
 use serde_json::Value;
@@ -15,7 +16,8 @@ use taonet_babelbit_scorer::ScoringConditions;
 use super::runner::run_paths;
 use crate::context::Context;
 use crate::printable::printable;
-use crate::table::{short, table};
+use crate::table::table;
+use crate::tables::{CONDITIONS, MISMATCHES};
 use crate::{engines, settings};
 
 /// Characters of a value that a table shows.
@@ -115,37 +117,40 @@ pub(super) fn verdict(report: &AuditReport) -> anyhow::Result<()> {
     match (mismatches, conditions) {
         (0, 0) => Ok(()),
         (0, _) => anyhow::bail!(
-            "the scores were not recomputed under the recorded conditions ({conditions} differ): see the list"
+            "the scores were not recomputed under the recorded conditions (different: {conditions}): see the list"
         ),
-        (_, 0) => anyhow::bail!("{mismatches} mismatches"),
-        _ => anyhow::bail!(
-            "{mismatches} mismatches, and {conditions} conditions are not those of the record: with other engines, \
-             scores may differ honestly"
+        (mismatches, 0) => anyhow::bail!("{}", unequal(mismatches)),
+        (mismatches, conditions) => anyhow::bail!(
+            "{}, under other conditions than recorded (different: {conditions}): with other engines, scores may differ \
+             honestly",
+            unequal(mismatches)
         ),
     }
+}
+
+fn unequal(mismatches: usize) -> String {
+    let verb = if mismatches == 1 { "does" } else { "do" };
+    format!("{} {verb} not match the recording", counted(mismatches, "value"))
 }
 
 /// The report for people.
 pub(super) fn shown(report: &AuditReport) -> String {
     let mut text = format!(
-        "{} ({}) · {} miners · {} scores recomputed in {:.1} s · {} mismatches\n",
+        "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
         printable(&report.challenge_uid),
         report.challenge_type,
-        report.miners,
-        report.recomputed,
+        counted(report.miners, "miner"),
+        counted(report.recomputed, "score"),
         report.wall_sec,
-        report.mismatches.len(),
+        counted(report.mismatches.len(), "mismatch"),
     );
     let notes = [
-        (report.failed, "replies failed when they were played: there is nothing to recompute"),
-        (report.unscored, "replies have no score yet"),
-        (
-            report.unknown_conditions,
-            "scores do not say how they came about; they were recomputed as this machine scores",
-        ),
+        (report.failed, "failed reply", "nothing to recompute"),
+        (report.unscored, "unscored reply", "not scored yet"),
+        (report.unknown_conditions, "undocumented score", "recomputed with the engines of this machine"),
     ];
-    for (count, note) in notes.iter().filter(|(count, _)| *count > 0) {
-        let _ = writeln!(text, "{count} {note}");
+    for (count, what, note) in notes.iter().filter(|(count, ..)| *count > 0) {
+        let _ = writeln!(text, "{}: {note}", counted(count, what));
     }
     for conditions in &report.conditions {
         let ScoringConditions { recognizer, embedder, options, program, machine, .. } = conditions;
@@ -156,14 +161,14 @@ pub(super) fn shown(report: &AuditReport) -> String {
         let _ = writeln!(text, "{}", printable(&line));
     }
     if !report.different_conditions.is_empty() {
-        let mut rows = table(&["condition", "recorded", "here"], &[]);
+        let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
             rows.add_row([difference.field.clone(), brief(&difference.recorded), brief(&difference.here)]);
         }
         let _ = writeln!(text, "\nThis machine would score under other conditions:\n{rows}");
     }
     if !report.mismatches.is_empty() {
-        let mut rows = table(&["miner", "hotkey", "utterance", "where", "field", "recorded", "recomputed"], &[0]);
+        let mut rows = table(&MISMATCHES);
         for mismatch in &report.mismatches {
             rows.add_row(cells(mismatch));
         }
@@ -176,7 +181,7 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     [
         or_dash(mismatch.miner_uid.map(|uid| uid.to_string())),
-        or_dash(mismatch.miner_hotkey.map(short)),
+        or_dash(mismatch.miner_hotkey.map(|hotkey| hotkey.to_string())),
         or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
         mismatch.place.name().to_owned(),
         mismatch.field.clone(),

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::settings;
 use crate::table::table;
+use crate::tables::SETTINGS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -38,7 +39,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                     .collect();
                 return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
             }
-            let mut rows = table(&["setting", "value", "from", "meaning"], &[]);
+            let mut rows = table(&SETTINGS);
             for (name, value, origin, help) in known {
                 rows.add_row([name, &value, origin, help]);
             }

@@ -15,7 +15,7 @@ use taonet_babelbit_scorer::{
 use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
 use crate::context::Context;
-use crate::table::{decimals, table};
+use crate::table::{decimals, facts};
 use crate::{engines, input, settings};
 
 /// Score one reply
@@ -142,7 +142,7 @@ pub(super) fn report<T>(outcome: Outcome<T>) -> T {
 }
 
 fn summary(result: &ScoreResult) -> String {
-    let mut rows = table(&["", ""], &[]);
+    let mut rows = facts();
     let gates: Vec<String> = result.failed_gates().iter().map(ToString::to_string).collect();
     let ratio = match &result.speech_rate {
         SpeechRate::Measured { ratio, .. } => *ratio,

@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use comfy_table::Cell;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{Played, RulesReport, Target, Timings, Verdict, check, play, speech, tone};
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, counted};
 use taonet_speech::Espeak;
 use taonet_wallet::{Keypair, Mnemonic, WordCount};
 
@@ -25,7 +24,8 @@ use crate::exit::{Classified, Failure};
 use crate::leaderboard::{late_by, losses};
 use crate::password::PasswordArgs;
 use crate::printable::printable;
-use crate::table::{Rows, decimals, judged, table};
+use crate::table::{Cell, Rows, decimals, judged, table};
+use crate::tables::{CHALLENGES, RULES, TIMINGS};
 use crate::{engines, memory, settings};
 
 /// Test a miner as a validator would call it: rules, timing, score.
@@ -86,7 +86,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         context.print(&shown(&rules, contest.as_ref()))?;
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
-    anyhow::ensure!(failed.is_empty(), "the miner breaks {} rules: {}", failed.len(), failed.join(", "));
+    anyhow::ensure!(failed.is_empty(), "the miner breaks {}: {}", counted(failed.len(), "rule"), failed.join(", "));
     Ok(())
 }
 
@@ -125,7 +125,7 @@ fn with_speech(
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
         context.say("checking the rules");
         let rules = check(target, &source, &config.play).await?;
-        context.say(&format!("playing {} challenges", challenges.len()));
+        context.say(&format!("playing {}", counted(challenges.len(), "challenge")));
         let (played, timings) = play(target, challenges, synthesizer, scorer, run, &language).await?;
         let (recognizer, embedder) = names;
         Ok((rules, Contest { recognizer, embedder, played, timings }))
@@ -166,7 +166,7 @@ fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> 
 
 /// The report for people.
 fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
-    let mut rows = table(&["rule", "", "seen"], &[]);
+    let mut rows = table(&RULES);
     for rule in &rules.rules {
         let (verdict, good) = match rule.verdict {
             Verdict::Passed => ("pass", true),
@@ -195,8 +195,7 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
 }
 
 fn timing_table(Timings(timings): &Timings) -> Rows {
-    let header = ["request", "answers", "median ms", "p95 ms", "max ms", "deadline ms", "late"];
-    let mut rows = table(&header, &[1, 2, 3, 4, 5, 6]);
+    let mut rows = table(&TIMINGS);
     for timing in timings {
         let milliseconds = |seconds: f64| decimals(Some(seconds * 1000.0), 1);
         rows.add_row([
@@ -213,7 +212,7 @@ fn timing_table(Timings(timings): &Timings) -> Rows {
 }
 
 fn contest_table(contest: &Contest) -> String {
-    let mut rows = table(&["challenge", "score", "accuracy", "rate", "late by", "lost to"], &[1, 2, 3, 4]);
+    let mut rows = table(&CHALLENGES);
     for played in &contest.played {
         let miner = &played.miner;
         rows.add_row([

@@ -27,6 +27,7 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
 use crate::table::table;
+use crate::tables::WEIGHT_VECTOR;
 
 /// Set weights by the scores of the current challenge, once an epoch
 #[derive(Debug, Args)]
@@ -159,7 +160,7 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
             "details": details,
         }))?;
     } else {
-        let mut rows = table(&["uid", "weight"], &[0, 1]);
+        let mut rows = table(&WEIGHT_VECTOR);
         for (uid, weight) in weights.iter().flat_map(|weights| weights.uids.iter().zip(&weights.weights)) {
             rows.add_row([uid.to_string(), format!("{weight:.6}")]);
         }
@@ -171,7 +172,11 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         }
     }
     match error {
-        _ if *success => Ok(()),
+        Some(reason) if *success => {
+            context.say(&format!("no weights are submitted: {reason}"));
+            Ok(())
+        }
+        None if *success => Ok(()),
         error => bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }

@@ -3,19 +3,19 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use comfy_table::Cell;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::{Challenge, Source};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
-use taonet_primitives::{Hotkey, Uid, Weights};
+use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_validator::EpochReport;
 
 use super::chain::OnChain;
 use crate::leaderboard::{explain, late_by, losses, name_of};
-use crate::table::{Rows, decimals, judged, plain, table};
+use crate::table::{Cell, Rows, decimals, judged, plain, table};
+use crate::tables::{EXAMPLE, STANDINGS};
 
 /// A challenge and what came of it.
 pub(super) struct PlayedChallenge {
@@ -207,24 +207,12 @@ impl fmt::Display for DemoReport {
             [one] => one.challenge.title.clone(),
             several => format!("{} challenges", several.len()),
         };
-        writeln!(f, "{what}: {utterances} utterances, {} miners, {wall:.1} s\n", self.standings.len())?;
+        let [utterances, miners] = [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
+        writeln!(f, "{what}: {utterances}, {miners}, {wall:.1} s\n")?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
-        let header = [
-            "miner",
-            "uid",
-            "score",
-            "arena",
-            "weight",
-            "incentive",
-            "emission",
-            "accuracy",
-            "rate",
-            "late by",
-            "lost to",
-        ];
-        let mut rows = table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let mut rows = table(&STANDINGS);
         for standing in &self.standings {
             rows.add_row([
                 judged(standing.name.clone(), standing.score > 0.0),
@@ -247,7 +235,7 @@ impl fmt::Display for DemoReport {
 
 /// What was said, what should have been said, and what each miner said.
 fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
-    let mut rows = plain();
+    let mut rows = plain(&EXAMPLE);
     let spoken = played.challenge.utterances.get(example.index as usize);
     if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
         rows.add_row(["source", text.as_str(), ""]);
@@ -258,8 +246,8 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
         let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
         let gates: Vec<_> = said.failed_gates.iter().map(|gate| explain(*gate)).collect();
         let verdict = if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
-        let text = heard.map_or_else(|| Cell::new("–"), Cell::new);
-        rows.add_row([Cell::new(name_of(miner)), text, judged(verdict, gates.is_empty())]);
+        let text = Cell::from(heard.unwrap_or("–"));
+        rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
     }
     rows
 }

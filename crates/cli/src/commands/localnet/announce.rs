@@ -7,7 +7,8 @@ use taonet_localnet::{Clock, NodeHandle};
 use taonet_primitives::Rao;
 
 use super::{clock, rpc};
-use crate::table::{plain, table};
+use crate::table::{facts, table};
+use crate::tables::ACCOUNTS;
 
 /// An account that the first block knows.
 pub(super) struct Account {
@@ -50,20 +51,20 @@ impl Announcement<'_> {
     /// What a person reads.
     pub(super) fn text(&self) -> String {
         let url = self.node.url();
-        let mut facts = plain();
-        facts.add_row(["WebSocket", &url]);
-        facts.add_row(["HTTP", &rpc::http(&url)]);
-        facts.add_row(["clock", &clock::describe(self.clock)]);
-        facts.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
-        facts.add_row(["block", &self.node.head().number().to_string()]);
+        let mut node = facts();
+        node.add_row(["WebSocket", &url]);
+        node.add_row(["HTTP", &rpc::http(&url)]);
+        node.add_row(["clock", &clock::describe(self.clock)]);
+        node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
+        node.add_row(["block", &self.node.head().number().to_string()]);
         let memory = || "in memory, gone at the end".to_owned();
-        facts.add_row(["state", &self.directory.map_or_else(memory, |directory| directory.display().to_string())]);
-        let mut accounts = table(&["key", "address", "TAO"], &[2]);
+        node.add_row(["state", &self.directory.map_or_else(memory, |directory| directory.display().to_string())]);
+        let mut accounts = table(&ACCOUNTS);
         for account in &self.accounts {
             accounts.add_row([account.name.as_deref().unwrap_or("–"), &account.address, &account.free.to_string()]);
         }
         format!(
-            "localnet is up\n{facts}\n\nAccounts; everybody knows the keys of those with a name\n{accounts}\n\nTry \
+            "localnet is up\n{node}\n\nAccounts; everybody knows the keys of those with a name\n{accounts}\n\nTry \
              this\n  btcli subnets list --network {url}\n  python -c 'import bittensor; \
              print(bittensor.Subtensor(\"{url}\").block)'\n  tao subnets list --network {url}\n\nCtrl-C stops it."
         )

@@ -14,7 +14,7 @@ use super::place::{DataArgs, Running};
 use super::rpc::{self, Refusal, number, order};
 use crate::chain::{LOCAL, parse_network};
 use crate::context::Context;
-use crate::table::plain;
+use crate::table::facts;
 
 /// How often is looked whether the process has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -96,7 +96,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
         (Some(name), None) => name.to_owned(),
         (None, None) => String::new(),
     };
-    let mut rows = plain();
+    let mut rows = facts();
     rows.add_row(["url", url.as_str()]);
     rows.add_row(["block", &format!("{} {}", status["number"], text(&status["hash"]))]);
     rows.add_row(["genesis", &text(&status["genesis"])]);

@@ -6,6 +6,7 @@ use crate::commands::balance::value;
 use crate::commands::wallet::place::WalletArgs;
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::STAKES;
 
 /// Show what a coldkey has staked, and what it is worth
 #[derive(Debug, Args)]
@@ -46,7 +47,7 @@ pub(super) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
             let stakes: Vec<_> = stakes.collect();
             return context.print_json(&json!({ "block": block_json(block), "coldkey": coldkey, "stakes": stakes }));
         }
-        let mut rows = table(&["netuid", "hotkey", "alpha", "worth TAO", "emission", "registered"], &[0, 2, 3, 4]);
+        let mut rows = table(&STAKES);
         for stake in &stakes {
             rows.add_row([
                 stake.netuid.to_string(),

@@ -3,11 +3,12 @@
 use clap::Args;
 use serde_json::{Map, json};
 use taonet_chain::{Chain as _, Detail, Hyperparameter, Price, Subnet};
-use taonet_primitives::{MechId, NetUid, Rao};
+use taonet_primitives::{MechId, NetUid, Rao, counted};
 
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
-use crate::table::{plain, short, table, whole};
+use crate::table::{facts, table, whole};
+use crate::tables::{HYPERPARAMETERS, SUBNETS};
 
 /// List all subnets
 #[derive(Debug, Args)]
@@ -47,8 +48,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 .collect();
             return context.print_json(&json!({ "block": block_json(block), "subnets": subnets? }));
         }
-        let header = ["netuid", "name", "symbol", "price τ", "τ in pool", "α in pool", "α outside", "tempo", "owner"];
-        let mut rows = table(&header, &[0, 3, 4, 5, 6, 7]);
+        let mut rows = table(&SUBNETS);
         for subnet in &subnets {
             rows.add_row([
                 subnet.netuid.to_string(),
@@ -59,7 +59,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
                 whole(subnet.alpha_in.get()),
                 whole(subnet.alpha_out.get()),
                 subnet.tempo.to_string(),
-                short(subnet.owner_coldkey),
+                subnet.owner_coldkey.to_string(),
             ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
@@ -94,7 +94,7 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             }));
         }
         let validators = metagraph.neurons.iter().filter(|neuron| neuron.validator_permit).count();
-        let mut rows = plain();
+        let mut rows = facts();
         for (name, value) in [
             ("netuid", subnet.netuid.to_string()),
             ("name", format!("{} {}", subnet.name, subnet.symbol)),
@@ -104,7 +104,7 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             ("registration", format!("{} TAO", metagraph.burn)),
             ("price", format!("{price} TAO for one alpha, smoothed {}", subnet.moving_price)),
             ("pool", format!("{} TAO, {} alpha; {} alpha outside", subnet.tao_in, subnet.alpha_in, subnet.alpha_out)),
-            ("tempo", format!("{} blocks, the last epoch at {}", subnet.tempo, subnet.last_step)),
+            ("tempo", format!("{}, the last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step)),
             ("next epoch", next_epoch.map_or_else(|| "none".to_owned(), |block| block.to_string())),
             ("weights", rules.commit_reveal.map_or("in clear", |_| "hidden until later (commit-reveal)").to_owned()),
             ("created", format!("block {}", subnet.registered_at)),
@@ -130,7 +130,7 @@ pub(super) fn hyperparameters(args: &SubnetArgs, context: &Context) -> anyhow::R
             let document = json!({ "block": block_json(block), "netuid": args.netuid, "hyperparameters": values });
             return context.print_json(&document);
         }
-        let mut rows = table(&["name", "value", ""], &[1]);
+        let mut rows = table(&HYPERPARAMETERS);
         for (name, value) in parameters.iter() {
             let unit = if matches!(value, Hyperparameter::Amount { .. }) { "TAO" } else { "" };
             rows.add_row([name, &value.to_string(), unit]);

@@ -12,6 +12,7 @@ use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::commands::balance::staked;
 use crate::context::Context;
 use crate::table::{table, whole};
+use crate::tables::OVERVIEW;
 
 /// Show a wallet's funds, and its hotkeys' neurons on all subnets
 #[derive(Debug, Args)]
@@ -66,8 +67,7 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
                 "neurons": neurons,
             }));
         }
-        let header = ["netuid", "uid", "hotkey", "stake", "I", "D", "emission α", "permit", "updated", "axon"];
-        let mut rows = table(&header, &[0, 1, 3, 4, 5, 6, 8]);
+        let mut rows = table(&OVERVIEW);
         for (metagraph, name, neuron) in &neurons {
             rows.add_row([
                 metagraph.netuid.to_string(),

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use taonet_primitives::counted;
 use taonet_wallet::CryptoType;
 
 use super::message::MessageArgs;
@@ -66,7 +67,8 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
         let (length, hash) = (message.len(), hex::encode(Sha256::digest(&message)));
         // What chains have signed is never text: there are hashes in it.
         let question = format!(
-            "The message is not text, {length} bytes with the SHA-256 {hash}: it may be a transaction. Sign it?"
+            "The message is not text, {} with the SHA-256 {hash}: it may be a transaction. Sign it?",
+            counted(length, "byte")
         );
         prompt::confirm(&question, args.yes)?;
     }

@@ -1,6 +1,7 @@
 //! `tao wallet verify`.
 
 use std::path::{Path, PathBuf};
+use taonet_primitives::counted;
 
 use anyhow::{Context as _, bail};
 use clap::{ArgGroup, Args};
@@ -96,6 +97,6 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
     }
     match checked.iter().filter(|(_, verified)| !verified).count() {
         0 => Ok(()),
-        bad => bail!("{bad} of {} signatures do not hold", checked.len()),
+        bad => bail!("invalid: {bad} of {}", counted(checked.len(), "signature")),
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taonet_chain::{At, Chain as _, calls};
 use taonet_ledger::{commit_hash, salt};
-use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
+use taonet_primitives::{Hotkey, MechId, NetUid, Uid, counted};
 use taonet_service::{Access, atomic_write};
 
 use super::MechanismArgs;
@@ -105,7 +105,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "commit_hash": format!("0x{}", hex::encode(hash)),
             "file": args.save,
         });
-        let what = format!("Commit to {} weights on subnet {netuid}, kept in {}", weights.len(), args.save.display());
+        let what = format!(
+            "Commit to {} on subnet {netuid}, kept in {}",
+            counted(weights.len(), "weight"),
+            args.save.display()
+        );
         args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
@@ -115,7 +119,7 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     let named = || format!("{} was not written by tao weights commit", args.file.display());
     let secret: Secret = serde_json::from_slice(&text).with_context(named)?;
     if secret.uids.len() != secret.values.len() {
-        bail!("{}: {} uids and {} values", named(), secret.uids.len(), secret.values.len());
+        bail!("{}: {} and {}", named(), counted(secret.uids.len(), "uid"), counted(secret.values.len(), "value"));
     }
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -134,7 +138,7 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
             "values": secret.values,
             "version_key": version_key,
         });
-        let what = format!("Reveal {} weights on subnet {netuid}", weights.len());
+        let what = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
         args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

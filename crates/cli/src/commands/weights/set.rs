@@ -1,4 +1,5 @@
 use std::time::SystemTime;
+use taonet_primitives::counted;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -63,9 +64,12 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             ),
         };
         let what = match round {
-            None => format!("Set {} weights on subnet {netuid}", weights.len()),
+            None => format!("Set {} on subnet {netuid}", counted(weights.len(), "weight")),
             Some(round) => {
-                format!("Commit to {} weights on subnet {netuid}, open from drand round {round} on", weights.len())
+                format!(
+                    "Commit to {} on subnet {netuid}, open from drand round {round} on",
+                    counted(weights.len(), "weight")
+                )
             }
         };
         let about = json!({

@@ -7,6 +7,7 @@ use super::MechanismArgs;
 use crate::chain::{AtArgs, NetworkArgs, block_json, failed};
 use crate::context::Context;
 use crate::table::table;
+use crate::tables::WEIGHTS;
 
 /// Show the weights that validators have set
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             return context
                 .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
         }
-        let mut shown = table(&["from", "to", "weight", "share"], &[0, 1, 2, 3]);
+        let mut shown = table(&WEIGHTS);
         for (from, row) in &rows {
             let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
             for (to, weight) in row {

@@ -1,13 +1,12 @@
 //! Epochs as text.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 
-use comfy_table::{CellAlignment, Table};
 use taonet_consensus::classic::ClassicEpoch;
 use taonet_consensus::{EpochInput, EpochOutput, I32F32, Matrix, Sparse};
 
-use crate::table::STYLE;
+use crate::table::{Column, Rows, table};
+use crate::tables::{YUMA_CLASSIC, YUMA_RESULT, YUMA_STAKE};
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
@@ -16,19 +15,7 @@ const COLUMNS: usize = 8;
 
 /// What the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {
-    let mut table = table([
-        "uid",
-        "stake",
-        "active",
-        "permit",
-        "consensus",
-        "Tv",
-        "incentive",
-        "dividends",
-        "server rao",
-        "validator rao",
-        "rao",
-    ]);
+    let mut table = table(&YUMA_RESULT);
     let share = |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
     let rao = |amounts: &[u64], uid: usize| amounts.get(uid).map_or_else(String::new, u64::to_string);
     let flag = |flags: &[bool], uid: usize| yes(flags.get(uid).copied().unwrap_or_default()).to_owned();
@@ -80,8 +67,7 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
         &epoch.dividends,
         &epoch.emission,
     ];
-    let mut neurons =
-        table(["uid", "stake S", "rank R", "trust T", "consensus C", "incentive I", "dividends D", "emission E"]);
+    let mut neurons = table(&YUMA_CLASSIC);
     for uid in 0..epoch.stake.len() {
         let values = quantities.iter().map(|values| values.get(uid).map_or_else(String::new, |value| decimal(*value)));
         neurons.add_row(std::iter::once(uid.to_string()).chain(values));
@@ -93,7 +79,7 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
 }
 
 fn stake(input: &EpochInput, epoch: &Epoch) -> String {
-    let mut table = table(["uid", "rao", "S", "active", "permit", "next permit", "active S"]);
+    let mut table = table(&YUMA_STAKE);
     let neurons = input.stake.iter().zip(&epoch.stake).zip(&epoch.active).zip(&epoch.permits);
     let neurons = neurons.zip(&epoch.new_permits).zip(&epoch.active_stake).enumerate();
     for (uid, (((((rao, share), active), permit), next), counted)) in neurons {
@@ -111,8 +97,9 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
 }
 
 /// One line per neuron, one column per quantity.
-fn columns(title: &str, quantities: &[(&str, &Vec<I32F32>)]) -> String {
-    let mut table = table(std::iter::once("uid").chain(quantities.iter().map(|&(name, _)| name)));
+fn columns(title: &str, quantities: &[(&'static str, &Vec<I32F32>)]) -> String {
+    let names = std::iter::once("uid").chain(quantities.iter().map(|&(name, _)| name));
+    let mut table = table(names.map(Column::number).collect::<Vec<_>>());
     let neurons = quantities.first().map_or(0, |(_, values)| values.len());
     for uid in 0..neurons {
         let values = quantities.iter().map(|(_, values)| values.get(uid).map_or(0.0, |value| value.to_f64()));
@@ -142,7 +129,8 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
     }
     let values: HashMap<_, _> = entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
     for columns in columns.chunks(COLUMNS) {
-        let mut table = table(std::iter::once("from \\ to".to_owned()).chain(columns.iter().map(usize::to_string)));
+        let names = std::iter::once("from \\ to".to_owned()).chain(columns.iter().map(usize::to_string));
+        let mut table = table(names.map(Column::number_of).collect::<Vec<_>>());
         for &row in &rows {
             let cells =
                 columns.iter().map(|&column| values.get(&(row, column)).map_or_else(String::new, |&v| decimal(v)));
@@ -154,14 +142,7 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
     text
 }
 
-fn table<T: Display>(header: impl IntoIterator<Item = T>) -> Table {
-    let mut table = Table::new();
-    table.load_style(STYLE).set_header(header.into_iter().map(|name| name.to_string()));
-    table.column_iter_mut().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-    table
-}
-
-fn section(title: &str, table: &Table) -> String {
+fn section(title: &str, table: &Rows) -> String {
     format!("{title}\n{table}\n\n")
 }
 

@@ -1,6 +1,7 @@
 //! One round.
 
 use std::sync::Arc;
+use taonet_primitives::counted;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -47,10 +48,10 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     if let Some(outbox) = outbox {
         let counts = outbox.drain().await?;
         if counts.waiting > 0 {
-            context.say(&format!("{} files are not submitted yet; the next run goes on with them", counts.waiting));
+            context.say(&format!("{} still to submit; the next run resumes", counted(counts.waiting, "file")));
         }
         if counts.refused > 0 {
-            context.say(&format!("{} files were refused by the scoring API; the log says why", counts.refused));
+            context.say(&format!("{} refused by the scoring API; the log says why", counted(counts.refused, "file")));
         }
     }
     Ok(report)

@@ -1,0 +1,190 @@
+//! Which columns of a table fit, and how wide they are.
+
+use std::borrow::Cow;
+
+use console::measure_text_width;
+
+use super::cut;
+
+/// Characters beside the content of a column.
+const PADDING: usize = 2;
+/// An abbreviated address has so many characters at least: `5GrwvaEF…`.
+const ADDRESS: usize = 9;
+/// A column of text is no narrower than its longest word, or this.
+const TEXT: usize = 24;
+
+/// A column of a table: what its cells are, and how important it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    name: Cow<'static, str>,
+    kind: Kind,
+    rank: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Aligned to the right, always whole.
+    Number,
+    /// Always whole.
+    Fixed,
+    /// Its beginning is enough to recognise it.
+    Address,
+    /// Wraps between words.
+    Text,
+}
+
+impl Column {
+    /// Numbers: aligned to the right, never wrapped, never cut.
+    pub(crate) const fn number(name: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), Kind::Number)
+    }
+
+    /// As [`Self::number`], with a name that is made at run time.
+    pub(crate) const fn number_of(name: String) -> Self {
+        Self::new(Cow::Owned(name), Kind::Number)
+    }
+
+    /// Names and words: never wrapped, never cut.
+    pub(crate) const fn fixed(name: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), Kind::Fixed)
+    }
+
+    /// Addresses and hashes: abbreviated where there is no room.
+    pub(crate) const fn address(name: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), Kind::Address)
+    }
+
+    /// Texts: wrapped between words where there is no room.
+    pub(crate) const fn text(name: &'static str) -> Self {
+        Self::new(Cow::Borrowed(name), Kind::Text)
+    }
+
+    const fn new(name: Cow<'static, str>, kind: Kind) -> Self {
+        Self { name, kind, rank: 0 }
+    }
+
+    /// Leaves the column out where there is no room. Of several, the one with the highest rank goes first, and of equal
+    /// ones the last; columns without a rank stay.
+    pub(crate) const fn rank(mut self, rank: u8) -> Self {
+        self.rank = rank;
+        self
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn is_number(&self) -> bool {
+        self.kind == Kind::Number
+    }
+
+    /// Characters that the column takes at least, of the `natural` ones that it takes for its content.
+    fn least<'a>(&self, natural: usize, header: usize, cells: impl Iterator<Item = &'a str>) -> usize {
+        match self.kind {
+            Kind::Number | Kind::Fixed => natural,
+            Kind::Address => natural.min(ADDRESS.max(header)),
+            Kind::Text => {
+                let longest = cells.flat_map(str::split_whitespace).map(measure_text_width).max().unwrap_or(0);
+                natural.min(longest.min(TEXT).max(header))
+            }
+        }
+    }
+}
+
+/// A column that is shown.
+pub(super) struct Shown<'a> {
+    pub(super) column: &'a Column,
+    /// Its place among all columns.
+    pub(super) index: usize,
+    width: usize,
+    natural: usize,
+    least: usize,
+    is_cut: bool,
+}
+
+impl Shown<'_> {
+    /// A cell's text as it stands in the column.
+    pub(super) fn arrange(&self, text: &str) -> String {
+        match self.column.kind {
+            Kind::Text => text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n"),
+            Kind::Address => cut(text, self.width).into_owned(),
+            Kind::Number | Kind::Fixed => text.to_owned(),
+        }
+    }
+}
+
+/// Chooses the columns that are shown on lines of so many characters, and their widths.
+pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
+    columns: &'a [Column],
+    has_header: bool,
+    cells: impl Fn(usize) -> C,
+    width: Option<usize>,
+) -> Vec<Shown<'a>> {
+    let mut shown: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let header = if has_header { measure_text_width(&column.name) } else { 0 };
+            let lines = cells(index).flat_map(str::lines).map(measure_text_width);
+            let natural = lines.max().unwrap_or(0).max(header);
+            let least = column.least(natural, header, cells(index));
+            Shown { column, index, width: natural, natural, least, is_cut: false }
+        })
+        .collect();
+    let Some(width) = width else { return shown };
+    let total =
+        |shown: &[Shown<'_>], of: fn(&Shown<'_>) -> usize| shown.iter().map(|it| of(it) + PADDING).sum::<usize>();
+    while total(&shown, |column| column.least) > width {
+        let last = shown.iter().enumerate().filter(|(_, it)| it.column.rank > 0).max_by_key(|(_, it)| it.column.rank);
+        let Some((index, _)) = last else { break };
+        shown.remove(index);
+    }
+    let mut excess = total(&shown, |column| column.natural).saturating_sub(width);
+    // Texts give way first: they wrap, and nothing is lost.
+    for kind in [Kind::Text, Kind::Address] {
+        while excess > 0 {
+            let widest = shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
+            let Some(widest) = widest.max_by_key(|it| it.width) else { break };
+            widest.width -= 1;
+            excess -= 1;
+        }
+    }
+    for column in &mut shown {
+        column.is_cut = match column.column.kind {
+            Kind::Number | Kind::Fixed => false,
+            Kind::Address => column.width < column.natural,
+            Kind::Text => {
+                cells(column.index).flat_map(str::split_whitespace).any(|word| measure_text_width(word) > column.width)
+            }
+        };
+    }
+    shown
+}
+
+/// Which columns are not shown, or not in full.
+pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
+    let names = |names: Vec<&str>, what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
+    let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
+    let out = names(out.map(|(_, column)| column.name()).collect(), "left out");
+    let cut = names(shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect(), "shortened");
+    let parts: Vec<_> = out.into_iter().chain(cut).collect();
+    (!parts.is_empty()).then(|| format!(" {}; --wide shows all", parts.join("; ")))
+}
+
+/// The lines of a text, of at most so many characters; longer words are cut.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    if measure_text_width(text) <= width {
+        return vec![text.to_owned()];
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace().map(|word| cut(word, width)) {
+        match lines.last_mut() {
+            Some(line) if measure_text_width(line) + 1 + measure_text_width(&word) <= width => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(word.into_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,83 @@
+use super::*;
+
+const ADDRESS: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+fn rows(columns: Vec<Column>, cells: &[&[&str]]) -> Rows {
+    let mut rows = table(columns);
+    for row in cells {
+        rows.add_row(row.iter().copied());
+    }
+    rows
+}
+
+fn columns() -> Vec<Column> {
+    vec![
+        Column::number("uid"),
+        Column::number("stake").rank(1),
+        Column::fixed("axon").rank(2),
+        Column::address("hotkey"),
+        Column::text("why"),
+    ]
+}
+
+fn neurons() -> Rows {
+    let why = "its answers came too late for the whole of the challenge";
+    rows(columns(), &[&["7", "1234567.8901", "192.0.2.17:8091", ADDRESS, why], &["8", "0.0000", "–", ADDRESS, "–"]])
+}
+
+#[test]
+fn no_line_is_longer_than_the_screen_and_no_word_is_broken() {
+    let whole = neurons().within(None);
+    let words: Vec<_> = whole.split_whitespace().map(str::to_owned).collect();
+    for width in 20..160 {
+        let text = neurons().within(Some(width));
+        let longest = text.lines().map(measure_text_width).max().unwrap();
+        // The note below the table is a sentence of its own, and three columns stay whatever the width.
+        let table = text.lines().filter(|line| !line.contains("--wide")).map(measure_text_width).max().unwrap();
+        assert!(table <= width.max(34), "{width}: {longest}\n{text}");
+        for word in text.lines().filter(|line| !line.contains("--wide")).flat_map(str::split_whitespace) {
+            let is_known = words.iter().any(|known| known == word) || word.ends_with('…') || word.starts_with('─');
+            assert!(is_known, "{width}: {word}\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_last_line_says_what_is_missing() {
+    for (width, note) in [
+        (Some(200), None),
+        (None, None),
+        (Some(110), Some(" shortened: hotkey; --wide shows all")),
+        (Some(58), Some(" left out: axon; shortened: hotkey; --wide shows all")),
+        (Some(44), Some(" left out: stake, axon; shortened: hotkey; --wide shows all")),
+    ] {
+        let text = neurons().within(width);
+        let last = text.lines().last().unwrap();
+        assert_eq!(last.contains("--wide").then_some(last), note, "{width:?}\n{text}");
+    }
+}
+
+#[test]
+fn amounts_are_rounded_down() {
+    for (smallest, shown) in
+        [(0, "0.0000"), (99_999, "0.0000"), (1_999_999_999, "1.9999"), (u64::MAX, "18446744073.7095")]
+    {
+        assert_eq!(whole(smallest), shown);
+    }
+}
+
+#[test]
+fn text_of_others_does_not_steer_the_terminal() {
+    let mut rows = facts();
+    rows.add_row(["two\nlines", "\u{1b}[31mred"]);
+    let shown = rows.to_string();
+    assert_eq!(shown.lines().count(), 2);
+    assert!(shown.contains("\\u{1b}[31mred") && !shown.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
+fn wide_characters_take_two_places() {
+    let columns = vec![Column::text("text"), Column::number("n")];
+    let text = rows(columns, &[&["通訳 通訳 通訳 通訳 通訳 通訳", "1"]]).within(Some(24));
+    assert!(text.lines().all(|line| measure_text_width(line) <= 24), "{text}");
+}

@@ -1,0 +1,242 @@
+//! The columns of every table, with what they may give up on a narrow terminal.
+
+use crate::table::Column;
+
+const fn number(name: &'static str) -> Column {
+    Column::number(name)
+}
+
+const fn fixed(name: &'static str) -> Column {
+    Column::fixed(name)
+}
+
+const fn address(name: &'static str) -> Column {
+    Column::address(name)
+}
+
+const fn text(name: &'static str) -> Column {
+    Column::text(name)
+}
+
+/// `tao axon ping`.
+pub(crate) static PING: [Column; 6] = [
+    number("sent"),
+    number("answered"),
+    number("min ms").rank(1),
+    number("median ms"),
+    number("p99 ms"),
+    text("outcomes"),
+];
+
+/// `tao balance`.
+pub(crate) static BALANCE: [Column; 5] =
+    [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];
+
+/// `tao commitment show`.
+pub(crate) static COMMITMENTS: [Column; 2] = [address("hotkey"), text("text")];
+
+/// `tao delegates`.
+pub(crate) static DELEGATES: [Column; 7] = [
+    address("hotkey"),
+    address("owner").rank(3),
+    number("take"),
+    number("nominators").rank(1),
+    number("root stake"),
+    text("subnets"),
+    text("permits").rank(2),
+];
+
+/// `tao events`.
+pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("during").rank(1), fixed("event"), text("values")];
+
+/// `tao localnet`: who has funds.
+pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
+
+/// `tao metagraph`.
+pub(crate) static METAGRAPH: [Column; 12] = [
+    number("uid"),
+    number("stake S"),
+    number("I"),
+    number("E").rank(1),
+    number("C").rank(7),
+    number("Tv").rank(3),
+    number("D").rank(2),
+    fixed("permit").rank(5),
+    number("updated").rank(4),
+    fixed("axon").rank(6),
+    address("hotkey"),
+    address("coldkey").rank(8),
+];
+
+/// `tao metagraph --diff`.
+pub(crate) static METAGRAPH_CHANGES: [Column; 5] =
+    [number("uid"), address("hotkey").rank(1), fixed("what"), address("before"), address("after")];
+
+/// `tao metagraph --weights`.
+pub(crate) static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")];
+
+/// `tao metagraph --bonds`.
+pub(crate) static BOND_ROWS: [Column; 2] = [number("from"), text("bonds B")];
+
+/// `tao models list`.
+pub(crate) static MODELS: [Column; 5] =
+    [fixed("model"), text("purpose").rank(1), number("size").rank(2), fixed("state"), text("")];
+
+/// `tao stake list`.
+pub(crate) static STAKES: [Column; 6] = [
+    number("netuid"),
+    address("hotkey"),
+    number("alpha"),
+    number("worth TAO"),
+    number("emission").rank(2),
+    fixed("registered").rank(1),
+];
+
+/// `tao subnets list`.
+pub(crate) static SUBNETS: [Column; 9] = [
+    number("netuid"),
+    text("name"),
+    fixed("symbol").rank(5),
+    number("price τ"),
+    number("τ in pool"),
+    number("α in pool").rank(2),
+    number("α outside").rank(3),
+    number("tempo").rank(1),
+    address("owner").rank(4),
+];
+
+/// `tao subnets hyperparameters`.
+pub(crate) static HYPERPARAMETERS: [Column; 3] = [fixed("name"), number("value"), fixed("")];
+
+/// `tao wallet overview`.
+pub(crate) static OVERVIEW: [Column; 10] = [
+    number("netuid"),
+    number("uid"),
+    text("hotkey"),
+    number("stake"),
+    number("I"),
+    number("D").rank(1),
+    number("emission α").rank(2),
+    fixed("permit").rank(3),
+    number("updated").rank(4),
+    fixed("axon").rank(5),
+];
+
+/// `tao weights show`.
+pub(crate) static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
+
+/// `tao yuma`: what the chain stores.
+pub(crate) static YUMA_RESULT: [Column; 11] = [
+    number("uid"),
+    number("stake"),
+    number("active").rank(7),
+    number("permit").rank(6),
+    number("consensus").rank(3),
+    number("Tv").rank(4),
+    number("incentive"),
+    number("dividends"),
+    number("server rao").rank(2),
+    number("validator rao").rank(1),
+    number("rao"),
+];
+
+/// `tao yuma --explain`: the first step.
+pub(crate) static YUMA_STAKE: [Column; 7] = [
+    number("uid"),
+    number("rao"),
+    number("S"),
+    number("active").rank(3),
+    number("permit").rank(2),
+    number("next permit").rank(1),
+    number("active S"),
+];
+
+/// `tao yuma --classic`.
+pub(crate) static YUMA_CLASSIC: [Column; 8] = [
+    number("uid"),
+    number("stake S"),
+    number("rank R").rank(2),
+    number("trust T").rank(3),
+    number("consensus C").rank(1),
+    number("incentive I"),
+    number("dividends D"),
+    number("emission E"),
+];
+
+/// `bb runner --once`, and the demonstration while it plays.
+pub(crate) static LEADERBOARD: [Column; 8] = [
+    fixed("miner"),
+    number("uid").rank(4),
+    number("score"),
+    number("accuracy").rank(1),
+    number("rate").rank(2),
+    number("late by").rank(3),
+    number("wall").rank(5),
+    text("lost to"),
+];
+
+/// The demonstration's result.
+pub(crate) static STANDINGS: [Column; 11] = [
+    fixed("miner"),
+    number("uid").rank(5),
+    number("score"),
+    number("arena").rank(1),
+    number("weight"),
+    number("incentive"),
+    number("emission").rank(3),
+    number("accuracy").rank(2),
+    number("rate").rank(4),
+    number("late by").rank(4),
+    text("lost to"),
+];
+
+/// What was said in one utterance.
+pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
+
+/// `bb audit`: how this machine would score.
+pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("here")];
+
+/// `bb audit`: what is not as recorded.
+pub(crate) static MISMATCHES: [Column; 7] = [
+    number("miner"),
+    address("hotkey").rank(2),
+    fixed("utterance"),
+    fixed("where").rank(1),
+    text("field"),
+    text("recorded"),
+    text("recomputed"),
+];
+
+/// `bb config show`.
+pub(crate) static SETTINGS: [Column; 4] =
+    [fixed("setting"), text("value"), fixed("from").rank(2), text("meaning").rank(1)];
+
+/// `bb test-miner`: the rules.
+pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
+
+/// `bb test-miner`: how long requests took.
+pub(crate) static TIMINGS: [Column; 7] = [
+    fixed("request"),
+    number("answers").rank(3),
+    number("median ms").rank(1),
+    number("p95 ms"),
+    number("max ms").rank(2),
+    number("deadline ms"),
+    number("late"),
+];
+
+/// `bb test-miner --challenges`: the scores.
+pub(crate) static CHALLENGES: [Column; 6] = [
+    text("challenge"),
+    number("score"),
+    number("accuracy").rank(1),
+    number("rate").rank(2),
+    number("late by").rank(3),
+    text("lost to"),
+];
+
+/// `bb validate --once`.
+pub(crate) static WEIGHT_VECTOR: [Column; 2] = [number("uid"), number("weight")];
+
+#[cfg(test)]
+mod tests;
