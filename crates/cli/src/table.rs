@@ -90,8 +90,10 @@ impl Rows {
         }
         let mut text = table.to_string();
         if let Some(note) = layout::note(&self.columns, &shown) {
-            text.push('\n');
-            text.push_str(&note);
+            for line in layout::wrap(&note, width.map_or(usize::MAX, |width| width.saturating_sub(1))) {
+                text.push_str("\n ");
+                text.push_str(&line);
+            }
         }
         text
     }

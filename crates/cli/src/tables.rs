@@ -202,7 +202,7 @@ pub(crate) static MISMATCHES: [Column; 7] = [
     address("hotkey").rank(2),
     fixed("utterance"),
     fixed("where").rank(1),
-    text("field"),
+    address("field"),
     text("recorded"),
     text("recomputed"),
 ];

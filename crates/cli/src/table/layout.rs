@@ -6,8 +6,8 @@ use console::measure_text_width;
 
 use super::cut;
 
-/// Characters beside the content of a column.
-const PADDING: usize = 2;
+/// Characters between the contents of two columns; one fewer around the whole line.
+const PADDING: usize = 3;
 /// An abbreviated address has so many characters at least: `5GrwvaEF…`.
 const ADDRESS: usize = 9;
 /// A column of text is no narrower than its longest word, or this.
@@ -132,8 +132,9 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         })
         .collect();
     let Some(width) = width else { return shown };
-    let total =
-        |shown: &[Shown<'_>], of: fn(&Shown<'_>) -> usize| shown.iter().map(|it| of(it) + PADDING).sum::<usize>();
+    let total = |shown: &[Shown<'_>], of: fn(&Shown<'_>) -> usize| {
+        shown.iter().map(|it| of(it) + PADDING).sum::<usize>().saturating_sub(1)
+    };
     while total(&shown, |column| column.least) > width {
         let last = shown.iter().enumerate().filter(|(_, it)| it.column.rank > 0).max_by_key(|(_, it)| it.column.rank);
         let Some((index, _)) = last else { break };
@@ -168,11 +169,11 @@ pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
     let out = names(out.map(|(_, column)| column.name()).collect(), "left out");
     let cut = names(shown.iter().filter(|it| it.is_cut).map(|it| it.column.name()).collect(), "shortened");
     let parts: Vec<_> = out.into_iter().chain(cut).collect();
-    (!parts.is_empty()).then(|| format!(" {}; --wide shows all", parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }
 
 /// The lines of a text, of at most so many characters; longer words are cut.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     if measure_text_width(text) <= width {
         return vec![text.to_owned()];
     }
