@@ -54,6 +54,11 @@ impl Served {
     /// The server is held by thousands of half-open connections, and answers all the same.
     #[track_caller]
     fn holds(&self, name: &str) {
+        self.holds_within(P99, name);
+    }
+
+    #[track_caller]
+    fn holds_within(&self, most: Duration, name: &str) {
         let whole = [self.get(), self.head(2) + "{}"];
         let half = [self.get()[..30].to_owned(), self.head(1_000) + "{\"half\": "];
         let runtime = Runtime::new().unwrap();
@@ -62,7 +67,7 @@ impl Served {
                 let attack = attack(self.address, &half).await;
                 for request in &whole {
                     let p99 = quickest(self.address, request).await;
-                    assert!(p99 < P99, "{name}: {request:?} took {p99:?} while others sent {half:?}");
+                    assert!(p99 < most, "{name}: {request:?} took {p99:?} while others sent {half:?}");
                 }
                 drop(attack);
             });
@@ -290,7 +295,8 @@ fn metrics() {
     }
 }
 
-/// A server that may open fewer files than it has places makes room, too.
+/// A server that may open fewer files than it has places makes room, too. The system's queue of connections stands before
+/// its places then: what comes takes longer, and is answered.
 #[test]
 fn few_files() {
     allow_files();
@@ -299,5 +305,5 @@ fn few_files() {
     limited.args(["-c", &command, "bb", "miner", "--profile", "parrot", "--key-uri", "//Bob"]);
     limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
-    Served::of(&miner, "/healthz", "/v1/predict").holds("bb miner with few files");
+    Served::of(&miner, "/healthz", "/v1/predict").holds_within(Duration::from_secs(2), "bb miner with few files");
 }
