@@ -73,7 +73,7 @@ mod tests {
             assert_eq!(last_event(), event);
             assert_eq!(choose(BABELBIT, &second), "ok");
             assert!(AutoStakeDestinationColdkeys::<Runtime>::get(&first, BABELBIT).is_empty());
-            assert_eq!(AutoStakeDestinationColdkeys::<Runtime>::get(&second, BABELBIT), [bob.clone()]);
+            assert_eq!(AutoStakeDestinationColdkeys::<Runtime>::get(&second, BABELBIT), std::slice::from_ref(&bob));
             Subtensor::stake_earnings(&first, &bob, BABELBIT, AlphaBalance(5));
             assert_eq!(Subtensor::stake_of(&second, &bob, BABELBIT), AlphaBalance(5));
         });

@@ -105,7 +105,7 @@ fn only_batches_within_batches_are_filtered() {
     let batch = |index: u8, inner: &[Vec<u8>]| {
         let mut bytes = vec![11, index];
         codec::Compact(inner.len() as u32).encode_to(&mut bytes);
-        inner.iter().for_each(|call| bytes.extend_from_slice(call));
+        bytes.extend(inner.concat());
         bytes
     };
     let decoded = |bytes: &[u8]| RuntimeCall::decode(&mut &bytes[..]).unwrap();
