@@ -184,7 +184,7 @@ fn a_subnet_owner_rehearses() {
     let guide = "docs/subnet-owner.md";
     let rehearsal = Rehearsal::of(guide);
     assert_eq!(rehearsal.services.len(), 7);
-    let shown = rehearsal.ask(&["weights", "show", "--netuid", "2", "--uid", "0"]);
+    let shown = rehearsal.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
     assert_eq!(shown["rows"][0]["weights"], json!([[1, 65_535]]), "{shown}");
 
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json");
@@ -206,9 +206,9 @@ fn a_subnet_owner_rehearses() {
     rehearsal.go_on(guide, "Watch it", &[("HOTKEY", owner)]);
     // The rehearsal has created and started its subnet, and there is none so soon after it; and nobody is asked here.
     // As on the real chain: epochs of this one are so short that an owner never has the time.
-    rehearsal.run("tao sudo set tempo 360 --netuid 2 --key-uri //Alice --yes");
+    rehearsal.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
-    let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 2")];
+    let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
     rehearsal.go_on(guide, "On the chain", &here);
 }
 

@@ -153,8 +153,7 @@ fn check_sdk10(did: &Did, url: &str) {
     assert_eq!(did.value("balance"), 1_000_000_000_000_000_u64);
     assert_eq!(did.value("existential deposit"), 500);
     assert_eq!(did.value("transfer"), 1_500_000_000_u64);
-    assert_eq!(did.value("pay the hotkeys"), 1_000_000_000);
-    assert_eq!(did.value("subnets list"), &json!([0, 1, BABELBIT]));
+    assert_eq!(did.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
     let subnet = did.value("subnet");
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
     // It begins at 0.1 and rises with what the blocks so far have bought.
@@ -167,8 +166,12 @@ fn check_sdk10(did: &Did, url: &str) {
     assert!(did.value("stake add").as_u64() > Some(0));
     let removed = did.value("stake remove");
     let told = removed["told"].as_array().unwrap();
-    assert_eq!((told.len(), &told[0][3]), (1, &removed["asked"]), "{removed}");
+    // The event's alpha is without the fee.
+    let sold = told[0][3].as_u64().unwrap() + told[0][5].as_u64().unwrap();
+    assert_eq!((told.len(), Some(sold)), (1, removed["asked"].as_u64()), "{removed}");
     assert!(removed["asked"].as_u64() > Some(0) && removed["after"].as_u64() < removed["before"].as_u64(), "{removed}");
+    let added = did.value("stake add multiple").as_array().unwrap();
+    assert!(added.len() == 2 && added.iter().all(|alpha| alpha.as_u64() > Some(20_000_000_000)), "{added:?}");
     assert_eq!(did.value("stake list"), &json!([BABELBIT]));
     assert_eq!(did.value("take"), 0.09);
     let delegate = did.value("delegates");
@@ -196,7 +199,7 @@ fn check_sdk10(did: &Did, url: &str) {
     let [sent] = commit["sent"].as_array().unwrap().as_slice() else { panic!("{commit}") };
     assert_eq!(sent[0], address("//AliceHotkey"));
     assert!(sent[2].as_str().unwrap().len() > 2 * 96, "shorter than a ciphertext: {commit}");
-    assert_eq!(did.value("create subnet"), &json!([2]));
+    assert_eq!(did.value("create subnet"), &json!([60]));
 }
 
 fn check_layer_below(below: &Did, ten: &Did) {
@@ -204,10 +207,10 @@ fn check_layer_below(below: &Did, ten: &Did) {
     assert_eq!(below.value("constant"), 250);
     assert_eq!(below.value("storage value"), TEMPO);
     let tempos = below.value("storage map").as_array().unwrap();
-    for tempo in [[0, 100], [1, 100], [u64::from(BABELBIT), TEMPO]] {
+    for tempo in [[0, 100], [1, 100], [18, 360], [u64::from(BABELBIT), TEMPO]] {
         assert!(tempos.contains(&json!(tempo)), "{tempos:?}");
     }
-    assert_eq!(tempos.len(), 4);
+    assert_eq!(tempos.len(), 61);
     // Coldkey, hotkey, TAO, alpha, subnet, fee: 33 parts of 65 535.
     let told = below.value("events of a block").as_array().unwrap();
     let [told] = told.as_slice() else { panic!("{told:?}") };
@@ -222,7 +225,7 @@ fn check_sdk11(did: &Did, ten: &Did, url: &str) {
     let balance = document(&tao().args(["balance", ALICE, "--json", "--network", url]).output().unwrap());
     assert_eq!(did.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");
     assert_eq!(did.value("existential deposit"), 500);
-    assert_eq!(did.value("subnets list"), &json!([0, 1, 2, BABELBIT]));
+    assert_eq!(did.value("subnets list"), &json!((0..61).collect::<Vec<_>>()));
     assert_eq!(did.value("hyper-parameters"), TEMPO);
     assert_eq!(did.value("metagraph"), &json!([2]));
     assert_eq!(did.value("neurons"), &json!([2]));
@@ -243,6 +246,22 @@ fn check_sdk11(did: &Did, ten: &Did, url: &str) {
     assert_eq!(number("blocks_remaining"), number("next_epoch_start_block") - number("block"));
     // By the block time that the chain states.
     assert_eq!(epoch["seconds_remaining"].as_f64(), Some(number("blocks_remaining") as f64 * 0.25), "{epoch}");
+}
+
+#[test]
+fn btcli_uses_the_chain() {
+    let Some(btcli) = Peer::find("btcli") else { return };
+    let chain = Localnet::start("250ms");
+    let question = json!({ "url": chain.url, "netuid": BABELBIT });
+    let did = Did::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
+    let [did] = did.as_slice() else { panic!("one tool") };
+    did.check_failures();
+    assert_eq!(did.value("subnets list"), 60);
+    assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
+    let balance = did.value("wallet balance");
+    assert_eq!(balance["coldkey"], ALICE, "{balance}");
+    let refusal = did.value("sudo set refused").as_str().unwrap();
+    assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
 }
 
 #[test]

@@ -11,28 +11,28 @@ fn subnets_are_created_started_and_shown() {
         let numbers = list["subnets"].as_array().unwrap().iter().map(|subnet| subnet["netuid"].as_u64().unwrap());
         numbers.collect::<Vec<_>>()
     };
-    assert_eq!(listed(&chain), [0, 1, 59]);
+    assert_eq!(listed(&chain), (0..60).collect::<Vec<_>>());
     let (coldkey, hotkey) = chain.wallet();
     let created = chain.ask(&["subnets", "create", "--yes"]);
-    assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(2)), "{created}");
-    assert_eq!(listed(&chain), [0, 1, 2, 59]);
-    let shown = chain.ask(&["subnets", "show", "2"]);
+    assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(60)), "{created}");
+    assert_eq!(listed(&chain), (0..61).collect::<Vec<_>>());
+    let shown = chain.ask(&["subnets", "show", "60"]);
     assert_eq!(
         (&shown["subnet"]["owner_coldkey"], &shown["subnet"]["owner_hotkey"], &shown["neurons"]),
         (&json!(coldkey), &json!(hotkey), &json!(1))
     );
     // The owner starts it, and nobody else.
-    let (code, told) = failure(&chain.tao(&["subnets", "start", "2"], &AS_ALICE));
+    let (code, told) = failure(&chain.tao(&["subnets", "start", "60"], &AS_ALICE));
     assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
-    assert_eq!(chain.ask(&["subnets", "start", "2"])["success"], true);
-    let parameters = chain.ask(&["subnets", "hyperparameters", "2"]);
+    assert_eq!(chain.ask(&["subnets", "start", "60"])["success"], true);
+    let parameters = chain.ask(&["subnets", "hyperparameters", "60"]);
     assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true, "{parameters}");
 
     let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
     assert!(text(&["subnets", "list"]).contains("netuid"));
-    assert!(text(&["subnets", "show", "2"]).contains(&coldkey));
-    assert!(text(&["subnets", "hyperparameters", "2"]).contains("min_burn"));
-    assert!(text(&["metagraph", "2", "--full"]).contains("weights W"));
+    assert!(text(&["subnets", "show", "60"]).contains(&coldkey));
+    assert!(text(&["subnets", "hyperparameters", "60"]).contains("min_burn"));
+    assert!(text(&["metagraph", "60", "--full"]).contains("weights W"));
 }
 
 #[test]

@@ -81,14 +81,6 @@ def _():
     return subtensor.get_balance(bob.coldkeypub.ss58_address).rao - before
 
 
-@operation("pay the hotkeys")
-def _():
-    # Commitments cost a fee, which the hotkey pays.
-    for who in (alice, bob):
-        done(subtensor.transfer(alice, who.hotkey.ss58_address, Balance.from_tao(1), **NOW))
-    return subtensor.get_balance(bob.hotkey.ss58_address).rao
-
-
 @operation("subnets list")
 def _():
     return [subnet.netuid for subnet in subtensor.all_subnets()]
@@ -144,6 +136,19 @@ def _():
     after = subtensor.get_stake(coldkey, hotkey, NETUID, block=subtensor.substrate.get_block_number(block_hash))
     told = events(subtensor.substrate, block_hash, "StakeRemoved")
     return {"asked": half.rao, "told": told, "before": before.rao, "after": after.rao}
+
+
+@operation("stake add multiple")
+def _():
+    hotkeys = [alice.hotkey.ss58_address, bob.hotkey.ss58_address]
+    coldkey = alice.coldkeypub.ss58_address
+    held = lambda: [subtensor.get_stake(coldkey, hotkey, NETUID).rao for hotkey in hotkeys]  # noqa: E731
+    before = held()
+    amounts = [Balance.from_tao(3), Balance.from_tao(4)]
+    response = subtensor.add_stake_multiple(alice, [NETUID, NETUID], hotkeys, amounts, **NOW)
+    if not response.success:
+        raise RuntimeError(f"{response.message} {response.error}")
+    return [after - was for was, after in zip(before, held())]
 
 
 @operation("stake list")

@@ -8,7 +8,7 @@ use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
 /// What to do after errors that people meet.
-const REMEDIES: [(&str, &str); 17] = [
+const REMEDIES: [(&str, &str); 18] = [
     ("HotKeyNotRegisteredInSubNet", "register the hotkey: tao register --netuid N"),
     ("HotKeyNotRegisteredInNetwork", "register the hotkey: tao register --netuid N"),
     ("HotKeyAlreadyRegisteredInSubNet", "it has its uid already: tao metagraph N shows it"),
@@ -24,6 +24,7 @@ const REMEDIES: [(&str, &str); 17] = [
     ("ServingRateLimitExceeded", "wait: tao subnets hyperparameters N shows serving_rate_limit"),
     ("IncorrectWeightVersionKey", "give the subnet's version key: tao subnets hyperparameters N shows weights_version"),
     ("SlippageTooHigh", "the price moved: give another --limit, or allow a part with --partial"),
+    ("PriceLimitExceeded", "the price is beyond the limit already: give another --limit"),
     ("AmountTooLow", "the least amount to stake is 0.002 TAO"),
     ("RequireSudo", "sign with the chain's sudo key: on a localnet --key-uri //Alice"),
 ];

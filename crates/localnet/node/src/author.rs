@@ -4,6 +4,7 @@
 //! due at once (`mine 1000`, the fastest clock) share commits as long as no submitted call is among them.
 
 mod build;
+mod shield;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use codec::Encode;
+use taonet_localnet_runtime::mev_shield::ShieldKey;
 use tokio::sync::oneshot;
 
 use crate::chain::{Chain, NewBlock};
@@ -109,6 +111,7 @@ pub(crate) struct Author {
     slot: u64,
     tip: Head,
     stated: u64,
+    shield_key: ShieldKey,
     staged: Vec<Staged>,
     waiting: Vec<Waiting>,
     weight: usize,
@@ -138,7 +141,8 @@ impl Author {
         let stated = stated_time(&state).map_err(|reason| BuildError::State { number, reason })?;
         let stated = if number == 0 { start.unwrap_or_else(wall_millis) } else { stated };
         let (staged, waiting, flushed) = (Vec::new(), Vec::new(), Instant::now());
-        Ok(Self { chain, clock, stopping, slot, tip, stated, staged, waiting, weight: 0, flushed })
+        let shield_key = ShieldKey::development();
+        Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
     }
 
     /// Makes blocks until told to stop; orders end with the last of their senders.
@@ -239,7 +243,7 @@ impl Author {
         let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
         let queued = self.chain.pool.queued();
         let state = self.chain.store.tip(&self.tip)?;
-        let built = build(&self.tip, &state, millis, self.slot, &queued)?;
+        let built = build(&self.tip, &state, millis, self.slot, &queued, &self.shield_key)?;
         let seq_of = |position: usize| queued.get(position).map(|call| call.seq);
         let included: Vec<_> = built.included.iter().filter_map(|position| seq_of(*position)).collect();
         let invalid = built.left.iter().filter(|(_, why)| *why == Left::Invalid);

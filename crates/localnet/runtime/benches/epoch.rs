@@ -20,7 +20,7 @@ use taonet_localnet_runtime::{AccountId, Runtime};
 
 type Subtensor = subtensor::Pallet<Runtime>;
 
-const NETUID: NetUid = NetUid(2);
+const NETUID: NetUid = NetUid(60);
 const TEMPO: u16 = 10;
 const ROUNDS: u32 = 9;
 
@@ -54,6 +54,7 @@ fn millis(time: Duration) -> f64 {
 /// A started subnet in which every validator weighs every miner.
 fn build(neurons: u16, validators: u16) {
     NetworksAdded::<Runtime>::insert(NETUID, true);
+    Subtensor::wake(NETUID);
     SubnetMechanism::<Runtime>::insert(NETUID, 1);
     Tempo::<Runtime>::insert(NETUID, TEMPO);
     ActivityCutoffFactorMilli::<Runtime>::insert(NETUID, 50_000);

@@ -180,7 +180,7 @@ pub mod pallet {
     impl<T: Config> Pallet<T> {
         /// Makes a statement of the caller's hotkey, in place of its last one.
         #[pallet::call_index(0)]
-        #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn set_commitment(origin: OriginFor<T>, netuid: NetUid, info: Box<CommitmentInfo>) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_set_commitment(who, netuid, *info)
@@ -188,7 +188,7 @@ pub mod pallet {
 
         /// Sets how much a neuron may state in an epoch.
         #[pallet::call_index(2)]
-        #[pallet::weight((subtensor::call_weight(), DispatchClass::Operational, Pays::Yes))]
+        #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_space(origin: OriginFor<T>, new_limit: u32) -> DispatchResult {
             ensure_root(origin)?;
             MaxSpace::<T>::put(new_limit);

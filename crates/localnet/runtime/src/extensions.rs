@@ -11,24 +11,14 @@ use sp_runtime::traits::TransactionExtension;
 use crate::runtime::RuntimeCall;
 
 mod check_nonce;
+mod shield;
 mod subtensor;
 mod sudo;
 
 pub use check_nonce::CheckNonce;
+pub use shield::CheckShieldedTxValidity;
 pub use subtensor::SubtensorTransactionExtension;
 pub use sudo::SudoTransactionExtension;
-
-/// Where the real chain checks encrypted calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
-pub struct CheckShieldedTxValidity;
-
-impl TransactionExtension<RuntimeCall> for CheckShieldedTxValidity {
-    const IDENTIFIER: &'static str = "CheckShieldedTxValidity";
-    type Implicit = ();
-    type Val = ();
-    type Pre = ();
-    impl_tx_ext_default!(RuntimeCall; weight validate prepare);
-}
 
 /// Where the real chain orders beacon pulses first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]

@@ -4,6 +4,7 @@ use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
 use frame_support::traits::{Get, Imbalance};
 use frame_support::weights::{Weight, WeightToFee};
+use sp_consensus_aura::sr25519::AuthorityId;
 
 use crate::runtime::{AccountId, Balances, Runtime};
 use crate::subtensor::TotalIssuance;
@@ -20,13 +21,21 @@ impl WeightToFee for ComputingTime {
     }
 }
 
-/// The one author of all blocks.
+/// The key of the one author of all blocks.
+pub struct BlockAuthor;
+
+impl Get<Option<AuthorityId>> for BlockAuthor {
+    fn get() -> Option<AuthorityId> {
+        pallet_aura::Authorities::<Runtime>::get().first().cloned()
+    }
+}
+
+/// The account of the one author of all blocks.
 pub struct Author;
 
 impl Get<Option<AccountId>> for Author {
     fn get() -> Option<AccountId> {
-        let authorities = pallet_aura::Authorities::<Runtime>::get();
-        authorities.first().map(|author| AccountId::new(sp_core::sr25519::Public::from(author.clone()).0))
+        BlockAuthor::get().map(|author| AccountId::new(sp_core::sr25519::Public::from(author).0))
     }
 }
 

@@ -5,6 +5,7 @@ use sp_core::storage::Storage;
 use sp_core::{Pair, sr25519};
 use sp_runtime::BuildStorage;
 
+use crate::mev_shield::ShieldKey;
 use crate::runtime::{AccountId, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
@@ -70,8 +71,8 @@ pub enum GenesisError {
     Build(String),
 }
 
-/// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root, subnet 1 and
-/// subnet 59; `endowed` accounts receive 1 000 000 TAO each. Blocks follow each other every 250 ms, unless
+/// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root and the subnets 1
+/// to 59, of which the last one is started; `endowed` accounts receive 1 000 000 TAO each. Blocks follow each other every 250 ms, unless
 /// [`set_block_time`] says otherwise.
 ///
 /// # Errors
@@ -95,6 +96,10 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     RuntimeGenesisConfig {
         balances: pallet_balances::GenesisConfig { balances, ..Default::default() },
         aura: pallet_aura::GenesisConfig { authorities: vec![author.into()] },
+        mev_shield: crate::mev_shield::GenesisConfig {
+            author: Some((author.into(), ShieldKey::development().public())),
+            ..Default::default()
+        },
         sudo: pallet_sudo::GenesisConfig { key: Some(alice.clone()) },
         subtensor_module: crate::subtensor::GenesisConfig { owner: Some((alice, alice_hk)), ..Default::default() },
         ..Default::default()

@@ -6,7 +6,7 @@
 //!
 //! - This module puts the pallets together, [`runtime`] tells them of each other, [`extensions`] are what a signed call carries, [`runtime::apis`] what clients ask.
 //! - [`subtensor`] is the pallet of subnets, [`swap`] their pools, [`admin_utils`] the knobs, [`commitments`] neurons'
-//!   statements.
+//!   statements, [`mev_shield`] the calls that are encrypted until they are in a block.
 //! - [`info`] answers clients' questions.
 //! - [`genesis`] is the first block's state.
 
@@ -24,6 +24,8 @@ mod fees;
 pub mod genesis;
 #[warn(missing_docs)]
 pub mod info;
+#[warn(missing_docs)]
+pub mod mev_shield;
 #[warn(missing_docs)]
 pub mod runtime;
 #[warn(missing_docs)]
@@ -79,4 +81,6 @@ mod composition {
     pub type AdminUtils = admin_utils;
     #[runtime::pallet_index(28)]
     pub type Swap = swap;
+    #[runtime::pallet_index(30)]
+    pub type MevShield = mev_shield;
 }

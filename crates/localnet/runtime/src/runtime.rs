@@ -13,19 +13,21 @@ use crate::extensions::{
     CheckNonce, CheckShieldedTxValidity, DrandPriority, SubtensorTransactionExtension, SudoTransactionExtension,
 };
 use crate::subtensor::defaults::ConstTao;
-use crate::{admin_utils, commitments, fees, subtensor, swap};
+use crate::{admin_utils, commitments, fees, mev_shield, subtensor, swap};
 
 pub mod apis;
+mod filter;
 
 use apis::RUNTIME_API_VERSIONS;
 pub use apis::api;
+pub use filter::CallFilter;
 
 // Composed at the root of the crate: clients know its types by a path of two parts.
 pub(crate) use crate::InherentDataExt;
 pub use crate::{
-    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, OriginCaller, PalletInfo, Runtime, RuntimeCall,
-    RuntimeError, RuntimeEvent, RuntimeFreezeReason, RuntimeGenesisConfig, RuntimeHoldReason, RuntimeOrigin,
-    RuntimeTask, SubtensorModule, Sudo, Swap, System, Timestamp, TransactionPayment, Utility,
+    AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, MevShield, OriginCaller, PalletInfo, Runtime,
+    RuntimeCall, RuntimeError, RuntimeEvent, RuntimeFreezeReason, RuntimeGenesisConfig, RuntimeHoldReason,
+    RuntimeOrigin, RuntimeTask, SubtensorModule, Sudo, Swap, System, Timestamp, TransactionPayment, Utility,
 };
 
 /// A signature of any kind that the chain knows.
@@ -76,7 +78,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
     impl_name: std::borrow::Cow::Borrowed("taonet-localnet"),
     authoring_version: 1,
-    spec_version: 1_000_002,
+    spec_version: 1_000_003,
     impl_version: 1,
     apis: RUNTIME_API_VERSIONS,
     transaction_version: 1,
@@ -106,6 +108,11 @@ impl Get<u64> for SlotDuration {
 parameter_types! {
     /// Blocks whose hashes an era may name.
     pub const BlockHashCount: BlockNumber = 2_400;
+    /// Least amount that either side of a pool must hold for a trade.
+    pub const MinimumReserve: core::num::NonZeroU64 = match core::num::NonZeroU64::new(swap::MIN_RESERVE) {
+        Some(least) => least,
+        None => core::num::NonZeroU64::MIN,
+    };
     /// The version.
     pub const Version: RuntimeVersion = VERSION;
     /// The prefix of addresses.
@@ -120,6 +127,7 @@ parameter_types! {
 
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
+    type BaseCallFilter = CallFilter;
     type Block = Block;
     type BlockWeights = BlockWeights;
     type AccountId = AccountId;
@@ -190,6 +198,7 @@ impl pallet_sudo::Config for Runtime {
 impl swap::Config for Runtime {
     type Subnets = SubtensorModule;
     type MaxFeeRate = ConstU16<10_000>;
+    type MinimumReserve = MinimumReserve;
 }
 
 impl subtensor::Config for Runtime {
@@ -204,3 +213,7 @@ impl commitments::Config for Runtime {
 }
 
 impl admin_utils::Config for Runtime {}
+
+impl mev_shield::Config for Runtime {
+    type BlockAuthor = fees::BlockAuthor;
+}

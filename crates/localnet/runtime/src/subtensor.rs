@@ -12,13 +12,16 @@ mod events;
 mod storage;
 pub mod types;
 
+mod auto_stake;
 mod block;
 mod burn;
 mod distribution;
+mod dormant;
 mod emission;
 mod epoch;
 mod epoch_schedule;
 mod genesis;
+mod identity;
 mod keys;
 mod mechanisms;
 mod networks;
@@ -38,9 +41,10 @@ mod weights;
 use frame_support::pallet_macros::import_section;
 
 pub use constants::PALLET_ID;
+pub use dormant::Schedule;
 pub use epoch::{Inconsistent, Neurons};
 pub use pallet::*;
-pub use pool::Trade;
+pub use pool::{Fee, Trade};
 
 /// The longest ciphertext of a time-locked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;
@@ -50,6 +54,8 @@ pub const MAX_COMMIT_LEN: u32 = 5_000;
 #[allow(clippy::missing_errors_doc, clippy::too_many_arguments, reason = "the calls are the real chain's")]
 #[import_section(constants::constants)]
 #[import_section(storage::storage)]
+#[import_section(storage::keys::keys)]
+#[import_section(storage::locks::locks)]
 #[import_section(events::events)]
 #[import_section(errors::errors)]
 #[import_section(calls::calls)]
@@ -68,11 +74,12 @@ pub mod pallet {
     use super::MAX_COMMIT_LEN;
     use super::defaults::{
         ConstMechId, ConstPerU16, ConstTao, DefaultAccount, DefaultAlphaSigmoidSteepness, DefaultAlphaValues,
-        DefaultBurnIncreaseMult, DefaultLiquidAlphaConsensusMode, DefaultSubnetMovingAlpha, DefaultTokenSymbol,
+        DefaultBurnIncreaseMult, DefaultLiquidAlphaConsensusMode, DefaultRootClaimableThreshold,
+        DefaultSubnetMovingAlpha, DefaultTokenSymbol,
     };
     use super::types::{
-        AxonInfo, ChainIdentityV2, ConsensusMode, NeuronCertificate, PrometheusInfo, RateLimitKey, RecycleOrBurnEnum,
-        SafeFloat, SubnetIdentityV3,
+        AxonInfo, ChainIdentityV2, ConsensusMode, LockState, NeuronCertificate, PrometheusInfo, RateLimitKey,
+        RecycleOrBurnEnum, RootClaimTypeEnum, SafeFloat, SubnetIdentityV3,
     };
     use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
@@ -95,7 +102,7 @@ pub mod pallet {
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// Root and Babelbit belong to this coldkey, with this hotkey.
+        /// All subnets but the first one belong to this coldkey, with this hotkey.
         pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,

@@ -6,6 +6,9 @@ mod pool;
 mod power;
 
 pub use pallet::*;
+/// Least amount that either side of a pool must hold for a trade.
+pub const MIN_RESERVE: u64 = 1_000_000;
+
 pub use pool::{MAX_WEIGHT, MIN_WEIGHT, Pool, UNIT};
 
 use crate::types::NetUid;
@@ -44,6 +47,9 @@ pub mod pallet {
         /// The largest fee, in parts of 65 535.
         #[pallet::constant]
         type MaxFeeRate: Get<u16>;
+        /// Least amount that either side of a pool must hold for a trade.
+        #[pallet::constant]
+        type MinimumReserve: Get<core::num::NonZeroU64>;
     }
 
     /// The weights of a pool.
@@ -89,9 +95,42 @@ pub mod pallet {
         /// The fee is above the largest.
         #[codec(index = 0)]
         FeeRateTooHigh,
+        /// Nothing is to be traded.
+        #[codec(index = 1)]
+        InsufficientInputAmount,
+        /// The pool does not hold what the trade needs.
+        #[codec(index = 2)]
+        InsufficientLiquidity,
+        /// The price is beyond the limit already.
+        #[codec(index = 3)]
+        PriceLimitExceeded,
+        /// The balance is too low.
+        #[codec(index = 4)]
+        InsufficientBalance,
+        /// Liquidity has no such range of prices.
+        #[codec(index = 5)]
+        InvalidTickRange,
+        /// There is no such amount of liquidity.
+        #[codec(index = 6)]
+        InvalidLiquidityValue,
+        /// The pool holds too little for this trade.
+        #[codec(index = 7)]
+        ReservesTooLow,
         /// There is no such subnet.
         #[codec(index = 8)]
         MechanismDoesNotExist,
+        /// The subnet's alpha is not traded yet.
+        #[codec(index = 9)]
+        SubtokenDisabled,
+        /// One side of the pool is too small beside the other.
+        #[codec(index = 10)]
+        ReservesOutOfBalance,
+        /// At most 1 000 times what the pool holds is traded at once.
+        #[codec(index = 11)]
+        SwapInputTooLarge,
+        /// The call is no longer in use.
+        #[codec(index = 12)]
+        Deprecated,
     }
 
     #[pallet::call]

@@ -9,8 +9,10 @@ use sp_runtime::traits::{BlakeTwo256, Header as _};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use sp_runtime::{ApplyExtrinsicResult, Digest, DigestItem};
 use sp_state_machine::{Backend, BackendTransaction};
+use taonet_localnet_runtime::mev_shield::ShieldKey;
 use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 
+use super::shield;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::Queued;
 use crate::store::{Head, State};
@@ -136,6 +138,7 @@ pub(crate) fn build(
     millis: u64,
     slot: u64,
     queued: &[Queued],
+    shield_key: &ShieldKey,
 ) -> Result<Built, BuildError> {
     let number = parent.number().saturating_add(1);
     let digest = Digest { logs: vec![DigestItem::PreRuntime(AURA, (millis / slot.max(1)).encode())] };
@@ -144,7 +147,7 @@ pub(crate) fn build(
     call(&mut draft.overlay, state, "Core_initialize_block", &blank.encode())
         .map_err(|source| BuildError::Call { number, source })?;
     draft.inherents(millis)?;
-    let (included, left) = take_calls(&mut draft, queued);
+    let (included, left) = take_calls(&mut draft, queued, shield_key);
     let header: Header = draft.call("BlockBuilder_finalize_block", &[])?;
     let changes = draft
         .overlay
@@ -164,14 +167,28 @@ pub(crate) fn build(
     })
 }
 
-fn take_calls(draft: &mut Draft<'_>, queued: &[Queued]) -> (Vec<usize>, Vec<(usize, Left)>) {
+/// Applies the call of a ciphertext. One that cannot be applied is left out: its sender finds it in no block.
+fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
+    match draft.apply(extrinsic) {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an encrypted call is not valid"),
+        Err(error) => tracing::error!(%error, "an encrypted call was rolled back and dropped"),
+    }
+}
+
+fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) -> (Vec<usize>, Vec<(usize, Left)>) {
     let (mut included, mut left, mut misfits) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
         if misfits >= MISFITS {
             break;
         }
         match draft.apply(&call.bytes) {
-            Ok(Ok(_)) => included.push(position),
+            Ok(Ok(_)) => {
+                included.push(position);
+                if let Some(inner) = shield::opened(&call.bytes, shield_key) {
+                    take_shielded(draft, &inner);
+                }
+            }
             Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {
                 left.push((position, Left::Later));
             }

@@ -57,11 +57,13 @@ impl<T: Config> Authority<T> {
             Self::RootOf(netuid) => {
                 ensure_root(origin)?;
                 ensure_exists::<T>(netuid)?;
+                subtensor::Pallet::<T>::wake(netuid);
                 change()
             }
             Self::Owner { netuid, action, refused_to_owners } => {
                 let Some(who) = ensure_signed_or_root(origin)? else {
                     ensure_exists::<T>(netuid)?;
+                    subtensor::Pallet::<T>::wake(netuid);
                     return change();
                 };
                 ensure!(
@@ -72,6 +74,7 @@ impl<T: Config> Authority<T> {
                 if let Some(error) = refused_to_owners {
                     return Err(error.into());
                 }
+                subtensor::Pallet::<T>::wake(netuid);
                 change()?;
                 subtensor::Pallet::<T>::record_owner_action(&who, netuid, action);
                 Ok(())

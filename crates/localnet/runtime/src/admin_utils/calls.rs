@@ -1,5 +1,6 @@
 //! The calls, in the order of their indices.
 
+use frame_support::dispatch::DispatchClass;
 use frame_support::pallet_prelude::*;
 use frame_system::pallet_prelude::*;
 use sp_runtime::PerU16;
@@ -19,6 +20,14 @@ const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;
 const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
 /// The largest take of a child key, in parts of 65 535.
 const MOST_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
+
+/// The class of a call, by its index.
+const fn class(index: u8) -> DispatchClass {
+    match index {
+        89 | 90 | 92 | 95 => DispatchClass::Operational,
+        _ => DispatchClass::Normal,
+    }
+}
 
 fn tell<T: subtensor::Config>(event: Told<T>) {
     subtensor::Pallet::<T>::deposit_event(event);

@@ -117,6 +117,15 @@ macro_rules! pallet_of_calls {
                 /// This setting is derived from others now.
                 #[codec(index = 13)]
                 Deprecated,
+                /// The locked share is above the largest one.
+                #[codec(index = 14)]
+                CollateralLockShareTooHigh,
+                /// The drain of collateral is outside its bounds.
+                #[codec(index = 15)]
+                CollateralDrainRatioOutOfBounds,
+                /// A change of the finality authorities has no delay.
+                #[codec(index = 16)]
+                GrandpaChangeDelayMustBeZero,
             }
 
             #[pallet::call]
@@ -124,7 +133,7 @@ macro_rules! pallet_of_calls {
                 $(
                     $(#[$doc])*
                     #[pallet::call_index($index)]
-                    #[pallet::weight((subtensor::call_weight(), DispatchClass::Operational, Pays::Yes))]
+                    #[pallet::weight((subtensor::call_weight(), class($index), Pays::Yes))]
                     pub fn $name(origin: OriginFor<T>, $($argument: $type),*) -> DispatchResult {
                         $authority::<T>($($of)*).carry_out(origin, || {
                             $($change)*

@@ -73,14 +73,15 @@ fn all_tao_is_counted() {
 }
 
 #[test]
-fn there_are_root_a_subnet_of_nobody_and_babelbit() {
+fn every_number_up_to_babelbits_has_a_subnet() {
     at_genesis(&[], || {
-        assert_eq!(Subtensor::all_netuids(), [0, 1, 59].map(NetUid));
-        assert_eq!(TotalNetworks::<Runtime>::get(), 3);
+        assert_eq!(Subtensor::all_netuids(), (0..=59).map(NetUid).collect::<Vec<_>>());
+        assert_eq!(TotalNetworks::<Runtime>::get(), 60);
         // Subnet, tempo, slots, permits, least weights, neurons, symbol.
         let rows = [
             (NetUid::ROOT, 100, 64, 64, 0, 0, "τ"),
             (NetUid(1), 100, 256, 64, 0, 1, "α"),
+            (NetUid(18), 360, 256, 64, 1, 1, "σ"),
             (BABELBIT, 10, 256, 64, 1, 1, "د"),
         ];
         for (netuid, tempo, slots, permits, least, neurons, symbol) in rows {
@@ -111,6 +112,21 @@ fn the_first_subnet_waits_to_be_started() {
         assert_eq!(Subtensor::stake_of(&nobody, &nobody, netuid), AlphaBalance(1_000_000_000));
         assert!(!SubtokenEnabled::<Runtime>::get(netuid));
         assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(netuid), None);
+    });
+}
+
+#[test]
+fn a_subnet_that_waits_can_be_started_by_alice() {
+    at_genesis(&[], || {
+        for netuid in (2..59).map(NetUid) {
+            assert_eq!(SubnetOwner::<Runtime>::get(netuid), account("Alice"));
+            assert_eq!(Subtensor::hotkey_at(netuid, 0), account("Alice_hk"));
+            assert_eq!(SubnetTAO::<Runtime>::get(netuid), NetworkMinLockCost::<Runtime>::get());
+            assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.1).abs() < 1e-9);
+            assert_eq!(Burn::<Runtime>::get(netuid), MinBurn::<Runtime>::get(netuid));
+            assert!(NetworkRegistrationAllowed::<Runtime>::get(netuid));
+            assert!(!SubtokenEnabled::<Runtime>::get(netuid) && !Subtensor::is_awake(netuid));
+        }
     });
 }
 

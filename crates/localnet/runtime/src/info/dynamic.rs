@@ -8,7 +8,7 @@ use substrate_fixed::types::I96F32;
 use super::text;
 use crate::subtensor::types::SubnetIdentityV3;
 use crate::subtensor::{
-    BlocksSinceLastStep, Config, LastMechansimStepBlock, NetworkRegisteredAt, NetworksAdded, PendingServerEmission,
+    Config, LastMechansimStepBlock, NetworkRegisteredAt, NetworksAdded, Pallet, PendingServerEmission,
     PendingValidatorEmission, SubnetAlphaIn, SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission,
     SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission,
     SubnetVolume, Tempo, TokenSymbol,
@@ -73,7 +73,7 @@ impl DynamicInfo {
             token_symbol: text(&TokenSymbol::<T>::get(netuid)),
             tempo: Compact(Tempo::<T>::get(netuid)),
             last_step: Compact(LastMechansimStepBlock::<T>::get(netuid)),
-            blocks_since_last_step: Compact(BlocksSinceLastStep::<T>::get(netuid)),
+            blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).waited),
             emission: Compact(0),
             alpha_in: Compact(SubnetAlphaIn::<T>::get(netuid)),
             alpha_out: Compact(SubnetAlphaOut::<T>::get(netuid)),

@@ -7,9 +7,9 @@ use sp_runtime::traits::AccountIdConversion;
 
 use crate::subtensor::types::SubnetIdentityV3;
 use crate::subtensor::{
-    BlocksSinceLastStep, Burn, Config, Difficulty, ImmunityPeriod, Kappa, MaxAllowedUids, MaxAllowedValidators,
-    MaxWeightsLimit, MinAllowedWeights, NetworksAdded, PALLET_ID, Rho, ScalingLawPower, SubnetIdentitiesV3,
-    SubnetOwner, SubnetworkN, Tempo,
+    Burn, Config, Difficulty, ImmunityPeriod, Kappa, MaxAllowedUids, MaxAllowedValidators, MaxWeightsLimit,
+    MinAllowedWeights, NetworksAdded, PALLET_ID, Pallet, Rho, ScalingLawPower, SubnetIdentitiesV3, SubnetOwner,
+    SubnetworkN, Tempo,
 };
 use crate::types::{NetUid, TaoBalance};
 
@@ -76,7 +76,7 @@ macro_rules! subnet_info {
                     scaling_law_power: Compact(ScalingLawPower::<T>::get(netuid)),
                     subnetwork_n: Compact(SubnetworkN::<T>::get(netuid)),
                     max_allowed_uids: Compact(MaxAllowedUids::<T>::get(netuid)),
-                    blocks_since_last_step: Compact(BlocksSinceLastStep::<T>::get(netuid)),
+                    blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).waited),
                     tempo: Compact(Tempo::<T>::get(netuid)),
                     network_modality: Compact(0),
                     network_connect: Vec::new(),

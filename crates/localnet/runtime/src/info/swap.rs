@@ -37,7 +37,9 @@ pub struct SimSwapResult {
 impl SimSwapResult {
     /// What buying alpha for `tao` would do; nothing where the pool cannot serve that.
     pub fn buying<T: Config>(netuid: NetUid, tao: TaoBalance) -> Self {
-        let Some(trade) = Pallet::<T>::quote_buy(netuid, tao) else { return Self::default() };
+        let Ok(trade) = Pallet::<T>::quote_buy(netuid, tao, crate::subtensor::Fee::Charged) else {
+            return Self::default();
+        };
         let at_price = U64F64::from_num(tao.0).checked_div(Pallet::<T>::alpha_price(netuid));
         Self {
             tao_amount: TaoBalance(trade.traded()),
@@ -50,7 +52,9 @@ impl SimSwapResult {
 
     /// What selling `alpha` would do; nothing where the pool cannot serve that.
     pub fn selling<T: Config>(netuid: NetUid, alpha: AlphaBalance) -> Self {
-        let Some(trade) = Pallet::<T>::quote_sell(netuid, alpha) else { return Self::default() };
+        let Ok(trade) = Pallet::<T>::quote_sell(netuid, alpha, crate::subtensor::Fee::Charged) else {
+            return Self::default();
+        };
         let at_price = U64F64::from_num(alpha.0).checked_mul(Pallet::<T>::alpha_price(netuid));
         Self {
             tao_amount: TaoBalance(trade.received),

@@ -236,8 +236,9 @@ impl_runtime_apis! {
             SelectiveMetagraph::read::<Runtime>(netuid, MechId(0), &metagraph_indexes)
         }
 
-        fn get_coldkey_auto_stake_hotkey(_coldkey: AccountId, _netuid: NetUid) -> Option<AccountId> {
-            None
+
+        fn get_coldkey_auto_stake_hotkey(coldkey: AccountId, netuid: NetUid) -> Option<AccountId> {
+            crate::subtensor::AutoStakeDestination::<Runtime>::get(coldkey, netuid)
         }
 
         fn get_selective_mechagraph(

@@ -8,12 +8,13 @@ use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn begin_block() {
-        let netuids = Self::all_netuids();
-        let subnets: Vec<NetUid> = netuids.into_iter().filter(|netuid| *netuid != NetUid::ROOT).collect();
-        Self::begin_registrations();
+        let subnets = Self::awake_netuids();
+        Self::begin_registrations(&subnets);
         let emission = super::emission::block_emission(TotalIssuance::<T>::get().0);
-        BlockEmission::<T>::put(emission);
-        Self::reveal_timelocked();
+        if BlockEmission::<T>::get() != emission {
+            BlockEmission::<T>::put(emission);
+        }
+        Self::reveal_timelocked(&subnets);
         Self::emit(&subnets, emission);
         Self::run_due_epochs(&subnets);
         Self::move_prices(&subnets);

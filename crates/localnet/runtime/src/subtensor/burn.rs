@@ -12,9 +12,9 @@ use crate::types::{NetUid, TaoBalance};
 const ONE: u64 = 1 << 32;
 
 impl<T: Config> Pallet<T> {
-    /// Begins the count of registrations of a block, and lets their price fall, in every subnet.
-    pub fn begin_registrations() {
-        for netuid in Self::all_netuids() {
+    /// Begins the count of registrations of a block, and lets their price fall, in these subnets and on root.
+    pub fn begin_registrations(subnets: &[NetUid]) {
+        for &netuid in subnets.iter().chain([&NetUid::ROOT]) {
             Self::decay_burn(netuid);
             if RegistrationsThisBlock::<T>::get(netuid) != 0 {
                 RegistrationsThisBlock::<T>::remove(netuid);
@@ -31,6 +31,10 @@ impl<T: Config> Pallet<T> {
     /// nothing but the bounds.
     pub fn decay_burn(netuid: NetUid) {
         let burn = Burn::<T>::get(netuid);
+        // Nothing can fall any more: bounds keep the least price below the largest.
+        if burn == MinBurn::<T>::get(netuid) {
+            return;
+        }
         let half_life = BurnHalfLife::<T>::get(netuid);
         let decayed = if half_life > 0 && Self::current_block() > 1 {
             TaoBalance(multiply(burn.0, decay_factor(half_life)))

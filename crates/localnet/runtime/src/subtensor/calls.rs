@@ -152,6 +152,24 @@ mod calls {
             Self::do_increase_take(&who, hotkey, take)
         }
 
+        /// Describes the calling coldkey.
+        #[pallet::call_index(68)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[allow(clippy::too_many_arguments)]
+        pub fn set_identity(
+            origin: OriginFor<T>,
+            name: Vec<u8>,
+            url: Vec<u8>,
+            github_repo: Vec<u8>,
+            image: Vec<u8>,
+            discord: Vec<u8>,
+            description: Vec<u8>,
+            additional: Vec<u8>,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_set_identity(&who, name, url, github_repo, image, discord, description, additional)
+        }
+
         /// Describes a subnet.
         #[pallet::call_index(78)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
@@ -195,6 +213,80 @@ mod calls {
             Self::do_register_network_with_identity(&who, &hotkey, identity)
         }
 
+        /// Sells all that the caller has staked on a hotkey, in every subnet and on root.
+        #[pallet::call_index(83)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn unstake_all(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_unstake_all(&who, &hotkey)
+        }
+
+        /// Sells all alpha that the caller has staked on a hotkey, and stakes the TAO on root.
+        #[pallet::call_index(84)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn unstake_all_alpha(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_unstake_all_alpha(&who, &hotkey)
+        }
+
+        /// Moves stake to another hotkey, another subnet, or both.
+        #[pallet::call_index(85)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn move_stake(
+            origin: OriginFor<T>,
+            origin_hotkey: T::AccountId,
+            destination_hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_move_stake(
+                &who,
+                &origin_hotkey,
+                &destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            )
+        }
+
+        /// Gives stake to another coldkey, in the same subnet or another one.
+        #[pallet::call_index(86)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn transfer_stake(
+            origin: OriginFor<T>,
+            destination_coldkey: T::AccountId,
+            hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_transfer_stake(
+                &who,
+                &destination_coldkey,
+                &hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            )
+        }
+
+        /// Moves stake to another subnet.
+        #[pallet::call_index(87)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn swap_stake(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_swap_stake(&who, &hotkey, origin_netuid, destination_netuid, alpha_amount)
+        }
+
         /// Buys alpha while its price stays at or below a limit.
         #[pallet::call_index(88)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
@@ -223,6 +315,38 @@ mod calls {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_remove_stake_limit(&who, &hotkey, netuid, amount_unstaked, limit_price, allow_partial)
+        }
+
+        /// Moves stake to another subnet, at or above a limit of the prices' ratio.
+        #[pallet::call_index(90)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn swap_stake_limit(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+            limit_price: TaoBalance,
+            allow_partial: bool,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_swap_stake_limit(
+                &who,
+                &hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+                limit_price,
+                allow_partial,
+            )
+        }
+
+        /// Makes the caller the owner of a hotkey that nobody owns.
+        #[pallet::call_index(91)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn try_associate_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_try_associate_hotkey(&who, &hotkey)
         }
 
         /// Starts a subnet: emission begins, alpha can be bought.
@@ -256,6 +380,45 @@ mod calls {
             Self::do_reveal_weights(&who, netuid, &uids, &values, &salt, version_key)
         }
 
+        /// Takes staked alpha out of existence: it can be issued again.
+        #[pallet::call_index(101)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn recycle_alpha(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            amount: AlphaBalance,
+            netuid: NetUid,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_recycle_alpha(&who, &hotkey, amount, netuid)
+        }
+
+        /// Destroys staked alpha: it still counts as issued.
+        #[pallet::call_index(102)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn burn_alpha(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            amount: AlphaBalance,
+            netuid: NetUid,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_burn_alpha(&who, &hotkey, amount, netuid)
+        }
+
+        /// Sells all stake on a hotkey in a subnet, at or above a price if one is given.
+        #[pallet::call_index(103)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn remove_stake_full_limit(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            netuid: NetUid,
+            limit_price: Option<TaoBalance>,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_remove_stake_full_limit(&who, &hotkey, netuid, limit_price)
+        }
+
         /// Commits to encrypted weights that the chain opens later.
         #[pallet::call_index(113)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
@@ -268,6 +431,18 @@ mod calls {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_commit_timelocked_weights(&who, netuid, commit, reveal_round, commit_reveal_version)
+        }
+
+        /// Chooses the hotkey on which the earnings of the caller's miners in a subnet are staked.
+        #[pallet::call_index(114)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn set_coldkey_auto_stake_hotkey(
+            origin: OriginFor<T>,
+            netuid: NetUid,
+            hotkey: T::AccountId,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_set_coldkey_auto_stake_hotkey(&who, netuid, &hotkey)
         }
 
         /// Commits to weights of a mechanism by their hash.
@@ -336,6 +511,20 @@ mod calls {
             Self::do_set_mechanism_weights(&who, netuid, mecid, &dests, &weights, version_key)
         }
 
+        /// Buys alpha and destroys it.
+        #[pallet::call_index(132)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn add_stake_burn(
+            origin: OriginFor<T>,
+            hotkey: T::AccountId,
+            netuid: NetUid,
+            amount: TaoBalance,
+            limit: Option<TaoBalance>,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_add_stake_burn(&who, &hotkey, netuid, amount, limit)
+        }
+
         /// Registers a hotkey if the price is at or below a limit.
         #[pallet::call_index(134)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
@@ -371,6 +560,57 @@ mod calls {
         pub fn trigger_epoch(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_trigger_epoch(&who, netuid)
+        }
+
+        /// Gives stake to another coldkey on another hotkey.
+        #[pallet::call_index(143)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        pub fn transfer_stake_and_hotkey(
+            origin: OriginFor<T>,
+            destination_coldkey: T::AccountId,
+            origin_hotkey: T::AccountId,
+            destination_hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_transfer_stake_and_hotkey(
+                &who,
+                &destination_coldkey,
+                &origin_hotkey,
+                &destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+            )
+        }
+
+        /// Moves stake to another hotkey and subnet, at or above a limit of the prices' ratio.
+        #[pallet::call_index(149)]
+        #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
+        #[allow(clippy::too_many_arguments)]
+        pub fn move_stake_limit(
+            origin: OriginFor<T>,
+            origin_hotkey: T::AccountId,
+            destination_hotkey: T::AccountId,
+            origin_netuid: NetUid,
+            destination_netuid: NetUid,
+            alpha_amount: AlphaBalance,
+            limit_price: TaoBalance,
+            allow_partial: bool,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_move_stake_limit(
+                &who,
+                &origin_hotkey,
+                &destination_hotkey,
+                origin_netuid,
+                destination_netuid,
+                alpha_amount,
+                limit_price,
+                allow_partial,
+            )
         }
     }
 }

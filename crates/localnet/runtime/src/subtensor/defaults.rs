@@ -86,3 +86,11 @@ impl Get<U64F64> for DefaultBurnIncreaseMult {
         U64F64::from_bits(23_242_897_532_874_035_200)
     }
 }
+
+/// 500 000 rao of alpha.
+pub struct DefaultRootClaimableThreshold;
+impl Get<I96F32> for DefaultRootClaimableThreshold {
+    fn get() -> I96F32 {
+        I96F32::from_num(500_000)
+    }
+}

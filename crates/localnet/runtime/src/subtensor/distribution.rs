@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
             if coldkey == *owner.0 || hotkey == owner.1 {
                 withheld = withheld.saturating_add(amount);
             } else {
-                Self::increase_stake(hotkey, &coldkey, netuid, AlphaBalance(amount));
+                Self::stake_earnings(hotkey, &coldkey, netuid, AlphaBalance(amount));
             }
         }
         let whole: u128 = earned.server.iter().copied().map(u128::from).sum();

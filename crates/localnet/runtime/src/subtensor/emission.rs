@@ -55,7 +55,7 @@ impl<T: Config> Pallet<T> {
     /// subnet that emits gives its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
         let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) = subnets.iter().partition(|netuid| Self::emits(**netuid));
-        for netuid in idle {
+        for netuid in idle.into_iter().filter(|netuid| SubnetAlphaOutEmission::<T>::contains_key(netuid)) {
             SubnetTaoInEmission::<T>::remove(netuid);
             SubnetAlphaInEmission::<T>::remove(netuid);
             SubnetAlphaOutEmission::<T>::remove(netuid);

@@ -6,8 +6,8 @@ use sp_runtime::AccountId32;
 use super::rate_limits::OwnerAction;
 use super::types::Hyperparameter;
 use super::{
-    ActivityCutoffFactorMilli, AdminFreezeWindow, BlocksSinceLastStep, CommitRevealWeightsEnabled, Config, Error,
-    Event, LastEpochBlock, Pallet, PendingEpochAt, SubnetEpochIndex, SubnetOwner, Tempo,
+    ActivityCutoffFactorMilli, AdminFreezeWindow, CommitRevealWeightsEnabled, Config, Error, Event, LastEpochBlock,
+    Pallet, PendingEpochAt, Schedule, SubnetOwner, Tempo,
 };
 use crate::types::NetUid;
 
@@ -24,16 +24,17 @@ impl<T: Config> Pallet<T> {
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let asked_for = PendingEpochAt::<T>::get(netuid);
+        let Schedule { last_epoch, waited, .. } = Self::schedule(netuid);
         tempo > 0
-            && (block.saturating_sub(LastEpochBlock::<T>::get(netuid)) >= tempo
+            && (block.saturating_sub(last_epoch) >= tempo
                 || (asked_for != 0 && block >= asked_for)
-                || BlocksSinceLastStep::<T>::get(netuid) > LONGEST_WAIT)
+                || waited > LONGEST_WAIT)
     }
 
     /// The block after this one at which the next epoch runs, if nothing changes; `None` when the tempo is 0.
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
-        let waited = BlocksSinceLastStep::<T>::get(netuid);
+        let waited = Self::schedule(netuid).waited;
         let asked_for = PendingEpochAt::<T>::get(netuid);
         let earliest = Self::scheduled_epoch_block(netuid)?
             .min(next_block.saturating_add((LONGEST_WAIT + 1).saturating_sub(waited)))
@@ -44,13 +45,13 @@ impl<T: Config> Pallet<T> {
     /// The block at which the tempo will have passed; `None` when it is 0.
     fn scheduled_epoch_block(netuid: NetUid) -> Option<u64> {
         let tempo = u64::from(Tempo::<T>::get(netuid));
-        (tempo > 0).then(|| LastEpochBlock::<T>::get(netuid).saturating_add(tempo))
+        (tempo > 0).then(|| Self::schedule(netuid).last_epoch.saturating_add(tempo))
     }
 
     /// How many epochs the subnet had, counting one that is due in this very block and has not run yet.
     pub fn epoch_index_now(netuid: NetUid) -> u64 {
         let due = Self::is_epoch_due(netuid, Self::current_block());
-        SubnetEpochIndex::<T>::get(netuid).saturating_add(due.into())
+        Self::schedule(netuid).index.saturating_add(due.into())
     }
 
     /// Whether the next epoch is so near that the owner may change nothing: fewer blocks remain than
@@ -79,6 +80,7 @@ impl<T: Config> Pallet<T> {
         Self::ensure_owner(who, netuid)?;
         ensure!(TEMPOS.contains(&tempo), Error::<T>::TempoOutOfBounds);
         Self::ensure_owner_may(who, netuid, OwnerAction::Tempo)?;
+        Self::wake(netuid);
         Tempo::<T>::insert(netuid, tempo);
         LastEpochBlock::<T>::insert(netuid, Self::current_block());
         Self::record_owner_action(who, netuid, OwnerAction::Tempo);
@@ -100,6 +102,7 @@ impl<T: Config> Pallet<T> {
         Self::ensure_owner(who, netuid)?;
         Self::ensure_owner_may(who, netuid, action)?;
         Self::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
+        Self::wake(netuid);
         Self::record_owner_action(who, netuid, action);
         Ok(())
     }
@@ -128,6 +131,7 @@ impl<T: Config> Pallet<T> {
         ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
         Self::ensure_within_rate(who, netuid, action)?;
         let fires_at = Self::current_block().saturating_add(AdminFreezeWindow::<T>::get().into());
+        Self::wake(netuid);
         PendingEpochAt::<T>::insert(netuid, fires_at);
         Self::record_owner_action(who, netuid, action);
         Self::deposit_event(Event::EpochTriggered { netuid, by: who.clone(), fires_at });

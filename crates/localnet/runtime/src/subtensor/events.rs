@@ -21,6 +21,9 @@ mod events {
         /// Coldkey, hotkey, TAO received, alpha sold, subnet, fee.
         #[codec(index = 3)]
         StakeRemoved(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
+        /// Stake moved: coldkey, hotkey and subnet before, hotkey and subnet after, its worth in TAO.
+        #[codec(index = 4)]
+        StakeMoved(T::AccountId, T::AccountId, NetUid, T::AccountId, NetUid, TaoBalance),
         /// Weights were set: mechanism index, uid.
         #[codec(index = 5)]
         WeightsSet(NetUidStorageIndex, u16),
@@ -45,6 +48,18 @@ mod events {
         /// The registrations of a block changed.
         #[codec(index = 15)]
         MaxRegistrationsPerBlockSet(NetUid, u16),
+        /// Alpha was bought and destroyed.
+        #[codec(index = 125)]
+        AddStakeBurn {
+            /// The subnet.
+            netuid: NetUid,
+            /// The hotkey.
+            hotkey: T::AccountId,
+            /// TAO spent.
+            amount: TaoBalance,
+            /// Alpha destroyed.
+            alpha: AlphaBalance,
+        },
         /// The activity cutoff changed.
         #[codec(index = 135)]
         ActivityCutoffFactorMilliSet {
@@ -170,6 +185,9 @@ mod events {
         /// Coldkey, hotkey, new take.
         #[codec(index = 66)]
         TakeIncreased(T::AccountId, T::AccountId, PerU16),
+        /// A coldkey described itself.
+        #[codec(index = 78)]
+        ChainIdentitySet(T::AccountId),
         /// A subnet was described.
         #[codec(index = 79)]
         SubnetIdentitySet(NetUid),
@@ -179,9 +197,21 @@ mod events {
         /// Who, mechanism index, hash.
         #[codec(index = 87)]
         WeightsRevealed(T::AccountId, NetUidStorageIndex, H256),
+        /// Alpha was taken out of existence: coldkey, hotkey, amount, subnet.
+        #[codec(index = 97)]
+        AlphaRecycled(T::AccountId, T::AccountId, AlphaBalance, NetUid),
+        /// Alpha was destroyed, and still counts as issued: coldkey, hotkey, amount, subnet.
+        #[codec(index = 98)]
+        AlphaBurned(T::AccountId, T::AccountId, AlphaBalance, NetUid),
         /// Who, mechanism index, hash of the ciphertext, round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
+        /// Stake changed its coldkey: before, after, hotkey, subnet before, subnet after, its worth in TAO.
+        #[codec(index = 92)]
+        StakeTransferred(T::AccountId, T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
+        /// Stake changed its subnet: coldkey, hotkey, subnet before, subnet after, its worth in TAO.
+        #[codec(index = 93)]
+        StakeSwapped(T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
         /// The epochs between commit and reveal changed.
         #[codec(index = 101)]
         CommitRevealPeriodsSet(NetUid, u64),
@@ -200,6 +230,20 @@ mod events {
         /// A subnet was started.
         #[codec(index = 96)]
         FirstEmissionBlockNumberSet(NetUid, u64),
+        /// A miner's earnings were staked on the hotkey of its coldkey's choice.
+        #[codec(index = 110)]
+        AutoStakeAdded {
+            /// The subnet.
+            netuid: NetUid,
+            /// The hotkey with the stake.
+            destination: T::AccountId,
+            /// The hotkey that earned.
+            hotkey: T::AccountId,
+            /// The coldkey.
+            owner: T::AccountId,
+            /// The amount.
+            incentive: AlphaBalance,
+        },
         /// What the miners of a mechanism earned.
         #[codec(index = 111)]
         IncentiveAlphaEmittedToMiners {
@@ -211,6 +255,16 @@ mod events {
         /// The least room for neurons changed.
         #[codec(index = 112)]
         MinAllowedUidsSet(NetUid, u16),
+        /// A coldkey chose the hotkey on which its miners' earnings are staked.
+        #[codec(index = 113)]
+        AutoStakeDestinationSet {
+            /// The coldkey.
+            coldkey: T::AccountId,
+            /// The subnet.
+            netuid: NetUid,
+            /// The hotkey.
+            hotkey: T::AccountId,
+        },
         /// The number of replaceable neurons changed.
         #[codec(index = 114)]
         MinNonImmuneUidsSet(NetUid, u16),
@@ -257,6 +311,24 @@ mod events {
             netuid: NetUid,
             /// The block.
             block: u64,
+        },
+        /// Stake changed its coldkey and its hotkey.
+        #[codec(index = 143)]
+        StakeAndHotkeyTransferred {
+            /// The coldkey before.
+            origin_coldkey: T::AccountId,
+            /// The coldkey after.
+            destination_coldkey: T::AccountId,
+            /// The hotkey before.
+            origin_hotkey: T::AccountId,
+            /// The hotkey after.
+            destination_hotkey: T::AccountId,
+            /// The subnet before.
+            origin_netuid: NetUid,
+            /// The subnet after.
+            destination_netuid: NetUid,
+            /// Its worth in TAO.
+            amount: TaoBalance,
         },
         /// The consensus that liquid alpha looks at changed.
         #[codec(index = 146)]

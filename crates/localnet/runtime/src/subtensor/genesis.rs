@@ -8,9 +8,9 @@ use super::defaults::DefaultAccount;
 use super::types::SubnetIdentityV3;
 use super::{
     Burn, CommitRevealWeightsEnabled, Config, ImmunityPeriod, MaxAllowedUids, MaxAllowedValidators, MinAllowedWeights,
-    MinBurn, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3, SubnetMovingPrice,
-    SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled, TargetRegistrationsPerInterval, Tempo, TokenSymbol,
-    TotalNetworks, WeightsSetRateLimit,
+    MinBurn, NetworkMinLockCost, NetworksAdded, Pallet, SubnetAlphaOut, SubnetEmissionEnabled, SubnetIdentitiesV3,
+    SubnetLocked, SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetworkN, SubtokenEnabled,
+    TargetRegistrationsPerInterval, Tempo, TokenSymbol, TotalNetworks, WeightsSetRateLimit,
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -22,13 +22,18 @@ const BABELBIT: NetUid = NetUid(59);
 const TEMPO: u16 = 100;
 /// Blocks between the epochs of Babelbit.
 const FAST_TEMPO: u16 = 10;
+/// Blocks between the epochs of the subnets between these, as on the real chain.
+const USUAL_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Makes root, a subnet of nobody that is not started, and Babelbit, which is; `owner` owns root and Babelbit
-    /// with `hotkey`.
+    /// Makes root, a subnet of nobody that is not started, Babelbit, which is, and a dormant subnet for each number
+    /// between; `owner` owns all but the one of nobody, with `hotkey`.
     pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
+        for netuid in FIRST.0.saturating_add(1)..BABELBIT.0 {
+            Self::build_dormant(NetUid(netuid), owner, hotkey);
+        }
         Self::build_babelbit(owner, hotkey);
         Self::count_issuance();
     }
@@ -60,6 +65,20 @@ impl<T: Config> Pallet<T> {
         let stake = AlphaBalance(1_000_000_000);
         SubnetAlphaOut::<T>::insert(FIRST, stake);
         Self::increase_stake(&nobody, &nobody, FIRST, stake);
+        Burn::<T>::insert(FIRST, MinBurn::<T>::get(FIRST));
+        Self::let_sleep(FIRST);
+    }
+
+    /// A subnet as creation leaves it, for the least lock and at Babelbit's price. Its price of registration has fallen
+    /// to the least one, so that no block has work with it.
+    fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
+        Self::own_hotkey(owner, hotkey).unwrap_or_default();
+        Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);
+        Burn::<T>::insert(netuid, MinBurn::<T>::get(netuid));
+        let lock = NetworkMinLockCost::<T>::get();
+        Self::init_pool(netuid, lock, AlphaBalance(lock.0.saturating_mul(10)));
+        SubnetLocked::<T>::insert(netuid, lock);
+        Self::let_sleep(netuid);
     }
 
     fn build_babelbit(owner: &AccountId32, hotkey: &AccountId32) {

@@ -35,4 +35,9 @@ impl<T: Config> Pallet<T> {
         OwnedHotkeys::<T>::mutate(coldkey, |hotkeys| hotkeys.push(hotkey.clone()));
         Ok(())
     }
+
+    /// Makes the coldkey the owner of a hotkey; one that somebody owns already keeps its owner.
+    pub(crate) fn do_try_associate_hotkey(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+        if Self::hotkey_exists(hotkey) { Ok(()) } else { Self::own_hotkey(who, hotkey) }
+    }
 }

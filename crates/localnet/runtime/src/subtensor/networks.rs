@@ -83,6 +83,7 @@ impl<T: Config> Pallet<T> {
         SubnetOwner::<T>::insert(netuid, owner_coldkey);
         SubnetOwnerHotkey::<T>::insert(netuid, owner_hotkey);
         Self::append_neuron(netuid, owner_hotkey);
+        Self::wake(netuid);
     }
 
     /// Starts a subnet at the next block: emission begins and its alpha can be bought.
@@ -90,6 +91,7 @@ impl<T: Config> Pallet<T> {
         let first = Self::current_block().saturating_add(1);
         FirstEmissionBlockNumber::<T>::insert(netuid, first);
         SubtokenEnabled::<T>::insert(netuid, true);
+        Self::wake(netuid);
         first
     }
 

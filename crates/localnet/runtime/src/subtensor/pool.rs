@@ -10,7 +10,7 @@ use super::{
     Config, Error, NetworksAdded, Pallet, SubnetAlphaIn, SubnetAlphaOut, SubnetMechanism, SubnetOwner, SubnetTAO,
     SubnetVolume, TotalIssuance, TotalStake,
 };
-use crate::swap::{self, Pool};
+use crate::swap::{self, Pool, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// How many times what a pool holds may be traded at once.
@@ -33,13 +33,52 @@ impl Trade {
         self.paid.saturating_sub(self.fee)
     }
 
-    fn at_par(amount: u64) -> Option<Self> {
-        (amount > 0).then_some(Self { paid: amount, fee: 0, received: amount })
+    const fn at_par(amount: u64) -> Self {
+        Self { paid: amount, fee: 0, received: amount }
     }
 
-    fn checked(self, reserve: u64) -> Option<Self> {
-        (self.received > 0 && self.paid <= reserve.saturating_mul(MAX_TRADE)).then_some(self)
+    const fn of(paid: u64, fee: u64) -> Self {
+        Self { paid, fee, received: 0 }
     }
+
+    /// The trade with what comes out of a pool that holds `paid_side` of what goes in and `received_side` of the other.
+    fn filled<T: swap::Config>(
+        mut self,
+        received: impl FnOnce(u64) -> u64,
+        paid_side: u64,
+        received_side: u64,
+    ) -> Result<Self, swap::Error<T>> {
+        ensure!(self.traded() <= paid_side.saturating_mul(MAX_TRADE), swap::Error::<T>::SwapInputTooLarge);
+        ensure!(received_side >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
+        if self.traded() > 0 {
+            self.received = received(self.traded());
+            ensure!(self.received > 0, swap::Error::<T>::ReservesTooLow);
+        }
+        Ok(self)
+    }
+}
+
+/// Whether a trade pays the pool's fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fee {
+    /// It does.
+    Charged,
+    /// It does not: the fee was charged elsewhere, or there is none.
+    Waived,
+}
+
+impl Fee {
+    fn on<T: swap::Config>(self, netuid: NetUid, amount: u64) -> u64 {
+        match self {
+            Self::Charged => swap::Pallet::<T>::fee(netuid, amount),
+            Self::Waived => 0,
+        }
+    }
+}
+
+/// A price in rao for one alpha, in TAO.
+fn price(limit: TaoBalance) -> U64F64 {
+    U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default()
 }
 
 impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
@@ -75,29 +114,70 @@ impl<T: Config> Pallet<T> {
         swap::PalSwapInitialized::<T>::remove(netuid);
     }
 
-    /// What `tao` buys: alpha, without the fee on the TAO. None when the pool cannot serve that much, or so little.
-    pub fn quote_buy(netuid: NetUid, tao: TaoBalance) -> Option<Trade> {
+    /// What `tao` buys: alpha, for what the fee leaves of the TAO.
+    ///
+    /// # Errors
+    /// `ReservesTooLow` when the pool has less than the least alpha, or `tao` is too little for any; `SwapInputTooLarge`
+    /// beyond 1 000 times the pool's TAO.
+    pub fn quote_buy(netuid: NetUid, tao: TaoBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
-            return Trade::at_par(tao.0);
+            return Ok(Trade::at_par(tao.0));
         }
         let pool = Self::pool_of(netuid);
-        let fee = swap::Pallet::<T>::fee(netuid, tao.0);
-        let traded = tao.saturating_sub(TaoBalance(fee));
-        let received = pool.buy(traded).0;
-        Trade { paid: tao.0, fee, received }.checked(pool.tao.0)
+        let trade = Trade::of(tao.0, fee.on::<T>(netuid, tao.0));
+        trade.filled(|traded| pool.buy(TaoBalance(traded)).0, pool.tao.0, pool.alpha.0)
     }
 
-    /// What `alpha` sells for: TAO, without the fee on the alpha. None when the pool cannot serve that much, or so
-    /// little.
-    pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance) -> Option<Trade> {
+    /// What `alpha` sells for: TAO, for what the fee leaves of the alpha.
+    ///
+    /// # Errors
+    /// As [`Self::quote_buy`], with both sides exchanged.
+    pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
-            return Trade::at_par(alpha.0);
+            return Ok(Trade::at_par(alpha.0));
         }
         let pool = Self::pool_of(netuid);
-        let fee = swap::Pallet::<T>::fee(netuid, alpha.0);
-        let traded = alpha.saturating_sub(AlphaBalance(fee));
-        let received = pool.sell(traded).0;
-        Trade { paid: alpha.0, fee, received }.checked(pool.alpha.0)
+        let trade = Trade::of(alpha.0, fee.on::<T>(netuid, alpha.0));
+        trade.filled(|traded| pool.sell(AlphaBalance(traded)).0, pool.alpha.0, pool.tao.0)
+    }
+
+    /// Whether a pool with so much on the side of `amount` takes that much at once.
+    pub(super) fn is_tradable(netuid: NetUid, amount: u64, reserve: u64) -> bool {
+        !Self::has_pool(netuid) || amount <= reserve.saturating_mul(MAX_TRADE)
+    }
+
+    /// TAO that can be spent, its fee included, until one alpha costs `limit` rao.
+    ///
+    /// # Errors
+    /// `ReservesTooLow`; `PriceLimitExceeded` when alpha costs that much already.
+    pub(super) fn most_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
+        if !Self::has_pool(netuid) {
+            return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
+        }
+        let pool = Self::pool_of(netuid);
+        ensure!(pool.alpha.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
+        ensure!(pool.price() < price(limit), swap::Error::<T>::PriceLimitExceeded);
+        let traded = pool.tao_until(limit);
+        ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
+        let most = pool.tao.0.saturating_mul(MAX_TRADE);
+        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
+    }
+
+    /// Alpha that can be sold, its fee included, until one alpha brings `limit` rao.
+    ///
+    /// # Errors
+    /// `ReservesTooLow`; `PriceLimitExceeded` when alpha brings no more than that already.
+    pub(super) fn most_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
+        if !Self::has_pool(netuid) {
+            return Ok(AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 }));
+        }
+        let pool = Self::pool_of(netuid);
+        ensure!(pool.tao.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
+        ensure!(pool.price() > price(limit), swap::Error::<T>::PriceLimitExceeded);
+        let traded = pool.alpha_until(limit);
+        ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
+        let most = pool.alpha.0.saturating_mul(MAX_TRADE);
+        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
     }
 
     /// Puts TAO into the pool of a subnet, without a fee, and destroys the alpha that it buys. Returns that alpha.
@@ -117,7 +197,7 @@ impl<T: Config> Pallet<T> {
             SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
         }
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(bought));
-        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.traded().into()));
+        SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.paid.into()));
     }
 
     /// Moves alpha in and TAO out of the pool; the fee does not enter it.

@@ -93,6 +93,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
+        Self::wake(netuid);
         match replaced {
             Some(uid) => {
                 Self::replace_neuron(netuid, uid, hotkey);

@@ -1,86 +1,57 @@
-//! Buying and selling alpha.
+//! Stake: buying and selling alpha, moving it between keys and subnets, destroying it.
+//!
+//! Checks stand in the order of the real chain (its published source, spec version 425), because clients show the first
+//! error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`] takes alpha out of circulation; all of them
+//! end in [`Pallet::buy_into`] and [`Pallet::sell_from`] of this module.
+
+mod add;
+mod destroy;
+mod remove;
+#[cfg(test)]
+mod tests;
+mod transition;
 
 use frame_support::ensure;
 use frame_support::traits::Get;
 use frame_support::traits::fungible::Inspect;
 use frame_support::traits::tokens::{Fortitude, Preservation};
-use sp_runtime::{AccountId32, DispatchResult};
+use sp_runtime::{AccountId32, DispatchError};
 
-use super::{Config, Error, Event, LastColdkeyHotkeyStakeBlock, NetworksAdded, Pallet, SubtokenEnabled, TotalIssuance};
-use crate::swap::{self, UNIT};
+use super::pool::Fee;
+use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// The least TAO that is staked at once, or unstaked while some stake remains.
-const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
+/// Least TAO that is staked at once, or unstaked while some stake remains.
+pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
-/// A bound on the price of a trade, in rao for one alpha.
-struct PriceLimit {
+/// A bound on the price of a trade.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit {
+    /// Rao for one alpha; between two subnets, the ratio of their prices in parts of 10⁹.
     price: TaoBalance,
+    /// Whether less than asked for may be traded.
     allow_partial: bool,
 }
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_add_stake(
-        who: &AccountId32,
+    /// Buys alpha for `tao` of a coldkey's balance and stakes it. The coldkey's account stays open: where `tao` is all
+    /// that it has, it keeps the existential deposit.
+    ///
+    /// # Errors
+    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys nothing, and those of
+    /// [`Self::quote_buy`].
+    fn buy_into(
         hotkey: &AccountId32,
-        netuid: NetUid,
-        amount_staked: TaoBalance,
-    ) -> DispatchResult {
-        Self::buy_stake(who, hotkey, netuid, amount_staked, None)
-    }
-
-    pub(crate) fn do_add_stake_limit(
-        who: &AccountId32,
-        hotkey: &AccountId32,
-        netuid: NetUid,
-        amount_staked: TaoBalance,
-        limit_price: TaoBalance,
-        allow_partial: bool,
-    ) -> DispatchResult {
-        let limit = PriceLimit { price: limit_price, allow_partial };
-        Self::buy_stake(who, hotkey, netuid, amount_staked, Some(limit))
-    }
-
-    pub(crate) fn do_remove_stake(
-        who: &AccountId32,
-        hotkey: &AccountId32,
-        netuid: NetUid,
-        amount_unstaked: AlphaBalance,
-    ) -> DispatchResult {
-        Self::sell_stake(who, hotkey, netuid, amount_unstaked, None)
-    }
-
-    pub(crate) fn do_remove_stake_limit(
-        who: &AccountId32,
-        hotkey: &AccountId32,
-        netuid: NetUid,
-        amount_unstaked: AlphaBalance,
-        limit_price: TaoBalance,
-        allow_partial: bool,
-    ) -> DispatchResult {
-        let limit = PriceLimit { price: limit_price, allow_partial };
-        Self::sell_stake(who, hotkey, netuid, amount_unstaked, Some(limit))
-    }
-
-    fn buy_stake(
         coldkey: &AccountId32,
-        hotkey: &AccountId32,
         netuid: NetUid,
-        mut amount: TaoBalance,
-        limit: Option<PriceLimit>,
-    ) -> DispatchResult {
-        ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
-        ensure!(SubtokenEnabled::<T>::get(netuid), Error::<T>::SubtokenDisabled);
-        let least_fee = if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
-        ensure!(amount >= MIN_STAKE.saturating_add(TaoBalance(least_fee)), Error::<T>::AmountTooLow);
-        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        let balance = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
-        ensure!(amount.0 <= balance, Error::<T>::NotEnoughBalanceToStake);
-        if let Some(limit) = limit {
-            amount = TaoBalance(limit.apply::<T>(amount.0, Self::most_bought_below(netuid, limit.price).0)?);
-        }
-        let trade = Self::quote_buy(netuid, amount).ok_or(Error::<T>::InsufficientLiquidity)?;
-
+        tao: TaoBalance,
+        fee: Fee,
+    ) -> Result<AlphaBalance, DispatchError> {
+        let spendable = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        ensure!(tao == TaoBalance::ZERO || spendable > 0, Error::<T>::NotEnoughBalanceToStake);
+        let tao = tao.min(TaoBalance(spendable));
+        let trade = Self::quote_buy(netuid, tao, fee)?;
+        ensure!(trade.received > 0, Error::<T>::AmountTooLow);
         Self::charge(coldkey, trade.paid)?;
         Self::settle_buy(netuid, &trade);
         Self::pay_author(trade.fee);
@@ -88,59 +59,39 @@ impl<T: Config> Pallet<T> {
         Self::increase_stake(hotkey, coldkey, netuid, bought);
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
-        Self::deposit_event(Event::StakeAdded(coldkey, hotkey, amount, bought, netuid, trade.fee));
-        Ok(())
+        Self::deposit_event(Event::StakeAdded(coldkey, hotkey, tao, bought, netuid, trade.fee));
+        Ok(bought)
     }
 
-    fn sell_stake(
-        coldkey: &AccountId32,
+    /// Sells staked alpha; the TAO goes to the coldkey's balance, the fee to the author of the block, in TAO as well.
+    ///
+    /// # Errors
+    /// Those of [`Self::quote_sell`], for the alpha or for the fee.
+    fn sell_from(
         hotkey: &AccountId32,
+        coldkey: &AccountId32,
         netuid: NetUid,
-        mut amount: AlphaBalance,
-        limit: Option<PriceLimit>,
-    ) -> DispatchResult {
-        ensure!(NetworksAdded::<T>::get(netuid), Error::<T>::SubnetNotExists);
-        ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
-        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        let stake = Self::stake_of(hotkey, coldkey, netuid);
-        ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
-        if let Some(limit) = limit {
-            amount = AlphaBalance(limit.apply::<T>(amount.0, Self::most_sold_above(netuid, limit.price).0)?);
-        }
-        let trade = Self::quote_sell(netuid, amount).ok_or(Error::<T>::InsufficientLiquidity)?;
-        ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
-
-        Self::decrease_stake(hotkey, coldkey, netuid, amount);
+        alpha: AlphaBalance,
+        fee: Fee,
+    ) -> Result<TaoBalance, DispatchError> {
+        let trade = Self::quote_sell(netuid, alpha, fee)?;
+        Self::decrease_stake(hotkey, coldkey, netuid, alpha);
         Self::settle_sell(netuid, &trade);
         Self::credit(coldkey, trade.received);
-        Self::stake_for_author(netuid, AlphaBalance(trade.fee));
+        // Without an author the fee's alpha belongs to nobody, and stays issued.
+        if let Some(author) = T::Author::get().filter(|_| trade.fee > 0) {
+            let of_author = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;
+            Self::settle_sell(netuid, &of_author);
+            Self::credit(&author, of_author.received);
+        }
+        LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
+        let (received, sold) = (TaoBalance(trade.received), AlphaBalance(trade.traded()));
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
-        let received = TaoBalance(trade.received);
-        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, received, amount, netuid, trade.fee));
-        Ok(())
+        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, received, sold, netuid, trade.fee));
+        Ok(received)
     }
 
-    /// TAO that can be spent, its fee included, until one alpha costs `limit` rao.
-    fn most_bought_below(netuid: NetUid, limit: TaoBalance) -> TaoBalance {
-        if Self::has_pool(netuid) {
-            let traded = Self::pool_of(netuid).tao_until(limit).0;
-            TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded))
-        } else {
-            TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 })
-        }
-    }
-
-    /// Alpha that can be sold, its fee included, until one alpha brings `limit` rao.
-    fn most_sold_above(netuid: NetUid, limit: TaoBalance) -> AlphaBalance {
-        if Self::has_pool(netuid) {
-            let traded = Self::pool_of(netuid).alpha_until(limit).0;
-            AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded))
-        } else {
-            AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 })
-        }
-    }
-
-    /// Gives TAO to whoever makes the block; without an author it is gone.
+    /// Gives TAO to the author of the block; without an author it is gone.
     fn pay_author(rao: u64) {
         match T::Author::get() {
             _ if rao == 0 => {}
@@ -149,26 +100,15 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Stakes alpha of whoever makes the block on its own key; without an author it belongs to nobody.
-    fn stake_for_author(netuid: NetUid, alpha: AlphaBalance) {
-        if alpha == AlphaBalance::ZERO {
-            return;
-        }
-        if let Some(author) = T::Author::get() {
-            // Where another coldkey owns the author's key as a hotkey, the stake on it is the author's all the same.
-            let _ = Self::own_hotkey(&author, &author);
-            Self::increase_stake(&author, &author, netuid, alpha);
+    fn ensure_subtoken_enabled(netuid: NetUid) -> Result<(), Error<T>> {
+        ensure!(SubtokenEnabled::<T>::get(netuid), Error::<T>::SubtokenDisabled);
+        Ok(())
+    }
+
+    /// Makes a hotkey that others stake on a delegate, with the take that it has.
+    fn become_delegate(hotkey: &AccountId32, staker: &AccountId32) {
+        if !Self::owns(staker, hotkey) && !Delegates::<T>::contains_key(hotkey) {
+            Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));
         }
     }
 }
-
-impl PriceLimit {
-    /// The part of `amount` that may be traded when `most` may.
-    fn apply<T: Config>(&self, amount: u64, most: u64) -> Result<u64, Error<T>> {
-        ensure!(most > 0 && (self.allow_partial || amount <= most), Error::<T>::SlippageTooHigh);
-        Ok(amount.min(most))
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,9 @@
 
 use frame_support::pallet_macros::pallet_section;
 
+pub(super) mod keys;
+pub(super) mod locks;
+
 /// Storage under the names, hashers and defaults of the real chain.
 #[pallet_section]
 mod storage {

@@ -1,10 +1,13 @@
 //! Values that the pallet stores.
 
+use std::collections::BTreeSet;
+
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
+use substrate_fixed::types::U64F64;
 
-use crate::types::NetUid;
+use crate::types::{AlphaBalance, NetUid};
 
 /// The endpoint of a miner, as it announced it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
@@ -100,6 +103,34 @@ pub struct SafeFloat {
     pub mantissa: u128,
     /// The power of ten.
     pub exponent: i64,
+}
+
+/// A lock on stake.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct LockState {
+    /// Alpha that is locked.
+    pub locked_mass: AlphaBalance,
+    /// How long it has been, weighted by the amount.
+    pub conviction: U64F64,
+    /// The block of these values.
+    pub last_update: u64,
+}
+
+/// What becomes of the dividends that root stake claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
+pub enum RootClaimTypeEnum {
+    /// They are sold, and the TAO is staked on root.
+    #[default]
+    Swap,
+    /// They stay in their subnets.
+    Keep,
+    /// They stay in these subnets, and are sold in all others.
+    KeepSubnets {
+        /// The subnets.
+        subnets: BTreeSet<NetUid>,
+    },
 }
 
 /// What becomes of emission withheld from the owner's own miners.

@@ -59,7 +59,7 @@ impl<T: Config> Pallet<T> {
         let row: Vec<_> = uids.iter().copied().zip(max_upscale_weights(values)).collect();
         Weights::<T>::insert(index, uid, row);
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
-            Self::update_now(index, uid);
+            Self::update_now(netuid, index, uid);
         }
         Self::deposit_event(Event::WeightsSet(index, uid));
         Ok(())
@@ -132,7 +132,8 @@ impl<T: Config> Pallet<T> {
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()
     }
 
-    fn update_now(index: NetUidStorageIndex, uid: u16) {
+    fn update_now(netuid: NetUid, index: NetUidStorageIndex, uid: u16) {
+        Self::wake(netuid);
         LastUpdate::<T>::mutate(index, |updates| {
             if let Some(update) = updates.get_mut(usize::from(uid)) {
                 *update = Self::current_block();

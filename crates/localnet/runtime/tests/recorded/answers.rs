@@ -24,7 +24,7 @@ use crate::vectors::{self, bytes};
 
 const FIRST: NetUid = NetUid(1);
 const BABELBIT: NetUid = NetUid(59);
-const NOWHERE: NetUid = NetUid(7);
+const NOWHERE: NetUid = NetUid(77);
 const TAO: u64 = 1_000_000_000;
 
 type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
@@ -171,9 +171,9 @@ fn metagraphs_have_their_mechanisms_own_columns() {
         let second: Option<Metagraph> = ask("SubnetInfoRuntimeApi_get_mechagraph", (FIRST, MechId(1)));
         assert_eq!(second.unwrap().last_update, [Compact(40), Compact(41)]);
         let all: Vec<Option<Metagraph>> = ask("SubnetInfoRuntimeApi_get_all_mechagraphs", ());
-        assert_eq!(all.len(), 4, "root, two mechanisms, Babelbit");
+        assert_eq!(all.len(), 61, "one for each subnet, two for the first");
         let all: Vec<Option<Metagraph>> = ask("SubnetInfoRuntimeApi_get_all_metagraphs", ());
-        assert_eq!(all.len(), 3);
+        assert_eq!(all.len(), 60);
     });
 }
 
@@ -184,12 +184,18 @@ fn subnets_are_answered_by_each_question() {
         let info: SubnetInfo = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
         assert_eq!((info.subnetwork_n, info.tempo, info.emission_values), (Compact(3), Compact(100), Compact(0)));
         let all: Vec<Option<SubnetInfov2>> = ask("SubnetInfoRuntimeApi_get_subnets_info_v2", ());
-        let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0).collect();
-        assert_eq!((all.len(), present), (60, vec![NetUid::ROOT, FIRST, BABELBIT]));
+        let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0.0).collect();
+        assert_eq!(present, (0..60).collect::<Vec<_>>());
         let dynamic: Vec<Option<DynamicInfo>> = ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
         let names: Vec<String> =
             dynamic.iter().flatten().map(|info| info.subnet_name.iter().map(|c| char::from(c.0)).collect()).collect();
-        assert_eq!(names, ["root", "unknown", "Babelbit"]);
+        assert_eq!(
+            (names.len(), &names[0], &names[1], &names[59]),
+            (60, &"root".into(), &"unknown".into(), &"Babelbit".into())
+        );
+        // Clients index this list by number.
+        let numbers = dynamic.iter().flatten().map(|info| info.netuid.0.0);
+        assert_eq!(numbers.collect::<Vec<_>>(), (0..60).collect::<Vec<_>>());
         let state: SubnetState = ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
         assert_eq!((state.hotkeys.len(), state.last_update), (3, [0, 1, 2].map(Compact).to_vec()));
 
@@ -294,8 +300,9 @@ fn trades_are_quoted_as_they_would_happen() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
+        assert_eq!(prices.len(), 60);
         // A tenth has no end in binary; what is left of it is rounded down, as the chain does.
-        assert_eq!(prices, [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
+        assert_eq!([prices[0], prices[1], prices[59]], [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
         assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 
         let bought: SimSwapResult = ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));

@@ -15,6 +15,7 @@
 mod answers;
 mod corpus;
 mod coverage;
+mod dispatch;
 mod explanations;
 mod golden;
 mod items;

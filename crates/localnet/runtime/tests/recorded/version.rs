@@ -11,9 +11,9 @@ use crate::vectors;
 
 /// The version, and the hashes of the metadata and of the first block's state that it stands for.
 const KNOWN: (u32, &str, &str) = (
-    1_000_002,
-    "7f7d184789a4aeed1dc30f5431a8126e2029e9fddc7fadfde18365be4460f9c7",
-    "4e5c9c311d00304fcb2987d3df70092e14889c17bf278360e64ec4166cb6a2c0",
+    1_000_003,
+    "eedb709b3c6ab84455ca5ba1ff721d71bd8386e2f4b47ccd1fdbca04bd6b87ee",
+    "00dd217c99f20de580a81358e2b0895f3e0842e74cde7f84a158ff9e584854bb",
 );
 
 #[test]

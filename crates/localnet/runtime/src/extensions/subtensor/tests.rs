@@ -152,7 +152,7 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
 fn what_the_pool_does_not_look_at_passes() {
     chain(|| {
         let bob = account("Bob");
-        let register = Call::<Runtime>::burned_register { netuid: NetUid(7), hotkey: key(1) };
+        let register = Call::<Runtime>::burned_register { netuid: NetUid(77), hotkey: key(1) };
         assert_eq!(refusal(&bob, register), None);
         assert_eq!(refusal(&bob, frame_system::Call::remark { remark: Vec::new() }), None);
         // A call inside another one is looked at when it runs.

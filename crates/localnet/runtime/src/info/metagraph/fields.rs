@@ -14,14 +14,14 @@ use crate::info::state::registrations;
 use crate::info::{compact, text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, SubnetIdentityV3};
 use crate::subtensor::{
-    Active, AdjustmentAlpha, AdjustmentInterval, AlphaValues, BlocksSinceLastStep, BondsMovingAverage, Burn,
-    CommitRevealWeightsEnabled, Consensus, Difficulty, Dividends, Emission, ImmunityPeriod, Incentive, Kappa,
-    LastMechansimStepBlock, LastUpdate, LiquidAlphaOn, MaxAllowedUids, MaxAllowedValidators, MaxBurn, MaxDifficulty,
-    MaxRegistrationsPerBlock, MaxWeightsLimit, MinAllowedWeights, MinBurn, MinDifficulty,
-    NetworkPowRegistrationAllowed, NetworkRegisteredAt, NetworkRegistrationAllowed, Pallet, RevealPeriodEpochs, Rho,
-    ServingRateLimit, SubnetAlphaIn, SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetIdentitiesV3,
-    SubnetMovingPrice, SubnetOwner, SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission, SubnetVolume, SubnetworkN,
-    TargetRegistrationsPerInterval, Tempo, TokenSymbol, ValidatorPermit, WeightsSetRateLimit, WeightsVersionKey,
+    Active, AdjustmentAlpha, AdjustmentInterval, AlphaValues, BondsMovingAverage, Burn, CommitRevealWeightsEnabled,
+    Consensus, Difficulty, Dividends, Emission, ImmunityPeriod, Incentive, Kappa, LastMechansimStepBlock, LastUpdate,
+    LiquidAlphaOn, MaxAllowedUids, MaxAllowedValidators, MaxBurn, MaxDifficulty, MaxRegistrationsPerBlock,
+    MaxWeightsLimit, MinAllowedWeights, MinBurn, MinDifficulty, NetworkPowRegistrationAllowed, NetworkRegisteredAt,
+    NetworkRegistrationAllowed, Pallet, RevealPeriodEpochs, Rho, ServingRateLimit, SubnetAlphaIn,
+    SubnetAlphaInEmission, SubnetAlphaOut, SubnetAlphaOutEmission, SubnetIdentitiesV3, SubnetMovingPrice, SubnetOwner,
+    SubnetOwnerHotkey, SubnetTAO, SubnetTaoInEmission, SubnetVolume, SubnetworkN, TargetRegistrationsPerInterval,
+    Tempo, TokenSymbol, ValidatorPermit, WeightsSetRateLimit, WeightsVersionKey,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
@@ -106,7 +106,7 @@ metagraph! {
         /// The block of the last epoch.
         9 last_step: Compact<u64> = |of| Compact(LastMechansimStepBlock::<T>::get(of.netuid)),
         /// Blocks since then.
-        10 blocks_since_last_step: Compact<u64> = |of| Compact(BlocksSinceLastStep::<T>::get(of.netuid)),
+        10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).waited),
         /// 0: no longer used.
         11 subnet_emission: Compact<u64> = |_| Compact(0),
         /// Alpha in the pool.

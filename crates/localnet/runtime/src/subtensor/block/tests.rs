@@ -125,6 +125,7 @@ fn the_moving_price_follows_as_the_chain_computes_it() {
 #[test]
 fn epochs_beyond_the_limit_of_a_block_wait() {
     chain(|| {
+        Subtensor::wake(NetUid(1));
         for netuid in [NetUid(1), BABELBIT] {
             Tempo::<Runtime>::insert(netuid, 5);
             LastEpochBlock::<Runtime>::insert(netuid, 0);

@@ -92,7 +92,7 @@ fn set_tempo(who: &AccountId, netuid: NetUid, tempo: u16) -> String {
 fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
     chain(|| {
         let owner = owner();
-        assert_eq!(set_tempo(&key(1), NetUid(7), 359), "SubnetNotExists");
+        assert_eq!(set_tempo(&key(1), NetUid(77), 359), "SubnetNotExists");
         assert_eq!(set_tempo(&key(1), BABELBIT, 359), "NotSubnetOwner");
         assert_eq!(set_tempo(&owner, BABELBIT, 359), "TempoOutOfBounds");
         assert_eq!(set_tempo(&owner, BABELBIT, 50_401), "TempoOutOfBounds");
@@ -138,7 +138,7 @@ fn each_mended_fault_of_a_trigger_shows_the_next_one() {
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         schedule(360, 640, 1_001, 0);
-        assert_eq!(trigger(&key(1), NetUid(7)), "SubnetNotExists");
+        assert_eq!(trigger(&key(1), NetUid(77)), "SubnetNotExists");
         assert_eq!(trigger(&key(1), BABELBIT), "NotSubnetOwner");
         assert_eq!(trigger(&owner, BABELBIT), "DynamicTempoBlockedByCommitReveal");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);

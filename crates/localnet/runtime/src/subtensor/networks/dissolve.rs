@@ -38,6 +38,12 @@ impl<T: Config> Pallet<T> {
     /// Ends a subnet: the TAO of its pool goes to those who stake in it, in proportion, and nothing of it stays.
     pub(super) fn dissolve_network(netuid: NetUid) {
         Self::share_out_pool(netuid);
+        let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys().filter(|(_, of)| *of == netuid);
+        for (hotkey, _) in chosen.collect::<Vec<_>>() {
+            for coldkey in AutoStakeDestinationColdkeys::<T>::take(&hotkey, netuid) {
+                AutoStakeDestination::<T>::remove(coldkey, netuid);
+            }
+        }
         for (_, hotkey) in Keys::<T>::iter_prefix(netuid) {
             IsNetworkMember::<T>::remove(hotkey, netuid);
         }
@@ -67,6 +73,7 @@ impl<T: Config> Pallet<T> {
         crate::swap::FeeRate::<T>::remove(netuid);
         crate::swap::SwapBalancer::<T>::remove(netuid);
         crate::swap::PalSwapInitialized::<T>::remove(netuid);
+        Self::let_sleep(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
         Self::deposit_event(Event::NetworkRemoved(netuid));
     }

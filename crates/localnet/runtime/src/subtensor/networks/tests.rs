@@ -4,14 +4,18 @@ use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::types::AxonInfo;
 use crate::subtensor::{
-    Axons, BurnHalfLife, Call, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn, SubnetMovingPrice,
-    SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
+    Axons, BurnHalfLife, Call, IsNetworkMember, MechanismCountCurrent, NetworkImmunityPeriod, Owner, SubnetAlphaIn,
+    SubnetMovingPrice, SubnetTAO, TotalHotkeyAlpha, TotalIssuance, TotalStake,
 };
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
 use crate::types::MechId;
 
 /// 1 000 TAO.
 const LEAST: u64 = 1_000_000_000_000;
+
+fn all_up_to(last: u16) -> Vec<NetUid> {
+    (0..=last).map(NetUid).collect()
+}
 
 fn create(who: &str, hotkey: u32) -> String {
     outcome(send(&account(who), Call::register_network { hotkey: key(hotkey) }))
@@ -43,18 +47,18 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         jump_to(25);
         let (alice, before) = (account("Alice"), balance(&account("Alice")));
         assert_eq!(create("Alice", 1), "ok");
-        let netuid = NetUid(2);
-        assert!(matches!(last_event(), Event::NetworkAdded(NetUid(2), 1)));
+        let netuid = NetUid(60);
+        assert!(matches!(last_event(), Event::NetworkAdded(NetUid(60), 1)));
         assert_eq!(balance(&alice), before - LEAST);
-        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 59].map(NetUid));
-        assert_eq!(TotalNetworks::<Runtime>::get(), 4);
+        assert_eq!(Subtensor::all_netuids(), all_up_to(60));
+        assert_eq!(TotalNetworks::<Runtime>::get(), 61);
         assert_eq!(SubnetOwner::<Runtime>::get(netuid), alice);
         assert_eq!(SubnetOwnerHotkey::<Runtime>::get(netuid), key(1));
         assert_eq!(Owner::<Runtime>::get(key(1)), alice);
         assert_eq!(Subtensor::uid_of(netuid, &key(1)), Some(0));
         assert_eq!(Subtensor::owner_uid(netuid), Some(0));
         assert_eq!(NetworkRegisteredAt::<Runtime>::get(netuid), 25);
-        assert_eq!(LastEpochBlock::<Runtime>::get(netuid), 23, "25 - 2 mod 10");
+        assert_eq!(LastEpochBlock::<Runtime>::get(netuid), 25, "25 - 60 mod 10");
         assert_eq!(Tempo::<Runtime>::get(netuid), 10);
         assert_eq!(ImmunityPeriod::<Runtime>::get(netuid), 5_000);
         assert_eq!(MinAllowedWeights::<Runtime>::get(netuid), 1);
@@ -67,14 +71,14 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert!(NetworkRegistrationAllowed::<Runtime>::get(netuid));
         assert_eq!(Burn::<Runtime>::get(netuid).0, 1_000_000_000);
         assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
-        assert_eq!(TokenSymbol::<Runtime>::get(netuid), "β".as_bytes());
+        assert_eq!(TokenSymbol::<Runtime>::get(netuid), "ذ".as_bytes());
         assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, LEAST);
         assert_eq!(NetworkLastLockCost::<Runtime>::get().0, LEAST);
-        // The median of 1 (the first subnet) and 0.1 (Babelbit) is 0.55.
+        // All but the first subnet cost 0.1.
         assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, LEAST);
         let alpha = SubnetAlphaIn::<Runtime>::get(netuid).0;
-        assert!(alpha.abs_diff(1_818_181_818_181) <= 1_000, "{alpha}");
-        assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.55).abs() < 1e-9);
+        assert!(alpha.abs_diff(10_000_000_000_000) <= 10_000, "{alpha}");
+        assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.1).abs() < 1e-9);
     });
 }
 
@@ -108,7 +112,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
         assert_eq!(create("Bob", 2), "ok");
         NetworkRateLimit::<Runtime>::put(0);
         assert_eq!(create("Bob", 2), "ok", "a hotkey may stand for several subnets");
-        assert_eq!(Subtensor::all_netuids(), [0, 1, 2, 3, 4, 59].map(NetUid));
+        assert_eq!(Subtensor::all_netuids(), all_up_to(62));
     });
 }
 
@@ -120,6 +124,7 @@ fn the_middle_price_is_that_of_all_subnets() {
             SubnetMechanism::<Runtime>::insert(NetUid(netuid), 1);
             Subtensor::init_pool(NetUid(netuid), TaoBalance(tao), AlphaBalance(alpha));
         };
+        (2..59).for_each(|netuid| NetworksAdded::<Runtime>::remove(NetUid(netuid)));
         let median = || Subtensor::median_alpha_price().to_num::<f64>();
         set(1, 1_000, 4_000);
         set(59, 3_000, 4_000);
@@ -142,18 +147,19 @@ fn the_cheapest_old_subnet_gives_way() {
         |netuid: u16, milli: u64| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
     chain(|| {
         NetworkRateLimit::<Runtime>::put(0);
-        SubnetLimit::<Runtime>::put(3);
+        SubnetLimit::<Runtime>::put(60);
+        (2..59).for_each(|netuid| price(netuid, 900));
         NetworkImmunityPeriod::<Runtime>::put(100);
         assert_eq!(create("Alice", 1), "ok");
         assert_eq!(create("Alice", 2), "SubnetLimitReached");
         jump_to(100);
-        // Subnet 2 is one block too young.
+        // Subnet 60 is one block too young.
         price(1, 300);
-        price(2, 100);
+        price(60, 100);
         price(59, 200);
         assert_eq!(Subtensor::network_to_dissolve(), Some(BABELBIT));
         jump_to(101);
-        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(2)));
+        assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(60)));
         price(1, 100);
         assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(1)), "of equals the oldest");
     });
@@ -163,8 +169,8 @@ fn the_cheapest_old_subnet_gives_way() {
 fn nothing_of_a_dissolved_subnet_stays() {
     chain(|| {
         jump_to(1_300_000);
-        SubnetLimit::<Runtime>::put(2);
-        SubnetMovingPrice::<Runtime>::insert(NetUid(1), I96F32::from_num(1));
+        SubnetLimit::<Runtime>::put(59);
+        (1..59).for_each(|netuid| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1)));
         // Two who stake: one and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
         Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
@@ -179,11 +185,11 @@ fn nothing_of_a_dissolved_subnet_stays() {
         assert_eq!(balance(&dave), of_dave + pool / 4 * 3);
         assert_eq!(Subtensor::stake_of(&hotkey, &eve, BABELBIT), AlphaBalance::ZERO);
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
-        assert!(!Subtensor::is_registered_anywhere(&hotkey));
+        assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
         assert!(!Axons::<Runtime>::contains_key(BABELBIT, &hotkey));
         // Its number is used again, with nothing of what was set there.
-        assert_eq!(Subtensor::all_netuids(), [0, 1, 59].map(NetUid));
-        assert_eq!(TotalNetworks::<Runtime>::get(), 3);
+        assert_eq!(Subtensor::all_netuids(), all_up_to(59));
+        assert_eq!(TotalNetworks::<Runtime>::get(), 60);
         assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Bob"));
         assert_eq!(Subtensor::neuron_count(BABELBIT), 1);
         assert_eq!(BurnHalfLife::<Runtime>::get(BABELBIT), 360);
@@ -215,13 +221,13 @@ fn no_key_of_a_dissolved_subnet_stays() {
     chain(|| {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");
-        let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(2)));
+        let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
         Subtensor::dissolve_network(BABELBIT);
         let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
         assert_eq!(TotalIssuance::<Runtime>::get().0, counted, "the TAO of the pool is with its stakers, or gone");
         assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
-        assert_eq!(stored_for(NetUid(2)), other);
+        assert_eq!(stored_for(NetUid(60)), other);
         assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
         run_to(26);
     });
@@ -275,7 +281,7 @@ fn an_owner_describes_its_subnet() {
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(257, 0)))), "InvalidIdentity");
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))), "InvalidIdentity");
         assert_eq!(outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))), "NotSubnetOwner");
-        assert_eq!(outcome(send(&alice, describe(NetUid(7), identity(0, 0)))), "NotSubnetOwner");
+        assert_eq!(outcome(send(&alice, describe(NetUid(77), identity(0, 0)))), "NotSubnetOwner");
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
     });
 }
@@ -288,12 +294,12 @@ fn a_subnet_can_be_described_when_it_is_created() {
         let bob = account("Bob");
         let before = balance(&bob);
         assert_eq!(outcome(send(&bob, call(1, Some(identity(257, 0))))), "InvalidIdentity");
-        assert_eq!((balance(&bob), TotalNetworks::<Runtime>::get()), (before, 3));
+        assert_eq!((balance(&bob), TotalNetworks::<Runtime>::get()), (before, 60));
         assert_eq!(outcome(send(&bob, call(1, Some(identity(8, 8))))), "ok");
-        assert!(matches!(last_event(), Event::SubnetIdentitySet(NetUid(2))));
-        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(2)), Some(identity(8, 8)));
+        assert!(matches!(last_event(), Event::SubnetIdentitySet(NetUid(60))));
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(60)), Some(identity(8, 8)));
         assert_eq!(outcome(send(&bob, call(2, None))), "ok");
-        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(3)), None);
+        assert_eq!(SubnetIdentitiesV3::<Runtime>::get(NetUid(61)), None);
     });
 }
 
@@ -303,15 +309,15 @@ fn an_owner_starts_its_subnet_once() {
     chain(|| {
         jump_to(40);
         assert_eq!(create("Bob", 1), "ok");
-        let netuid = NetUid(2);
+        let netuid = NetUid(60);
         StartCallDelay::<Runtime>::put(5);
         jump_to(44);
-        assert_eq!(start("Bob", NetUid(7)), "SubnetNotExists");
+        assert_eq!(start("Bob", NetUid(77)), "SubnetNotExists");
         assert_eq!(start("Alice", netuid), "BadOrigin");
         assert_eq!(start("Bob", netuid), "NeedWaitingMoreBlocksToStarCall");
         jump_to(45);
         assert_eq!(start("Bob", netuid), "ok");
-        assert!(matches!(last_event(), Event::FirstEmissionBlockNumberSet(NetUid(2), 46)));
+        assert!(matches!(last_event(), Event::FirstEmissionBlockNumberSet(NetUid(60), 46)));
         assert_eq!(FirstEmissionBlockNumber::<Runtime>::get(netuid), Some(46));
         assert!(SubtokenEnabled::<Runtime>::get(netuid));
         assert_eq!(start("Bob", netuid), "FirstEmissionBlockNumberAlreadySet");

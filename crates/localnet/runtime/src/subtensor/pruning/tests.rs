@@ -74,7 +74,7 @@ fn an_owner_is_protected_only_as_far_as_the_limit_goes() {
 fn a_smaller_room_is_checked() {
     let trim = |room| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, room));
     chain(|| {
-        assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(7), 64)), "SubnetNotExists");
+        assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(77), 64)), "SubnetNotExists");
         assert_eq!(trim(63), "InvalidValue");
         assert_eq!(trim(257), "InvalidValue");
         assert_eq!(trim(64), "ok");

@@ -93,7 +93,7 @@ fn a_limit_refuses_a_higher_price() {
     chain(|| {
         let price = Burn::<Runtime>::get(BABELBIT).0;
         assert_eq!(register_limit("Bob", ROOT, 1, 0), "RegistrationNotPermittedOnRootSubnet");
-        assert_eq!(register_limit("Bob", NetUid(7), 1, 0), "SubnetNotExists");
+        assert_eq!(register_limit("Bob", NetUid(77), 1, 0), "SubnetNotExists");
         NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
         assert_eq!(register_limit("Bob", BABELBIT, 1, price - 1), "RegistrationPriceLimitExceeded");
         assert_eq!(register_limit("Bob", BABELBIT, 1, price), "SubNetRegistrationDisabled");

@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
             Self::expected_reveal_block(netuid),
         ));
         WeightCommits::<T>::insert(index, who, commits);
-        Self::update_now(index, uid);
+        Self::update_now(netuid, index, uid);
         Self::deposit_event(Event::WeightsCommitted(who.clone(), index, commit_hash));
         Ok(())
     }

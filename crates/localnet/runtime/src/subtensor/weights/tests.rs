@@ -339,7 +339,7 @@ fn timelocked_commits_are_forgotten_once_they_have_expired() {
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
         for (epoch, left) in [(7, 1), (8, 1), (9, 0)] {
             enter_epoch(epoch);
-            Subtensor::reveal_timelocked();
+            Subtensor::reveal_timelocked(&Subtensor::awake_netuids());
             assert_eq!(TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).count(), left, "{epoch}");
         }
     });

@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
             commits.push((who.clone(), Self::current_block(), commit, reveal_round));
             Ok::<_, Error<T>>(())
         })?;
-        Self::update_now(index, uid);
+        Self::update_now(netuid, index, uid);
         Self::deposit_event(Event::TimelockedWeightsCommitted(who.clone(), index, hash, reveal_round));
         Ok(())
     }
@@ -63,8 +63,8 @@ impl<T: Config> Pallet<T> {
     ///
     /// Opening the commits that are due needs the pulses of a randomness beacon, which this chain does not have yet: they
     /// too are forgotten in the end.
-    pub fn reveal_timelocked() {
-        for netuid in Self::all_netuids() {
+    pub fn reveal_timelocked(subnets: &[NetUid]) {
+        for &netuid in subnets {
             for index in Self::mechanisms(netuid) {
                 let expired: Vec<u64> = TimelockedWeightCommits::<T>::iter_key_prefix(index)
                     .filter(|epoch| Self::is_expired(netuid, *epoch))

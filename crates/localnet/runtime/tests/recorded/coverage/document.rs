@@ -16,6 +16,21 @@ Served means: the same name, index, order, arguments, hashers, defaults, and typ
 differs on purpose has its reason below; anything else that differs fails the test.
 ";
 
+const WITHOUT_EFFECT: &str = "
+## Served without its whole effect
+
+| What | What is missing |
+|---|---|
+| subnets 1 to 58 | dormant until a call uses one: their epochs, which would share out nothing, are not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not stored anew in each block. Runtime APIs answer with what they would be, and the first call brings them up to date |
+| `Lock`, `HotkeyLock`, `OwnerLock`, their decaying forms, `LockingColdkeys` | clients read them; the calls that lock stake are not served, so nothing is ever locked |
+| `RootClaimed`, `RootClaimableThreshold` | clients read them; nothing is claimed, see below |
+| `ChildKeys`, `ParentKeys`, `PendingChildKeys`, `ChildkeyTake` | clients read them; the calls that set children are not served |
+| `ColdkeySwapAnnouncements`, `ColdkeySwapDisputes` | clients read them; swaps of coldkeys are not served |
+| `MevShield.announce_next_key` | no block announces a key: one fixed key, known to everybody, is current, pending and next at once |
+| `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
+| calls' weights | flat: fees have the real chain's flags (`Pays`), not its amounts |
+";
+
 /// The page.
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
@@ -36,6 +51,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += &format!("{} extensions.\n", cell(rows, "Extrinsic", Kind::Extension));
     page += "\n## Different on purpose\n\n| Where | What | Why |\n|---|---|---|\n";
     page += &differences(rows);
+    page += WITHOUT_EFFECT;
     page += "\n## Missing from what is served\n";
     for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
         page += &missing(rows, place);

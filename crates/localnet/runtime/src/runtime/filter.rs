@@ -1,0 +1,26 @@
+//! Which calls signed accounts may not make at all.
+
+use frame_support::traits::Contains;
+use pallet_utility::Call as Utility;
+
+use crate::runtime::RuntimeCall;
+
+/// Refuses batches of batches, as the real chain does. A root origin passes every filter.
+#[derive(Debug)]
+pub struct CallFilter;
+
+impl Contains<RuntimeCall> for CallFilter {
+    fn contains(call: &RuntimeCall) -> bool {
+        calls_of(call).is_none_or(|calls| calls.iter().all(|call| calls_of(call).is_none()))
+    }
+}
+
+/// The calls of a batch.
+fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
+    match call {
+        RuntimeCall::Utility(
+            Utility::batch { calls } | Utility::batch_all { calls } | Utility::force_batch { calls },
+        ) => Some(calls),
+        _ => None,
+    }
+}

@@ -1,0 +1,82 @@
+//! Subnets that nobody uses yet.
+//!
+//! The chain begins with every number up to Babelbit's, because clients index lists of subnets by number. All but
+//! Babelbit are dormant: no block spends time on them, and their epochs, which would share out nothing, are not run.
+//! The first call that uses a dormant subnet wakes it, with the schedule that it would have had.
+
+use frame_support::storage::unhashed;
+
+use super::{BlocksSinceLastStep, Config, LastEpochBlock, LastMechansimStepBlock, Pallet, SubnetEpochIndex, Tempo};
+use crate::types::NetUid;
+
+/// Storage key of the subnets that are not dormant. It has no name in the metadata: the real chain has no such item.
+const AWAKE: &[u8] = b":awake_subnets";
+
+/// Position of a subnet in its cycle of epochs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// Block of the last epoch.
+    pub last_epoch: u64,
+    /// Blocks since the last epoch.
+    pub waited: u64,
+    /// Number of epochs so far.
+    pub index: u64,
+}
+
+impl<T: Config> Pallet<T> {
+    /// Subnets with work in each block, by number, root excluded.
+    pub fn awake_netuids() -> Vec<NetUid> {
+        unhashed::get_or_default(AWAKE)
+    }
+
+    /// Whether a subnet is not dormant.
+    pub fn is_awake(netuid: NetUid) -> bool {
+        Self::awake_netuids().binary_search(&netuid).is_ok()
+    }
+
+    /// Gives a subnet work in each block, from the next one on. Its epochs go on as if it had never been dormant.
+    pub fn wake(netuid: NetUid) {
+        let mut awake = Self::awake_netuids();
+        let Err(position) = awake.binary_search(&netuid) else { return };
+        if netuid == NetUid::ROOT {
+            return;
+        }
+        let Schedule { last_epoch, waited, index } = Self::schedule(netuid);
+        LastEpochBlock::<T>::insert(netuid, last_epoch);
+        BlocksSinceLastStep::<T>::insert(netuid, waited);
+        if index > SubnetEpochIndex::<T>::get(netuid) {
+            SubnetEpochIndex::<T>::insert(netuid, index);
+            LastMechansimStepBlock::<T>::insert(netuid, last_epoch);
+        }
+        awake.insert(position, netuid);
+        unhashed::put(AWAKE, &awake);
+    }
+
+    /// Takes a subnet out of every block's work.
+    pub(super) fn let_sleep(netuid: NetUid) {
+        let mut awake = Self::awake_netuids();
+        awake.retain(|other| *other != netuid);
+        unhashed::put(AWAKE, &awake);
+    }
+
+    /// Position of a subnet in its cycle of epochs. That of a dormant one is computed.
+    pub fn schedule(netuid: NetUid) -> Schedule {
+        let last_epoch = LastEpochBlock::<T>::get(netuid);
+        let index = SubnetEpochIndex::<T>::get(netuid);
+        if netuid == NetUid::ROOT || Self::is_awake(netuid) {
+            return Schedule { last_epoch, waited: BlocksSinceLastStep::<T>::get(netuid), index };
+        }
+        let tempo = u64::from(Tempo::<T>::get(netuid));
+        let blocks = Self::current_block().saturating_sub(last_epoch);
+        let missed = blocks.checked_div(tempo).unwrap_or_default();
+        let last_epoch = last_epoch.saturating_add(missed.saturating_mul(tempo));
+        Schedule {
+            last_epoch,
+            waited: Self::current_block().saturating_sub(last_epoch),
+            index: index.saturating_add(missed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What coldkeys say about themselves.
+
+use frame_support::ensure;
+use sp_runtime::{AccountId32, DispatchResult};
+
+use super::types::ChainIdentityV2;
+use super::{Config, Error, Event, IdentitiesV2, OwnedHotkeys, Pallet};
+
+impl<T: Config> Pallet<T> {
+    /// Describes a coldkey.
+    ///
+    /// # Errors
+    /// `HotKeyNotRegisteredInNetwork` when none of its hotkeys is registered anywhere, `InvalidIdentity` when a part is
+    /// too long.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn do_set_identity(
+        who: &AccountId32,
+        name: Vec<u8>,
+        url: Vec<u8>,
+        github_repo: Vec<u8>,
+        image: Vec<u8>,
+        discord: Vec<u8>,
+        description: Vec<u8>,
+        additional: Vec<u8>,
+    ) -> DispatchResult {
+        let is_registered = OwnedHotkeys::<T>::get(who).iter().any(Self::is_registered_anywhere);
+        ensure!(is_registered, Error::<T>::HotKeyNotRegisteredInNetwork);
+        let identity = ChainIdentityV2 { name, url, github_repo, image, discord, description, additional };
+        ensure!(is_valid(&identity), Error::<T>::InvalidIdentity);
+        IdentitiesV2::<T>::insert(who, identity);
+        Self::deposit_event(Event::ChainIdentitySet(who.clone()));
+        Ok(())
+    }
+}
+
+/// Whether no part is longer than the chain takes.
+fn is_valid(
+    ChainIdentityV2 { name, url, github_repo, image, discord, description, additional }: &ChainIdentityV2,
+) -> bool {
+    let parts = [(name, 256), (url, 256), (github_repo, 256), (image, 1_024), (discord, 256)];
+    let texts = [(description, 1_024), (additional, 1_024)];
+    parts.iter().chain(&texts).all(|(part, most)| part.len() <= *most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Runtime;
+    use crate::subtensor::Call;
+    use crate::testing::{account, chain, key, last_event, outcome, send};
+
+    fn describe(name: usize, description: usize) -> Call<Runtime> {
+        Call::set_identity {
+            name: vec![b'a'; name],
+            url: Vec::new(),
+            github_repo: Vec::new(),
+            image: Vec::new(),
+            discord: Vec::new(),
+            description: vec![b'b'; description],
+            additional: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_coldkey_with_a_neuron_describes_itself() {
+        chain(|| {
+            let (alice, bob) = (account("Alice"), account("Bob"));
+            assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");
+            assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
+            assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");
+            assert_eq!(outcome(send(&alice, describe(257, 1))), "InvalidIdentity");
+            assert_eq!(outcome(send(&alice, describe(1, 1_025))), "InvalidIdentity");
+            assert!(IdentitiesV2::<Runtime>::get(&alice).is_none());
+            assert_eq!(outcome(send(&alice, describe(256, 1_024))), "ok");
+            assert_eq!(IdentitiesV2::<Runtime>::get(&alice).map(|identity| identity.name.len()), Some(256));
+            assert_eq!(last_event(), Event::ChainIdentitySet(alice));
+        });
+    }
+
+    #[test]
+    fn a_hotkey_keeps_its_owner() {
+        chain(|| {
+            let (alice, bob) = (account("Alice"), account("Bob"));
+            assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
+            assert!(super::Pallet::<Runtime>::owns(&bob, &key(1)));
+            assert_eq!(outcome(send(&alice, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
+            assert!(super::Pallet::<Runtime>::owns(&bob, &key(1)));
+        });
+    }
+}

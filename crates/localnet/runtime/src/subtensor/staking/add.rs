@@ -1,0 +1,87 @@
+//! Buying alpha.
+
+use frame_support::ensure;
+use frame_support::traits::fungible::Inspect;
+use frame_support::traits::tokens::{Fortitude, Preservation};
+use sp_runtime::{AccountId32, DispatchError, DispatchResult};
+
+use super::super::pool::Fee;
+use super::super::{Config, Error, Pallet};
+use super::{Limit, MIN_STAKE};
+use crate::swap;
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_add_stake(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount_staked: TaoBalance,
+    ) -> DispatchResult {
+        Self::buy_stake(who, hotkey, netuid, amount_staked, None).map(|_| ())
+    }
+
+    pub(crate) fn do_add_stake_limit(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount_staked: TaoBalance,
+        limit_price: TaoBalance,
+        allow_partial: bool,
+    ) -> DispatchResult {
+        let limit = Limit { price: limit_price, allow_partial };
+        Self::buy_stake(who, hotkey, netuid, amount_staked, Some(limit)).map(|_| ())
+    }
+
+    /// Buys alpha of a subnet and stakes it on a hotkey.
+    ///
+    /// # Errors
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_bought_below`]; those of
+    /// `validate_add`; those of [`Self::buy_into`].
+    pub(super) fn buy_stake(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: TaoBalance,
+        limit: Option<Limit>,
+    ) -> Result<AlphaBalance, DispatchError> {
+        ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0), Error::<T>::InsufficientLiquidity);
+        let (most, allow_partial) = match limit {
+            Some(limit) => (Self::most_bought_below(netuid, limit.price)?, limit.allow_partial),
+            None => (amount, false),
+        };
+        Self::validate_add(coldkey, hotkey, netuid, amount, most, allow_partial)?;
+        if limit.is_some() {
+            Self::become_delegate(hotkey, coldkey);
+        }
+        Self::buy_into(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)
+    }
+
+    /// Refuses a stake that cannot be added; reads only.
+    ///
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless a part will do),
+    /// `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`, `AmountTooLow` for the part.
+    fn validate_add(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: TaoBalance,
+        most: TaoBalance,
+        allow_partial: bool,
+    ) -> Result<(), Error<T>> {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        Self::ensure_subtoken_enabled(netuid)?;
+        let least_fee = if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
+        ensure!(amount >= MIN_STAKE.saturating_add(TaoBalance(least_fee)), Error::<T>::AmountTooLow);
+        ensure!(allow_partial || amount <= most, Error::<T>::SlippageTooHigh);
+        let amount = amount.min(most);
+        let balance = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
+        ensure!(amount.0 <= balance, Error::<T>::NotEnoughBalanceToStake);
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        let trade = Self::quote_buy(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
+        ensure!(trade.traded() >= MIN_STAKE.0, Error::<T>::AmountTooLow);
+        ensure!(trade.received > 0, Error::<T>::InsufficientLiquidity);
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! Taking alpha out of circulation.
+
+use frame_support::ensure;
+use sp_runtime::{AccountId32, DispatchResult};
+
+use super::super::{Config, Error, Event, Pallet, SubnetAlphaOut};
+use super::Limit;
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+impl<T: Config> Pallet<T> {
+    /// Takes staked alpha out of existence; more than there is counts as all of it.
+    ///
+    /// # Errors
+    /// Those of `take_alpha`.
+    pub(crate) fn do_recycle_alpha(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        amount: AlphaBalance,
+        netuid: NetUid,
+    ) -> DispatchResult {
+        let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
+        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(amount));
+        Self::deposit_event(Event::AlphaRecycled(who.clone(), hotkey.clone(), amount, netuid));
+        Ok(())
+    }
+
+    /// Destroys staked alpha, which still counts as issued; more than there is counts as all of it.
+    ///
+    /// # Errors
+    /// Those of `take_alpha`.
+    pub(crate) fn do_burn_alpha(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        amount: AlphaBalance,
+        netuid: NetUid,
+    ) -> DispatchResult {
+        let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
+        Self::deposit_event(Event::AlphaBurned(who.clone(), hotkey.clone(), amount, netuid));
+        Ok(())
+    }
+
+    /// Buys alpha, at or below a price if one is given, and destroys it.
+    ///
+    /// # Errors
+    /// Those of `buy_stake` and `take_alpha`.
+    pub(crate) fn do_add_stake_burn(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: TaoBalance,
+        limit: Option<TaoBalance>,
+    ) -> DispatchResult {
+        let limit = limit.map(|price| Limit { price, allow_partial: false });
+        let alpha = Self::buy_stake(who, hotkey, netuid, amount, limit)?;
+        Self::do_burn_alpha(who, hotkey, alpha, netuid)?;
+        Self::deposit_event(Event::AddStakeBurn { netuid, hotkey: hotkey.clone(), amount, alpha });
+        Ok(())
+    }
+
+    /// Takes alpha from a stake.
+    ///
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
+    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` when the subnet has issued less.
+    fn take_alpha(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        amount: AlphaBalance,
+        netuid: NetUid,
+    ) -> Result<AlphaBalance, Error<T>> {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(netuid != NetUid::ROOT, Error::<T>::CannotBurnOrRecycleOnRootSubnet);
+        Self::ensure_subtoken_enabled(netuid)?;
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        let amount = amount.min(Self::stake_of(hotkey, coldkey, netuid));
+        ensure!(SubnetAlphaOut::<T>::get(netuid) >= amount, Error::<T>::InsufficientLiquidity);
+        Self::decrease_stake(hotkey, coldkey, netuid, amount);
+        Ok(amount)
+    }
+}

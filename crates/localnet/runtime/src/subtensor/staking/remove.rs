@@ -1,0 +1,156 @@
+//! Selling alpha.
+
+use frame_support::ensure;
+use sp_runtime::{AccountId32, DispatchResult};
+use substrate_fixed::types::U64F64;
+
+use super::super::pool::Fee;
+use super::super::{Config, Error, NominatorMinRequiredStake, Pallet, SubtokenEnabled};
+use super::{Limit, MIN_STAKE};
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+impl<T: Config> Pallet<T> {
+    /// Sells stake; more than there is counts as all of it.
+    ///
+    /// # Errors
+    /// `SubtokenDisabled`, then those of [`Self::sell_stake`].
+    pub(crate) fn do_remove_stake(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount_unstaked: AlphaBalance,
+    ) -> DispatchResult {
+        Self::ensure_subtoken_enabled(netuid)?;
+        let amount = amount_unstaked.min(Self::stake_of(hotkey, who, netuid));
+        Self::sell_stake(who, hotkey, netuid, amount, None)
+    }
+
+    pub(crate) fn do_remove_stake_limit(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount_unstaked: AlphaBalance,
+        limit_price: TaoBalance,
+        allow_partial: bool,
+    ) -> DispatchResult {
+        let limit = Limit { price: limit_price, allow_partial };
+        Self::sell_stake(who, hotkey, netuid, amount_unstaked, Some(limit))
+    }
+
+    pub(crate) fn do_remove_stake_full_limit(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        limit_price: Option<TaoBalance>,
+    ) -> DispatchResult {
+        let stake = Self::stake_of(hotkey, who, netuid);
+        match limit_price {
+            Some(limit_price) => Self::do_remove_stake_limit(who, hotkey, netuid, stake, limit_price, false),
+            None => Self::do_remove_stake(who, hotkey, netuid, stake),
+        }
+    }
+
+    /// Sells all stake on a hotkey. Subnets where this is refused are left out.
+    ///
+    /// # Errors
+    /// `HotKeyAccountNotExists`.
+    pub(crate) fn do_unstake_all(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        for netuid in Self::all_netuids() {
+            Self::sell_all(who, hotkey, netuid)?;
+        }
+        Ok(())
+    }
+
+    /// Sells all alpha on a hotkey, as [`Self::do_unstake_all`], and stakes the TAO on root.
+    ///
+    /// # Errors
+    /// `HotKeyAccountNotExists`; `AmountTooLow` when nothing could be sold.
+    pub(crate) fn do_unstake_all_alpha(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        let mut total = TaoBalance::ZERO;
+        for netuid in Self::all_netuids().into_iter().filter(|netuid| *netuid != NetUid::ROOT) {
+            total = total.saturating_add(Self::sell_all(who, hotkey, netuid)?);
+        }
+        Self::buy_into(hotkey, who, NetUid::ROOT, total, Fee::Charged)?;
+        Ok(())
+    }
+
+    /// Sells the whole stake in one subnet if that is allowed; returns the TAO received.
+    fn sell_all(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+    ) -> Result<TaoBalance, sp_runtime::DispatchError> {
+        let stake = Self::stake_of(hotkey, who, netuid);
+        let is_refused = || Self::validate_remove(who, hotkey, netuid, stake, stake, false).is_err();
+        if !SubtokenEnabled::<T>::get(netuid) || is_refused() {
+            return Ok(TaoBalance::ZERO);
+        }
+        let received = Self::sell_from(hotkey, who, netuid, stake, Fee::Charged)?;
+        Self::clear_small_nomination(hotkey, who, netuid);
+        Ok(received)
+    }
+
+    /// Sells stake, at or above a price if one is given.
+    ///
+    /// # Errors
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_sold_above`]; those of
+    /// [`Self::validate_remove`]; those of [`Self::sell_from`].
+    fn sell_stake(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+        limit: Option<Limit>,
+    ) -> DispatchResult {
+        ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0), Error::<T>::InsufficientLiquidity);
+        let (most, allow_partial) = match limit {
+            Some(limit) => (Self::most_sold_above(netuid, limit.price)?, limit.allow_partial),
+            None => (amount, false),
+        };
+        Self::validate_remove(coldkey, hotkey, netuid, amount, most, allow_partial)?;
+        Self::sell_from(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)?;
+        Self::clear_small_nomination(hotkey, coldkey, netuid);
+        Ok(())
+    }
+
+    /// Refuses stake that cannot be sold; reads only.
+    ///
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `AmountTooLow` for nothing, `NotEnoughStakeToWithdraw`,
+    /// `InsufficientLiquidity`, `AmountTooLow` for less than the least while some stake remains, `SlippageTooHigh`
+    /// (unless a part will do), `HotKeyAccountNotExists`.
+    fn validate_remove(
+        coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        netuid: NetUid,
+        amount: AlphaBalance,
+        most: AlphaBalance,
+        allow_partial: bool,
+    ) -> Result<(), Error<T>> {
+        ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
+        ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
+        let stake = Self::stake_of(hotkey, coldkey, netuid);
+        ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
+        let trade = Self::quote_sell(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
+        ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
+        ensure!(allow_partial || amount <= most, Error::<T>::SlippageTooHigh);
+        ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
+        Ok(())
+    }
+
+    /// Sells what is left of a nominator's stake where it is less than `NominatorMinRequiredStake`; what cannot be sold
+    /// is gone.
+    fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
+        let least = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
+        let stake = Self::stake_of(hotkey, coldkey, netuid);
+        if stake == AlphaBalance::ZERO || least == 0 || Self::owns(coldkey, hotkey) {
+            return;
+        }
+        let least: u64 = least.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
+        if stake < AlphaBalance(least) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
+            Self::decrease_stake(hotkey, coldkey, netuid, stake);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Moving and destroying stake, and selling all of it.
+
+use super::*;
+use crate::subtensor::{Delegates, NominatorMinRequiredStake, SubtokenEnabled, TransferToggle};
+use crate::testing::jump_to;
+
+const OTHER: NetUid = NetUid(18);
+const WAITING: NetUid = NetUid(19);
+const MISSING: NetUid = NetUid(77);
+
+/// As [`market`], with a second subnet that trades, and a second hotkey of Bob's.
+fn two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
+    market(|bob, hotkey| {
+        let second = key(2);
+        Subtensor::own_hotkey(&bob, &second).unwrap();
+        SubtokenEnabled::<Runtime>::insert(OTHER, true);
+        test(bob, hotkey, second);
+    });
+}
+
+fn stake(hotkey: &AccountId, coldkey: &AccountId, netuid: NetUid) -> u64 {
+    Subtensor::stake_of(hotkey, coldkey, netuid).0
+}
+
+fn swap_stake(hotkey: &AccountId, from: NetUid, to: NetUid, alpha: u64) -> Call<Runtime> {
+    let (hotkey, alpha_amount) = (hotkey.clone(), AlphaBalance(alpha));
+    Call::swap_stake { hotkey, origin_netuid: from, destination_netuid: to, alpha_amount }
+}
+
+fn swap_limit(hotkey: &AccountId, from: NetUid, to: NetUid, alpha: u64, limit: u64, partial: bool) -> Call<Runtime> {
+    Call::swap_stake_limit {
+        hotkey: hotkey.clone(),
+        origin_netuid: from,
+        destination_netuid: to,
+        alpha_amount: AlphaBalance(alpha),
+        limit_price: TaoBalance(limit),
+        allow_partial: partial,
+    }
+}
+
+fn move_stake(from: (&AccountId, NetUid), to: (&AccountId, NetUid), alpha: u64) -> Call<Runtime> {
+    Call::move_stake {
+        origin_hotkey: from.0.clone(),
+        destination_hotkey: to.0.clone(),
+        origin_netuid: from.1,
+        destination_netuid: to.1,
+        alpha_amount: AlphaBalance(alpha),
+    }
+}
+
+fn transfer(to: &AccountId, hotkey: &AccountId, from: NetUid, netuid: NetUid, alpha: u64) -> Call<Runtime> {
+    Call::transfer_stake {
+        destination_coldkey: to.clone(),
+        hotkey: hotkey.clone(),
+        origin_netuid: from,
+        destination_netuid: netuid,
+        alpha_amount: AlphaBalance(alpha),
+    }
+}
+
+fn recycle(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
+    Call::recycle_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(alpha), netuid }
+}
+
+fn burn(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
+    Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(alpha), netuid }
+}
+
+/// Everything that is stored.
+fn state() -> Vec<u8> {
+    sp_io::storage::root(sp_core::storage::StateVersion::V1)
+}
+
+#[test]
+fn what_cannot_move_is_refused_and_changes_nothing() {
+    two_markets(|bob, hotkey, second| {
+        let nobodys = key(9);
+        let (eve, whole) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
+        let full = |netuid, limit_price: Option<u64>| Call::remove_stake_full_limit {
+            hotkey: hotkey.clone(),
+            netuid,
+            limit_price: limit_price.map(TaoBalance),
+        };
+        let add_burn = |hotkey: &AccountId, netuid, rao, limit: Option<u64>| Call::add_stake_burn {
+            hotkey: hotkey.clone(),
+            netuid,
+            amount: TaoBalance(rao),
+            limit: limit.map(TaoBalance),
+        };
+        let here = (&hotkey, BABELBIT);
+        TransferToggle::<Runtime>::insert(OTHER, false);
+        let cases = [
+            (move_stake(here, here, whole), "SameNetuid"),
+            (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
+            (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
+            (swap_stake(&hotkey, BABELBIT, MISSING, whole), "SubnetNotExists"),
+            (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
+            (swap_stake(&hotkey, BABELBIT, WAITING, whole), "SubtokenDisabled"),
+            (move_stake((&nobodys, BABELBIT), here, 0), "HotKeyAccountNotExists"),
+            (move_stake(here, (&nobodys, BABELBIT), whole), "HotKeyAccountNotExists"),
+            (swap_stake(&second, BABELBIT, OTHER, u64::MAX), "AmountTooLow"),
+            (swap_stake(&hotkey, BABELBIT, OTHER, 0), "AmountTooLow"),
+            (swap_stake(&hotkey, BABELBIT, OTHER, 1), "InsufficientLiquidity"),
+            (swap_stake(&hotkey, BABELBIT, OTHER, 10_000_000), "AmountTooLow"),
+            (move_stake(here, (&second, BABELBIT), 0), "AmountTooLow"),
+            (move_stake(here, (&second, BABELBIT), 1), "AmountTooLow"),
+            (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 10_000_000), "AmountTooLow"),
+            (transfer(&eve, &hotkey, BABELBIT, OTHER, whole), "TransferDisallowed"),
+            (swap_limit(&hotkey, BABELBIT, OTHER, whole, 2 * TAO, false), "SlippageTooHigh"),
+            (swap_limit(&hotkey, BABELBIT, NetUid::ROOT, whole, TAO, true), "PriceLimitExceeded"),
+            (swap_limit(&hotkey, NetUid::ROOT, BABELBIT, TAO, 10 * TAO, true), "PriceLimitExceeded"),
+            (full(MISSING, None), "SubtokenDisabled"),
+            (full(MISSING, Some(1)), "SubnetNotExists"),
+            (full(OTHER, None), "AmountTooLow"),
+            (full(BABELBIT, Some(TAO)), "PriceLimitExceeded"),
+            (full(BABELBIT, Some(101_900_000)), "SlippageTooHigh"),
+            (Call::unstake_all { hotkey: nobodys.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all_alpha { hotkey: nobodys.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all_alpha { hotkey: second.clone() }, "AmountTooLow"),
+            (recycle(&hotkey, MISSING, 1), "SubnetNotExists"),
+            (recycle(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
+            (recycle(&hotkey, WAITING, 1), "SubtokenDisabled"),
+            (recycle(&nobodys, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (burn(&hotkey, MISSING, 1), "SubnetNotExists"),
+            (burn(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
+            (burn(&hotkey, WAITING, 1), "SubtokenDisabled"),
+            (burn(&nobodys, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (add_burn(&hotkey, MISSING, TAO, None), "SubnetNotExists"),
+            (add_burn(&hotkey, BABELBIT, 0, None), "AmountTooLow"),
+            (add_burn(&hotkey, BABELBIT, u64::MAX, None), "InsufficientLiquidity"),
+            (add_burn(&nobodys, BABELBIT, TAO, None), "HotKeyAccountNotExists"),
+            (add_burn(&hotkey, BABELBIT, TAO, Some(1)), "PriceLimitExceeded"),
+            (add_burn(&hotkey, NetUid::ROOT, TAO, None), "CannotBurnOrRecycleOnRootSubnet"),
+        ];
+        for (number, (call, expected)) in cases.into_iter().enumerate() {
+            let before = state();
+            assert_eq!(outcome(send(&bob, call.clone())), expected, "case {number}");
+            assert!(state() == before, "case {number} changed the state");
+            let unsigned = sp_runtime::traits::Dispatchable::dispatch(
+                crate::runtime::RuntimeCall::from(call),
+                crate::runtime::RuntimeOrigin::none(),
+            );
+            assert_eq!(unsigned.map(|_| ()).unwrap_err().error, DispatchError::BadOrigin, "case {number}");
+        }
+    });
+}
+
+#[test]
+fn stake_moves_within_a_subnet_without_a_trade() {
+    two_markets(|bob, hotkey, second| {
+        let (whole, pool) = (stake(&hotkey, &bob, BABELBIT), Subtensor::pool_of(BABELBIT));
+        jump_to(9);
+        send(&bob, move_stake((&hotkey, BABELBIT), (&second, BABELBIT), whole)).unwrap();
+        assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)), (0, whole));
+        assert_eq!(Subtensor::pool_of(BABELBIT), pool);
+        assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &second), Some(9));
+        let worth = TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(whole.into()).to_num());
+        let event = Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
+        assert_eq!(last_event(), event);
+
+        // More than there is counts as all of it.
+        let eve = account("Eve");
+        send(&bob, transfer(&eve, &second, BABELBIT, BABELBIT, u64::MAX)).unwrap();
+        assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, whole));
+        assert_eq!(last_event(), Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, worth));
+    });
+}
+
+#[test]
+fn stake_that_changes_its_subnet_pays_one_fee() {
+    two_markets(|bob, hotkey, _| {
+        let whole = stake(&hotkey, &bob, BABELBIT);
+        let (first, second, issued) = (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
+        let (before, authors) = (balance(&bob), balance(&account("Alice")));
+        send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, whole)).unwrap();
+        let fee = whole * 33 / 65_535;
+        let tao = first.sell(AlphaBalance(whole - fee));
+        assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
+        assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
+        assert_eq!((balance(&bob), all_tao()), (before, issued));
+        assert!(balance(&account("Alice")) > authors);
+        assert_eq!(last_event(), Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao));
+
+        // From root the fee is taken where alpha is bought.
+        let pool = Subtensor::pool_of(OTHER);
+        let had = stake(&hotkey, &bob, OTHER);
+        send(&bob, swap_stake(&hotkey, NetUid::ROOT, OTHER, 4 * TAO)).unwrap();
+        let bought = pool.buy(TaoBalance(4 * TAO - 4 * TAO * 33 / 65_535)).0;
+        assert!(stake(&hotkey, &bob, OTHER).abs_diff(had + bought) <= 1);
+        assert_eq!(stake(&hotkey, &bob, NetUid::ROOT), 6 * TAO);
+    });
+}
+
+#[test]
+fn a_transfer_opens_the_account_that_receives_it() {
+    two_markets(|bob, hotkey, _| {
+        let (new, whole) = (key(40), stake(&hotkey, &bob, BABELBIT));
+        send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, whole)).unwrap();
+        assert_eq!(balance(&new), 500);
+        assert!(stake(&hotkey, &new, OTHER) > 0);
+        assert!(Delegates::<Runtime>::contains_key(&hotkey), "others stake on it now");
+        let call = Call::transfer_stake_and_hotkey {
+            destination_coldkey: bob.clone(),
+            origin_hotkey: hotkey.clone(),
+            destination_hotkey: key(2),
+            origin_netuid: OTHER,
+            destination_netuid: BABELBIT,
+            alpha_amount: AlphaBalance(u64::MAX),
+        };
+        send(&new, call).unwrap();
+        assert_eq!(stake(&hotkey, &new, OTHER), 0);
+        assert!(stake(&key(2), &bob, BABELBIT) > 0);
+        assert!(matches!(last_event(), Event::StakeAndHotkeyTransferred { destination_netuid: BABELBIT, .. }));
+    });
+}
+
+#[test]
+fn a_limit_lets_a_part_move() {
+    two_markets(|bob, hotkey, second| {
+        let whole = stake(&hotkey, &bob, BABELBIT);
+        // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
+        let ratio = 1_010_000_000;
+        assert_eq!(outcome(send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, false))), "SlippageTooHigh");
+        send(&bob, swap_limit(&hotkey, BABELBIT, OTHER, whole, ratio, true)).unwrap();
+        let left = stake(&hotkey, &bob, BABELBIT);
+        assert!(left > 0 && left < whole, "{left} of {whole}");
+        let call = Call::move_stake_limit {
+            origin_hotkey: hotkey.clone(),
+            destination_hotkey: second.clone(),
+            origin_netuid: BABELBIT,
+            destination_netuid: OTHER,
+            alpha_amount: AlphaBalance(left),
+            limit_price: TaoBalance(900_000_000),
+            allow_partial: false,
+        };
+        send(&bob, call).unwrap();
+        assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
+        assert!(matches!(last_event(), Event::StakeMoved(_, _, BABELBIT, _, OTHER, _)));
+        assert!(stake(&second, &bob, OTHER) > 0);
+    });
+}
+
+#[test]
+fn all_stake_of_a_hotkey_is_sold_at_once() {
+    two_markets(|bob, hotkey, _| {
+        send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
+        let (before, issued) = (balance(&bob), all_tao());
+        send(&bob, Call::unstake_all_alpha { hotkey: hotkey.clone() }).unwrap();
+        assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&hotkey, &bob, OTHER)), (0, 0));
+        let root = stake(&hotkey, &bob, NetUid::ROOT);
+        // 25 TAO but for the fees.
+        assert!((24_980_000_000..25_000_000_000).contains(&root), "{root}");
+        assert_eq!(balance(&bob), before);
+        send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
+        send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
+        assert_eq!((stake(&hotkey, &bob, OTHER), stake(&hotkey, &bob, NetUid::ROOT)), (0, 0));
+        assert_eq!(all_tao(), issued);
+        // Nothing is left, which is no error.
+        send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
+
+        send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
+        let full = Call::remove_stake_full_limit { hotkey: hotkey.clone(), netuid: OTHER, limit_price: None };
+        send(&bob, full).unwrap();
+        assert_eq!(stake(&hotkey, &bob, OTHER), 0);
+    });
+}
+
+#[test]
+fn destroyed_alpha_is_issued_again_or_not() {
+    two_markets(|bob, hotkey, _| {
+        let (whole, issued) = (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
+        send(&bob, burn(&hotkey, BABELBIT, whole / 4)).unwrap();
+        assert_eq!(last_event(), Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(whole / 4), BABELBIT));
+        assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued);
+        let rest = stake(&hotkey, &bob, BABELBIT);
+        assert_eq!(rest, whole - whole / 4);
+        send(&bob, recycle(&hotkey, BABELBIT, u64::MAX)).unwrap();
+        assert_eq!(last_event(), Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT));
+        assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - rest);
+
+        let before = (balance(&bob), stake(&hotkey, &bob, BABELBIT));
+        let call =
+            Call::add_stake_burn { hotkey: hotkey.clone(), netuid: BABELBIT, amount: TaoBalance(TAO), limit: None };
+        send(&bob, call).unwrap();
+        assert_eq!((balance(&bob), stake(&hotkey, &bob, BABELBIT)), (before.0 - TAO, before.1));
+        assert!(matches!(last_event(), Event::AddStakeBurn { amount: TaoBalance(TAO), .. }));
+    });
+}
+
+#[test]
+fn small_nominations_are_paid_out() {
+    market(|bob, hotkey| {
+        let eve = account("Eve");
+        send(&eve, add(&hotkey, BABELBIT, TAO)).unwrap();
+        NominatorMinRequiredStake::<Runtime>::put(TAO / 2);
+        let whole = stake(&hotkey, &eve, BABELBIT);
+        send(&eve, remove(&hotkey, BABELBIT, whole / 4)).unwrap();
+        assert!(stake(&hotkey, &eve, BABELBIT) > 0);
+        send(&eve, remove(&hotkey, BABELBIT, whole / 2)).unwrap();
+        assert_eq!(stake(&hotkey, &eve, BABELBIT), 0);
+        // The owner of the hotkey may keep as little as it likes.
+        let own = stake(&hotkey, &bob, BABELBIT);
+        send(&bob, remove(&hotkey, BABELBIT, own - 30_000_000)).unwrap();
+        assert_eq!(stake(&hotkey, &bob, BABELBIT), 30_000_000);
+    });
+}

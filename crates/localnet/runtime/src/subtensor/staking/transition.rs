@@ -1,0 +1,272 @@
+//! Moving stake to another hotkey, another coldkey, another subnet.
+
+use frame_support::ensure;
+use frame_support::traits::fungible::Mutate;
+use frame_support::traits::tokens::Preservation;
+use sp_runtime::{AccountId32, DispatchError, DispatchResult};
+use substrate_fixed::types::U64F64;
+
+use super::super::pool::Fee;
+use super::super::{Config, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, TransferToggle};
+use super::{Limit, MIN_STAKE};
+use crate::swap::UNIT;
+use crate::types::{AlphaBalance, NetUid, TaoBalance};
+
+/// Holder of a stake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place<'a> {
+    coldkey: &'a AccountId32,
+    hotkey: &'a AccountId32,
+    netuid: NetUid,
+}
+
+/// A stake on its way.
+struct Transition<'a> {
+    from: Place<'a>,
+    to: Place<'a>,
+    limit: Option<Limit>,
+    /// Whether the subnets must allow transfers.
+    is_transfer: bool,
+}
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_move_stake(
+        who: &AccountId32,
+        origin_hotkey: &AccountId32,
+        destination_hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+    ) -> DispatchResult {
+        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to = Place { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
+        Self::move_between(from, to, None, alpha_amount)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn do_move_stake_limit(
+        who: &AccountId32,
+        origin_hotkey: &AccountId32,
+        destination_hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+        limit_price: TaoBalance,
+        allow_partial: bool,
+    ) -> DispatchResult {
+        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to = Place { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
+        Self::move_between(from, to, Some(Limit { price: limit_price, allow_partial }), alpha_amount)
+    }
+
+    fn move_between(from: Place<'_>, to: Place<'_>, limit: Option<Limit>, amount: AlphaBalance) -> DispatchResult {
+        let moved = Self::carry(&Transition { from, to, limit, is_transfer: false }, amount)?;
+        let (coldkey, before, after) = (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
+        Self::deposit_event(Event::StakeMoved(coldkey, before, from.netuid, after, to.netuid, moved));
+        Ok(())
+    }
+
+    pub(crate) fn do_swap_stake(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+    ) -> DispatchResult {
+        Self::swap_between(who, hotkey, (origin_netuid, destination_netuid), None, alpha_amount)
+    }
+
+    pub(crate) fn do_swap_stake_limit(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+        limit_price: TaoBalance,
+        allow_partial: bool,
+    ) -> DispatchResult {
+        let limit = Limit { price: limit_price, allow_partial };
+        Self::swap_between(who, hotkey, (origin_netuid, destination_netuid), Some(limit), alpha_amount)
+    }
+
+    fn swap_between(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+        (before, after): (NetUid, NetUid),
+        limit: Option<Limit>,
+        amount: AlphaBalance,
+    ) -> DispatchResult {
+        let place = |netuid| Place { coldkey: who, hotkey, netuid };
+        let transition = Transition { from: place(before), to: place(after), limit, is_transfer: false };
+        let moved = Self::carry(&transition, amount)?;
+        Self::deposit_event(Event::StakeSwapped(who.clone(), hotkey.clone(), before, after, moved));
+        Ok(())
+    }
+
+    pub(crate) fn do_transfer_stake(
+        who: &AccountId32,
+        destination_coldkey: &AccountId32,
+        hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+    ) -> DispatchResult {
+        let from = Place { coldkey: who, hotkey, netuid: origin_netuid };
+        let to = Place { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
+        let moved = Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        let (before, after) = (who.clone(), destination_coldkey.clone());
+        let (origin, destination) = (origin_netuid, destination_netuid);
+        Self::deposit_event(Event::StakeTransferred(before, after, hotkey.clone(), origin, destination, moved));
+        Ok(())
+    }
+
+    pub(crate) fn do_transfer_stake_and_hotkey(
+        who: &AccountId32,
+        destination_coldkey: &AccountId32,
+        origin_hotkey: &AccountId32,
+        destination_hotkey: &AccountId32,
+        origin_netuid: NetUid,
+        destination_netuid: NetUid,
+        alpha_amount: AlphaBalance,
+    ) -> DispatchResult {
+        let from = Place { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
+        let to = Place { coldkey: destination_coldkey, hotkey: destination_hotkey, netuid: destination_netuid };
+        let amount = Self::carry(&Transition { from, to, limit: None, is_transfer: true }, alpha_amount)?;
+        Self::deposit_event(Event::StakeAndHotkeyTransferred {
+            origin_coldkey: who.clone(),
+            destination_coldkey: destination_coldkey.clone(),
+            origin_hotkey: origin_hotkey.clone(),
+            destination_hotkey: destination_hotkey.clone(),
+            origin_netuid,
+            destination_netuid,
+            amount,
+        });
+        Ok(())
+    }
+
+    /// Moves a stake; more than there is counts as all of it. Returns its worth in TAO.
+    ///
+    /// # Errors
+    /// Those of [`Self::most_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
+    fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
+        let Transition { from, to, limit, .. } = transition;
+        let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
+        let most = match limit {
+            Some(limit) if from.netuid != to.netuid => Self::most_moved_above(from.netuid, to.netuid, limit.price)?,
+            _ => amount,
+        };
+        Self::validate_transition(transition, amount, most)?;
+        let amount = amount.min(most);
+        if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
+    }
+
+    /// Sells in one subnet and buys in the other. One of the two trades is without a fee: that on root, which has none,
+    /// or the second one. Too little to be staked stays in the balance.
+    fn trade(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
+        let (first, second) =
+            if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
+        let tao = Self::sell_from(from.hotkey, from.coldkey, from.netuid, amount, first)?;
+        if from.coldkey != to.coldkey {
+            T::Currency::transfer(from.coldkey, to.coldkey, tao.0, Preservation::Expendable)?;
+        }
+        if tao >= MIN_STAKE {
+            Self::become_delegate(to.hotkey, to.coldkey);
+            Self::buy_into(to.hotkey, to.coldkey, to.netuid, tao, second)?;
+        }
+        Ok(tao)
+    }
+
+    /// Moves stake without a trade, within one subnet.
+    ///
+    /// # Errors
+    /// `AmountTooLow` for less than the least stake at the present price.
+    fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
+        let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
+        let worth = TaoBalance(worth);
+        ensure!(worth >= MIN_STAKE, Error::<T>::AmountTooLow);
+        Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
+        Self::increase_stake(to.hotkey, to.coldkey, to.netuid, amount);
+        LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
+        let keys = |place: Place<'_>| (place.coldkey.clone(), place.hotkey.clone());
+        let ((coldkey, hotkey), netuid) = (keys(from), from.netuid);
+        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, worth, amount, netuid, 0));
+        let (coldkey, hotkey) = keys(to);
+        Self::deposit_event(Event::StakeAdded(coldkey, hotkey, worth, amount, netuid, 0));
+        Ok(worth)
+    }
+
+    /// Refuses a stake that cannot move; reads only.
+    ///
+    /// # Errors
+    /// In this order: `SameNetuid` when nothing would change, `SubnetNotExists`, `SubtokenDisabled`,
+    /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
+    /// `SlippageTooHigh` (unless a part will do); for transfers `TransferDisallowed`.
+    fn validate_transition(
+        Transition { from, to, limit, is_transfer }: &Transition<'_>,
+        amount: AlphaBalance,
+        most: AlphaBalance,
+    ) -> Result<(), Error<T>> {
+        ensure!(from != to, Error::<T>::SameNetuid);
+        let places = [from, to];
+        ensure!(places.iter().all(|place| Self::subnet_exists(place.netuid)), Error::<T>::SubnetNotExists);
+        for place in places {
+            Self::ensure_subtoken_enabled(place.netuid)?;
+        }
+        ensure!(places.iter().all(|place| Self::hotkey_exists(place.hotkey)), Error::<T>::HotKeyAccountNotExists);
+        let stake = Self::stake_of(from.hotkey, from.coldkey, from.netuid);
+        ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
+        if from.netuid != to.netuid {
+            let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
+            let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
+            ensure!(worth > MIN_STAKE.0, Error::<T>::AmountTooLow);
+            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= most, Error::<T>::SlippageTooHigh);
+        }
+        if *is_transfer {
+            let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);
+            ensure!(places.iter().all(may_leave), Error::<T>::TransferDisallowed);
+        }
+        Ok(())
+    }
+
+    /// Alpha that can leave one subnet for another until the ratio of their prices is at `limit`, in parts of 10⁹. The
+    /// real chain's estimate, which holds for pools of equal weights.
+    ///
+    /// # Errors
+    /// Those of [`Self::most_bought_below`] and [`Self::most_sold_above`], where one side has no pool.
+    fn most_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
+        match (Self::has_pool(from), Self::has_pool(to)) {
+            (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
+            (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
+            (false, true) => {
+                // The price of the destination is the inverse of the limit.
+                let inverse = (u128::from(UNIT) * u128::from(UNIT)).checked_div(u128::from(limit.0)).unwrap_or(0);
+                let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
+                Ok(AlphaBalance(Self::most_bought_below(to, inverse)?.0))
+            }
+            (true, false) => Ok(Self::most_sold_above(from, limit)?),
+            (true, true) => Ok(AlphaBalance(Self::most_moved_between_pools(from, to, limit))),
+        }
+    }
+
+    /// x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), with pools of αᵢ alpha and Tᵢ TAO.
+    fn most_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
+        let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
+        let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
+        if sides.contains(&0) {
+            return 0;
+        }
+        let [tao_1, alpha_1, tao_2, alpha_2] = sides.map(U64F64::from_num);
+        let ratio = U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default();
+        let price = Self::alpha_price(from).checked_div(Self::alpha_price(to)).unwrap_or_default();
+        if ratio > price {
+            return 0;
+        }
+        if limit == TaoBalance::ZERO {
+            return u64::MAX;
+        }
+        let whole = tao_1.saturating_add(tao_2);
+        let part = |tao: U64F64| tao.checked_div(whole).unwrap_or_default();
+        let reached = alpha_2.saturating_mul(part(tao_1)).checked_div(ratio).unwrap_or(U64F64::max_value());
+        reached.saturating_sub(alpha_1.saturating_mul(part(tao_2))).saturating_to_num()
+    }
+}
