@@ -157,7 +157,9 @@ mod tests {
     fn outcomes_are_counted() {
         let mut counts = PeriodCounts::with_capacity(100.0);
         let outcomes = [RequestOutcome::Answered { work: 12.5 }, RequestOutcome::RateLimited, RequestOutcome::Failed];
-        outcomes.into_iter().for_each(|outcome| counts.count(outcome));
+        for outcome in outcomes {
+            counts.count(outcome);
+        }
         assert_eq!(
             counts,
             super::PeriodCounts {

@@ -1,7 +1,5 @@
 //! Which results are kept for checking, and which of them is checked next (§3.5, §4.2).
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::Duration;
 
 /// Results that all tasks together may keep, before the oldest go.
@@ -11,9 +9,9 @@ const EVICTED: usize = 10;
 /// Results of a task of weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;
 /// First pause after a failed check; each further one is twice as long.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// Whether a task that keeps `stored` results keeps another one: up to `⌊1000 · weight⌋ + 1` of them.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
@@ -36,10 +34,10 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     })
 }
 
-/// The stored result to check next, of one task: the first one of the miner with the fewest rewards.
-pub fn pick_result<K: Eq + Hash>(results: &[K], rewards: &HashMap<K, usize>) -> Option<usize> {
-    let count = |hotkey: &K| rewards.get(hotkey).copied().unwrap_or_default();
-    (0..results.len()).min_by_key(|place| results.get(*place).map_or(usize::MAX, count))
+/// The stored result to check next, of one task: the first one of the miner with the fewest rewards, which `rewards` counts.
+pub fn pick_result<K>(results: &[K], rewards: impl Fn(&K) -> usize) -> Option<usize> {
+    let counted = results.iter().enumerate().map(|(place, hotkey)| (rewards(hotkey), place));
+    counted.min().map(|(_, place)| place)
 }
 
 /// How long the checker rests after this many failures in a row: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
@@ -72,10 +70,14 @@ mod tests {
 
     #[test]
     fn the_least_checked_miner_comes_first() {
-        let rewards = HashMap::from([("a", 3), ("b", 1), ("c", 1)]);
-        assert_eq!(pick_result(&["a", "c", "b"], &rewards), Some(1));
-        assert_eq!(pick_result(&["a", "new", "b"], &rewards), Some(1));
-        assert_eq!(pick_result(&[], &rewards), None);
+        let rewards = |hotkey: &&str| match *hotkey {
+            "a" => 3,
+            "b" | "c" => 1,
+            _ => 0,
+        };
+        assert_eq!(pick_result(&["a", "c", "b"], rewards), Some(1));
+        assert_eq!(pick_result(&["a", "b", "new"], rewards), Some(2));
+        assert_eq!(pick_result(&[], rewards), None);
     }
 
     #[test]

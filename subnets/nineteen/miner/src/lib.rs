@@ -8,6 +8,9 @@
 //! answers 429 when as many requests run as it takes. [`routes`] gives its routes, which [`miner_router`] puts behind the
 //! checks of the transport.
 
+// Shares are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp))]
+
 mod backend;
 mod capacity;
 mod config;

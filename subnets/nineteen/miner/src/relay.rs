@@ -90,12 +90,11 @@ impl Relay {
             if self.until <= silent { RelayError::TooLong(self.deadlines.total) } else { RelayError::Silent(after) }
         })?;
         let before = self.ready.len();
-        match piece.map_err(RelayError::Broken)? {
-            Some(bytes) => self.ready.extend(self.filter.push(&bytes)?),
-            None => {
-                self.answer = None;
-                self.ready.extend(self.filter.finish());
-            }
+        if let Some(bytes) = piece.map_err(RelayError::Broken)? {
+            self.ready.extend(self.filter.push(&bytes)?);
+        } else {
+            self.answer = None;
+            self.ready.extend(self.filter.finish());
         }
         measures::chunks(self.ready.len() - before);
         Ok(self.answer.is_some() || self.ready.len() > before)

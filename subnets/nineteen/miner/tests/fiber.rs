@@ -1,4 +1,5 @@
 //! Both halves of the transport against a stand-in for fiber in Python, with `cryptography` and `bittensor-wallet`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

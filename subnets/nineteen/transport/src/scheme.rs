@@ -25,7 +25,7 @@ pub(crate) const NONCE: &str = "nonce";
 pub(crate) const SIGNATURE: &str = "signature";
 
 /// How old, and how far ahead of our clock, a nonce may be.
-const FRESH: Duration = Duration::from_secs(120);
+const FRESH: Duration = Duration::from_mins(2);
 /// Longest id of a symmetric key; fiber's have 64 characters.
 const LONGEST_ID: usize = 128;
 

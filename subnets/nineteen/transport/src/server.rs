@@ -58,11 +58,11 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
             ([(EXCHANGE_SIGNATURE, signature.to_string())], Json(ExchangeReply { status })).into_response()
         }
         Ok(Err(ExchangeError::Rsa(_))) => {
-            refuse(StatusCode::UNAUTHORIZED, "Oi, I can't decrypt that symmetric key, sorry".into())
+            refuse(StatusCode::UNAUTHORIZED, "Oi, I can't decrypt that symmetric key, sorry")
         }
-        Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string().into()),
+        Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         // The process is about to end.
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping".into()),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
     }
 }
 
@@ -70,25 +70,25 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
 async fn open_body(State(handshake): State<MinerHandshake>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     let Some(caller) = head.extensions.get::<Caller>().cloned() else {
-        return refuse(StatusCode::UNAUTHORIZED, "request is not signed".into());
+        return refuse(StatusCode::UNAUTHORIZED, "request is not signed");
     };
     // The layer before has read and bounded it.
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return refuse(StatusCode::BAD_REQUEST, "request body could not be read".into());
+        return refuse(StatusCode::BAD_REQUEST, "request body could not be read");
     };
     let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
     let open = move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let opened = if is_heavy {
         match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,
-            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping".into()),
+            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
         }
     } else {
         open()
     };
     let text = match opened {
         Ok(text) => text,
-        Err(error) => return refuse(status_of(error, rules), error.to_string().into()),
+        Err(error) => return refuse(status_of(error, rules), error.to_string()),
     };
     head.headers.remove(TRANSFER_ENCODING);
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
@@ -107,6 +107,7 @@ const fn status_of(error: OpenError, rules: FiberRules) -> StatusCode {
     }
 }
 
-fn refuse(status: StatusCode, detail: serde_json::Value) -> Response {
+fn refuse(status: StatusCode, detail: impl Into<serde_json::Value>) -> Response {
+    let detail: serde_json::Value = detail.into();
     (status, Json(json!({ "detail": detail }))).into_response()
 }

@@ -154,7 +154,7 @@ fn our_headers_are_fibers() {
     let recording = recording();
     let identity = Identity {
         keypair: Keypair::from_uri(&recording.validator).unwrap(),
-        uuid: Default::default(),
+        uuid: uuid::Uuid::nil(),
         external_ip: String::new(),
     };
     let mut checked = 0;
