@@ -19,6 +19,7 @@ mod demo;
 mod guides;
 mod kill;
 mod localnet_peers;
+mod nineteen;
 mod peers;
 mod rounds;
 mod scoring_api;
