@@ -21,6 +21,7 @@ mod guides;
 mod half_open;
 mod kill;
 mod localnet_peers;
+mod nineteen;
 mod peers;
 mod rounds;
 mod scoring_api;

@@ -45,7 +45,22 @@ impl CallerArgs {
         me: &Hotkey,
         listen: SocketAddr,
     ) -> anyhow::Result<SignedLayer> {
-        let policy = if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) };
+        self.build_with(layer, self.policy(), me, listen)
+    }
+
+    /// Who may call.
+    pub(crate) fn policy(&self) -> Policy {
+        if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
+    }
+
+    /// As [`Self::build`], with a policy that asks for more than [`Self::policy`].
+    pub(crate) fn build_with(
+        &self,
+        layer: SignedLayerBuilder,
+        policy: Policy,
+        me: &Hotkey,
+        listen: SocketAddr,
+    ) -> anyhow::Result<SignedLayer> {
         let layer = layer.policy(policy);
         let path = match (&self.replay_log, listen.port()) {
             (Some(path), _) => path.clone(),

@@ -31,6 +31,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
+    nineteen,
     register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
@@ -95,6 +96,9 @@ enum TaoCommand {
     /// Babelbit, subnet 59 (the same commands as `bb`)
     #[command(subcommand)]
     Babelbit(babelbit::Command),
+    /// Nineteen, subnet 19: the inference market
+    #[command(subcommand, after_help = nineteen::EXAMPLES)]
+    Nineteen(nineteen::Command),
     /// Compute one epoch of Yuma consensus from a file, and explain it
     Yuma(yuma::YumaArgs),
     /// Make, recover, list and protect keys; sign and verify messages
@@ -150,6 +154,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+        TaoCommand::Nineteen(command) => nineteen::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
         TaoCommand::Localnet(args) => localnet::run(&args, &context),

@@ -49,6 +49,7 @@ pub struct Policy {
     allowed: Option<Arc<HashSet<Hotkey>>>,
     blocked: Arc<HashSet<Hotkey>>,
     standings: Option<Arc<dyn Standings>>,
+    registered: bool,
     min_stake: u64,
     permit: bool,
 }
@@ -76,6 +77,12 @@ impl Policy {
         Self { standings: Some(standings), ..self }
     }
 
+    /// Admits registered hotkeys only, whatever their stake. Without [`Self::with_standings`] none is.
+    #[must_use]
+    pub fn registered_only(self) -> Self {
+        Self { registered: true, ..self }
+    }
+
     /// Requires a stake of at least `rao`. Without [`Self::with_standings`] every stake is zero.
     #[must_use]
     pub fn min_stake(self, rao: u64) -> Self {
@@ -94,7 +101,11 @@ impl Policy {
         if !listed || self.blocked.contains(hotkey) {
             return Err(Refusal::NotAllowed(*hotkey));
         }
-        let standing = self.standings.as_ref().and_then(|all| all.standing(hotkey)).unwrap_or_default();
+        let standing = self.standings.as_ref().and_then(|all| all.standing(hotkey));
+        if self.registered && standing.is_none() {
+            return Err(Refusal::NotAllowed(*hotkey));
+        }
+        let standing = standing.unwrap_or_default();
         if standing.stake < self.min_stake {
             return Err(Refusal::StakeTooLow { hotkey: *hotkey, needed: self.min_stake });
         }
@@ -111,6 +122,7 @@ impl fmt::Debug for Policy {
         f.debug_struct("Policy")
             .field("allowed", &allowed)
             .field("blocked", &self.blocked.len())
+            .field("registered", &self.registered)
             .field("min_stake", &self.min_stake)
             .field("permit", &self.permit)
             .finish_non_exhaustive()
@@ -138,6 +150,10 @@ mod tests {
         assert_eq!(strict.check(&key(2)), too_low(key(2)));
         assert_eq!(strict.check(&key(3)), Err(Refusal::NoPermit(key(3))));
         assert_eq!(strict.check(&key(4)), too_low(key(4)), "not registered");
+        let registered = Policy::open().with_standings(table.clone()).registered_only();
+        assert_eq!(registered.check(&key(3)), Ok(miner.1));
+        assert_eq!(registered.check(&key(4)), Err(Refusal::NotAllowed(key(4))));
+        assert_eq!(Policy::open().registered_only().check(&key(1)), Err(Refusal::NotAllowed(key(1))));
         assert_eq!(strict.clone().block([key(1)]).check(&key(1)), Err(Refusal::NotAllowed(key(1))));
         table.replace(HashMap::from([(key(2), rich.1)]));
         assert_eq!(strict.check(&key(2)), Ok(rich.1));

@@ -1,0 +1,104 @@
+//! What the inference market costs on one core: weights of a whole subnet, and the checks on one request.
+//!
+//! - Scoring: 256 miners that serve 10 tasks, with 72 hours of rows: 144 periods of 30 minutes and 100 rewards each.
+//! - Transport: the signature of a request, and its Fernet token of 2 KB.
+//!
+//! `cargo bench -p taonet-benches --bench nineteen`
+#![allow(clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use taonet_benches::rate;
+use taonet_nineteen_core::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringProfile, TaskWeight, score};
+use taonet_nineteen_transport::{FernetKey, Nonce};
+use taonet_primitives::{Hotkey, Uid};
+use taonet_wallet::{Keypair, verify};
+
+const MINERS: u16 = 256;
+const TASKS: usize = 10;
+const PERIODS: usize = 144;
+const REWARDS: usize = 100;
+const ROUNDS: usize = 5;
+/// Longest time for all weights, in seconds.
+const CEILING: f64 = 1.0;
+/// Requests that a core has to check at least.
+const FLOOR: f64 = 10_000.0;
+
+/// Numbers between 0 and 1, the same in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+fn hotkey(uid: u16) -> Hotkey {
+    let mut key = [7; 32];
+    let [low, high] = uid.to_le_bytes();
+    if let Some(first) = key.first_chunk_mut() {
+        *first = [low, high];
+    }
+    Hotkey::from_bytes(key)
+}
+
+fn market(names: &[String]) -> ScoringInput<&str, Hotkey> {
+    let mut noise = Noise(19);
+    let tasks = names.iter().map(|name| TaskWeight { task: name.as_str(), weight: 0.1, enabled: true }).collect();
+    let pairs: Vec<(&str, u16)> =
+        names.iter().flat_map(|name| (0..MINERS).map(move |uid| (name.as_str(), uid))).collect();
+    let contender =
+        |&(task, uid)| Contender { hotkey: hotkey(uid), uid: Uid(uid), task, capacity: 120_000.0 * noise.next() };
+    let contenders = pairs.iter().map(contender).collect();
+    let (mut rewards, mut periods) = (Vec::new(), Vec::new());
+    for (row, &(task, uid)) in (0..REWARDS.max(PERIODS)).flat_map(|row| pairs.iter().map(move |pair| (row, pair))) {
+        let hotkey = hotkey(uid);
+        if row < REWARDS {
+            rewards.push(Reward { task, hotkey, quality: Some(noise.next()), metric: Some(100.0 * noise.next()) });
+        }
+        if row < PERIODS {
+            periods.push(PeriodRow { task, hotkey, score: Some(noise.next()), volume: 10_000.0 * noise.next() });
+        }
+    }
+    ScoringInput { tasks, contenders, rewards, periods }
+}
+
+fn scoring() {
+    let names: Vec<String> = (0..TASKS).map(|task| format!("chat-model-{task}")).collect();
+    let input = market(&names);
+    let rules = ScoringProfile::Reference.rules();
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        black_box(score(&input, &rules));
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    println!(
+        "weights of {MINERS} miners x {TASKS} tasks, {} rewards and {} periods: {:.0} ms (best of {ROUNDS} rounds), \
+         {:.2} of the ceiling of {CEILING} s",
+        input.rewards.len(),
+        input.periods.len(),
+        best * 1e3,
+        best / CEILING
+    );
+}
+
+fn transport() {
+    let Ok(alice) = Keypair::from_uri("//Alice") else { return };
+    let (validator, key) = (alice.hotkey(), FernetKey::random());
+    let message = format!("{}:{validator}:{}", Nonce::at(1_795_239_890_280_961_129), "ab".repeat(32)).into_bytes();
+    let (signature, token) = (alice.sign(&message), key.seal(&[b'x'; 2_048], 1_795_239_890));
+    let opened = rate(|| key.open(token.as_bytes()).is_ok());
+    let verified = rate(|| verify(&validator, &message, &signature));
+    let both = rate(|| verify(&validator, &message, &signature) && key.open(token.as_bytes()).is_ok());
+    println!("Fernet tokens of 2 KB opened a second on one core: {opened:.0}");
+    println!("signatures verified a second on one core: {verified:.0}");
+    println!("both: {both:.0}, {:.1} x the floor of {FLOOR}", both / FLOOR);
+}
+
+fn main() {
+    scoring();
+    transport();
+}

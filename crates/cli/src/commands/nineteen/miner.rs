@@ -1,0 +1,202 @@
+//! `tao nineteen miner`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use taonet_chain::{At, Chain as _, Client, Detail};
+use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_miner::{
+    Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
+};
+use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
+use taonet_primitives::{Hotkey, MechId, NetUid, Rao};
+use taonet_http::Readiness;
+use taonet_service::Shutdown;
+use taonet_wire::{Limits, Policy, Standing};
+use url::Url;
+
+use crate::chain::{NetworkArgs, failed};
+use crate::context::Context;
+use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
+use crate::keys::KeyArgs;
+use crate::{input, settings};
+
+/// How often stakes are read again.
+const REFRESH: Duration = Duration::from_mins(5);
+/// Largest request: an image-to-image request holds a picture.
+const LARGEST_REQUEST: usize = 16 << 20;
+
+/// Serve a miner in front of an OpenAI-compatible server.
+///
+/// Validators' requests are checked, decrypted and forwarded; answers are relayed as they arrive. Requests beyond
+/// --concurrency get 429. Stakes come from the chain every 5 minutes; with --no-metagraph nobody's stake is asked for, which
+/// is for networks of your own.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tao nineteen miner --backend-url http://127.0.0.1:8000/v1 \\
+      --task chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct
+  tao nineteen miner --backend-url http://127.0.0.1:8000/v1 --task chat-local --no-metagraph")]
+pub(crate) struct MinerArgs {
+    /// Base URL of the server that does the work, with its /v1 where it has one
+    #[arg(long, value_name = "URL")]
+    backend_url: Url,
+    /// File with the bearer token that the server asks for
+    #[arg(long, value_name = "FILE")]
+    backend_token_file: Option<PathBuf>,
+    /// A task to serve, the capacity a period that all validators share, and the server's name of the model; left out, the
+    /// largest capacity that is accepted, and the task's name. May be repeated
+    #[arg(long = "task", value_name = "TASK[@CAPACITY][=MODEL]", required = true)]
+    tasks: Vec<Served>,
+    /// Kind of the tasks
+    #[arg(long = "type", value_enum, default_value = "text")]
+    kind: Kind,
+    /// Requests at a time
+    #[arg(long, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    concurrency: u32,
+    /// Which requests are accepted
+    #[arg(long, value_enum, default_value = "strict")]
+    rules: Rules,
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:4001")]
+    listen: SocketAddr,
+    /// The subnet's number
+    #[arg(long, default_value = "19")]
+    netuid: NetUid,
+    /// Stake that a caller must have, in TAO
+    #[arg(long, value_name = "TAO", default_value = "1000", conflicts_with = "no_metagraph")]
+    min_stake: Rao,
+    /// Hotkeys that may not call
+    #[arg(long, value_name = "HOTKEY")]
+    block: Vec<Hotkey>,
+    /// Ask the chain nothing: everyone with a valid signature may call
+    #[arg(long)]
+    no_metagraph: bool,
+    #[command(flatten)]
+    callers: CallerArgs,
+    #[command(flatten)]
+    metrics: MetricsArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Chats and completions
+    Text,
+    /// Pictures
+    Image,
+    /// Embeddings
+    Embedding,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rules {
+    /// Requests that are signed for this miner
+    Strict,
+    /// As fiber 1.0: also requests that are signed for other miners
+    Reference,
+}
+
+impl MinerArgs {
+    fn config(&self) -> MinerConfig {
+        let task_type = match self.kind {
+            Kind::Text => TaskType::Text,
+            Kind::Image => TaskType::Image,
+            Kind::Embedding => TaskType::Embedding,
+        };
+        MinerConfig {
+            task_type,
+            served: self.tasks.clone(),
+            concurrency: usize::try_from(self.concurrency).unwrap_or(usize::MAX),
+            deadlines: Deadlines::default(),
+        }
+    }
+
+    fn backend(&self) -> anyhow::Result<Backend> {
+        let token = self.backend_token_file.as_ref().map(|file| {
+            let bytes = input::read(file)?;
+            let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
+            anyhow::Ok(text.into())
+        });
+        Ok(Backend::new(&self.backend_url, token.transpose()?.as_ref())?)
+    }
+
+    fn policy(&self, validators: Option<&Arc<Validators>>) -> Policy {
+        let policy = self.callers.policy().block(self.block.iter().copied());
+        match validators {
+            Some(validators) => {
+                policy.with_standings(validators.clone()).registered_only().min_stake(self.min_stake.get())
+            }
+            None => policy,
+        }
+    }
+}
+
+pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
+    let keypair = args.key.load(&settings::load()?.network)?;
+    let hotkey = keypair.hotkey();
+    let rules = match args.rules {
+        Rules::Strict => FiberRules::Strict,
+        Rules::Reference => FiberRules::Reference,
+    };
+    let backend = args.backend()?;
+    let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, rules);
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        describe_metrics();
+        let validators = (!args.no_metagraph).then(Arc::<Validators>::default);
+        let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
+        let layer = signed_requests(hotkey, rules).limits(limits);
+        let signed = args.callers.build_with(layer, args.policy(validators.as_ref()), &hotkey, args.listen)?;
+        let router = miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let readiness = Readiness::starting();
+        match validators {
+            Some(validators) => {
+                let chain = args.network.connect().await?;
+                refresh(&chain, args.netuid, &validators).await.map_err(failed)?;
+                readiness.set_ready();
+                let stop = shutdown.clone();
+                let netuid = args.netuid;
+                shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, &validators, &stop).await });
+            }
+            None => readiness.set_ready(),
+        }
+        context.say(&format!("hotkey {hotkey}"));
+        daemon.serve_with(readiness, shutdown, "nineteen miner", router, context).await
+    })
+}
+
+async fn refresh(chain: &Client, netuid: NetUid, validators: &Validators) -> Result<(), taonet_chain::ChainError> {
+    let metagraph = chain.metagraph(netuid, MechId::default(), Detail::Lite, At::Head).await?;
+    let standing = |neuron: &taonet_chain::Neuron| {
+        let standing = Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit };
+        (neuron.hotkey, standing)
+    };
+    validators.replace(metagraph.neurons.iter().map(standing).collect::<HashMap<_, _>>());
+    Ok(())
+}
+
+/// Reads stakes again and again. While the chain cannot be reached, the last ones hold.
+async fn keep_fresh(chain: &Client, netuid: NetUid, validators: &Validators, stop: &Shutdown) {
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            () = tokio::time::sleep(REFRESH) => {}
+        }
+        tokio::select! {
+            () = stop.requested() => return,
+            refreshed = refresh(chain, netuid, validators) => if let Err(error) = refreshed {
+                tracing::warn!(error = &error as &dyn std::error::Error, "stakes could not be read");
+            },
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `tao nineteen period-score`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use taonet_nineteen_core::document;
+use taonet_nineteen_core::period::PeriodProfile;
+
+use crate::context::Context;
+
+/// Score periods from their counters.
+///
+/// FILE holds an array of {"total_requests", "capacity", "consumed_capacity", "requests_429", "requests_500"}. The output is
+/// the array of scores: a number in 0..=1, or null where nothing was requested or offered.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  tao nineteen period-score periods.json\n  tao nineteen period-score --profile seed -"
+)]
+pub(crate) struct PeriodScoreArgs {
+    /// JSON file; - reads standard input
+    file: PathBuf,
+    /// Formula of the score
+    #[arg(long, value_enum, default_value = "reference")]
+    profile: Profile,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Profile {
+    /// The reference of October 2024: rate limits cost as much as failures
+    Reference,
+    /// The reference of December 2024: the server-error factor is squared
+    Later,
+    /// The subnet's own description: an explicit rate limit costs less than a failure
+    Seed,
+}
+
+impl From<Profile> for PeriodProfile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Reference => Self::Reference,
+            Profile::Later => Self::Later,
+            Profile::Seed => Self::Seed,
+        }
+    }
+}
+
+pub(crate) fn run(args: &PeriodScoreArgs, context: &Context) -> anyhow::Result<()> {
+    let scores = document::period_scores(&super::document(&args.file)?, args.profile.into())
+        .with_context(|| format!("{} does not describe periods", args.file.display()))?;
+    context.print_json(&scores)
+}

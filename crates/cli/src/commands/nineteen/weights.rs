@@ -1,0 +1,44 @@
+//! `tao nineteen weights`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use taonet_nineteen_core::document;
+use taonet_nineteen_core::scoring::ScoringProfile;
+
+use crate::context::Context;
+
+/// Compute weights from tasks, contenders, rewards and period scores.
+///
+/// FILE holds {"tasks": [{"task", "weight", "enabled"}], "contenders": [{"hotkey", "uid", "task", "capacity"}],
+/// "rewards": [{"task", "hotkey", "quality_score", "metric"}], "period_scores": [{"task", "hotkey", "period_score",
+/// "consumed_capacity"}]}, rewards and period scores newest first. The output is {"uids", "weights"}, in the order in which
+/// miners first appear. An array of documents gives an array.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  tao nineteen weights tables.json\n  tao nineteen weights --profile later -")]
+pub(crate) struct WeightsArgs {
+    /// JSON file; - reads standard input
+    file: PathBuf,
+    /// Release of the reference whose rules apply
+    #[arg(long, value_enum, default_value = "reference")]
+    profile: Profile,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Profile {
+    /// October 2024
+    Reference,
+    /// December 2024: speed weighed by quality, a threshold on quality, shares to the fourth power
+    Later,
+}
+
+pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
+    let profile = match args.profile {
+        Profile::Reference => ScoringProfile::Reference,
+        Profile::Later => ScoringProfile::Later,
+    };
+    let weights = document::weights(&super::document(&args.file)?, &profile.rules())
+        .with_context(|| format!("{} does not describe a market", args.file.display()))?;
+    context.print_json(&weights)
+}

@@ -1,0 +1,65 @@
+//! How much of a miner's declared capacity counts, and how much of it a period tests.
+
+/// The chances of each share of a capacity to be tested, in the order in which [`sampled_share`] goes through them.
+const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
+
+/// The share that the remaining 0.5 % of contenders are tested with.
+const LARGEST_SHARE: f64 = 0.80;
+
+/// What a miner declared for one task, as the validator takes it. Units: tokens or denoising steps a period.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Capacity {
+    /// As the miner declared it.
+    pub declared: f64,
+    /// What counts: the declared capacity within `0..=max_capacity`.
+    pub accepted: f64,
+    /// The part that synthetic requests test in this period.
+    pub to_score: f64,
+}
+
+impl Capacity {
+    /// Accepts a declaration, and picks the part to test.
+    ///
+    /// `share` comes from [`sampled_share`], `multiplier` is `CAPACITY_TO_SCORE_MULTIPLIER`. A declaration that is not a
+    /// number counts as 0.
+    pub fn accept(declared: f64, max_capacity: f64, share: f64, multiplier: f64) -> Self {
+        let accepted = if declared.is_nan() { 0.0 } else { declared.max(0.0).min(max_capacity) };
+        Self { declared, accepted, to_score: accepted * share * multiplier }
+    }
+}
+
+/// The share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12 with 0.095, 0.80 with
+/// 0.005. `draw` is uniform in `0..1`.
+///
+/// The expectation is 0.0674.
+pub fn sampled_share(draw: f64) -> f64 {
+    SHARES.iter().find(|(up_to, _)| draw < *up_to).map_or(LARGEST_SHARE, |(_, share)| *share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_have_their_probabilities() {
+        let mut counts = [0; 4];
+        for draw in 0..1_000 {
+            let share = sampled_share(f64::from(draw) / 1_000.0);
+            let place = [0.04, 0.08, 0.12, 0.80].iter().position(|known| *known == share).unwrap();
+            counts[place] += 1;
+        }
+        assert_eq!(counts, [500, 400, 95, 5]);
+        let mean = (500.0 * 0.04 + 400.0 * 0.08 + 95.0 * 0.12 + 5.0 * 0.80) / 1_000.0;
+        assert!((mean - 0.0674_f64).abs() < 1e-12, "{mean}");
+    }
+
+    #[test]
+    fn capacities_are_clamped() {
+        for (declared, accepted) in
+            [(60_000.0, 60_000.0), (200_000.0, 120_000.0), (-5.0, 0.0), (f64::NAN, 0.0), (f64::INFINITY, 120_000.0)]
+        {
+            let capacity = Capacity::accept(declared, 120_000.0, 0.08, 0.5);
+            assert_eq!((capacity.accepted, capacity.to_score), (accepted, accepted * 0.08 * 0.5), "{declared}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! How a result compares with what the validator's own model gives (§4.3–4.4): a quality in `0..=1`.
+
+pub mod image;
+pub mod text;
+pub mod whole;

@@ -1,0 +1,182 @@
+//! Text: the log-probabilities of a few tokens, as the miner states them and as the validator's model has them.
+
+use serde_json::Value;
+
+/// Most tokens of an answer that are compared one by one.
+pub const MOST_CHECKS: usize = 5;
+
+/// Distance of a token that is not among the validator's likeliest.
+const ABSENT: f64 = 1.0;
+
+/// Mean distances up to here are perfect; up to twice this they lose half of the score.
+const TOLERANCE: f64 = 0.125;
+
+/// One token of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    /// Its text.
+    pub text: String,
+    /// Natural logarithm of its probability, as the miner states it.
+    pub logprob: f64,
+}
+
+/// Why an answer cannot be compared. Its score is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextFault {
+    /// The answer has no tokens.
+    #[error("answer has no tokens")]
+    Empty,
+    /// A chunk lacks its text or its log-probability.
+    #[error("chunk {0} lacks its text or its log-probability")]
+    Malformed(usize),
+}
+
+/// Reads the tokens of a streamed answer, chat or completions.
+///
+/// Chunks that bear no text of the answer are skipped: the opening one that states the role, one without choices, and the
+/// closing one that states the reason.
+///
+/// # Errors
+/// [`TextFault`]; the answer's score is 0.
+pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
+    let mut tokens = Vec::new();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let Some(choices) = chunk.get("choices").and_then(Value::as_array) else {
+            return Err(TextFault::Malformed(index));
+        };
+        let Some(choice) = choices.first() else { continue };
+        let (text, logprob) = match choice.get("delta") {
+            Some(delta) => (delta.get("content"), choice.pointer("/logprobs/content/0/logprob")),
+            None => (choice.get("text"), choice.pointer("/logprobs/token_logprobs/0")),
+        };
+        let text = text.and_then(Value::as_str);
+        let has_logprobs = choice.get("logprobs").is_some_and(|logprobs| !logprobs.is_null());
+        if text.unwrap_or_default().is_empty() && !has_logprobs {
+            continue;
+        }
+        let token = text.zip(logprob.and_then(Value::as_f64));
+        let (text, logprob) = token.ok_or(TextFault::Malformed(index))?;
+        tokens.push(Token { text: text.to_owned(), logprob });
+    }
+    if tokens.is_empty() { Err(TextFault::Empty) } else { Ok(tokens) }
+}
+
+/// Which tokens of `count` to compare: the first, the last, then others at random, [`MOST_CHECKS`] at most.
+///
+/// `draw(n)` gives a number below `n`.
+pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
+    let Some(last) = count.checked_sub(1) else { return Vec::new() };
+    let mut positions = vec![0];
+    if last > 0 {
+        positions.push(last);
+    }
+    let mut interior: Vec<_> = (1..last).collect();
+    while positions.len() < MOST_CHECKS && !interior.is_empty() {
+        let place = draw(interior.len()).min(interior.len() - 1);
+        positions.push(interior.swap_remove(place));
+    }
+    positions
+}
+
+/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 where the validator's model does not have the token among
+/// its likeliest.
+pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
+    let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
+    // A stated probability above 1 is no probability.
+    if distance.is_finite() { distance } else { ABSENT }
+}
+
+/// Score of an answer by the mean d of its distances: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125` up to 0.25, else 0.
+/// Without distances 0.
+pub fn distance_score(distances: &[f64]) -> f64 {
+    if distances.is_empty() {
+        return 0.0;
+    }
+    let mean = distances.iter().sum::<f64>() / distances.len() as f64;
+    if mean <= TOLERANCE {
+        1.0
+    } else if mean <= 2.0 * TOLERANCE {
+        1.0 - 0.5 * (mean - TOLERANCE) / TOLERANCE
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn close(found: f64, expected: f64, tolerance: f64) {
+        assert!((found - expected).abs() <= tolerance, "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn distances_are_those_of_probabilities() {
+        close(token_distance(Some(-0.10), -0.30), 0.1640, 5e-5);
+        assert_eq!(token_distance(Some(-0.7), -0.7), 0.0);
+        assert_eq!(token_distance(None, 0.0), 1.0);
+        assert_eq!(token_distance(Some(-1.0), f64::INFINITY), 1.0);
+        assert_eq!(token_distance(Some(f64::NEG_INFINITY), f64::NEG_INFINITY), 0.0);
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn scores_fall_with_the_mean_distance() {
+        let one_off = token_distance(Some(-0.10), -0.30);
+        for (distances, score) in [
+            (vec![0.0, 0.0, 0.0, 0.0, one_off], 1.0),
+            (vec![0.0, 0.0, 0.0, 0.0, 1.0],     0.7),
+            (vec![0.125],                       1.0),
+            (vec![0.2488],                      0.5048),
+            (vec![0.25],                        0.5),
+            (vec![0.2501],                      0.0),
+            (vec![],                            0.0),
+        ] {
+            close(distance_score(&distances), score, 1e-12);
+        }
+    }
+
+    #[test]
+    fn first_and_last_are_always_compared() {
+        let first = |_| 0;
+        assert_eq!(positions(0, first), [0; 0]);
+        assert_eq!(positions(1, first), [0]);
+        assert_eq!(positions(2, first), [0, 1]);
+        assert_eq!(positions(4, first), [0, 3, 1, 2]);
+        assert_eq!(positions(100, |count| count - 1), [0, 99, 98, 97, 96]);
+        assert_eq!(positions(4, |count| count), [0, 3, 2, 1], "a wrong draw is the last");
+    }
+
+    fn chunk(content: &str, logprob: f64) -> Value {
+        json!({"choices": [{"delta": {"content": content}, "logprobs": {"content": [{"logprob": logprob}]}}]})
+    }
+
+    #[test]
+    fn chunks_without_text_are_skipped() {
+        let chunks = [
+            json!({"choices": [{"delta": {"role": "assistant", "content": ""}, "logprobs": null}]}),
+            chunk("he", -0.5),
+            json!({"choices": [{"text": "llo", "logprobs": {"token_logprobs": [-0.25]}}]}),
+            json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}),
+            json!({"choices": [], "usage": {"completion_tokens": 2}}),
+        ];
+        let token = |text: &str, logprob| Token { text: text.to_owned(), logprob };
+        assert_eq!(tokens(&chunks), Ok(vec![token("he", -0.5), token("llo", -0.25)]));
+        assert_eq!(tokens(&chunks[..1]), Err(TextFault::Empty));
+        assert_eq!(tokens(&[]), Err(TextFault::Empty));
+    }
+
+    #[test]
+    fn chunks_that_lack_something_are_refused() {
+        let without = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
+        let textless = json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
+        let worded = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": "low"}]}}]});
+        for broken in [without, textless, worded, json!({}), json!(7)] {
+            assert_eq!(tokens(&[chunk("a", -0.5), broken]), Err(TextFault::Malformed(1)));
+        }
+    }
+}

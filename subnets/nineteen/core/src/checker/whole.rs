@@ -1,0 +1,91 @@
+//! Text as a whole: every token of an answer against one pass of the validator's model over prompt and answer.
+//!
+//! This test comes before the comparison of single tokens ([`super::text`]) in the releases since December 2024.
+
+/// Ranks from here on are unlikely ones.
+const UNLIKELY_RANK: u32 = 10;
+
+/// Most unlikely tokens in one answer.
+const MOST_UNLIKELY: usize = 3;
+
+/// How much likelier than the emitted token the end may be.
+const END_RATIO: f64 = 100.0;
+
+/// What the validator's model says of one token of an answer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// Its rank among all tokens, from 1. `None` where the model did not return the token.
+    pub rank: Option<u32>,
+    /// Its log-probability.
+    pub logprob: f64,
+    /// Log-probability of the token that ends the answer, at the same place.
+    pub end_logprob: Option<f64>,
+}
+
+/// Why an answer fails as a whole. Its score is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WholeFault {
+    /// The answer is longer than was asked for.
+    #[error("answer has {chunks} chunks, and {max_tokens} tokens were asked for")]
+    TooLong {
+        /// Chunks of the answer.
+        chunks: usize,
+        /// What was asked for.
+        max_tokens: usize,
+    },
+    /// The model does not know a token at its place.
+    #[error("token {0} is unknown to the model at its place")]
+    Absent(usize),
+    /// Too many tokens are unlikely.
+    #[error("{0} tokens are unlikely, and at most 3 may be")]
+    Unlikely(usize),
+    /// The answer goes on where the model would have ended it.
+    #[error("answer goes on after token {0}, where its end is over 100 times likelier")]
+    PastItsEnd(usize),
+}
+
+/// Checks an answer of `chunks` chunks, and gives the places of its unlikely tokens, to be compared one by one.
+///
+/// # Errors
+/// [`WholeFault`]; the answer's score is 0.
+pub fn check(verdicts: &[Verdict], chunks: usize, max_tokens: usize) -> Result<Vec<usize>, WholeFault> {
+    if chunks > max_tokens {
+        return Err(WholeFault::TooLong { chunks, max_tokens });
+    }
+    let mut unlikely = Vec::new();
+    for (place, verdict) in verdicts.iter().enumerate() {
+        let rank = verdict.rank.ok_or(WholeFault::Absent(place))?;
+        if verdict.end_logprob.is_some_and(|end| end.exp() > END_RATIO * verdict.logprob.exp()) {
+            return Err(WholeFault::PastItsEnd(place));
+        }
+        if rank >= UNLIKELY_RANK || verdict.logprob == f64::NEG_INFINITY {
+            unlikely.push(place);
+        }
+    }
+    if unlikely.len() > MOST_UNLIKELY { Err(WholeFault::Unlikely(unlikely.len())) } else { Ok(unlikely) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn likely() -> Verdict {
+        Verdict { rank: Some(1), logprob: -0.1, end_logprob: Some(-5.0) }
+    }
+
+    #[test]
+    fn each_fault_is_found() {
+        let unlikely = Verdict { rank: Some(10), ..likely() };
+        let impossible = Verdict { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
+        let absent = Verdict { rank: None, ..likely() };
+        let past = Verdict { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
+        let nearly = Verdict { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
+        assert_eq!(check(&[likely(), nearly, likely()], 3, 3), Ok(vec![]));
+        assert_eq!(check(&[unlikely, likely(), impossible, unlikely], 4, 10), Ok(vec![0, 2, 3]));
+        assert_eq!(check(&[unlikely; 4], 4, 10), Err(WholeFault::Unlikely(4)));
+        assert_eq!(check(&[likely(), absent], 2, 10), Err(WholeFault::Absent(1)));
+        assert_eq!(check(&[likely(), past], 2, 10), Err(WholeFault::PastItsEnd(1)));
+        assert_eq!(check(&[likely(); 4], 4, 3), Err(WholeFault::TooLong { chunks: 4, max_tokens: 3 }));
+    }
+}

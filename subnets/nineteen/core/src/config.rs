@@ -1,0 +1,181 @@
+//! The market's configuration: a TOML file with the tasks and the rules of their scoring.
+//!
+//! `tasks.toml` beside this crate is the default, and shows every field. A file that fails to validate changes nothing: the
+//! error names the field, and whoever reloads keeps the configuration that holds.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Seconds;
+
+use crate::period::PeriodProfile;
+use crate::scoring::ScoringProfile;
+use crate::task::{CheckingFunction, ServerKind, Task, TaskType};
+
+mod votes;
+
+pub use votes::Votes;
+
+/// The period that the reference's numbers of requests are made for.
+const REFERENCE_PERIOD: f64 = 1_800.0;
+/// Longest period, in seconds.
+const LONGEST_PERIOD: f64 = 86_400.0;
+/// Most tasks in one market.
+const MOST_TASKS: usize = 256;
+
+const DEFAULT: &str = include_str!("../tasks.toml");
+
+/// What a validator offers and how it scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarketConfig {
+    /// Formula of the period score.
+    #[serde(default)]
+    pub period_profile: PeriodProfile,
+    /// Rules of qualities and weights.
+    #[serde(default)]
+    pub scoring_profile: ScoringProfile,
+    /// Length of a scoring period. Left out, it is that of the period profile: 3 600 s for `seed`, else 1 800 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    period: Option<Seconds>,
+    /// Scales the part of each capacity that is tested.
+    #[serde(default = "whole")]
+    pub capacity_to_score_multiplier: f64,
+    /// The tasks, in the order in which they are scored.
+    pub tasks: Vec<Task>,
+}
+
+const fn whole() -> f64 {
+    1.0
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The text is not TOML.
+    #[error("not TOML: {0}")]
+    Syntax(String),
+    /// A field is unknown, missing or of another type.
+    #[error("{path}: {reason}")]
+    Type {
+        /// Where it stands, e.g. `tasks[2].max_capacity`.
+        path: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A field's value is out of range.
+    #[error("{path} is {value}; hint: {expected}")]
+    Value {
+        /// Where it stands, e.g. `tasks[2].max_capacity`.
+        path: String,
+        /// The value.
+        value: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl Default for MarketConfig {
+    /// The reference's ten tasks of October 2024.
+    #[expect(clippy::expect_used, reason = "the shipped file is parsed by a test")]
+    fn default() -> Self {
+        Self::from_toml(DEFAULT).expect("the shipped configuration is valid")
+    }
+}
+
+impl MarketConfig {
+    /// The default configuration's file, with comments.
+    pub const fn default_toml() -> &'static str {
+        DEFAULT
+    }
+
+    /// Parses and validates a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the field.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let deserializer = toml::Deserializer::parse(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
+        let config: Self = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            ConfigError::Type { path, reason: error.into_inner().message().to_owned() }
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Length of a scoring period.
+    pub fn period(&self) -> Seconds {
+        let seconds = match self.period_profile {
+            PeriodProfile::Seed => 3_600.0,
+            PeriodProfile::Reference | PeriodProfile::Later => REFERENCE_PERIOD,
+        };
+        self.period.unwrap_or(Seconds::new(seconds).unwrap_or_default())
+    }
+
+    /// The period's length over that of the reference: how many more synthetic requests it takes.
+    pub fn period_multiplier(&self) -> f64 {
+        self.period().get() / REFERENCE_PERIOD
+    }
+
+    /// The task of this name, enabled or not.
+    pub fn task(&self, name: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.task.as_str() == name)
+    }
+
+    /// Tasks that are offered and scored.
+    pub fn enabled(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| task.enabled)
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let period = self.period().get();
+        check(period > 0.0 && period <= LONGEST_PERIOD, || "period".into(), &period, "use 1..=86400 seconds")?;
+        let multiplier = self.capacity_to_score_multiplier;
+        let path = || "capacity_to_score_multiplier".to_owned();
+        check(multiplier > 0.0 && multiplier <= 1.0, path, &multiplier, "use a number above 0, at most 1")?;
+        let count = self.tasks.len();
+        check((1..=MOST_TASKS).contains(&count), || "tasks".into(), &format!("{count} tasks"), "use 1..=256 tasks")?;
+        let mut names = HashSet::new();
+        for (index, task) in self.tasks.iter().enumerate() {
+            let path = || format!("tasks[{index}].task");
+            check(names.insert(&task.task), path, &task.task, "name each task once")?;
+            check_task(index, task)?;
+        }
+        let sum: f64 = self.enabled().map(|task| task.weight).sum();
+        check(sum > 0.0, || "tasks".into(), &format!("a list of weight {sum}"), "enable a task with a weight above 0")
+    }
+}
+
+fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
+    let path = |field: &'static str| move || format!("tasks[{index}].{field}");
+    let positive = |number: f64| number.is_finite() && number > 0.0;
+    let (capacity, volume, weight) = (task.max_capacity, task.volume_to_requests_conversion, task.weight);
+    check(positive(capacity), path("max_capacity"), &capacity, "use a number above 0")?;
+    check(positive(volume), path("volume_to_requests_conversion"), &volume, "use a number above 0")?;
+    check(weight.is_finite() && weight >= 0.0, path("weight"), &weight, "use a number of at least 0")?;
+    let timeout = task.timeout.get();
+    check(timeout > 0.0 && timeout <= 600.0, path("timeout"), &timeout, "use at most 600 seconds, more than 0")?;
+    let fits = task.endpoint.task_type() == task.task_type;
+    check(fits, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
+    let checker = &task.orchestrator_server_config;
+    let expected = match task.task_type {
+        TaskType::Image => (ServerKind::ImageServer, CheckingFunction::CheckImageResult),
+        TaskType::Text | TaskType::Embedding => (ServerKind::LlmServer, CheckingFunction::CheckTextResult),
+    };
+    let fits = (checker.server_needed, checker.checking_function) == expected;
+    let named = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
+    check(fits, path("orchestrator_server_config"), &named, "use the server and the function of the task's type")
+}
+
+fn check(
+    holds: bool,
+    path: impl FnOnce() -> String,
+    value: &impl ToString,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Value { path: path(), value: value.to_string(), expected }) }
+}
+
+#[cfg(test)]
+mod tests;

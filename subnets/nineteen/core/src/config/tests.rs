@@ -1,0 +1,117 @@
+use super::*;
+
+fn refused(from: &str, to: &str) -> String {
+    let text = DEFAULT.replacen(from, to, 1);
+    assert_ne!(text, DEFAULT, "{from} stands nowhere in the file");
+    MarketConfig::from_toml(&text).unwrap_err().to_string()
+}
+
+#[test]
+#[rustfmt::skip]
+fn the_default_tasks_are_the_references() {
+    let config = MarketConfig::default();
+    let table = [
+        ("chat-llama-3-2-3b",           "text",  120_000.0, 300.0, 0.05,  2.0, true,  "/chat/completions"),
+        ("chat-llama-3-1-70b",          "text",  120_000.0, 300.0, 0.20,  2.0, true,  "/chat/completions"),
+        ("chat-llama-3-1-8b",           "text",  120_000.0, 300.0, 0.15,  2.0, true,  "/chat/completions"),
+        ("proteus-text-to-image",       "image",     800.0,  10.0, 0.10,  5.0, false, "/text-to-image"),
+        ("proteus-image-to-image",      "image",     800.0,  10.0, 0.05, 20.0, false, "/image-to-image"),
+        ("flux-schnell-text-to-image",  "image",   2_100.0,  10.0, 0.15, 20.0, false, "/text-to-image"),
+        ("flux-schnell-image-to-image", "image",     800.0,  10.0, 0.05, 15.0, false, "/image-to-image"),
+        ("avatar",                      "image",     800.0,  10.0, 0.15, 15.0, false, "/avatar"),
+        ("dreamshaper-text-to-image",   "image",     800.0,  10.0, 0.05,  5.0, false, "/text-to-image"),
+        ("dreamshaper-image-to-image",  "image",     800.0,  10.0, 0.05, 15.0, false, "/image-to-image"),
+    ];
+    assert_eq!(config.tasks.len(), table.len());
+    for (task, row) in config.tasks.iter().zip(table) {
+        let kind = serde_json::to_value(task.task_type).unwrap();
+        let found = (
+            task.task.as_str(), kind.as_str().unwrap(), task.max_capacity, task.volume_to_requests_conversion,
+            task.weight, task.timeout.get(), task.is_stream, task.endpoint.path(),
+        );
+        assert_eq!(found, row);
+    }
+    let sum: f64 = config.tasks.iter().map(|task| task.weight).sum();
+    assert!((sum - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn the_period_follows_the_profile() {
+    assert_eq!(MarketConfig::default().period().get(), 1_800.0);
+    let seed =
+        DEFAULT.replace("period_profile = \"reference\"", "period_profile = \"seed\"").replace("\nperiod = 1800", "");
+    let config = MarketConfig::from_toml(&seed).unwrap();
+    assert_eq!((config.period().get(), config.period_multiplier()), (3_600.0, 2.0));
+}
+
+#[test]
+fn errors_name_the_field() {
+    for (from, to, message) in [
+        ("max_capacity = 800", "max_capacity = -1", "tasks[3].max_capacity is -1; hint: use a number above 0"),
+        (
+            "max_capacity = 800",
+            "max_capacity = \"many\"",
+            "tasks[3].max_capacity: invalid type: string \"many\", expected f64",
+        ),
+        (
+            "volume_to_requests_conversion = 300",
+            "volume_to_requests_conversion = 0",
+            "tasks[0].volume_to_requests_conversion is 0",
+        ),
+        ("weight = 0.05", "weight = nan", "tasks[0].weight is NaN"),
+        ("timeout = 2", "timeout = 0", "tasks[0].timeout is 0"),
+        ("/chat/completions", "/avatar", "tasks[0].endpoint is /avatar; hint: use a route of the task's type"),
+        ("/chat/completions", "/nowhere", "tasks[0].endpoint: unknown variant `/nowhere`"),
+        (
+            "task = \"avatar\"",
+            "task = \"proteus-text-to-image\"",
+            "tasks[7].task is proteus-text-to-image; hint: name each task once",
+        ),
+        ("task = \"avatar\"", "task = \"An Avatar\"", "tasks[7].task: \"An Avatar\" is not a task name"),
+        ("is_stream = true", "is_stream = true\nis_streem = true", "tasks[0].is_streem: unknown field `is_streem`"),
+        ("is_stream = true\n", "", "tasks[0]: missing field `is_stream`"),
+        ("period = 1800", "period = 0", "period is 0; hint: use 1..=86400 seconds"),
+        ("capacity_to_score_multiplier = 1.0", "capacity_to_score_multiplier = 2", "capacity_to_score_multiplier is 2"),
+        (
+            "server_needed = \"llm_server\"",
+            "server_needed = \"image_server\"",
+            "tasks[0].orchestrator_server_config is ImageServer",
+        ),
+        ("[[tasks]]", "[[tasks", "not TOML: "),
+    ] {
+        let found = refused(from, to);
+        assert!(found.starts_with(message), "{found}\nexpected {message}");
+    }
+    assert_eq!(
+        MarketConfig::from_toml("tasks = []").unwrap_err().to_string(),
+        "tasks is 0 tasks; hint: use 1..=256 tasks"
+    );
+    let unweighted = DEFAULT.lines().map(|line| if line.starts_with("weight") { "weight = 0" } else { line });
+    let error = MarketConfig::from_toml(&unweighted.collect::<Vec<_>>().join("\n")).unwrap_err().to_string();
+    assert_eq!(error, "tasks is a list of weight 0; hint: enable a task with a weight above 0");
+}
+
+/// §11.12
+#[test]
+fn issue_11_12_votes_count_and_failed_votes_do_not() {
+    let config = MarketConfig::default();
+    let mut votes = Votes::default();
+    let weights = |votes: &Votes| {
+        let config = config.with_votes(votes);
+        let weight = |name| config.task(name).map(|task| (task.weight, task.enabled)).unwrap();
+        (weight("avatar"), weight("chat-llama-3-1-8b"))
+    };
+    let unchanged = |((one, on), (other, also_on)): ((f64, bool), (f64, bool))| {
+        (one - 0.15).abs() < 1e-12 && (other - 0.15).abs() < 1e-12 && on && also_on
+    };
+    assert!(unchanged(weights(&votes)), "no vote yet");
+    votes.update([("avatar".to_owned(), 0.0), ("unknown".to_owned(), 5.0), ("chat-llama-3-1-8b".to_owned(), f64::NAN)]);
+    let after = weights(&votes);
+    assert_eq!(after.0, (0.0, false), "voted 0");
+    assert!((after.1.0 - 0.15 / 0.85).abs() < 1e-12 && after.1.1, "not voted on");
+    votes.update([]);
+    assert_eq!(weights(&votes), after, "a failed vote changes nothing");
+    let all = config.tasks.iter().map(|task| (task.task.to_string(), 0.0));
+    votes.update(all);
+    assert!(unchanged(weights(&votes)), "a market without tasks is none");
+}

@@ -1,0 +1,45 @@
+use std::collections::HashMap;
+
+use super::MarketConfig;
+
+/// Task weights that validators voted for, and the last ones known.
+///
+/// A failed or empty vote keeps the weights of the last one. (In the reference a failed vote ends every lookup of a task,
+/// and a vote of 0 keeps the default weight.)
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Votes(HashMap<String, f64>);
+
+impl Votes {
+    /// Takes a vote. Entries that are negative or no numbers are ignored; an empty vote changes nothing.
+    pub fn update(&mut self, vote: impl IntoIterator<Item = (String, f64)>) {
+        let vote: HashMap<_, _> = vote.into_iter().filter(|(_, weight)| weight.is_finite() && *weight >= 0.0).collect();
+        if !vote.is_empty() {
+            self.0 = vote;
+        }
+    }
+}
+
+impl MarketConfig {
+    /// The configuration with voted weights, normalised so that all tasks together have 1.
+    ///
+    /// A task that was voted 0 is disabled, one that the vote does not name keeps its weight. Where nothing would be left,
+    /// the votes are ignored.
+    #[must_use]
+    pub fn with_votes(&self, votes: &Votes) -> Self {
+        let mut config = self.clone();
+        for task in &mut config.tasks {
+            if let Some(weight) = votes.0.get(task.task.as_str()) {
+                task.weight = *weight;
+                task.enabled &= *weight > 0.0;
+            }
+        }
+        if config.enabled().map(|task| task.weight).sum::<f64>() <= 0.0 {
+            config = self.clone();
+        }
+        let sum: f64 = config.tasks.iter().map(|task| task.weight).sum();
+        for task in &mut config.tasks {
+            task.weight /= sum;
+        }
+        config
+    }
+}

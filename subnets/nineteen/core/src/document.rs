@@ -1,0 +1,206 @@
+//! Period scores and weights from JSON documents, for owners who check.
+//!
+//! [`period_scores`] takes an array of counters, [`weights`] a document of tables; an array of such documents gives an array
+//! of results. Fields that are not named here are ignored.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_primitives::Uid;
+
+use crate::period::{PeriodCounts, PeriodProfile, period_score};
+use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringRules, TaskWeight, score};
+
+/// Deepest nesting of arrays around a document.
+const DEEPEST: usize = 8;
+
+/// Why a document is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// A field is missing or of another type.
+    #[error("{path}: {reason}")]
+    Field {
+        /// Where it stands, e.g. `[3].capacity`.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Scores counters: `{"total_requests", "capacity", "consumed_capacity", "requests_429", "requests_500"}` gives a number, or
+/// null without requests or capacity; an array gives an array.
+///
+/// # Errors
+/// [`DocumentError`] with the place of the field.
+pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, DocumentError> {
+    each(document, String::new(), &|value, path| {
+        let counts: PeriodCounts = parse(value, path)?;
+        let PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 } = counts;
+        for (field, number) in [
+            ("total_requests", total_requests),
+            ("capacity", capacity),
+            ("consumed_capacity", consumed_capacity),
+            ("requests_429", requests_429),
+            ("requests_500", requests_500),
+        ] {
+            at_least_zero(number, || format!("{path}.{field}"))?;
+        }
+        Ok(period_score(&counts, profile).into())
+    })
+}
+
+/// Weights as the chain takes them, in the order in which miners first appear in a task that counts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Weights {
+    /// Slots on the chain.
+    pub uids: Vec<Uid>,
+    /// Shares; they sum to 1.
+    pub weights: Vec<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tables {
+    tasks: Vec<TaskEntry>,
+    contenders: Vec<ContenderEntry>,
+    rewards: Vec<RewardEntry>,
+    period_scores: Vec<PeriodEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TaskEntry {
+    task: String,
+    weight: f64,
+    #[serde(default = "enabled")]
+    enabled: bool,
+}
+
+const fn enabled() -> bool {
+    true
+}
+
+#[derive(Debug, Deserialize)]
+struct ContenderEntry {
+    hotkey: String,
+    uid: Uid,
+    task: String,
+    capacity: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct RewardEntry {
+    task: String,
+    hotkey: String,
+    quality_score: Option<f64>,
+    metric: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct PeriodEntry {
+    task: String,
+    hotkey: String,
+    period_score: Option<f64>,
+    consumed_capacity: Option<f64>,
+}
+
+/// Computes weights from tables: `tasks` of `{"task", "weight", "enabled"}`, `contenders` of
+/// `{"hotkey", "uid", "task", "capacity"}`, `rewards` of `{"task", "hotkey", "quality_score", "metric"}` and `period_scores` of
+/// `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two newest first. The result is
+/// `{"uids", "weights"}`; an array gives an array.
+///
+/// # Errors
+/// [`DocumentError`] with the place of the field.
+pub fn weights(document: &Value, rules: &ScoringRules) -> Result<Value, DocumentError> {
+    each(document, String::new(), &|value, path| {
+        let tables: Tables = parse(value, path)?;
+        let weights = tables.weights(rules, path)?;
+        Ok(serde_json::json!({ "uids": weights.uids, "weights": weights.weights }))
+    })
+}
+
+impl Tables {
+    fn weights(&self, rules: &ScoringRules, path: &str) -> Result<Weights, DocumentError> {
+        for (index, task) in self.tasks.iter().enumerate() {
+            at_least_zero(task.weight, || format!("{path}.tasks[{index}].weight"))?;
+        }
+        for (index, contender) in self.contenders.iter().enumerate() {
+            at_least_zero(contender.capacity, || format!("{path}.contenders[{index}].capacity"))?;
+        }
+        for (index, reward) in self.rewards.iter().enumerate() {
+            at_least_zero(reward.quality_score.unwrap_or(0.0), || format!("{path}.rewards[{index}].quality_score"))?;
+        }
+        let input = self.input();
+        input.check().map_err(|error| field(path.to_owned(), error.to_string()))?;
+        let totals = score(&input, rules).totals;
+        let (uids, weights) = totals.into_iter().map(|total| (total.uid, total.weight)).unzip();
+        Ok(Weights { uids, weights })
+    }
+
+    fn input(&self) -> ScoringInput<&str, &str> {
+        let task = |row: &'_ TaskEntry| (row.weight, row.enabled);
+        let tasks = self.tasks.iter().map(|row| {
+            let (weight, enabled) = task(row);
+            TaskWeight { task: row.task.as_str(), weight, enabled }
+        });
+        let contenders = self.contenders.iter().map(|row| Contender {
+            hotkey: row.hotkey.as_str(),
+            uid: row.uid,
+            task: row.task.as_str(),
+            capacity: row.capacity,
+        });
+        let rewards = self.rewards.iter().map(|row| Reward {
+            task: row.task.as_str(),
+            hotkey: row.hotkey.as_str(),
+            quality: row.quality_score,
+            metric: row.metric,
+        });
+        let periods = self.period_scores.iter().map(|row| PeriodRow {
+            task: row.task.as_str(),
+            hotkey: row.hotkey.as_str(),
+            score: row.period_score,
+            volume: row.consumed_capacity.unwrap_or(0.0),
+        });
+        ScoringInput {
+            tasks: tasks.collect(),
+            contenders: contenders.collect(),
+            rewards: rewards.collect(),
+            periods: periods.collect(),
+        }
+    }
+}
+
+type Work<'a> = &'a dyn Fn(&Value, &str) -> Result<Value, DocumentError>;
+
+/// Maps documents in arrays of any depth up to [`DEEPEST`].
+fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, DocumentError> {
+    match document {
+        Value::Array(_) if path.matches('[').count() >= DEEPEST => {
+            Err(field(path, format!("arrays are nested deeper than {DEEPEST}")))
+        }
+        Value::Array(documents) => {
+            let results =
+                documents.iter().enumerate().map(|(index, value)| each(value, format!("{path}[{index}]"), work));
+            results.collect::<Result<_, _>>().map(Value::Array)
+        }
+        document => work(document, if path.is_empty() { "document" } else { &path }),
+    }
+}
+
+fn parse<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, DocumentError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let place = error.path().to_string();
+        let path = if place == "." { path.to_owned() } else { format!("{path}.{place}") };
+        field(path, error.into_inner().to_string())
+    })
+}
+
+fn at_least_zero(number: f64, path: impl FnOnce() -> String) -> Result<(), DocumentError> {
+    if number >= 0.0 { Ok(()) } else { Err(field(path(), format!("{number} is below 0"))) }
+}
+
+fn field(path: String, reason: String) -> DocumentError {
+    DocumentError::Field { path, reason }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! The period score: how well a contender answered what it was sent in one period.
+//!
+//! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and consumed volume V:
+//!
+//! ```text
+//! C' = max(C, 1)      u = max(C' − V, 0) / C'      the share of the capacity that nobody asked for
+//! f₄ = r₄ / T         f₅ = r₅ / T                  g = (T − r₄ − r₅) / T
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+/// What became of one request (§3.3).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RequestOutcome {
+    /// HTTP 200 with a valid answer, of this much work.
+    Answered {
+        /// In the unit of the task: tokens or steps.
+        work: f64,
+    },
+    /// HTTP 429, on a streaming call too.
+    RateLimited,
+    /// Everything else: timeout, another status, a malformed or empty body.
+    Failed,
+}
+
+/// A contender's counters in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct PeriodCounts {
+    /// T: requests sent.
+    pub total_requests: f64,
+    /// C: the accepted capacity, in the unit of the task.
+    pub capacity: f64,
+    /// V: work of the answered requests, in the same unit.
+    pub consumed_capacity: f64,
+    /// r₄: requests answered with 429.
+    pub requests_429: f64,
+    /// r₅: requests that failed otherwise.
+    pub requests_500: f64,
+}
+
+impl PeriodCounts {
+    /// Counters at the beginning of a period.
+    pub fn with_capacity(capacity: f64) -> Self {
+        Self { capacity, ..Self::default() }
+    }
+
+    /// Counts one request.
+    pub fn count(&mut self, outcome: RequestOutcome) {
+        self.total_requests += 1.0;
+        match outcome {
+            RequestOutcome::Answered { work } => self.consumed_capacity += work,
+            RequestOutcome::RateLimited => self.requests_429 += 1.0,
+            RequestOutcome::Failed => self.requests_500 += 1.0,
+        }
+    }
+}
+
+/// Formula of the period score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeriodProfile {
+    /// `g · (1 − f₄·u) · (1 − f₅·u)`: 429 and failures cost the same.
+    #[default]
+    Reference,
+    /// As `Reference`, with the server-error factor squared: `g · (1 − f₄·u) · (1 − f₅·u)²`.
+    Later,
+    /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula that the subnet's own description asks for.
+    ///
+    /// A missed request costs its share of the requests, weighed by the unqueried capacity; a failure costs that once
+    /// more. Hence a used-up capacity costs nothing (u = 0 gives 1), one of two requests failed costs much (u ≈ 1 gives
+    /// 1/4), and a rate limit said explicitly costs less than the same number of failures (1/2).
+    Seed,
+}
+
+/// The period score, in `0..=1`; `None` without requests or without capacity.
+pub fn period_score(counts: &PeriodCounts, profile: PeriodProfile) -> Option<f64> {
+    let PeriodCounts { total_requests: total, capacity, consumed_capacity, requests_429, requests_500 } = *counts;
+    if total == 0.0 || capacity == 0.0 {
+        return None;
+    }
+    let capacity = capacity.max(1.0);
+    let unqueried = (capacity - consumed_capacity).max(0.0) / capacity;
+    let limited = requests_429 / total;
+    let failed = requests_500 / total;
+    let good = (total - requests_429 - requests_500) / total;
+    let (limit_factor, failure_factor) = (1.0 - limited * unqueried, 1.0 - failed * unqueried);
+    let score = match profile {
+        PeriodProfile::Reference => good * limit_factor * failure_factor,
+        PeriodProfile::Later => good * limit_factor * (failure_factor * failure_factor),
+        PeriodProfile::Seed => (1.0 - unqueried * (limited + failed)).max(0.0) * failure_factor,
+    };
+    Some(score.max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn counts(row: [f64; 5]) -> PeriodCounts {
+        let [total_requests, capacity, consumed_capacity, requests_429, requests_500] = row;
+        PeriodCounts { total_requests, capacity, consumed_capacity, requests_429, requests_500 }
+    }
+
+    #[track_caller]
+    fn close(found: Option<f64>, expected: f64) {
+        assert!((found.unwrap() - expected).abs() < 5e-6, "{found:?}, expected {expected}");
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn the_table_of_the_reference() {
+        for (total, capacity, consumed, limited, failed, score) in [
+            (40.0, 120_000.0,  12_000.0,  0.0,  0.0, 1.0),
+            (40.0, 120_000.0,  12_000.0, 10.0,  0.0, 0.58125),
+            (40.0, 120_000.0,  12_000.0,  0.0, 10.0, 0.58125),
+            (40.0, 120_000.0, 120_000.0, 10.0,  0.0, 0.75),
+            (40.0, 120_000.0,   6_000.0,  4.0,  4.0, 0.65522),
+            ( 2.0, 120_000.0,     300.0,  1.0,  0.0, 0.250_625),
+            ( 2.0, 120_000.0,     300.0,  2.0,  0.0, 0.0),
+        ] {
+            let counts = counts([total, capacity, consumed, limited, failed]);
+            close(period_score(&counts, PeriodProfile::Reference), score);
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn the_same_table_in_the_other_profiles() {
+        for (total, capacity, consumed, limited, failed, seed, later) in [
+            (40.0, 120_000.0,  12_000.0,  0.0,  0.0, 1.0,       1.0),
+            (40.0, 120_000.0,  12_000.0, 10.0,  0.0, 0.775,     0.58125),
+            (40.0, 120_000.0,  12_000.0,  0.0, 10.0, 0.600_625, 0.450_469),
+            (40.0, 120_000.0, 120_000.0, 10.0,  0.0, 1.0,       0.75),
+            (40.0, 120_000.0,   6_000.0,  4.0,  4.0, 0.73305,   0.592_974),
+            ( 2.0, 120_000.0,     300.0,  1.0,  0.0, 0.50125,   0.250_625),
+            ( 2.0, 120_000.0,     300.0,  0.0,  1.0, 0.251_252, 0.125_626),
+            ( 2.0, 120_000.0,     300.0,  2.0,  0.0, 0.0025,    0.0),
+        ] {
+            let counts = counts([total, capacity, consumed, limited, failed]);
+            close(period_score(&counts, PeriodProfile::Seed), seed);
+            close(period_score(&counts, PeriodProfile::Later), later);
+        }
+    }
+
+    #[test]
+    fn nothing_asked_or_nothing_offered_is_no_score() {
+        for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
+            assert_eq!(period_score(&counts([0.0, 10.0, 0.0, 0.0, 0.0]), profile), None);
+            assert_eq!(period_score(&counts([5.0, 0.0, 0.0, 0.0, 0.0]), profile), None);
+        }
+        close(period_score(&counts([4.0, 0.5, 0.0, 2.0, 0.0]), PeriodProfile::Reference), 0.25);
+    }
+
+    #[test]
+    fn outcomes_are_counted() {
+        let mut counts = PeriodCounts::with_capacity(100.0);
+        let outcomes = [RequestOutcome::Answered { work: 12.5 }, RequestOutcome::RateLimited, RequestOutcome::Failed];
+        for outcome in outcomes {
+            counts.count(outcome);
+        }
+        assert_eq!(
+            counts,
+            super::PeriodCounts {
+                total_requests: 3.0,
+                capacity: 100.0,
+                consumed_capacity: 12.5,
+                requests_429: 1.0,
+                requests_500: 1.0,
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn scores_are_shares(total in 1_u32..1_000, limited in 0.0..=1.0_f64, failed in 0.0..=1.0_f64,
+                             capacity in 1.0..1e6_f64, consumed in 0.0..2e6_f64) {
+            let total = f64::from(total);
+            let limited = (total * limited).floor();
+            let failed = ((total - limited) * failed).floor();
+            let counts = counts([total, capacity, consumed, limited, failed]);
+            for profile in [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed] {
+                let score = period_score(&counts, profile).unwrap();
+                prop_assert!((0.0..=1.0).contains(&score), "{score}");
+            }
+        }
+
+        /// Under `seed` a miner gains by saying 429 where it would otherwise fail.
+        #[test]
+        fn limiting_costs_less_than_failing(total in 2_u32..1_000, missed in 1_u32..1_000, used in 0.0..0.99_f64) {
+            prop_assume!(missed < total);
+            let row = |limited, failed| counts([f64::from(total), 1_000.0, 1_000.0 * used, limited, failed]);
+            let limited = period_score(&row(f64::from(missed), 0.0), PeriodProfile::Seed);
+            let failed = period_score(&row(0.0, f64::from(missed)), PeriodProfile::Seed);
+            prop_assert!(limited > failed, "{limited:?} {failed:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Which miner gets a request.
+//!
+//! Synthetic requests test what was planned for each contender: those that are furthest behind their allowance come first,
+//! whatever became of earlier requests, so that nobody escapes the test by failing ([`synthetic_order`]). (The reference
+//! gives each contender as many requests, however small its allowance.) Organic requests go where a good and quick answer
+//! is likely, in proportion to how likely ([`organic_order`]).
+
+mod health;
+
+pub use health::{Breaker, Ewma, Health};
+
+/// Latencies below this count as this, in seconds.
+const SHORTEST_LATENCY: f64 = 0.01;
+
+/// What is planned for a contender in this period, and how much of it is done. Units: tokens or steps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Allowance {
+    /// The part of the capacity that synthetic requests test.
+    pub to_score: f64,
+    /// Volume of the requests that were sent, each at what a request is assumed to have.
+    pub sent: f64,
+}
+
+impl Allowance {
+    /// Whether another request fits.
+    pub fn has_room(&self) -> bool {
+        self.sent < self.to_score
+    }
+
+    fn used(&self) -> f64 {
+        self.sent / self.to_score
+    }
+}
+
+/// The contenders for a synthetic request, as places in `allowances`: those with room, the least used first, ties in the
+/// order given.
+pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
+    let mut order: Vec<(usize, f64)> = allowances
+        .iter()
+        .enumerate()
+        .filter(|(_, allowance)| allowance.has_room())
+        .map(|(place, allowance)| (place, allowance.used()))
+        .collect();
+    order.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    order.into_iter().map(|(place, _)| place).collect()
+}
+
+/// A contender as organic requests see it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Prospect<'a> {
+    /// Accepted capacity that is left in this period.
+    pub capacity_left: f64,
+    /// Mean quality of its checked answers, in `0..=1`; of a contender without any, what newcomers are expected to have.
+    pub quality: f64,
+    /// How its latest requests went.
+    pub health: &'a Health,
+}
+
+impl Prospect<'_> {
+    /// How much an answer from it is worth: `quality · success / latency to the first token`.
+    pub fn value(&self) -> f64 {
+        self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
+    }
+}
+
+/// The contenders for an organic request, as places in `prospects`: those with capacity left whose breaker is closed, each
+/// first in proportion to its [`Prospect::value`]. `now` is in seconds of any clock; `draw` gives numbers in `0..1`.
+pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut() -> f64) -> Vec<usize> {
+    // A weighted random order (Efraimidis and Spirakis): the largest of u^(1/value) comes first.
+    let mut order: Vec<(usize, f64)> = prospects
+        .iter()
+        .enumerate()
+        .filter(|(_, prospect)| prospect.capacity_left > 0.0 && prospect.health.breaker().allows(now))
+        .map(|(place, prospect)| (place, draw().max(f64::MIN_POSITIVE).ln() / prospect.value().max(f64::MIN_POSITIVE)))
+        .collect();
+    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    order.into_iter().map(|(place, _)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// §11.15
+    #[test]
+    fn issue_11_15_small_allowances_get_few_requests() {
+        let mut allowances = [4_800.0, 960.0, 0.0].map(|to_score| Allowance { to_score, sent: 0.0 });
+        let mut counts = [0; 3];
+        while let Some(place) = synthetic_order(&allowances).first() {
+            allowances[*place].sent += 300.0;
+            counts[*place] += 1;
+        }
+        assert_eq!(counts, [16, 4, 0]);
+    }
+
+    #[test]
+    fn the_furthest_behind_comes_first() {
+        let allowances = [(100.0, 50.0), (100.0, 10.0), (10.0, 1.0), (10.0, 10.0)]
+            .map(|(to_score, sent)| Allowance { to_score, sent });
+        assert_eq!(synthetic_order(&allowances), [1, 2, 0]);
+    }
+
+    #[test]
+    fn organic_requests_follow_the_value() {
+        let (mut quick, mut slow) = (Health::default(), Health::default());
+        for _ in 0..100 {
+            quick.succeeded(0.1);
+            slow.succeeded(0.3);
+        }
+        let prospect = |health, quality| Prospect { capacity_left: 1.0, quality, health };
+        let prospects = [prospect(&slow, 1.0), prospect(&quick, 1.0), prospect(&quick, 0.0)];
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let mut first = [0; 3];
+        for _ in 0..10_000 {
+            let order = organic_order(&prospects, 0.0, &mut draw);
+            assert_eq!(order.len(), 3);
+            first[order[0]] += 1;
+        }
+        // Three times as quick, three times as often first.
+        let ratio = f64::from(first[1]) / f64::from(first[0]);
+        assert!((2.7..3.3).contains(&ratio) && first[2] == 0, "{first:?}");
+    }
+
+    #[test]
+    fn no_capacity_and_open_breakers_get_no_organic_requests() {
+        let (healthy, mut broken) = (Health::default(), Health::default());
+        for _ in 0..10 {
+            broken.failed(100.0);
+        }
+        let prospect = |capacity_left, health| Prospect { capacity_left, quality: 1.0, health };
+        let prospects = [prospect(0.0, &healthy), prospect(1.0, &broken), prospect(1.0, &healthy)];
+        assert_eq!(organic_order(&prospects, 100.0, || 0.5), [2]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Which results are kept for checking, and which of them is checked next (§3.5, §4.2).
+
+use std::time::Duration;
+
+/// Results that all tasks together may keep, before the oldest go.
+const MOST_RESULTS: usize = 1_010;
+/// How many go at once.
+const EVICTED: usize = 10;
+/// Results of a task of weight 1.
+const RESULTS_PER_WEIGHT: f64 = 1_000.0;
+/// First pause after a failed check; each further one is twice as long.
+const PAUSE: Duration = Duration::from_mins(1);
+/// Longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// Whether a task that keeps `stored` results keeps another one: up to `⌊1000 · weight⌋ + 1` of them.
+pub fn keeps_another(stored: usize, weight: f64) -> bool {
+    stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
+}
+
+/// How many of the oldest results go before another one is kept.
+pub fn evicted(stored: usize) -> usize {
+    if stored >= MOST_RESULTS { EVICTED } else { 0 }
+}
+
+/// The task to check next, in proportion to its stored results. `draw` is uniform in `0..1`. `None` without results.
+pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
+    let total: usize = stored.iter().sum();
+    let target = (draw * total as f64) as usize;
+    let mut sum = 0;
+    stored.iter().position(|count| {
+        sum += count;
+        target < sum
+    })
+}
+
+/// The stored result to check next, of one task: the first one of the miner with the fewest rewards, which `rewards` counts.
+pub fn pick_result<K>(results: &[K], rewards: impl Fn(&K) -> usize) -> Option<usize> {
+    let counted = results.iter().enumerate().map(|(place, hotkey)| (rewards(hotkey), place));
+    counted.min().map(|(_, place)| place)
+}
+
+/// How long the checker rests after this many failures in a row: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
+pub fn pause(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(further) => PAUSE.saturating_mul(2_u32.saturating_pow(further)).min(LONGEST_PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_keep_by_weight() {
+        let kept = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
+        assert_eq!([kept(0.05), kept(0.2), kept(0.0)], [Some(51), Some(201), Some(1)]);
+        assert_eq!([evicted(1_009), evicted(1_010)], [0, 10]);
+    }
+
+    #[test]
+    fn tasks_are_picked_by_their_results() {
+        let stored = [10, 0, 30, 60];
+        for (draw, task) in [(0.0, 0), (0.099, 0), (0.1, 2), (0.399, 2), (0.4, 3), (0.999, 3)] {
+            assert_eq!(pick_task(&stored, draw), Some(task), "{draw}");
+        }
+        assert_eq!([pick_task(&[], 0.5), pick_task(&[0, 0], 0.5)], [None; 2]);
+    }
+
+    #[test]
+    fn the_least_checked_miner_comes_first() {
+        let rewards = |hotkey: &&str| match *hotkey {
+            "a" => 3,
+            "b" | "c" => 1,
+            _ => 0,
+        };
+        assert_eq!(pick_result(&["a", "c", "b"], rewards), Some(1));
+        assert_eq!(pick_result(&["a", "b", "new"], rewards), Some(2));
+        assert_eq!(pick_result(&[], rewards), None);
+    }
+
+    #[test]
+    fn pauses_double_up_to_five_minutes() {
+        let seconds = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| pause(failures).as_secs());
+        assert_eq!(seconds, [0, 60, 120, 240, 300, 300, 300]);
+    }
+}

@@ -1,0 +1,203 @@
+//! When synthetic requests are sent.
+//!
+//! A task's requests are spread evenly over the period: each has a slot of its own, and is sent at a random moment of it.
+//! (The reference draws one moment for the first request and keeps the distance from then on, so that a miner can tell
+//! synthetic requests by their rhythm.) Organic requests replace synthetic ones one for one: they lower the budget, and
+//! as many slots are skipped.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use taonet_primitives::Seconds;
+
+/// How many synthetic requests test these capacities in one period: `⌊Σ capacity_to_score · multiplier / volume⌋`.
+///
+/// `period_multiplier` is the period's length over the reference's 1 800 s; `volume_per_request` is the volume that one
+/// request is assumed to have.
+pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volume_per_request: f64) -> u64 {
+    let requests = (capacities_to_score * period_multiplier / volume_per_request).floor();
+    if requests.is_finite() && requests > 0.0 { requests as u64 } else { 0 }
+}
+
+/// What to do when a task's slot is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Send one synthetic request, and lower the budget by one.
+    Send,
+    /// Organic requests used this many slots: send nothing.
+    Skip(u64),
+    /// The budget is used up: the task rests until the period's end.
+    Done,
+}
+
+/// One task's synthetic requests in one period.
+#[derive(Debug, Clone, PartialEq)]
+struct TaskSlots<T> {
+    task: T,
+    slot: Seconds,
+    total: u64,
+    remaining: u64,
+    next: Seconds,
+}
+
+/// The synthetic requests of all tasks in one period, in the order of their time. Times count from its beginning.
+#[derive(Debug, Clone)]
+pub struct Schedule<T> {
+    queue: BinaryHeap<Due<T>>,
+}
+
+/// A task in the queue: the earliest first.
+#[derive(Debug, Clone)]
+struct Due<T>(TaskSlots<T>);
+
+impl<T> Due<T> {
+    fn order(&self, other: &Self) -> Ordering {
+        other.0.next.get().total_cmp(&self.0.next.get())
+    }
+}
+
+impl<T> PartialEq for Due<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.order(other).is_eq()
+    }
+}
+
+impl<T> Eq for Due<T> {}
+
+impl<T> PartialOrd for Due<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Due<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order(other)
+    }
+}
+
+impl<T> TaskSlots<T> {
+    /// Moves to a random moment of the slot after those that were used or skipped.
+    fn advance(&mut self, used: u64, jitter: f64) {
+        self.remaining = self.remaining.saturating_sub(used);
+        let index = (self.total - self.remaining) as f64;
+        self.next = moment(self.slot, index, jitter).unwrap_or(self.next);
+    }
+}
+
+fn moment(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
+    Seconds::new(slot.get() * (index + jitter.clamp(0.0, 1.0))).ok()
+}
+
+impl<T: Clone> Schedule<T> {
+    /// A schedule of `(task, requests)` over a period. `jitter` gives numbers in `0..1`, one for each task.
+    ///
+    /// Tasks without requests are left out.
+    pub fn new(period: Seconds, tasks: impl IntoIterator<Item = (T, u64)>, mut jitter: impl FnMut() -> f64) -> Self {
+        let slots = |(task, total): (T, u64)| {
+            let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
+            let next = moment(slot, 0.0, jitter())?;
+            Some(Due(TaskSlots { task, slot, total, remaining: total, next }))
+        };
+        Self { queue: tasks.into_iter().filter_map(slots).collect() }
+    }
+
+    /// When the next slot is due, and of which task. `None` when nothing more is to be sent.
+    pub fn next(&self) -> Option<(Seconds, &T)> {
+        self.queue.peek().map(|due| (due.0.next, &due.0.task))
+    }
+
+    /// Takes the next slot.
+    ///
+    /// `budget` is what remains of the task's budget after organic requests; `jitter`, in `0..1`, places the task's
+    /// following slot.
+    pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, Turn)> {
+        let Due(mut slots) = self.queue.pop()?;
+        let task = slots.task.clone();
+        if budget == 0 {
+            return Some((task, Turn::Done));
+        }
+        let (turn, used) = match slots.remaining.saturating_sub(budget) {
+            0 => (Turn::Send, 1),
+            skipped => (Turn::Skip(skipped), skipped),
+        };
+        slots.advance(used, jitter);
+        if slots.remaining > 0 {
+            self.queue.push(Due(slots));
+        }
+        Some((task, turn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: f64 = 3_600.0;
+
+    fn period() -> Seconds {
+        Seconds::new(HOUR).unwrap()
+    }
+
+    #[test]
+    fn requests_follow_from_capacities() {
+        // Ten miners of 120 000 tokens tested with 0.04 each, 300 tokens a request.
+        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 1.0, 300.0), 160);
+        assert_eq!(synthetic_requests(10.0 * 120_000.0 * 0.04, 2.0, 300.0), 320);
+        assert_eq!(synthetic_requests(299.0, 1.0, 300.0), 0);
+        assert_eq!(synthetic_requests(299.0, 1.0, 0.0), 0);
+        assert_eq!(synthetic_requests(f64::NAN, 1.0, 300.0), 0);
+    }
+
+    #[test]
+    fn organic_requests_replace_synthetic_ones() {
+        let mut schedule = Schedule::new(period(), [("chat", 10)], || 0.5);
+        assert_eq!(schedule.next().unwrap().0.get(), 180.0);
+        assert_eq!(schedule.take(10, 0.5), Some(("chat", Turn::Send)));
+        assert_eq!(schedule.next().unwrap().0.get(), 540.0);
+        // Four organic requests since: 9 slots are left, a budget of 5.
+        assert_eq!(schedule.take(5, 0.0), Some(("chat", Turn::Skip(4))));
+        assert_eq!(schedule.next().unwrap().0.get(), 5.0 * 360.0);
+        assert_eq!(schedule.take(5, 0.25), Some(("chat", Turn::Send)));
+        assert_eq!(schedule.next().unwrap().0.get(), 6.25 * 360.0);
+        assert_eq!(schedule.take(0, 0.25), Some(("chat", Turn::Done)));
+        assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn tasks_take_turns() {
+        let mut schedule = Schedule::new(period(), [("a", 2), ("b", 3), ("none", 0)], || 0.5);
+        let (mut budget, mut order) = (std::collections::HashMap::from([("a", 2), ("b", 3)]), Vec::new());
+        while let Some((_, task)) = schedule.next() {
+            let left = budget.get_mut(*task).unwrap();
+            assert_eq!(schedule.take(*left, 0.5).unwrap().1, Turn::Send);
+            *left -= 1;
+            order.push(*left);
+        }
+        // b at 600, a at 900, b at 1800, a at 2700, b at 3000.
+        assert_eq!(order, [2, 1, 1, 0, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_request_is_sent_once_within_the_period(total in 1_u64..500, seed: u64) {
+            let mut state = seed;
+            let mut jitter = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 11) as f64 / (1_u64 << 53) as f64
+            };
+            let mut schedule = Schedule::new(period(), [((), total)], &mut jitter);
+            let (mut times, mut budget) = (Vec::new(), total);
+            while let Some((time, ())) = schedule.next() {
+                times.push(time.get());
+                prop_assert_eq!(schedule.take(budget, jitter()), Some(((), Turn::Send)));
+                budget -= 1;
+            }
+            prop_assert_eq!(times.len() as u64, total);
+            prop_assert!(times.is_sorted());
+            prop_assert!(times.iter().all(|time| (0.0..=HOUR).contains(time)));
+        }
+    }
+}

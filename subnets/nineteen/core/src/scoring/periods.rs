@@ -1,0 +1,37 @@
+//! Normalised period score: the latest periods of a contender as one number.
+
+use super::ScoringRules;
+
+/// The latest periods of a contender as one number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NormalisedPeriod {
+    /// Periods with a score.
+    pub periods: usize,
+    /// Volume-weighted mean of the scores, the newest first and each older one halved; 0 without volume.
+    pub mean: f64,
+    /// 1, or the rules' factor during the probation.
+    pub factor: f64,
+    /// `mean · factor`.
+    pub score: f64,
+}
+
+/// Normalises `(score, volume)` of periods with a score, newest first:
+///
+/// ```text
+/// wᵢ = vᵢ / Σv · 0.5^i        score = factor · Σ scoreᵢ·wᵢ / Σ wᵢ
+/// ```
+pub fn normalised_period(rows: &[(f64, f64)], rules: &ScoringRules) -> NormalisedPeriod {
+    let periods = rows.len();
+    let factor = if periods >= rules.full_periods { 1.0 } else { rules.probation_factor };
+    let volume: f64 = rows.iter().map(|(_, volume)| volume).sum();
+    let (mut weighted, mut weights) = (0.0, 0.0);
+    if volume > 0.0 {
+        for (age, (score, own)) in (0..).zip(rows) {
+            let weight = own / volume * rules.period_decay.powi(age);
+            weighted += score * weight;
+            weights += weight;
+        }
+    }
+    let mean = if weights > 0.0 { weighted / weights } else { 0.0 };
+    NormalisedPeriod { periods, mean, factor, score: factor * mean }
+}

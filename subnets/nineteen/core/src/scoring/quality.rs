@@ -1,0 +1,66 @@
+//! Combined quality: how good a contender's results were, and how fast next to the others'.
+
+use super::ScoringRules;
+
+/// Mean of the qualities, each to the rules' exponent. `None` without any.
+pub fn average_quality(qualities: impl IntoIterator<Item = f64>, rules: &ScoringRules) -> Option<f64> {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for quality in qualities {
+        sum += quality.powf(rules.quality_exponent);
+        count += 1.0;
+    }
+    (count > 0.0).then(|| sum / count)
+}
+
+/// The element at index `⌊fraction · n⌋` of the ascending numbers. `None` without any.
+pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
+    numbers.sort_by(f64::total_cmp);
+    let index = (fraction * numbers.len() as f64).floor() as usize;
+    numbers.get(index).or(numbers.last()).copied()
+}
+
+/// A contender's place among the ranked ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpeedRank {
+    /// From 0, the fastest, to `of − 1`.
+    pub rank: usize,
+    /// How many are ranked.
+    pub of: usize,
+    /// `span · (0.5 − rank / (of − 1))`; 0 for a single one.
+    pub bonus: f64,
+}
+
+/// Ranks speeds, the largest first, ties in the order given. Those without a speed are not ranked.
+pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option<SpeedRank>> {
+    let mut order: Vec<(usize, f64)> =
+        speeds.iter().enumerate().filter_map(|(place, speed)| speed.map(|speed| (place, speed))).collect();
+    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let of = order.len();
+    let mut ranks = vec![None; speeds.len()];
+    for (rank, (place, _)) in order.into_iter().enumerate() {
+        let bonus = if of > 1 { rules.bonus_span * (0.5 - rank as f64 / (of - 1) as f64) } else { 0.0 };
+        if let Some(found) = ranks.get_mut(place) {
+            *found = Some(SpeedRank { rank, of, bonus });
+        }
+    }
+    ranks
+}
+
+/// What a contender's combined quality is made of.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quality {
+    /// Rewards of the task that count.
+    pub rewards: usize,
+    /// Rewards of other tasks that fill up the mean.
+    pub filled: usize,
+    /// Mean of the qualities, each to the rules' exponent.
+    pub average: f64,
+    /// The average after the rules' threshold: squared, or as it is.
+    pub adjusted: f64,
+    /// The speed that is ranked; `None` without a reward of the task.
+    pub metric: Option<f64>,
+    /// The place among the task's contenders; `None` without a speed.
+    pub rank: Option<SpeedRank>,
+    /// `adjusted · (1 + bonus)`, the bonus being 0 without a rank.
+    pub combined: f64,
+}

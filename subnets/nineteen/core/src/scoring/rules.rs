@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which release of the reference the scoring follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoringProfile {
+    /// October 2024 (version key 61000).
+    #[default]
+    Reference,
+    /// December 2024 (version key 63100): five days of rewards, speed weighed by quality, a threshold on quality, shares to
+    /// the fourth power.
+    Later,
+}
+
+impl ScoringProfile {
+    /// The profile's rules.
+    pub fn rules(self) -> ScoringRules {
+        match self {
+            Self::Reference => ScoringRules::default(),
+            Self::Later => ScoringRules {
+                reward_window: Duration::from_hours(5 * 24),
+                weigh_metric_by_quality: true,
+                squared_up_to: Some(0.85),
+                share_exponent: 4.0,
+                ..ScoringRules::default()
+            },
+        }
+    }
+}
+
+/// The constants of the scoring. The default is [`ScoringProfile::Reference`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoringRules {
+    /// How old a reward may be to count.
+    pub reward_window: Duration,
+    /// How old a closed period may be to count.
+    pub period_window: Duration,
+    /// With fewer rewards in a task, those of other tasks fill up the mean quality.
+    pub minimum_rewards: usize,
+    /// Exponent of each quality before the mean.
+    pub quality_exponent: f64,
+    /// Average qualities of at most this are squared.
+    pub squared_up_to: Option<f64>,
+    /// Tasks whose average quality is never squared.
+    pub never_squared: Vec<String>,
+    /// Which of the ascending speeds counts, as a fraction of their number.
+    pub metric_percentile: f64,
+    /// Whether each speed is multiplied by the quality of its result.
+    pub weigh_metric_by_quality: bool,
+    /// Difference between the bonus of the fastest and that of the slowest.
+    pub bonus_span: f64,
+    /// Weight of a period over that of the period after it.
+    pub period_decay: f64,
+    /// Periods with a score that end the probation.
+    pub full_periods: usize,
+    /// Factor during the probation.
+    pub probation_factor: f64,
+    /// Exponent of each share of the effective volume.
+    pub share_exponent: f64,
+}
+
+impl Default for ScoringRules {
+    fn default() -> Self {
+        Self {
+            reward_window: Duration::from_hours(72),
+            period_window: Duration::from_hours(72),
+            minimum_rewards: 50,
+            quality_exponent: 1.5,
+            squared_up_to: None,
+            never_squared: vec!["avatar".to_owned()],
+            metric_percentile: 0.3,
+            weigh_metric_by_quality: false,
+            bonus_span: 0.5,
+            period_decay: 0.5,
+            full_periods: 9,
+            probation_factor: 0.25,
+            share_exponent: 3.0,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+use super::*;
+
+fn rules() -> ScoringRules {
+    ScoringRules::default()
+}
+
+#[track_caller]
+fn close(found: f64, expected: f64, tolerance: f64) {
+    assert!((found - expected).abs() <= tolerance, "{found}, expected {expected}");
+}
+
+const fn task(task: &str, weight: f64) -> TaskWeight<&str> {
+    TaskWeight { task, weight, enabled: true }
+}
+
+fn contender<'a>(hotkey: &'a str, task: &'a str, capacity: f64) -> Contender<&'a str, &'a str> {
+    Contender { hotkey, uid: Uid(u16::from(hotkey.as_bytes()[0])), task, capacity }
+}
+
+fn rewards<'a>(task: &'a str, hotkey: &'a str, qualities: &[f64], metric: f64) -> Vec<Reward<&'a str, &'a str>> {
+    let reward = |quality: &f64| Reward { task, hotkey, quality: Some(*quality), metric: Some(metric) };
+    qualities.iter().map(reward).collect()
+}
+
+fn periods<'a>(task: &'a str, hotkey: &'a str, score: f64) -> Vec<PeriodRow<&'a str, &'a str>> {
+    vec![PeriodRow { task, hotkey, score: Some(score), volume: 1_000.0 }; 9]
+}
+
+/// The worked example of §4.7: A, B and C serve X, A and D serve Y.
+fn example() -> ScoringInput<&'static str, &'static str> {
+    // In Y the faster D has 1.25 · 0.72 · 800 = 720, A 0.75 · 0.5333 · 1000 = 400. Fifty rows keep the tasks apart.
+    let repeated = |qualities: &[f64]| qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>();
+    ScoringInput {
+        tasks: vec![task("X", 0.6), task("Y", 0.4)],
+        contenders: vec![
+            contender("A", "X", 120_000.0),
+            contender("B", "X", 60_000.0),
+            contender("C", "X", 90_000.0),
+            contender("A", "Y", 1_000.0),
+            contender("D", "Y", 800.0),
+        ],
+        rewards: [
+            rewards("X", "A", &repeated(&[1.0, 1.0, 0.8, 1.0]), 95.0),
+            rewards("X", "B", &repeated(&[0.6, 0.9, 1.0]), 80.0),
+            rewards("X", "C", &repeated(&[1.0, 1.0, 1.0]), 60.0),
+            rewards("Y", "A", &repeated(&[1.0]), 3.0),
+            rewards("Y", "D", &repeated(&[1.0]), 4.0),
+        ]
+        .concat(),
+        periods: [
+            periods("X", "A", 0.95),
+            periods("X", "B", 0.90),
+            periods("X", "C", 1.0),
+            periods("Y", "A", 400.0 / 750.0),
+            periods("Y", "D", 0.72),
+        ]
+        .concat(),
+    }
+}
+
+#[test]
+fn the_worked_example() {
+    let scores = score(&example(), &rules());
+    #[rustfmt::skip]
+    let table = [
+        // hotkey, average, metric, bonus, combined, period, capacity, effective, share, net
+        ("A", 0.92889, 95.0,  0.25, 1.16111, 0.95, 120_000.0, 132_366.2, 0.54787, 0.85914),
+        ("B", 0.77286, 80.0,  0.00, 0.77286, 0.90,  60_000.0,  41_734.3, 0.17274, 0.02693),
+        ("C", 1.0,     60.0, -0.25, 0.75,    1.00,  90_000.0,  67_500.0, 0.27939, 0.11393),
+    ];
+    assert_eq!(scores.tasks[0].contenders.len(), table.len());
+    for (found, row) in scores.tasks[0].contenders.iter().zip(table) {
+        let (hotkey, average, metric, bonus, combined, period, capacity, effective, share, net) = row;
+        assert_eq!((found.hotkey, found.quality.metric, found.capacity), (hotkey, Some(metric), capacity));
+        close(found.quality.average, average, 5e-6);
+        close(found.quality.rank.unwrap().bonus, bonus, 1e-12);
+        close(found.quality.combined, combined, 5e-6);
+        close(found.period.score, period, 1e-12);
+        close(found.effective, effective, 0.05);
+        close(found.share, share, 5e-6);
+        close(found.net, net, 5e-6);
+    }
+    for (found, (hotkey, effective, net)) in
+        scores.tasks[1].contenders.iter().zip([("A", 400.0, 0.14637), ("D", 720.0, 0.85363)])
+    {
+        assert_eq!(found.hotkey, hotkey);
+        close(found.effective, effective, 1e-9);
+        close(found.net, net, 5e-6);
+    }
+    let weights = [("A", 0.57403), ("B", 0.01616), ("C", 0.06836), ("D", 0.34145)];
+    assert_eq!(scores.totals.len(), weights.len());
+    for (total, (hotkey, weight)) in scores.totals.iter().zip(weights) {
+        assert_eq!(total.hotkey, hotkey);
+        close(total.weight, weight, 5e-6);
+    }
+    let largest = scores.totals.iter().map(|total| total.weight).fold(0.0, f64::max);
+    let quantised = scores.totals.iter().map(|total| (total.weight / largest * 65_535.0).round()).collect::<Vec<_>>();
+    assert_eq!(quantised, [65_535.0, 1_845.0, 7_804.0, 38_982.0]);
+}
+
+#[test]
+fn the_numbers_multiply_to_the_weight() {
+    for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
+        let rules = profile.rules();
+        let scores = score(&example(), &rules);
+        for total in &scores.totals {
+            let mut sum = 0.0;
+            for task in &scores.tasks {
+                let all: f64 = task.contenders.iter().map(|contender| contender.effective).sum();
+                let powers: f64 = task.contenders.iter().map(|contender| contender.powered).sum();
+                for own in task.contenders.iter().filter(|own| own.hotkey == total.hotkey) {
+                    let Quality { adjusted, rank, combined, .. } = own.quality;
+                    assert_eq!(combined, adjusted * (1.0 + rank.unwrap().bonus));
+                    assert_eq!(own.period.score, own.period.factor * own.period.mean);
+                    assert_eq!(own.effective, combined * own.period.score * own.capacity);
+                    assert_eq!(own.share, own.effective / all);
+                    assert_eq!(own.powered, own.share.powf(rules.share_exponent));
+                    assert_eq!(own.net, own.powered / powers);
+                    assert_eq!(own.contribution, own.net * task.task.weight);
+                    sum += own.contribution;
+                }
+            }
+            assert_eq!(total.score, sum);
+            let all: f64 = scores.totals.iter().map(|total| total.score).sum();
+            assert_eq!(total.weight, total.score / all);
+        }
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn normalised_periods() {
+    let perfect = |periods| vec![(1.0, 10_000.0); periods];
+    let mut nine = vec![(0.9, 10_000.0), (0.5, 20_000.0)];
+    nine.extend(perfect(7));
+    for (rows, score) in [
+        (vec![(0.9, 10_000.0), (0.5, 20_000.0), (1.0, 10_000.0)], 0.18333),
+        (perfect(9), 1.0),
+        (perfect(8), 0.25),
+        (nine, 0.75962),
+        (vec![], 0.0),
+        (vec![(1.0, 0.0), (0.5, 0.0)], 0.0),
+    ] {
+        close(normalised_period(&rows, &rules()).score, score, 5e-6);
+    }
+}
+
+#[test]
+#[rustfmt::skip]
+fn bonuses_fall_linearly_with_the_rank() {
+    for (speeds, bonuses) in [
+        (vec![], vec![]),
+        (vec![Some(5.0)], vec![Some(0.0)]),
+        (vec![Some(5.0), Some(9.0)], vec![Some(-0.25), Some(0.25)]),
+        (vec![Some(5.0), None, Some(9.0), Some(7.0)], vec![Some(-0.25), None, Some(0.25), Some(0.0)]),
+        // Ties keep their order.
+        (vec![Some(5.0), Some(5.0), Some(5.0)], vec![Some(0.25), Some(0.0), Some(-0.25)]),
+    ] {
+        let ranks = rank_by_speed(&speeds, &rules());
+        assert_eq!(ranks.iter().map(|rank| rank.map(|rank| rank.bonus)).collect::<Vec<_>>(), bonuses);
+    }
+}
+
+#[test]
+fn the_thirtieth_percentile() {
+    let numbers = |count: u32| (0..count).rev().map(f64::from).collect::<Vec<_>>();
+    for (count, index) in [(1, 0.0), (3, 0.0), (4, 1.0), (10, 3.0), (100, 30.0)] {
+        assert_eq!(percentile(numbers(count), 0.3), Some(index), "{count}");
+    }
+    assert_eq!(percentile(vec![], 0.3), None);
+}
+
+/// §11.3
+#[test]
+fn issue_11_3_rows_count_once_and_units_do_not_mix() {
+    let mut input = example();
+    // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y, does not serve X.
+    input.rewards.retain(|reward| reward.hotkey != "B");
+    input.rewards.extend(rewards("Y", "B", &[0.5, 0.5], 1e9));
+    input.rewards.extend(rewards("X", "B", &[0.6, 0.9, 1.0], 80.0));
+    let scores = score(&input, &rules());
+    let b = &scores.tasks[0].contenders[1];
+    assert_eq!((b.quality.rewards, b.quality.filled, b.quality.metric), (3, 2, Some(80.0)));
+    let powered = |quality: f64| quality.powf(1.5);
+    close(b.quality.average, (powered(0.6) + powered(0.9) + 1.0 + 2.0 * powered(0.5)) / 5.0, 1e-12);
+    assert_eq!(b.quality.rank.map(|rank| (rank.rank, rank.of)), Some((1, 3)));
+    let hotkeys = scores.tasks[1].contenders.iter().map(|contender| contender.hotkey).collect::<Vec<_>>();
+    assert_eq!(hotkeys, ["A", "D"]);
+}
+
+#[test]
+fn the_newest_rewards_fill_up_to_fifty() {
+    let input = ScoringInput {
+        tasks: vec![task("X", 1.0)],
+        contenders: vec![contender("A", "X", 1.0)],
+        rewards: [
+            rewards("Y", "A", &[0.0; 30], 1.0),
+            rewards("X", "A", &[1.0; 15], 1.0),
+            rewards("Z", "A", &[1.0; 30], 1.0),
+        ]
+        .concat(),
+        periods: periods("X", "A", 1.0),
+    };
+    let quality = score(&input, &rules()).tasks[0].contenders[0].quality;
+    assert_eq!((quality.rewards, quality.filled, quality.average), (15, 35, 20.0 / 50.0));
+}
+
+#[test]
+fn rows_without_values_say_nothing() {
+    let mut input = example();
+    for reward in input.rewards.iter_mut().filter(|reward| reward.hotkey == "B") {
+        reward.metric = None;
+    }
+    let scores = score(&input, &rules());
+    assert_eq!(scores.tasks[0].contenders.iter().map(|own| own.hotkey).collect::<Vec<_>>(), ["A", "C"]);
+    assert_eq!(scores.totals.iter().map(|total| total.hotkey).collect::<Vec<_>>(), ["A", "C", "D"]);
+    // A period in which nothing was asked does not count as one.
+    let mut input = example();
+    input.periods[0].score = None;
+    assert_eq!(score(&input, &rules()).tasks[0].contenders[0].period.factor, 0.25);
+}
+
+#[test]
+fn tasks_that_nobody_serves_drop_out() {
+    let mut input = example();
+    input.tasks.insert(0, task("unserved", 5.0));
+    input.tasks.push(TaskWeight { enabled: false, ..task("Y", 5.0) });
+    assert_eq!(score(&input, &rules()).totals, score(&example(), &rules()).totals);
+    input.periods.clear();
+    assert_eq!(score(&input, &rules()).totals, []);
+}
+
+#[test]
+fn each_alone_in_its_task_earns_half() {
+    let input = ScoringInput {
+        tasks: vec![task("X", 0.5), task("Y", 0.5)],
+        contenders: vec![contender("A", "X", 200.0), contender("B", "Y", 300.0)],
+        rewards: [rewards("X", "A", &[0.8], 1.0), rewards("Y", "B", &[0.9], 1.0)].concat(),
+        periods: [periods("X", "A", 0.7), periods("Y", "B", 0.6)].concat(),
+    };
+    let weights = score(&input, &rules()).totals.iter().map(|total| total.weight).collect::<Vec<_>>();
+    assert_eq!(weights, [0.5, 0.5]);
+}
+
+#[test]
+fn shares_are_cubed() {
+    // Over a sum of 1.5, as the removed suite of the reference has them: 0.5, 0.8, 0.2.
+    let cubes = [0.125, 0.512, 0.008];
+    let sum: f64 = cubes.iter().sum();
+    for (found, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
+        close(found, cube / sum, 1e-12);
+    }
+    for (found, share) in shares(&[100.0, 200.0, 300.0], 1.0).unwrap().into_iter().zip([1.0, 2.0, 3.0]) {
+        close(found, share / 6.0, 1e-12);
+    }
+    assert_eq!(shares(&[0.0, 0.0], 3.0), None);
+    assert_eq!(shares(&[], 3.0), None);
+}
+
+#[test]
+fn the_later_profile() {
+    let rules = ScoringProfile::Later.rules();
+    let scores = score(&example(), &rules);
+    let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
+    // Above 0.85 as it is, below it squared; B's metrics are 48, 72 and 80.
+    assert_eq!(a.quality.adjusted, a.quality.average);
+    assert_eq!(b.quality.adjusted, b.quality.average * b.quality.average);
+    assert_eq!([a.quality.metric, b.quality.metric, c.quality.metric], [Some(95.0), Some(48.0), Some(60.0)]);
+    assert_eq!([a, b, c].map(|own| own.quality.rank.unwrap().rank), [0, 2, 1]);
+    close(a.powered, a.share.powi(4), 1e-12);
+    let mut input = example();
+    input.rewards.retain(|reward| reward.task == "X");
+    for row in &mut input.tasks {
+        row.task = if row.task == "X" { "avatar" } else { "other" };
+    }
+    input.contenders.iter_mut().filter(|row| row.task == "X").for_each(|row| row.task = "avatar");
+    input.rewards.iter_mut().for_each(|row| row.task = "avatar");
+    let b = score(&input, &rules).tasks[0].contenders[1].quality;
+    assert_eq!(b.adjusted, b.average, "avatars are exempt");
+}
+
+#[test]
+fn a_miner_contends_once_for_a_task() {
+    let mut input = example();
+    assert_eq!(input.check(), Ok(()));
+    input.contenders.push(contender("A", "Y", 1.0));
+    assert_eq!(input.check(), Err(DuplicateContender(5)));
+}

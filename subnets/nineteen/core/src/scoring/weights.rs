@@ -1,0 +1,246 @@
+//! Weights, with every number on the way.
+
+use std::collections::{HashMap, HashSet};
+
+use taonet_primitives::Uid;
+
+use super::{
+    Contender, Key, NormalisedPeriod, Quality, Reward, ScoringInput, ScoringRules, TaskWeight, average_quality,
+    normalised_period, percentile, rank_by_speed,
+};
+
+/// One contender's numbers in one task. A later field is made of the earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ContenderScore<K> {
+    /// The miner.
+    pub hotkey: K,
+    /// Its slot on the chain.
+    pub uid: Uid,
+    /// How good and how fast its results were.
+    pub quality: Quality,
+    /// How it did in the latest periods.
+    pub period: NormalisedPeriod,
+    /// The accepted capacity.
+    pub capacity: f64,
+    /// `quality.combined · period.score · capacity`.
+    pub effective: f64,
+    /// `effective` over the sum of the task's.
+    pub share: f64,
+    /// `share` to the rules' exponent.
+    pub powered: f64,
+    /// `powered` over the sum of the task's.
+    pub net: f64,
+    /// `net · task weight`.
+    pub contribution: f64,
+}
+
+/// One task's contenders with rewards, in the order in which they were given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskScores<T, K> {
+    /// The task and its weight.
+    pub task: TaskWeight<T>,
+    /// Its contenders. Where nobody has an effective volume, their shares are 0 and the task counts for nothing.
+    pub contenders: Vec<ContenderScore<K>>,
+}
+
+/// A miner's weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Total<K> {
+    /// The miner.
+    pub hotkey: K,
+    /// Its slot on the chain.
+    pub uid: Uid,
+    /// Sum of its contributions.
+    pub score: f64,
+    /// `score` over the sum of all.
+    pub weight: f64,
+}
+
+/// Weights and what they are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores<T, K> {
+    /// The enabled tasks.
+    pub tasks: Vec<TaskScores<T, K>>,
+    /// A weight for each miner, in the order in which they first appear in a task that counts. Empty where no task counts.
+    pub totals: Vec<Total<K>>,
+}
+
+/// Computes the weights.
+pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &ScoringRules) -> Scores<T, K> {
+    let rows = Rows::group(input);
+    let tasks = input.tasks.iter().filter(|task| task.enabled);
+    let tasks: Vec<_> = tasks.map(|task| score_task(task, &rows, rules)).collect();
+    let totals = totals(&tasks);
+    Scores { tasks, totals }
+}
+
+/// The input's rows by miner and task, each group in the order given.
+struct Rows<'a, T, K> {
+    contenders: HashMap<T, Vec<&'a Contender<T, K>>>,
+    rewards: HashMap<(T, K), Vec<&'a Reward<T, K>>>,
+    of_miner: HashMap<K, Vec<&'a Reward<T, K>>>,
+    periods: HashMap<(T, K), Vec<(f64, f64)>>,
+}
+
+impl<'a, T: Key, K: Key> Rows<'a, T, K> {
+    fn group(input: &'a ScoringInput<T, K>) -> Self {
+        let mut contenders: HashMap<_, Vec<_>> = HashMap::new();
+        for contender in &input.contenders {
+            contenders.entry(contender.task).or_default().push(contender);
+        }
+        let (mut rewards, mut of_miner): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
+        for reward in &input.rewards {
+            rewards.entry((reward.task, reward.hotkey)).or_default().push(reward);
+            of_miner.entry(reward.hotkey).or_default().push(reward);
+        }
+        let mut periods: HashMap<_, Vec<_>> = HashMap::new();
+        for row in &input.periods {
+            let group = periods.entry((row.task, row.hotkey)).or_default();
+            group.extend(row.score.map(|score| (score, row.volume)));
+        }
+        Self { contenders, rewards, of_miner, periods }
+    }
+
+    /// The rewards of the task, and those of other tasks that fill them up to the minimum.
+    fn rewards(
+        &self,
+        task: T,
+        hotkey: K,
+        minimum: usize,
+    ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
+        let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
+        let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
+        // With as many rows as it takes, the others are not even looked at.
+        let missing = minimum.saturating_sub(own.len());
+        let fill = all.iter().copied().filter(move |reward| reward.task != task).take(missing);
+        (own, fill)
+    }
+}
+
+fn score_task<T: Key + AsRef<str>, K: Key>(
+    task: &TaskWeight<T>,
+    rows: &Rows<'_, T, K>,
+    rules: &ScoringRules,
+) -> TaskScores<T, K> {
+    let contenders = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
+    let rated: Vec<_> =
+        contenders.iter().filter_map(|contender| Some((*contender, rate(contender, rows, rules)?))).collect();
+    let speeds: Vec<_> = rated.iter().map(|(_, quality)| quality.metric).collect();
+    let ranks = rank_by_speed(&speeds, rules);
+    let mut contenders: Vec<_> = rated
+        .into_iter()
+        .zip(ranks)
+        .map(|((contender, mut quality), rank)| {
+            quality.rank = rank;
+            quality.combined = quality.adjusted * (1.0 + rank.map_or(0.0, |rank| rank.bonus));
+            let key = (task.task, contender.hotkey);
+            let period = normalised_period(rows.periods.get(&key).map(Vec::as_slice).unwrap_or_default(), rules);
+            let effective = quality.combined * period.score * contender.capacity;
+            let (hotkey, uid, capacity) = (contender.hotkey, contender.uid, contender.capacity);
+            ContenderScore {
+                hotkey,
+                uid,
+                quality,
+                period,
+                capacity,
+                effective,
+                share: 0.0,
+                powered: 0.0,
+                net: 0.0,
+                contribution: 0.0,
+            }
+        })
+        .collect();
+    share_out(&mut contenders, task.weight, rules.share_exponent);
+    TaskScores { task: *task, contenders }
+}
+
+/// A contender's quality before the ranking; `None` without a usable reward.
+fn rate<T: Key + AsRef<str>, K: Key>(
+    contender: &Contender<T, K>,
+    rows: &Rows<'_, T, K>,
+    rules: &ScoringRules,
+) -> Option<Quality> {
+    let (own, fill) = rows.rewards(contender.task, contender.hotkey, rules.minimum_rewards);
+    // A row with either value missing says nothing.
+    let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
+    let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
+    let fill: Vec<f64> = fill.filter_map(|reward| values(reward).map(|(quality, _)| quality)).collect();
+    let qualities = own.iter().map(|(quality, _)| *quality).chain(fill.iter().copied());
+    let average = average_quality(qualities, rules)?;
+    let exempt = rules.never_squared.iter().any(|name| name == contender.task.as_ref());
+    let squared = rules.squared_up_to.is_some_and(|threshold| average <= threshold && !exempt);
+    let adjusted = if squared { average * average } else { average };
+    let metrics = own
+        .iter()
+        .map(|(quality, metric)| if rules.weigh_metric_by_quality { metric * quality } else { *metric })
+        .collect();
+    Some(Quality {
+        rewards: own.len(),
+        filled: fill.len(),
+        average,
+        adjusted,
+        metric: percentile(metrics, rules.metric_percentile),
+        rank: None,
+        combined: adjusted,
+    })
+}
+
+/// Shares of numbers: each over the sum, to the exponent, over the new sum. `None` where the sum is 0.
+pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
+    let sum: f64 = effective.iter().sum();
+    let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
+    let powers: f64 = powered.iter().sum();
+    (sum > 0.0 && powers > 0.0).then(|| powered.into_iter().map(|own| own / powers).collect())
+}
+
+fn share_out<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, exponent: f64) {
+    let effective: Vec<_> = contenders.iter().map(|contender| contender.effective).collect();
+    let Some(nets) = shares(&effective, exponent) else { return };
+    let sum: f64 = effective.iter().sum();
+    for (contender, net) in contenders.iter_mut().zip(nets) {
+        contender.share = contender.effective / sum;
+        contender.powered = contender.share.powf(exponent);
+        contender.net = net;
+        contender.contribution = net * task_weight;
+    }
+}
+
+fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> Vec<Total<K>> {
+    let (mut totals, mut places) = (Vec::<Total<K>>::new(), HashMap::new());
+    let counts = |task: &&TaskScores<T, K>| task.contenders.iter().any(|contender| contender.net > 0.0);
+    for contender in tasks.iter().filter(counts).flat_map(|task| &task.contenders) {
+        let place = *places.entry(contender.hotkey).or_insert_with(|| {
+            totals.push(Total { hotkey: contender.hotkey, uid: contender.uid, score: 0.0, weight: 0.0 });
+            totals.len() - 1
+        });
+        if let Some(total) = totals.get_mut(place) {
+            total.score += contender.contribution;
+        }
+    }
+    let sum: f64 = totals.iter().map(|total| total.score).sum();
+    if sum <= 0.0 {
+        return Vec::new();
+    }
+    for total in &mut totals {
+        total.weight = total.score / sum;
+    }
+    totals
+}
+
+/// A contender that stands twice in the input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("contenders[{0}] has the hotkey and task of an earlier contender")]
+pub struct DuplicateContender(pub usize);
+
+impl<T: Key, K: Key> ScoringInput<T, K> {
+    /// Checks that no miner contends twice for a task.
+    ///
+    /// # Errors
+    /// [`DuplicateContender`], with its place.
+    pub fn check(&self) -> Result<(), DuplicateContender> {
+        let mut seen = HashSet::new();
+        let double = self.contenders.iter().position(|contender| !seen.insert((contender.hotkey, contender.task)));
+        double.map_or(Ok(()), |place| Err(DuplicateContender(place)))
+    }
+}

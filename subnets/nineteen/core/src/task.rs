@@ -1,0 +1,264 @@
+//! Tasks: what miners serve and validators check.
+
+mod name;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use taonet_primitives::Seconds;
+
+pub use name::{TaskName, TaskNameError};
+
+/// The kind of a task: which formula measures its work, and which miners serve it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskType {
+    /// Chat and completions; work in tokens.
+    Text,
+    /// Pictures; work in denoising steps.
+    Image,
+    /// Embeddings; work in tokens.
+    Embedding,
+}
+
+/// Path of a miner's route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Endpoint {
+    /// `/chat/completions`
+    #[serde(rename = "/chat/completions")]
+    Chat,
+    /// `/completions`
+    #[serde(rename = "/completions")]
+    Completions,
+    /// `/embeddings`
+    #[serde(rename = "/embeddings")]
+    Embeddings,
+    /// `/text-to-image`
+    #[serde(rename = "/text-to-image")]
+    TextToImage,
+    /// `/image-to-image`
+    #[serde(rename = "/image-to-image")]
+    ImageToImage,
+    /// `/avatar`
+    #[serde(rename = "/avatar")]
+    Avatar,
+    /// `/inpaint`
+    #[serde(rename = "/inpaint")]
+    Inpaint,
+    /// `/upscale`
+    #[serde(rename = "/upscale")]
+    Upscale,
+    /// `/clip-embeddings`
+    #[serde(rename = "/clip-embeddings")]
+    ClipEmbeddings,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 9] = [
+        Self::Chat,
+        Self::Completions,
+        Self::Embeddings,
+        Self::TextToImage,
+        Self::ImageToImage,
+        Self::Avatar,
+        Self::Inpaint,
+        Self::Upscale,
+        Self::ClipEmbeddings,
+    ];
+
+    /// The path, with its leading `/`.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+            Self::Embeddings => "/embeddings",
+            Self::TextToImage => "/text-to-image",
+            Self::ImageToImage => "/image-to-image",
+            Self::Avatar => "/avatar",
+            Self::Inpaint => "/inpaint",
+            Self::Upscale => "/upscale",
+            Self::ClipEmbeddings => "/clip-embeddings",
+        }
+    }
+
+    /// The kind of task that is served there.
+    pub const fn task_type(self) -> TaskType {
+        match self {
+            Self::Chat | Self::Completions => TaskType::Text,
+            Self::Embeddings => TaskType::Embedding,
+            _ => TaskType::Image,
+        }
+    }
+}
+
+/// What the checking server loads and runs; sent to it as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckerConfig {
+    /// The server that repeats requests: `llm_server` or `image_server`.
+    pub server_needed: ServerKind,
+    /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`, `gpu_utilization`.
+    #[serde(default)]
+    pub load_model_config: Map<String, Value>,
+    /// Which comparison to run.
+    pub checking_function: CheckingFunction,
+}
+
+/// The server that repeats requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServerKind {
+    /// Serves language models.
+    LlmServer,
+    /// Serves image models.
+    ImageServer,
+}
+
+/// Which comparison a checker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckingFunction {
+    /// Log-probabilities of sampled tokens: [`crate::checker::text`].
+    CheckTextResult,
+    /// Hashes and embeddings: [`crate::checker::image`].
+    CheckImageResult,
+}
+
+/// How synthetic requests are made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyntheticConfig {
+    /// Name of the generator.
+    pub func: String,
+    /// Its arguments.
+    #[serde(default)]
+    pub kwargs: Map<String, Value>,
+}
+
+/// One task, under the names that the reference's configuration gives its fields.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Its id, such as `chat-llama-3-1-8b`.
+    pub task: TaskName,
+    /// Its kind.
+    pub task_type: TaskType,
+    /// The largest capacity that counts, in tokens (text, embedding) or steps (image) a period.
+    pub max_capacity: f64,
+    /// The volume that one synthetic request is assumed to have, in the same unit.
+    pub volume_to_requests_conversion: f64,
+    /// Share of the incentive, before normalisation.
+    pub weight: f64,
+    /// How long a miner may take for the first byte, and then for each further one.
+    pub timeout: Seconds,
+    /// Whether the answer is a stream.
+    pub is_stream: bool,
+    /// The miner's route.
+    pub endpoint: Endpoint,
+    /// What checks its results.
+    pub orchestrator_server_config: CheckerConfig,
+    /// What makes its synthetic requests.
+    pub synthetic_generation_config: SyntheticConfig,
+    /// Whether it is offered and scored.
+    #[serde(default = "enabled")]
+    pub enabled: bool,
+    /// What miners are told of the model; left out, the options that the checker loads it with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_info: Option<Map<String, Value>>,
+}
+
+const fn enabled() -> bool {
+    true
+}
+
+/// A task as miners and the statistics service see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublicTask {
+    /// Its id.
+    pub task: TaskName,
+    /// Its kind.
+    pub task_type: TaskType,
+    /// The largest capacity that counts.
+    pub max_capacity: f64,
+    /// The model: its public description, or the options to load it with.
+    #[serde(default)]
+    pub model_config: Option<Map<String, Value>>,
+    /// The miner's route.
+    pub endpoint: Endpoint,
+    /// Normalised share of the incentive.
+    pub weight: f64,
+    /// How long a miner may take.
+    pub timeout: Seconds,
+}
+
+/// The option that only the validator's own machine needs.
+const PRIVATE_OPTION: &str = "gpu_utilization";
+
+impl Task {
+    /// The task as miners see it. The task itself stays as it is.
+    pub fn public(&self) -> PublicTask {
+        let model_config = self.model_info.clone().unwrap_or_else(|| {
+            let mut options = self.orchestrator_server_config.load_model_config.clone();
+            options.shift_remove(PRIVATE_OPTION);
+            options
+        });
+        PublicTask {
+            task: self.task.clone(),
+            task_type: self.task_type,
+            max_capacity: self.max_capacity,
+            model_config: Some(model_config).filter(|options| !options.is_empty()),
+            endpoint: self.endpoint,
+            weight: self.weight,
+            timeout: self.timeout,
+        }
+    }
+
+    /// The configuration that the checking server gets with each of the task's results.
+    pub fn checker_document(&self) -> Value {
+        let config = &self.orchestrator_server_config;
+        let options = Some(&config.load_model_config).filter(|options| !options.is_empty());
+        serde_json::json!({
+            "server_needed": config.server_needed,
+            "load_model_config": options,
+            "checking_function": config.checking_function,
+            "task": self.task,
+            "endpoint": self.endpoint,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::MarketConfig;
+
+    #[test]
+    fn miners_are_not_told_how_we_load_a_model() {
+        let config = MarketConfig::default();
+        let task = config.task("chat-llama-3-2-3b").unwrap();
+        let public = serde_json::to_value(task.public()).unwrap();
+        assert_eq!(
+            public,
+            json!({
+                "task": "chat-llama-3-2-3b",
+                "task_type": "text",
+                "max_capacity": 120_000.0,
+                "model_config": {
+                    "model": "unsloth/Llama-3.2-3B-Instruct",
+                    "half_precision": true,
+                    "tokenizer": "tau-vision/llama-tokenizer-fix",
+                    "max_model_len": 20000,
+                },
+                "endpoint": "/chat/completions",
+                "weight": 0.05,
+                "timeout": 2.0,
+            })
+        );
+        // §11.9: the view takes nothing from what the checker gets.
+        assert_eq!(task.checker_document()["load_model_config"]["gpu_utilization"], 0.65);
+        let image = config.task("avatar").unwrap();
+        assert_eq!(image.public().model_config, image.model_info);
+        assert_eq!(image.checker_document()["load_model_config"], json!(null));
+    }
+}

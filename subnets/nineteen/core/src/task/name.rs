@@ -1,0 +1,86 @@
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name of a task, in bytes.
+const LONGEST: usize = 64;
+
+/// The id of a task, such as `chat-llama-3-1-8b`: 1..=64 of the characters `a`–`z`, `0`–`9`, `-` and `.`, first a letter
+/// or digit. Clones share the text.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TaskName(Arc<str>);
+
+/// A text that is no task's id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a task name; hint: use 1..=64 lower-case letters, digits, '-' and '.'")]
+pub struct TaskNameError(String);
+
+impl TaskName {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TaskName {
+    type Err = TaskNameError;
+
+    fn from_str(text: &str) -> Result<Self, TaskNameError> {
+        let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+        let clean = (1..=LONGEST).contains(&text.len())
+            && text.bytes().all(known)
+            && text.starts_with(|first: char| first.is_ascii_alphanumeric());
+        if clean { Ok(Self(text.into())) } else { Err(TaskNameError(text.chars().take(LONGEST).collect())) }
+    }
+}
+
+impl TryFrom<String> for TaskName {
+    type Error = TaskNameError;
+
+    fn try_from(text: String) -> Result<Self, TaskNameError> {
+        text.parse()
+    }
+}
+
+impl From<TaskName> for String {
+    fn from(name: TaskName) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl Borrow<str> for TaskName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_hyphenated_words() {
+        for name in ["avatar", "chat-llama-3-1-8b", "3b", "llama-3.1"] {
+            assert_eq!(name.parse::<TaskName>().unwrap().as_str(), name);
+        }
+        for name in ["", "-a", "A", "a b", "a_b", "a/b", "é", &"a".repeat(65)] {
+            assert!(name.parse::<TaskName>().is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! How much work a result was, and how fast.
+
+/// Characters that count as one token.
+const CHARACTERS_PER_TOKEN: f64 = 4.0;
+
+/// Work of a text result, in tokens: a quarter of its characters, or 1 when it has none.
+pub fn text_work(characters: usize) -> f64 {
+    if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
+}
+
+/// Work of an image result, in denoising steps.
+pub fn image_work(steps: u32) -> f64 {
+    f64::from(steps)
+}
+
+/// Speed of a result: work per second from sending the request to the last byte of the answer. `None` without a time.
+pub fn metric(work: f64, response_time: Option<f64>) -> Option<f64> {
+    response_time.filter(|seconds| *seconds > 0.0).map(|seconds| work / seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_characters_are_a_token() {
+        assert_eq!([text_work(0), text_work(1), text_work(400)], [1.0, 0.25, 100.0]);
+        assert_eq!(image_work(8), 8.0);
+    }
+
+    #[test]
+    fn speed_needs_a_time() {
+        assert_eq!(metric(100.0, Some(0.5)), Some(200.0));
+        assert_eq!([metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)], [None; 3]);
+    }
+}

@@ -1,0 +1,106 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::task::TaskType;
+
+/// What a miner serves, and how much of it at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MinerConfig {
+    /// The kind of tasks; a miner has one.
+    pub task_type: TaskType,
+    /// The tasks.
+    pub served: Vec<Served>,
+    /// Requests at a time; more get 429.
+    pub concurrency: usize,
+    /// How long the backend may take.
+    pub deadlines: Deadlines,
+}
+
+/// A task that a miner serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// The task, under which validators ask.
+    pub task: TaskName,
+    /// The backend's name of its model; left out, the task's name.
+    pub model: Option<String>,
+    /// The capacity that all validators share, in the unit of the task a period; left out, the largest that they take.
+    pub capacity: Option<f64>,
+}
+
+/// How long the backend may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// To the first chunk of a stream, or to a whole answer.
+    pub first: Duration,
+    /// Between two chunks.
+    pub between: Duration,
+    /// For a whole stream.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    /// 30 s to the first chunk, 10 s between chunks, 5 minutes in all.
+    fn default() -> Self {
+        Self { first: Duration::from_secs(30), between: Duration::from_secs(10), total: Duration::from_mins(5) }
+    }
+}
+
+/// A text that names no task to serve.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServedError {
+    /// The task's name is malformed.
+    #[error(transparent)]
+    Task(#[from] taonet_nineteen_core::task::TaskNameError),
+    /// The capacity is no number above 0.
+    #[error("capacity {0:?} is not a number above 0")]
+    Capacity(String),
+}
+
+impl FromStr for Served {
+    type Err = ServedError;
+
+    /// Reads `TASK[@CAPACITY][=MODEL]`, such as `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
+    fn from_str(text: &str) -> Result<Self, ServedError> {
+        let (name, model) = match text.split_once('=') {
+            Some((name, model)) => (name, Some(model.to_owned()).filter(|model| !model.is_empty())),
+            None => (text, None),
+        };
+        let (task, capacity) = match name.split_once('@') {
+            Some((task, capacity)) => (task, Some(capacity)),
+            None => (name, None),
+        };
+        let number = |text: &str| {
+            let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+            number.ok_or_else(|| ServedError::Capacity(text.to_owned()))
+        };
+        Ok(Self { task: task.parse()?, model, capacity: capacity.map(number).transpose()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_have_models_and_capacities() {
+        let served = |task: &str, model: Option<&str>, capacity| Served {
+            task: task.parse().unwrap(),
+            model: model.map(str::to_owned),
+            capacity,
+        };
+        for (text, expected) in [
+            ("chat", served("chat", None, None)),
+            ("chat=a/b=c@d", served("chat", Some("a/b=c@d"), None)),
+            ("chat@600", served("chat", None, Some(600.0))),
+            ("chat@6e4=m", served("chat", Some("m"), Some(60_000.0))),
+            ("chat=", served("chat", None, None)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+        for text in ["", "@5", "chat@", "chat@0", "chat@-1", "chat@nan", "chat@many", "a b"] {
+            assert!(text.parse::<Served>().is_err(), "{text}");
+        }
+    }
+}

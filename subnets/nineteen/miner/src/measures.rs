@@ -1,0 +1,33 @@
+//! What a miner counts; docs/metrics.md lists it.
+
+use http::StatusCode;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+
+const REQUESTS: &str = "taonet_nineteen_miner_requests_total";
+const RUNNING: &str = "taonet_nineteen_miner_running";
+const CHUNKS: &str = "taonet_nineteen_miner_chunks_total";
+const BROKEN: &str = "taonet_nineteen_miner_broken_streams_total";
+
+/// Gives every metric of the miner its help text. Call once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Requests by route and HTTP status");
+    describe_gauge!(RUNNING, "Requests that the backend works on");
+    describe_counter!(CHUNKS, "Chunks relayed to validators");
+    describe_counter!(BROKEN, "Streams that the backend did not finish");
+}
+
+pub(crate) fn request(route: &'static str, status: StatusCode) {
+    counter!(REQUESTS, "route" => route, "status" => status.as_str().to_owned()).increment(1);
+}
+
+pub(crate) fn running(change: f64) {
+    gauge!(RUNNING).increment(change);
+}
+
+pub(crate) fn chunks(count: usize) {
+    counter!(CHUNKS).increment(count as u64);
+}
+
+pub(crate) fn broken() {
+    counter!(BROKEN).increment(1);
+}

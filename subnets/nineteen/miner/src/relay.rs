@@ -1,0 +1,102 @@
+//! A backend's stream on its way to the validator.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::Stream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::routes::Running;
+use crate::sse::{EventFilter, LineTooLong};
+use crate::{Deadlines, measures};
+
+/// Why a stream ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum RelayError {
+    #[error("backend's connection broke")]
+    Broken(#[source] reqwest::Error),
+    #[error("backend sent nothing for {0:?}")]
+    Silent(Duration),
+    #[error("backend's answer took longer than {0:?}")]
+    TooLong(Duration),
+    #[error(transparent)]
+    Line(#[from] LineTooLong),
+    #[error("backend's answer has no text")]
+    Empty,
+}
+
+/// A backend's stream. It is read only when the next chunk is asked for; dropped, it ends the backend's work.
+pub(crate) struct Relay {
+    answer: Option<reqwest::Response>,
+    filter: EventFilter,
+    ready: VecDeque<Bytes>,
+    deadlines: Deadlines,
+    until: Instant,
+    _running: Running,
+}
+
+impl Relay {
+    /// A relay whose first chunk is there.
+    pub(crate) async fn start(
+        answer: reqwest::Response,
+        wants_logprobs: bool,
+        deadlines: Deadlines,
+        began: Instant,
+        running: Running,
+    ) -> Result<Self, RelayError> {
+        let until = began + deadlines.total;
+        let filter = EventFilter::new(wants_logprobs);
+        let mut relay =
+            Self { answer: Some(answer), filter, ready: VecDeque::new(), deadlines, until, _running: running };
+        let first = began + deadlines.first;
+        while relay.ready.is_empty() {
+            if !relay.read(first, deadlines.first).await? {
+                return Err(RelayError::Empty);
+            }
+        }
+        Ok(relay)
+    }
+
+    /// The events, as they come. An error ends the connection, so that the validator sees that something is missing.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, RelayError>> {
+        futures::stream::try_unfold(self, |mut relay| async move {
+            match relay.next().await {
+                Ok(event) => Ok(event.map(|event| (event, relay))),
+                Err(error) => {
+                    measures::broken();
+                    tracing::warn!(%error, "stream ended early");
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
+        while self.ready.is_empty() {
+            let silent = Instant::now() + self.deadlines.between;
+            if !self.read(silent, self.deadlines.between).await? {
+                return Ok(None);
+            }
+        }
+        Ok(self.ready.pop_front())
+    }
+
+    /// Reads one piece of the backend's answer. `false` when there is no more.
+    async fn read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
+        let Some(answer) = self.answer.as_mut() else { return Ok(false) };
+        let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {
+            if self.until <= silent { RelayError::TooLong(self.deadlines.total) } else { RelayError::Silent(after) }
+        })?;
+        let before = self.ready.len();
+        if let Some(bytes) = piece.map_err(RelayError::Broken)? {
+            self.ready.extend(self.filter.push(&bytes)?);
+        } else {
+            self.answer = None;
+            self.ready.extend(self.filter.finish());
+        }
+        measures::chunks(self.ready.len() - before);
+        Ok(self.answer.is_some() || self.ready.len() > before)
+    }
+}

@@ -1,0 +1,209 @@
+//! The miner's routes, behind the checks of the transport.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::task::{Endpoint, TaskType};
+use taonet_nineteen_transport::MinerHandshake;
+use taonet_wire::{Caller, SignedLayer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use crate::capacity::announce;
+use crate::relay::Relay;
+use crate::{Backend, MinerConfig, Served, Validators, measures};
+
+/// Largest answer that is not streamed, in bytes: a few large images.
+const LARGEST_ANSWER: usize = 64 << 20;
+
+/// A miner: what it serves, and the backend that does the work. Clones are the same miner.
+#[derive(Clone)]
+pub struct Miner(Arc<Inner>);
+
+struct Inner {
+    config: MinerConfig,
+    backend: Backend,
+    validators: Option<Arc<Validators>>,
+    places: Arc<Semaphore>,
+}
+
+/// A request that the backend works on, counted as long as it lives.
+pub(crate) struct Running(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        measures::running(-1.0);
+    }
+}
+
+impl Miner {
+    /// A miner. With `validators` its capacity is divided among them by stake; without, each is told all of it.
+    pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
+        let places = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner { config, backend, validators, places }))
+    }
+
+    fn enter(&self) -> Option<Running> {
+        let permit = Arc::clone(&self.0.places).try_acquire_owned().ok()?;
+        measures::running(1.0);
+        Some(Running(permit))
+    }
+
+    /// The task that a payload asks for. Validators name it as the model, some with underscores; a payload without a model
+    /// means the only task.
+    fn served(&self, payload: &Map<String, Value>) -> Result<&Served, Refused> {
+        let served = &self.0.config.served;
+        let Some(model) = payload.get("model") else {
+            return match served.as_slice() {
+                [only] => Ok(only),
+                _ => Err(Refused::Field("model")),
+            };
+        };
+        let model = model.as_str().ok_or(Refused::Field("model"))?;
+        let task = model.replace('_', "-");
+        let found = served.iter().find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
+        found.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
+    }
+}
+
+/// Why a request gets no answer from the backend.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error("payload is not a JSON object")]
+    Payload,
+    #[error("{0} is missing or malformed")]
+    Field(&'static str),
+    #[error("model {0:?} is not served here")]
+    UnknownModel(String),
+    #[error("as many requests run as this miner takes")]
+    Full,
+    #[error("backend takes no more requests")]
+    BackendFull,
+    #[error("backend answered {0}")]
+    Status(StatusCode),
+    #[error("{0}")]
+    Backend(String),
+    #[error("backend took too long")]
+    Timeout,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Payload | Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnknownModel(_) => StatusCode::NOT_FOUND,
+            Self::Full | Self::BackendFull => StatusCode::TOO_MANY_REQUESTS,
+            // What the backend finds wrong with a request is the request's fault.
+            Self::Status(status) if status.is_client_error() => status,
+            Self::Status(_) | Self::Backend(_) => StatusCode::BAD_GATEWAY,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        };
+        let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// The miner's own routes: `/capacity`, and those of its kind of tasks.
+pub fn routes(miner: Miner) -> Router {
+    let task_type = miner.0.config.task_type;
+    let mut router = Router::new().route("/capacity", post(capacity));
+    for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
+        let work = move |State(miner): State<Miner>, body: Bytes| async move {
+            let response = work(&miner, endpoint, &body).await.unwrap_or_else(IntoResponse::into_response);
+            measures::request(endpoint.path(), response.status());
+            response
+        };
+        router = router.route(endpoint.path(), post(work));
+    }
+    router.with_state(miner)
+}
+
+/// All of a miner's routes: the handshake, the checks, and its own; and `/healthz`, open to all.
+pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer) -> Router {
+    let health = Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
+    taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
+}
+
+async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
+    let answer = object(&body).map(|payload| {
+        let share = miner.0.validators.as_ref().map_or(1.0, |validators| validators.share(&caller.hotkey));
+        announce(&miner.0.config, payload.get("task_configs").unwrap_or(&Value::Null), share)
+    });
+    let response = answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    measures::request("/capacity", response.status());
+    response
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
+    serde_json::from_slice(body).map_err(|_| Refused::Payload)
+}
+
+async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response, Refused> {
+    let mut payload = object(body)?;
+    // What the transport added.
+    payload.shift_remove("nonce");
+    let served = miner.served(&payload)?;
+    let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
+    payload.insert("model".to_owned(), name.into());
+    let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
+    let wants_logprobs = streams && has_logprobs(&payload);
+    let running = miner.enter().ok_or(Refused::Full)?;
+    let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
+    let first = began + deadlines.first;
+    let answer = timeout_at(first, miner.0.backend.post(endpoint.path(), &payload)).await;
+    let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
+        tracing::warn!(error = &error as &dyn std::error::Error, "backend cannot be used");
+        Refused::Backend(error.to_string())
+    })?;
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::TOO_MANY_REQUESTS => return Err(Refused::BackendFull),
+        status => return Err(Refused::Status(status)),
+    }
+    if streams {
+        let relay = Relay::start(answer, wants_logprobs, deadlines, began, running).await;
+        let relay = relay.map_err(|error| Refused::Backend(error.to_string()))?;
+        let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+        return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
+    }
+    let body = timeout_at(first, whole(answer)).await.map_err(|_| Refused::Timeout)??;
+    drop(running);
+    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refused> {
+    match payload.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(value) => value.as_bool().ok_or(Refused::Field(name)),
+    }
+}
+
+/// `logprobs` is a flag in chats, a number in completions.
+fn has_logprobs(payload: &Map<String, Value>) -> bool {
+    !matches!(payload.get("logprobs"), None | Some(Value::Null | Value::Bool(false)))
+}
+
+async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Refused> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))? {
+        if body.len() + piece.len() > LARGEST_ANSWER {
+            return Err(Refused::Backend("backend's answer is too large".to_owned()));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::extract::Request;
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use taonet_nineteen_transport::{FiberClient, FiberRules, RsaKey, Session, Trust, signed_requests};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, Peer, Standing, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tower::ServiceExt as _;
+use url::Url;
+
+use super::*;
+use crate::Deadlines;
+
+const CHUNK: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n";
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+async fn serve(router: Router) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+fn config() -> MinerConfig {
+    let served = ["chat-a=org/A", "chat-b"].map(|text| text.parse().unwrap()).to_vec();
+    MinerConfig { task_type: TaskType::Text, served, concurrency: 1, deadlines: Deadlines::default() }
+}
+
+async fn miner_before(backend: Router, config: MinerConfig) -> Miner {
+    let url = Url::parse(&format!("http://{}/v1/", serve(backend).await)).unwrap();
+    Miner::new(config, Backend::new(&url, Some(&"secret\n".to_owned().into())).unwrap(), None)
+}
+
+/// A backend with one answer for every chat.
+fn chats<H: axum::handler::Handler<T, ()>, T: 'static>(handler: H) -> Router {
+    Router::new().route("/v1/chat/completions", post(handler))
+}
+
+async fn ask(miner: &Miner, path: &str, payload: Value) -> Response {
+    let mut request = Request::post(path).body(Body::from(payload.to_string())).unwrap();
+    request.extensions_mut().insert(Caller { hotkey: key("//Alice").hotkey(), nonce: 0, uuid: None });
+    routes(miner.clone()).oneshot(request).await.unwrap()
+}
+
+async fn chat(miner: &Miner) -> Response {
+    ask(miner, "/chat/completions", json!({"model": "chat-a", "messages": [], "stream": true})).await
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn the_backend_gets_the_payload_and_the_validator_the_chunks() {
+    let backend = chats(|headers: http::HeaderMap, Json(payload): Json<Value>| async move {
+        assert_eq!(headers["authorization"], "Bearer secret");
+        let echo = json!({"choices": [{"delta": {"content": payload.to_string()}, "logprobs": {}}]});
+        format!(
+            "data: {{\"choices\":[{{\"delta\":{{\"content\":\"\"}},\"logprobs\":null}}]}}\n\ndata: {echo}\n\ndata: [DONE]\n\n"
+        )
+    });
+    let miner = miner_before(backend, config()).await;
+    let payload = json!({"model": "chat_a", "nonce": "1_x", "stream": true, "logprobs": true, "top_k": 5});
+    let response = ask(&miner, "/chat/completions", payload).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
+    let events = text(response).await;
+    let event: Value = serde_json::from_str(events.strip_prefix("data: ").unwrap()).unwrap();
+    let seen: Value = serde_json::from_str(event["choices"][0]["delta"]["content"].as_str().unwrap()).unwrap();
+    assert_eq!(seen, json!({"model": "org/A", "stream": true, "logprobs": true, "top_k": 5}));
+}
+
+#[tokio::test]
+async fn answers_that_are_not_streamed_pass_as_they_are() {
+    let backend = chats(|| async { Json(json!({"choices": [{"message": {"content": "whole"}}]})) });
+    let miner = miner_before(backend, config()).await;
+    let response = ask(&miner, "/chat/completions", json!({"model": "org/A", "stream": false})).await;
+    assert_eq!(text(response).await, r#"{"choices":[{"message":{"content":"whole"}}]}"#);
+}
+
+#[tokio::test]
+async fn wrong_payloads_are_named() {
+    let miner = miner_before(Router::new(), config()).await;
+    for (payload, status, detail) in [
+        (json!([]), 422, "payload is not a JSON object"),
+        (json!({}), 422, "model is missing or malformed"),
+        (json!({"model": 7}), 422, "model is missing or malformed"),
+        (json!({"model": "chat-a", "stream": "yes"}), 422, "stream is missing or malformed"),
+        (json!({"model": "chat-c"}), 404, "model \"chat-c\" is not served here"),
+        // The backend's word on a request is passed on.
+        (json!({"model": "chat-a"}), 404, "backend answered 404 Not Found"),
+    ] {
+        let response = ask(&miner, "/chat/completions", payload).await;
+        assert_eq!(response.status(), status);
+        let body: Value = serde_json::from_str(&text(response).await).unwrap();
+        assert_eq!(body["detail"], detail);
+    }
+    let image = ask(&miner, "/text-to-image", json!({"model": "chat-a"})).await;
+    assert_eq!(image.status(), StatusCode::NOT_FOUND, "another kind of task");
+}
+
+#[tokio::test]
+async fn a_failing_backend_is_told() {
+    let short = Duration::from_millis(50);
+    let hasty = MinerConfig { deadlines: Deadlines { first: short, between: short, total: short }, ..config() };
+    let failing = miner_before(chats(|| async { StatusCode::INTERNAL_SERVER_ERROR }), config()).await;
+    let full = miner_before(chats(|| async { StatusCode::TOO_MANY_REQUESTS }), config()).await;
+    let garbage = miner_before(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config()).await;
+    let silent = miner_before(chats(std::future::pending::<()>), hasty.clone()).await;
+    let mute = miner_before(chats(|| async { endless(Bytes::new()) }), hasty.clone()).await;
+    for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)] {
+        assert_eq!(chat(&miner).await.status(), status);
+    }
+    // A stream that stops is broken off, so that the validator does not take it for whole.
+    let stops = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), hasty).await;
+    let response = chat(&stops).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.into_body().collect().await.is_err());
+    let gone = Url::parse("http://127.0.0.1:9").unwrap();
+    let gone = Miner::new(config(), Backend::new(&gone, None).unwrap(), None);
+    assert_eq!(chat(&gone).await.status(), 502);
+}
+
+/// These bytes, and then nothing.
+fn endless(first: Bytes) -> Body {
+    let first = futures::stream::iter([Ok::<_, std::io::Error>(first)]);
+    Body::from_stream(first.chain(futures::stream::pending()))
+}
+
+#[tokio::test]
+async fn a_full_miner_says_429() {
+    let miner = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), config()).await;
+    let first = chat(&miner).await;
+    assert_eq!(first.status(), StatusCode::OK);
+    let second = chat(&miner).await;
+    assert_eq!((second.status(), second.headers()[RETRY_AFTER].as_bytes()), (StatusCode::TOO_MANY_REQUESTS, &b"1"[..]));
+    drop(first);
+    assert_eq!(chat(&miner).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn capacities_are_shared_by_stake() {
+    let validators = Arc::new(Validators::default());
+    let standing = |stake| Standing { stake, validator_permit: true };
+    let (alice, dave): (Hotkey, Hotkey) = (key("//Alice").hotkey(), key("//Dave").hotkey());
+    validators.replace([(alice, standing(1)), (dave, standing(3))].into());
+    let backend = Backend::new(&Url::parse("http://127.0.0.1:9").unwrap(), None).unwrap();
+    let miner = Miner::new(config(), backend, Some(validators));
+    let offered = json!({"task_configs": [{"task": "chat-a", "max_capacity": 1_000.0, "weight": 0.5}], "nonce": "1"});
+    let answer = text(ask(&miner, "/capacity", offered).await).await;
+    assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
+    assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
+}
+
+/// A miner behind the whole transport, a validator's session with it.
+async fn session(miner: Miner) -> (FiberClient, Session) {
+    let bob = key("//Bob");
+    let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
+    let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+    let address = serve(miner_router(miner, handshake, signed)).await;
+    let peer = Peer::new(bob.hotkey(), address.ip().to_string(), address.port()).unwrap();
+    let client =
+        FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let session = client.handshake(&peer).await.unwrap();
+    (client, session)
+}
+
+struct Tell(mpsc::UnboundedSender<()>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn a_validator_that_leaves_ends_the_backends_work() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let backend = chats(move || {
+        let tell = Tell(sender.clone());
+        async move {
+            let chunks = futures::stream::unfold((tell, 0_u32), |(tell, sent)| async move {
+                if sent > 0 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(CHUNK.as_bytes())), (tell, sent + 1)))
+            });
+            Body::from_stream(chunks)
+        }
+    });
+    let (client, session) = session(miner_before(backend, config()).await).await;
+    let payload = json!({"model": "chat-a", "stream": true}).as_object().unwrap().clone();
+    let mut answer = client.send(&session, "/chat/completions", payload, Duration::from_mins(1)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.next().await.unwrap().unwrap(), CHUNK);
+    assert!(ended.try_recv().is_err());
+    drop(answer);
+    tokio::time::timeout(Duration::from_secs(30), ended.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_backend_is_read_as_fast_as_the_validator_reads() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let backend = chats(move || {
+        let count = count.clone();
+        async move {
+            let text = "a".repeat(64 << 10);
+            let chunk = Bytes::from(format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"));
+            Body::from_stream(futures::stream::repeat_with(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, std::io::Error>(chunk.clone())
+            }))
+        }
+    });
+    let miner = miner_before(backend, config()).await;
+    let mut body = chat(&miner).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    // Until the sockets' buffers are full.
+    let mut before = 0;
+    while before != sent.load(Ordering::SeqCst) {
+        before = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(before < 1_000, "{before} chunks of 64 KiB wait");
+    // More is sent as more is read.
+    while sent.load(Ordering::SeqCst) == before {
+        body.frame().await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,142 @@
+//! Both halves of the transport against a stand-in for fiber in Python, with `cryptography` and `bittensor-wallet`.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::routing::post;
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use serde_json::{Value, json};
+use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
+use taonet_nineteen_transport::{
+    FiberClient, FiberRules, HandshakeError, MinerHandshake, RsaKey, Trust, signed_requests,
+};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, Peer, SystemClock};
+use tokio::net::TcpListener;
+
+/// The stand-in's Python, where `scripts/peers fiber` has put it. Without it a test says so and ends, except where `CI` is
+/// set, where it fails.
+fn python() -> Option<Command> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cache = || {
+        let home = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+            .map(|home| home.join("taonet/peers"))
+    };
+    let environment =
+        std::env::var_os("TAONET_PEERS_DIR").map(PathBuf::from).or_else(cache).map(|dir| dir.join("fiber"));
+    let wanted = std::fs::read(here.join("../../../tests/peers/fiber.txt")).unwrap();
+    let found = environment.filter(|found| std::fs::read(found.join("installed.txt")).is_ok_and(|list| list == wanted));
+    let Some(environment) = found else {
+        let message =
+            "NOT TESTED against the peer fiber: there is no Python environment for it. Run scripts/peers fiber";
+        let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+        assert!(!is_ci, "{message}");
+        // Past the test harness, which keeps back what passing tests print.
+        let _ = writeln!(std::io::stderr(), "{message}");
+        return None;
+    };
+    let mut command = Command::new(environment.join("bin/python"));
+    command.arg(here.join("tests/peers/fiber.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(command)
+}
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+async fn serve(router: Router) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    port
+}
+
+/// A backend that says which payload it got.
+async fn miner() -> u16 {
+    let chat = |Json(payload): Json<Value>| async move {
+        let chunk = json!({"choices": [{"delta": {"content": payload.to_string()}, "logprobs": {"content": []}}]});
+        format!("data: {chunk}\n\ndata: [DONE]\n\n")
+    };
+    let backend = serve(Router::new().route("/chat/completions", post(chat))).await;
+    let backend = Backend::new(&format!("http://127.0.0.1:{backend}").parse().unwrap(), None).unwrap();
+    let served = vec!["chat@60000=org/Model".parse().unwrap()];
+    let config = MinerConfig { task_type: TaskType::Text, served, concurrency: 4, deadlines: Deadlines::default() };
+    let bob = key("//Bob");
+    let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
+    let handshake = MinerHandshake::new(bob, RsaKey::generate().unwrap(), FiberRules::Strict);
+    serve(miner_router(Miner::new(config, backend, None), handshake, signed)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_validator_calls_our_miner() {
+    let Some(mut python) = python() else { return };
+    let question = json!({"port": miner().await, "hotkey": key("//Bob").hotkey(), "model": "chat"});
+    let results = tokio::task::spawn_blocking(move || {
+        let mut child = python.arg("call").spawn().unwrap();
+        child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    });
+    let results = results.await.unwrap();
+    assert_eq!((&results["bits"], &results["fresh"]), (&json!(2048), &json!(true)));
+    assert_eq!(results["before"], 400);
+    assert_eq!(results["exchange"], json!([200, r#"{"status":"Symmetric key exchanged successfully"}"#]));
+    assert_eq!(results["capacity"], json!([200, r#"{"miner_type":"text","chat":60000.0}"#]));
+    assert_eq!(results["chat"][0], 200);
+    let event = results["chat"][1].as_str().unwrap().strip_prefix("data: ").unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    let payload: Value = serde_json::from_str(event["choices"][0]["delta"]["content"].as_str().unwrap()).unwrap();
+    let messages = json!([{"role": "user", "content": "\u{e9}"}]);
+    assert_eq!(payload, json!({"model": "org/Model", "messages": messages, "stream": true, "logprobs": true}));
+    assert_eq!(results["replay"], json!([200, [401, "Oi, that nonce is not valid!"]]));
+    for (tampered, status) in
+        [("stale", 401), ("other_signer", 401), ("other_miner", 401), ("other_key", 400), ("unknown_key", 400)]
+    {
+        assert_eq!(results[tampered], status, "{tampered}");
+    }
+}
+
+/// A Python miner, which ends when it is dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_validator_calls_a_python_miner() {
+    let Some(mut python) = python() else { return };
+    let mut server = Server(python.arg("serve").spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let announcement: Value = serde_json::from_str(&line).unwrap();
+    let port = announcement["port"].as_u64().unwrap().try_into().unwrap();
+    let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", port).unwrap();
+    let client =
+        |trust| FiberClient::new(key("//Alice"), trust, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let error = client(Trust::Signed).handshake(&peer).await.unwrap_err();
+    assert!(matches!(error, HandshakeError::Unsigned), "fiber signs no key: {error}");
+    let client = client(Trust::Any);
+    let session = client.handshake(&peer).await.unwrap();
+    let payload = json!({"a": "h\u{e9}llo \u{2603}", "l": [1, 2.5, null]}).as_object().unwrap().clone();
+    let answer = client.send(&session, "/capacity", payload, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let body: Vec<u8> = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
+    let seen: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&seen["miner"], &seen["uuid"]), (&json!(key("//Bob").hotkey()), &json!(session.id())));
+    assert_eq!(seen["type"], "application/octet-stream");
+    let plain = seen["plain"].as_str().unwrap();
+    assert!(plain.starts_with(r#"{"a": "h\u00e9llo \u2603", "l": [1, 2.5, null], "nonce": ""#), "{plain}");
+}

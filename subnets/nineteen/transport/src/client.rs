@@ -1,0 +1,223 @@
+//! The validator's half.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{Keypair, Signature};
+use taonet_wire::{Answer, AnswerStream, Call, CallError, ClientConfig, Clock, Peer, Retry, SignedClient, Signer};
+
+use crate::keys::LIFETIME;
+use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE, is_exchange_with, is_key_of};
+use crate::{
+    ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage, RsaError,
+    seal_payload,
+};
+
+/// How long each of the two calls of a handshake may take.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
+/// Largest answer of a handshake.
+const HANDSHAKE_BYTES: usize = 16 * 1024;
+/// How far a miner's clock may be from ours, in seconds.
+const CLOCK_TOLERANCE: f64 = 120.0;
+/// Characters of a refusal that are kept.
+const SNIPPET: usize = 300;
+
+/// Which miners' keys are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Those that their hotkeys sign, where there is a signature; as fiber, those without one. A wrong signature is refused.
+    #[default]
+    Any,
+    /// Those that their hotkeys sign.
+    Signed,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The miner was not reached, or gave no answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The miner refused.
+    #[error("miner answered {status}: {text}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// The first 300 characters of its answer.
+        text: String,
+    },
+    /// An answer is no message of the handshake.
+    #[error("miner's answer is not what the handshake asks for")]
+    Malformed,
+    /// The miner's public key is unusable.
+    #[error(transparent)]
+    Key(#[from] RsaError),
+    /// The miner's hotkey did not sign its key.
+    #[error("miner's hotkey did not sign its encryption key; hint: it may run fiber, which signs none")]
+    Unsigned,
+    /// The signature is not that of the miner's hotkey over what arrived here: somebody on the way may have changed it.
+    #[error("signature over the miner's encryption key is wrong")]
+    Forged,
+    /// The signed key is older than the clocks' tolerance.
+    #[error("miner's clock differs from ours by over 120 s")]
+    Clock,
+}
+
+/// A symmetric key that a miner has taken.
+#[derive(Debug, Clone)]
+pub struct Session {
+    peer: Peer,
+    id: String,
+    key: FernetKey,
+    ends_ns: u64,
+    signed: bool,
+}
+
+impl Session {
+    /// A session from its stored parts. `ends_ns` is when the miner forgets the key, in nanoseconds since the Unix epoch.
+    pub const fn restore(peer: Peer, id: String, key: FernetKey, ends_ns: u64, signed: bool) -> Self {
+        Self { peer, id, key, ends_ns, signed }
+    }
+
+    /// The miner.
+    pub const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The id of the symmetric key: 64 hex characters.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The symmetric key.
+    pub const fn key(&self) -> &FernetKey {
+        &self.key
+    }
+
+    /// Whether the miner's hotkey has signed the keys.
+    pub const fn is_signed(&self) -> bool {
+        self.signed
+    }
+
+    /// When the miner forgets the key, in nanoseconds since the Unix epoch.
+    pub const fn ends_ns(&self) -> u64 {
+        self.ends_ns
+    }
+}
+
+/// Calls miners: handshakes, then signed and encrypted requests. Clones share connections and nonces.
+#[derive(Clone)]
+pub struct FiberClient {
+    http: SignedClient,
+    hotkey: Hotkey,
+    trust: Trust,
+    clock: Arc<dyn Clock>,
+}
+
+impl FiberClient {
+    /// A client that signs with `keypair`.
+    ///
+    /// # Errors
+    /// [`CallError::Setup`] when TLS cannot be set up.
+    pub fn new(keypair: Keypair, trust: Trust, config: ClientConfig, clock: Arc<dyn Clock>) -> Result<Self, CallError> {
+        let hotkey = keypair.hotkey();
+        let signer = Signer::with_clock(keypair, "0.0.0.0", FiberScheme::default(), Arc::clone(&clock));
+        Ok(Self { http: SignedClient::new(signer, config)?, hotkey, trust, clock })
+    }
+
+    /// Exchanges a new symmetric key with a miner. Takes 6 s at most.
+    ///
+    /// # Errors
+    /// [`HandshakeError`].
+    pub async fn handshake(&self, peer: &Peer) -> Result<Session, HandshakeError> {
+        let (message, signed) = self.public_key(peer).await?;
+        let public = PublicEncryptionKey::from_pem(&message.public_key)?;
+        let key = FernetKey::random();
+        let id = hex::encode(rand::random::<[u8; 32]>());
+        let ends_ns = self.clock.now_ns().saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let exchange = ExchangeMessage { encrypted_symmetric_key: public.encrypt(&key)? };
+        let body = serde_json::to_vec(&exchange).map_err(|_| HandshakeError::Malformed)?;
+        let mut call = handshake_call(Method::POST, "/exchange-symmetric-key", body);
+        call.name.clone_from(&id);
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let answer = self.http.call(peer, &call).await?;
+        let _: ExchangeReply = read(&answer)?;
+        match signature(&answer.headers, EXCHANGE_SIGNATURE)? {
+            Some(signature) if is_exchange_with(peer.hotkey(), &self.hotkey, &id, &key, &signature) => {}
+            Some(_) => return Err(HandshakeError::Forged),
+            // Who signs its public key, signs this as well.
+            None if signed => return Err(HandshakeError::Forged),
+            None => {}
+        }
+        Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
+    }
+
+    /// Sends a payload in a session, and gives the answer as it arrives, whatever its status. Dropping the answer ends the
+    /// request, so that the miner can stop its work.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn send(
+        &self,
+        session: &Session,
+        path: &str,
+        payload: Map<String, Value>,
+        deadline: Duration,
+    ) -> Result<AnswerStream, CallError> {
+        let mut call = Call::new(Method::POST, path, seal_payload(&session.key, payload, self.clock.now_ns()));
+        call.name.clone_from(&session.id);
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        call.deadline = deadline;
+        call.retry = Retry::Never;
+        self.http.stream(&session.peer, &call).await
+    }
+
+    /// The miner's public key, and whether its hotkey signed it.
+    async fn public_key(&self, peer: &Peer) -> Result<(PublicKeyMessage, bool), HandshakeError> {
+        let answer = self.http.call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new())).await?;
+        let message: PublicKeyMessage = read(&answer)?;
+        match signature(&answer.headers, KEY_SIGNATURE)? {
+            None if self.trust == Trust::Signed => Err(HandshakeError::Unsigned),
+            None => Ok((message, false)),
+            Some(signature) => {
+                if !is_key_of(peer.hotkey(), &message.public_key, message.timestamp, &signature) {
+                    return Err(HandshakeError::Forged);
+                }
+                let now = Duration::from_nanos(self.clock.now_ns()).as_secs_f64();
+                if (now - message.timestamp).abs() > CLOCK_TOLERANCE {
+                    return Err(HandshakeError::Clock);
+                }
+                Ok((message, true))
+            }
+        }
+    }
+}
+
+fn handshake_call(method: Method, path: &str, body: Vec<u8>) -> Call {
+    let mut call = Call::new(method, path, body);
+    call.deadline = HANDSHAKE_DEADLINE;
+    call.max_answer_bytes = HANDSHAKE_BYTES;
+    call
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, HandshakeError> {
+    if answer.status != StatusCode::OK {
+        let text = String::from_utf8_lossy(&answer.body).chars().take(SNIPPET).collect();
+        return Err(HandshakeError::Refused { status: answer.status, text });
+    }
+    serde_json::from_slice(&answer.body).map_err(|_| HandshakeError::Malformed)
+}
+
+fn signature(headers: &HeaderMap, name: &str) -> Result<Option<Signature>, HandshakeError> {
+    let text = headers.get(name).map(HeaderValue::to_str);
+    text.map(|text| text.ok().and_then(|text| text.parse().ok()).ok_or(HandshakeError::Forged)).transpose()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use std::net::SocketAddr;
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
+use taonet_wire::{ManualClock, Policy};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::{FiberRules, MinerHandshake, RsaKey, routes, signed_requests};
+
+const NOW: u64 = 1_795_239_890_000_000_000;
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+fn peer(uri: &str, address: SocketAddr) -> Peer {
+    Peer::new(key(uri).hotkey(), address.ip().to_string(), address.port()).unwrap()
+}
+
+fn client(trust: Trust, clock: &Arc<ManualClock>) -> FiberClient {
+    FiberClient::new(key("//Alice"), trust, ClientConfig::default(), clock.clone()).unwrap()
+}
+
+async fn miner(uri: &str, clock: &Arc<ManualClock>) -> SocketAddr {
+    let echo = |Json(payload): Json<Value>| async move { Json(payload) };
+    let sealed = Router::new().route("/capacity", post(echo));
+    let signed = signed_requests(key(uri).hotkey(), FiberRules::Strict).policy(Policy::open()).clock(clock.clone());
+    let handshake =
+        MinerHandshake::with_clock(key(uri), RsaKey::generate().unwrap(), FiberRules::Strict, clock.clone());
+    serve(routes(handshake, signed.build(), sealed)).await
+}
+
+#[tokio::test]
+async fn a_session_is_made_and_used() {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let address = miner("//Bob", &clock).await;
+    for trust in [Trust::Any, Trust::Signed] {
+        // Two processes of one validator never sign in the same nanosecond.
+        clock.advance(Duration::from_secs(1));
+        let client = client(trust, &clock);
+        let session = client.handshake(&peer("//Bob", address)).await.unwrap();
+        assert!(session.is_signed());
+        assert_eq!((session.id().len(), session.ends_ns()), (64, clock.now_ns() + 5 * 3_600 * 1_000_000_000));
+        let payload = json!({"task_configs": ["\u{e9}"]}).as_object().unwrap().clone();
+        let ask = async |session: &Session| {
+            let answer = client.send(session, "/capacity", payload.clone(), Duration::from_secs(5)).await.unwrap();
+            let status = answer.status;
+            let chunks: Vec<_> = futures::StreamExt::collect(answer).await;
+            (status, chunks.into_iter().flat_map(Result::unwrap).collect::<Vec<u8>>())
+        };
+        let (status, body) = ask(&session).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["task_configs"], json!(["\u{e9}"]));
+        // Another key under the same id.
+        let (id, signed) = (session.id().to_owned(), session.is_signed());
+        let other = Session::restore(session.peer().clone(), id, FernetKey::random(), session.ends_ns(), signed);
+        assert_eq!(ask(&other).await.0, StatusCode::BAD_REQUEST);
+    }
+    // Five hours later the miner has forgotten it.
+    clock.advance(Duration::from_secs(1));
+    let client = client(Trust::Signed, &clock);
+    let session = client.handshake(&peer("//Bob", address)).await.unwrap();
+    clock.set(session.ends_ns());
+    let answer = client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+/// §11.17
+#[tokio::test]
+async fn issue_11_17_keys_of_others_are_refused() {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let bob = miner("//Bob", &clock).await;
+    let shake = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;
+    // Bob's server in Charlie's place.
+    for trust in [Trust::Any, Trust::Signed] {
+        let error = shake(trust, &peer("//Charlie", bob)).await.unwrap_err();
+        assert!(matches!(error, HandshakeError::Forged), "{error}");
+    }
+    // Somebody on the way puts a key of its own in place of Bob's.
+    let (own, theirs) = (RsaKey::generate().unwrap(), bob_says(&clock));
+    let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
+    let forged = serve(publish(message, Some(theirs.1))).await;
+    assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
+    // An old key of Bob's, signed back then.
+    let old = bob_says(&clock);
+    let replayed = serve(publish(old.0, Some(old.1))).await;
+    clock.advance(Duration::from_secs(121));
+    assert!(matches!(shake(Trust::Signed, &peer("//Bob", replayed)).await, Err(HandshakeError::Clock)));
+    // The key is Bob's, but the exchange is not confirmed.
+    let now = bob_says(&clock);
+    let unconfirmed = serve(publish(now.0, Some(now.1))).await;
+    assert!(matches!(shake(Trust::Any, &peer("//Bob", unconfirmed)).await, Err(HandshakeError::Forged)));
+}
+
+#[tokio::test]
+async fn miners_that_sign_nothing_are_trusted_only_where_asked_for() {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let fiber = serve(publish(bob_says(&clock).0, None)).await;
+    let session = client(Trust::Any, &clock).handshake(&peer("//Bob", fiber)).await.unwrap();
+    assert!(!session.is_signed());
+    let error = client(Trust::Signed, &clock).handshake(&peer("//Bob", fiber)).await.unwrap_err();
+    assert!(matches!(error, HandshakeError::Unsigned), "{error}");
+}
+
+#[tokio::test]
+async fn refusals_and_nonsense_are_told() {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let shake = async |router: Router| {
+        let address = serve(router).await;
+        client(Trust::Any, &clock).handshake(&peer("//Bob", address)).await.unwrap_err()
+    };
+    let nothing = shake(Router::new()).await;
+    assert!(matches!(nothing, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }), "{nothing}");
+    let nonsense = shake(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;
+    assert!(matches!(nonsense, HandshakeError::Malformed), "{nonsense}");
+    let keyless = PublicKeyMessage { public_key: "hello".to_owned(), timestamp: 0.0 };
+    let keyless = shake(publish(keyless, None)).await;
+    assert!(matches!(keyless, HandshakeError::Key(RsaError::Key)), "{keyless}");
+    let huge = shake(Router::new().route("/public-encryption-key", get(|| async { "x".repeat(1 << 20) }))).await;
+    assert!(matches!(huge, HandshakeError::Call(CallError::TooLarge { .. })), "{huge}");
+}
+
+fn bob_says(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
+    let rsa = RsaKey::generate().unwrap();
+    MinerHandshake::with_clock(key("//Bob"), rsa, FiberRules::Strict, clock.clone()).public_key()
+}
+
+/// A server that publishes a key, and takes every symmetric key without a word.
+fn publish(message: PublicKeyMessage, signature: Option<Signature>) -> Router {
+    let headers: HeaderMap = signature
+        .map(|signature| (http::HeaderName::from_static(KEY_SIGNATURE), signature.to_string().parse().unwrap()))
+        .into_iter()
+        .collect();
+    let exchanged = || async { Json(json!({"status": "ok"})) };
+    Router::new()
+        .route("/public-encryption-key", get(move || async move { (headers, Json(message)) }))
+        .route("/exchange-symmetric-key", post(exchanged))
+}

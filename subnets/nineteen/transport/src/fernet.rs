@@ -1,0 +1,186 @@
+//! Fernet tokens: `urlsafe-base64( 0x80 | u64 BE seconds | IV | AES-128-CBC ciphertext | HMAC-SHA256 )`.
+
+use std::fmt;
+
+use aes::Aes128;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use cbc::cipher::block_padding::Pkcs7;
+use cbc::cipher::{BlockDecryptMut, BlockEncryptMut, KeyIvInit};
+use cbc::{Decryptor, Encryptor};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+/// First byte of every token.
+const VERSION: u8 = 0x80;
+/// Bytes before the ciphertext: version, time, IV.
+const HEAD: usize = 1 + 8 + IV;
+const IV: usize = 16;
+const TAG: usize = 32;
+const BLOCK: usize = 16;
+
+/// Why a token cannot be opened. No variant tells which check of the contents failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FernetError {
+    /// The text is not a token: not base64, too short, or of another version.
+    #[error("body is not a Fernet token")]
+    Malformed,
+    /// The token was made with another key, or changed since.
+    #[error("Fernet token does not open with this key")]
+    Refused,
+}
+
+/// A symmetric key of 32 bytes: 16 authenticate, 16 encrypt.
+#[derive(Clone)]
+pub struct FernetKey(Zeroizing<[[u8; 16]; 2]>);
+
+impl FernetKey {
+    /// A key of these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let bytes = Zeroizing::new(bytes);
+        let mut key = Self(Zeroizing::default());
+        key.0.as_flattened_mut().copy_from_slice(&*bytes);
+        key
+    }
+
+    /// A new key from the system's random source.
+    pub fn random() -> Self {
+        Self::from_bytes(rand::random())
+    }
+
+    /// A key in base64, of either alphabet, as validators store it. `None` for anything else.
+    pub fn from_base64(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()?);
+        bytes.as_slice().try_into().ok().map(Self::from_bytes)
+    }
+
+    /// The key's 32 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_flattened()
+    }
+
+    /// SHA-256 of the key.
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.as_bytes()).into()
+    }
+
+    /// Encrypts with a random IV. `seconds` is the time since the Unix epoch.
+    pub fn seal(&self, plaintext: &[u8], seconds: u64) -> String {
+        self.seal_with(plaintext, seconds, &rand::random())
+    }
+
+    /// As [`Self::seal`], with an IV, which must never be used twice.
+    pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
+        let [tag_key, cipher_key] = &*self.0;
+        let mut token = Vec::with_capacity(HEAD + plaintext.len() + BLOCK + TAG);
+        token.push(VERSION);
+        token.extend_from_slice(&seconds.to_be_bytes());
+        token.extend_from_slice(iv);
+        token.extend_from_slice(plaintext);
+        // Padding fills up the last block, or one more.
+        token.resize(HEAD + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
+        let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
+        let text = token.get_mut(HEAD..).unwrap_or_default();
+        // There is room: see above.
+        let _ = cipher.encrypt_padded_mut::<Pkcs7>(text, plaintext.len());
+        let tag = mac(tag_key).chain_update(&token).finalize().into_bytes();
+        token.extend_from_slice(&tag);
+        URL_SAFE.encode(token)
+    }
+
+    /// Checks and decrypts a token, of any age.
+    ///
+    /// # Errors
+    /// [`FernetError`].
+    pub fn open(&self, token: &[u8]) -> Result<Vec<u8>, FernetError> {
+        let mut token = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
+        let (signed, tag) = token.split_last_chunk::<TAG>().ok_or(FernetError::Malformed)?;
+        let length = signed.len();
+        let (head, ciphertext) = signed.split_at_checked(HEAD).ok_or(FernetError::Malformed)?;
+        if head.first() != Some(&VERSION) || ciphertext.is_empty() || ciphertext.len() % BLOCK != 0 {
+            return Err(FernetError::Malformed);
+        }
+        let [tag_key, cipher_key] = &*self.0;
+        // In constant time.
+        mac(tag_key).chain_update(signed).verify_slice(tag).map_err(|_| FernetError::Refused)?;
+        let iv: [u8; IV] = *head.last_chunk().ok_or(FernetError::Malformed)?;
+        // In place: large bodies are not copied once more.
+        token.truncate(length);
+        token.drain(..HEAD);
+        let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());
+        let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut token).map_err(|_| FernetError::Refused)?.len();
+        token.truncate(length);
+        Ok(token)
+    }
+}
+
+#[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+fn mac(key: &[u8; 16]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+impl fmt::Debug for FernetKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FernetKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The example of the Fernet specification.
+    #[test]
+    fn the_specifications_token() {
+        let key = FernetKey::from_base64("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
+        let iv = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+        let token =
+            "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
+        assert_eq!(key.seal_with(b"hello", 499_162_800, &iv), token);
+        assert_eq!(key.open(token.as_bytes()).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn both_alphabets_are_read() {
+        let bytes = [0xfb; 32];
+        for text in [STANDARD.encode(bytes), URL_SAFE.encode(bytes)] {
+            assert_eq!(FernetKey::from_base64(&text).unwrap().as_bytes(), bytes);
+        }
+        assert!(FernetKey::from_base64("c2hvcnQ=").is_none());
+        assert!(FernetKey::from_base64("%").is_none());
+        assert_eq!(format!("{:?}", FernetKey::random()), "FernetKey(..)");
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let key = FernetKey::random();
+        let token = URL_SAFE.decode(key.seal(b"{\"a\": 1}", 1)).unwrap();
+        for bit in 0..8 * token.len() {
+            let mut token = token.clone();
+            token[bit / 8] ^= 1 << (bit % 8);
+            assert!(key.open(URL_SAFE.encode(token).as_bytes()).is_err(), "bit {bit}");
+        }
+        assert_eq!(FernetKey::random().open(URL_SAFE.encode(&token).as_bytes()), Err(FernetError::Refused));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sealed_opens(plaintext: Vec<u8>, seconds: u64, key: [u8; 32]) {
+            let key = FernetKey::from_bytes(key);
+            prop_assert_eq!(key.open(key.seal(&plaintext, seconds).as_bytes()), Ok(plaintext));
+        }
+
+        #[test]
+        fn nothing_panics(token: Vec<u8>, start in 0..200_usize, length in 0..200_usize) {
+            let key = FernetKey::from_bytes([7; 32]);
+            let _ = key.open(&token);
+            let sealed = key.seal(&token, 1);
+            let part: Vec<_> = sealed.bytes().skip(start).take(length).collect();
+            let _ = key.open(&part);
+        }
+    }
+}

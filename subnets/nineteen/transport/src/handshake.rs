@@ -1,0 +1,132 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{Keypair, Signature};
+use taonet_wire::{Clock, SystemClock};
+
+use crate::proof::{sign_exchange, sign_key};
+use crate::{FernetError, FernetKey, FiberRules, KeyStore, KeyStoreFull, RsaError, RsaKey};
+
+/// `GET /public-encryption-key`: the miner's RSA key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublicKeyMessage {
+    /// SubjectPublicKeyInfo in PEM.
+    pub public_key: String,
+    /// The miner's clock, in seconds since the Unix epoch.
+    pub timestamp: f64,
+}
+
+/// `POST /exchange-symmetric-key`: the validator's symmetric key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeMessage {
+    /// 32 bytes, encrypted with the miner's RSA key; standard base64.
+    pub encrypted_symmetric_key: String,
+}
+
+/// The answer to an exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeReply {
+    /// For people.
+    pub status: String,
+}
+
+/// A miner's keys: its hotkey, its RSA key, and the symmetric keys that validators have sent.
+#[derive(Clone)]
+pub struct MinerHandshake(Arc<Keys>);
+
+struct Keys {
+    keypair: Keypair,
+    rsa: RsaKey,
+    symmetric: KeyStore,
+    rules: FiberRules,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a symmetric key was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ExchangeError {
+    #[error(transparent)]
+    Rsa(#[from] RsaError),
+    #[error(transparent)]
+    Full(#[from] KeyStoreFull),
+}
+
+/// Why a body was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum OpenError {
+    #[error("No symmetric key found for that hotkey and uuid")]
+    UnknownKey,
+    #[error(transparent)]
+    Token(#[from] FernetError),
+    #[error("Fernet token holds no JSON")]
+    NotJson,
+}
+
+impl MinerHandshake {
+    /// The keys of a miner that has just started.
+    pub fn new(keypair: Keypair, rsa: RsaKey, rules: FiberRules) -> Self {
+        Self::with_clock(keypair, rsa, rules, Arc::new(SystemClock))
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(keypair: Keypair, rsa: RsaKey, rules: FiberRules, clock: Arc<dyn Clock>) -> Self {
+        Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
+    }
+
+    /// The miner's hotkey.
+    pub fn hotkey(&self) -> Hotkey {
+        self.0.keypair.hotkey()
+    }
+
+    pub(crate) fn rules(&self) -> FiberRules {
+        self.0.rules
+    }
+
+    /// The public key, and the hotkey's signature over it.
+    pub(crate) fn public_key(&self) -> (PublicKeyMessage, Signature) {
+        let timestamp = Duration::from_nanos(self.0.clock.now_ns()).as_secs_f64();
+        let public_key = self.0.rsa.public_pem().to_owned();
+        let signature = sign_key(&self.0.keypair, &public_key, timestamp);
+        (PublicKeyMessage { public_key, timestamp }, signature)
+    }
+
+    /// Takes a validator's symmetric key, and gives the hotkey's signature that says so.
+    pub(crate) fn exchange(
+        &self,
+        validator: Hotkey,
+        key_id: &str,
+        message: &ExchangeMessage,
+    ) -> Result<Signature, ExchangeError> {
+        let key = self.0.rsa.decrypt(&message.encrypted_symmetric_key)?;
+        let signature = sign_exchange(&self.0.keypair, &validator, key_id, &key);
+        self.0.symmetric.insert(validator, key_id.to_owned(), key, self.0.clock.now_ns())?;
+        Ok(signature)
+    }
+
+    /// Opens a body: the JSON text inside the token.
+    pub(crate) fn open(&self, validator: &Hotkey, key_id: &str, token: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let key = self.0.symmetric.get(validator, key_id, self.0.clock.now_ns()).ok_or(OpenError::UnknownKey)?;
+        let text = key.open(token)?;
+        serde_json::from_slice::<serde::de::IgnoredAny>(&text).map_err(|_| OpenError::NotJson)?;
+        Ok(text)
+    }
+
+    /// Keeps a symmetric key that was exchanged elsewhere.
+    ///
+    /// # Errors
+    /// [`KeyStoreFull`].
+    pub fn insert_key(&self, validator: Hotkey, key_id: &str, key: FernetKey) -> Result<(), KeyStoreFull> {
+        self.0.symmetric.insert(validator, key_id.to_owned(), key, self.0.clock.now_ns())
+    }
+}
+
+impl fmt::Debug for MinerHandshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MinerHandshake").field("hotkey", &self.hotkey()).finish_non_exhaustive()
+    }
+}

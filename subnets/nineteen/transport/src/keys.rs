@@ -1,0 +1,114 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use taonet_primitives::Hotkey;
+
+use crate::FernetKey;
+
+/// How long a symmetric key holds.
+pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
+/// Keys that one validator has at a time; the oldest gives way. Several of its processes may have one each.
+const KEYS_PER_VALIDATOR: usize = 32;
+/// Validators that have keys at a time.
+const VALIDATORS: usize = 4_096;
+
+/// The symmetric keys of a miner's validators, by hotkey and id. Memory is bounded, and a key ends when its time is over.
+#[derive(Debug, Default)]
+pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
+
+#[derive(Debug)]
+struct Entry {
+    id: String,
+    key: FernetKey,
+    ends_ns: u64,
+}
+
+/// No room for the keys of one more validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("keys of {VALIDATORS} validators are kept, and there is no room for another one's")]
+pub struct KeyStoreFull;
+
+impl KeyStore {
+    /// Keeps a key from now on, in place of one with the same id.
+    ///
+    /// # Errors
+    /// [`KeyStoreFull`] when too many other validators have keys.
+    pub fn insert(&self, validator: Hotkey, id: String, key: FernetKey, now_ns: u64) -> Result<(), KeyStoreFull> {
+        let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let mut validators = self.lock();
+        if !validators.contains_key(&validator) && validators.len() >= VALIDATORS {
+            validators.retain(|_, keys| keys.back().is_some_and(|newest| newest.ends_ns > now_ns));
+            if validators.len() >= VALIDATORS {
+                return Err(KeyStoreFull);
+            }
+        }
+        let keys = validators.entry(validator).or_default();
+        keys.retain(|entry| entry.id != id && entry.ends_ns > now_ns);
+        if keys.len() >= KEYS_PER_VALIDATOR {
+            keys.pop_front();
+        }
+        keys.push_back(Entry { id, key, ends_ns });
+        Ok(())
+    }
+
+    /// A validator's key. `None` when it is unknown, or its time is over.
+    pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
+        let validators = self.lock();
+        let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
+        (entry.ends_ns > now_ns).then(|| entry.key.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Hotkey, VecDeque<Entry>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_000_000_000_000;
+
+    fn validator(number: u16) -> Hotkey {
+        let mut key = [0; 32];
+        key[..2].copy_from_slice(&number.to_le_bytes());
+        Hotkey::from_bytes(key)
+    }
+
+    fn key(byte: u8) -> FernetKey {
+        FernetKey::from_bytes([byte; 32])
+    }
+
+    /// §11.16
+    #[test]
+    fn issue_11_16_keys_end_after_five_hours() {
+        let store = KeyStore::default();
+        let bytes = |id, now| store.get(&validator(1), id, now).map(|key| key.as_bytes().to_vec());
+        store.insert(validator(1), "a".into(), key(1), NOW).unwrap();
+        let end = NOW + 5 * 3_600 * 1_000_000_000;
+        assert_eq!(bytes("a", end - 1), Some(vec![1; 32]));
+        assert_eq!(bytes("a", end), None);
+        assert_eq!(bytes("b", NOW), None);
+        assert!(store.get(&validator(2), "a", NOW).is_none(), "another validator's");
+        store.insert(validator(1), "a".into(), key(2), NOW).unwrap();
+        assert_eq!(bytes("a", NOW), Some(vec![2; 32]));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let store = KeyStore::default();
+        for number in 0..100 {
+            store.insert(validator(1), number.to_string(), key(1), NOW).unwrap();
+        }
+        let kept = (0..100).filter(|number: &u8| store.get(&validator(1), &number.to_string(), NOW).is_some());
+        assert_eq!(kept.collect::<Vec<_>>(), (68..100).collect::<Vec<_>>());
+        for number in 2..=4_096 {
+            store.insert(validator(number), "a".into(), key(1), NOW).unwrap();
+        }
+        assert_eq!(store.insert(validator(5_000), "a".into(), key(1), NOW), Err(KeyStoreFull));
+        assert_eq!(store.insert(validator(5), "b".into(), key(1), NOW), Ok(()), "who has keys already");
+        let later = NOW + u64::try_from(LIFETIME.as_nanos()).unwrap();
+        assert_eq!(store.insert(validator(5_000), "a".into(), key(1), later), Ok(()));
+    }
+}

@@ -1,0 +1,66 @@
+use std::fmt;
+
+use rand::Rng as _;
+use rand::distr::Alphanumeric;
+
+/// Random characters at the end of a nonce.
+const SUFFIX: usize = 10;
+
+/// What makes a request unique: `<nanoseconds since the Unix epoch>_<10 random letters and digits>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonce(String);
+
+impl Nonce {
+    /// A nonce of this time with a random suffix.
+    pub fn at(now_ns: u64) -> Self {
+        let suffix: String = rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
+        Self(format!("{now_ns}_{suffix}"))
+    }
+
+    /// A nonce that was sent once.
+    #[cfg(test)]
+    pub(crate) fn recorded(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The time that a nonce states, with or without suffix. `None` where it begins with no number, or with one beyond the
+    /// year 2554, which is never fresh.
+    pub fn time(text: &str) -> Option<u64> {
+        let (digits, _) = text.split_once('_').unwrap_or((text, ""));
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonces_have_a_time_and_a_suffix() {
+        let nonce = Nonce::at(1_795_239_890_280_961_129);
+        assert_eq!(Nonce::time(nonce.as_str()), Some(1_795_239_890_280_961_129));
+        let (_, suffix) = nonce.as_str().split_once('_').unwrap();
+        assert!(suffix.len() == 10 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{suffix}");
+        assert_ne!(nonce, Nonce::at(1_795_239_890_280_961_129));
+    }
+
+    #[test]
+    fn times_are_plain_numbers() {
+        assert_eq!(Nonce::time("17"), Some(17));
+        assert_eq!(Nonce::time("17_"), Some(17));
+        for text in ["", "_x", "nonsense", "+17_x", "-17_x", "1 7_x", "100000000000000000001_x", "١٧_x"] {
+            assert_eq!(Nonce::time(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The JSON inside a token, written as Python's `json.dumps` writes it, so that our requests look like all others.
+
+use std::io::{self, Write};
+
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
+use serde_json::{Map, Serializer, Value};
+
+use crate::{FernetKey, Nonce};
+
+/// The field that fiber's clients add to every payload. Miners ignore it.
+const NONCE: &str = "nonce";
+
+/// Encrypts a payload, with a random nonce added as fiber's clients do.
+pub fn seal_payload(key: &FernetKey, payload: Map<String, Value>, now_ns: u64) -> String {
+    let text = with_nonce(payload, &Nonce::at(now_ns));
+    key.seal(text.as_bytes(), now_ns / 1_000_000_000)
+}
+
+pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> String {
+    payload.insert(NONCE.to_owned(), nonce.as_str().into());
+    python_json(&Value::Object(payload))
+}
+
+/// `json.dumps(value)` with Python's defaults: spaces after `,` and `:`, everything beyond ASCII escaped.
+pub(crate) fn python_json(value: &Value) -> String {
+    let mut text = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut text, Python);
+    // Neither the values nor the buffer can fail.
+    let _ = value.serialize(&mut serializer);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+struct Python;
+
+impl Formatter for Python {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(start) = rest.find(|letter: char| !letter.is_ascii()) {
+            let (plain, special) = rest.split_at(start);
+            writer.write_all(plain.as_bytes())?;
+            let mut letters = special.chars();
+            if let Some(letter) = letters.next() {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+            rest = letters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_pythons() {
+        let value =
+            json!({"a": "h\u{e9}llo \u{2603} \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\u{1f600}\n\u{1}"});
+        let text =
+            r#"{"a": "h\u00e9llo \u2603 \"x\"", "n": 1.5, "l": [1, null, true], "o": {}, "e": "\ud83d\ude00\n\u0001"}"#;
+        assert_eq!(python_json(&value), text);
+    }
+
+    #[test]
+    fn a_payload_carries_a_nonce() {
+        let key = FernetKey::random();
+        let payload = json!({"task_configs": []}).as_object().unwrap().clone();
+        let plain = key.open(seal_payload(&key, payload, 5_000_000_000).as_bytes()).unwrap();
+        let text = String::from_utf8(plain).unwrap();
+        assert!(text.starts_with(r#"{"task_configs": [], "nonce": "5000000000_"#), "{text}");
+    }
+}

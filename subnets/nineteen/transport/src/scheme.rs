@@ -1,0 +1,183 @@
+//! fiber's headers: who signs for whom, and under which symmetric key.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use taonet_primitives::Hotkey;
+use taonet_wallet::{CryptoType, Signature};
+use taonet_wire::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
+
+use crate::Nonce;
+
+/// The signer.
+pub(crate) const VALIDATOR: &str = "validator-hotkey";
+/// The receiver.
+pub(crate) const MINER: &str = "miner-hotkey";
+/// The id of the symmetric key.
+pub(crate) const KEY_ID: &str = "symmetric-key-uuid";
+/// What makes the request unique.
+pub(crate) const NONCE: &str = "nonce";
+/// The signature over [`signed_text`].
+pub(crate) const SIGNATURE: &str = "signature";
+
+/// How old, and how far ahead of our clock, a nonce may be.
+const FRESH: Duration = Duration::from_mins(2);
+/// Longest id of a symmetric key; fiber's have 64 characters.
+const LONGEST_ID: usize = 128;
+
+/// Which requests a miner takes, beyond those whose signature and nonce are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FiberRules {
+    /// Only requests that are signed for this miner. A body that cannot be opened is refused with 400.
+    #[default]
+    Strict,
+    /// As fiber 1.0.0: also requests that are signed for other miners; a body that cannot be opened gives 500.
+    Reference,
+}
+
+/// fiber's signed headers.
+///
+/// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it to the
+/// symmetric key. A miner takes each time of a nonce once from a validator, whatever its suffix. On the validator's side the name of a call is the id of the symmetric key, and a call without a name is
+/// not signed: only the miner's public key is fetched like that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FiberScheme {
+    rules: FiberRules,
+}
+
+impl FiberScheme {
+    /// The scheme under these rules, which matter to servers only.
+    pub const fn new(rules: FiberRules) -> Self {
+        Self { rules }
+    }
+}
+
+/// What a validator signs.
+pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
+    format!("{nonce}:{miner}:{key_id}").into_bytes()
+}
+
+/// The headers of a request under a nonce.
+///
+/// # Errors
+/// [`SigningError`] when the key is not sr25519, or the id of the symmetric key cannot be a header.
+pub(crate) fn headers(
+    identity: &Identity,
+    miner: &Hotkey,
+    key_id: &str,
+    nonce: &Nonce,
+) -> Result<HeaderMap, SigningError> {
+    let crypto_type = identity.keypair.crypto_type();
+    if crypto_type != CryptoType::Sr25519 {
+        return Err(SigningError::CryptoType(crypto_type));
+    }
+    let miner = miner.to_string();
+    let signature = identity.keypair.sign(&signed_text(nonce.as_str(), &miner, key_id));
+    let mut headers = HeaderMap::with_capacity(8);
+    for (name, text) in [
+        (KEY_ID, key_id),
+        (VALIDATOR, &identity.keypair.hotkey().to_string()),
+        (MINER, &miner),
+        (NONCE, nonce.as_str()),
+        (SIGNATURE, &signature.to_string()),
+    ] {
+        let value = HeaderValue::try_from(text).map_err(|_| SigningError::Header(name))?;
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    Ok(headers)
+}
+
+impl Scheme for FiberScheme {
+    fn claim(&self, head: &Parts) -> Result<Claim, Refusal> {
+        let headers = &head.headers;
+        let [key_id, sender, receiver, nonce, signature] =
+            [KEY_ID, VALIDATOR, MINER, NONCE, SIGNATURE].map(|name| required(headers, name).map(|text| (name, text)));
+        let (key_id, sender, receiver, nonce, signature) = (key_id?, sender?, receiver?, nonce?, signature?);
+        if key_id.1.len() > LONGEST_ID {
+            return Err(Refusal::Malformed(key_id.0));
+        }
+        let receiver = match self.rules {
+            FiberRules::Strict => Some(parsed::<Hotkey>(receiver)?),
+            FiberRules::Reference => None,
+        };
+        Ok(Claim {
+            sender: parsed::<Hotkey>(sender)?,
+            receiver,
+            nonce: Nonce::time(nonce.1).ok_or(Refusal::Malformed(nonce.0))?,
+            uuid: Some(key_id.1.to_owned()),
+            body_hash: None,
+            timeout: Duration::ZERO,
+            dated: true,
+            crypto_type: CryptoType::Sr25519,
+            signature: parsed::<Signature>(signature)?,
+        })
+    }
+
+    fn message(&self, head: &Parts, _: &Claim, _: &[u8]) -> Result<Vec<u8>, Refusal> {
+        // As they were sent: another spelling is another text.
+        let text = |name| required(&head.headers, name);
+        Ok(signed_text(text(NONCE)?, text(MINER)?, text(KEY_ID)?))
+    }
+
+    fn message_needs_body(&self) -> bool {
+        false
+    }
+
+    fn window(&self) -> Window {
+        Window { past: FRESH, future: FRESH, max_timeout: Duration::ZERO }
+    }
+
+    fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
+        let (status, detail) = explain(refusal);
+        (status, Json(json!({ "detail": detail }))).into_response()
+    }
+
+    fn signs_body(&self) -> bool {
+        false
+    }
+
+    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+        if request.name.is_empty() {
+            return Ok(HeaderMap::new());
+        }
+        headers(identity, request.peer.hotkey(), request.name, &Nonce::at(request.nonce))
+    }
+}
+
+/// Status and text of a refusal, as fiber has them.
+fn explain(refusal: &Refusal) -> (StatusCode, Value) {
+    match refusal {
+        Refusal::Missing(name) | Refusal::Duplicate(name) => {
+            let entry = json!({"type": "missing", "loc": ["header", name], "msg": "Field required", "input": null});
+            (StatusCode::UNPROCESSABLE_ENTITY, json!([entry]))
+        }
+        Refusal::Malformed(NONCE) | Refusal::Stale { .. } | Refusal::Future | Refusal::Replayed => {
+            (StatusCode::UNAUTHORIZED, "Oi, that nonce is not valid!".into())
+        }
+        Refusal::Malformed(SIGNATURE) | Refusal::WrongSignature => {
+            (StatusCode::UNAUTHORIZED, "Oi, invalid signature, you're not who you said you were!".into())
+        }
+        Refusal::Malformed(VALIDATOR) | Refusal::NotAllowed(_) => {
+            (StatusCode::FORBIDDEN, "Hotkey not found in metagraph".into())
+        }
+        Refusal::Malformed(MINER) => (Refusal::WrongReceiver.status(), Refusal::WrongReceiver.to_string().into()),
+        other => (other.status(), other.to_string().into()),
+    }
+}
+
+fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().ok_or(Refusal::Missing(name))?;
+    if values.next().is_some() {
+        return Err(Refusal::Duplicate(name));
+    }
+    value.to_str().ok().filter(|text| !text.is_empty()).ok_or(Refusal::Missing(name))
+}
+
+fn parsed<T: std::str::FromStr>((name, text): (&'static str, &str)) -> Result<T, Refusal> {
+    text.parse().map_err(|_| Refusal::Malformed(name))
+}

@@ -1,0 +1,113 @@
+//! The miner's half: routes of the handshake, and checks around the routes that do the work.
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderValue, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use taonet_primitives::Hotkey;
+use taonet_wire::{Caller, SignedLayer, SignedLayerBuilder};
+
+use crate::handshake::{ExchangeError, OpenError};
+use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE};
+use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandshake};
+
+/// Bytes from which on a body is decrypted apart, so that other requests need not wait.
+const HEAVY: usize = 256 * 1024;
+
+/// What handlers behind [`routes`] find in a request's extensions: its body was encrypted, and is now JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened;
+
+/// The checks on signed requests to a miner, to be completed with limits, policy and load, and built.
+pub fn signed_requests(me: Hotkey, rules: FiberRules) -> SignedLayerBuilder {
+    SignedLayer::builder(me, FiberScheme::new(rules))
+}
+
+/// A miner's routes: `/public-encryption-key`, open to all; `/exchange-symmetric-key`, signed; and `sealed`, whose requests
+/// are signed and encrypted. Handlers of `sealed` get the body's JSON, and take the [`Caller`] as an extractor.
+pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) -> Router {
+    let sealed = sealed.route_layer(middleware::from_fn_with_state(handshake.clone(), open_body));
+    let exchange = Router::new().route("/exchange-symmetric-key", post(exchange)).with_state(handshake.clone());
+    let open = Router::new().route("/public-encryption-key", get(public_key)).with_state(handshake);
+    sealed.merge(exchange).route_layer(signed).merge(open)
+}
+
+async fn public_key(State(handshake): State<MinerHandshake>) -> Response {
+    let (message, signature) = handshake.public_key();
+    ([(KEY_SIGNATURE, signature.to_string())], Json(message)).into_response()
+}
+
+async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body: Bytes) -> Response {
+    let Ok(message) = serde_json::from_slice::<ExchangeMessage>(&body) else {
+        let entry = json!({"type": "missing", "loc": ["body", "encrypted_symmetric_key"], "msg": "Field required"});
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, json!([entry]));
+    };
+    let key_id = caller.uuid.unwrap_or_default();
+    // RSA takes a millisecond.
+    let exchanged = tokio::task::spawn_blocking(move || handshake.exchange(caller.hotkey, &key_id, &message)).await;
+    match exchanged {
+        Ok(Ok(signature)) => {
+            let status = "Symmetric key exchanged successfully".to_owned();
+            ([(EXCHANGE_SIGNATURE, signature.to_string())], Json(ExchangeReply { status })).into_response()
+        }
+        Ok(Err(ExchangeError::Rsa(_))) => {
+            refuse(StatusCode::UNAUTHORIZED, "Oi, I can't decrypt that symmetric key, sorry")
+        }
+        Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        // The process is about to end.
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+    }
+}
+
+/// Puts the JSON in the place of the token.
+async fn open_body(State(handshake): State<MinerHandshake>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let Some(caller) = head.extensions.get::<Caller>().cloned() else {
+        return refuse(StatusCode::UNAUTHORIZED, "request is not signed");
+    };
+    // The layer before has read and bounded it.
+    let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return refuse(StatusCode::BAD_REQUEST, "request body could not be read");
+    };
+    let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
+    let open = move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
+    let opened = if is_heavy {
+        match tokio::task::spawn_blocking(open).await {
+            Ok(opened) => opened,
+            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+        }
+    } else {
+        open()
+    };
+    let text = match opened {
+        Ok(text) => text,
+        Err(error) => return refuse(status_of(error, rules), error.to_string()),
+    };
+    head.headers.remove(TRANSFER_ENCODING);
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    head.extensions.insert(Opened);
+    let mut request = Request::from_parts(head, Body::from(text));
+    // The signed layer's limit holds; axum's own would refuse some that it allows.
+    DefaultBodyLimit::disable().apply(&mut request);
+    next.run(request).await
+}
+
+const fn status_of(error: OpenError, rules: FiberRules) -> StatusCode {
+    match (error, rules) {
+        (OpenError::UnknownKey, _) | (_, FiberRules::Strict) => StatusCode::BAD_REQUEST,
+        (_, FiberRules::Reference) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn refuse(status: StatusCode, detail: impl Into<serde_json::Value>) -> Response {
+    let detail: serde_json::Value = detail.into();
+    (status, Json(json!({ "detail": detail }))).into_response()
+}
