@@ -1,0 +1,141 @@
+//! A network as flat stages over memory cells: what the executor runs and every backend turns into constraints.
+
+mod execute;
+
+pub use execute::{Execution, ExecutionError};
+
+use crate::{Range, Rescale};
+
+/// Index of a memory cell. The inputs are the cells `0..inputs`; each stage writes the cells after those before it,
+/// and each cell is written once.
+pub type Cell = u32;
+
+/// A network with its geometry worked out.
+#[derive(Clone, Debug)]
+pub struct Circuit {
+    /// Number of input cells.
+    pub inputs: usize,
+    /// Interval of every input value.
+    pub input_range: Range,
+    /// Steps, each of which reads cells that are already written.
+    pub stages: Vec<Stage>,
+    /// Cells of the output, in order.
+    pub outputs: Vec<Cell>,
+}
+
+/// One step of a circuit: writes `count` cells from `first` on.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// First cell that the stage writes.
+    pub first: Cell,
+    /// Number of cells that the stage writes.
+    pub count: usize,
+    /// Interval of every value written.
+    pub range: Range,
+    /// What is computed.
+    pub kind: StageKind,
+}
+
+/// What a stage computes.
+#[derive(Clone, Debug)]
+pub enum StageKind {
+    /// Weighted sums of cells, rescaled or not.
+    Linear(Linear),
+    /// The largest of some cells.
+    Max(Max),
+}
+
+/// Weighted sums: dense layers, convolutions, average pools and additions.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    /// Weight matrices that jobs share.
+    pub kernels: Vec<Kernel>,
+    /// Which cells are multiplied with which weights.
+    pub jobs: Vec<Job>,
+    /// Constant added to each sum; as long as the stage's count.
+    pub bias: Vec<i64>,
+    /// How sums become activations; a sum is written as it is where absent.
+    pub rescale: Option<Rescale>,
+    /// Interval of every sum, bias included.
+    pub sums: Range,
+}
+
+/// A weight matrix: one row for each output, one column for each slot.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Columns.
+    pub slots: usize,
+    /// Weights, row by row.
+    pub weights: Vec<i32>,
+}
+
+/// One application of a kernel: cells in its slots, sums out of its rows.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Index of the kernel.
+    pub kernel: usize,
+    /// Cells and the slots that they stand in. Slots without a cell count as zero: they are padding.
+    pub taps: Vec<Tap>,
+    /// Sum that each row contributes to, counted from the stage's first cell.
+    pub outputs: Vec<u32>,
+}
+
+/// A cell in a kernel's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// The cell that is read.
+    pub cell: Cell,
+    /// The column of the kernel.
+    pub slot: u32,
+}
+
+/// Largest values: each output is the maximum of its group's cells.
+#[derive(Clone, Debug)]
+pub struct Max {
+    /// Cells of each group: at least one.
+    pub groups: Vec<Vec<Cell>>,
+    /// Interval of every cell that is read.
+    pub operands: Range,
+}
+
+impl Kernel {
+    /// The weights of one output.
+    pub fn row(&self, output: usize) -> &[i32] {
+        self.weights.get(output * self.slots..(output + 1) * self.slots).unwrap_or_default()
+    }
+}
+
+impl Circuit {
+    /// Number of memory cells.
+    pub fn cells(&self) -> usize {
+        self.inputs + self.stages.iter().map(|stage| stage.count).sum::<usize>()
+    }
+
+    /// Multiply-adds of one execution.
+    pub fn multiply_adds(&self) -> u64 {
+        self.linear_stages()
+            .flat_map(|linear| &linear.jobs)
+            .map(|job| job.taps.len() as u64 * job.outputs.len() as u64)
+            .sum()
+    }
+
+    /// The linear stages, in order.
+    pub fn linear_stages(&self) -> impl Iterator<Item = &Linear> {
+        self.stages.iter().filter_map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => Some(linear),
+            StageKind::Max(_) => None,
+        })
+    }
+
+    /// The largest magnitude that any sum or comparison can reach for any input in range: what a backend's field must
+    /// hold with both signs.
+    pub fn magnitude(&self) -> u64 {
+        let stages = self.stages.iter().map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => {
+                linear.sums.magnitude() + linear.rescale.map_or(0, |rescale| rescale.half().unsigned_abs())
+            }
+            StageKind::Max(max) => max.operands.high.abs_diff(max.operands.low),
+        });
+        stages.max().unwrap_or(0).max(self.input_range.magnitude())
+    }
+}

@@ -1,0 +1,125 @@
+// Shapes and weight counts were checked when the network was read; the inner loops index by them.
+#![allow(clippy::indexing_slicing)]
+
+use thiserror::Error;
+
+use super::{FloatNetwork, FloatNode, FloatOperation};
+use crate::{Shape, Window};
+
+/// Why a real-valued network does not run on some input.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum FloatError {
+    /// The number of values differs from the number of inputs.
+    #[error("{actual} input values, expected {expected}")]
+    Length {
+        /// Inputs of the network.
+        expected: usize,
+        /// Values given.
+        actual: usize,
+    },
+    /// A value is not a finite number.
+    #[error("input {index} is {value}")]
+    NotFinite {
+        /// Position of the value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
+}
+
+impl FloatNetwork {
+    /// All tensors of one run: the input, then each node's output.
+    ///
+    /// # Errors
+    /// When the number of inputs is wrong or one is not finite.
+    pub fn run(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatError> {
+        let expected = self.input.elements();
+        if input.len() != expected {
+            return Err(FloatError::Length { expected, actual: input.len() });
+        }
+        if let Some(index) = input.iter().position(|value| !value.is_finite()) {
+            return Err(FloatError::NotFinite { index, value: input[index] });
+        }
+        let mut tensors = vec![input.to_vec()];
+        for node in &self.nodes {
+            let output = node.run(self, &tensors);
+            tensors.push(output);
+        }
+        Ok(tensors)
+    }
+}
+
+impl FloatNode {
+    fn run(&self, network: &FloatNetwork, tensors: &[Vec<f32>]) -> Vec<f32> {
+        let input = &tensors[self.inputs[0]];
+        let shape = network.shape(self.inputs[0]).unwrap_or(network.input);
+        match &self.operation {
+            FloatOperation::Dense { weights, bias } => {
+                let rows = weights.chunks(input.len()).zip(bias);
+                rows.map(|(row, bias)| bias + row.iter().zip(input).map(|(a, b)| a * b).sum::<f32>()).collect()
+            }
+            FloatOperation::Convolution { window, groups, weights, bias } => {
+                convolve(input, shape, self.shape, window, *groups, weights, bias)
+            }
+            FloatOperation::Add => input.iter().zip(&tensors[self.inputs[1]]).map(|(a, b)| a + b).collect(),
+            FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
+            FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
+                taps.iter().map(|&at| input[plane + at]).fold(f32::NEG_INFINITY, f32::max)
+            }),
+            FloatOperation::AveragePool(window) => {
+                let count = (window.kernel[0] * window.kernel[1]) as f32;
+                pool(shape, self.shape, window, |plane, taps| {
+                    taps.iter().map(|&at| input[plane + at]).sum::<f32>() / count
+                })
+            }
+        }
+    }
+}
+
+fn pool(input: Shape, output: Shape, window: &Window, reduce: impl Fn(usize, &[usize]) -> f32) -> Vec<f32> {
+    let plane = input.height * input.width;
+    let mut values = Vec::with_capacity(output.elements());
+    for channel in 0..output.channels {
+        for row in 0..output.height {
+            for column in 0..output.width {
+                let taps: Vec<usize> = window.taps(&input, row, column).map(|(_, index)| index).collect();
+                values.push(reduce(channel * plane, &taps));
+            }
+        }
+    }
+    values
+}
+
+fn convolve(
+    values: &[f32],
+    input: Shape,
+    output: Shape,
+    window: &Window,
+    groups: usize,
+    weights: &[f32],
+    bias: &[f32],
+) -> Vec<f32> {
+    let (plane, area) = (input.height * input.width, window.kernel[0] * window.kernel[1]);
+    let (channels, outputs) = (input.channels / groups, output.channels / groups);
+    let positions = output.height * output.width;
+    let mut result: Vec<f32> = bias.iter().flat_map(|&value| std::iter::repeat_n(value, positions)).collect();
+    for row in 0..output.height {
+        for column in 0..output.width {
+            let taps: Vec<(usize, usize)> = window.taps(&input, row, column).collect();
+            for out in 0..output.channels {
+                let first_channel = out / outputs * channels;
+                let kernel = &weights[out * channels * area..(out + 1) * channels * area];
+                let sum: f32 = (0..channels)
+                    .map(|channel| {
+                        let source = &values[(first_channel + channel) * plane..(first_channel + channel + 1) * plane];
+                        let kernel = &kernel[channel * area..(channel + 1) * area];
+                        taps.iter().map(|&(offset, index)| kernel[offset] * source[index]).sum::<f32>()
+                    })
+                    .sum();
+                result[out * positions + row * output.width + column] += sum;
+            }
+        }
+    }
+    result
+}

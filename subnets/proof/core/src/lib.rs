@@ -1,0 +1,35 @@
+//! Proof of inference: what a proof says, without any proof system. Pure: no clock, no I/O, no randomness.
+//!
+//! A model owner's ONNX file is read into a network over real numbers ([`onnx`], [`float`]), quantised by a sample into
+//! a network over integers ([`quantise`], [`network`]), and laid out as stages over memory cells ([`circuit`]). The
+//! executor of that circuit is the single truth: the miner's witness, the constraints of every backend and the tests
+//! are all held against it, and it computes the same integers on every machine.
+//!
+//! - [`shape`](Shape), [`range`](Range), [`rescale`](Rescale): extents, intervals, and the one rounding rule;
+//! - [`metadata`]: what a circuit's directory holds, hash by hash; its own hash is the circuit's identity;
+//! - [`Binding`]: what ties a proof to one request and one miner;
+//! - [`messages`]: what validator and miner say to each other;
+//! - [`scoring`]: how proofs become weights.
+//!
+//! `taonet-proof-backends` proves and verifies these circuits; the `tao proof` commands use both.
+
+mod binding;
+pub mod circuit;
+mod digest;
+pub mod float;
+pub mod messages;
+pub mod metadata;
+pub mod network;
+pub mod onnx;
+pub mod quantise;
+mod range;
+mod rescale;
+pub mod scoring;
+mod shape;
+
+pub use binding::Binding;
+pub use circuit::ExecutionError;
+pub use digest::{Digest, DigestError};
+pub use range::Range;
+pub use rescale::{Clamp, MAX_BITS, MAX_SHIFT, Rescale};
+pub use shape::{MAX_ELEMENTS, MAX_EXTENT, Shape, ShapeError, Window};

@@ -1,0 +1,256 @@
+//! Messages between validator and miner, as the subnet's implementations encode them: maps with string keys, absent
+//! options left out, binary values as MessagePack binary.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The type of a proof request for a whole circuit.
+pub const QUERY_ZK_PROOF: &str = "query-zk-proof";
+/// The type of a proof-of-weights request.
+pub const PROOF_OF_WEIGHTS: &str = "proof-of-weights";
+/// The type of a proof request for a slice of a model.
+pub const SLICE_PROOF: &str = "dsperse-proof-generation";
+
+/// A proof system by its name on the wire. Unknown names are refused, never treated as verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ProofSystem {
+    /// EZKL's predecessor name for zero-knowledge machine learning circuits.
+    Zkml,
+    /// Groth16 with Circom's files.
+    Circom,
+    /// A zkVM.
+    Jolt,
+    /// Halo2 circuits of EZKL.
+    Ezkl,
+    /// Circuits of JSTprove.
+    Jstprove,
+    /// Groth16 of this project.
+    Groth16,
+    /// The transparent backend of this project.
+    Stark,
+}
+
+/// What a circuit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CircuitType {
+    /// Proves a validator's scoring.
+    ProofOfWeights,
+    /// Proves a model's output.
+    ProofOfComputation,
+    /// Proves a slice of a model.
+    DsperseProofGeneration,
+}
+
+/// Why a validator asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestType {
+    /// The validator's own input.
+    BenchmarkRequest,
+    /// A user's input.
+    RealWorldRequest,
+    /// A slice of a model.
+    DsliceRequest,
+    /// A proof of weights.
+    ProofOfWeights,
+}
+
+/// Where a run comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunSource {
+    /// The validator.
+    Benchmark,
+    /// A user.
+    Api,
+}
+
+/// Asks for a proof of one circuit's output.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueryZkProof {
+    /// The circuit: 64 lower-case hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// The input, under the key `input_data`, `input`, `data` or `inputs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_input: Option<Value>,
+    /// Unused in requests; carries the proof in older responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_output: Option<String>,
+}
+
+/// Answers [`QueryZkProof`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueryZkProofResponse {
+    /// The proof.
+    #[serde(with = "serde_bytes")]
+    pub query_output: Vec<u8>,
+    /// Public values; some backends put their witness here.
+    #[serde(with = "serde_bytes")]
+    pub witness: Vec<u8>,
+    /// The outputs as real numbers.
+    pub computed_outputs: Vec<f64>,
+}
+
+/// Asks for a proof of scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProofOfWeightsRequest {
+    /// The subnet whose scores these are.
+    #[serde(default = "default_subnet")]
+    pub subnet_uid: i32,
+    /// SHA-256 of the verification key.
+    pub verification_key_hash: String,
+    /// Proof system of the circuit.
+    #[serde(default = "circom")]
+    pub proof_system: ProofSystem,
+    /// Scores to prove.
+    pub inputs: Value,
+    /// Empty in requests.
+    #[serde(default)]
+    pub proof: String,
+    /// Empty in requests.
+    #[serde(default)]
+    pub public_signals: String,
+}
+
+/// Answers [`ProofOfWeightsRequest`] and [`QueryZkProof`]s about weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProofOfWeightsResponse {
+    /// The proof.
+    #[serde(with = "serde_bytes")]
+    pub proof: Vec<u8>,
+    /// Public signals; always empty in the reference implementation.
+    #[serde(with = "serde_bytes")]
+    pub public_signals: Vec<u8>,
+}
+
+/// Asks for a proof of one slice of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SliceProofRequest {
+    /// The circuit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<String>,
+    /// Proof system of the slice.
+    #[serde(default = "jstprove")]
+    pub proof_system: ProofSystem,
+    /// Input of the slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Value>,
+    /// Expected output of the slice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Value>,
+    /// Number of the slice, as `N` or `slice_N`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_num: Option<String>,
+    /// The run that the slice belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_uid: Option<String>,
+    /// SHA-256 of the slice's files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component_sha: Option<String>,
+}
+
+/// Answers [`SliceProofRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SliceProofResponse {
+    /// The proof.
+    #[serde(with = "serde_bytes")]
+    pub proof: Vec<u8>,
+    /// Public values.
+    #[serde(with = "serde_bytes")]
+    pub witness: Vec<u8>,
+    /// The outputs as real numbers.
+    pub computed_outputs: Vec<f64>,
+}
+
+fn default_subnet() -> i32 {
+    2
+}
+
+fn circom() -> ProofSystem {
+    ProofSystem::Circom
+}
+
+fn jstprove() -> ProofSystem {
+    ProofSystem::Jstprove
+}
+
+/// The input values of a request: the value of the first of the keys `input_data`, `input`, `data`, `inputs`, or the
+/// value itself where it is no map.
+pub fn input_of(query: &Value) -> Option<&Value> {
+    match query {
+        Value::Object(map) => ["input_data", "input", "data", "inputs"].iter().find_map(|key| map.get(*key)),
+        other => Some(other),
+    }
+}
+
+/// A slice's name as `slice_N`; `None` for anything but a number with or without that prefix.
+pub fn slice_name(text: &str) -> Option<String> {
+    let digits = text.strip_prefix("slice_").unwrap_or(text);
+    digits.parse::<u32>().ok().map(|number| format!("slice_{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+
+    use super::*;
+
+    fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(message: &T) {
+        let packed = rmp_serde::to_vec_named(message).unwrap();
+        assert_eq!(&rmp_serde::from_slice::<T>(&packed).unwrap(), message);
+        let text = serde_json::to_string(message).unwrap();
+        assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn messages_survive_both_encodings() {
+        round_trip(&QueryZkProof::default());
+        round_trip(&QueryZkProof {
+            model_id: Some("a".repeat(64)),
+            query_input: Some(serde_json::json!({"input_data": [[1.5, 2.0]]})),
+            query_output: None,
+        });
+        round_trip(&QueryZkProofResponse { query_output: vec![1, 255], witness: vec![], computed_outputs: vec![0.25] });
+        round_trip(&SliceProofResponse { proof: vec![0; 300], witness: vec![7], computed_outputs: vec![] });
+        round_trip(&ProofOfWeightsResponse { proof: vec![9], public_signals: vec![] });
+    }
+
+    #[test]
+    fn absent_options_are_left_out_and_defaults_filled_in() {
+        assert_eq!(serde_json::to_string(&QueryZkProof::default()).unwrap(), "{}");
+        let slice: SliceProofRequest = serde_json::from_str("{}").unwrap();
+        assert_eq!(slice.proof_system, ProofSystem::Jstprove);
+        let weights: ProofOfWeightsRequest =
+            serde_json::from_str(r#"{"verification_key_hash":"x","inputs":[],"proof":"","public_signals":""}"#)
+                .unwrap();
+        assert_eq!((weights.subnet_uid, weights.proof_system), (2, ProofSystem::Circom));
+    }
+
+    #[test]
+    fn binary_values_are_packed_as_binary() {
+        let packed =
+            rmp_serde::to_vec_named(&ProofOfWeightsResponse { proof: vec![1, 2, 3], public_signals: vec![] }).unwrap();
+        // bin 8, three bytes.
+        assert!(packed.windows(5).any(|window| window == [0xc4, 3, 1, 2, 3]));
+    }
+
+    #[test]
+    fn unknown_proof_systems_are_refused() {
+        assert!(serde_json::from_str::<ProofSystem>("\"GROTH16\"").is_ok());
+        assert!(serde_json::from_str::<ProofSystem>("\"MAGIC\"").is_err());
+        // The one-key map form.
+        assert!(serde_json::from_str::<ProofSystem>(r#"{"CIRCOM":null}"#).is_ok());
+    }
+
+    #[test]
+    fn inputs_are_found_by_the_first_key() {
+        let query = serde_json::json!({"inputs": 1, "input": 2});
+        assert_eq!(input_of(&query), Some(&serde_json::json!(2)));
+        assert_eq!(input_of(&serde_json::json!([3])), Some(&serde_json::json!([3])));
+        assert_eq!(slice_name("slice_007"), Some("slice_7".to_owned()));
+        assert_eq!(slice_name("../1"), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! A circuit's directory: which files there are, and what each one's SHA-256 must be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::circuit::Circuit;
+use crate::network::Network;
+use crate::quantise::QuantisationReport;
+use crate::{Digest, Range, Shape};
+
+/// The file name of the metadata in a circuit's directory.
+pub const FILE: &str = "circuit_metadata.json";
+/// The version of the metadata.
+pub const VERSION: u32 = 1;
+/// The file name of the network.
+pub const NETWORK: &str = "network.bin";
+/// The file name of the proving key.
+pub const PROVING_KEY: &str = "proving_key.bin";
+/// The file name of the verification key.
+pub const VERIFICATION_KEY: &str = "verification_key.bin";
+/// The file name of the setup's transcript.
+pub const TRANSCRIPT: &str = "transcript.json";
+
+/// What a circuit's directory holds: the file that everything else in it is checked against.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitMetadata {
+    /// The version of this file: [`VERSION`].
+    pub version: u32,
+    /// Name of the model, for people.
+    pub name: String,
+    /// Name of the backend that the keys belong to.
+    pub backend: String,
+    /// Input of the model.
+    pub input: TensorDescription,
+    /// Output of the model.
+    pub output: TensorDescription,
+    /// Multiply-adds of one execution.
+    pub multiply_adds: u64,
+    /// Constraints or trace rows, as the backend counts them.
+    pub constraints: u64,
+    /// SHA-256 of every file of the circuit, by name.
+    pub files: BTreeMap<String, Digest>,
+    /// What quantising costs on a sample, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<QuantisationReport>,
+    /// What the model's reader left out or changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A tensor as users see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorDescription {
+    /// Extents.
+    pub shape: Shape,
+    /// Interval of every integer.
+    pub range: Range,
+    /// The real number is the integer divided by `2^scale`.
+    pub scale: i32,
+}
+
+/// Why metadata is refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MetadataError {
+    /// The text is not circuit metadata.
+    #[error("malformed circuit metadata: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The version is a later one.
+    #[error("unsupported circuit metadata version {0}: this version reads {VERSION}")]
+    Version(u32),
+    /// A file name could lead out of the circuit's directory.
+    #[error("file name '{0}' is not a plain name")]
+    FileName(String),
+    /// A file that every circuit has is not listed.
+    #[error("the metadata does not list {0}")]
+    Unlisted(&'static str),
+    /// A file's contents are not those that the metadata names.
+    #[error("{name} has SHA-256 {actual}, the metadata says {expected}: the file was changed or is incomplete")]
+    Mismatch {
+        /// The file.
+        name: String,
+        /// What the metadata says.
+        expected: Digest,
+        /// What it is.
+        actual: Digest,
+    },
+}
+
+impl CircuitMetadata {
+    /// Metadata of a network before it has keys.
+    pub fn new(name: &str, backend: &str, network: &Network, circuit: &Circuit) -> Self {
+        let range = circuit.stages.last().map_or(circuit.input_range, |stage| stage.range);
+        let length = circuit.outputs.len();
+        let shape = network.shapes().ok().and_then(|shapes| shapes.last().copied());
+        let output = shape.unwrap_or(Shape { channels: length, height: 1, width: 1 });
+        Self {
+            version: VERSION,
+            name: name.to_owned(),
+            backend: backend.to_owned(),
+            input: TensorDescription {
+                shape: network.input.shape,
+                range: network.input.range,
+                scale: network.input.scale,
+            },
+            output: TensorDescription { shape: output, range, scale: network.output_scale() },
+            multiply_adds: circuit.multiply_adds(),
+            constraints: 0,
+            files: BTreeMap::new(),
+            quantisation: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Reads metadata and checks version and file names.
+    ///
+    /// # Errors
+    /// When the text is malformed, of another version, or names files outside of the circuit's directory.
+    pub fn from_json(text: &[u8]) -> Result<Self, MetadataError> {
+        let metadata: Self = serde_json::from_slice(text)?;
+        if metadata.version != VERSION {
+            return Err(MetadataError::Version(metadata.version));
+        }
+        if let Some(name) = metadata.files.keys().find(|name| !is_plain(name)) {
+            return Err(MetadataError::FileName(name.clone()));
+        }
+        for required in [NETWORK, VERIFICATION_KEY] {
+            if !metadata.files.contains_key(required) {
+                return Err(MetadataError::Unlisted(required));
+            }
+        }
+        Ok(metadata)
+    }
+
+    /// The text of the file: keys in a fixed order, so that equal metadata is equal text.
+    ///
+    /// # Errors
+    /// When a number is not finite.
+    pub fn to_json(&self) -> Result<Vec<u8>, MetadataError> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Identity of the circuit: SHA-256 of the metadata's text, and so of every file that it names.
+    ///
+    /// # Errors
+    /// As [`CircuitMetadata::to_json`].
+    pub fn id(&self) -> Result<Digest, MetadataError> {
+        Ok(Digest::of(&self.to_json()?))
+    }
+
+    /// SHA-256 of the verification key.
+    ///
+    /// # Errors
+    /// When it is not listed.
+    pub fn verification_key(&self) -> Result<Digest, MetadataError> {
+        self.files.get(VERIFICATION_KEY).copied().ok_or(MetadataError::Unlisted(VERIFICATION_KEY))
+    }
+
+    /// Checks the contents of a listed file.
+    ///
+    /// # Errors
+    /// When its digest is another one, or the file is not listed.
+    pub fn check(&self, name: &'static str, contents: &[u8]) -> Result<(), MetadataError> {
+        let expected = self.files.get(name).copied().ok_or(MetadataError::Unlisted(name))?;
+        let actual = Digest::of(contents);
+        if actual == expected {
+            return Ok(());
+        }
+        Err(MetadataError::Mismatch { name: name.to_owned(), expected, actual })
+    }
+}
+
+/// A name that stays in its directory.
+fn is_plain(name: &str) -> bool {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty() && name.len() <= 100 && name.bytes().all(known) && !name.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_leave_the_directory_are_refused() {
+        for bad in ["", "..", "../key", "a/b", "a\\b", ".hidden", "naïve"] {
+            assert!(!is_plain(bad), "{bad}");
+        }
+        assert!(is_plain(VERIFICATION_KEY));
+    }
+}

@@ -1,0 +1,190 @@
+//! The integer network: what a model owner publishes and everyone computes with.
+
+mod lower;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Digest, Range, Rescale, Shape, ShapeError, Window};
+
+/// The version of the file format.
+pub const FORMAT: u32 = 1;
+/// The most bytes of a network file.
+pub const MAX_BYTES: usize = 256 << 20;
+/// The most layers of a network.
+pub const MAX_LAYERS: usize = 4096;
+/// The most multiply-adds of one execution.
+pub const MAX_MULTIPLY_ADDS: u64 = 1 << 32;
+/// The largest magnitude of a sum that any input can reach.
+pub const MAX_SUM: u64 = 1 << 56;
+
+/// A quantised network: integers only, so every machine computes the same values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The version of the format: [`FORMAT`].
+    pub format: u32,
+    /// Input of the network.
+    pub input: Input,
+    /// Layers, each of which reads tensors that stand before it. The last one is the output.
+    pub layers: Vec<Layer>,
+}
+
+/// Input of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Extents of the tensor.
+    pub shape: Shape,
+    /// Interval of every value; holds 0.
+    pub range: Range,
+    /// The real number is the integer divided by `2^scale`.
+    pub scale: i32,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// Tensors that the layer reads: 0 is the network's input, `n` is the output of layer `n - 1`.
+    pub inputs: Vec<u32>,
+    /// What is computed.
+    pub operation: Operation,
+    /// How sums become activations. Absent where sums are the output; a maximum has none.
+    pub rescale: Option<Rescale>,
+    /// The real number is the integer divided by `2^scale`.
+    pub scale: i32,
+}
+
+/// What a layer computes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operation {
+    /// A matrix product with the flattened input.
+    Dense {
+        /// One row for each output.
+        weights: Vec<i32>,
+        /// One for each output.
+        bias: Vec<i64>,
+    },
+    /// A convolution.
+    Convolution {
+        /// Kernel, stride and padding.
+        window: Window,
+        /// Groups of channels that are convolved apart.
+        groups: usize,
+        /// Output channel, input channel within the group, row, column.
+        weights: Vec<i32>,
+        /// One for each output channel.
+        bias: Vec<i64>,
+    },
+    /// The weighted sum of tensors of one shape.
+    Sum {
+        /// One for each input.
+        factors: Vec<i32>,
+    },
+    /// The largest value under a window.
+    MaxPool {
+        /// Kernel, stride and padding; padding never wins.
+        window: Window,
+    },
+}
+
+/// Why a network is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NetworkError {
+    /// The bytes are not a network.
+    #[error("malformed network file: {0}")]
+    Malformed(String),
+    /// The file is longer than [`MAX_BYTES`].
+    #[error("a network of {0} bytes is too large: at most {MAX_BYTES}")]
+    TooLong(usize),
+    /// The format is a later one.
+    #[error("unsupported network format {0}: this version reads format {FORMAT}")]
+    Format(u32),
+    /// There are no layers, or more than [`MAX_LAYERS`].
+    #[error("{0} layers: expected 1 to {MAX_LAYERS}")]
+    Layers(usize),
+    /// The input's range is empty or does not hold 0.
+    #[error("input range {}..={} does not hold 0", .0.low, .0.high)]
+    InputRange(Range),
+    /// A layer reads a tensor that does not stand before it.
+    #[error("layer {layer} reads tensor {tensor}, which does not stand before it")]
+    Order {
+        /// The layer.
+        layer: usize,
+        /// What it reads.
+        tensor: u32,
+    },
+    /// A layer has the wrong number of inputs.
+    #[error("layer {layer} has {inputs} inputs")]
+    Arity {
+        /// The layer.
+        layer: usize,
+        /// Number of inputs.
+        inputs: usize,
+    },
+    /// Inputs of a sum differ in shape.
+    #[error("layer {0} adds tensors of different shapes")]
+    Shapes(usize),
+    /// A shape or a window does not fit.
+    #[error("layer {layer}: {source}")]
+    Shape {
+        /// The layer.
+        layer: usize,
+        /// What does not fit.
+        source: ShapeError,
+    },
+    /// There are too many or too few weights, biases or groups for the shapes.
+    #[error("layer {0}: weights, bias and groups do not fit its shapes")]
+    Weights(usize),
+    /// Shift or bits of a rescale are out of range, or a maximum has one.
+    #[error("layer {0}: unsupported rescale")]
+    Rescale(usize),
+    /// A sum could exceed [`MAX_SUM`].
+    #[error("layer {0}: a sum could exceed 2^56: choose a smaller scale")]
+    Overflow(usize),
+    /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
+    #[error("{0} multiply-adds are too many: at most {MAX_MULTIPLY_ADDS}")]
+    Work(u64),
+}
+
+impl Network {
+    /// Reads a network file.
+    ///
+    /// # Errors
+    /// When the bytes are too many, malformed, of another format, or followed by others. The network's layers are
+    /// checked by [`Network::lower`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(NetworkError::TooLong(bytes.len()));
+        }
+        let (network, rest): (Self, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|error| NetworkError::Malformed(error.to_string()))?;
+        if network.format != FORMAT {
+            return Err(NetworkError::Format(network.format));
+        }
+        if !rest.is_empty() {
+            return Err(NetworkError::Malformed(format!("{} bytes follow the network", rest.len())));
+        }
+        Ok(network)
+    }
+
+    /// The network file.
+    ///
+    /// # Errors
+    /// Never for a network of this program; the encoder's signature allows it.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkError> {
+        postcard::to_allocvec(self).map_err(|error| NetworkError::Malformed(error.to_string()))
+    }
+
+    /// SHA-256 of the network file.
+    ///
+    /// # Errors
+    /// As [`Network::to_bytes`].
+    pub fn digest(&self) -> Result<Digest, NetworkError> {
+        Ok(Digest::of(&self.to_bytes()?))
+    }
+
+    /// The power of two that output integers are divided by to give real numbers.
+    pub fn output_scale(&self) -> i32 {
+        self.layers.last().map_or(self.input.scale, |layer| layer.scale)
+    }
+}

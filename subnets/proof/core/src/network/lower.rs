@@ -1,0 +1,268 @@
+use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, NetworkError, Operation};
+use crate::circuit::{Cell, Circuit, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
+use crate::{Range, Shape, Window};
+
+/// A tensor that stands in cells.
+#[derive(Clone, Copy)]
+struct Placed {
+    first: Cell,
+    shape: Shape,
+    range: Range,
+}
+
+impl Placed {
+    fn cell(&self, index: usize) -> Cell {
+        self.first + index as Cell
+    }
+}
+
+impl Network {
+    /// Checks the network and works out its geometry: cells, jobs, and the interval of every value.
+    ///
+    /// # Errors
+    /// When a layer does not fit its inputs, or could overflow.
+    pub fn lower(&self) -> Result<Circuit, NetworkError> {
+        if self.format != FORMAT {
+            return Err(NetworkError::Format(self.format));
+        }
+        if self.layers.is_empty() || self.layers.len() > MAX_LAYERS {
+            return Err(NetworkError::Layers(self.layers.len()));
+        }
+        let range = self.input.range;
+        if !range.contains(0) || range.magnitude() > MAX_SUM {
+            return Err(NetworkError::InputRange(range));
+        }
+        let shape = self.input.shape.checked().map_err(|source| NetworkError::Shape { layer: 0, source })?;
+        let mut lowering = Lowering {
+            tensors: vec![Placed { first: 0, shape, range }],
+            stages: Vec::with_capacity(self.layers.len()),
+            next: shape.elements(),
+            work: 0,
+        };
+        for (index, layer) in self.layers.iter().enumerate() {
+            lowering.layer(index, layer)?;
+        }
+        let outputs =
+            lowering.tensors.last().map_or(0..0, |last| last.first..last.first + last.shape.elements() as Cell);
+        Ok(Circuit {
+            inputs: shape.elements(),
+            input_range: range,
+            stages: lowering.stages,
+            outputs: outputs.collect(),
+        })
+    }
+
+    /// The shapes of all tensors: the input's, then each layer's.
+    ///
+    /// # Errors
+    /// When a layer does not fit its inputs.
+    pub fn shapes(&self) -> Result<Vec<Shape>, NetworkError> {
+        let mut shapes = vec![self.input.shape];
+        for (index, layer) in self.layers.iter().enumerate() {
+            let inputs = layer.inputs.iter().map(|&tensor| shapes.get(tensor as usize).copied());
+            let inputs: Option<Vec<Shape>> = inputs.collect();
+            let inputs = inputs.ok_or(NetworkError::Order { layer: index, tensor: u32::MAX })?;
+            shapes.push(layer.shape(index, &inputs)?);
+        }
+        Ok(shapes)
+    }
+}
+
+impl Layer {
+    /// The shape of the layer's output.
+    fn shape(&self, index: usize, inputs: &[Shape]) -> Result<Shape, NetworkError> {
+        let refuse = |source| NetworkError::Shape { layer: index, source };
+        let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
+        let (Some(&first), count) = (inputs.first(), inputs.len()) else { return Err(arity) };
+        match &self.operation {
+            Operation::Sum { factors } if factors.len() == count => {
+                let equal = inputs.iter().all(|shape| *shape == first);
+                equal.then_some(first).ok_or(NetworkError::Shapes(index))
+            }
+            _ if count != 1 => Err(arity),
+            Operation::Sum { .. } => Err(arity),
+            Operation::Dense { bias, .. } => Shape::vector(bias.len()).map_err(refuse),
+            Operation::Convolution { window, bias, .. } => {
+                let [rows, columns] = window.output(&first).map_err(refuse)?;
+                Shape::new(bias.len(), rows, columns).map_err(refuse)
+            }
+            Operation::MaxPool { window } => {
+                let [rows, columns] = window.output(&first).map_err(refuse)?;
+                Shape::new(first.channels, rows, columns).map_err(refuse)
+            }
+        }
+    }
+}
+
+struct Lowering {
+    tensors: Vec<Placed>,
+    stages: Vec<Stage>,
+    next: usize,
+    work: u64,
+}
+
+impl Lowering {
+    fn layer(&mut self, index: usize, layer: &Layer) -> Result<(), NetworkError> {
+        let inputs = layer.inputs.iter().map(|&tensor| {
+            self.tensors.get(tensor as usize).copied().ok_or(NetworkError::Order { layer: index, tensor })
+        });
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let shapes: Vec<Shape> = inputs.iter().map(|tensor| tensor.shape).collect();
+        let shape = layer.shape(index, &shapes)?;
+        if layer.rescale.is_some_and(|rescale| !rescale.is_valid()) {
+            return Err(NetworkError::Rescale(index));
+        }
+        self.spend(index, layer, &shapes, shape)?;
+        let (kind, range) = if let Operation::MaxPool { window } = &layer.operation {
+            if layer.rescale.is_some() {
+                return Err(NetworkError::Rescale(index));
+            }
+            let [input] = inputs[..] else { return Err(NetworkError::Arity { layer: index, inputs: inputs.len() }) };
+            (StageKind::Max(max_pool(&input, window, shape)), input.range)
+        } else {
+            let (kernels, jobs, bias) = linear(index, layer, &inputs, shape)?;
+            let sums = sum_range(&kernels, &jobs, &bias, &inputs).ok_or(NetworkError::Overflow(index))?;
+            let range = layer.rescale.map_or(sums, |rescale| {
+                let quotients = rescale.quotients(&sums);
+                Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
+            });
+            // Padding reads as zero, so every interval holds it.
+            (
+                StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }),
+                range.union(&Range::only(0)),
+            )
+        };
+        let first = self.next as Cell;
+        self.next += shape.elements();
+        self.tensors.push(Placed { first, shape, range });
+        self.stages.push(Stage { first, count: shape.elements(), range, kind });
+        Ok(())
+    }
+
+    /// Refuses a layer before anything is allocated for it that its weights do not justify.
+    fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
+        let read = inputs.first().map_or(0, Shape::elements) as u64;
+        let taps = match &layer.operation {
+            Operation::Dense { .. } => read,
+            Operation::Convolution { window, groups, .. } => {
+                let channels = inputs.first().map_or(0, |shape| shape.channels).checked_div(*groups);
+                channels.ok_or(NetworkError::Weights(index))? as u64 * area(window)
+            }
+            Operation::Sum { factors } => factors.len() as u64,
+            Operation::MaxPool { window } => area(window),
+        };
+        self.work = self.work.saturating_add(taps.saturating_mul(output.elements() as u64));
+        if self.work > MAX_MULTIPLY_ADDS || self.next + output.elements() > Cell::MAX as usize / 2 {
+            return Err(NetworkError::Work(self.work));
+        }
+        Ok(())
+    }
+}
+
+fn area(window: &Window) -> u64 {
+    let [rows, columns] = window.kernel;
+    (rows as u64).saturating_mul(columns as u64)
+}
+
+fn max_pool(input: &Placed, window: &Window, output: Shape) -> Max {
+    let plane = input.shape.height * input.shape.width;
+    let groups = positions(output).map(|(channel, row, column)| {
+        window.taps(&input.shape, row, column).map(|(_, index)| input.cell(channel * plane + index)).collect()
+    });
+    Max { groups: groups.collect(), operands: input.range }
+}
+
+fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..shape.channels).flat_map(move |channel| {
+        (0..shape.height).flat_map(move |row| (0..shape.width).map(move |column| (channel, row, column)))
+    })
+}
+
+type Parts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
+
+fn linear(index: usize, layer: &Layer, inputs: &[Placed], output: Shape) -> Result<Parts, NetworkError> {
+    let misfit = || NetworkError::Weights(index);
+    match (&layer.operation, inputs) {
+        (Operation::Dense { weights, bias }, [input]) => {
+            let slots = input.shape.elements();
+            if weights.len() != slots * bias.len() {
+                return Err(misfit());
+            }
+            let taps = (0..slots).map(|slot| Tap { cell: input.cell(slot), slot: slot as u32 }).collect();
+            let job = Job { kernel: 0, taps, outputs: (0..bias.len() as u32).collect() };
+            Ok((vec![Kernel { slots, weights: weights.clone() }], vec![job], bias.clone()))
+        }
+        (Operation::Convolution { window, groups, weights, bias }, [input]) => {
+            let channels = input.shape.channels;
+            let outputs = bias.len();
+            if *groups == 0 || channels % groups != 0 || outputs % groups != 0 {
+                return Err(misfit());
+            }
+            let slots = channels / groups * window.kernel[0] * window.kernel[1];
+            if weights.len() != slots * outputs {
+                return Err(misfit());
+            }
+            let rows = outputs / groups * slots;
+            let kernels = weights.chunks(rows).map(|chunk| Kernel { slots, weights: chunk.to_vec() }).collect();
+            let plane = output.height * output.width;
+            let biases = bias.iter().flat_map(|&value| std::iter::repeat_n(value, plane)).collect();
+            Ok((kernels, convolution_jobs(input, window, *groups, output), biases))
+        }
+        (Operation::Sum { factors }, _) => {
+            let kernel = Kernel { slots: factors.len(), weights: factors.clone() };
+            let jobs = (0..output.elements()).map(|element| Job {
+                kernel: 0,
+                taps: inputs.iter().zip(0..).map(|(input, slot)| Tap { cell: input.cell(element), slot }).collect(),
+                outputs: vec![element as u32],
+            });
+            Ok((vec![kernel], jobs.collect(), vec![0; output.elements()]))
+        }
+        _ => Err(NetworkError::Arity { layer: index, inputs: inputs.len() }),
+    }
+}
+
+fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shape) -> Vec<Job> {
+    let channels = input.shape.channels / groups;
+    let area = window.kernel[0] * window.kernel[1];
+    let (plane, output_plane) = (input.shape.height * input.shape.width, output.height * output.width);
+    let outputs = output.channels / groups;
+    let grid = Shape { channels: groups, ..output };
+    let jobs = positions(grid).map(|(group, row, column)| {
+        let taps = (0..channels).flat_map(|channel| {
+            window.taps(&input.shape, row, column).map(move |(offset, index)| Tap {
+                cell: input.cell((group * channels + channel) * plane + index),
+                slot: (channel * area + offset) as u32,
+            })
+        });
+        let position = row * output.width + column;
+        let rows = (0..outputs).map(|row| ((group * outputs + row) * output_plane + position) as u32);
+        Job { kernel: group, taps: taps.collect(), outputs: rows.collect() }
+    });
+    jobs.collect()
+}
+
+/// The interval of all sums. Every interval holds 0, so leaving a slot to padding never widens it.
+fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
+    // A kernel's slots read one tensor, or, in a sum, each slot reads another one.
+    let slot_range = |slot: usize| match inputs {
+        [single] => Some(single.range),
+        several => several.get(slot).map(|input| input.range),
+    };
+    let rows = kernels.iter().map(|kernel| {
+        let rows = kernel.weights.chunks(kernel.slots.max(1)).map(|row| {
+            row.iter()
+                .enumerate()
+                .try_fold(Range::only(0), |sum, (slot, &weight)| sum.plus(&slot_range(slot)?.times(i64::from(weight))?))
+        });
+        rows.collect::<Option<Vec<Range>>>()
+    });
+    let rows = rows.collect::<Option<Vec<_>>>()?;
+    let mut total: Option<Range> = None;
+    for job in jobs {
+        for (range, &output) in rows.get(job.kernel)?.iter().zip(&job.outputs) {
+            let sum = range.plus(&Range::only(*bias.get(output as usize)?))?;
+            total = Some(total.map_or(sum, |total| total.union(&sum)));
+        }
+    }
+    total.filter(|total| total.magnitude() <= MAX_SUM)
+}

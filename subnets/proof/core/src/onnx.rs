@@ -1,0 +1,239 @@
+//! ONNX files: reads the float model that is quantised, writes the integer network for other runtimes to check.
+//!
+//! The reader trusts nothing in the file. It accepts one input, one chain of supported operators that is sorted as the
+//! ONNX standard asks, and weights that stand in the file itself; everything else is an error that names the node.
+
+mod export;
+mod node;
+mod proto;
+mod tensor;
+
+use std::collections::{HashMap, HashSet};
+
+use prost::Message;
+use thiserror::Error;
+
+use crate::float::{FloatNetwork, FloatNode, FloatOperation};
+use crate::{Shape, ShapeError};
+use proto::{GraphProto, ModelProto, ValueInfoProto};
+use tensor::Constant;
+
+/// The most bytes of a model file.
+pub const MAX_BYTES: usize = 256 << 20;
+/// The most nodes of a graph.
+pub const MAX_NODES: usize = 4096;
+
+/// Why a model file is refused.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum OnnxError {
+    /// The file is longer than [`MAX_BYTES`].
+    #[error("a model of {0} bytes is too large: at most {MAX_BYTES}")]
+    TooLong(usize),
+    /// The bytes are not an ONNX model.
+    #[error("malformed ONNX file: {0}")]
+    Malformed(String),
+    /// There are more nodes than [`MAX_NODES`].
+    #[error("{0} nodes are too many: at most {MAX_NODES}")]
+    Nodes(usize),
+    /// The graph does not have exactly one input besides its weights, or not exactly one output.
+    #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
+    Interface {
+        /// Inputs that are not weights.
+        inputs: usize,
+        /// Outputs.
+        outputs: usize,
+    },
+    /// The input's shape is unknown, or its batch is not 1.
+    #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N]")]
+    InputShape(String),
+    /// A node reads a tensor that a later node produces, or its own.
+    #[error("{node} reads '{tensor}', which only a later node produces: the graph has a cycle or is not sorted")]
+    Cycle {
+        /// The node.
+        node: String,
+        /// What it reads.
+        tensor: String,
+    },
+    /// A node reads a tensor that nothing produces.
+    #[error("{node} reads '{tensor}', which is neither an input nor a weight nor produced by a node")]
+    Missing {
+        /// The node.
+        node: String,
+        /// What it reads.
+        tensor: String,
+    },
+    /// Two nodes or weights have the same name.
+    #[error("tensor '{0}' is defined twice")]
+    Duplicate(String),
+    /// A weight stands in another file.
+    #[error("weight '{0}' is stored in another file: hint: save the model as one file")]
+    External(String),
+    /// A weight's dimensions, type and data do not fit together.
+    #[error("weight '{name}': {reason}")]
+    Weight {
+        /// The weight.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The operator is unsupported.
+    #[error("{0}: unsupported operator")]
+    Operator(String),
+    /// The operator is supported, but not with these attributes or operands.
+    #[error("{node}: {reason}")]
+    Unsupported {
+        /// The node.
+        node: String,
+        /// What is unsupported.
+        reason: String,
+    },
+    /// A shape or window does not fit.
+    #[error("{node}: {source}")]
+    Shape {
+        /// The node.
+        node: String,
+        /// What does not fit.
+        source: ShapeError,
+    },
+    /// The network has no nodes that compute anything.
+    #[error("the graph computes nothing")]
+    Empty,
+}
+
+/// A tensor during reading.
+#[derive(Clone, Debug)]
+enum Value {
+    /// Computed: the tensor of the float network.
+    Tensor(usize),
+    /// Known before the run.
+    Constant(Constant),
+}
+
+struct Reader {
+    network: FloatNetwork,
+    values: HashMap<String, Value>,
+    /// How many nodes read each name, the graph's output included.
+    reads: HashMap<String, usize>,
+    /// Tensors that have more than one name.
+    renamed: HashSet<usize>,
+    /// The tensor that a softmax left out, by the name of its output.
+    softmax: Option<String>,
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// When the file is malformed or holds anything unsupported; see [`OnnxError`].
+pub fn read(bytes: &[u8]) -> Result<FloatNetwork, OnnxError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(OnnxError::TooLong(bytes.len()));
+    }
+    let model = ModelProto::decode(bytes).map_err(|error| OnnxError::Malformed(error.to_string()))?;
+    let graph = model.graph.ok_or_else(|| OnnxError::Malformed("no graph".to_owned()))?;
+    if graph.node.len() > MAX_NODES {
+        return Err(OnnxError::Nodes(graph.node.len()));
+    }
+    let mut values = HashMap::new();
+    for weight in &graph.initializer {
+        let constant = Constant::read(weight)?;
+        define(&mut values, &weight.name, Value::Constant(constant))?;
+    }
+    let inputs: Vec<&ValueInfoProto> = graph.input.iter().filter(|input| !values.contains_key(&input.name)).collect();
+    let ([input], [output]) = (&inputs[..], &graph.output[..]) else {
+        return Err(OnnxError::Interface { inputs: inputs.len(), outputs: graph.output.len() });
+    };
+    let shape = input_shape(input)?;
+    define(&mut values, &input.name, Value::Tensor(0))?;
+    let network = FloatNetwork { input: shape, nodes: Vec::new(), notes: Vec::new() };
+    let mut reads = HashMap::new();
+    for name in graph.node.iter().flat_map(|node| &node.input).chain([&output.name]) {
+        *reads.entry(name.clone()).or_default() += 1;
+    }
+    let mut reader = Reader { network, values, reads, renamed: HashSet::new(), softmax: None };
+    for node in &graph.node {
+        reader.check_inputs(&graph, node)?;
+        reader.node(node)?;
+    }
+    reader.finish(&output.name)
+}
+
+fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Result<(), OnnxError> {
+    match values.insert(name.to_owned(), value) {
+        None => Ok(()),
+        Some(_) => Err(OnnxError::Duplicate(name.to_owned())),
+    }
+}
+
+/// A fixed shape; a batch of unknown size counts as one.
+fn input_shape(input: &ValueInfoProto) -> Result<Shape, OnnxError> {
+    let refuse = || OnnxError::InputShape(input.name.clone());
+    let dims = input.dimensions().ok_or_else(refuse)?;
+    let (batch, rest) = dims.split_first().ok_or_else(refuse)?;
+    if batch.is_some_and(|size| size != 1) {
+        return Err(refuse());
+    }
+    let sizes: Option<Vec<usize>> = rest.iter().map(|dim| dim.and_then(|size| usize::try_from(size).ok())).collect();
+    let shape = match sizes.ok_or_else(refuse)?[..] {
+        [length] => Shape::vector(length),
+        [channels, height, width] => Shape::new(channels, height, width),
+        _ => return Err(refuse()),
+    };
+    shape.map_err(|source| OnnxError::Shape { node: format!("input '{}'", input.name), source })
+}
+
+impl Reader {
+    fn check_inputs(&self, graph: &GraphProto, node: &proto::NodeProto) -> Result<(), OnnxError> {
+        for tensor in node.input.iter().filter(|name| !name.is_empty() && !self.values.contains_key(*name)) {
+            let (node_name, tensor_name) = (node.describe(), tensor.clone());
+            let produced = graph.node.iter().any(|other| other.output.contains(tensor));
+            return Err(if produced {
+                OnnxError::Cycle { node: node_name, tensor: tensor_name }
+            } else {
+                OnnxError::Missing { node: node_name, tensor: tensor_name }
+            });
+        }
+        Ok(())
+    }
+
+    /// Appends a node and names its output.
+    fn push(
+        &mut self,
+        name: &str,
+        inputs: Vec<usize>,
+        shape: Shape,
+        operation: FloatOperation,
+    ) -> Result<(), OnnxError> {
+        self.network.nodes.push(FloatNode { inputs, shape, operation });
+        define(&mut self.values, name, Value::Tensor(self.network.nodes.len()))
+    }
+
+    fn finish(mut self, output: &str) -> Result<FloatNetwork, OnnxError> {
+        let last = match self.values.get(output) {
+            Some(Value::Tensor(last)) => *last,
+            Some(Value::Constant(_)) => return Err(OnnxError::Empty),
+            None => {
+                return Err(OnnxError::Missing { node: "the graph's output".to_owned(), tensor: output.to_owned() });
+            }
+        };
+        if last == 0 {
+            return Err(OnnxError::Empty);
+        }
+        if let Some(softmax) = &self.softmax {
+            if softmax != output {
+                return Err(OnnxError::Unsupported {
+                    node: format!("softmax '{softmax}'"),
+                    reason: "only a softmax at the end of the network can be left out".to_owned(),
+                });
+            }
+            self.network.notes.push("the final softmax is left out: outputs are its arguments".to_owned());
+        }
+        self.network.nodes.truncate(last);
+        Ok(self.network)
+    }
+}
+
+pub use export::export;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! From real numbers to integers: every tensor gets a power-of-two scale, every layer integer weights and a rescale.
+//!
+//! Scales come from the largest magnitudes on sample inputs. A value beyond what the sample showed saturates, as in any
+//! fixed-point network; it never wraps.
+
+mod layers;
+mod report;
+
+pub use report::{QuantisationReport, Sample};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::float::{FloatError, FloatNetwork};
+use crate::network::{Network, NetworkError};
+use crate::{ExecutionError, Range};
+
+/// How a float network becomes an integer network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuantiseOptions {
+    /// Bits of an activation, without its sign: `2..=16`.
+    pub activation_bits: u8,
+    /// Bits of a weight, with its sign: `2..=16`.
+    pub weight_bits: u8,
+    /// Interval of the input integers; holds 0.
+    pub input_range: Range,
+    /// The real input is the integer divided by `2^input_scale`.
+    pub input_scale: i32,
+}
+
+impl Default for QuantiseOptions {
+    /// Eight-bit activations and weights, and pixels of `0..=255`.
+    fn default() -> Self {
+        Self { activation_bits: 8, weight_bits: 8, input_range: Range { low: 0, high: 255 }, input_scale: 0 }
+    }
+}
+
+/// Why a network is not quantised.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum QuantiseError {
+    /// Bits are not in `2..=16`.
+    #[error("{0} bits are unsupported: expected 2 to 16")]
+    Bits(u8),
+    /// The input range is empty, lacks 0, or is beyond 31 bits; or its scale is beyond ±30.
+    #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
+    Input {
+        /// The range.
+        range: Range,
+        /// The scale.
+        scale: i32,
+    },
+    /// There are no sample inputs to choose scales by.
+    #[error("no sample inputs: scales are chosen by what a sample shows")]
+    NoSample,
+    /// A sample is not an integer input of the network.
+    #[error("sample {index}: {source}")]
+    Sample {
+        /// Position in the sample.
+        index: usize,
+        /// What is wrong.
+        source: ExecutionError,
+    },
+    /// The float network does not run.
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    /// A node's weights or activations are beyond what integers of this size can scale.
+    #[error("node {node}: magnitudes up to {magnitude} cannot be scaled")]
+    Magnitude {
+        /// The node.
+        node: usize,
+        /// The largest magnitude.
+        magnitude: f32,
+    },
+    /// The integer network is refused.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+/// Quantises a network by integer sample inputs.
+///
+/// # Errors
+/// When options are out of range, the sample is empty or does not fit, or the network cannot be scaled.
+pub fn quantise(
+    network: &FloatNetwork,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<Network, QuantiseError> {
+    options.check()?;
+    if sample.is_empty() {
+        return Err(QuantiseError::NoSample);
+    }
+    let magnitudes = magnitudes(network, options, sample)?;
+    layers::Quantiser::new(network, options, &magnitudes).run()
+}
+
+impl QuantiseOptions {
+    /// Real numbers of integer inputs.
+    pub fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
+        values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
+    }
+
+    fn check(&self) -> Result<(), QuantiseError> {
+        for bits in [self.activation_bits, self.weight_bits] {
+            if !(2..=16).contains(&bits) {
+                return Err(QuantiseError::Bits(bits));
+            }
+        }
+        let (range, scale) = (self.input_range, self.input_scale);
+        if !range.contains(0) || range.magnitude() > 1 << 30 || scale.abs() > 30 {
+            return Err(QuantiseError::Input { range, scale });
+        }
+        Ok(())
+    }
+}
+
+/// The largest magnitude of every tensor over the sample.
+fn magnitudes(
+    network: &FloatNetwork,
+    options: &QuantiseOptions,
+    sample: &[Vec<i64>],
+) -> Result<Vec<f32>, QuantiseError> {
+    let mut magnitudes = vec![0.0_f32; network.nodes.len() + 1];
+    for (index, values) in sample.iter().enumerate() {
+        if let Some(position) = values.iter().position(|&value| !options.input_range.contains(value)) {
+            let value = values.get(position).copied().unwrap_or_default();
+            let source = ExecutionError::OutOfRange { index: position, value, range: options.input_range };
+            return Err(QuantiseError::Sample { index, source });
+        }
+        let tensors = network.run(&options.dequantise_input(values))?;
+        for (magnitude, tensor) in magnitudes.iter_mut().zip(&tensors) {
+            *magnitude = tensor.iter().fold(*magnitude, |largest, value| largest.max(value.abs()));
+        }
+    }
+    Ok(magnitudes)
+}
+
+/// `2^exponent`.
+pub(crate) fn power(exponent: i32) -> f64 {
+    f64::from(exponent).exp2()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use super::{QuantiseError, QuantiseOptions, power};
+use crate::float::{FloatNetwork, FloatNode, FloatOperation};
+use crate::network::{FORMAT, Input, Layer, Network, Operation};
+use crate::{Clamp, Rescale, Window};
+
+/// Fractional bits of the factor that stands for one over the area of an average pool.
+const MEAN_BITS: i32 = 12;
+/// The largest area whose mean stays a plain sum where it is a power of two: four more bits cost a circuit less than
+/// rounding them away.
+const EXACT_AREA: usize = 16;
+/// The most bits by which a scale may differ from 0.
+const MAX_SCALE: i32 = 40;
+
+/// A float tensor's counterpart.
+#[derive(Clone, Copy)]
+struct Tensor {
+    /// Index in the integer network.
+    index: u32,
+    scale: i32,
+}
+
+pub(super) struct Quantiser<'a> {
+    network: &'a FloatNetwork,
+    options: &'a QuantiseOptions,
+    magnitudes: &'a [f32],
+    readers: Vec<usize>,
+    tensors: Vec<Tensor>,
+    layers: Vec<Layer>,
+}
+
+/// How the sums of a node become activations.
+#[derive(Clone, Copy)]
+struct Target {
+    /// The node whose tensor this is: the node itself, or the ReLU after it.
+    node: usize,
+    /// Whether that is a ReLU.
+    positive: bool,
+}
+
+impl<'a> Quantiser<'a> {
+    pub(super) fn new(network: &'a FloatNetwork, options: &'a QuantiseOptions, magnitudes: &'a [f32]) -> Self {
+        let tensors = vec![Tensor { index: 0, scale: options.input_scale }];
+        Self { network, options, magnitudes, readers: network.readers(), tensors, layers: Vec::new() }
+    }
+
+    pub(super) fn run(mut self) -> Result<Network, QuantiseError> {
+        let mut node = 0;
+        while let Some(current) = self.network.nodes.get(node) {
+            let target = self.target(node, current);
+            self.node(node, current, target)?;
+            if target.node != node {
+                // The ReLU's tensor is the same one.
+                let tensor = self.tensors.last().copied();
+                self.tensors.extend(tensor);
+            }
+            node = target.node + 1;
+        }
+        let input =
+            Input { shape: self.network.input, range: self.options.input_range, scale: self.options.input_scale };
+        let network = Network { format: FORMAT, input, layers: self.layers };
+        network.lower()?;
+        Ok(network)
+    }
+
+    /// A ReLU directly after a node that nothing else reads belongs to the node's rescale.
+    fn target(&self, node: usize, current: &FloatNode) -> Target {
+        let positive = matches!(current.operation, FloatOperation::Relu);
+        let fused = self.network.nodes.get(node + 1).is_some_and(|next| {
+            matches!(next.operation, FloatOperation::Relu)
+                && next.inputs == [node + 1]
+                && self.readers.get(node + 1) == Some(&1)
+                && !matches!(current.operation, FloatOperation::MaxPool(_))
+        });
+        if fused { Target { node: node + 1, positive: true } } else { Target { node, positive } }
+    }
+
+    fn node(&mut self, index: usize, node: &FloatNode, target: Target) -> Result<(), QuantiseError> {
+        let inputs: Vec<Tensor> = node.inputs.iter().filter_map(|&tensor| self.tensors.get(tensor).copied()).collect();
+        let Some(&first) = inputs.first() else { return Ok(()) };
+        match &node.operation {
+            FloatOperation::Dense { weights, bias } => {
+                let (weights, bias, scale) = self.weights(index, weights, bias, first.scale)?;
+                self.linear(&inputs, Operation::Dense { weights, bias }, scale, target)
+            }
+            FloatOperation::Convolution { window, groups, weights, bias } => {
+                let (weights, bias, scale) = self.weights(index, weights, bias, first.scale)?;
+                let operation = Operation::Convolution { window: *window, groups: *groups, weights, bias };
+                self.linear(&inputs, operation, scale, target)
+            }
+            FloatOperation::Relu => self.linear(&inputs, Operation::Sum { factors: vec![1] }, first.scale, target),
+            FloatOperation::Add => {
+                let scale = inputs.iter().map(|tensor| tensor.scale).max().unwrap_or_default();
+                let factors = inputs
+                    .iter()
+                    .map(|tensor| 1_i32.checked_shl((scale - tensor.scale) as u32).filter(|&factor| factor > 0));
+                let factors = factors.collect::<Option<Vec<i32>>>();
+                let magnitude = self.magnitude(index + 1);
+                let factors = factors.ok_or(QuantiseError::Magnitude { node: index, magnitude })?;
+                self.linear(&inputs, Operation::Sum { factors }, scale, target)
+            }
+            FloatOperation::AveragePool(window) => {
+                let (operation, bits) = mean(window, node.shape.channels);
+                if window.kernel.iter().product::<usize>() <= EXACT_AREA && bits < MEAN_BITS && !target.positive {
+                    self.push(&inputs, operation, None, first.scale + bits);
+                    return Ok(());
+                }
+                self.linear(&inputs, operation, first.scale + bits, target)
+            }
+            FloatOperation::MaxPool(window) => {
+                self.push(&inputs, Operation::MaxPool { window: *window }, None, first.scale);
+                Ok(())
+            }
+        }
+    }
+
+    fn magnitude(&self, tensor: usize) -> f32 {
+        self.magnitudes.get(tensor).copied().unwrap_or_default()
+    }
+
+    /// Integer weights with as many bits as asked for, integer biases at the sums' scale, and that scale.
+    fn weights(
+        &self,
+        node: usize,
+        weights: &[f32],
+        bias: &[f32],
+        input: i32,
+    ) -> Result<(Vec<i32>, Vec<i64>, i32), QuantiseError> {
+        let largest = weights.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
+        let limit = power(i32::from(self.options.weight_bits) - 1) - 1.0;
+        let scale = if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
+        let sums = input + scale;
+        if scale.abs() > MAX_SCALE || sums.abs() > MAX_SCALE {
+            return Err(QuantiseError::Magnitude { node, magnitude: largest });
+        }
+        let weights = weights.iter().map(|&weight| (f64::from(weight) * power(scale)).round() as i32).collect();
+        let bias = bias.iter().map(|&bias| (f64::from(bias) * power(sums)).round() as i64).collect();
+        Ok((weights, bias, sums))
+    }
+
+    /// Appends a linear layer whose sums have this scale.
+    fn linear(
+        &mut self,
+        inputs: &[Tensor],
+        operation: Operation,
+        sums: i32,
+        target: Target,
+    ) -> Result<(), QuantiseError> {
+        let is_output = target.node + 1 == self.network.nodes.len();
+        if is_output && !target.positive {
+            // Sums that nobody reads on are exact as they are.
+            self.push(inputs, operation, None, sums);
+            return Ok(());
+        }
+        let bits = self.options.activation_bits;
+        let magnitude = self.magnitude(target.node + 1);
+        let integer_bits = if magnitude > 0.0 { f64::from(magnitude).log2().floor() as i32 + 1 } else { 0 };
+        let scale = (i32::from(bits) - integer_bits).min(sums);
+        let shift = sums - scale;
+        if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
+            return Err(QuantiseError::Magnitude { node: target.node, magnitude });
+        }
+        let clamp = if target.positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        self.push(inputs, operation, Some(Rescale { shift: shift as u8, clamp }), scale);
+        Ok(())
+    }
+
+    fn push(&mut self, inputs: &[Tensor], operation: Operation, rescale: Option<Rescale>, scale: i32) {
+        let inputs = inputs.iter().map(|tensor| tensor.index).collect();
+        self.layers.push(Layer { inputs, operation, rescale, scale });
+        self.tensors.push(Tensor { index: self.layers.len() as u32, scale });
+    }
+}
+
+/// A convolution of each channel by itself, and the bits that its sums have more than its input. Where the area is a
+/// power of two, weights are 1 and nothing is rounded.
+fn mean(window: &Window, channels: usize) -> (Operation, i32) {
+    let area = window.kernel[0] * window.kernel[1];
+    let (weight, bits) = if area.is_power_of_two() {
+        (1, area.trailing_zeros() as i32)
+    } else {
+        ((power(MEAN_BITS) / area as f64).round().max(1.0) as i32, MEAN_BITS)
+    };
+    let weights = vec![weight; channels * area];
+    (Operation::Convolution { window: *window, groups: channels, weights, bias: vec![0; channels] }, bits)
+}

@@ -1,0 +1,122 @@
+use serde::{Deserialize, Serialize};
+
+use super::{QuantiseError, QuantiseOptions, power};
+use crate::float::FloatNetwork;
+use crate::network::Network;
+
+/// Inputs to measure a network by, with the right answers where they are known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Integer inputs.
+    pub inputs: Vec<Vec<i64>>,
+    /// The class of each input, for a classifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<usize>,
+    /// The value of each input, for a regression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<f64>,
+}
+
+/// What quantising costs on a sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QuantisationReport {
+    /// Number of inputs.
+    pub samples: usize,
+    /// Largest difference between a float output and its integer counterpart, in real units.
+    pub largest_error: f64,
+    /// Mean of those differences.
+    pub mean_error: f64,
+    /// Share of inputs whose largest output is the same one; absent where there is one output.
+    pub agreement: Option<f64>,
+    /// Share of right answers of the float network and of the integer network, where labels are known.
+    pub accuracy: Option<[f64; 2]>,
+    /// Root of the mean squared error of both, where targets are known.
+    pub root_mean_square: Option<[f64; 2]>,
+}
+
+impl QuantisationReport {
+    /// Runs both networks on a sample and compares them.
+    ///
+    /// # Errors
+    /// When the sample is empty or does not fit, or the integer network is invalid.
+    pub fn measure(
+        float: &FloatNetwork,
+        network: &Network,
+        options: &QuantiseOptions,
+        sample: &Sample,
+    ) -> Result<Self, QuantiseError> {
+        let circuit = network.lower()?;
+        let mut tally = Tally::default();
+        for (index, values) in sample.inputs.iter().enumerate() {
+            let expected = float.run(&options.dequantise_input(values))?.pop().unwrap_or_default();
+            let execution = circuit.execute(values).map_err(|source| QuantiseError::Sample { index, source })?;
+            let scale = power(-network.output_scale());
+            let actual: Vec<f64> = execution.outputs(&circuit).iter().map(|&value| value as f64 * scale).collect();
+            let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+            tally.add(&expected, &actual, sample.labels.get(index).copied(), sample.targets.get(index).copied());
+        }
+        tally.report().ok_or(QuantiseError::NoSample)
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    samples: usize,
+    outputs: usize,
+    largest: f64,
+    total: f64,
+    agreeing: usize,
+    labelled: usize,
+    right: [usize; 2],
+    targeted: usize,
+    squares: [f64; 2],
+}
+
+impl Tally {
+    fn add(&mut self, expected: &[f64], actual: &[f64], label: Option<usize>, target: Option<f64>) {
+        self.samples += 1;
+        self.outputs += expected.len();
+        for (a, b) in expected.iter().zip(actual) {
+            self.largest = self.largest.max((a - b).abs());
+            self.total += (a - b).abs();
+        }
+        let (classes, both) = ([largest(expected), largest(actual)], [expected, actual]);
+        self.agreeing += usize::from(classes[0] == classes[1]);
+        if let Some(label) = label {
+            self.labelled += 1;
+            for (right, class) in self.right.iter_mut().zip(classes) {
+                *right += usize::from(class == Some(label));
+            }
+        }
+        if let Some(target) = target {
+            self.targeted += 1;
+            for (squares, outputs) in self.squares.iter_mut().zip(both) {
+                *squares += outputs.first().map_or(0.0, |output| (output - target).powi(2));
+            }
+        }
+    }
+
+    fn report(&self) -> Option<QuantisationReport> {
+        let samples = self.samples as f64;
+        (self.samples > 0).then(|| QuantisationReport {
+            samples: self.samples,
+            largest_error: self.largest,
+            mean_error: self.total / (self.outputs.max(1)) as f64,
+            agreement: (self.outputs > self.samples).then(|| self.agreeing as f64 / samples),
+            accuracy: (self.labelled > 0).then(|| self.right.map(|right| right as f64 / self.labelled as f64)),
+            root_mean_square: (self.targeted > 0).then(|| self.squares.map(|sum| (sum / self.targeted as f64).sqrt())),
+        })
+    }
+}
+
+/// Position of the largest value; the first of equal ones.
+fn largest(values: &[f64]) -> Option<usize> {
+    let mut best: Option<(usize, f64)> = None;
+    for (index, &value) in values.iter().enumerate() {
+        if best.is_none_or(|(_, highest)| value > highest) {
+            best = Some((index, value));
+        }
+    }
+    best.map(|(index, _)| index)
+}

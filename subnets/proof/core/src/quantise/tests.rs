@@ -1,0 +1,143 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::float::{FloatNode, FloatOperation};
+use crate::network::Operation;
+use crate::{Clamp, Shape, Window};
+
+/// Convolution with ReLU, residual addition, maximum, mean, dense layer.
+fn network() -> FloatNetwork {
+    let input = Shape::new(1, 6, 6).unwrap();
+    let grid = Shape::new(2, 6, 6).unwrap();
+    let half = Shape::new(2, 3, 3).unwrap();
+    let window =
+        |kernel: usize, stride, padding| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 4] };
+    let convolution = |channels: usize| FloatOperation::Convolution {
+        window: window(3, 1, 1),
+        groups: 1,
+        weights: (0..2 * channels * 9).map(|index| ((index * 7 % 13) as f32 - 6.0) / 20.0).collect(),
+        bias: vec![0.1, -0.2],
+    };
+    FloatNetwork {
+        input,
+        nodes: vec![
+            FloatNode { inputs: vec![0], shape: grid, operation: convolution(1) },
+            FloatNode { inputs: vec![1], shape: grid, operation: FloatOperation::Relu },
+            FloatNode { inputs: vec![2], shape: grid, operation: convolution(2) },
+            FloatNode { inputs: vec![2, 3], shape: grid, operation: FloatOperation::Add },
+            FloatNode { inputs: vec![4], shape: grid, operation: FloatOperation::Relu },
+            FloatNode { inputs: vec![5], shape: half, operation: FloatOperation::MaxPool(window(2, 2, 0)) },
+            FloatNode {
+                inputs: vec![6],
+                shape: Shape::vector(2).unwrap(),
+                operation: FloatOperation::AveragePool(window(3, 1, 0)),
+            },
+            FloatNode {
+                inputs: vec![7],
+                shape: Shape::vector(3).unwrap(),
+                operation: FloatOperation::Dense {
+                    weights: vec![0.5, -0.25, 1.0, 0.75, -0.5, 0.125],
+                    bias: vec![0.1, 0.2, 0.3],
+                },
+            },
+        ],
+        notes: Vec::new(),
+    }
+}
+
+fn options() -> QuantiseOptions {
+    QuantiseOptions { input_scale: 8, ..QuantiseOptions::default() }
+}
+
+fn sample(count: i64) -> Vec<Vec<i64>> {
+    (0..count).map(|seed| (0..36).map(|index| (index * 37 + seed * 91) % 256).collect()).collect()
+}
+
+#[test]
+fn integers_follow_the_real_numbers() {
+    let float = network();
+    for (bits, tolerance) in [(6, 0.25), (8, 0.06), (12, 0.006)] {
+        let options = QuantiseOptions { activation_bits: bits, weight_bits: bits, ..options() };
+        let sample = Sample { inputs: sample(20), labels: vec![0; 20], targets: Vec::new() };
+        let integer = quantise(&float, &options, &sample.inputs).unwrap();
+        let report = QuantisationReport::measure(&float, &integer, &options, &sample).unwrap();
+        assert!(report.largest_error < tolerance, "{bits} bits: {report:?}");
+        assert_eq!(report.samples, 20);
+        assert!(report.agreement.is_some() && report.accuracy.is_some() && report.root_mean_square.is_none());
+    }
+}
+
+#[test]
+fn activations_take_the_layers_that_they_can() {
+    let network = quantise(&network(), &options(), &sample(5)).unwrap();
+    // Two convolutions, the addition with its ReLU, the maximum, the mean, the dense layer.
+    assert_eq!(network.layers.len(), 6);
+    let clamps: Vec<Option<Clamp>> =
+        network.layers.iter().map(|layer| layer.rescale.map(|rescale| rescale.clamp)).collect();
+    let (relu, signed) = (Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8)));
+    // Nine is no power of two, so the mean is rounded; the outputs are exact sums.
+    assert_eq!(clamps, [relu, signed, relu, None, signed, None]);
+    assert!(matches!(network.layers[3].operation, Operation::MaxPool { .. }));
+    let bytes = network.to_bytes().unwrap();
+    assert_eq!(Network::from_bytes(&bytes).unwrap(), network);
+}
+
+#[test]
+fn values_beyond_the_sample_saturate() {
+    let float = network();
+    let dim: Vec<Vec<i64>> = vec![vec![10; 36]];
+    let network = quantise(&float, &options(), &dim).unwrap();
+    let circuit = network.lower().unwrap();
+    let execution = circuit.execute(&[255; 36]).unwrap();
+    let first = &circuit.stages[0];
+    let cells = &execution.cells[first.first as usize..first.first as usize + first.count];
+    assert_eq!(cells.iter().max(), Some(&255));
+}
+
+#[test]
+fn bad_options_and_samples_are_refused() {
+    let float = network();
+    assert!(matches!(quantise(&float, &options(), &[]), Err(QuantiseError::NoSample)));
+    assert!(matches!(quantise(&float, &options(), &[vec![0; 3]]), Err(QuantiseError::Float(_))));
+    assert!(matches!(quantise(&float, &options(), &[vec![256; 36]]), Err(QuantiseError::Sample { .. })));
+    for bits in [0, 1, 17, 255] {
+        let options = QuantiseOptions { activation_bits: bits, ..options() };
+        assert_eq!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Bits(bits)));
+    }
+    let options = QuantiseOptions { input_range: Range { low: 1, high: 2 }, ..options() };
+    assert!(matches!(quantise(&float, &options, &sample(1)), Err(QuantiseError::Input { .. })));
+}
+
+proptest! {
+    /// Whatever the input, every value lies in the interval that lowering says.
+    #[test]
+    fn values_stay_within_their_intervals(inputs in prop::collection::vec(0_i64..=255, 36)) {
+        let circuit = quantise(&network(), &options(), &sample(3)).unwrap().lower().unwrap();
+        let execution = circuit.execute(&inputs).unwrap();
+        for (stage, sums) in circuit.stages.iter().zip(&execution.sums) {
+            let first = stage.first as usize;
+            for value in &execution.cells[first..first + stage.count] {
+                prop_assert!(stage.range.contains(*value));
+            }
+            if let crate::circuit::StageKind::Linear(linear) = &stage.kind {
+                prop_assert!(sums.iter().all(|&sum| linear.sums.contains(sum)));
+            }
+        }
+    }
+
+    #[test]
+    fn broken_network_files_are_errors_and_never_panics(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+    ) {
+        let mut bytes = quantise(&network(), &options(), &sample(1)).unwrap().to_bytes().unwrap();
+        for (index, byte) in flips {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(circuit) = Network::from_bytes(&bytes).and_then(|network| network.lower()) {
+            if circuit.inputs <= 1000 {
+                let _ = circuit.execute(&vec![0; circuit.inputs]);
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+use serde::{Deserialize, Serialize};
+
+/// An interval of integers, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Range {
+    /// The smallest value.
+    pub low: i64,
+    /// The largest value.
+    pub high: i64,
+}
+
+impl Range {
+    /// An interval; `None` where `low` exceeds `high`.
+    pub fn new(low: i64, high: i64) -> Option<Self> {
+        (low <= high).then_some(Self { low, high })
+    }
+
+    /// The interval that holds one value only.
+    pub const fn only(value: i64) -> Self {
+        Self { low: value, high: value }
+    }
+
+    /// Whether the value lies in the interval.
+    pub fn contains(&self, value: i64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
+    /// The smallest interval that holds both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        Self { low: self.low.min(other.low), high: self.high.max(other.high) }
+    }
+
+    /// All sums of a value of each; `None` on overflow.
+    pub fn plus(&self, other: &Self) -> Option<Self> {
+        Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
+    }
+
+    /// All products with `factor`; `None` on overflow.
+    pub fn times(&self, factor: i64) -> Option<Self> {
+        let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
+        Some(Self { low: a.min(b), high: a.max(b) })
+    }
+
+    /// The largest absolute value.
+    pub fn magnitude(&self) -> u64 {
+        self.low.unsigned_abs().max(self.high.unsigned_abs())
+    }
+}

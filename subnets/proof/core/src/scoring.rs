@@ -1,0 +1,31 @@
+//! How proofs become weights: two profiles, both pure functions of what was verified and when.
+//!
+//! - [`seed`]: validity first, then response time and proof size, as the subnet's founding document says;
+//! - [`delivered_work`]: proven work at market prices, with a half-life, as the subnet's later releases do.
+
+pub mod delivered_work;
+pub mod seed;
+
+/// Scales non-negative amounts so that they add up to 1; all zero where nothing is positive.
+pub fn shares(amounts: &[f64]) -> Vec<f64> {
+    let positive = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
+    let total: f64 = amounts.iter().map(|&amount| positive(amount)).sum();
+    if total > 0.0 {
+        amounts.iter().map(|&amount| positive(amount) / total).collect()
+    } else {
+        vec![0.0; amounts.len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_one() {
+        assert_eq!(shares(&[1.0, 3.0]), [0.25, 0.75]);
+        assert_eq!(shares(&[0.0, -2.0]), [0.0, 0.0]);
+        assert_eq!(shares(&[f64::NAN, 2.0]), [0.0, 1.0]);
+        assert!(shares(&[]).is_empty());
+    }
+}

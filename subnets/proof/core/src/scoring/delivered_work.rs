@@ -1,0 +1,240 @@
+//! The `delivered-work` profile: a miner's weight follows from the work that it proved.
+//!
+//! Work of one kind (a circuit and slice) has a unit price: the 10th percentile of all miners' latencies for it, in
+//! seconds, that is, what the work costs a quick miner. A verified answer earns one price, a failed one costs two. What
+//! was earned halves every two hours. A miner's raw weight is its work to the power of 1.3, once it has 100 answers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+
+use super::shares;
+
+/// What work costs twice when it fails.
+const FAILURE_DEBIT: f64 = 2.0;
+/// Seconds after which earnings count half.
+const HALF_LIFE: f64 = 7200.0;
+/// Seconds that are accounted together.
+const BUCKET: u64 = 3600;
+/// Buckets older than this many count nothing worth keeping: 24 half-lives.
+const KEPT_BUCKETS: u64 = 48;
+/// Latencies that a price is made from.
+const PRICE_SAMPLES: usize = 256;
+/// New latencies after which a price is made again.
+const PRICE_REFRESH: usize = 64;
+/// Latencies that a price needs.
+const PRICE_MINIMUM: usize = 8;
+/// Percentile of latencies that is the price.
+const PRICE_PERCENTILE: f64 = 0.1;
+
+/// A kind of work: `circuit:slice`.
+pub type WorkKind = String;
+
+/// Limits and powers of the profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorkRules {
+    /// Answers that a miner needs before it has a weight.
+    pub minimum_answers: u64,
+    /// Power that work is raised to.
+    pub power: f64,
+}
+
+impl Default for WorkRules {
+    fn default() -> Self {
+        Self { minimum_answers: 100, power: 1.3 }
+    }
+}
+
+/// Accounts of all miners and prices of all work. Serialised as the validator's state.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkAccounts {
+    miners: BTreeMap<Hotkey, Account>,
+    prices: BTreeMap<WorkKind, Price>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    answers: u64,
+    /// Credits less debits, by number of the bucket.
+    buckets: BTreeMap<u64, f64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Price {
+    /// Seconds.
+    latencies: VecDeque<f64>,
+    fresh: usize,
+    current: Option<f64>,
+}
+
+impl WorkAccounts {
+    /// Credits a verified answer. `now` is the time since the Unix epoch.
+    pub fn verified(&mut self, miner: Hotkey, kind: &str, latency: Duration, now: Duration) {
+        let price = self.prices.entry(kind.to_owned()).or_default();
+        price.add(latency.as_secs_f64());
+        let credit = price.current.unwrap_or_default();
+        self.miners.entry(miner).or_default().book(credit, now);
+    }
+
+    /// Debits a failed answer.
+    pub fn failed(&mut self, miner: Hotkey, kind: &str, now: Duration) {
+        let price = self.price(kind).unwrap_or_default();
+        self.miners.entry(miner).or_default().book(-FAILURE_DEBIT * price, now);
+    }
+
+    /// The unit price of work, in seconds; `None` before enough answers were seen.
+    pub fn price(&self, kind: &str) -> Option<f64> {
+        self.prices.get(kind).and_then(|price| price.current)
+    }
+
+    /// A miner's work, in seconds at unit prices.
+    pub fn work(&self, miner: &Hotkey, now: Duration) -> f64 {
+        self.miners.get(miner).map_or(0.0, |account| account.work(now))
+    }
+
+    /// Shares of the miners, in order; they add up to 1 where any miner has a weight.
+    pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
+        let raw = miners.iter().map(|miner| match self.miners.get(miner) {
+            Some(account) if account.answers >= rules.minimum_answers => account.work(now).powf(rules.power),
+            _ => 0.0,
+        });
+        shares(&raw.collect::<Vec<_>>())
+    }
+
+    /// Forgets a miner: its place on the subnet went to another hotkey.
+    pub fn forget(&mut self, miner: &Hotkey) {
+        self.miners.remove(miner);
+    }
+}
+
+impl Account {
+    fn book(&mut self, amount: f64, now: Duration) {
+        let bucket = bucket(now);
+        self.answers += 1;
+        *self.buckets.entry(bucket).or_default() += amount;
+        self.buckets.retain(|&start, _| start + KEPT_BUCKETS >= bucket);
+    }
+
+    fn work(&self, now: Duration) -> f64 {
+        let current = bucket(now);
+        let earned = self.buckets.iter().map(|(&start, amount)| {
+            let age = current.saturating_sub(start) * BUCKET;
+            amount * 0.5_f64.powf(age as f64 / HALF_LIFE)
+        });
+        earned.sum::<f64>().max(0.0)
+    }
+}
+
+impl Price {
+    fn add(&mut self, latency: f64) {
+        self.latencies.push_back(latency);
+        if self.latencies.len() > PRICE_SAMPLES {
+            self.latencies.pop_front();
+        }
+        self.fresh += 1;
+        let due = self.current.is_none() || self.fresh >= PRICE_REFRESH;
+        if due && self.latencies.len() >= PRICE_MINIMUM {
+            self.fresh = 0;
+            let mut sorted: Vec<f64> = self.latencies.iter().copied().collect();
+            sorted.sort_by(f64::total_cmp);
+            let position = ((sorted.len() - 1) as f64 * PRICE_PERCENTILE).round() as usize;
+            self.current = sorted.get(position).copied();
+        }
+    }
+}
+
+fn bucket(now: Duration) -> u64 {
+    now.as_secs() / BUCKET
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000_000 * BUCKET);
+
+    fn hotkey(number: u8) -> Hotkey {
+        Hotkey::from_bytes([number; 32])
+    }
+
+    fn account(amounts: &[(u64, f64)]) -> Account {
+        let buckets = amounts.iter().map(|&(age, amount)| (bucket(NOW) - age / BUCKET, amount)).collect();
+        Account { answers: 100, buckets }
+    }
+
+    #[test]
+    fn work_decays_as_in_the_specification() {
+        // 1000 answers now and 200 two hours ago at 1.2 s, 10 failures now.
+        let account = account(&[(0, 1000.0 * 1.2 - 10.0 * 2.4), (7200, 200.0 * 1.2)]);
+        assert!((account.work(NOW) - 1296.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn weights_follow_the_power_of_work() {
+        let mut accounts = WorkAccounts::default();
+        for (number, work) in [(1, 3600.0), (2, 1800.0), (3, 900.0)] {
+            accounts.miners.insert(hotkey(number), account(&[(0, work)]));
+        }
+        let miners = [hotkey(1), hotkey(2), hotkey(3), hotkey(4)];
+        let weights = accounts.weights(&miners, &WorkRules::default(), NOW);
+        for (weight, expected) in weights.iter().zip([0.6365, 0.2585, 0.1050, 0.0]) {
+            assert!((weight - expected).abs() < 5e-5, "{weights:?}");
+        }
+        let steep = accounts.weights(&miners, &WorkRules { power: 5.0, ..WorkRules::default() }, NOW);
+        for (weight, expected) in steep.iter().zip([0.9688, 0.0303, 0.0009, 0.0]) {
+            assert!((weight - expected).abs() < 5e-5, "{steep:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_answers_have_no_weight() {
+        let mut accounts = WorkAccounts::default();
+        for _ in 0..99 {
+            accounts.verified(hotkey(1), "a:0", Duration::from_secs(1), NOW);
+        }
+        assert_eq!(accounts.weights(&[hotkey(1)], &WorkRules::default(), NOW), [0.0]);
+        accounts.verified(hotkey(1), "a:0", Duration::from_secs(1), NOW);
+        assert_eq!(accounts.weights(&[hotkey(1)], &WorkRules::default(), NOW), [1.0]);
+    }
+
+    #[test]
+    fn prices_need_answers_and_are_a_low_percentile() {
+        let mut accounts = WorkAccounts::default();
+        for seconds in 1..=7 {
+            accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), NOW);
+        }
+        assert_eq!(accounts.price("a:0"), None);
+        accounts.verified(hotkey(1), "a:0", Duration::from_secs(8), NOW);
+        assert_eq!(accounts.price("a:0"), Some(2.0));
+    }
+
+    proptest! {
+        #[test]
+        fn work_is_never_negative_and_never_grows_by_waiting(
+            events in prop::collection::vec((any::<bool>(), 1_u64..20, 0_u64..5), 1..200),
+        ) {
+            let mut accounts = WorkAccounts::default();
+            for (good, seconds, hours) in events {
+                let at = NOW + Duration::from_secs(hours * BUCKET);
+                if good {
+                    accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), at);
+                } else {
+                    accounts.failed(hotkey(1), "a:0", at);
+                }
+            }
+            let last = NOW + Duration::from_secs(5 * BUCKET);
+            let work = accounts.work(&hotkey(1), last);
+            prop_assert!(work >= 0.0);
+            prop_assert!(accounts.work(&hotkey(1), last + Duration::from_secs(BUCKET)) <= work + 1e-9);
+            let text = serde_json::to_string(&accounts).unwrap();
+            prop_assert_eq!(serde_json::from_str::<WorkAccounts>(&text).unwrap(), accounts);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The `seed` profile: an average of how good each answer was.
+//!
+//! An answer that does not verify is worth nothing and takes 40 % of the miner's score. An answer that verifies has the
+//! metric `(1 - w) * grade(time / 120 s) + w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth of
+//! the way to `metric / n`, where n is the number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2`
+//! with `t' = clamp(t, 0, 0.99)` falls steeply at both ends and is flat between them: the quick are told from the very
+//! quick, and nobody loses much by being average.
+//!
+//! The founding document names proof size and response time without a formula. The grade of times is that of the
+//! subnet's releases (there without size: `w = 0`); size is graded the same way.
+
+use std::f64::consts::PI;
+use std::time::Duration;
+
+/// Response time with the worst grade.
+pub const SLOWEST: Duration = Duration::from_secs(120);
+
+/// The weights of the profile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SeedRules {
+    /// Share of proof size in the metric: `0..=1`.
+    pub size_share: f64,
+    /// Proof size with the worst grade, in bytes.
+    pub largest_proof: u64,
+    /// How far a verified answer moves a score: `0..=1`.
+    pub gain: f64,
+    /// Share of a score that a failed answer takes: `0..=1`.
+    pub loss: f64,
+}
+
+impl Default for SeedRules {
+    fn default() -> Self {
+        Self { size_share: 0.2, largest_proof: 1 << 20, gain: 0.1, loss: 0.4 }
+    }
+}
+
+/// What came of one request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    /// The proof verified.
+    Verified {
+        /// From request to answer.
+        time: Duration,
+        /// Bytes of the proof.
+        bytes: u64,
+    },
+    /// The proof did not verify, or there was none in time.
+    Failed,
+}
+
+impl SeedRules {
+    /// The score after one more answer, among `miners` miners.
+    pub fn next(&self, score: f64, answer: Answer, miners: usize) -> f64 {
+        match answer {
+            Answer::Failed => (score - self.loss * score).max(0.0),
+            Answer::Verified { time, bytes } => {
+                let metric = self.metric(time, bytes) / miners.max(1) as f64;
+                (score + self.gain * (metric - score)).max(0.0)
+            }
+        }
+    }
+
+    /// How good a verified answer is: `0..=1`.
+    pub fn metric(&self, time: Duration, bytes: u64) -> f64 {
+        let time = grade(time.as_secs_f64() / SLOWEST.as_secs_f64());
+        let size = grade(bytes as f64 / self.largest_proof.max(1) as f64);
+        (1.0 - self.size_share) * time + self.size_share * size
+    }
+}
+
+/// From 1 for nothing to 0 for the worst.
+fn grade(share: f64) -> f64 {
+    let share = share.clamp(0.0, 0.99);
+    let curve = f64::midpoint(((share - 0.5) * 0.9 * PI).tan() / (0.45 * PI).tan(), 1.0);
+    1.0 - curve
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grades_of_times_are_those_of_the_specification() {
+        let table = [
+            (1.0, 0.9336),
+            (6.0, 0.7574),
+            (30.0, 0.5676),
+            (60.0, 0.5),
+            (100.0, 0.3910),
+            (119.0, 0.0777),
+            (500.0, 0.0777),
+        ];
+        for (seconds, expected) in table {
+            let actual = grade(seconds / 120.0);
+            assert!((actual - expected).abs() < 5e-5, "{seconds}: {actual}");
+        }
+    }
+
+    #[test]
+    fn three_successes_and_a_failure_follow_the_specification() {
+        let rules = SeedRules { size_share: 0.0, ..SeedRules::default() };
+        let success = Answer::Verified { time: Duration::from_secs(6), bytes: 128 };
+        let mut score = 0.0;
+        for (answer, expected) in
+            [(success, 0.000_296), (success, 0.000_562), (success, 0.000_802), (Answer::Failed, 0.000_481)]
+        {
+            score = rules.next(score, answer, 256);
+            assert!((score - expected).abs() < 5e-7, "{score} {expected}");
+        }
+    }
+
+    #[test]
+    fn smaller_proofs_and_quicker_answers_score_higher() {
+        let rules = SeedRules::default();
+        let second = Duration::from_secs(1);
+        assert!(rules.metric(second, 128) > rules.metric(second, 300_000));
+        assert!(rules.metric(second, 128) > rules.metric(second * 10, 128));
+        assert!((0.0..=1.0).contains(&rules.metric(Duration::MAX, u64::MAX)));
+    }
+
+    #[test]
+    fn failures_never_lead_below_zero() {
+        let rules = SeedRules { loss: 2.0, ..SeedRules::default() };
+        assert!(rules.next(0.5, Answer::Failed, 1).abs() < f64::EPSILON);
+    }
+}

@@ -1,0 +1,184 @@
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// The largest extent of one dimension.
+pub const MAX_EXTENT: usize = 1 << 20;
+/// The most elements of one tensor.
+pub const MAX_ELEMENTS: usize = 1 << 24;
+
+/// Extents of a tensor without its batch dimension: channels, height, width. A vector of n has shape `n×1×1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels, or the length of a vector.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+/// Why extents are not a shape, or a window does not fit one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// An extent is zero or beyond [`MAX_EXTENT`], or the product is beyond [`MAX_ELEMENTS`].
+    #[error("shape {channels}×{height}×{width} is empty or too large (at most {MAX_ELEMENTS} elements)")]
+    Size {
+        /// Channels.
+        channels: usize,
+        /// Rows.
+        height: usize,
+        /// Columns.
+        width: usize,
+    },
+    /// A kernel, stride or padding is zero, too large, or larger than the padded input.
+    #[error("a {kernel:?} window with stride {stride:?} and padding {padding:?} does not fit {height}×{width}")]
+    Window {
+        /// Rows and columns of the kernel.
+        kernel: [usize; 2],
+        /// Rows and columns between positions.
+        stride: [usize; 2],
+        /// Padding: top, left, bottom, right.
+        padding: [usize; 4],
+        /// Rows of the input.
+        height: usize,
+        /// Columns of the input.
+        width: usize,
+    },
+}
+
+impl Shape {
+    /// Checks the extents.
+    ///
+    /// # Errors
+    /// When an extent is zero, or extents or elements are beyond the limits of this module.
+    pub fn new(channels: usize, height: usize, width: usize) -> Result<Self, ShapeError> {
+        let error = ShapeError::Size { channels, height, width };
+        let fits = |extent| (1..=MAX_EXTENT).contains(&extent);
+        if !fits(channels) || !fits(height) || !fits(width) {
+            return Err(error);
+        }
+        let elements = channels.checked_mul(height).and_then(|area| area.checked_mul(width));
+        match elements {
+            Some(count) if count <= MAX_ELEMENTS => Ok(Self { channels, height, width }),
+            _ => Err(error),
+        }
+    }
+
+    /// A vector of `length` elements.
+    ///
+    /// # Errors
+    /// As [`Shape::new`].
+    pub fn vector(length: usize) -> Result<Self, ShapeError> {
+        Self::new(length, 1, 1)
+    }
+
+    /// Number of elements.
+    pub fn elements(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// The same extents, checked again: for shapes that were read from a file.
+    ///
+    /// # Errors
+    /// As [`Shape::new`].
+    pub fn checked(self) -> Result<Self, ShapeError> {
+        Self::new(self.channels, self.height, self.width)
+    }
+}
+
+/// A sliding window over the rows and columns of a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// Rows and columns of the kernel.
+    pub kernel: [usize; 2],
+    /// Rows and columns between two positions.
+    pub stride: [usize; 2],
+    /// Rows and columns added around the input: top, left, bottom, right.
+    pub padding: [usize; 4],
+}
+
+impl Window {
+    /// Rows and columns of the output for an input of this shape.
+    ///
+    /// # Errors
+    /// When a kernel or stride is zero, a padding is not smaller than its kernel, or the kernel is larger than the
+    /// padded input.
+    pub fn output(&self, input: &Shape) -> Result<[usize; 2], ShapeError> {
+        let error = ShapeError::Window {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            height: input.height,
+            width: input.width,
+        };
+        let [top, left, bottom, right] = self.padding;
+        let axis = |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
+            let bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
+            if !bounded || before >= kernel || after >= kernel {
+                return None;
+            }
+            (extent + before + after).checked_sub(kernel).map(|rest| rest / stride + 1)
+        };
+        let [kernel_rows, kernel_columns] = self.kernel;
+        let [stride_rows, stride_columns] = self.stride;
+        let rows = axis(input.height, kernel_rows, stride_rows, top, bottom);
+        let columns = axis(input.width, kernel_columns, stride_columns, left, right);
+        rows.zip(columns).map(|(rows, columns)| [rows, columns]).ok_or(error)
+    }
+
+    /// The elements of one channel that the window covers at an output position, as pairs of the index within the
+    /// kernel and the index within the channel. Padding is left out.
+    pub fn taps(&self, input: &Shape, row: usize, column: usize) -> impl Iterator<Item = (usize, usize)> {
+        let [kernel_rows, kernel_columns] = self.kernel;
+        let [top, left, ..] = self.padding;
+        let (first_row, first_column) = (row * self.stride[0], column * self.stride[1]);
+        let (height, width) = (input.height, input.width);
+        (0..kernel_rows).flat_map(move |y| {
+            (0..kernel_columns).filter_map(move |x| {
+                let source_row = (first_row + y).checked_sub(top).filter(|&at| at < height)?;
+                let source_column = (first_column + x).checked_sub(left).filter(|&at| at < width)?;
+                Some((y * kernel_columns + x, source_row * width + source_column))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(kernel: usize, stride: usize, padding: usize) -> Window {
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 4] }
+    }
+
+    #[test]
+    fn output_extents_follow_the_usual_formula() {
+        let input = Shape::new(3, 28, 28).unwrap();
+        assert_eq!(window(5, 1, 0).output(&input), Ok([24, 24]));
+        assert_eq!(window(3, 2, 1).output(&input), Ok([14, 14]));
+        assert_eq!(window(2, 2, 0).output(&input), Ok([14, 14]));
+    }
+
+    #[test]
+    fn windows_that_do_not_fit_are_refused() {
+        let input = Shape::new(1, 4, 4).unwrap();
+        for bad in [window(5, 1, 0), window(0, 1, 0), window(2, 0, 0), window(2, 1, 2), window(usize::MAX, 1, 1)] {
+            assert!(bad.output(&input).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn taps_leave_the_padding_out() {
+        let input = Shape::new(1, 3, 3).unwrap();
+        let corner: Vec<_> = window(3, 1, 1).taps(&input, 0, 0).collect();
+        assert_eq!(corner, [(4, 0), (5, 1), (7, 3), (8, 4)]);
+    }
+
+    #[test]
+    fn huge_shapes_are_refused() {
+        assert!(Shape::new(1 << 19, 1 << 19, 1).is_err());
+        assert!(Shape::new(usize::MAX, 2, 2).is_err());
+        assert!(Shape::new(0, 1, 1).is_err());
+    }
+}
