@@ -31,8 +31,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
-    nineteen,
-    register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+    nineteen, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -97,7 +96,7 @@ enum TaoCommand {
     #[command(subcommand)]
     Babelbit(babelbit::Command),
     /// Nineteen, subnet 19: the inference market
-    #[command(subcommand, after_help = nineteen::EXAMPLES)]
+    #[command(subcommand)]
     Nineteen(nineteen::Command),
     /// Compute one epoch of Yuma consensus from a file, and explain it
     Yuma(yuma::YumaArgs),

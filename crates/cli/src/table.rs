@@ -42,35 +42,35 @@ fn screen() -> Option<usize> {
 
 /// A table with a header.
 pub(crate) fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
-    Rows { columns: columns.into(), has_header: true, rows: Vec::new() }
+    Rows { columns: columns.into(), has_header: true, cells: Vec::new() }
 }
 
 /// Names with their values, without a header.
 pub(crate) fn facts() -> Rows {
     static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
-    Rows { columns: FACTS.as_slice().into(), has_header: false, rows: Vec::new() }
+    Rows { columns: FACTS.as_slice().into(), has_header: false, cells: Vec::new() }
 }
 
 /// Columns side by side, without a header.
 pub(crate) fn plain(columns: &'static [Column]) -> Rows {
-    Rows { columns: columns.into(), has_header: false, rows: Vec::new() }
+    Rows { columns: columns.into(), has_header: false, cells: Vec::new() }
 }
 
 /// A table whose cells may hold what others wrote: a terminal shows it and does not obey it.
 pub(crate) struct Rows {
     columns: Cow<'static, [Column]>,
     has_header: bool,
-    rows: Vec<Vec<Cell>>,
+    cells: Vec<Vec<Cell>>,
 }
 
 impl Rows {
     pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = impl Into<Cell>>) {
-        self.rows.push(cells.into_iter().map(|cell| cell.into().printable()).collect());
+        self.cells.push(cells.into_iter().map(|cell| cell.into().printable()).collect());
     }
 
     /// The table for lines of so many characters; `None` for as many as it takes.
     pub(crate) fn within(&self, width: Option<usize>) -> String {
-        let cells = |index: usize| self.rows.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()));
+        let cells = |index: usize| self.cells.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()));
         let shown: Vec<Shown<'_>> = fit(&self.columns, self.has_header, cells, width);
         let mut table = Table::new();
         table.load_style(if self.has_header { STYLE } else { TableStyle::new() });
@@ -78,7 +78,7 @@ impl Rows {
         if self.has_header {
             table.set_header(shown.iter().map(|column| column.column.name()));
         }
-        for row in &self.rows {
+        for row in &self.cells {
             table.add_row(
                 shown.iter().map(|column| row.get(column.index).map_or_else(empty, |cell| cell.drawn(column))),
             );

@@ -13,17 +13,9 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::input;
 
-/// The examples below `tao nineteen --help`.
-pub(crate) const EXAMPLES: &str = "\
-Examples:
-  tao nineteen period-score periods.json
-  tao nineteen period-score --profile seed periods.json
-  tao nineteen weights tables.json
-  tao nineteen miner --backend-url http://127.0.0.1:8000/v1 --task chat-llama-3-1-8b";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Miner(miner::MinerArgs),
+    Miner(Box<miner::MinerArgs>),
     PeriodScore(period_score::PeriodScoreArgs),
     Weights(weights::WeightsArgs),
 }

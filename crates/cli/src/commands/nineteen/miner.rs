@@ -9,13 +9,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_chain::{At, Chain as _, Client, Detail};
+use taonet_http::Readiness;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
 };
 use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::{Hotkey, MechId, NetUid, Rao};
-use taonet_http::Readiness;
 use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy, Standing};
 use url::Url;
@@ -31,17 +31,8 @@ const REFRESH: Duration = Duration::from_mins(5);
 /// Largest request: an image-to-image request holds a picture.
 const LARGEST_REQUEST: usize = 16 << 20;
 
-/// Serve a miner in front of an OpenAI-compatible server.
-///
-/// Validators' requests are checked, decrypted and forwarded; answers are relayed as they arrive. Requests beyond
-/// --concurrency get 429. Stakes come from the chain every 5 minutes; with --no-metagraph nobody's stake is asked for, which
-/// is for networks of your own.
+/// Serve a miner in front of an OpenAI-compatible server
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  tao nineteen miner --backend-url http://127.0.0.1:8000/v1 \\
-      --task chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct
-  tao nineteen miner --backend-url http://127.0.0.1:8000/v1 --task chat-local --no-metagraph")]
 pub(crate) struct MinerArgs {
     /// Base URL of the server that does the work, with its /v1 where it has one
     #[arg(long, value_name = "URL")]

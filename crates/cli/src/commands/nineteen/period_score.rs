@@ -9,14 +9,8 @@ use taonet_nineteen_core::period::PeriodProfile;
 
 use crate::context::Context;
 
-/// Score periods from their counters.
-///
-/// FILE holds an array of {"total_requests", "capacity", "consumed_capacity", "requests_429", "requests_500"}. The output is
-/// the array of scores: a number in 0..=1, or null where nothing was requested or offered.
+/// Score periods from their counters
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  tao nineteen period-score periods.json\n  tao nineteen period-score --profile seed -"
-)]
 pub(crate) struct PeriodScoreArgs {
     /// JSON file; - reads standard input
     file: PathBuf,

@@ -9,14 +9,8 @@ use taonet_nineteen_core::scoring::ScoringProfile;
 
 use crate::context::Context;
 
-/// Compute weights from tasks, contenders, rewards and period scores.
-///
-/// FILE holds {"tasks": [{"task", "weight", "enabled"}], "contenders": [{"hotkey", "uid", "task", "capacity"}],
-/// "rewards": [{"task", "hotkey", "quality_score", "metric"}], "period_scores": [{"task", "hotkey", "period_score",
-/// "consumed_capacity"}]}, rewards and period scores newest first. The output is {"uids", "weights"}, in the order in which
-/// miners first appear. An array of documents gives an array.
+/// Compute weights from tasks, contenders, rewards and period scores
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tao nineteen weights tables.json\n  tao nineteen weights --profile later -")]
 pub(crate) struct WeightsArgs {
     /// JSON file; - reads standard input
     file: PathBuf,
