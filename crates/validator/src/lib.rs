@@ -2,10 +2,8 @@
 //!
 //! | Part | What it does |
 //! |---|---|
-//! | [`Validator`] | epoch loop: turns the scores of the current round into weights once per epoch; its state is on
-//! disk |
-//! | [`signer`] | process that holds the hotkey: signs texts of the subnet's protocols and requests submissions of
-//! weights |
+//! | [`Validator`] | epoch loop: scores of the current round → weights, once per epoch, with its state on disk |
+//! | [`signer`] | process with the hotkey: signs texts of the subnet's protocols, requests submissions of weights |
 //! | [`subtensor_gateway`] | sole submitter: reads the chain, submits through the weight ledger, confirms |
 //! | [`api`] | messages between the three |
 //! | [`policy`] | when an epoch is due, and which weights are submitted without scores |
