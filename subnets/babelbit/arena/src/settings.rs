@@ -12,7 +12,7 @@ pub struct ArenaSettings {
     pub gateway_url: Option<Url>,
     /// Path of the gateway's registry route.
     pub registry_path: String,
-    /// Requested states, separated by commas; `running` alone means every state from which a miner can start.
+    /// Requested states, separated by commas; `running` alone means every state that can become running.
     pub status: String,
     /// Window of the registry in seconds.
     pub window_seconds: u64,

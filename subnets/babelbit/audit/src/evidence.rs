@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `manifest.json` | [`Manifest`] as compact JSON: utterances, reference, conditions, replies and scores |
 //! | `signature.json` | [`Seal`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
-//! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | the sound of each reply that did not fail, in the manifest's order |
+//! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | audio of each complete reply, in the manifest's order |
 //!
 //! One record always gives identical bytes, except for the signature: sr25519 signatures are random. A reader verifies
 //! the signature before it parses any signed content. Member names are compared with those derived from the manifest

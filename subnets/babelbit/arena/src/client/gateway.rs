@@ -31,7 +31,7 @@ mod retry;
 
 use retry::{Backoff, is_retryable};
 
-/// Minimum timeout of a call that the caller allows to wait: a managed miner may have to be started first.
+/// Minimum total timeout of a call: a managed miner may have to be started first.
 pub(super) const LEAST_TOTAL: Duration = Duration::from_mins(10);
 
 /// Gateway and miner of a route.

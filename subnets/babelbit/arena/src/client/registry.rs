@@ -21,7 +21,7 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum size of a response in bytes; a full subnet's rows have less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
-/// Expansion of `running` alone: every state from which a miner can start.
+/// Expansion of `running` alone: every state that can become running.
 const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
 /// Registry route of older gateways.
 const LEGACY: &str = "/live_containers";
