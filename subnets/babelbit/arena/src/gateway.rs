@@ -13,8 +13,8 @@
 //!
 //! The arena has the best [`ArenaGatewayConfig::slots`] of the submitted miners: if qualifying results are known
 //! ([`Results`]), those with a win within the window, by wins and then by score; otherwise in order of submission.
-//! Submissions and wins are in one file that is replaced atomically, so that acknowledged submissions survive `kill
-//! -9`; tokens are in memory.
+//! Submissions and wins are in one file that is replaced atomically, so that acknowledged submissions survive a
+//! `kill -9`; tokens are in memory.
 
 mod answer;
 mod client;

@@ -1,6 +1,6 @@
 //! Audits of Babelbit results: recomputed scores, evidence bundles, and conformance tests of miners.
 //!
-//! - [`audit`]: recomputes every score of a challenge from ledger and WAV files, and names each difference (`bb audit`);
+//! - [`audit`]: recomputes every score of a challenge from ledger and WAV files, names each difference (`bb audit`);
 //! - [`evidence`]: a bundle with all inputs of the scores, for verification by anyone (`bb evidence`);
 //! - [`conformance`]: plays the subnet protocol to a miner and reports its violations (`bb test-miner`).
 //!
