@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Read permission of a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
-    /// Everybody (mode 0644).
+    /// All users (mode 0644).
     #[default]
     Everyone,
     /// The owner only (mode 0600): for keys, tokens and passwords.

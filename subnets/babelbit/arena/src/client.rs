@@ -1,8 +1,8 @@
-//! The arena's miners: where they are found, and how they are called.
+//! Client of the arena: discovery of its miners, and connections to them.
 //!
-//! The arena gateway lists who is in the arena ([`Arena::miners`]); only miners that are registered on the chain, too, are
-//! played. There are three ways to one: through the gateway, straight to a managed container, or to a pod that may have to
-//! be woken first. All are [`MinerConnection`]s that sign the hash of each message.
+//! The arena gateway lists the arena's miners ([`Arena::miners`]); only those also registered on the chain are played.
+//! A miner is reached in one of three ways: through the gateway, directly in a managed container, or in a pod that may
+//! have to be woken first. Each is a [`MinerConnection`] that signs the hash of each message.
 
 mod auth;
 mod container;
@@ -47,36 +47,36 @@ use pod::{PodMiner, Pods};
 use registry::Registry;
 use resolve::{Endpoints, Resolved, Route, RouteError, Target, resolve};
 
-/// A look for ready miners is repeated at most this often.
+/// Minimum interval between polls for ready miners.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
-/// What the gateway puts around a miner's answer.
+/// Maximum size of the gateway's envelope around a miner's response in bytes.
 const ENVELOPE_BYTES: usize = 4 << 10;
 
-/// Everything that an [`Arena`] needs.
+/// Dependencies and settings of an [`Arena`].
 #[derive(Clone)]
 pub struct ArenaConfig {
-    /// How miners are found and called.
+    /// Settings for discovery and calls of miners.
     pub settings: ArenaSettings,
-    /// The arena gateway, see `BB_ARENA_GATEWAY_URL`.
+    /// URL of the arena gateway, see `BB_ARENA_GATEWAY_URL`.
     pub gateway: Url,
-    /// Who calls.
+    /// Keypair of the calling validator.
     pub keypair: Arc<Keypair>,
-    /// Our address as miners see it; the signed headers name it.
+    /// Our external IP address, part of the signed headers.
     pub external_ip: String,
-    /// Which of the endpoints that the gateway names are called.
+    /// Policy for the endpoints listed by the gateway.
     pub policy: AddressPolicy,
     /// Path of the miners' predict route.
     pub predict_path: String,
-    /// Largest answer of a miner: [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
+    /// Maximum size of a miner's response in bytes: [`taonet_babelbit_runner::PlaySettings::max_answer_bytes`].
     pub max_answer_bytes: usize,
 }
 
-/// How time passes for an [`Arena`]; tests hand in their own.
+/// Clock and sleeper of an [`Arena`]; tests inject their own.
 #[derive(Clone)]
 pub struct ArenaTime {
-    /// Tells how much time has passed.
+    /// Source of monotonic time.
     pub now: MonotonicClock,
-    /// Waits.
+    /// Sleeper for pauses.
     pub sleeper: Sleeper,
 }
 
@@ -96,22 +96,22 @@ impl ArenaTime {
     }
 }
 
-/// Why the arena's miners are not known.
+/// Why the arena's miners are unavailable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaError {
-    /// The gateway does not say who they are.
+    /// The gateway's list is unavailable.
     #[error("the arena gateway does not list its miners: {0}")]
     Registry(#[from] RegistryError),
-    /// An HTTP client cannot be set up.
+    /// The signed HTTP client could not be created.
     #[error("the arena's HTTP clients cannot be set up")]
     Client(#[source] taonet_wire::CallError),
-    /// An HTTP client cannot be set up.
+    /// The plain HTTP client could not be created.
     #[error("the arena's HTTP clients cannot be set up")]
     Http(#[from] reqwest::Error),
 }
 
-/// The way to the arena's miners. Cheap to clone; clones share tokens and connections.
+/// Client of the arena. Cheap to clone; clones share tokens and connections.
 #[derive(Clone)]
 pub struct Arena {
     config: Arc<ArenaConfig>,
@@ -122,7 +122,7 @@ pub struct Arena {
     time: ArenaTime,
 }
 
-/// One client calls the gateway, whose address is the operator's own word, the other one what the gateway names.
+/// One client for the gateway, whose address the operator configured, another for endpoints that the gateway lists.
 #[derive(Clone)]
 struct Clients {
     trusted: SignedClient,
@@ -130,18 +130,18 @@ struct Clients {
 }
 
 impl Arena {
-    /// The arena behind a gateway.
+    /// Creates a client of the arena behind a gateway.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn new(config: ArenaConfig) -> Result<Self, ArenaError> {
         Self::with_time(config, ArenaTime::default())
     }
 
-    /// The same with another time.
+    /// Like [`Self::new`], with another clock and sleeper.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
+    /// When TLS initialization fails.
     pub fn with_time(config: ArenaConfig, time: ArenaTime) -> Result<Self, ArenaError> {
         let signer = Signer::new(Keypair::clone(&config.keypair), &config.external_ip, BabelbitScheme::managed());
         let limits = ClientConfig {
@@ -159,8 +159,8 @@ impl Arena {
         Ok(Self { registry: Arc::new(registry), pods: Arc::new(pods), config: Arc::new(config), tokens, clients, time })
     }
 
-    /// The arena's miners among those that are `registered`, once all of them are ready. Miners that still are not when
-    /// the time for it is over are left out.
+    /// The arena's miners among the `registered` ones, once all of them are ready. Miners that are not ready before the
+    /// timeout are left out.
     ///
     /// # Errors
     /// [`ArenaError::Registry`] when the gateway does not list its miners.
@@ -175,7 +175,7 @@ impl Arena {
         Ok(connected.collect())
     }
 
-    /// Looks again and again, until all are ready or the time is over.
+    /// Polls until all miners are ready or the timeout expires.
     async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
         let settings = &self.config.settings;
         let began = self.time.now();
@@ -209,7 +209,7 @@ impl Arena {
         }
     }
 
-    /// Looks once. Says why a miner is not called, unless it was `told` before.
+    /// Polls once. Logs why a miner is skipped, unless it is in `told`.
     async fn look(&self, registered: &[MinerEntry], told: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
@@ -259,7 +259,7 @@ impl ArenaMiners for Arena {
     }
 }
 
-/// How many of them are not ready.
+/// Number of miners that are not ready.
 fn waiting(routes: &[Route]) -> usize {
     routes.iter().filter(|route| !route.is_ready()).count()
 }

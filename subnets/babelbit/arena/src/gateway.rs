@@ -1,20 +1,20 @@
-//! The arena gateway: takes submissions of miners, says who is in the arena, and passes validators' messages on.
+//! The arena gateway: accepts submissions of miners, lists the arena's miners, and forwards validators' messages.
 //!
 //! | Route | Who | Answer |
 //! |---|---|---|
 //! | `POST /auth/token` | a validator, by signature | a token for the other routes |
-//! | `GET /list_arena_miners` | a token | who is in the arena |
-//! | `POST /runsync` | a token | a miner's answer to one message, as `{"output": …}` |
-//! | `POST /v1/arena/submit` | a miner, by signature | that it wants to enter |
+//! | `GET /list_arena_miners` | a token | list of the arena's miners |
+//! | `POST /runsync` | a token | a miner's response to one message, as `{"output": …}` |
+//! | `POST /v1/arena/submit` | a miner, by signature | acknowledgement of its submission |
 //! | `GET /healthz` | everyone | `{"status": "ok", "hotkey": …}` |
 //!
-//! The first three stand below `/v1`, too. Every error is `{"error": marker, "detail": text}`; clients decide by the marker
-//! whether they try again.
+//! The first three are also available below `/v1`. Every error is `{"error": marker, "detail": text}`; the marker tells
+//! clients whether to retry.
 //!
-//! In the arena are the best [`ArenaGatewayConfig::slots`] of the miners that asked to enter: where qualifying results are
-//! known ([`Results`]), those with a win within the window, by wins and then by score; otherwise whoever came first.
-//! Submissions and wins are in one file that is replaced as a whole, so that what was acknowledged survives `kill -9`;
-//! tokens are in memory.
+//! The arena has the best [`ArenaGatewayConfig::slots`] of the submitted miners: if qualifying results are known
+//! ([`Results`]), those with a win within the window, by wins and then by score; otherwise in order of submission.
+//! Submissions and wins are in one file that is replaced atomically, so that acknowledged submissions survive a
+//! `kill -9`; tokens are in memory.
 
 mod answer;
 mod client;
@@ -57,55 +57,55 @@ pub use results::Results;
 use entries::{Entries, Listed};
 use grants::Grants;
 
-/// What the list of miners says of each.
+/// Form of the list of miners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
-    /// That it is called through this gateway.
+    /// Miners to be called through this gateway.
     Gateway,
-    /// Its own endpoint, which validators call directly.
+    /// Miners with their own endpoints, which validators call directly.
     Endpoints,
 }
 
-/// Everything that an [`ArenaGateway`] needs.
+/// Dependencies and settings of an [`ArenaGateway`].
 #[derive(Clone)]
 pub struct ArenaGatewayConfig {
-    /// The gateway's own key: miners sign their submissions for it.
+    /// The gateway's keypair: miners sign their submissions for its hotkey.
     pub keypair: Arc<Keypair>,
-    /// Who may get tokens; none means anyone, for local networks.
+    /// Hotkeys that may get tokens; `None` allows all, for local networks.
     pub allowed: Option<BTreeSet<Hotkey>>,
-    /// Which endpoints are called.
+    /// Policy for the miners' endpoints.
     pub policy: AddressPolicy,
     /// Path of the miners' predict route.
     pub predict_path: String,
-    /// Most miners in the arena.
+    /// Maximum number of miners in the arena.
     pub slots: usize,
-    /// How long a win counts.
+    /// Period for which a win counts.
     pub window: Duration,
-    /// Whether a miner needs a win to enter.
+    /// Whether a miner needs a win to qualify.
     pub wins_needed: bool,
-    /// What the list of miners says.
+    /// Form of the list of miners.
     pub listing: Listing,
-    /// How long a token is good.
+    /// Validity period of a token.
     pub token_lifetime: Duration,
-    /// Limit of `/auth/token` and submissions together, per address.
+    /// Rate limit of `/auth/token` and submissions together, per address.
     pub auth_limit: RateLimit,
-    /// Limit of all other routes together, per hotkey.
+    /// Rate limit of all other routes together, per hotkey.
     pub data_limit: RateLimit,
-    /// Calls of miners at a time; one more is refused.
+    /// Maximum number of concurrent calls of miners; more are refused.
     pub calls: usize,
-    /// Longest time for one call of a miner.
+    /// Maximum timeout of a call of a miner.
     pub call_timeout: Duration,
-    /// Largest body of a request, in bytes.
+    /// Maximum size of a request body in bytes.
     pub max_body_bytes: usize,
-    /// Largest answer of a miner, in bytes.
+    /// Maximum size of a miner's response in bytes.
     pub max_answer_bytes: usize,
-    /// What time it is.
+    /// Source of the current time.
     pub clock: Clock,
 }
 
 impl ArenaGatewayConfig {
-    /// The usual limits: seven slots, wins of the last seven days, tokens for half an hour; anyone may get a token, and no
-    /// wins are needed.
+    /// Default limits: seven slots, wins of the last seven days, tokens for half an hour; all hotkeys may get a token,
+    /// and no wins are required.
     pub fn new(keypair: Arc<Keypair>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -129,22 +129,22 @@ impl ArenaGatewayConfig {
     }
 }
 
-/// Why a gateway was not made.
+/// Why a gateway could not be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArenaGatewayError {
-    /// The submissions cannot be used.
+    /// The submissions are unusable.
     #[error(transparent)]
     Entries(#[from] EntriesError),
-    /// The record of accepted requests cannot be used.
+    /// The replay log is unusable.
     #[error("accepted requests cannot be remembered")]
     Replay(#[from] ReplayLogError),
-    /// The HTTP client cannot be set up.
+    /// The HTTP client could not be created.
     #[error("the gateway's HTTP client cannot be set up")]
     Client(#[source] CallError),
 }
 
-/// What the routes share.
+/// State shared by the routes.
 struct State {
     config: ArenaGatewayConfig,
     grants: Grants,
@@ -157,7 +157,7 @@ struct State {
     data_limit: SlidingWindow<Hotkey>,
 }
 
-/// Who was in the arena at some moment.
+/// A cached list of the arena's miners.
 struct CachedList {
     version: u64,
     at: SystemTime,
@@ -170,7 +170,7 @@ impl State {
     }
 }
 
-/// An arena gateway. Cheap to clone; clones are one gateway.
+/// The arena gateway. Cheap to clone; clones share state.
 #[derive(Clone)]
 pub struct ArenaGateway {
     state: Arc<State>,
@@ -178,30 +178,30 @@ pub struct ArenaGateway {
 }
 
 impl ArenaGateway {
-    /// A gateway with its state in `directory`. Where `remember` says so, requests that were accepted before a restart are
-    /// not accepted again after it. Only `members` may enter, where they are known.
+    /// Opens a gateway with its state in `directory`. With `remember`, requests accepted before a restart are rejected
+    /// as replays after it. If `members` are given, only they may enter.
     ///
     /// # Errors
-    /// [`ArenaGatewayError`] when another gateway works there, or the state cannot be used.
+    /// [`ArenaGatewayError`] when another gateway uses the directory, or the state is unusable.
     pub async fn open(
         config: ArenaGatewayConfig,
         directory: &Path,
         remember: bool,
         members: Option<Members>,
     ) -> Result<Self, ArenaGatewayError> {
-        // First of all: it takes the directory's lock.
+        // First, since it acquires the directory's lock.
         let entries = Entries::open(directory).await?;
         let log = |name: &str| -> Option<PathBuf> { remember.then(|| directory.join(name)) };
         let grants = Grants::open(&config, log("tokens.log").as_deref())?;
         let limits = Limits { body_bytes: 8 << 10, ..Limits::default() };
-        // A miner changes its endpoint now and then.
+        // A miner rarely changes its endpoint.
         let load = Load { rate: Some(Rate { per_second: 1, burst: 10 }), ..Load::default() };
         let layer = SignedLayer::builder(config.keypair.hotkey(), BtauthScheme::new()).limits(limits).load(load);
         let submissions = match log("submissions.log") {
             Some(path) => layer.build_with_replay_log(path)?,
             None => layer.build(),
         };
-        // Messages come signed; the client's own signature is not used.
+        // Messages are already signed; the client's own signature is unused.
         let signer = Signer::new(Keypair::clone(&config.keypair), "0.0.0.0", BabelbitScheme::managed());
         let bounds = ClientConfig { max_response_bytes: config.max_answer_bytes, ..ClientConfig::default() };
         let client = SignedClient::with_addresses(signer, bounds, config.policy.permitted())
@@ -220,19 +220,19 @@ impl ArenaGateway {
         Ok(Self { state: Arc::new(state), submissions })
     }
 
-    /// The routes, with all limits.
+    /// Router with all limits applied.
     ///
-    /// Serve it with connect info: without it all callers share one limit for tokens and submissions.
+    /// Serve it with connect info: without it, all callers share one rate limit for tokens and submissions.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.submissions.clone())
     }
 
-    /// Whose submissions it takes.
+    /// The gateway's hotkey, which miners sign their submissions for.
     pub fn hotkey(&self) -> Hotkey {
         self.state.config.keypair.hotkey()
     }
 
-    /// Gives the gateway's metrics their help texts. Call after the recorder is installed.
+    /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_arena_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages passed on, by what came of them");

@@ -5,40 +5,40 @@ use url::Url;
 
 use taonet_settings::Secret;
 
-/// How the arena's miners are found and called.
+/// Settings for discovery and calls of the arena's miners.
 #[derive(Debug, Clone)]
 pub struct ArenaSettings {
-    /// The arena gateway; see `BB_ARENA_GATEWAY_URL`.
+    /// URL of the arena gateway; see `BB_ARENA_GATEWAY_URL`.
     pub gateway_url: Option<Url>,
-    /// The route below it that lists the miners.
+    /// Path of the gateway's registry route.
     pub registry_path: String,
-    /// Which states are asked for, separated by commas; `running` alone means every state that can come to run.
+    /// Requested states, separated by commas; `running` alone means every state that can become running.
     pub status: String,
-    /// How far back the registry looks.
+    /// Window of the registry in seconds.
     pub window_seconds: u64,
-    /// Time for one call of the registry, and for getting a token.
+    /// Timeout of one call of the registry, and of a token request.
     pub registry_timeout: Duration,
-    /// How long is waited for miners that are not ready.
+    /// Timeout of waiting for miners that are not ready.
     pub ready_timeout: Duration,
-    /// How often it is looked whether they are; at least every second.
+    /// Poll interval while waiting; at least one second.
     pub ready_poll: Duration,
-    /// The route below the gateway that calls miners.
+    /// Path of the gateway's call route.
     pub runsync_path: String,
-    /// The route below the gateway that gives tokens.
+    /// Path of the gateway's token route.
     pub auth_path: String,
-    /// Time for one call through the gateway, where it is more than the protocol's 600 s.
+    /// Timeout of one call through the gateway, if longer than the protocol's 600 s.
     pub gateway_timeout: Duration,
-    /// The pause before a call through the gateway is repeated first; each further one is twice as long.
+    /// Initial backoff between retries through the gateway; it doubles with each one.
     pub retry_base_delay: Duration,
-    /// The longest pause.
+    /// Maximum backoff.
     pub retry_max_delay: Duration,
-    /// The key for miners that RunPod runs.
+    /// API key for miners on RunPod.
     pub runpod_api_key: Option<Secret>,
-    /// The route that says whether such a miner is awake.
+    /// Path of the health route of such a miner.
     pub pod_health_path: String,
-    /// How long such a miner may take to wake.
+    /// Timeout of waking such a miner.
     pub pod_wake_timeout: Duration,
-    /// How often it is looked whether it has.
+    /// Poll interval while it wakes.
     pub pod_wake_poll: Duration,
 }
 

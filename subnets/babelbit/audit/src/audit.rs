@@ -1,13 +1,12 @@
-//! Recomputes the scores of a challenge from what was kept, and names whatever differs from the record.
+//! Audit of a challenge: recomputes its scores from stored data, and names every difference from the record.
 //!
-//! The record is the ledger's ([`Record`]): replies by their hash, when their parts arrived, what was heard, the score,
-//! and the conditions under which it came about. [`audit`] hashes every kept reply, recognises it anew, scores it in the
-//! company that it was scored in, and compares the outcome with the ledger and with the result files. A reply that was
-//! changed is named; the others of its utterance are held against what was heard in it back then, so that nobody else
-//! is named for it.
+//! The record is the ledger's ([`Record`]): hashes of replies, arrival times, transcripts, scores, and their scoring
+//! conditions. [`audit`] hashes every stored reply, recognises it again, scores it in its original batch, and compares
+//! the result with the ledger and the result files. A changed reply is reported; the others of its utterance are
+//! compared by its recorded transcript, so that no other reply is reported for it.
 //!
-//! Floats count as equal within [`TOLERANCE`]: sentence vectors depend on the sentences beside them, and on the
-//! machine, in their last digits.
+//! Floats are equal within [`TOLERANCE`]: the last digits of sentence vectors depend on the machine, and on the other
+//! sentences in the batch.
 
 mod compare;
 mod files;
@@ -33,38 +32,38 @@ pub use recompute::Engines;
 pub(crate) use recompute::recompute;
 pub use report::{AuditReport, Mismatch, Place};
 
-/// Challenges that are named where the one asked for is not there.
+/// Number of suggested challenges when the requested one is missing.
 const SUGGESTIONS: u32 = 5;
 
-/// Why an audit could not be made. What it finds is no error.
+/// Why an audit could not be made. Its findings are not errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditError {
-    /// The ledger cannot be read.
+    /// The ledger is unreadable.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The ledger has no such challenge.
+    /// The ledger does not have the challenge.
     #[error("the ledger has no {kind} challenge {uid:?}{}", known(.latest))]
     UnknownChallenge {
-        /// What was asked for.
+        /// The requested uid.
         uid: String,
-        /// Its contest.
+        /// The requested contest.
         kind: ChallengeType,
-        /// The latest ones that it has.
+        /// Uids of the latest challenges in the ledger.
         latest: Vec<String>,
     },
-    /// The threads for recognition could not be started.
+    /// The recognition thread pool could not be started.
     #[error(transparent)]
     Scorer(#[from] ScorerError),
-    /// The recorded options are none that a score can be computed with.
+    /// The recorded options are invalid.
     #[error("the recorded options cannot be used")]
     Options(#[from] taonet_babelbit_core::scoring::OptionsError),
     /// The scorer gave another number of scores than there are replies.
     #[error("the scorer gave {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
-        /// Replies.
+        /// Number of replies.
         expected: usize,
-        /// Scores.
+        /// Number of scores.
         got: usize,
     },
 }
@@ -73,20 +72,20 @@ fn known(latest: &[String]) -> String {
     if latest.is_empty() { String::new() } else { format!("; it has {}", latest.join(", ")) }
 }
 
-/// What is on record about a challenge: everything that its scores follow from, but the sound.
+/// The record of a challenge: all inputs of its scores, except for the audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     pub(crate) challenge: ChallengeRow,
-    /// By miner and utterance.
+    /// Result rows, sorted by miner and utterance.
     pub(crate) rows: Vec<ResultRow>,
-    /// Whose result files are written.
+    /// Miners whose result files are written.
     pub(crate) finished: HashSet<MinerKey>,
-    /// Those that the rows name, by SHA-256.
+    /// Scoring conditions of the rows, keyed by SHA-256.
     pub(crate) conditions: BTreeMap<String, ScoringConditions>,
 }
 
 impl Record {
-    /// Reads what the ledger of a state directory holds of a challenge, while a runner works there or not.
+    /// Reads the record of a challenge from a state directory's ledger, even while a runner uses it.
     ///
     /// # Errors
     /// [`AuditError::Ledger`] and [`AuditError::UnknownChallenge`].
@@ -96,8 +95,8 @@ impl Record {
             let latest = ledger.latest(kind, SUGGESTIONS).await?;
             return Err(AuditError::UnknownChallenge { uid: uid.to_owned(), kind, latest });
         };
-        // In this order a runner that goes on meanwhile leaves nothing unexplained: files come after rows, and rows
-        // after the conditions that they name.
+        // This order tolerates a concurrent runner: files are written after rows, and rows after the conditions to
+        // which they refer.
         let finished = ledger.finished_miners(&challenge).await?;
         let rows = ledger.results(&challenge).await?;
         let mut conditions = ledger.conditions().await?;
@@ -106,29 +105,29 @@ impl Record {
         Ok(Self { challenge, rows, finished, conditions })
     }
 
-    /// The conditions under which its replies were scored.
+    /// Scoring conditions of the replies.
     pub fn conditions(&self) -> impl Iterator<Item = &ScoringConditions> {
         self.conditions.values()
     }
 
-    /// The conditions of a reply's score, where they are known.
+    /// Scoring conditions of a reply, if known.
     pub(crate) fn conditions_of(&self, row: &ResultRow) -> Option<&ScoringConditions> {
         self.conditions.get(row.score.as_ref()?.conditions.as_deref()?)
     }
 
-    /// What the engine calls an utterance.
+    /// The engine's ID of an utterance.
     pub(crate) fn utterance_id(&self, index: u32) -> Option<&str> {
         let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index);
         utterance.map(|utterance| utterance.utterance_id.as_str())
     }
 
-    /// Channels of an utterance's source; none where it could not be played.
+    /// Number of channels of an utterance's source; `None` if it was unplayable.
     pub(crate) fn channels(&self, index: u32) -> Option<u16> {
         let utterance = self.challenge.utterances.iter().find(|utterance| utterance.index == index)?;
         utterance.source.as_ref().ok().map(|source| source.channels)
     }
 
-    /// The miners, each once, in order.
+    /// The miners, sorted, without duplicates.
     pub(crate) fn miners(&self) -> Vec<MinerKey> {
         let mut miners: Vec<_> = self.rows.iter().map(|row| row.miner).collect();
         miners.sort_unstable();
@@ -141,14 +140,14 @@ fn names(rows: &[ResultRow]) -> impl Iterator<Item = &str> {
     rows.iter().filter_map(|row| row.score.as_ref()?.conditions.as_deref())
 }
 
-/// Kept replies by miner and utterance.
+/// Stored replies by miner and utterance.
 pub(crate) type KeptReplies = HashMap<(MinerKey, u32), Kept>;
 
-/// Recomputes a challenge from the files of `paths` and compares. Blocks for as long as recognition takes: call it on a
-/// thread for heavy work.
+/// Recomputes a challenge from the files of `paths` and compares. Blocks during recognition: call it on a blocking
+/// thread.
 ///
 /// # Errors
-/// [`AuditError`] when it could not be made at all.
+/// [`AuditError`] when the audit could not be made at all.
 pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<AuditReport, AuditError> {
     let started = Instant::now();
     let layout = Layout::new(paths, &record.challenge);
@@ -161,7 +160,7 @@ pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<Aud
     Ok(report)
 }
 
-/// The order in which findings are told: by miner, utterance and place.
+/// Sort key of findings: by miner, utterance and place.
 fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, Place) {
     (mismatch.miner_uid, mismatch.utterance_index, mismatch.place)
 }

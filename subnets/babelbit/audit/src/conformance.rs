@@ -1,9 +1,8 @@
-//! What a miner wants to know before it registers: whether it keeps to the protocol, how fast it answers, and what it
-//! would score.
+//! Conformance tests of a miner: protocol violations, response times and expected scores, before it registers.
 //!
-//! [`check`] plays one utterance as a validator does and looks at every answer, then sends what must be refused: one
-//! verdict for each [`Rule`]. [`play`] plays whole challenges through the runner itself and scores them. Both measure
-//! how long each answer took.
+//! [`check`] plays one utterance as a validator does and inspects every response, then sends requests that must be
+//! refused: one verdict per [`Rule`]. [`play`] plays whole challenges through the runner itself and scores them. Both
+//! measure response times.
 
 mod contest;
 mod probe;
@@ -26,51 +25,51 @@ pub use probe::check;
 pub use rules::{Rule, RuleReport, Verdict};
 pub use timing::{Phase, PhaseTiming, Timings};
 
-/// The miner under test, and who calls it.
+/// The miner under test, and the key of its caller.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Where it listens.
+    /// Address of the miner.
     pub address: MinerAddress,
-    /// The route below the address, e.g. `v1/predict`.
+    /// Path of the predict route, e.g. `v1/predict`.
     pub predict_path: String,
-    /// Its hotkey: requests are signed for it alone.
+    /// Hotkey of the miner, for which requests are signed.
     pub hotkey: Hotkey,
-    /// Who signs.
+    /// Keypair that signs the requests.
     pub validator: Keypair,
 }
 
-/// Why a miner cannot be tested. What it does wrong is no error.
+/// Why a miner cannot be tested. Its violations are not errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TestError {
-    /// Its host cannot be signed for.
+    /// Requests to the miner's host cannot be signed.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The HTTP client cannot be set up.
+    /// The HTTP client could not be created.
     #[error("the HTTP client cannot be set up")]
     Client(#[source] reqwest::Error),
 }
 
-/// What checking the rules came to.
+/// Report of the rule checks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RulesReport {
-    /// One entry for each rule, in the order of the specification.
+    /// One entry per rule, in the order of the specification.
     pub rules: Vec<RuleReport>,
-    /// How long answers took.
+    /// Response times.
     pub timings: Timings,
 }
 
 impl RulesReport {
-    /// The rules that the miner breaks.
+    /// The violated rules.
     pub fn failed(&self) -> impl Iterator<Item = &RuleReport> {
         self.rules.iter().filter(|rule| rule.verdict == Verdict::Failed)
     }
 }
 
-/// Two seconds of a quiet tone, for where there is no speech at hand.
+/// Two seconds of a quiet tone, used when no speech is available.
 ///
 /// # Errors
-/// [`WavError`] never: the sound is always the same.
+/// Never: the tone is constant.
 pub fn tone() -> Result<Source, WavError> {
     const FRAMES: u32 = 25;
     let sample = |index: u32| 0.1 * (std::f32::consts::TAU * 220.0 * index as f32 / SAMPLE_RATE_HZ as f32).sin();
@@ -79,7 +78,7 @@ pub fn tone() -> Result<Source, WavError> {
     Source::from_wav(0, "0".to_owned(), "en".to_owned(), &wav)
 }
 
-/// The deadline of each phase.
+/// Timeout of each phase.
 fn deadline(phase: Phase, settings: &PlaySettings) -> Duration {
     match phase {
         Phase::Init => settings.init_timeout,

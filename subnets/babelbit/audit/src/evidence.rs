@@ -1,4 +1,4 @@
-//! What another validator needs to check a challenge, in one file.
+//! Evidence bundles: one file with everything that another validator needs to check a challenge.
 //!
 //! An evidence bundle is an uncompressed tar file (ustar, mode 0644, time 0, no owner) with these members, in this order:
 //!
@@ -6,12 +6,11 @@
 //! |---|---|
 //! | `manifest.json` | [`Manifest`] as compact JSON: utterances, reference, conditions, replies and scores |
 //! | `signature.json` | [`Seal`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
-//! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | the sound of each reply that did not fail, in the manifest's order |
+//! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | audio of each complete reply, in the manifest's order |
 //!
-//! One record always gives the same bytes, the signature's apart: sr25519 signatures are random. Whoever reads a bundle
-//! checks the signature before anything is parsed that it covers. Names of members are compared with those that follow
-//! from the manifest and never become paths; sizes are bounded ([`MAX_MANIFEST_BYTES`] and so on), links and extensions
-//! refused.
+//! One record always gives identical bytes, except for the signature: sr25519 signatures are random. A reader verifies
+//! the signature before it parses any signed content. Member names are compared with those derived from the manifest
+//! and never become paths; sizes are bounded ([`MAX_MANIFEST_BYTES`] and others), links and extensions are rejected.
 
 mod bundle;
 mod export;
@@ -30,35 +29,35 @@ pub use bundle::{Bundle, MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES};
 pub use export::export;
 pub use manifest::{Manifest, ManifestError, ReplyEvidence, UtteranceEvidence};
 
-/// The layout's name and version.
+/// Name and version of the format.
 pub const FORMAT: &str = "taonet.evidence/1";
 
-/// Who vouches for a manifest: the content of `signature.json`.
+/// Content of `signature.json`: a validator's signature of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: Hotkey,
-    /// Its sr25519 signature.
+    /// The validator's sr25519 signature.
     pub signature: Signature,
 }
 
-/// Why a bundle cannot be made or used.
+/// Why a bundle cannot be created or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceError {
     /// Reading or writing failed.
     #[error("the bundle cannot be read or written")]
     Io(#[from] std::io::Error),
-    /// There is no tar file, or it ends too early.
+    /// The file is not a tar file, or truncated.
     #[error("the bundle ends before {0}: it is cut off, or no evidence bundle")]
     Missing(String),
-    /// A member is not the one that must stand there.
+    /// A member has an unexpected name.
     #[error("the bundle's member {found:?} stands where {expected} belongs")]
     Member {
-        /// The name that must stand there.
+        /// Expected name.
         expected: String,
-        /// The name that does.
+        /// Actual name.
         found: String,
     },
     /// A member is a link, a directory or an extension.
@@ -67,64 +66,64 @@ pub enum EvidenceError {
     /// A member is larger than any honest one.
     #[error("the bundle's member {name:?} has {}, at most {limit} are taken", counted(.bytes, "byte"))]
     TooLarge {
-        /// The member.
+        /// Name of the member.
         name: String,
-        /// Its size.
+        /// Size in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Something follows the last member.
+    /// Data follows the last member.
     #[error("something follows the bundle's last member")]
     Trailing,
-    /// `signature.json` is not what it must be.
+    /// `signature.json` is malformed.
     #[error("the bundle's signature.json cannot be read")]
     Seal(#[source] serde_json::Error),
-    /// The signature does not hold: the manifest was changed, or somebody else signed it.
+    /// The signature is invalid: the manifest was changed, or another key signed it.
     #[error("the signature of {0} does not hold: the manifest is not the one that was signed")]
     Signature(Hotkey),
-    /// The manifest contradicts itself, or is of another version.
+    /// The manifest is inconsistent, or has another version.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A kept reply is not the recorded one: such evidence would prove nothing.
+    /// A stored reply differs from the record: such evidence would prove nothing.
     #[error("the kept reply of miner {uid} to utterance {index} is not as it was recorded ({field}): see bb audit")]
     Kept {
-        /// The miner.
+        /// Uid of the miner.
         uid: Uid,
-        /// The utterance.
+        /// Position of the utterance.
         index: u32,
-        /// What differs.
+        /// Name of the differing field.
         field: &'static str,
     },
-    /// The document does not fit into JSON.
+    /// The manifest could not be serialized.
     #[error("the manifest cannot be written")]
     Json(#[from] serde_json::Error),
 }
 
-/// What the validator's hotkey signs: the format's name and the SHA-256 of the manifest's bytes, so that the signature
-/// means nothing anywhere else.
+/// The text signed by the validator's hotkey: the format's name and the SHA-256 of the manifest's bytes, so that the
+/// signature is useless in any other context.
 pub fn signed_text(manifest: &[u8]) -> String {
     format!("{FORMAT}:{}", hex::encode(Sha256::digest(manifest)))
 }
 
-/// What checking a bundle came to. Serialises as the document of `bb evidence verify --json`.
+/// Report of a bundle's verification. Serialises as the document of `bb evidence verify --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvidenceReport {
     /// `taonet.evidence-report/1`.
     pub schema: &'static str,
-    /// Who signed the bundle; the signature holds.
+    /// Hotkey of the signer; the signature is valid.
     pub validator_hotkey: Hotkey,
     /// SHA-256 of the manifest, lowercase hex.
     pub manifest_sha256: String,
-    /// What recomputing its scores found.
+    /// Report of recomputing the scores.
     pub audit: AuditReport,
 }
 
 impl Bundle {
-    /// Recomputes the bundle's scores. Blocks for as long as recognition takes: call it on a thread for heavy work.
+    /// Recomputes the bundle's scores. Blocks during recognition: call it on a blocking thread.
     ///
     /// # Errors
-    /// [`AuditError`] when they cannot be recomputed at all.
+    /// [`AuditError`] when the scores cannot be recomputed at all.
     pub fn verify(&self, engines: &Engines) -> Result<EvidenceReport, AuditError> {
         let started = Instant::now();
         let done = recompute(self.record(), self.kept(), engines)?;

@@ -1,8 +1,8 @@
-//! Checks of Babelbit results: recompute them, pack the evidence, test a miner.
+//! Audits of Babelbit results: recomputed scores, evidence bundles, and conformance tests of miners.
 //!
-//! - [`audit`]: recomputes every score of a challenge from ledger and WAV files, and names each difference (`bb audit`);
-//! - [`evidence`]: a bundle of what a score follows from, that anybody can verify (`bb evidence`);
-//! - [`conformance`]: plays the subnet protocol to a miner and says what it does wrong (`bb test-miner`).
+//! - [`audit`]: recomputes every score of a challenge from ledger and WAV files, names each difference (`bb audit`);
+//! - [`evidence`]: a bundle with all inputs of the scores, for verification by anyone (`bb evidence`);
+//! - [`conformance`]: plays the subnet protocol to a miner and reports its violations (`bb test-miner`).
 //!
 //! Uses `taonet-babelbit-runner` (ledger, files, connections) and `taonet-babelbit-scorer` (recognition and scores).
 

@@ -58,7 +58,7 @@ pub struct Config {
     pub play: PlaySettings,
     /// Whether miners on loopback and private addresses are allowed.
     pub dev_mode: bool,
-    /// In development mode, the address that is replaced by loopback.
+    /// In development mode, an additional address that maps to this machine.
     pub local_miner_ip: Option<String>,
     /// Gates, latency and duplication.
     pub scoring: ScoreOptions,

@@ -1,8 +1,8 @@
 //! Messages between validators, miners and the arena gateway.
 //!
 //! A validator gets a token (`POST /auth/token`, [`TokenRequest`]), lists the arena's miners (`GET /list_arena_miners`,
-//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner enters the arena
-//! with `POST /v1/arena/submit`, [`Submission`].
+//! [`ListedMiners`]) and calls miners through the gateway (`POST /runsync`, [`RunsyncRequest`]). A miner enters the
+//! arena with `POST /v1/arena/submit`, [`Submission`].
 
 use std::collections::BTreeMap;
 

@@ -83,22 +83,22 @@ pub struct InitResponse {
     pub miner_id: Option<String>,
     /// ID of the session, for every [`PredictRequest`].
     pub session_id: String,
-    /// As requested.
+    /// Echoed challenge ID.
     pub challenge_uid: String,
-    /// As requested.
+    /// Echoed utterance ID.
     pub utterance_id: String,
-    /// As requested.
+    /// Echoed language.
     #[serde(default)]
     pub language: Option<String>,
-    /// As requested.
+    /// Echoed sample rate.
     pub sample_rate_hz: u32,
     /// Above 0; the validator ignores it and keeps its own rate.
     pub frame_rate_hz: f64,
     /// Above 0; the validator ignores it and keeps its own size.
     pub frame_samples: u32,
-    /// As requested.
+    /// Echoed sample format.
     pub dtype: String,
-    /// As requested.
+    /// Echoed number of channels.
     pub channels: u16,
 }
 

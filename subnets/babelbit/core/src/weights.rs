@@ -17,7 +17,7 @@ const DEFAULT_ARENA_SHARE: f64 = 0.9;
 pub struct ArenaShare(f64);
 
 impl ArenaShare {
-    /// No arena.
+    /// A share of 0: no arena.
     pub const NONE: Self = Self(0.0);
 
     /// A share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.

@@ -69,7 +69,7 @@ impl Runner {
         Self { settings, ..self.clone() }
     }
 
-    /// The settings.
+    /// The runner's settings.
     pub const fn settings(&self) -> &RunnerSettings {
         &self.settings
     }

@@ -1,4 +1,4 @@
-//! The tokens that the gateway asks for.
+//! Bearer tokens of the gateway.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -14,37 +14,37 @@ use tokio::sync::Mutex;
 use super::ArenaTime;
 use taonet_service::since_1970;
 
-/// A token is used at least this long.
+/// Minimum time for which a token is used.
 const SHORTEST_LIFE: Duration = Duration::from_secs(30);
-/// A lifetime beyond this ends the same: never.
+/// Maximum lifetime; longer ones are capped.
 const LONGEST_LIFE: Duration = Duration::from_hours(24 * 365);
-/// An answer with a token is small.
+/// Maximum size of a token response in bytes.
 const MAX_ANSWER: usize = 64 << 10;
-/// More tokens than these are not remembered.
+/// Maximum number of cached tokens.
 const MAX_CACHED: usize = 4_096;
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The gateway refuses both forms of the request.
+    /// The gateway refused both forms of the request.
     #[error("the gateway gives no token: {second}; and for the miner alone: {first}")]
     Refused {
-        /// What it says to the request for one miner.
+        /// Error of the request for one miner.
         first: Box<CallError>,
-        /// What it says to the request for all.
+        /// Error of the request for all miners.
         second: Box<CallError>,
     },
-    /// The gateway does not answer.
+    /// The call of the gateway failed.
     #[error("the gateway gives no token: {0}")]
     Call(#[source] CallError),
-    /// The answer has none.
+    /// The response has no token.
     #[error("the gateway's answer holds no token")]
     NoToken,
 }
 
 impl TokenError {
-    /// What the gateway said last.
+    /// The error of the last call.
     pub(super) fn call(&self) -> Option<&CallError> {
         match self {
             Self::Refused { second, .. } => Some(second),
@@ -53,7 +53,7 @@ impl TokenError {
         }
     }
 
-    /// Whether another attempt may succeed: the gateway was not reached, is overloaded or failed.
+    /// Whether a retry may succeed: the gateway was unreachable, overloaded or failed.
     pub(super) fn is_retryable(&self) -> bool {
         match self.call() {
             Some(CallError::Status { status, .. }) => status.is_server_error() || status.as_u16() == 429,
@@ -63,19 +63,19 @@ impl TokenError {
     }
 }
 
-/// Whether the other side was not reached, or broke off.
+/// Whether the peer was unreachable or broke the connection.
 pub(super) const fn is_transport(error: &CallError) -> bool {
     matches!(error, CallError::Connect { .. } | CallError::Broken(_) | CallError::Timeout { .. })
 }
 
-/// What a token is for.
+/// Scope of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct TokenScope {
-    /// Where it is asked for.
+    /// URL of the token route.
     pub(super) auth_url: String,
-    /// The miner's hotkey; `discovery` for the registry.
+    /// Hotkey of the miner; `discovery` for the registry.
     pub(super) miner_hotkey: String,
-    /// The miner's slot; 0 for the registry.
+    /// Uid of the miner; 0 for the registry.
     pub(super) uid: u16,
 }
 
@@ -84,10 +84,10 @@ struct Cached {
     until: Instant,
 }
 
-/// Held while a token is asked for: callers that need the same one at once wait for one answer.
+/// Locked during a token request: concurrent callers share one response.
 type Slot = Arc<Mutex<Option<Cached>>>;
 
-/// The tokens that are good, and the key that gets new ones.
+/// Cache of valid tokens, and the key for requesting new ones.
 pub(super) struct Tokens {
     keypair: Arc<Keypair>,
     timeout: Duration,
@@ -100,7 +100,7 @@ impl Tokens {
         Self { keypair, timeout, time, slots: std::sync::Mutex::default() }
     }
 
-    /// The token for `scope`, asked for with `client` where there is no good one.
+    /// The token for `scope`, requested with `client` if none is cached.
     pub(super) async fn get(&self, client: &SignedClient, scope: &TokenScope) -> Result<Arc<str>, TokenError> {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
@@ -116,7 +116,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets `token`, unless somebody has renewed it meanwhile.
+    /// Drops `token` from the cache, unless it was already renewed.
     pub(super) async fn forget(&self, scope: &TokenScope, token: &str) {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
@@ -128,7 +128,7 @@ impl Tokens {
     fn slot(&self, scope: &TokenScope) -> Slot {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MAX_CACHED && !slots.contains_key(scope) {
-            // Those that somebody is waiting for stay.
+            // Keeps slots with waiting callers.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
         }
         Arc::clone(slots.entry(scope.clone()).or_default())
@@ -164,7 +164,7 @@ impl Tokens {
     }
 }
 
-/// A request for a token, for one miner or for all, signed at `now`.
+/// Builds a token request for one miner or for all, signed at `now`.
 pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
     let since = since_1970(now);
     let mut request = TokenRequest {

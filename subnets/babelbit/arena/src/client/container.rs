@@ -9,7 +9,7 @@ use url::Url;
 use super::gateway::LEAST_TOTAL;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
-/// A miner in a container that is called at its own endpoint: the signature covers the hash of each message.
+/// A miner in a container, called at its own endpoint: the signature covers the hash of each message.
 pub(super) struct ContainerMiner(HttpMiner);
 
 impl ContainerMiner {
@@ -38,7 +38,7 @@ impl MinerConnection for ContainerMiner {
     }
 }
 
-/// The endpoint with the path of the predict route at its end; once, however often it stands there already.
+/// Appends the path of the predict route to an endpoint, unless it already ends with it.
 pub(crate) fn predict_url(endpoint: &Url, predict_path: &str) -> Url {
     let mut url = base_url(endpoint, predict_path);
     let path = format!("{}/{}", url.path().trim_end_matches('/'), predict_path.trim_matches('/'));
@@ -46,7 +46,7 @@ pub(crate) fn predict_url(endpoint: &Url, predict_path: &str) -> Url {
     url
 }
 
-/// The endpoint without the path of the predict route at its end.
+/// Strips the path of the predict route from an endpoint.
 pub(super) fn base_url(endpoint: &Url, predict_path: &str) -> Url {
     let mut url = endpoint.clone();
     let path = url.path().trim_end_matches('/').to_owned();
@@ -59,7 +59,7 @@ pub(super) fn base_url(endpoint: &Url, predict_path: &str) -> Url {
 mod tests {
     use super::*;
 
-    /// endpoint · predict path · where it is called
+    /// endpoint · predict path · URL that is called
     #[test]
     fn the_predict_path_is_appended_once() {
         for (endpoint, path, expected) in [

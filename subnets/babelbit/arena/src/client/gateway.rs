@@ -1,4 +1,4 @@
-//! A miner behind the arena gateway.
+//! Connection to a miner through the arena gateway.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,17 +31,17 @@ mod retry;
 
 use retry::{Backoff, is_retryable};
 
-/// Miners that others run may have to be started first: each call may take this long, where the caller waits so long.
+/// Minimum total timeout of a call: a managed miner may have to be started first.
 pub(super) const LEAST_TOTAL: Duration = Duration::from_mins(10);
 
-/// Where and whom a gateway calls.
+/// Gateway and miner of a route.
 pub(super) struct GatewayRoute {
     pub(super) url: Url,
     pub(super) hotkey: Hotkey,
     pub(super) uid: Uid,
 }
 
-/// A miner that is called through the gateway's `/runsync`. A call that may succeed later is repeated until its deadline.
+/// A miner called through the gateway's `/runsync`. Transient failures are retried until the call's deadline.
 pub(super) struct GatewayMiner {
     client: SignedClient,
     tokens: Arc<Tokens>,
@@ -54,14 +54,14 @@ pub(super) struct GatewayMiner {
     sent: Mutex<Sent>,
 }
 
-/// How many frames a session was sent.
+/// Number of frames sent in a session.
 #[derive(Default)]
 struct Sent {
     session: Arc<str>,
     frames: u64,
 }
 
-/// One message: the bytes that are signed, which may differ when it is repeated.
+/// One message: the signed bytes, which may differ in a retry.
 struct Message {
     name: &'static str,
     first: Result<Vec<u8>, serde_json::Error>,
@@ -73,9 +73,9 @@ struct Message {
 enum Failure {
     /// There is no token.
     Token(TokenError),
-    /// The gateway refuses this token, or answered otherwise.
+    /// The gateway rejected this token, or returned another error.
     Call { error: WireError, token: Arc<str> },
-    /// There is no use in repeating it.
+    /// A retry is useless.
     Final(CallError),
 }
 
@@ -89,7 +89,7 @@ impl GatewayMiner {
     ) -> Result<Self, PeerError> {
         let auth_url = auth_url(&route.url, &settings.runsync_path, &settings.auth_path).into();
         Ok(Self {
-            // The gateway knows where the miner is; the headers do not say.
+            // The gateway knows the miner's address; the headers omit it.
             peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
             scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
             backoff: Backoff { base: settings.retry_base_delay, max: settings.retry_max_delay },
@@ -102,7 +102,7 @@ impl GatewayMiner {
         })
     }
 
-    /// How many frames came before this one in its session.
+    /// Number of frames before this one in its session.
     fn count(&self, session: &Arc<str>) -> u64 {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.session != *session {
@@ -171,7 +171,7 @@ impl GatewayMiner {
         answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
     }
 
-    /// The message and its signed headers, as the gateway takes them.
+    /// The message and its signed headers, in the gateway's format.
     fn request(&self, sent: &Attempt<'_>, token: &str, total: Duration) -> Result<Vec<u8>, CallError> {
         let Attempt { number, name, body } = sent;
         let signed = self.client.signer().headers(&self.peer, &Method::POST, "/", name, total, body);
@@ -199,7 +199,7 @@ impl GatewayMiner {
 
 /// One attempt of a call.
 struct Attempt<'a> {
-    /// From 1.
+    /// Number of the attempt, from 1.
     number: u32,
     name: &'static str,
     body: &'a [u8],
@@ -220,8 +220,8 @@ impl MinerConnection for GatewayMiner {
         self.call(message, timeout).boxed()
     }
 
-    /// The first attempt is what other validators send, too. Those after it say which frame it is: the miner may have
-    /// heard it already.
+    /// The first attempt is identical to other validators' requests. Retries include the frame's index, since the miner
+    /// may have processed the frame already.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let index = self.count(&call.session_id);
         let message = Message {
@@ -244,7 +244,7 @@ impl From<Failure> for CallError {
     }
 }
 
-/// The token stands in the body for all gateways, and in a header for those that look before they read.
+/// The token is in the body for all gateways, and in a header for those that authenticate before they read the body.
 fn headers(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) {
@@ -254,7 +254,7 @@ fn headers(token: &str) -> HeaderMap {
     headers
 }
 
-/// The miner's answer: the `output` object where there is one, else the whole.
+/// Unwraps the miner's response: the `output` object if there is one, else the whole.
 fn unwrapped(mut answer: Value) -> Value {
     match answer.get_mut("output") {
         Some(output @ Value::Object(_)) => output.take(),
@@ -262,7 +262,7 @@ fn unwrapped(mut answer: Value) -> Value {
     }
 }
 
-/// Where tokens for this route are asked for: beside it.
+/// URL of the token route, beside the call route.
 fn auth_url(route: &Url, runsync_path: &str, auth_path: &str) -> Url {
     let mut base = route.clone();
     let path = route.path().trim_end_matches('/').to_owned();

@@ -1,4 +1,4 @@
-//! Miners in pods, which RunPod stops when they are not used.
+//! Connections to miners in pods, which RunPod stops when they are idle.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,22 +21,22 @@ use crate::ArenaSettings;
 use taonet_babelbit_runner::{CallError, MinerAddress, MinerConnection, PredictCall};
 use taonet_http::client::{below, builder, fault, read_capped};
 
-/// Where pods are started.
+/// Base URL of the RunPod API, which starts pods.
 const RUNPOD: &str = "https://rest.runpod.io/v1";
-/// Time for one call that starts a pod, or asks how it is.
+/// Timeout of one call that starts a pod or queries its health.
 const CALL: Duration = Duration::from_secs(10);
-/// It is looked at most this often.
+/// Minimum poll interval.
 const SHORTEST_POLL: Duration = Duration::from_millis(200);
-/// Of an answer that says why a pod does not start.
+/// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// The second health route.
+/// Fallback health route.
 const HEALTH: &str = "/health";
 
-/// Wakes pods.
+/// Starts pods and waits for them.
 pub(super) struct Pods {
-    /// For pods, whose addresses the gateway names.
+    /// Client for pods, whose addresses the gateway lists.
     checked: reqwest::Client,
-    /// For RunPod itself.
+    /// Client for the RunPod API.
     api: reqwest::Client,
     pub(super) api_url: String,
     key: Option<Secret>,
@@ -89,7 +89,7 @@ impl Pods {
     }
 }
 
-/// A miner in a pod. It is woken before each session, not before each frame.
+/// A miner in a pod. The pod is woken before each session, not before each frame.
 pub(super) struct PodMiner {
     container: ContainerMiner,
     pods: Arc<Pods>,
@@ -127,7 +127,7 @@ impl PodMiner {
             }
             let left = limit.saturating_sub(time.now().saturating_duration_since(began));
             if left.is_zero() {
-                // Next time it is started anew, whatever the registry said of it.
+                // The next session starts it again, whatever its state in the registry.
                 self.is_up.store(false, Ordering::Relaxed);
                 return Err(CallError::Timeout(limit));
             }
@@ -154,7 +154,7 @@ impl MinerConnection for PodMiner {
     }
 }
 
-/// Looks names up and gives the addresses that may be called.
+/// Resolver that returns only permitted addresses.
 struct Permitted(fn(IpAddr) -> bool);
 
 impl Resolve for Permitted {

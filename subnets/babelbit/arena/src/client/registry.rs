@@ -1,4 +1,4 @@
-//! Who is in the arena, as the gateway says.
+//! The gateway's registry of arena miners.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,40 +17,40 @@ use taonet_http::{JsonCallError, JsonClient};
 
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
-/// Longest pause, however long the gateway asks to wait.
+/// Maximum pause, regardless of the gateway's `Retry-After`.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Rows of a full subnet take less than 1 MB.
+/// Maximum size of a response in bytes; a full subnet's rows have less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
-/// What `running` alone means: every state that can come to run.
+/// Expansion of `running` alone: every state that can become running.
 const WIDENED: [&str; 6] = ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
-/// The registry's route of older gateways.
+/// Registry route of older gateways.
 const LEGACY: &str = "/live_containers";
 
-/// Why there is no list.
+/// Why the registry is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
     /// The call failed.
     #[error("GET {path} {source}")]
     Call {
-        /// The route.
+        /// Path of the route.
         path: String,
-        /// How it failed.
+        /// The call's error.
         source: JsonCallError,
     },
     /// There is no token.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The answer holds neither containers nor miners.
+    /// The response has neither containers nor miners.
     #[error("GET {path} answered an object with neither `containers` nor `miners`")]
     Shape {
-        /// The route.
+        /// Path of the route.
         path: String,
     },
 }
 
 impl RegistryError {
-    /// Whether another attempt may succeed.
+    /// Whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Call { source, .. } => source.is_retryable(),
@@ -87,7 +87,7 @@ pub(super) struct Registry {
     statuses: Vec<String>,
     window: String,
     timeout: Duration,
-    /// Where miners of the gateway's own are called.
+    /// Call route of miners without an endpoint of their own.
     runsync: Url,
     predict_path: String,
     time: ArenaTime,
@@ -117,7 +117,7 @@ impl Registry {
         })
     }
 
-    /// Everything that the gateway lists, taken together over the states that are asked for.
+    /// All listed miners, combined over the requested states.
     pub(super) async fn listing(&self) -> Result<Listing, RegistryError> {
         let mut paths = self.paths.as_slice();
         let mut rows = Rows::new(&self.predict_path);
@@ -126,7 +126,7 @@ impl Registry {
             if let Some(Value::Array(containers)) = answer.get("containers") {
                 rows.add(containers);
             } else if let Some(Value::Array(miners)) = answer.get("miners") {
-                // This form knows no states: each is asked for the same.
+                // This form has no states: each request returns the same list.
                 let miners: Vec<Value> = miners.iter().map(|miner| self.gateway_row(miner)).collect();
                 rows.add(&miners);
                 break;
@@ -137,7 +137,7 @@ impl Registry {
         Ok(rows.into_listing())
     }
 
-    /// A miner without a route of its own is called through the gateway.
+    /// A row for a miner without an endpoint of its own, which is called through the gateway.
     fn gateway_row(&self, miner: &Value) -> Value {
         let uid = miner.get("uid").cloned().unwrap_or_default();
         let name = format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
@@ -147,7 +147,7 @@ impl Registry {
         })
     }
 
-    /// One status, from the first path that the gateway knows; those before it are not asked again.
+    /// Fetches one status from the first path that the gateway supports; unsupported ones before it are dropped.
     async fn page(&self, paths: &mut &[String], status: &str) -> Result<(String, Value), RegistryError> {
         loop {
             let (path, others) = paths.split_first().map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
@@ -158,8 +158,8 @@ impl Registry {
         }
     }
 
-    /// Up to three attempts where the gateway is not reached, is overloaded or fails; a token that it refuses is renewed
-    /// once.
+    /// Fetches a path, with up to three attempts if the gateway is unreachable, overloaded or failing; a rejected token
+    /// is renewed once.
     async fn get(&self, path: &str, status: &str) -> Result<Value, RegistryError> {
         let mut pauses = PAUSES.into_iter();
         let mut is_renewed = false;
@@ -183,11 +183,11 @@ impl Registry {
         }
     }
 
-    /// The answer, or the error with the token that was shown.
+    /// The response, or the error with the token that was used.
     async fn attempt(&self, path: &str, status: &str) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(|error| (error.into(), None))?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
-            // The gateway gave a token that no header can hold.
+            // The gateway's token is not a valid header value.
             (RegistryError::Token(TokenError::NoToken), None)
         })?;
         bearer.set_sensitive(true);
@@ -197,8 +197,8 @@ impl Registry {
     }
 }
 
-/// The paths below `base` that are tried, in turn: as it is set, and with or without `/v1`. Where the base ends with
-/// `/v1` it is not doubled.
+/// Candidate paths below `base`, in order: as configured, and with or without `/v1`. A `/v1` at the end of the base is
+/// not doubled.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normal(path);
     let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));
@@ -209,7 +209,7 @@ fn candidates(base: &Url, path: &str) -> Vec<String> {
     vec![path, other]
 }
 
-/// One slash at the beginning and between segments; the route of older gateways has its new name.
+/// Normalizes slashes; replaces the legacy route by its new name.
 fn normal(path: &str) -> String {
     let segments: Vec<_> = path.trim().split('/').filter(|segment| !segment.is_empty()).collect();
     let path = format!("/{}", segments.join("/"));

@@ -1,4 +1,4 @@
-//! Which of the listed miners are played, and how each is reached.
+//! Resolution of listed miners to routes.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use url::Url;
 use super::route::Row;
 use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
-/// States, the best first.
+/// States, best first.
 const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
 
 /// A miner of the arena that is registered on the chain.
@@ -35,70 +35,70 @@ impl Route {
 pub(super) enum Target {
     /// Through a gateway.
     Gateway {
-        /// Its route for calls.
+        /// URL of the gateway's call route.
         url: Url,
-        /// Whether it is the gateway that the operator named.
+        /// Whether it is the configured gateway.
         is_ours: bool,
     },
     /// At its own endpoint.
     Container(MinerAddress),
-    /// The same, where it may have to be woken.
+    /// At its own endpoint, in a pod that may have to be woken.
     Pod {
-        /// Its endpoint.
+        /// Address of the miner.
         address: MinerAddress,
-        /// What wakes it.
+        /// The pod to wake.
         pod: Pod,
     },
 }
 
-/// A pod as the registry describes it.
+/// A pod as described by the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
     pub(super) id: Option<String>,
-    /// Whether it was up when it was listed.
+    /// Whether it was running when it was listed.
     pub(super) is_up: bool,
 }
 
-/// Why a miner is not called where the registry says that it is.
+/// Why a listed miner is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RouteError {
-    /// Its endpoint may not be called.
+    /// Its endpoint is not allowed.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// It is behind another gateway than the operator's. A request for a token names no gateway: one that is signed for
-    /// this gateway could be shown to the other.
+    /// The miner is behind another gateway than the configured one. A token request names no gateway: one that is
+    /// signed for this gateway could be replayed at the other.
     #[error(
         "it is behind the gateway {origin}, which is not the one that is set, {ours}: with a token request that is signed \
          for it, {origin} could get tokens of {ours} in this validator's name. Should {origin} be the arena's own gateway, \
          set BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, permits other gateways)"
     )]
     ForeignGateway {
-        /// Where the registry says that the miner's gateway is.
+        /// Origin of the miner's gateway according to the registry.
         origin: String,
-        /// Where the operator says that the gateway is.
+        /// Origin of the configured gateway.
         ours: String,
     },
 }
 
-/// What decides whether an endpoint is called.
+/// Settings that decide whether an endpoint is called.
 pub(super) struct Endpoints<'a> {
     pub(super) policy: &'a AddressPolicy,
     pub(super) gateway: &'a Url,
 }
 
-/// The listed miners that are registered; how many rows lead to none.
+/// Routes of the listed miners that are registered, with counts of skipped rows.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
-    /// In the order of the registry.
+    /// Routes in the order of the registry.
     pub(super) routes: Vec<Route>,
     pub(super) unregistered: usize,
     pub(super) terminated: usize,
-    /// Miners whose endpoints are not called.
+    /// Miners with forbidden endpoints.
     pub(super) refused: Vec<(Uid, RouteError)>,
 }
 
-/// Finds each row's miner by its hotkey, else by its uid. Of several rows of one miner the one in the best state counts,
-/// of equal ones the first.
+/// Finds each row's miner by hotkey, else by uid. Of several rows of one miner, the one in the best state wins, or else
+/// the first.
 pub(super) fn resolve(rows: &[Row], registered: &[MinerEntry], endpoints: &Endpoints<'_>) -> Resolved {
     let by_hotkey: HashMap<Hotkey, &MinerEntry> = registered.iter().map(|miner| (miner.hotkey, miner)).collect();
     let by_uid: HashMap<u16, &MinerEntry> = registered.iter().map(|miner| (miner.uid.0, miner)).collect();
@@ -139,7 +139,7 @@ impl Endpoints<'_> {
     fn target(&self, row: &Row) -> Result<Target, RouteError> {
         if row.provider == GATEWAY_PROVIDER {
             let (origin, ours) = (row.endpoint.origin(), self.gateway.origin());
-            // The operator's own word needs no check; what the gateway says of other gateways does.
+            // The configured gateway needs no check; other gateways in the list do.
             if origin == ours {
                 return Ok(Target::Gateway { url: row.endpoint.clone(), is_ours: true });
             }

@@ -1,16 +1,16 @@
-//! The rows of the registry, in all their shapes.
+//! Parser of the registry's rows, in all their formats.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 use url::Url;
 
-/// More rows than these are left out.
+/// Maximum number of rows; the rest is ignored.
 const MAX_ROWS: usize = 4_096;
-/// Longer texts are none.
+/// Maximum length of a text; longer ones are ignored.
 const MAX_TEXT: usize = 2_048;
 
-/// One miner that the registry lists.
+/// One miner listed by the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) hotkey: String,
@@ -20,19 +20,19 @@ pub(super) struct Row {
     pub(super) endpoint_id: Option<String>,
     pub(super) endpoint_type: Option<String>,
     pub(super) status: String,
-    /// Why it is in this state.
+    /// Reason of the state.
     pub(super) reason: String,
 }
 
-/// What the registry lists.
+/// Contents of the registry.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) rows: Vec<Row>,
-    /// Rows without hotkey or endpoint.
+    /// Number of rows without hotkey or endpoint.
     pub(super) malformed: usize,
 }
 
-/// Rows as they come in, each once.
+/// Collects rows, without duplicates.
 pub(super) struct Rows<'a> {
     predict_path: &'a str,
     seen: HashSet<Vec<Option<String>>>,
@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// A row's values, and those of its `metadata` where it has none itself.
+/// Fields of a row, with its `metadata` as fallback.
 struct Fields<'a> {
     row: &'a Map<String, Value>,
     metadata: Option<Map<String, Value>>,
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         Some(Self { row, metadata })
     }
 
-    /// What makes a row the same as another.
+    /// Key for detecting duplicates.
     fn key(&self, row: &Value) -> Vec<Option<String>> {
         let names: [&[&str]; 4] = [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
         let key: Vec<_> = names.map(|names| self.text(names)).into();

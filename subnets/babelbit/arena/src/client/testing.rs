@@ -1,4 +1,4 @@
-//! What the arena's tests share: a time that passes when somebody waits, a scripted gateway, registered miners.
+//! Fixtures of the arena's tests: a virtual clock, a scripted gateway, registered miners.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ pub(super) fn policy(dev_mode: bool) -> AddressPolicy {
     AddressPolicy { dev_mode, ..AddressPolicy::default() }
 }
 
-/// Miners with these slots, as the metagraph announces them.
+/// Miners with these uids, as in the metagraph.
 pub(super) fn registered(uids: &[u16]) -> Vec<MinerEntry> {
     let entry = |uid: &u16| MinerEntry {
         uid: Uid(*uid),
@@ -43,7 +43,7 @@ pub(super) fn registered(uids: &[u16]) -> Vec<MinerEntry> {
     uids.iter().map(entry).collect()
 }
 
-/// Time that passes only while somebody waits for it.
+/// A virtual clock that advances only while a task sleeps on it.
 #[derive(Clone, Default)]
 pub(super) struct Passing {
     millis: Arc<AtomicU64>,
@@ -89,7 +89,7 @@ pub(super) fn client() -> SignedClient {
     SignedClient::new(signer, ClientConfig::default()).unwrap()
 }
 
-/// Answers in turn; the last is repeated.
+/// Responses in order; the last is repeated.
 pub(super) struct InTurn(Vec<ResponseTemplate>, AtomicUsize);
 
 impl Respond for InTurn {
@@ -111,7 +111,7 @@ pub(super) async fn route(server: &MockServer, verb: &str, at: &str, answers: Ve
     Mock::given(method(verb)).and(path(at)).respond_with(InTurn(answers, AtomicUsize::new(0))).mount(server).await;
 }
 
-/// A gateway that gives tokens `token-0`, `token-1` ….
+/// A gateway that issues tokens `token-0`, `token-1` ….
 pub(super) async fn gateway() -> MockServer {
     let server = MockServer::start().await;
     let tokens = (0..20).map(|n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": 1_800 }))).collect();
@@ -119,7 +119,7 @@ pub(super) async fn gateway() -> MockServer {
     server
 }
 
-/// The requests for one path.
+/// Requests for one path.
 pub(super) async fn asked(server: &MockServer, at: &str) -> Vec<Request> {
     let requests = server.received_requests().await.unwrap();
     requests.into_iter().filter(|request| request.url.path() == at).collect()

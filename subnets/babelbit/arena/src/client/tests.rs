@@ -1,4 +1,4 @@
-//! From the list of miners to their answers, through gateways that work and that do not.
+//! End-to-end tests from the list of miners to their responses, through working and faulty gateways.
 
 mod faults;
 
@@ -81,7 +81,7 @@ async fn looks_are_at_least_a_second_apart() {
     assert_eq!(asked(&server, LIST).await.len(), 4);
 }
 
-/// A gateway with a parrot for each of these slots.
+/// A gateway with a parrot for each of these uids.
 async fn world(listing: Listing, uids: &[u16]) -> Running {
     let running = Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
     for uid in uids {
@@ -135,7 +135,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     }
     assert!(trap.received_requests().await.unwrap().is_empty());
 
-    // In production the same list leads nowhere but to the gateway itself.
+    // In production, only the gateway itself is allowed.
     let mut production = config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
     production.policy = super::testing::policy(false);
     let miners = Arena::with_time(production, passing.time()).unwrap().miners(&registered(&[1, 2])).await.unwrap();

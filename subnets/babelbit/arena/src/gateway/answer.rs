@@ -1,4 +1,4 @@
-//! What goes wrong, as JSON.
+//! Error responses as JSON, and the extractor of JSON bodies.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use taonet_primitives::Hotkey;
 use taonet_babelbit_runner::AddressError;
 use taonet_http::{BodyError, error_as_json, read_json};
 
-/// Characters of a miner's answer that are passed on.
+/// Maximum number of characters of a miner's response in errors.
 const SHOWN: usize = 300;
 
-/// A refusal or failure.
+/// An error response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the auth token is missing, unknown or expired: get one at /auth/token")]
@@ -65,13 +65,13 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    /// Puts a miner's answer that is none into words.
+    /// Describes an invalid response of a miner.
     pub(super) fn of_miner(status: u16, text: &str) -> Self {
         let text = text.chars().take(SHOWN).collect();
         if matches!(status, 429 | 503) { Self::MinerBusy { status, text } } else { Self::MinerRefused { status, text } }
     }
 
-    /// The status, and the word by which clients decide whether to try again.
+    /// The status, and the marker that tells clients whether to retry.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token => (StatusCode::UNAUTHORIZED, "invalid_auth_token"),
@@ -112,7 +112,7 @@ impl IntoResponse for ApiError {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         match self {
-            // Rounded up, so that whoever waits that long is admitted.
+            // Rounded up, so that a client that waits this long is admitted.
             Self::TooMany { wait } => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().saturating_add(1)));
             }
@@ -125,19 +125,19 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Gives the errors of layers below, which have plain or empty bodies, the same form.
+/// Rewrites the plain or empty error bodies of lower layers into the same form.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |detail| json!({ "error": "invalid_request", "detail": detail }))
 }
 
-/// A JSON body, whatever its content type says.
+/// Extractor of a JSON body, regardless of its content type.
 pub(super) struct Body<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        /// Requests are small: whoever takes longer to send one does so on purpose.
+        /// Requests are small: a slower client is likely malicious.
         const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
         let read = tokio::time::timeout(ARRIVES_WITHIN, read_json(request, state)).await;
         Ok(Self(read.map_err(|_| ApiError::BodyTime)??))

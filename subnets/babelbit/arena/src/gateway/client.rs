@@ -12,33 +12,33 @@ use url::Url;
 use taonet_http::client::below;
 use taonet_http::{JsonCallError, JsonClient};
 
-/// Time for one call.
+/// Timeout of one call.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Answers are small.
+/// Maximum size of a response in bytes.
 const MAX_BODY: usize = 64 << 10;
 
 /// Why a submission failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The gateway does not say who it is.
+    /// The gateway's health route failed.
     #[error("the gateway does not say for which hotkey to sign (GET /healthz): {0}")]
     Health(#[source] JsonCallError),
-    /// It says something else.
+    /// The gateway's health response has no hotkey.
     #[error("the gateway's health names no hotkey: is it an arena gateway?")]
     NoHotkey,
     /// The request could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
-    /// The gateway was not reached, or refused.
+    /// The gateway is unreachable, or refused.
     #[error("the gateway did not take the submission: {0}")]
     Call(#[from] CallError),
-    /// The answer is none.
+    /// The response is malformed.
     #[error("the gateway's answer cannot be read")]
     Answer(#[source] serde_json::Error),
 }
 
-/// Asks the gateway to let a miner in. Without `receiver` the gateway is asked for its hotkey first.
+/// Submits a miner to the gateway. Without `receiver`, the gateway's hotkey is fetched first.
 ///
 /// # Errors
 /// [`SubmitError`].
@@ -59,7 +59,7 @@ pub async fn submit(
     let body = Bytes::from(serde_json::to_vec(submission).map_err(SubmitError::Answer)?);
     let signer = Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new());
     let client = SignedClient::new(signer, ClientConfig::default())?;
-    // Only the receiver's key is signed, not its address.
+    // The signature covers the receiver's hotkey, not its address.
     let peer = Peer::new(receiver, "0.0.0.0", 0).map_err(|_| SubmitError::NoHotkey)?;
     let headers = client.signer().headers(&peer, &Method::POST, url.path(), "", TIMEOUT, &body)?;
     let answer = client.post(url.as_str(), headers, body, TIMEOUT, MAX_BODY).await?;

@@ -1,4 +1,4 @@
-//! Submissions and wins, kept in one file that is replaced as a whole.
+//! Submissions and wins, stored in one file that is replaced atomically.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -17,62 +17,62 @@ use tokio::task::spawn_blocking;
 
 use taonet_service::since_1970;
 
-/// The form of the file.
+/// Version of the file format.
 const VERSION: u32 = 1;
 /// Name of the file in the state directory.
 const FILE: &str = "arena.json";
-/// Name of the file that a gateway locks.
+/// Name of the lock file.
 const LOCK: &str = "arena.lock";
-/// More submissions are not kept: the oldest without a win makes room.
+/// Maximum number of submissions: beyond it, the oldest without a win is dropped.
 const MAX_SUBMISSIONS: usize = 4_096;
-/// More challenges are not kept.
+/// Maximum number of challenges.
 const MAX_CHALLENGES: usize = 4_096;
 
-/// Why the state cannot be used.
+/// Why the state is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntriesError {
-    /// Another gateway has it.
+    /// Another gateway holds the lock.
     #[error("another arena gateway is working in {}: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
-    /// The directory or the file cannot be made or read.
+    /// The directory or the file could not be created or read.
     #[error("cannot use {}", path.display())]
     Io {
-        /// Which.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The file is malformed.
     #[error("{} holds no submissions: remove it to begin anew", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The deserialization error.
         source: serde_json::Error,
     },
-    /// The file belongs to a newer version.
+    /// The file has a newer format version.
     #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
     Newer(PathBuf),
 }
 
-/// What is on disk.
+/// Contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Saved {
     version: u32,
     submissions: BTreeMap<Hotkey, Entry>,
-    /// In the order in which they came up.
+    /// Challenges in the order of appearance.
     challenges: Vec<Challenge>,
 }
 
-/// A miner that asked to enter.
+/// A submitted miner.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) endpoint_url: String,
     pub(super) uid: u16,
-    /// When it first asked, in milliseconds since 1970.
+    /// Time of the first submission, in milliseconds since the Unix epoch.
     first_at_ms: u64,
-    /// When it asked last.
+    /// Time of the last submission, in milliseconds since the Unix epoch.
     last_at_ms: u64,
 }
 
@@ -80,7 +80,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Challenge {
     uid: String,
-    /// When it came up, in seconds since 1970.
+    /// Time of the first appearance, in seconds since the Unix epoch.
     seen_at: u64,
     winners: Vec<Winner>,
 }
@@ -89,7 +89,7 @@ struct Challenge {
 pub(super) struct Entries {
     path: PathBuf,
     saved: Mutex<Saved>,
-    /// Counts the changes.
+    /// Number of changes.
     version: AtomicU64,
     _lock: File,
 }
@@ -118,12 +118,12 @@ impl Entries {
         Ok(Self { path, saved: Mutex::new(saved), version: AtomicU64::new(0), _lock: lock })
     }
 
-    /// Another number after each change.
+    /// Version of the state, different after each change.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// Takes a submission. When this returns it is on disk.
+    /// Stores a submission. It is on disk when this returns.
     pub(super) async fn submit(
         &self,
         hotkey: Hotkey,
@@ -148,7 +148,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Notes which challenge is current.
+    /// Records the current challenge.
     pub(super) async fn note_challenge(&self, challenge_uid: &str, now: SystemTime) -> Result<(), WriteError> {
         if self.saved.lock().await.challenges.iter().any(|known| known.uid == challenge_uid) {
             return Ok(());
@@ -163,13 +163,13 @@ impl Entries {
         .await
     }
 
-    /// The challenges that came up last, the newest first.
+    /// Uids of the latest challenges, newest first.
     pub(super) async fn newest_challenges(&self, most: usize) -> Vec<String> {
         let saved = self.saved.lock().await;
         saved.challenges.iter().rev().take(most).map(|challenge| challenge.uid.clone()).collect()
     }
 
-    /// Puts a challenge's winners in place of those known so far; challenges older than `window` are forgotten.
+    /// Replaces a challenge's known winners; challenges older than `window` are purged.
     pub(super) async fn set_winners(
         &self,
         challenge_uid: &str,
@@ -197,7 +197,7 @@ impl Entries {
         .await
     }
 
-    /// Who is in the arena at `now`, the best first. `uid_of` tells a member's slot; whoever has none is no member.
+    /// The arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; one without a uid is not a member.
     pub(super) async fn listed(
         &self,
         rules: &Rules,
@@ -216,7 +216,7 @@ impl Entries {
             members.insert(name, (*hotkey, uid, entry));
         }
         let chosen = entrants(candidates, rules.wins_needed, rules.slots);
-        // Of two that claim one slot the better one has it.
+        // Of two miners that claim one uid, the better one gets it.
         let mut taken = BTreeSet::new();
         let listed = chosen.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
@@ -228,13 +228,13 @@ impl Entries {
         listed.collect()
     }
 
-    /// What a miner has won lately.
+    /// A miner's wins within the window.
     pub(super) async fn record(&self, hotkey: &Hotkey, now: SystemTime, window: Duration) -> Record {
         let saved = self.saved.lock().await;
         saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()
     }
 
-    /// Changes what is on disk, and then what is in memory. A change that the disk does not take has not happened.
+    /// Applies a change to the disk, then to memory. If the write fails, the change is discarded.
     async fn change(&self, change: impl FnOnce(&mut Saved)) -> Result<(), WriteError> {
         let mut saved = self.saved.lock().await;
         let mut changed = saved.clone();
@@ -252,7 +252,7 @@ impl Entries {
     }
 }
 
-/// What decides who is in the arena.
+/// Rules of admission to the arena.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
     pub(super) slots: usize,

@@ -1,4 +1,4 @@
-//! A validator's message on its way to a miner.
+//! Forwarding of a validator's message to a miner.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::answer::ApiError;
 use super::entries::Listed;
 use crate::client::predict_url;
 
-/// The signed headers of a message. Others are not passed on.
+/// Signed headers of a message. Others are not forwarded.
 const SIGNED: [&str; 12] = [
     "name",
     "timeout",
@@ -33,16 +33,16 @@ const SIGNED: [&str; 12] = [
 ];
 const CALLER: &str = "bt_header_dendrite_hotkey";
 const TIMEOUT: &str = "timeout";
-/// A miner has at least this long.
+/// Minimum timeout of a call of a miner.
 const SHORTEST_CALL: Duration = Duration::from_secs(1);
 
 impl State {
-    /// Passes a message of `caller` on and gives the miner's answer.
+    /// Forwards a message of `caller`, and returns the miner's response.
     pub(super) async fn forward(&self, caller: Hotkey, request: RunsyncRequest) -> Result<Response, ApiError> {
         let _permit = self.calls.try_acquire().map_err(|_| ApiError::Busy)?;
         let miner = self.addressee(&request).await?;
         let RunsyncInput { predict_payload, bt_headers } = request.input;
-        // Whoever has a token may send its own messages, and not those that it has heard of others.
+        // The owner of a token may send its own messages, but not replay those of others.
         if bt_headers.get(CALLER).is_none_or(|name| name.parse() != Ok(caller)) {
             return Err(ApiError::OtherCaller);
         }
@@ -51,7 +51,7 @@ impl State {
         let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let longest = self.config.call_timeout;
         let limit = asked.unwrap_or(longest).clamp(SHORTEST_CALL.min(longest), longest);
-        // It may have been taken in under other rules.
+        // The submission may have been accepted under another policy.
         let address = self.config.policy.resolve_managed(&miner.endpoint_url).map_err(|_| ApiError::Unreached)?;
         let url = predict_url(address.url(), &self.config.predict_path);
         let body = Bytes::from(String::from(Box::<str>::from(predict_payload)));
@@ -68,7 +68,7 @@ impl State {
         answer
     }
 
-    /// The miner that a message is for, among those in the arena: by its hotkey, else by its slot.
+    /// The addressed miner in the arena: by hotkey, else by uid.
     async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
         let listed = self.listed().await?;
         let found = match &request.miner_hotkey {
@@ -104,7 +104,7 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
     }
 }
 
-/// The miner's answer as `{"output": …}`, its bytes as they are.
+/// Wraps the miner's response in `{"output": …}`, with its bytes unchanged.
 fn enveloped(answer: &[u8]) -> Result<Response, ApiError> {
     let object: &RawValue = serde_json::from_slice(answer).map_err(|_| ApiError::MinerAnswer)?;
     let object = object.get();

@@ -1,4 +1,4 @@
-//! Tokens for validators that prove who they are.
+//! Tokens for authenticated validators.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,12 +14,12 @@ use super::answer::ApiError;
 use taonet_http::BearerTokens;
 use taonet_service::since_1970;
 
-/// How old a request may be, and how far ahead of our clock.
+/// Accepted age of a request, and clock skew into the future.
 const WINDOW: Window =
     Window { past: Duration::from_mins(1), future: Duration::from_secs(3), max_timeout: Duration::ZERO };
-/// A validator has a token for each miner, and more than one process.
+/// Maximum number of tokens of one hotkey: a validator has one per miner, and several processes.
 const TOKENS_PER_HOTKEY: usize = 1_024;
-/// Requests that are remembered, so that none is accepted twice.
+/// Bounds of the replay log.
 const BOUNDS: ReplayBounds = ReplayBounds { per_sender: 10_000, total: 100_000 };
 
 pub(super) struct Grants {
@@ -39,7 +39,7 @@ impl Grants {
         Ok(Self { allowed: config.allowed.clone(), tokens, replay })
     }
 
-    /// A token for a signed request, once.
+    /// Grants a token for a signed request, once.
     pub(super) fn grant(&self, request: &TokenRequest, now: SystemTime) -> Result<TokenAnswer, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
         let signature: Signature = parse("signature", &request.signature)?;
@@ -83,13 +83,13 @@ impl Grants {
         };
         self.replay.accept(&claim, nanoseconds(now)).map_err(|refusal| match refusal {
             Refusal::Replayed => ApiError::Replayed,
-            // At the first start, and after another boot, what was signed before it.
+            // At the first start, and after a reboot, requests signed earlier are rejected.
             Refusal::Stale { .. } => ApiError::Time("nonce"),
             _ => ApiError::TooMany { wait: WINDOW.past },
         })
     }
 
-    /// Whose token it is.
+    /// The hotkey that a token was issued to.
     pub(super) fn owner(&self, token: &str, now: SystemTime) -> Result<Hotkey, ApiError> {
         self.tokens.owner(token, now).ok_or(ApiError::Token)
     }

@@ -8,12 +8,12 @@ use taonet_service::Shutdown;
 use super::answer::ApiError;
 use taonet_validator::subtensor_gateway::{GatewayClient, GatewayError};
 
-/// How often the subnet's neurons are looked up.
+/// Refresh interval of the subnet's neurons.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
-/// How soon it is tried again where that fails.
+/// Retry delay after a failed refresh.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// Who is registered on the subnet, and in which slot. Clones share what is known.
+/// Hotkeys registered on the subnet, with their uids. Clones share the list.
 #[derive(Debug, Clone)]
 pub struct Members {
     chain: GatewayClient,
@@ -21,19 +21,19 @@ pub struct Members {
     slots: Arc<RwLock<Option<Slots>>>,
 }
 
-/// The slot of each member.
+/// The uid of each member.
 type Slots = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
-    /// The members of a subnet, as the subtensor gateway tells. Nobody is known before [`Members::refresh`].
+    /// Members of a subnet according to the subtensor gateway. The list is unknown until [`Members::refresh`] succeeds.
     pub fn new(chain: GatewayClient, netuid: NetUid) -> Self {
         Self { chain, netuid, slots: Arc::default() }
     }
 
-    /// Asks the chain.
+    /// Refreshes the list from the chain.
     ///
     /// # Errors
-    /// [`GatewayError`]; what was known counts on.
+    /// [`GatewayError`]; the previous list is kept.
     pub async fn refresh(&self) -> Result<(), GatewayError> {
         let snapshot = self.chain.snapshot(self.netuid).await?;
         let slots = (0..).zip(&snapshot.hotkeys).filter_map(|(uid, hotkey)| Some((hotkey.parse().ok()?, uid)));
@@ -41,7 +41,7 @@ impl Members {
         Ok(())
     }
 
-    /// Asks the chain every minute, until the end is asked for.
+    /// Refreshes the list every minute until shutdown.
     pub async fn follow(&self, shutdown: &Shutdown) {
         loop {
             let pause = match self.refresh().await {
@@ -58,7 +58,7 @@ impl Members {
         }
     }
 
-    /// The slots as they were read last; [`ApiError::MembersUnknown`] where they never were.
+    /// The last known uids; [`ApiError::MembersUnknown`] if there are none yet.
     pub(super) fn slots(&self) -> Result<Slots, ApiError> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ApiError::MembersUnknown)
     }

@@ -9,21 +9,21 @@ use taonet_babelbit_engine::client::{EngineClient, EngineError};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_http::JsonCallError;
 
-/// Of so many challenges the scores are looked up again: validators submit theirs one after the other.
+/// Number of latest challenges whose scores are fetched again: validators submit theirs one after the other.
 const OPEN_CHALLENGES: usize = 4;
 
-/// Where qualifying results come from.
+/// Source of qualifying results.
 #[derive(Clone)]
 pub struct Results {
-    /// Says which challenge is current.
+    /// Names the current challenge.
     pub engine: EngineClient,
-    /// Says who scored what.
+    /// Has the scores.
     pub scores: ScoresClient,
-    /// How often both are asked.
+    /// Poll interval of both.
     pub every: Duration,
 }
 
-/// Why results are not known.
+/// Why results are unavailable.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
     #[error("the engine names no challenge: {0}")]
@@ -35,7 +35,7 @@ enum LookError {
 }
 
 impl ArenaGateway {
-    /// Looks for qualifying results again and again, until the end is asked for.
+    /// Polls qualifying results until shutdown.
     pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
         loop {
             let look = async {
@@ -49,9 +49,9 @@ impl ArenaGateway {
         }
     }
 
-    /// Looks once. What fails is in the log; what is known counts on.
+    /// Polls once. Failures are logged; known results are kept.
     pub async fn look(&self, results: &Results) {
-        // An engine that is down says nothing about challenges that are known.
+        // A failing engine does not affect known challenges.
         for outcome in [self.note_current(results).await, self.read_scores(results).await] {
             let result = if outcome.is_ok() { "ok" } else { "failed" };
             metrics::counter!("taonet_arena_gateway_looks_total", "result" => result).increment(1);
@@ -71,7 +71,7 @@ impl ArenaGateway {
         for challenge_uid in state.entries.newest_challenges(OPEN_CHALLENGES).await {
             let rows = results.scores.rows(&challenge_uid, Some(Contest::Main)).await;
             let rows = rows.map_err(|source| LookError::Scores { challenge_uid: challenge_uid.clone(), source })?;
-            // Before the first validator has submitted there are none; what was known is not forgotten for that.
+            // Before the first validator's submission there are none; known results are kept.
             if !rows.is_empty() {
                 state.entries.set_winners(&challenge_uid, winners(&rows), state.now(), window).await?;
             }

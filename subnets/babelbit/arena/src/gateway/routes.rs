@@ -30,9 +30,9 @@ use taonet_http::{collapse_slashes, count};
 
 type Gateway = Shared<Arc<State>>;
 
-/// How long a list is good while nothing changes: wins grow too old, members come and go.
+/// Lifetime of a cached list: wins expire, and members join and leave.
 const LISTED_FOR: Duration = Duration::from_secs(1);
-/// How much longer than a miner a request may take.
+/// Margin of a request's timeout over the miner's.
 const GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
@@ -62,10 +62,10 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// Who is in the arena now, at most [`LISTED_FOR`] old: every message asks.
+    /// The arena's miners, at most [`LISTED_FOR`] old, since every message needs them.
     ///
     /// # Errors
-    /// [`ApiError::MembersUnknown`] before it is known who is registered.
+    /// [`ApiError::MembersUnknown`] while the registered members are unknown.
     pub(super) async fn listed(&self) -> Result<Arc<[Listed]>, ApiError> {
         let (config, now, version) = (&self.config, self.now(), self.entries.version());
         let mut cached = self.listed.lock().await;
@@ -89,7 +89,7 @@ impl State {
         Ok(miners)
     }
 
-    /// The slot of a miner that wants to enter: the chain's word where it is known, else its own.
+    /// The uid of a submitting miner: from the chain if known, else as claimed.
     fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
         match &self.members {
             None => Ok(claimed),
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-/// A caller without a token, admitted by address.
+/// Extractor of an unauthenticated caller, rate-limited by address.
 struct Stranger;
 
 impl FromRequestParts<Arc<State>> for Stranger {
@@ -130,7 +130,7 @@ async fn admit_stranger(
     Ok(next.run(Request::from_parts(parts, body)).await)
 }
 
-/// A caller with a good token in the head of its request, admitted by hotkey.
+/// Extractor of a caller with a valid token in the header, rate-limited by hotkey.
 struct Caller(Hotkey);
 
 impl FromRequestParts<Arc<State>> for Caller {
@@ -156,7 +156,7 @@ async fn token(
     state.grants.grant(&request, state.now()).map(Json)
 }
 
-/// The query is not looked at: whoever is in the arena is in it whatever the window, and counts as running.
+/// The query is ignored: the list does not depend on its window, and every miner counts as running.
 async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     let listed = state.listed().await?;
     let count = listed.len();
@@ -179,7 +179,7 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     })
 }
 
-/// The token may stand in the head, and is checked before the body is read, or in the body.
+/// The token may be in a header, which is checked before the body is read, or in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let shown = match shown_in(&parts.headers) {
@@ -193,7 +193,7 @@ async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, A
         (None, token) => {
             let owner = token.as_deref().map(|token| state.grants.owner(token, state.now()));
             let Some(Ok(caller)) = owner else {
-                // Guesses count by address.
+                // Guessed tokens count against the address's rate limit.
                 state.admit_address(&parts)?;
                 return Err(ApiError::Token);
             };

@@ -1,4 +1,4 @@
-//! A gateway and miners in this process.
+//! An in-process gateway and miners.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub(crate) fn config() -> ArenaGatewayConfig {
     }
 }
 
-/// The system's time and as much more as a test says.
+/// The system's time plus an offset set by the test.
 #[derive(Clone, Default)]
 pub(crate) struct Ahead(Arc<AtomicU64>);
 
@@ -51,7 +51,7 @@ impl Ahead {
     }
 }
 
-/// A gateway on a port of this machine.
+/// A gateway on a loopback port.
 pub(crate) struct Running {
     pub(crate) gateway: ArenaGateway,
     pub(crate) router: Router,
@@ -78,7 +78,7 @@ impl Running {
     }
 }
 
-/// A miner that repeats what it hears, on a port of this machine.
+/// A miner that echoes its input, on a loopback port.
 pub(crate) async fn parrot(uid: u16) -> Url {
     let config = MinerConfig::default();
     let signed = signed_requests(miner_key(uid).hotkey(), &config).build();
@@ -105,7 +105,7 @@ pub(crate) fn frame(session: &str, number: u16, last: bool) -> PredictCall {
     }
 }
 
-/// Plays an utterance to a parrot, which must repeat each frame once.
+/// Plays an utterance to a parrot, which must echo each frame once.
 pub(crate) async fn play(miner: &dyn MinerConnection, utterance: u32, frames: u16) {
     let limit = Duration::from_secs(10);
     let session = miner.init(init(utterance), limit).await.unwrap().session_id;

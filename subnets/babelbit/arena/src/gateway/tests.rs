@@ -18,7 +18,7 @@ use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{ask, nowhere};
 
-/// A token of Alice's.
+/// A token of Alice.
 async fn token(running: &Running) -> String {
     let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
     let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
@@ -40,7 +40,7 @@ async fn runsync(running: &Running, headers: &[(&str, &str)], body: &Value) -> (
     ask(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
 }
 
-/// The arena as a validator sees it.
+/// The arena's client of a validator.
 fn arena(running: &Running) -> Arena {
     let config = ArenaConfig {
         settings: ArenaSettings { ready_timeout: Duration::ZERO, ..ArenaSettings::default() },
@@ -108,13 +108,13 @@ async fn messages_reach_the_miner_and_its_answers_come_back() {
     for miner in miners(&running, &[1, 2]).await {
         play(&*miner.connection, 0, 3).await;
     }
-    // What the miner refuses is told as the miner said it, at once.
+    // The miner's refusal is passed on unchanged, at once.
     let miner = &miners(&running, &[1]).await[0].connection;
     let error = miner.predict(frame("no-session", 0, false), Duration::from_secs(5)).await.unwrap_err().to_string();
     assert!(error.starts_with("502:") && error.contains("miner_refused"), "{error}");
 }
 
-/// The token in the body is as good as one in the head; a message goes only under its own sender's token.
+/// A token in the body is as valid as one in a header; a message is only forwarded under its own sender's token.
 #[tokio::test]
 async fn a_message_needs_a_token_of_its_sender() {
     let running = Running::start(config()).await;
@@ -172,7 +172,7 @@ async fn a_message_needs_a_token_of_its_sender() {
     assert_eq!((status, &answer["error"]), (413, &json!("invalid_request")), "{answer}");
 }
 
-/// a miner's answer · what the gateway makes of it
+/// a miner's response · the gateway's response
 #[tokio::test]
 async fn miners_that_fail_are_told_from_those_that_refuse() {
     for (answer, status, marker) in [
@@ -219,12 +219,12 @@ async fn submissions_are_signed_checked_and_kept() {
         let error = said(running.submit(1, endpoint).await.unwrap_err());
         assert!(error.contains("422:") && error.contains(text), "{error}");
     }
-    // For another gateway.
+    // Signed for another gateway.
     let submission = Submission { endpoint_url: "127.0.0.1:9000".into(), uid: 1 };
     let other = Some(key("//Bob").hotkey());
     let error = said(submit(&running.url, other, &miner_key(1), &submission).await.unwrap_err());
     assert!(error.contains("401:") && error.contains("WrongReceiver"), "{error}");
-    // Below a version it is the same place.
+    // The versioned path is equivalent.
     let versioned = running.url.join("v1/").unwrap();
     submit(&versioned, Some(running.gateway.hotkey()), &miner_key(1), &submission).await.unwrap();
     let (status, refusal) = ask(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
@@ -273,7 +273,7 @@ async fn limits_hold() {
         assert!(status == 200 || answer["error"] == "rate_limited");
     }
 
-    // One call at a time: the second is told to come again.
+    // One call at a time: the second is asked to retry.
     let server = MockServer::start().await;
     let slow = ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
     Mock::given(method("POST")).respond_with(slow).mount(&server).await;
@@ -286,11 +286,11 @@ async fn limits_hold() {
     let mut statuses = [first.0, second.0];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 503]);
-    // And afterwards there is room again.
+    // Afterwards, the slot is free again.
     assert_eq!(runsync(&single, &[], &body).await.0, 200);
 }
 
-/// An engine and a scoring API that say what the test tells them.
+/// An engine and a scoring API with scripted responses.
 struct Qualifying {
     engine: MockServer,
     scoring: MockServer,
@@ -301,7 +301,7 @@ impl Qualifying {
         Self { engine: MockServer::start().await, scoring: MockServer::start().await }
     }
 
-    /// The current challenge, and the rows of some.
+    /// Sets the current challenge, and the rows of some.
     async fn are(&self, current: &str, rows: &[(&str, Value)]) {
         self.engine.reset().await;
         self.scoring.reset().await;
@@ -342,7 +342,7 @@ impl Qualifying {
     }
 }
 
-/// Whether the engine says what its references are of · how often it is asked for them, and for sessions
+/// Whether the engine names the challenge of its references · number of requests for them, and for sessions
 #[tokio::test]
 async fn which_challenge_is_current_takes_no_session_where_the_engine_tells() {
     for (answer, sessions) in [
@@ -380,7 +380,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
         assert!(!running.submit(uid, &format!("127.0.0.1:{uid}")).await.unwrap().listed);
     }
     let results = qualifying.results();
-    // Nobody has scores in the current challenge yet.
+    // The current challenge has no scores yet.
     qualifying.are("a", &[("a", json!([]))]).await;
     running.gateway.look(&results).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
@@ -394,12 +394,12 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     assert_eq!(listed(&running).await, [3, 1]);
     assert_eq!(running.submit(3, "127.0.0.1:33").await.unwrap().wins, 2);
 
-    // Engine and scoring API are down: what is known counts on.
+    // Engine and scoring API are down: known results are kept.
     qualifying.engine.reset().await;
     qualifying.scoring.reset().await;
     running.gateway.look(&results).await;
     assert_eq!(listed(&running).await, [3, 1]);
-    // After a week it is over.
+    // After a week they expire.
     ahead.pass(Duration::from_hours(7 * 24 + 1));
     let list = running.gateway.state.listed().await.unwrap();
     assert!(list.is_empty());
@@ -434,7 +434,7 @@ async fn only_members_enter_under_the_chains_number() {
     let error = running.submit(2, "127.0.0.1:1").await.unwrap_err();
     assert!(error.to_string().contains("not_registered"), "{error}");
     assert_eq!(listed(&running).await, [1]);
-    // Who takes another slot has another number, and who leaves is gone; within a second.
+    // A changed uid is listed, and a deregistered miner removed, within a second.
     is(&[1]).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(listed(&running).await, [0]);

@@ -1,19 +1,19 @@
 use serde_json::Value;
 
-/// By how much a recomputed number may differ from the recorded one. Sentence vectors of the same texts differ by up to
-/// 1e-6 a component with the texts beside them, and the duplication step multiplies that by 8.
+/// Maximum difference between a recomputed number and the recorded one. Sentence vectors vary by up to 1e-6 per
+/// component with the other texts in the batch, and the duplication step multiplies that by 8.
 pub const TOLERANCE: f64 = 1e-5;
 
-/// A place where two documents differ.
+/// A difference between two documents.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Difference {
-    /// Keys and positions joined by dots, e.g. `latency.score`; empty for the whole document.
+    /// Keys and indices joined by dots, e.g. `latency.score`; empty for the whole document.
     pub(super) path: String,
     pub(super) recorded: Value,
     pub(super) found: Value,
 }
 
-/// Where two documents differ. What is absent counts as null; `skip` names keys that are not looked at.
+/// Differences between two documents. A missing value equals null; `skip` lists ignored keys.
 pub(super) fn differences(recorded: &Value, found: &Value, skip: &[&str]) -> Vec<Difference> {
     let mut all = Vec::new();
     collect("", recorded, found, skip, &mut all);

@@ -15,12 +15,12 @@ use taonet_babelbit_runner::MinerResult;
 use taonet_babelbit_runner::files::{Layout, predicted_name, source_name};
 use taonet_babelbit_runner::{ChallengeState, ResultRow};
 
-/// Larger files are no result files.
+/// Maximum size of a result file in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
-/// Where files stand, which says nothing about what they hold.
+/// Keys with file paths, which are not part of the content.
 const PATHS: [&str; 2] = ["log_file", "run_file"];
 
-/// Compares sources, result files and bundles with what they should hold. `rows` have the recomputed scores.
+/// Compares sources, result files and bundles with their expected content. `rows` have the recomputed scores.
 pub(super) fn compare(record: &Record, layout: &Layout, rows: &[ResultRow], engines: &Engines) -> Vec<Mismatch> {
     let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
     let options = last.map_or(&engines.options, |conditions| &conditions.options);
@@ -63,16 +63,16 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
     found.collect()
 }
 
-/// Whether the miner's files are all written: it is finished, or the engine gave a part of the challenge only.
+/// Whether all files of the miner are written: it is finished, or the engine delivered only a part of the challenge.
 fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
     let is_partial = record.challenge.state == ChallengeState::Partial;
     record.finished.contains(&miner) || (is_partial && layout.challenge_score(miner).exists())
 }
 
-/// The miner's three JSON files.
+/// Compares the miner's three JSON files.
 fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
     let places = [Place::RunLog, Place::ChallengeRun, Place::ChallengeScore];
-    // Numbers and texts always serialise.
+    // Numbers and strings always serialize.
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
     let mut all = Vec::new();
     for (place, document) in places.into_iter().zip(documents) {
@@ -96,14 +96,14 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
     all
 }
 
-/// The utterance and the field in it that a path such as `utterances.2.score` means.
+/// Splits a path such as `utterances.2.score` into the utterance and its field.
 fn position<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, &'a str) {
     let inside = path.strip_prefix("utterances.").and_then(|rest| rest.split_once('.'));
     let row = inside.and_then(|(position, field)| Some((rows.get(position.parse::<usize>().ok()?)?, field)));
     row.map_or((None, path), |(row, field)| (Some(row.utterance_index), field))
 }
 
-/// The members of the miner's `audio.tar`.
+/// Compares the members of the miner's `audio.tar`.
 fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow]) -> Vec<Mismatch> {
     let mut expected = BTreeMap::new();
     for row in rows {
@@ -137,7 +137,7 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     unexpected.chain(changed).collect()
 }
 
-/// SHA-256 of each member of a tar file by its name.
+/// SHA-256 of each member of a tar file, by name.
 fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut archive = tar::Archive::new(File::open(path)?);
     let mut members = BTreeMap::new();

@@ -11,14 +11,14 @@ use taonet_babelbit_runner::ResultRow;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_scorer::AudioHash;
 
-/// No reply is larger: two minutes on eight channels are 46 MB.
+/// Maximum size of a reply in bytes: two minutes with eight channels have 46 MB.
 pub(crate) const MAX_REPLY_BYTES: u64 = 64 << 20;
 
-/// A kept reply, and in what it is not the recorded one.
+/// A stored reply, and its differences from the record.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) path: PathBuf,
-    /// Field, what is recorded, what was found; empty for a reply as it was recorded.
+    /// Field, recorded value, actual value; empty for an unchanged reply.
     pub(crate) differences: Vec<(&'static str, Value, Value)>,
 }
 
@@ -28,7 +28,7 @@ impl Kept {
     }
 }
 
-/// Looks at every kept reply, several at a time.
+/// Compares every stored reply with its row, several in parallel.
 pub(super) fn examine_all(record: &Record, layout: &Layout) -> KeptReplies {
     let examine = |row: &ResultRow| {
         let path = layout.predicted(row.miner, row.utterance_index);
@@ -38,7 +38,7 @@ pub(super) fn examine_all(record: &Record, layout: &Layout) -> KeptReplies {
     record.rows.par_iter().filter_map(examine).collect()
 }
 
-/// Compares a kept reply with its row; none for a reply that failed, of which nothing is kept.
+/// Compares a stored reply with its row; `None` for a failed reply, which has no audio.
 pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> Option<Kept> {
     let hash = row.outcome.as_deref().ok()?;
     let differences = match read(&path) {
@@ -51,14 +51,14 @@ pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> 
     Some(Kept { path, differences })
 }
 
-/// What the row says of the sound, and what the sound says.
+/// Properties of the audio: recorded and actual values.
 fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static str, Value, Value)> {
     let header = match WavHeader::read(wav) {
         Ok(header) => header,
         Err(error) => return vec![("audio", json!("a WAV file"), json!(error.to_string()))],
     };
     let timeline = &row.reply.timeline;
-    // Samples arrive as 32-bit floats and are kept as 16-bit integers.
+    // Samples arrive as 32-bit floats and are stored as 16-bit integers.
     let arrived = (header.frames as u64).saturating_mul(u64::from(header.channels)).saturating_mul(4);
     let first = timeline.arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
     let facts = [

@@ -15,26 +15,26 @@ use taonet_babelbit_scorer::{
     Audio, AudioHash, BatchScorer, Candidate, EngineIdentity, Heard, ScorerSettings, ScoringConditions, TranscriptCache,
 };
 
-/// What this machine recomputes with.
+/// Local engines for recomputing scores.
 #[derive(Clone)]
 pub struct Engines {
-    /// Recognises the replies.
+    /// The recogniser.
     pub recognizer: Arc<dyn Recognizer>,
-    /// Compares their meaning.
+    /// The sentence embedder.
     pub embedder: Arc<dyn SentenceEmbedder>,
-    /// What this machine would score with. Recorded options count before them; a difference is told.
+    /// Local options. Recorded options take precedence; a difference is reported.
     pub options: ScoreOptions,
 }
 
 impl Engines {
-    /// What this machine would score under.
+    /// Scoring conditions of this machine.
     pub fn conditions(&self) -> ScoringConditions {
         let recognizer = EngineIdentity::of_recognizer(&*self.recognizer);
         let embedder = EngineIdentity::of_embedder(&*self.embedder);
         ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
     }
 
-    /// A scorer that knows no transcript yet.
+    /// A scorer with an empty transcript cache.
     fn scorer(&self, options: &ScoreOptions, gates: bool, replies: usize) -> Result<BatchScorer, AuditError> {
         let capacity = NonZeroUsize::MIN.saturating_add(replies);
         let cache = TranscriptCache::in_memory(&*self.recognizer, capacity);
@@ -44,16 +44,16 @@ impl Engines {
     }
 }
 
-/// What came of recomputing.
+/// Result of recomputing.
 pub(crate) struct Recomputed {
-    /// The rows with the scores that they should have. A row whose reply was changed keeps its own.
+    /// Rows with their expected scores. A row with a changed reply keeps its own.
     pub(crate) rows: Vec<ResultRow>,
-    /// Scores that were compared.
+    /// Number of compared scores.
     pub(crate) replies: usize,
     pub(crate) mismatches: Vec<Mismatch>,
 }
 
-/// Scores every intact reply anew and compares with its row.
+/// Scores every unchanged reply again and compares it with its row.
 pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) -> Result<Recomputed, AuditError> {
     let mut work = Work { record, kept, scorers: HashMap::new() };
     for row in record.rows.iter().filter(|row| row.score.is_some()) {
@@ -66,7 +66,7 @@ pub(crate) fn recompute(record: &Record, kept: &KeptReplies, engines: &Engines) 
         let Ok(source) = &utterance.source else { continue };
         let scored = |row: &&ResultRow| row.utterance_index == utterance.index && row.score.is_some();
         let mut rows: Vec<&ResultRow> = record.rows.iter().filter(scored).collect();
-        // As the runner does: scores must not depend on who answered first.
+        // As in the runner: scores must not depend on the order of arrival.
         rows.sort_by_key(|row| row.miner);
         let batches: BTreeSet<u32> = rows.iter().map(|row| batch(row)).collect();
         for number in batches {
@@ -88,7 +88,7 @@ fn batch(row: &ResultRow) -> u32 {
     row.score.as_ref().map_or(0, |score| score.batch)
 }
 
-/// What a scorer is told apart by: the conditions' name, none where they are not known.
+/// Key of a scorer: SHA-256 of its conditions, `None` if unknown.
 type Name = Option<String>;
 
 struct Work<'a> {
@@ -98,7 +98,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// The name of the conditions under which a row was scored.
+    /// Key of the conditions under which a row was scored.
     fn name(&self, row: &ResultRow) -> Name {
         self.record.conditions_of(row)?;
         row.score.as_ref()?.conditions.clone()
@@ -108,7 +108,7 @@ impl Work<'_> {
         self.kept.get(&(row.miner, row.utterance_index)).is_some_and(super::Kept::is_intact)
     }
 
-    /// Replies that are not the recorded ones.
+    /// Mismatches of changed replies.
     fn changed(&self) -> Vec<Mismatch> {
         let rows = self.record.rows.iter();
         let found = rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
@@ -121,7 +121,7 @@ impl Work<'_> {
         told.collect()
     }
 
-    /// Starts recognising a reply, with the scorer that will ask for it.
+    /// Starts recognition of a reply, with the scorer that will need it.
     fn prepare(&mut self, row: &ResultRow, engines: &Engines) -> Result<(), AuditError> {
         let name = self.name(row);
         if !self.scorers.contains_key(&name) {
@@ -137,12 +137,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A reply as it was when it was scored.
+    /// A reply as it was scored.
     fn candidate(&self, row: &ResultRow, source: &SourceInfo) -> Candidate {
         let kept = self.kept.get(&(row.miner, row.utterance_index));
         let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
         let score = row.score.as_ref();
-        // What was spared recognition is spared it again, whatever its file holds by now.
+        // A reply whose recognition was skipped is skipped again, whatever its file contains now.
         let is_spared = score.is_some_and(|score| score.result.gate.is_some());
         let listen = is_spared || self.is_intact(row);
         let audio = kept.zip(hash).map(|(kept, hash)| Audio::on_disk(kept.path.clone(), hash));
@@ -158,8 +158,8 @@ impl Work<'_> {
         }
     }
 
-    /// Scores `company`, all replies to an utterance up to batch `number`; gives the scores of those of this batch that
-    /// are intact.
+    /// Scores `company`, all replies to an utterance up to batch `number`; returns the scores of that batch's unchanged
+    /// replies.
     fn score<'r>(
         &self,
         company: &[&'r ResultRow],
@@ -189,12 +189,12 @@ impl Work<'_> {
 
     fn compare(&self, row: &ResultRow, found: &StoredScore) -> Vec<Mismatch> {
         let Some(recorded) = &row.score else { return Vec::new() };
-        // A ledger of an older version does not hold what was heard.
+        // A ledger of an older version has no transcripts.
         let heard = found.heard.as_ref().filter(|_| recorded.heard.is_some() || recorded.conditions.is_some());
         let then = document(recorded, recorded.heard.as_ref());
         let now = document(found, heard);
         let found = differences(&then, &now, &[]).into_iter().filter(|found| {
-            // Where a reference was looked for in vain depends on the machine.
+            // The path of a missing reference depends on the machine.
             let is_missing = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"));
             !(found.path == "score_error" && is_missing(&found.recorded) && is_missing(&found.found))
         });
@@ -205,7 +205,7 @@ impl Work<'_> {
     }
 }
 
-/// Everything about a score that is compared.
+/// All compared fields of a score.
 fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
     let mut document = serde_json::to_value(&score.result).unwrap_or_default();
     if let Value::Object(fields) = &mut document {
@@ -215,7 +215,7 @@ fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
     document
 }
 
-/// The expected translation of each utterance, as result files show it.
+/// Expected translation of each utterance, as in result files.
 pub(super) fn reference_texts(record: &Record, target_language: &str) -> BTreeMap<u32, String> {
     let references = References::of(&record.challenge, target_language, None);
     let utterances = record.challenge.utterances.iter();

@@ -9,14 +9,14 @@ use super::{Engines, Record, order};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::{ConditionDifference, ScoringConditions};
 
-/// Where a mismatch stands.
+/// Location of a mismatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Place {
-    /// The kept sound of a reply.
+    /// Stored audio of a reply.
     Reply,
-    /// The kept sound of an utterance's source.
+    /// Stored audio of an utterance's source.
     Source,
     /// The ledger's score.
     Ledger,
@@ -28,12 +28,12 @@ pub enum Place {
     ChallengeRun,
     /// `challenge_score_….json`.
     ChallengeScore,
-    /// The note that the challenge was processed.
+    /// Status file of the challenge.
     Status,
 }
 
 impl Place {
-    /// What a table calls it.
+    /// Name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reply => "kept reply",
@@ -48,24 +48,24 @@ impl Place {
     }
 }
 
-/// Something that is not as it was recorded.
+/// A difference from the record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
-    /// Where it stands.
+    /// Location of the mismatch.
     pub place: Place,
-    /// The miner's slot, where it concerns one.
+    /// Uid of the miner, if it concerns one.
     pub miner_uid: Option<Uid>,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Option<Hotkey>,
-    /// Position of the utterance in the challenge, where it concerns one.
+    /// Position of the utterance in the challenge, if it concerns one.
     pub utterance_index: Option<u32>,
-    /// The engine's name for it.
+    /// The engine's ID of the utterance.
     pub utterance_id: Option<String>,
-    /// What differs, e.g. `audio.sha256` or `latency.score`.
+    /// Name of the differing field, e.g. `audio.sha256` or `latency.score`.
     pub field: String,
-    /// What is on record.
+    /// The recorded value.
     pub recorded: Value,
-    /// What was found or computed.
+    /// The actual or recomputed value.
     pub recomputed: Value,
 }
 
@@ -94,36 +94,37 @@ impl Mismatch {
     }
 }
 
-/// What an audit found. Serialises as the document of `bb audit --json`.
+/// Report of an audit. Serialises as the document of `bb audit --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuditReport {
     /// `taonet.audit/1`.
     pub schema: &'static str,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Miners with a row.
+    /// Number of miners with a row.
     pub miners: usize,
-    /// Utterances of the challenge.
+    /// Number of utterances in the challenge.
     pub utterances: usize,
-    /// Scores that were recomputed and compared.
+    /// Number of recomputed and compared scores.
     pub recomputed: usize,
-    /// Replies that failed, of which nothing is kept.
+    /// Number of failed replies, which have no audio.
     pub failed: usize,
-    /// Replies that have no score yet.
+    /// Number of unscored replies.
     pub unscored: usize,
-    /// Scores of which it is not known how they came about; they are recomputed as this machine would score.
+    /// Number of scores with unknown conditions; they are recomputed with the conditions of this machine.
     pub unknown_conditions: usize,
-    /// Under which conditions the replies were scored.
+    /// Recorded scoring conditions of the replies.
     pub conditions: Vec<ScoringConditions>,
-    /// What this machine would score under.
+    /// Scoring conditions of this machine.
     pub here: ScoringConditions,
-    /// In what they differ: scores were recomputed with the recorded options, but with the engines of this machine.
+    /// Differences between them: scores were recomputed with the recorded options, but with the engines of this
+    /// machine.
     pub different_conditions: Vec<ConditionDifference>,
-    /// What is not as it was recorded.
+    /// All differences from the record.
     pub mismatches: Vec<Mismatch>,
-    /// Real time, in seconds.
+    /// Wall-clock time in seconds.
     pub wall_sec: f64,
 }
 
@@ -156,12 +157,12 @@ impl AuditReport {
         }
     }
 
-    /// Whether everything was recomputed under the recorded conditions and found as recorded.
+    /// Whether all scores were recomputed under the recorded conditions and match the record.
     pub fn is_clean(&self) -> bool {
         self.mismatches.is_empty() && self.different_conditions.is_empty()
     }
 
-    /// Miner and utterance of each kept reply that is not the recorded one.
+    /// Miner and utterance of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
         let replies = self.mismatches.iter().filter(|mismatch| mismatch.place == Place::Reply);
         replies.filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?))).collect()

@@ -1,4 +1,4 @@
-//! A challenge that was played and scored, for tests of whatever checks it.
+//! Test fixture: a challenge that was played and scored.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 
 pub(crate) const UID: &str = "challenge-1";
 pub(crate) const UTTERANCES: usize = 2;
-/// What a loudness in percent says, two words each.
+/// Two words for each loudness in percent.
 const SAYINGS: [(i32, &str); 3] = [(10, "alpha one"), (20, "alpha two"), (30, "beta three")];
 
-/// Knows a recording by its loudness.
+/// A recogniser that identifies a recording by its loudness.
 pub(crate) struct Ear(pub(crate) &'static str);
 
 impl Recognizer for Ear {
@@ -53,7 +53,7 @@ impl Recognizer for Ear {
     }
 }
 
-/// Texts that begin alike mean the same.
+/// An embedder for which texts with the same first letter are equal.
 struct FirstLetter;
 
 impl SentenceEmbedder for FirstLetter {
@@ -79,7 +79,7 @@ pub(crate) fn engines() -> Engines {
     engines_with("1")
 }
 
-/// With an ear of this fingerprint.
+/// Engines whose recogniser has this fingerprint.
 pub(crate) fn engines_with(fingerprint: &'static str) -> Engines {
     Engines {
         recognizer: Arc::new(Ear(fingerprint)),
@@ -92,7 +92,7 @@ pub(crate) fn key(uid: u8) -> MinerKey {
     MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
 }
 
-/// A second of sound at a loudness in percent with the end of the source; silence at 0.
+/// A miner that sends a second of audio at a loudness in percent at the end of the source; silence at 0.
 fn miner(uid: u8, loudness: u8) -> Miner {
     let samples = if loudness == 0 { 0 } else { 24_000 };
     let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);
@@ -103,7 +103,7 @@ fn miner(uid: u8, loudness: u8) -> Miner {
     Miner { key: key(uid), name: None, connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection> }
 }
 
-/// Five frames of source for each utterance.
+/// A challenge with five source frames per utterance.
 fn challenge() -> PrefetchedChallenge {
     let utterance = |index: usize| {
         serde_json::from_value(json!({
@@ -125,7 +125,7 @@ fn challenge() -> PrefetchedChallenge {
     }
 }
 
-/// Plays the challenge to miners of the given uids and loudnesses; gives where the files are.
+/// Plays the challenge to miners of the given uids and loudnesses; returns the paths of the files.
 pub(crate) async fn play(directory: &Path, miners: &[(u8, u8)]) -> RunPaths {
     let paths = RunPaths::below(directory);
     let Engines { recognizer, embedder, options } = engines();

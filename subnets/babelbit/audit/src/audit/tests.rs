@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::testing::{UID, UTTERANCES, change_byte, engines, engines_with, key, play, record};
 use super::*;
 
-/// Two that say nearly the same, one that says something else, one that is silent.
+/// Two miners that say nearly the same, one that says something else, one that is silent.
 const MINERS: [(u8, u8); 4] = [(1, 10), (2, 20), (3, 30), (4, 0)];
 
 struct Run {
@@ -41,7 +41,7 @@ impl Run {
         entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with(&start)).last().unwrap().path()
     }
 
-    /// Changes a column of the ledger's rows.
+    /// Modifies a column of the ledger's rows.
     async fn sql(&self, statement: &'static str) {
         let url = format!("sqlite:{}", self.paths.state.join("runner.sqlite").display());
         let mut connection = SqliteConnection::connect(&url).await.unwrap();
@@ -64,7 +64,7 @@ async fn what_was_not_touched_is_found_as_it_was_recorded() {
     assert!(report.is_clean());
     assert_eq!((report.miners, report.recomputed, report.unknown_conditions), (4, 4 * UTTERANCES, 0));
     assert_eq!(report.conditions, std::slice::from_ref(&report.here));
-    // The duplication step has something to do, or the test would say little.
+    // The duplication step must have an effect, or the test would prove little.
     let record = record(&run.paths).await;
     let pressed = record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
     assert!(pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5));
@@ -103,7 +103,7 @@ async fn changed_files_are_named_with_their_field() {
     edit(run.paths.status.join(format!("{UID}__main.json")), "/mean_score", json!(1.0));
     std::fs::write(run.score_file("score", 4), "{").unwrap();
     change_byte(&run.paths.logs.join(format!("s2s/{UID}/main/source/utt_0000.wav")), 1);
-    // The end of a tar file is 1024 zeros; before them stands the last source.
+    // A tar file ends with 1024 zeros; the last source precedes them.
     change_byte(&run.home(2).join("audio.tar"), 1025 + 512);
     assert_eq!(
         told(&run.audit().await),
@@ -135,7 +135,7 @@ async fn a_changed_ledger_is_named() {
     let report = run.audit().await;
     assert!(told(&report).contains(&(Place::Ledger, Some(3), Some(1), "heard.transcript.text")), "{report:?}");
 
-    // A reply's length decides when it is heard to its end.
+    // A reply's duration determines its completion.
     run.sql("UPDATE result SET reply = json_set(reply, '$.frames', 240) WHERE miner_uid = 2 AND utterance_index = 1")
         .await;
     let report = run.audit().await;
@@ -152,7 +152,7 @@ async fn other_engines_and_options_are_told() {
     let report = run.audit_with(engines_with("2")).await;
     assert_eq!((told(&report), fields(&report)), (vec![], vec!["recognizer.fingerprint".to_owned()]));
 
-    // Recorded options count: the arithmetic is checked, and the difference is told.
+    // Recorded options apply: the arithmetic is checked, and the difference reported.
     let mut engines = engines();
     engines.options.latency_power = 1.0;
     let report = run.audit_with(engines).await;

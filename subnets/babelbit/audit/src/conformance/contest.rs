@@ -22,43 +22,43 @@ use taonet_babelbit_runner::{
     RunError, Runner, RunnerSettings, Source, SourceError, read_source,
 };
 
-/// Why challenges could not be played. What the miner does wrong is part of the result.
+/// Why challenges could not be played. Violations of the miner are part of the result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContestError {
-    /// A challenge could not be spoken.
+    /// Speech synthesis of a challenge failed.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// Its sound is none that a validator would play.
+    /// The challenge's audio would be unplayable for a validator.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// Its sound cannot be read.
+    /// The challenge's audio is malformed.
     #[error(transparent)]
     Wav(#[from] WavError),
     /// The runner failed.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The miner's host cannot be signed for.
+    /// Requests to the miner's host cannot be signed.
     #[error(transparent)]
     Peer(#[from] PeerError),
-    /// The HTTP client cannot be set up.
+    /// The HTTP client could not be created.
     #[error(transparent)]
     Client(#[from] WireError),
 }
 
-/// What came of one challenge.
+/// Result of one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Played {
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// For people.
+    /// Title, for display.
     pub title: String,
-    /// The miner's part in it.
+    /// The miner's results.
     pub miner: MinerReport,
 }
 
-/// Plays challenges one after the other, alone on the field, so that no reply is held against another's. Files go where
-/// `settings` say.
+/// Plays challenges one after the other to this miner alone, so that no duplication penalty applies. Files are written
+/// to the directories of `settings`.
 ///
 /// # Errors
 /// [`ContestError`].
@@ -91,10 +91,10 @@ pub async fn play(
     Ok((all, watch.timings(&play)))
 }
 
-/// The first utterance of a challenge, as it is sent.
+/// The first utterance of a challenge, ready to send.
 ///
 /// # Errors
-/// [`ContestError`] when it cannot be spoken.
+/// [`ContestError`] when speech synthesis fails.
 pub async fn speech(challenge: Challenge, synthesizer: Arc<dyn Synthesizer>) -> Result<Source, ContestError> {
     let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
     let first = built.payload("", 0);
@@ -110,7 +110,7 @@ fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, Cont
     Ok(HttpMiner::new(client, &entry, &target.predict_path)?)
 }
 
-/// The challenge as an engine would have delivered it.
+/// The challenge as delivered by an engine.
 fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
     PrefetchedChallenge {
         challenge_uid: built.challenge.uid.clone(),
@@ -120,7 +120,7 @@ fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
     }
 }
 
-/// A connection that measures how long answers take.
+/// A connection that measures response times.
 struct TimedMiner {
     inner: HttpMiner,
     watch: Mutex<Stopwatch>,
@@ -132,7 +132,7 @@ impl TimedMiner {
     }
 }
 
-/// Notes its own life time: a call that is given up counts with the time until then.
+/// Measures its own lifetime: a cancelled call counts with the time until its cancellation.
 struct Measure<'a> {
     watch: &'a Mutex<Stopwatch>,
     phase: Phase,

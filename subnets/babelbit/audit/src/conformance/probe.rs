@@ -1,4 +1,4 @@
-//! Plays one utterance as a validator does, and sends what must be refused.
+//! Probe of a miner: plays one utterance as a validator does, and sends requests that must be refused.
 
 mod wire;
 
@@ -17,15 +17,15 @@ use super::{Phase, Rule, RulesReport, Target, TestError, deadline};
 use taonet_babelbit_runner::{PlaySettings, Source};
 use wire::{Forgery, Reply, Wire};
 
-/// The challenge that the miner is told; no validator calls one so.
+/// Challenge ID in the requests; no validator uses it.
 const CHALLENGE: &str = "taonet-test-miner";
-/// Characters of a miner's answer that are shown.
+/// Maximum number of characters of a miner's response that are shown.
 const SHOWN: usize = 200;
 
-/// Checks every rule that can be checked from outside, with `source` as the speech that is played.
+/// Checks every rule that is observable from outside, with `source` as the speech to play.
 ///
 /// # Errors
-/// [`TestError`] when nothing can be sent at all.
+/// [`TestError`] when no request can be sent.
 pub async fn check(target: &Target, source: &Source, settings: &PlaySettings) -> Result<RulesReport, TestError> {
     let wire = Wire::new(target, settings)?;
     let mut probe = Probe { wire, settings, findings: Findings::default(), watch: Stopwatch::default() };
@@ -46,7 +46,7 @@ struct Probe<'a> {
     watch: Stopwatch,
 }
 
-/// A JSON object as the reference's client writes it: with spaces after `,` and `:`.
+/// A JSON object as serialized by the reference's client: with spaces after `,` and `:`.
 fn spaced(fields: &[(&str, Value)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
@@ -66,7 +66,7 @@ fn init(source: &Source, channels: u16) -> String {
     ])
 }
 
-/// The object that an answer must be, or what it is instead.
+/// The JSON object of a response, or a description of what it is instead.
 fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if reply.status != 200 {
@@ -78,7 +78,7 @@ fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// The beginning of an answer.
+/// Start of a response.
 fn shown(reply: &Reply) -> String {
     let text: String = String::from_utf8_lossy(&reply.body).chars().take(SHOWN).collect();
     format!("{} {}", reply.status, text.trim_end()).trim_end().to_owned()
@@ -111,7 +111,7 @@ impl Probe<'_> {
         self.findings.pass(Rule::Health, seen.join("; "));
     }
 
-    /// Opens the session that is played; none when there is nothing to play in.
+    /// Opens the session to play; `None` if it fails.
     async fn open(&mut self, source: &Source) -> Option<String> {
         let began = Instant::now();
         let reply = self.wire.signed(init(source, source.channels), deadline(Phase::Init, self.settings)).await;
@@ -129,7 +129,7 @@ impl Probe<'_> {
         session.map(str::to_owned)
     }
 
-    /// Judges the answer to init.
+    /// Checks the response to init.
     fn session(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
         let is = |field: &str, expected: Value| object.get(field) == Some(&expected);
         let above_0 = |field: &str| object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0);
@@ -149,7 +149,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Sends every frame and asks for the rest of the reply.
+    /// Sends every frame and drains the reply.
     async fn play(&mut self, session: &str, source: &Source) {
         let mut heard = Heard { channels: source.channels, bytes: 0, pieces: 0 };
         let frames = source.frames_b64.len();
@@ -164,7 +164,7 @@ impl Probe<'_> {
                 None => return,
             }
         }
-        // All of these share one deadline, as with a validator.
+        // All of these share one deadline, as in a validator.
         let over = (last_sent + self.settings.drain_timeout).max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
@@ -192,8 +192,8 @@ impl Probe<'_> {
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
 
-    /// One request, to be answered within `limit`; whether the reply ended with its answer, none when there is no use in
-    /// going on.
+    /// Sends one request with a timeout of `limit`; returns whether its response ended the reply, or `None` if
+    /// continuing is useless.
     async fn predict(
         &mut self,
         session: &str,
@@ -242,7 +242,7 @@ impl Probe<'_> {
         }
     }
 
-    /// Judges the sound of an answer; none when there is no use in going on.
+    /// Checks the audio of a response; `None` if continuing is useless.
     fn sound(&mut self, answer: &Map<String, Value>, label: &str, heard: &mut Heard) -> Option<()> {
         let bytes = match answer.get("audio_b64") {
             None => Some(0),
@@ -287,7 +287,7 @@ impl Probe<'_> {
         self.findings.judge(Rule::TwoChannels, keeps, seen);
     }
 
-    /// Sends what must be refused.
+    /// Sends requests that must be refused.
     async fn forgeries(&mut self, source: &Source) {
         for (forgery, rule, must_be_401) in [
             (Forgery::Unsigned, Rule::UnsignedRefused, true),
@@ -298,7 +298,7 @@ impl Probe<'_> {
             (Forgery::Replay, Rule::ReplayRefused, false),
         ] {
             let reply = self.wire.forged(forgery, init(source, source.channels), self.settings.miner_timeout).await;
-            // For the others the refusal counts, whatever its status.
+            // For the others, any refusal passes, regardless of its status.
             let refuses = |reply: &Reply| reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status));
             let seen = reply.as_ref().map_or_else(Clone::clone, shown);
             self.findings.judge(rule, reply.as_ref().is_ok_and(refuses), seen);
@@ -306,12 +306,12 @@ impl Probe<'_> {
     }
 }
 
-/// What came of the reply so far.
+/// State of the reply.
 struct Heard {
     channels: u16,
     bytes: u64,
     pieces: usize,
 }
 
-/// How long a request may take beyond a deadline before it is given up: a late answer is told with its time.
+/// Margin of a request's timeout over the deadline: a late response is reported with its time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);

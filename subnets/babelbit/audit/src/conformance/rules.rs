@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// A rule of the protocol, in the order in which a validator meets them.
+/// A rule of the protocol, in the order of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -11,51 +11,51 @@ pub enum Rule {
     Health,
     /// A signed request is accepted.
     SignedRequest,
-    /// So is one whose body's hash is signed.
+    /// A signed request that includes the hash of its body is accepted.
     SignedBody,
     /// The session is ready.
     Ready,
-    /// The session has a name.
+    /// The session has an ID.
     SessionId,
-    /// Challenge and utterance are repeated.
+    /// Challenge and utterance are echoed.
     SameUtterance,
-    /// Rate, kind of sample and channels are repeated.
+    /// Sample rate, sample format and channels are echoed.
     AudioFormat,
     /// Frame rate and size are above 0.
     FrameGrid,
     /// Sources may have two channels.
     TwoChannels,
-    /// Every answer is a JSON object without `error`.
+    /// Every response is a JSON object without `error`.
     JsonAnswer,
-    /// Every answer names its session.
+    /// Every response names its session.
     AnswerSession,
-    /// Sound is base64.
+    /// Audio is base64.
     Base64,
-    /// The whole reply ends with a sample.
+    /// The reply as a whole ends at a sample boundary.
     WholeSamples,
-    /// `n_bytes` is true.
+    /// `n_bytes` matches the audio.
     ByteCount,
     /// Frames are answered in time.
     FrameDeadline,
     /// The reply ends.
     ReplyEnds,
-    /// The reply is not endless.
+    /// The reply is within the maximum length.
     ReplyLength,
-    /// Requests without signature are refused.
+    /// Unsigned requests are refused.
     UnsignedRefused,
-    /// Requests for others are refused.
+    /// Requests to other receivers are refused.
     OtherReceiverRefused,
-    /// False signatures are refused.
+    /// Invalid signatures are refused.
     FalseSignatureRefused,
     /// Old requests are refused.
     OldNonceRefused,
     /// Requests from the future are refused.
     FutureNonceRefused,
-    /// A request is accepted once.
+    /// Replayed requests are refused.
     ReplayRefused,
 }
 
-/// What is written about a rule.
+/// Texts of a rule.
 struct Text {
     name: &'static str,
     section: &'static str,
@@ -64,7 +64,7 @@ struct Text {
 }
 
 impl Rule {
-    /// All of them, in order.
+    /// All rules, in order.
     pub const ALL: [Self; 23] = [
         Self::Health,
         Self::SignedRequest,
@@ -91,22 +91,22 @@ impl Rule {
         Self::ReplayRefused,
     ];
 
-    /// The name in reports, e.g. `session_id`.
+    /// Name in reports, e.g. `session_id`.
     pub const fn name(self) -> &'static str {
         self.text().name
     }
 
-    /// What the rule belongs to: `messages`, `deadlines`, `signatures` or `health`.
+    /// Section of the rule: `messages`, `deadlines`, `signatures` or `health`.
     pub const fn section(self) -> &'static str {
         self.text().section
     }
 
-    /// What the miner must do.
+    /// Required behaviour of the miner.
     pub const fn demands(self) -> &'static str {
         self.text().demands
     }
 
-    /// What to do where it does not.
+    /// Hint for fixing a violation.
     pub const fn mend(self) -> &'static str {
         self.text().mend
     }
@@ -263,36 +263,36 @@ impl Rule {
     }
 }
 
-/// Whether a miner keeps a rule.
+/// Result of a rule's check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It does.
+    /// The miner follows the rule.
     Passed,
-    /// It does not.
+    /// The miner violates the rule.
     Failed,
-    /// It did not come to it.
+    /// The rule was not checked.
     NotTested,
 }
 
-/// One rule and the miner.
+/// Result of one rule's check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
     /// The rule.
     pub rule: Rule,
-    /// What it belongs to.
+    /// Section of the rule.
     pub section: &'static str,
-    /// What it demands.
+    /// Required behaviour.
     pub expected: &'static str,
-    /// Whether the miner keeps it.
+    /// Result of the check.
     pub verdict: Verdict,
-    /// What the miner did.
+    /// Observed behaviour.
     pub seen: String,
-    /// What to do, where the rule is broken.
+    /// Hint for fixing the violation, if there is one.
     pub mend: Option<&'static str>,
 }
 
-/// Verdicts as they come: a rule that was broken once is broken.
+/// Verdicts so far: a violated rule stays violated.
 #[derive(Debug, Default)]
 pub(super) struct Findings(BTreeMap<Rule, (Verdict, String)>);
 

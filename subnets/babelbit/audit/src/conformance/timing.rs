@@ -6,22 +6,22 @@ use serde::Serialize;
 use super::deadline;
 use taonet_babelbit_runner::PlaySettings;
 
-/// What a request was.
+/// Phase of a session, by kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Opened a session.
+    /// Opening the session.
     Init,
-    /// Delivered a frame.
+    /// A frame.
     Frame,
-    /// Delivered the last frame.
+    /// The last frame.
     FinalFrame,
-    /// Asked for the rest of the reply.
+    /// Draining the reply.
     Drain,
 }
 
 impl Phase {
-    /// What a table calls it.
+    /// Name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -31,7 +31,7 @@ impl Phase {
         }
     }
 
-    /// What a predict request is.
+    /// Phase of a predict request.
     pub(super) const fn of_predict(has_audio: bool, in_eos: bool) -> Self {
         match (has_audio, in_eos) {
             (false, _) => Self::Drain,
@@ -41,31 +41,31 @@ impl Phase {
     }
 }
 
-/// How long the answers of one phase took.
+/// Response times of one phase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PhaseTiming {
     /// The phase.
     pub phase: Phase,
-    /// Answers measured.
+    /// Number of measured responses.
     pub answers: usize,
-    /// Half of them were not slower, in seconds.
+    /// Median in seconds.
     pub median_sec: f64,
-    /// 19 of 20 were not slower, in seconds.
+    /// 95th percentile in seconds.
     pub p95_sec: f64,
-    /// The slowest, in seconds.
+    /// Maximum in seconds.
     pub max_sec: f64,
-    /// The validator's deadline, in seconds.
+    /// The validator's timeout in seconds.
     pub deadline_sec: f64,
-    /// Answers later than that.
+    /// Number of responses later than the timeout.
     pub late: usize,
 }
 
-/// How long answers took, one entry for each phase that occurred.
+/// Response times, one entry per phase that occurred.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[serde(transparent)]
 pub struct Timings(pub Vec<PhaseTiming>);
 
-/// Times as they are measured, in seconds.
+/// Measured times in seconds.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stopwatch(BTreeMap<Phase, Vec<f64>>);
 
@@ -93,7 +93,7 @@ impl Stopwatch {
     }
 }
 
-/// The smallest value that at least this share of all is not above; 0 of none.
+/// The smallest value that at least this share of all values does not exceed; 0 without values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

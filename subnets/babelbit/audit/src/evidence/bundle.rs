@@ -13,19 +13,19 @@ use taonet_babelbit_scorer::ScoringConditions;
 
 pub(super) const MANIFEST: &str = "manifest.json";
 pub(super) const SIGNATURE: &str = "signature.json";
-/// The largest manifest: 256 miners and 100 utterances take some 150 MB.
+/// Maximum size of a manifest in bytes: 256 miners and 100 utterances take about 150 MB.
 pub const MAX_MANIFEST_BYTES: u64 = 256 << 20;
-/// The largest `signature.json`.
+/// Maximum size of `signature.json` in bytes.
 pub const MAX_SIGNATURE_BYTES: u64 = 4 << 10;
-/// A tar file ends with zeros: two blocks of 512 bytes, or as many as other writers fill their last record with.
+/// Maximum size of the zeros at the end of a tar file: two blocks of 512 bytes, or the padding of other writers.
 const MAX_END_BYTES: u64 = 10 << 10;
 
-/// The name of a reply's member.
+/// Name of a reply's member.
 pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
     format!("replies/{}/utt_{index:04}.wav", miner.directory())
 }
 
-/// A bundle that was read: its signature holds, its manifest is sound, its replies are unpacked.
+/// A bundle with a valid signature, a valid manifest, and unpacked replies.
 #[derive(Debug)]
 pub struct Bundle {
     validator: Hotkey,
@@ -35,11 +35,11 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads a bundle and unpacks its replies into `directory`, under names of our own: `0.wav` and so on. A reply that is
-    /// not the one that the manifest names is no error: [`Bundle::verify`] tells it. Blocks.
+    /// Reads a bundle and unpacks its replies into `directory`, under our own names: `0.wav` and so on. A reply that
+    /// differs from the manifest is not an error: [`Bundle::verify`] reports it. Blocks.
     ///
     /// # Errors
-    /// [`EvidenceError`] when it is no bundle, or its signature does not hold.
+    /// [`EvidenceError`] when it is malformed, or its signature is invalid.
     pub fn read(source: impl Read, directory: &Path) -> Result<Self, EvidenceError> {
         let mut archive = tar::Archive::new(source);
         let mut members = Members { entries: archive.entries()?.raw(true) };
@@ -71,7 +71,7 @@ impl Bundle {
         Ok(Self { validator: seal.hotkey, manifest_sha256, record, kept })
     }
 
-    /// Who signed it.
+    /// Hotkey of the signer.
     pub const fn validator(&self) -> Hotkey {
         self.validator
     }
@@ -81,7 +81,7 @@ impl Bundle {
         &self.manifest_sha256
     }
 
-    /// The conditions under which its replies were scored.
+    /// Scoring conditions of the replies.
     pub fn conditions(&self) -> impl Iterator<Item = &ScoringConditions> {
         self.record.conditions()
     }
@@ -95,7 +95,7 @@ impl Bundle {
     }
 }
 
-/// The members of a bundle, each of which must be the one that is expected.
+/// Reader of a bundle's members, each of which must be the expected one.
 struct Members<'a, R: Read> {
     entries: tar::Entries<'a, R>,
 }
@@ -120,7 +120,7 @@ impl<'a, R: Read> Members<'a, R> {
     fn bytes(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, EvidenceError> {
         let mut entry = self.next(name, limit)?;
         let mut bytes = Vec::new();
-        // What the header promises may not be there.
+        // The file may be shorter than its header declares.
         if entry.read_to_end(&mut bytes)? as u64 == entry.size() {
             Ok(bytes)
         } else {

@@ -11,7 +11,7 @@ use taonet_babelbit_runner::files::Layout;
 /// Writes the evidence bundle of a challenge, signed with the validator's hotkey. Blocks.
 ///
 /// # Errors
-/// [`EvidenceError::Kept`] when a kept reply is not the recorded one, else what kept it from being written.
+/// [`EvidenceError::Kept`] when a stored reply differs from the record, else why the bundle could not be written.
 pub fn export(record: &Record, paths: &RunPaths, validator: &Keypair, out: impl Write) -> Result<(), EvidenceError> {
     let manifest = serde_json::to_vec(&Manifest::of(record, validator.hotkey()))?;
     let signature = validator.sign(signed_text(&manifest).as_bytes());
@@ -36,7 +36,7 @@ fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8]) -> io::R
     let mut header = tar::Header::new_ustar();
     header.set_size(bytes.len() as u64);
     header.set_mode(0o644);
-    // The same record gives the same bytes, whenever it is exported.
+    // The same record gives identical bytes, whenever it is exported.
     header.set_mtime(0);
     tar.append_data(&mut header, name, bytes)
 }

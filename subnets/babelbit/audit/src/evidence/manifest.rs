@@ -14,68 +14,68 @@ use taonet_babelbit_runner::{
 };
 use taonet_babelbit_scorer::{AudioHash, ScoringConditions};
 
-/// More conditions than a challenge is ever scored under; each takes threads of its own.
+/// Maximum number of scoring conditions; each requires its own threads.
 const MAX_CONDITIONS: usize = 16;
-/// More often than a challenge is ever taken up; each time, all replies before are scored again.
+/// Maximum number of scoring batches; each rescores all earlier replies.
 const MAX_BATCHES: u32 = 64;
-/// More channels than any recording of speech has.
+/// Maximum number of channels.
 const MAX_CHANNELS: u16 = 8;
-/// Longer than any utterance or reply, in samples of one channel.
+/// Maximum number of samples per channel of an utterance or reply.
 const MAX_FRAMES: u64 = 768_000 * 600;
 
-/// Why a manifest cannot be used.
+/// Why a manifest is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// Not JSON, a field too many, or one that is missing or of another type.
+    /// The text is not JSON, or has an unknown, missing or mistyped field.
     #[error("the manifest cannot be read")]
     Json(#[from] serde_json::Error),
-    /// Another layout or version.
+    /// The format or its version is unsupported.
     #[error("the bundle's format is {0:?}, and this program reads {FORMAT}")]
     Format(String),
-    /// The manifest names another validator than the one who signed.
+    /// The manifest names a validator other than the signer.
     #[error("the manifest is of the validator {named}, and {signer} signed it")]
     Validator {
-        /// Whom the manifest names.
+        /// Hotkey in the manifest.
         named: Hotkey,
-        /// Who signed.
+        /// Hotkey of the signer.
         signer: Hotkey,
     },
-    /// A field has a value that it cannot have.
+    /// A field has an invalid value.
     #[error("the manifest's {place}: {problem}")]
     Field {
-        /// Where, e.g. `replies[3].audio_sha256`.
+        /// Path of the field, e.g. `replies[3].audio_sha256`.
         place: String,
-        /// What is wrong.
+        /// Description of the problem.
         problem: &'static str,
     },
 }
 
-/// The content of `manifest.json`.
+/// Content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Always [`FORMAT`].
     pub format: String,
-    /// Who played and scored.
+    /// Hotkey of the validator.
     pub validator_hotkey: Hotkey,
-    /// The challenge.
+    /// ID of the challenge.
     pub challenge_uid: String,
-    /// Its contest.
+    /// Contest of the challenge.
     pub challenge_type: ChallengeType,
-    /// Local time of the run, as file names carry it.
+    /// Local start time of the run, as in file names.
     pub run_timestamp: String,
-    /// Why the engine did not deliver all of it.
+    /// Why the engine's delivery is incomplete.
     pub error: Option<String>,
     /// The reference document.
     pub reference: Option<Value>,
-    /// Where the reference document came from.
+    /// Source of the reference document.
     pub reference_source: Option<String>,
-    /// What was played, by index.
+    /// Utterances, sorted by index.
     pub utterances: Vec<UtteranceEvidence>,
-    /// Under which conditions replies were scored, by SHA-256.
+    /// Scoring conditions of the replies, keyed by SHA-256.
     pub conditions: BTreeMap<String, ScoringConditions>,
-    /// What came of it, by miner and utterance.
+    /// Replies, sorted by miner and utterance.
     pub replies: Vec<ReplyEvidence>,
 }
 
@@ -85,48 +85,48 @@ pub struct Manifest {
 pub struct UtteranceEvidence {
     /// Position in the challenge, from 0.
     pub index: u32,
-    /// The engine's name for it.
+    /// The engine's ID of the utterance.
     pub utterance_id: String,
     /// Language of the source speech.
     pub language: String,
-    /// The source's format and hash; null when it could not be played, and `error` says why.
+    /// Format and hash of the source; null if it was unplayable, with the reason in `error`.
     pub source: Option<SourceInfo>,
-    /// Why it could not be played.
+    /// Why the source was unplayable.
     pub error: Option<String>,
 }
 
-/// What came of one utterance with one miner.
+/// Result of one utterance with one miner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplyEvidence {
-    /// The miner's slot.
+    /// Uid of the miner.
     pub miner_uid: Uid,
-    /// The miner's key.
+    /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
     /// Position of the utterance in the challenge, from 0.
     pub utterance_index: u32,
-    /// The session that the miner opened.
+    /// ID of the session opened by the miner.
     pub session_id: Option<String>,
-    /// Frames sent.
+    /// Number of frames sent.
     pub frames_in: u32,
-    /// When each part arrived, on the frame clock.
+    /// Arrival times on the virtual clock.
     pub timeline: Timeline,
-    /// What a clock on the wall showed.
+    /// Wall-clock times.
     pub wall: WallClock,
     /// Samples per channel.
     pub frames: u64,
-    /// Size of the reply's WAV file; 0 when the reply failed.
+    /// Size of the reply's WAV file in bytes; 0 when the reply failed.
     pub wav_bytes: u64,
-    /// SHA-256 of the reply's WAV file, lowercase hex; null when the reply failed, and `error` says why.
+    /// SHA-256 of the reply's WAV file, lowercase hex; null when the reply failed, with the reason in `error`.
     pub audio_sha256: Option<String>,
     /// Why the reply failed.
     pub error: Option<String>,
-    /// The score, what was heard, and the name of the conditions; null for a reply that failed or waits for its score.
+    /// Score, transcript and key of the conditions; null for a failed or unscored reply.
     pub score: Option<StoredScore>,
 }
 
 impl Manifest {
-    /// The manifest of a record, as `validator` vouches for it.
+    /// Builds the manifest of a record, to be signed by `validator`.
     pub(super) fn of(record: &Record, validator: Hotkey) -> Self {
         let ChallengeRow { challenge_uid, challenge_type, run_timestamp, error, reference, reference_source, .. } =
             record.challenge.clone();
@@ -145,10 +145,10 @@ impl Manifest {
         }
     }
 
-    /// Reads and checks the bytes of a manifest that `signer` signed.
+    /// Parses and validates the bytes of a manifest signed by `signer`.
     ///
     /// # Errors
-    /// [`ManifestError`] naming what is wrong.
+    /// [`ManifestError`] naming the problem.
     pub fn parse(bytes: &[u8], signer: Hotkey) -> Result<Self, ManifestError> {
         let manifest: Self = serde_json::from_slice(bytes)?;
         if manifest.format != FORMAT {
@@ -220,7 +220,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// The record that the manifest stands for.
+    /// Converts the manifest back to a record.
     pub(super) fn into_record(self) -> Record {
         let state = if self.error.is_some() { ChallengeState::Partial } else { ChallengeState::Finished };
         let utterances = self.utterances.into_iter().map(|utterance| UtteranceRow {
@@ -230,7 +230,7 @@ impl Manifest {
             source: utterance.source.ok_or(utterance.error.unwrap_or_default()),
         });
         let challenge = ChallengeRow {
-            // Of no ledger.
+            // Not from a ledger.
             id: 0,
             challenge_uid: self.challenge_uid,
             challenge_type: self.challenge_type,

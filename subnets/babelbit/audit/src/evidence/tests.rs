@@ -33,7 +33,7 @@ fn read(bundle: &[u8]) -> Result<EvidenceReport, EvidenceError> {
     Bundle::read(bundle, directory.path()).map(|bundle| bundle.verify(&engines()).unwrap())
 }
 
-/// Name and content.
+/// Name and content of a member.
 type Member = (String, Vec<u8>);
 
 /// The members of a tar file.
@@ -109,7 +109,7 @@ async fn a_changed_byte_of_a_reply_is_named() {
     let report = read(&packed(&members)).unwrap();
     let told: Vec<_> = report.audit.mismatches.iter().map(|it| (it.place, it.miner_uid, it.utterance_index)).collect();
     assert_eq!(told, [(Place::Reply, Some(key(1).uid), Some(1))]);
-    // Cut off, longer, another's: the same.
+    // Truncated, longer, or another reply's: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;
         let report = read(&packed(&members)).unwrap();
@@ -159,7 +159,7 @@ async fn a_manifest_is_as_it_was_signed() {
         let found = error(&with_manifest(&bundle, &alice(), edit));
         assert!(found.contains(says), "{place}: {found}");
     }
-    // Conditions go by their hash: nobody slips in other options under a known name.
+    // Conditions are keyed by their hash: other options under a known key are rejected.
     let options = with_manifest(&bundle, &alice(), |manifest| {
         let conditions = manifest["conditions"].as_object_mut().unwrap().values_mut().next().unwrap();
         conditions["options"]["accuracy_threshold"] = 0.1.into();
@@ -209,7 +209,7 @@ async fn members_are_those_that_belong_there() {
     }
 }
 
-/// A header with a name, a kind and a size, and nothing behind it.
+/// A header with a name, a kind and a size, without content.
 fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
@@ -239,7 +239,7 @@ fn links_paths_and_giants_are_refused_before_anything_is_written() {
 }
 
 fn checked(bundle: &[u8], directory: &Path) {
-    // Whatever it is: an answer, and no panic.
+    // Any input gives a result, and no panic.
     if let Ok(bundle) = Bundle::read(bundle, directory) {
         let _ = bundle.verify(&engines());
     }
@@ -258,7 +258,7 @@ fn no_change_of_a_bundle_panics() {
         }
         checked(&bundle, directory.path());
     });
-    // Signed nonsense: the manifest's own numbers.
+    // Signed nonsense: arbitrary numbers in the manifest.
     proptest!(ProptestConfig::with_cases(64), |(field in 0_usize..8, number: u64)| {
         let places = ["frames_in", "frames", "wav_bytes", "utterance_index", "miner_uid"];
         let bundle = with_manifest(&bundle, &alice(), |manifest| match places.get(field) {

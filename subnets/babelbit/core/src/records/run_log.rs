@@ -79,7 +79,7 @@ pub struct RunLogUtterance {
     pub completed: bool,
     /// Why the reply is incomplete.
     pub error: Option<String>,
-    /// Completion on the frame clock, or wall time to the failure, in milliseconds.
+    /// Completion on the virtual clock, or wall-clock time until the failure, in milliseconds.
     pub latency_ms: f64,
     /// Score, 0 to 1.
     pub score: f64,

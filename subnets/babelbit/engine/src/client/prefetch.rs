@@ -19,8 +19,8 @@ pub struct PrefetchedChallenge {
     pub challenge_uid: String,
     /// Fetched utterances in order; each has audio.
     pub utterances: Vec<UtterancePayload>,
-    /// Why fetching stopped before the challenge's end, as recorded in score files, e.g. `AudioChallengeError:Failed to
-    /// advance source-audio session: HTTP 503`.
+    /// Why fetching stopped before the challenge's end, as recorded in score files, e.g.
+    /// `AudioChallengeError:Failed to advance source-audio session: HTTP 503`.
     pub error: Option<String>,
     /// The engine's reference, or else that of the utterances; if `None`, it must come from files.
     pub reference: Option<Reference>,

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use taonet_primitives::{SampleRate, Word};
 use taonet_speech::{Pcm, RecognizeError, Recognizer, resample_for_recognition};
 
-/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers are trained with
-/// it, and their output lags a little.
+/// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence. Recognisers expect it,
+/// and their output lags a little.
 const BEFORE: usize = 4_800;
 const AFTER: usize = 9_600;
 

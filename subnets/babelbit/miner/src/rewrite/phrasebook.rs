@@ -2,12 +2,13 @@ use std::collections::HashMap;
 
 /// A table of phrases and their replacements, indexed by first word, longest match first.
 ///
-/// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line. - `hit/hits the nail |
-/// am/is right`: a choice expands to one entry per option. The n-th choice of the replacement with k options follows
-/// the n-th choice of the phrase with k options. `had+to` is an option of two words. - `$his`, `$him`, `$they` and
-/// `$himself` are choices over the persons. - `_` matches any one word and is copied to the replacement in order. - `^`
-/// before the phrase: matches only at the start of what is said. - An empty replacement removes the phrase; a
-/// replacement equal to the phrase protects it from shorter entries.
+/// The text format has one entry per line, `phrase | replacement`; `#` starts a comment line.
+/// - `hit/hits the nail | am/is right`: a choice expands to one entry per option. The n-th choice of the replacement
+///   with k options follows the n-th choice of the phrase with k options. `had+to` is an option of two words.
+/// - `$his`, `$him`, `$they` and `$himself` are choices over the persons.
+/// - `_` matches any one word and is copied to the replacement in order.
+/// - `^` before the phrase: matches only at the start of what is said.
+/// - An empty replacement removes the phrase; a replacement equal to the phrase protects it from shorter entries.
 #[derive(Debug, Clone, Default)]
 pub struct Phrasebook {
     entries: HashMap<String, Vec<Entry>>,

@@ -61,7 +61,7 @@ async fn what_is_no_token_is_none() {
     }
 }
 
-/// lifetime as the gateway says · how long the token is used
+/// lifetime in the response · how long the token is used
 #[tokio::test]
 async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
@@ -89,7 +89,7 @@ async fn each_miner_has_its_token_and_many_callers_ask_once() {
     assert_eq!(asked(&server, "/auth/token").await.len(), 1);
     let other = TokenScope { uid: 8, ..scope.clone() };
     assert_eq!(&*tokens.get(&client, &other).await.unwrap(), "token-1");
-    // Who learns late that a token is refused does not throw away its successor.
+    // A late rejection of a token does not drop its successor.
     tokens.forget(&scope, "token-0").await;
     assert_eq!(&*tokens.get(&client, &scope).await.unwrap(), "token-2");
     tokens.forget(&scope, "token-0").await;

@@ -1,8 +1,8 @@
-//! When a call through the gateway is repeated.
+//! Retry policy of calls through the gateway.
 
 use std::time::Duration;
 
-/// The gateway or the miner behind it may be there later.
+/// Markers of transient failures of the gateway, or of the miner behind it.
 const PASSING: [&str; 12] = [
     "endpoint_not_found",
     "pod_capacity_exhausted",
@@ -17,14 +17,14 @@ const PASSING: [&str; 12] = [
     "miner_unavailable",
     "miner endpoint unavailable",
 ];
-/// The miner is there, and says no.
+/// Markers of final refusals by a running miner.
 const FINAL: [&str; 3] = ["miner_app_unavailable", "miner not initialized", "not initialized"];
-/// Pauses are not shorter.
+/// Minimum pause.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// Time that is left for the attempt after a pause.
+/// Time reserved for the attempt after a pause.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// Whether a call that was answered so may succeed later.
+/// Whether a call with this response may succeed on a retry.
 pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     let body = body.to_lowercase();
     let says = |markers: &[&str]| markers.iter().any(|marker| body.contains(marker));
@@ -38,7 +38,7 @@ pub(super) fn is_retryable(status: u16, body: &str) -> bool {
     }
 }
 
-/// How long is waited between attempts.
+/// Backoff between attempts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
     pub(super) base: Duration,
@@ -46,7 +46,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after so many repetitions; `None` where no time is left for another attempt.
+    /// The pause after this many retries; `None` if no time is left for another attempt.
     pub(super) fn pause(&self, repeats: u32, left: Duration) -> Option<Duration> {
         let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
         let doubled = self.base.saturating_mul(2_u32.saturating_pow(repeats));
@@ -58,7 +58,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    /// status · body · whether it is repeated
+    /// status · body · whether it is retried
     #[test]
     fn the_table() {
         for (status, body, repeated) in [

@@ -26,7 +26,7 @@ fn answered() -> ResponseTemplate {
     ok(json!({ "output": { "session_id": "s1", "out_eos": true } }))
 }
 
-/// The bodies of all calls.
+/// Bodies of all calls.
 async fn calls(server: &MockServer) -> Vec<Value> {
     asked(server, "/runsync").await.iter().map(body).collect()
 }
@@ -37,7 +37,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
     route(&server, "POST", "/runsync", vec![answered()]).await;
     let miner = miner(&server, &Passing::default());
     assert!(miner.predict(frame("s1"), MINUTE).await.unwrap().out_eos);
-    // Not the whole of an answer that this gives, but enough to see what was sent.
+    // The response is incomplete, but the request can be inspected.
     miner.init(init(0), MINUTE).await.unwrap_err();
     let calls = calls(&server).await;
     let hotkey = miner_key(7).hotkey().to_string();
@@ -56,7 +56,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
         assert_eq!((&headers["bt_header_axon_ip"], &headers["bt_header_axon_port"]), (&json!("0.0.0.0"), &json!("0")));
         assert_eq!((&headers["bt_header_axon_hotkey"], &headers["timeout"]), (&json!(hotkey), &json!("600.0")));
         assert_eq!(headers.get("content-type"), None);
-        // What was signed is what was sent.
+        // The signed bytes are the sent bytes.
         let payload = serde_json::to_string(&call["input"]["predict_payload"]).unwrap();
         assert_eq!(compact_hash(payload.as_bytes()).unwrap(), hash);
     }
@@ -64,7 +64,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
     assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!(hotkey), &json!(7)));
 }
 
-/// answer · the session that is read from it, or the error
+/// response · session ID in it, or the error
 #[tokio::test]
 async fn the_output_is_taken_out_of_its_envelope() {
     for (answer, expected) in [
@@ -138,7 +138,7 @@ async fn a_repeated_frame_says_which_it_is() {
     );
 }
 
-/// answer · what is said, at once
+/// response · immediate error
 #[tokio::test]
 async fn what_will_not_succeed_is_not_repeated() {
     for (answer, text) in [
@@ -183,7 +183,7 @@ async fn a_refused_token_is_renewed_once_for_each_call() {
     }
 }
 
-/// route · where its tokens are
+/// call route · token route
 #[test]
 fn tokens_are_asked_for_beside_the_route() {
     for (route, expected) in [

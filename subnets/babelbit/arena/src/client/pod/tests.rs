@@ -54,7 +54,7 @@ async fn a_pod_is_started_looked_at_and_called() {
     miner.init(init(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
     miner.predict(frame(), MINUTE).await.unwrap();
-    // It is looked at before the session, and not before each frame; once started it is not started again.
+    // Its health is checked before the session, not before each frame; once started, it is not started again.
     miner.init(init(), MINUTE).await.unwrap();
     let predict = "/v1/predict";
     let expected = ["/api/pods/abc/start", "/healthz", predict, predict, predict, "/healthz", predict];

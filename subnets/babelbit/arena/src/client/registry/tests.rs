@@ -18,7 +18,7 @@ fn container(uid: u16) -> Value {
     json!({ "miner_hotkey": hotkey(uid), "miner_uid": uid, "status": "running", "endpoint_url": "http://9.9.9.9:1" })
 }
 
-/// base · setting · what is tried, in turn
+/// base · setting · candidates, in order
 #[test]
 fn paths_are_put_right_and_have_a_second_form() {
     for (base, path, expected) in [
@@ -36,7 +36,7 @@ fn paths_are_put_right_and_have_a_second_form() {
     }
 }
 
-/// setting · what is asked for, in turn
+/// setting · requested states, in order
 #[test]
 fn running_means_all_that_can_come_to_run() {
     for (setting, expected) in [
@@ -64,7 +64,7 @@ async fn every_state_is_asked_for_with_a_token_and_the_answers_are_taken_togethe
     let queries: Vec<_> = requests.iter().map(|request| request.url.query().unwrap().to_owned()).collect();
     assert_eq!(queries, WIDENED.map(|status| format!("window_seconds=86000&status={status}")));
     assert!(requests.iter().all(|request| request.headers["authorization"] == "Bearer token-0"));
-    // Discovery has a token of its own.
+    // Discovery has a separate token.
     let auth = asked(&server, "/auth/token").await;
     let auth: Value = serde_json::from_slice(&auth[0].body).unwrap();
     assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!("discovery"), &json!(0)));
@@ -112,7 +112,7 @@ async fn the_second_path_is_tried_where_the_first_is_not_found() {
     let settings = ArenaSettings { status: "running,idle".into(), ..ArenaSettings::default() };
     let listing = registry(&server.uri(), settings, &Passing::default()).listing().await.unwrap();
     assert_eq!(listing.rows.len(), 1);
-    // The first is not asked again.
+    // The first path is not requested again.
     assert_eq!(asked(&server, LIST).await.len(), 1);
     assert_eq!(asked(&server, "/v1/list_arena_miners").await.len(), 2);
 
@@ -133,7 +133,7 @@ async fn a_base_with_a_version_is_used_as_it_is() {
     assert_eq!(paths, ["/v1/auth/token", "/v1/list_arena_miners"]);
 }
 
-/// answer · attempts · what is said
+/// response · attempts · error
 #[tokio::test]
 async fn what_is_no_list_is_an_error() {
     let long = "x".repeat(400);

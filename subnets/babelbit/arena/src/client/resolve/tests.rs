@@ -38,7 +38,7 @@ fn only_registered_miners_are_played_under_the_chains_names() {
         true,
     );
     assert_eq!((uids(&found), found.unregistered), (vec![1, 2, 3, 4], 2));
-    // The hotkey is the chain's, whatever the row says; so is the slot.
+    // Hotkey and uid are the chain's, regardless of the row.
     assert_eq!(found.routes[2].miner, registered(&[3])[0]);
     assert_eq!(found.routes[1].miner, registered(&[2])[0]);
 }
@@ -58,13 +58,13 @@ fn of_two_rows_of_one_miner_the_better_state_counts() {
         let found = resolved(&[row(1, first), row(2, "idle"), row(1, second)], &[1, 2], true);
         assert_eq!((uids(&found), found.routes[0].status.as_str()), (vec![1, 2], better), "{first} {second}");
     }
-    // By the slot it is the same miner, too.
+    // By uid it is the same miner too.
     let mut alias = row(1, "running");
     alias["hotkey"] = json!("5X");
     assert_eq!(resolved(&[row(1, "warming"), alias], &[1], true).routes[0].status, "running");
 }
 
-/// reason · whether the miner stays
+/// reason · whether the miner is kept
 #[test]
 fn who_was_terminated_for_want_of_use_stays() {
     for (reason, stays) in [
@@ -123,7 +123,7 @@ fn endpoints_inside_the_own_network_are_not_called() {
     assert!(matches!(found.routes[0].target, Target::Container(_)));
 }
 
-/// A token request names no gateway, so that one for another gateway is good at ours, too.
+/// A token request names no gateway, so that one for another gateway is valid at ours too.
 #[test]
 fn nothing_is_signed_for_gateways_of_others() {
     for origin in

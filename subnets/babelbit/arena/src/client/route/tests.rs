@@ -146,7 +146,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever the gateway lists, nothing panics, and only registered miners come out.
+    /// For any list of the gateway, nothing panics and only registered miners are returned.
     #[test]
     fn no_list_does_harm(rows in vec(value(), 0..20), dev_mode: bool) {
         let listing = read(&rows);

@@ -1,6 +1,6 @@
-//! A gateway that fails, at the start and in the middle: down, slow, half-open, overloaded, with garbage, cut short. What
-//! can be repeated is, and the miner hears each frame once; what cannot fails with its reason, and the next utterance is
-//! played.
+//! Gateway faults at startup and later: down, slow, half-open, overloaded, malformed, truncated. Transient failures are
+//! retried, and the miner processes each frame once; a permanent failure fails the utterance with its reason, and the
+//! next one is played.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,18 +23,18 @@ const SOON: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Never answers.
+    /// Never responds.
     Slow,
     Status(u16, &'static str),
-    /// An answer with this text.
+    /// A response with this text.
     Garbage(&'static str),
-    /// Ends in the middle of its body.
+    /// Truncates the body.
     Truncated,
-    /// As that, but the miner was called.
+    /// Truncates the body after the miner was called.
     LostAnswer,
 }
 
-/// Stands before a gateway and fails for one path, some times.
+/// A proxy in front of a gateway that fails a limited number of requests for one path.
 #[derive(Clone)]
 struct Faulty {
     inner: Router,
@@ -97,7 +97,7 @@ fn arena_at(url: &Url, passing: &Passing) -> Arena {
     Arena::with_time(config(url.as_str(), settings()), passing.time()).unwrap()
 }
 
-/// fault · whether it passes when the list is asked for again
+/// fault · whether it is transient for the list
 #[tokio::test]
 async fn at_the_start() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -111,7 +111,7 @@ async fn at_the_start() {
             (Fault::Garbage(r#"{"miners": 7, "auth_token": 7}"#), false),
         ] {
             let (faulty, url) = Faulty::before(world.router.clone(), path).await;
-            // Two requests for a token are one attempt where the gateway answers.
+            // Two token requests are one attempt if the gateway responds.
             faulty.fail(fault, 2);
             let passing = Passing::default();
             let outcome = arena_at(&url, &passing).miners(&registered(&[1])).await;
@@ -123,7 +123,7 @@ async fn at_the_start() {
                 }
                 Err(error) => assert!(!passes, "{path} {fault:?}: {error}"),
             }
-            // For ever: it is given up in time, with the reason.
+            // A permanent fault: the client gives up in time, with the reason.
             faulty.fail(fault, usize::MAX);
             let passing = Passing::default();
             let mut settings = settings();
@@ -143,7 +143,7 @@ async fn a_gateway_that_is_down_or_half_open() {
     let error = arena_at(&nowhere(), &passing).miners(&registered(&[1])).await.err().unwrap().to_string();
     assert!(error.contains("cannot connect"), "{error}");
 
-    // Takes the connection and the request, and says half a head.
+    // Accepts the connection and the request, and sends half a head.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let held = tokio::spawn(async move {
@@ -163,7 +163,7 @@ async fn a_gateway_that_is_down_or_half_open() {
     held.abort();
 }
 
-/// fault · how often · what the frame comes to
+/// fault · number of times · outcome of the frame
 #[tokio::test]
 async fn in_the_middle() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -177,7 +177,7 @@ async fn in_the_middle() {
         (Fault::Status(504, ""), 1, None),
         (Fault::Status(500, "upstream_error"), 1, None),
         (Fault::Truncated, 2, None),
-        // The miner has heard the frame, and says the same again.
+        // The miner has processed the frame, and repeats its response.
         (Fault::LostAnswer, 2, None),
         (Fault::Status(401, "invalid_auth_token"), 1, None),
         (Fault::Status(500, "boom"), 1, Some("500:boom")),
@@ -211,7 +211,7 @@ async fn in_the_middle() {
     play(miner, 99, 3).await;
 }
 
-/// The gateway is gone for a while, and comes back at the same place without its tokens.
+/// The gateway restarts at the same address, without its tokens.
 #[tokio::test]
 async fn a_gateway_that_comes_back() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -220,11 +220,11 @@ async fn a_gateway_that_comes_back() {
     let address = listener.local_addr().unwrap();
     let url: Url = format!("http://{address}").parse().unwrap();
     let serve = |listener, router: Router| axum::serve(listener, router).into_future();
-    // A runtime of its own takes its connections with it.
+    // A separate runtime closes its connections when it is dropped.
     let first = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let router = world.router.clone();
     first.spawn(async move { serve(TcpListener::from_std(listener).unwrap(), router).await });
-    // Time passes in truth: somebody is to come back in it.
+    // Real time, since the gateway has to restart meanwhile.
     let mut settings = settings();
     settings.retry_base_delay = Duration::from_millis(50);
     let arena = Arena::new(config(url.as_str(), settings)).unwrap();

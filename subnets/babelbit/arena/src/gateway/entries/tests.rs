@@ -38,14 +38,14 @@ async fn wins_decide_within_their_window() {
     win(&entries, "b", vec![winner(2, 0.9)], 20).await;
     win(&entries, "c", vec![winner(4, 0.8)], 30).await;
     assert_eq!(uids(&entries, RULES, 30).await, [2, 4]);
-    // Scores come in one after the other: the winner of a challenge may change.
+    // Scores arrive one after the other: the winner of a challenge may change.
     win(&entries, "c", vec![winner(3, 0.6)], 40).await;
     assert_eq!(uids(&entries, RULES, 40).await, [3, 2]);
     assert_eq!(entries.record(&miner_key(3).hotkey(), at(40), RULES.window).await.wins, 2);
-    // The win in `a` is over, then all.
+    // First the win in `a` expires, then all.
     assert_eq!(uids(&entries, RULES, 10 + HOUR + 1).await, [2, 3]);
     assert_eq!(uids(&entries, RULES, 30 + HOUR + 1).await, [0_u16; 0]);
-    // Members only, under the chain's number.
+    // Members only, with the chain's uid.
     let listed = entries.listed(&RULES, at(40), |_, uid| (uid == 3).then_some(33)).await;
     assert_eq!(listed.iter().map(|listed| listed.uid).collect::<Vec<_>>(), [33]);
 }
@@ -57,7 +57,7 @@ async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
     entries.submit(miner_key(1).hotkey(), &submission(1), at(0)).await.unwrap();
     win(&entries, "a", vec![winner(1, 0.5)], 0).await;
     let version = entries.version();
-    // The second address takes the place of the first, and the miner keeps its turn.
+    // A second endpoint replaces the first, and the miner keeps its place in line.
     entries.submit(miner_key(1).hotkey(), &submission(7), at(50)).await.unwrap();
     assert!(entries.version() > version);
     let second = Entries::open(folder.path()).await.err().unwrap().to_string();

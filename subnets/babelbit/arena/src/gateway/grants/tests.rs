@@ -77,7 +77,7 @@ fn a_restart_forgets_no_request() {
     let open = |now: SystemTime| {
         Grants::open(&ArenaGatewayConfig { clock: std::sync::Arc::new(move || now), ..config() }, Some(&path)).unwrap()
     };
-    // At the first start, what was signed before it is refused.
+    // At the first start, requests signed earlier are rejected.
     let first = open(now);
     assert!(refused(&first, &request(&alice, now), now).contains("another time"));
     let later = now + Duration::from_secs(5);

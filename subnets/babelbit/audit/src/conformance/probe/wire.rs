@@ -15,17 +15,17 @@ use taonet_http::client::builder;
 
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
-/// Further in the past or future than any window is wide.
+/// Time offset outside of any accepted window.
 const OFF: Duration = Duration::from_mins(2);
 
-/// An answer, whatever its status.
+/// A response of any status.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
 }
 
-/// A request that must be refused.
+/// A forged request that must be refused.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Forgery {
     Unsigned,
@@ -33,11 +33,11 @@ pub(super) enum Forgery {
     FalseSignature,
     OldNonce,
     FutureNonce,
-    /// Sent twice; the second answer counts.
+    /// A request sent twice; the second response is checked.
     Replay,
 }
 
-/// Requests to the miner, signed in every way.
+/// Sends requests to the miner, with valid and forged signatures.
 pub(super) struct Wire {
     client: reqwest::Client,
     base: Url,
@@ -49,7 +49,7 @@ pub(super) struct Wire {
     limit: usize,
 }
 
-/// The address that the headers name as ours; nothing depends on it.
+/// Our address in the headers; it has no effect.
 const UNKNOWN: &str = "0.0.0.0";
 
 impl Wire {
@@ -70,7 +70,7 @@ impl Wire {
         })
     }
 
-    /// A route below the miner's address.
+    /// Gets a route below the miner's address.
     pub(super) async fn get(&self, route: &str) -> Result<Reply, String> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{route}", self.base.path().trim_end_matches('/')));
@@ -79,13 +79,13 @@ impl Wire {
         within(limit, exchange).await
     }
 
-    /// A request as validators send it to an axon: its body is not signed.
+    /// Sends a request as validators do to an axon: its body is not signed.
     pub(super) async fn signed(&self, body: String, limit: Duration) -> Result<Reply, String> {
         let headers = headers(&self.signer, &self.peer, &self.path, limit, &body)?;
         self.post(headers, body, limit).await
     }
 
-    /// A request as validators send it to a managed miner: the hash of its body is signed.
+    /// Sends a request as validators do to a managed miner: the hash of its body is signed.
     pub(super) async fn body_signed(&self, body: String, limit: Duration) -> Result<Reply, String> {
         let headers = headers(&self.body_signer, &self.peer, &self.path, limit, &body)?;
         self.post(headers, body, limit).await
@@ -102,7 +102,7 @@ impl Wire {
         let headers = match forgery {
             Forgery::Unsigned => HeaderMap::new(),
             Forgery::OtherReceiver => {
-                // The validator's own key: no miner has it.
+                // The validator's own hotkey: no miner has it.
                 let other = Peer::new(self.validator.hotkey(), self.peer.host(), self.peer.port());
                 sign(&self.signer, &other.map_err(|error| error.to_string())?)?
             }
@@ -158,7 +158,7 @@ async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, St
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(given_up()))
 }
 
-/// An error of the connection with its causes.
+/// A connection error with its causes.
 fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
