@@ -1,4 +1,4 @@
-//! Accepting connections, and what stands before the methods on each of them.
+//! Accepts connections and builds the service stack of each.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::count::{Counted, Names};
 use super::origin::{Origins, refusal};
 use super::pace::{Pace, Paced};
 
-/// The pause after a connection that could not be accepted, for instance because there are too many open files.
+/// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// What every connection is served with.
+/// The shared parts of every connection's service.
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) builder: TowerServiceBuilder<Identity, Stack<HostFilterLayer, Identity>>,
@@ -31,7 +31,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until told to stop.
+    /// Accepts connections until shutdown.
     pub(super) async fn accept(self, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
@@ -67,7 +67,7 @@ impl Front {
             let allowed = self.origins.allow(request.headers());
             async move { if allowed { service.call(request).await } else { Ok(refusal()) } }
         });
-        // How a connection ends is its client's business.
+        // How a connection ends is up to its client.
         tokio::spawn(serve_with_graceful_shutdown(paced, service, stopped));
     }
 }
