@@ -17,7 +17,7 @@ from bittensor.core.dendrite import Dendrite  # noqa: E402
 from bittensor.utils import networking  # noqa: E402
 from bittensor_wallet import Keypair  # noqa: E402
 
-# Otherwise a service on the internet is asked.
+# Otherwise the SDK queries a service on the internet.
 networking.get_external_ip = lambda: "127.0.0.1"
 
 BODY_BYTES = 1024
@@ -49,12 +49,12 @@ def serve():
 
 
 async def rate(target, callers):
-    """Requests a second, and the median latency in milliseconds, with so many dendrites at once."""
+    """Requests per second and the median latency in milliseconds, with this many concurrent dendrites."""
     latencies = []
     end = time.perf_counter() + SECONDS
 
     async def loop():
-        # One dendrite each: an axon asks that the nonces of one process grow.
+        # One dendrite each: an axon requires increasing nonces of each process.
         async with Dendrite(wallet=Keypair.create_from_uri("//Alice")) as dendrite:
             while (began := time.perf_counter()) < end:
                 answer = await dendrite.call(target, EchoSynapse(prompt="x" * BODY_BYTES), deserialize=False)

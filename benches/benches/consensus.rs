@@ -1,6 +1,6 @@
-//! How long an epoch takes: `cargo bench -p taonet-benches --bench consensus`.
+//! The duration of an epoch: `cargo bench -p taonet-benches --bench consensus`.
 //!
-//! Figures are the best of several rounds on one core. With file names behind `--` it times the epochs in those files
+//! Figures are the best of several rounds on one core. With file names after `--` it times the epochs in those files
 //! instead, and prints one JSON line for each; `benches/consensus/compare` uses that.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -41,7 +41,8 @@ enum Kind {
     Liquid,
 }
 
-/// An epoch in which the first `validators` of `n` neurons all weigh the same `weights` others, and hold bonds of them.
+/// An epoch in which the first `validators` of `n` neurons all set weights on the same `weights` others, and have bonds
+/// in them.
 fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
     let mut state = 1_u64;
     let mut random = || {
@@ -91,7 +92,7 @@ fn time_file(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The shortest of several runs.
+/// The shortest duration of several runs.
 fn best<T>(work: impl Fn() -> Result<T>) -> Result<Duration> {
     let mut shortest = Duration::MAX;
     for _ in 0..ROUNDS {

@@ -1,7 +1,7 @@
-//! How many sentences a second all-MiniLM-L6-v2 embeds, 32 at a time.
+//! The throughput of all-MiniLM-L6-v2 in sentences per second, in batches of 32.
 //!
-//! `cargo bench -p taonet-benches --bench embedder` prints the rate. With `-- --json` one document is printed that
-//! `embed/compare` reads: the rate, the time to load, and the vector of every sentence.
+//! `cargo bench -p taonet-benches --bench embedder` prints the rate. With `-- --json` it prints one document for
+//! `embed/compare`: the rate, the load time, and the vector of every sentence.
 #![allow(clippy::print_stdout, reason = "printing the figures is what a benchmark is for")]
 
 use std::path::PathBuf;

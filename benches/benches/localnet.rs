@@ -1,7 +1,7 @@
-//! How fast the chain goes, and what it takes: `cargo bench -p taonet-benches --bench localnet`.
+//! The speed and resource use of the localnet: `cargo bench -p taonet-benches --bench localnet`.
 //!
 //! A chain in a directory, on the manual clock, with the default history. It prints the rows of docs/benchmarks.md; a
-//! number behind `--` is the number of empty blocks instead of 100 000.
+//! number after `--` is the number of empty blocks instead of 100 000.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::hint::black_box;
@@ -19,19 +19,19 @@ use taonet_localnet_runtime::types::{MechId, NetUid, TaoBalance};
 use taonet_localnet_runtime::{AccountId, RuntimeCall, VERSION, genesis, subtensor};
 use taonet_primitives::BlockHash;
 
-/// Babelbit: started, weights in clear, no limit to their rate.
+/// Babelbit: started, unencrypted weights, no rate limit.
 const NETUID: NetUid = NetUid(59);
-/// Neurons of the full subnet, the owner's among them.
+/// The neurons of the full subnet, including the owner's.
 const NEURONS: u16 = 256;
-/// Those who set weights; a permit is left for the owner.
+/// The validators that set weights; one permit is left for the owner.
 const VALIDATORS: u16 = 60;
-/// Miners that each of them weighs.
+/// The miners on which each validator sets weight.
 const WEIGHED: u16 = 64;
-/// Calls in one block.
+/// The calls per block.
 const CALLS: usize = 100;
-/// Blocks of such calls.
+/// The number of full blocks.
 const FULL: usize = 50;
-/// Reads of the metagraph.
+/// The number of metagraph reads.
 const READS: usize = 101;
 /// 1 TAO, in rao.
 const TAO: u64 = 1_000_000_000;
@@ -93,14 +93,14 @@ fn row(what: &str, goal: &str, measured: &str, bound: &str) {
     println!("| {what} | {goal} | {measured} | {bound} |");
 }
 
-/// Seconds for one empty block, of so many.
+/// The duration of an empty block in seconds, averaged over `blocks`.
 async fn mined(node: &NodeHandle, blocks: u32) -> Result<f64> {
     let began = Instant::now();
     node.mine(blocks).await?;
     Ok(since(began) / f64::from(blocks))
 }
 
-/// Seconds that one signature takes to check.
+/// The duration of a signature verification in seconds.
 fn signature_check() -> Result<f64> {
     let pair = pair("//Alice")?;
     let (message, checks) = ([7_u8; 32], 500);
@@ -116,7 +116,7 @@ fn pair(uri: &str) -> Result<sr25519::Pair> {
     sr25519::Pair::from_string(uri, None).map_err(|error| anyhow!("{error:?}"))
 }
 
-/// Who sign, and how many calls each has signed.
+/// The signers, with their nonces.
 struct Signers {
     alice: (sr25519::Pair, u32),
     validators: Vec<(sr25519::Pair, u32)>,
@@ -128,7 +128,7 @@ impl Signers {
         Ok(Self { alice: (pair("//Alice")?, 0), validators: validators.collect::<Result<_>>()? })
     }
 
-    /// Fills the subnet: validators with stake, of which each has a permit afterwards, and miners.
+    /// Fills the subnet: validators with stake and a permit each, and miners.
     async fn populate(&mut self, node: &NodeHandle) -> Result<()> {
         let validators: Vec<AccountId> = self.validators.iter().map(|(pair, _)| pair.public().0.into()).collect();
         let miners = (VALIDATORS + 1..NEURONS).map(|number| sp_io::hashing::blake2_256(&number.encode()).into());
@@ -137,7 +137,7 @@ impl Signers {
             calls.push(RuntimeCall::SubtensorModule(subtensor::Call::burned_register { netuid: NETUID, hotkey }));
         }
         for hotkey in validators {
-            // An account must exist to sign, even what costs nothing.
+            // An account must exist to sign, even calls without a fee.
             let (dest, value) = (sp_runtime::MultiAddress::Id(hotkey.clone()), 10 * TAO);
             calls.push(RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest, value }));
             let amount_staked = TaoBalance(100 * TAO);
@@ -151,7 +151,7 @@ impl Signers {
                 node.submit(signed(node, &mut self.alice, call)).await?;
             }
             node.mine(1).await?;
-            // The block's own inherent call is one more.
+            // Plus the block's own inherent call.
             done += count(node, |event| {
                 matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
             })? - 1;
@@ -162,7 +162,7 @@ impl Signers {
     }
 }
 
-/// Seconds for a call in blocks that are full of them.
+/// The duration of a call in full blocks, in seconds.
 struct PerCall {
     submitting: f64,
     making: f64,
@@ -181,7 +181,7 @@ impl PerCall {
     }
 }
 
-/// Blocks of a hundred calls each, signed by the validators in turn and submitted one after another; each call must leave
+/// Full blocks of a hundred calls each, signed by the validators in turn and submitted one by one; each call must emit
 /// its event.
 async fn full_blocks(
     node: &NodeHandle,
@@ -195,7 +195,7 @@ async fn full_blocks(
         let turn = number % signers.validators.len();
         calls.extend(signers.validators.get_mut(turn).map(|signer| signed(node, signer, &call)));
     }
-    // The inherent call succeeds in every block.
+    // The inherent call also succeeds in every block.
     node.mine(1).await?;
     let without = count(node, expected)?;
     let (mut submitting, mut making) = (0.0, 0.0);
@@ -215,7 +215,7 @@ async fn full_blocks(
     Ok(PerCall { submitting: submitting / calls, making: making / calls })
 }
 
-/// How many such events the newest block left.
+/// The number of matching events in the newest block.
 fn count(node: &NodeHandle, expected: impl Fn(&RuntimeEvent) -> bool) -> Result<usize> {
     let key = [sp_io::hashing::twox_128(b"System"), sp_io::hashing::twox_128(b"Events")].concat();
     let events = node.storage(&key)?.context("a block without events")?;
@@ -223,7 +223,7 @@ fn count(node: &NodeHandle, expected: impl Fn(&RuntimeEvent) -> bool) -> Result<
     Ok(events.iter().filter(|record| expected(&record.event)).count())
 }
 
-/// Every validator's weights must be on the chain.
+/// Checks that every validator's weights are on the chain.
 fn check_rows(node: &NodeHandle) -> Result<()> {
     for uid in 1..=VALIDATORS {
         let key = subtensor::Weights::<Runtime>::hashed_key_for(NETUID.mechanism(MechId(0)), uid);
@@ -234,7 +234,7 @@ fn check_rows(node: &NodeHandle) -> Result<()> {
     Ok(())
 }
 
-/// The metagraph of all neurons without weights and bonds, read over WebSocket and decoded, at a new block each time.
+/// Reads and decodes the metagraph of all neurons without weights and bonds over WebSocket, at a new block each time.
 async fn metagraph(node: &NodeHandle) -> Result<()> {
     let client = Client::connect(&node.url().parse()?).await?;
     let (netuid, mech) = (taonet_primitives::NetUid(NETUID.0), taonet_primitives::MechId(0));
@@ -301,7 +301,7 @@ fn size_of_files(directory: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
-/// A figure of this process, in KiB.
+/// A memory figure of this process, in KiB.
 fn status_kib(name: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;

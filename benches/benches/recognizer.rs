@@ -1,4 +1,4 @@
-//! How fast the embedded recogniser loads and listens: `taskset -c 0 cargo bench --bench recognizer`.
+//! The load time and speed of the embedded recogniser: `taskset -c 0 cargo bench --bench recognizer`.
 //!
 //! Figures are the best of several rounds over the recordings in `vectors/speech`. Without `taskset` a recognition
 //! may use more than one core.
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The shortest of several runs, and what the last one gave.
+/// The shortest duration of several runs, with the last result.
 fn best<T>(mut work: impl FnMut() -> Result<T>) -> Result<(Duration, T)> {
     let mut timed = || {
         let started = Instant::now();

@@ -1,9 +1,9 @@
 //! A whole round: 256 miners in this process, eight utterances of vectors/speech, every reply recognised and scored:
 //! `RAYON_NUM_THREADS=1 taskset -c 0,1 cargo bench --bench round`.
 //!
-//! Miners return what they hear, but no two replies are the same, so that each is recognised. Nothing is left out:
-//! framing, checks, audio files, recognition, sentence vectors, scores, ledger, result files. Then the same replies are
-//! recognised once more and nothing else is done: the share of recognition is that time of the processor to the round's.
+//! Miners return the audio that they receive, but no two replies are the same, so that each is recognised. All steps
+//! are included: framing, checks, audio files, recognition, sentence embeddings, scores, ledger, result files. Then the
+//! same replies are recognised once more alone: the share of recognition is its processor time divided by the round's.
 //! With more than one thread in rayon's global pool, that includes threads that wait for each other within one reply.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -78,7 +78,7 @@ async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Resul
     Ok(())
 }
 
-/// What is said, and what should be heard.
+/// A recording with its expected transcript.
 struct Recording {
     file: Vec<u8>,
     wav: Wav,
@@ -123,7 +123,7 @@ fn challenge(recordings: &[Recording]) -> Result<PrefetchedChallenge> {
     })
 }
 
-/// What this process has had of the processor, all threads together.
+/// The processor time of this process so far, all threads together.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())

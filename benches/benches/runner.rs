@@ -1,8 +1,8 @@
-//! What the runner itself costs: 256 miners in this process that echo every frame at once, one utterance of 14.25 s
-//! (179 frames), replies of the same length, scoring left out: `taskset -c 0,1 cargo bench --bench runner`.
+//! The cost of the runner itself: 256 miners in this process that echo every frame at once, one utterance of 14.25 s
+//! (179 frames), replies of the same length, without scoring: `taskset -c 0,1 cargo bench --bench runner`.
 //!
 //! Everything else is real: framing, base64 both ways, checks, audio files, ledger, result files. A second round has
-//! one miner that takes 2 s for every frame, and measures when the other 255 are done.
+//! one miner that takes 2 s for every frame, and measures the time until the other 255 are done.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::path::Path;
@@ -42,7 +42,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// How long a challenge takes with miners that all answer at once.
+/// The duration of a challenge with miners that all respond at once.
 async fn play() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;
@@ -55,7 +55,7 @@ async fn play() -> Result<Duration> {
     Ok(time)
 }
 
-/// How long it takes until all miners but one are done, where that one needs 2 s for each frame.
+/// The time until all miners but one are done, where that one takes 2 s for each frame.
 async fn play_beside_a_slow_miner() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;
@@ -79,7 +79,7 @@ async fn runner(directory: &Path) -> Result<Runner> {
     Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer)).await?)
 }
 
-/// Miners that answer at once, but for the first one.
+/// Miners that respond at once, except the first.
 fn miners(pace_of_the_first: Duration) -> Vec<Miner> {
     (0..MINERS)
         .map(|uid| {
@@ -100,7 +100,7 @@ fn challenge() -> Result<PrefetchedChallenge> {
     Ok(PrefetchedChallenge { challenge_uid: "bench".into(), utterances, error: None, reference: None })
 }
 
-/// Gives every reply the same error: recognition is measured elsewhere.
+/// A scorer that gives every reply the same error: recognition is measured elsewhere.
 struct NoScorer;
 
 impl ReplyScorer for NoScorer {

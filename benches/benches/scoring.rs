@@ -1,5 +1,5 @@
-//! How many replies are scored a second on one core where transcripts and sentence vectors are at hand: gates, rate,
-//! latency and the duplication step over batches of 256 miners.
+//! The scoring throughput in replies per second on one core, with given transcripts and sentence embeddings: gates,
+//! rate, latency and the duplication step over batches of 256 miners.
 //!
 //! `cargo bench -p taonet-benches --bench scoring`
 #![allow(clippy::print_stdout)]
@@ -12,15 +12,15 @@ use taonet_babelbit_core::scoring::{Evidence, Reply, ScoreOptions, Timeline, sco
 use taonet_primitives::{Seconds, Transcript, Word};
 
 const MINERS: usize = 256;
-/// Length of the vectors of all-MiniLM-L6-v2.
+/// The dimensions of all-MiniLM-L6-v2's embeddings.
 const DIMENSIONS: usize = 384;
 const WORDS: usize = 40;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
-/// What a core has to do at least.
+/// The required rate per core, in replies per second.
 const FLOOR: f64 = 20_000.0;
 
-/// Numbers between -1 and 1, the same in every run.
+/// A deterministic pseudo-random generator of numbers in `-1..=1`.
 struct Noise(u64);
 
 impl Noise {
@@ -37,7 +37,7 @@ fn unit(vector: &mut [f32]) {
     }
 }
 
-/// A vector near `centre`: half of the replies lie close enough to each other to share their scores.
+/// A vector near `centre`: half of the replies are close enough to each other to share their scores.
 fn near(centre: &[f32], spread: f32, noise: &mut Noise) -> Vec<f32> {
     let step = spread / (DIMENSIONS as f32).sqrt();
     let mut vector: Vec<_> = centre.iter().map(|value| value + step * noise.next()).collect();

@@ -1,7 +1,7 @@
-//! How many weights commits one core encrypts and decrypts a second, and how many pulses it verifies:
+//! The encryption, decryption and pulse verification rates of one core, per second:
 //! `cargo bench -p taonet-benches --bench timelock`.
 //!
-//! Figures are the best of several rounds. With `-- --json` they are one JSON object.
+//! Figures are the best of several rounds. With `-- --json` the output is one JSON object.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::hint::black_box;

@@ -1,7 +1,7 @@
-//! How fast keys sign and verify on one core, and how long a list of 1 000 wallets and the opening of an encrypted
-//! keyfile take: `cargo bench -p taonet-benches --bench wallet`.
+//! Signing and verification rates on one core, and the time to list 1 000 wallets and to open an encrypted keyfile:
+//! `cargo bench -p taonet-benches --bench wallet`.
 //!
-//! Figures are the best of several rounds. With `-- --json` they are one JSON object.
+//! Figures are the best of several rounds. With `-- --json` the output is one JSON object.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::fs;
@@ -13,7 +13,7 @@ use serde_json::json;
 use taonet_benches::rate;
 use taonet_wallet::{CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch};
 
-/// About what a signed request signs.
+/// About the length of a signed request's payload.
 const MESSAGE: [u8; 200] = [b'm'; 200];
 const BATCH: usize = 128;
 const WALLETS: usize = 1000;
@@ -46,7 +46,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The shortest of several runs, in seconds.
+/// The shortest duration of several runs, in seconds.
 fn shortest(rounds: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut best = f64::MAX;
     for _ in 0..rounds {
@@ -57,7 +57,8 @@ fn shortest(rounds: usize, mut run: impl FnMut() -> Result<()>) -> Result<f64> {
     Ok(best)
 }
 
-/// Each wallet as Bittensor's tools leave it: an encrypted coldkey, its public file, one plain hotkey and its public file.
+/// The time to list wallets as Bittensor's tools create them: an encrypted coldkey, its public file, one plain hotkey
+/// and its public file.
 fn list_seconds() -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let wallets = Wallets::new(directory.path());

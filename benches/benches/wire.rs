@@ -1,6 +1,6 @@
-//! A signed echo of 1 KB over loopback, client and server in this process on two cores: how many a second through 64
-//! connections, and how long each takes at 6 000 a second, half of the goal. The server is as it is by default, with a replay log.
-//! `--json` prints one JSON document.
+//! A signed echo of 1 KB over loopback, client and server in this process on two cores: the throughput over 64
+//! connections, and the latency at 6 000 requests per second, half of the goal. The server has its default
+//! configuration, with a replay log. `--json` prints one JSON document.
 #![allow(clippy::print_stdout, reason = "the measures are the output")]
 
 use std::path::Path;
@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 const CONNECTIONS: usize = 64;
 const BODY_BYTES: usize = 1024;
 const SECONDS: f64 = 5.0;
-/// Half of the requests a second that the goal asks for.
+/// Half of the goal, in requests per second.
 const OPEN_PER_SECOND: f64 = 6_000.0;
 const NAME: &str = "EchoSynapse";
 
@@ -60,13 +60,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One connection: who has it waits for its answer before the next request.
+/// One connection, with one request in flight at a time.
 struct Caller {
     client: SignedClient,
     turn: Mutex<()>,
 }
 
-/// A neuron that echoes, and who calls it.
+/// A neuron that echoes, and its callers.
 struct Bench {
     callers: Vec<Arc<Caller>>,
     peer: Peer,
@@ -78,7 +78,7 @@ fn measure(runtime: &Runtime, scheme: &'static str) -> Result<Value> {
     let folder = tempfile::tempdir()?;
     let log = folder.path().join("replay");
     let bench = Arc::new(runtime.block_on(start(scheme, &log, &shutdown))?);
-    // A new log refuses what was signed until its start, and 3 s ahead of it.
+    // A new log refuses requests signed before its start, and up to 3 s after.
     std::thread::sleep(Duration::from_millis(3_100));
     runtime.block_on(closed_loop(&bench, 0.5))?;
     let began = cpu_seconds();
@@ -117,7 +117,7 @@ async fn start(scheme: &str, log: &Path, shutdown: &Shutdown) -> Result<Bench> {
         };
         let router = Router::new().route(&format!("/{NAME}"), post(echo));
         let layer = SignedLayer::builder(bob, dendrite()).build_with_replay_log(log)?;
-        // Nonces of one process must arrive in their order: each connection is a process of its own.
+        // The nonces of a process must arrive in order: each connection is a process of its own.
         let clients = (0..CONNECTIONS).map(|_| client(dendrite())).collect::<Result<_>>()?;
         (router.route_layer(layer), NAME, clients)
     };
@@ -146,7 +146,7 @@ impl Bench {
     }
 }
 
-/// Requests a second, as fast as they go.
+/// The throughput in requests per second, as a closed loop.
 async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let began = Instant::now();
@@ -169,7 +169,7 @@ async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     Ok(f64::from(done.load(Ordering::Relaxed)) / began.elapsed().as_secs_f64())
 }
 
-/// Sends at fixed times, whether or not answers are there; how long each took from its time on.
+/// Sends at fixed times, whether or not responses have arrived; returns each latency from the scheduled time.
 fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Vec<Duration>> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let began = Instant::now();
@@ -191,10 +191,10 @@ fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Ve
     Ok(latencies)
 }
 
-/// Time that this process has had on all cores; only Linux tells.
+/// The processor time of this process on all cores, in seconds; Linux only.
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
-    // User and system time, in hundredths.
+    // User and system time, in hundredths of a second.
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

@@ -13,7 +13,7 @@ from oracle import run_fixed, run_float  # noqa: E402
 
 
 def epoch(n, validators, weights, yuma3, liquid_alpha):
-    """The first `validators` neurons weigh `weights` random others each and hold bonds of them."""
+    """The first `validators` neurons each set weights on `weights` random others and have bonds in them."""
     r = random.Random(1)
 
     def rows():

@@ -19,7 +19,7 @@ OURS = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-benches", "--benc
 
 
 def rate(model, sentences):
-    """The median of the rounds' sentences per second, as our benchmark takes it."""
+    """The median over rounds in sentences per second, as in our benchmark."""
     rates = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

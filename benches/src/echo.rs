@@ -1,4 +1,4 @@
-//! Miners in this process, for what a runner costs.
+//! Miners in this process, to measure the cost of a runner.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{CallError, Miner, MinerConnection, PredictCall};
 use taonet_primitives::{Hotkey, Uid};
 
-/// Returns every frame as it comes.
+/// A miner that returns every frame unchanged.
 pub struct Echo {
-    /// How long it takes over a frame.
+    /// The processing time of a frame.
     pub pace: Duration,
-    /// What it says in place of the first sample of the last frame, so that no two replies are the same.
+    /// The value that replaces the first sample of the last frame, so that no two replies are the same.
     pub signature: Option<f32>,
 }
 
 impl Echo {
-    /// As the miner in a slot, which also makes its hotkey.
+    /// Converts it to the miner with this uid, which also determines its hotkey.
     pub fn in_slot(self, uid: u16) -> Miner {
         let mut key = [0; 32];
         key[..2].copy_from_slice(&uid.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Comparisons with peers, each one command.
+//! Benchmarks against other implementations, one command each.
 
 mod echo;
 
@@ -9,10 +9,10 @@ pub use echo::Echo;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(1);
-/// Runs between two looks at the clock, so that short ones are not measured together with it.
+/// The number of runs between two clock reads, so that the clock does not distort short ones.
 const BETWEEN: u32 = 16;
 
-/// Runs a second, of the best of five rounds of a second each.
+/// The rate in runs per second: the best of five rounds of one second each.
 pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
     let mut best = 0.0_f64;
     for _ in 0..ROUNDS {
@@ -28,7 +28,7 @@ pub fn rate<T>(mut run: impl FnMut() -> T) -> f64 {
     best
 }
 
-/// The most memory that this process has had, in MB; only Linux tells.
+/// The peak memory of this process, in MB; Linux only.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -18,7 +18,7 @@ OURS = ["cargo", "bench", "--locked", "--quiet", "-p", "taonet-benches", "--benc
 
 
 def rate(work):
-    """Calls a second in the best round, as our benchmark takes it."""
+    """Calls per second in the best round, as in our benchmark."""
     best = 0
     for _ in range(ROUNDS):
         calls, started = 0, time.perf_counter()
@@ -38,7 +38,7 @@ def theirs():
     return {
         "sign_per_s": rate(lambda: pair.sign(MESSAGE)),
         "verify_per_s": rate(lambda: public.verify(MESSAGE, signature)),
-        # Asks the same object for next to nothing: what a call from Python costs.
+        # A trivial call to the same object: the overhead of a call from Python.
         "call_per_s": rate(lambda: pair.crypto_type),
     }
 
@@ -52,7 +52,7 @@ def medians(turns):
 
 
 def make_wallets(root):
-    """A coldkey, two hotkeys and the public file in each, as the tools write them."""
+    """Wallets with a coldkey, two hotkeys and the public file each, as written by the tools."""
     for number in range(WALLETS):
         wallet = root / f"wallet{number}"
         (wallet / "hotkeys").mkdir(parents=True)
@@ -78,7 +78,7 @@ def list_milliseconds(command, count):
 
 
 def main():
-    # Only Linux ties processes to cores.
+    # Only Linux can pin processes to cores.
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(os.environ.get("CORE", "0"))})
     mine, peers = [], []
@@ -91,7 +91,7 @@ def main():
     print(f"{'':16} {'ours':>8} {'wallet ' + __version__:>14} {'ratio':>6} {'ratio to its core':>18}")
     for name in ("sign", "verify"):
         us, them = mine[f"{name}_per_s"], peers[f"{name}_per_s"]
-        # Without the call from Python, which its users pay for and ours do not.
+        # Without the overhead of the call from Python, which only its users pay.
         core = 1 / (1 / them - call)
         print(f"{name:16} {us:8.0f} {them:14.0f} {us / them:6.2f} {us / core:18.2f}")
     batch, single = mine["verify_batch_per_s"], mine["verify_per_s"]

@@ -121,8 +121,8 @@ mod tests {
         }
     }
 
-    /// The expected tables come from numpy: `interp(linspace(0, 1, m, endpoint=False), linspace(0, 1, n,
-    /// endpoint=False), x)`.
+    /// The expected tables come from numpy:
+    /// `interp(linspace(0, 1, m, endpoint=False), linspace(0, 1, n, endpoint=False), x)`.
     #[test]
     fn recognition_rule_is_numpys() {
         #[rustfmt::skip]

@@ -106,7 +106,7 @@ pub enum ReplayRule {
     Once,
     /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
     Increasing,
-    /// As [`Self::Increasing`], without eviction: for schemes that accept nonces that are not timestamps.
+    /// As [`ReplayRule::Increasing`], without eviction: for schemes that accept nonces that are not timestamps.
     IncreasingForEver,
 }
 

@@ -46,7 +46,7 @@ impl Runtime {
             .iter()
             .rev()
             .find(|event| event.is("System", "ExtrinsicSuccess") || event.is("System", "ExtrinsicFailed"))?;
-        // A sudo call counts as executed; its `Sudid` event has the inner call's result.
+        // A sudo call counts as executed; its own event has the inner call's result.
         let as_root = events.iter().rev().find(|event| event.is("Sudo", "Sudid") || event.is("Sudo", "SudoAsDone"));
         let as_root = as_root.and_then(|event| event.fields.get("sudo_result")?.get("Err"));
         Some(match last.fields.get("dispatch_error").or(as_root) {

@@ -1,7 +1,7 @@
-//! The one thread that makes blocks.
+//! The author: the single thread that makes blocks.
 //!
-//! A block is announced after its commit, never before: whatever anybody has seen survives `kill -9`. Blocks that are
-//! due at once (`mine 1000`, the fastest clock) share commits as long as no submitted call is among them.
+//! A block is announced after its commit, never before: everything that a client has seen survives `kill -9`. Blocks
+//! that are due at once (`mine 1000`, the fastest clock) share commits as long as they include no submitted call.
 
 mod build;
 mod shield;
@@ -27,82 +27,82 @@ use build::{Left, build, stated_time};
 
 pub use build::BuildError;
 
-/// Most blocks that share a commit.
+/// The most blocks per commit.
 const GROUP: usize = 64;
-/// Most bytes of new trie nodes that wait for a commit.
+/// The most bytes of uncommitted trie nodes.
 const GROUP_BYTES: usize = 4 << 20;
-/// How much of the chain a power cut may cost, about.
+/// The interval between flushes: about how much of the chain a power cut may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
-/// Most orders that wait for the one that is carried out.
+/// The capacity of the queue of orders.
 pub(crate) const ORDERS: usize = 64;
-/// The pause after a block that could not be made.
+/// The pause after a failure to make a block.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The chain does not go on.
+/// Why the author cannot make blocks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorError {
-    /// A block could not be made.
+    /// Building a block failed.
     #[error(transparent)]
     Build(#[from] BuildError),
-    /// A block could not be written.
+    /// Writing a block failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The runtime gave no answer.
+    /// A call into the runtime failed.
     #[error("the runtime cannot be asked: {0}")]
     Call(#[from] CallError),
-    /// The chain began with another block time, which its clients read from it.
+    /// The clock's block time differs from the chain's, which clients read and rely on.
     #[error(
         "the chain's blocks follow each other every {found:?}, which its clients rely on, not every {asked:?}; start it \
          with its own block time (or manual, or fast), or reset the chain: tao localnet reset"
     )]
     BlockTime {
-        /// That of the chain.
+        /// The block time of the chain.
         found: Duration,
-        /// That of the clock.
+        /// The block time of the clock.
         asked: Duration,
     },
-    /// The subnet has no next epoch.
+    /// The subnet does not exist or has no epochs.
     #[error("subnet {0} has no next epoch; create and start it first")]
     NoEpoch(u16),
-    /// Too many orders wait already.
+    /// The queue of orders is full.
     #[error("{ORDERS} orders to make blocks wait already; give this one again when they are carried out")]
     Busy,
-    /// The node is stopping.
+    /// The node is shutting down.
     #[error("the node is stopping")]
     Stopping,
-    /// The thread that makes blocks is gone: a defect of this crate.
+    /// The author's thread panicked: a bug in this crate.
     #[error("the thread that makes blocks panicked: {0}; start the node again, it goes on after its newest block")]
     Panicked(String),
 }
 
-/// How far to go.
+/// The target of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
-    /// So many blocks.
+    /// A number of blocks.
     Blocks(u32),
-    /// The next block in which this subnet's epoch runs.
+    /// The next block that runs this subnet's epoch.
     Epoch(u16),
 }
 
-/// An order to make blocks now, and where the newest one is told.
+/// An order to make blocks now, with the channel for the newest one.
 pub(crate) struct Order {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
 }
 
-/// A block waiting for its commit, and who is told after it.
+/// A block that waits for its commit, with its submitters' watchers.
 struct Waiting {
     block: NewBlock,
     included: Vec<Included>,
 }
 
-/// The block time that a chain states, in milliseconds.
+/// The block time stored in a chain's state, in milliseconds.
 pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
 
-/// The author's thread.
+/// The state of the author's thread.
 pub(crate) struct Author {
     chain: Arc<Chain>,
     clock: Clock,
@@ -119,10 +119,10 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// An author that goes on after the chain's head; `start` is the time that the first block states one slot after.
+    /// Creates an author that continues from the chain's head; the first block is stamped one slot after `start`.
     ///
     /// # Errors
-    /// When the head's state cannot be read; [`AuthorError::BlockTime`].
+    /// When the state of the head cannot be read; [`AuthorError::BlockTime`].
     pub(crate) fn new(
         chain: Arc<Chain>,
         clock: Clock,
@@ -145,7 +145,7 @@ impl Author {
         Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
     }
 
-    /// Makes blocks until told to stop; orders end with the last of their senders.
+    /// Makes blocks until shutdown, or until every sender of orders is dropped.
     pub(crate) fn run(mut self, orders: &Receiver<Order>) {
         let mut due = Instant::now();
         while !self.is_stopping() {
@@ -176,7 +176,7 @@ impl Author {
         }
     }
 
-    /// Missed blocks are not made up for.
+    /// The next due time. Missed blocks are skipped, not made up for.
     fn next_due(&self, due: Instant) -> Instant {
         match self.clock {
             Clock::Every(pause) => (due + pause).max(Instant::now()),
@@ -188,7 +188,7 @@ impl Author {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Carries out an order as long as somebody waits for it.
+    /// Carries out an order while its caller waits for the result.
     fn obey(&mut self, order: Order) {
         let Order { goal, reply } = order;
         let wanted = || !reply.is_closed();
@@ -196,7 +196,7 @@ impl Author {
             Goal::Blocks(blocks) => self.make_while(blocks, wanted),
             Goal::Epoch(netuid) => self.blocks_to_epoch(netuid).and_then(|blocks| self.make_while(blocks, wanted)),
         };
-        // Who ordered may be gone.
+        // The caller may be gone.
         let _ = reply.send(made.map(|()| self.tip.clone()));
     }
 
@@ -209,12 +209,12 @@ impl Author {
         u32::try_from(blocks).map_err(|_| AuthorError::NoEpoch(netuid))
     }
 
-    /// Makes and commits so many blocks.
+    /// Makes and commits a number of blocks.
     fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
         self.make_while(blocks, || true)
     }
 
-    /// Makes and commits so many blocks, or fewer where they are no longer wanted.
+    /// Makes and commits a number of blocks, and stops early when `wanted` turns false.
     fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
         for _ in 0..blocks {
             if !wanted() {
@@ -237,7 +237,7 @@ impl Author {
         self.commit()
     }
 
-    /// Makes one block, and says how many of the pool's calls are in it.
+    /// Makes one block, and returns the number of included calls from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
         let began = Instant::now();
         let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
@@ -260,7 +260,7 @@ impl Author {
         Ok(included.len())
     }
 
-    /// Puts the staged blocks on disk, then announces them.
+    /// Commits the staged blocks, then announces them.
     fn commit(&mut self) -> Result<(), AuthorError> {
         if self.staged.is_empty() {
             return Ok(());
@@ -288,7 +288,7 @@ impl Author {
         Ok(())
     }
 
-    /// Waits for the disk, if that was long ago.
+    /// Flushes to disk if the last flush is long ago.
     fn flush(&mut self) {
         if self.flushed.elapsed() < FLUSH_EVERY {
             return;

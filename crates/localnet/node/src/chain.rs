@@ -1,4 +1,4 @@
-//! What everybody shares: the store, the pool, the head that clients see.
+//! State shared by RPC and author: the store, the pool, and the head that clients see.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,51 +10,51 @@ use crate::execute::{CallError, Overlay, call};
 use crate::pool::{Pool, SubmitError, Watcher};
 use crate::store::{Head, State, Store, StoreError};
 
-/// New blocks that a subscriber may lag behind before it skips some.
+/// The number of blocks that a subscriber may lag behind before it misses some.
 const BACKLOG: usize = 256;
 
-/// A block that is on disk, as subscribers hear of it.
+/// A block on disk, as published to subscribers.
 #[derive(Debug)]
 pub(crate) struct NewBlock {
     pub(crate) head: Head,
-    /// Storage that the block changed.
+    /// The storage changes of the block.
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
-/// A state that cannot be had.
+/// Why a state is not available.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum StateError {
-    /// No block has this hash.
+    /// The hash is not that of a known block.
     #[error("UnknownBlock: Header was not found in the database: {0:?}")]
     UnknownBlock(H256),
-    /// The block is older than the history that is kept.
+    /// The block was pruned.
     #[error("UnknownBlock: State already discarded for {0:?}")]
     Discarded(H256),
-    /// The store failed.
+    /// Reading the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The trie failed.
+    /// Reading the trie failed.
     #[error("{0}")]
     Trie(String),
-    /// The runtime failed.
+    /// A call into the runtime failed.
     #[error("Execution failed: {0}")]
     Call(#[from] CallError),
 }
 
-/// The chain as the RPC and the author see it.
+/// The chain, as used by the RPC and the author.
 pub(crate) struct Chain {
     pub(crate) store: Store,
     pub(crate) pool: Pool,
     pub(crate) genesis: H256,
     head: RwLock<Head>,
     news: broadcast::Sender<Arc<NewBlock>>,
-    /// Dropped after the store: whoever holds the other end knows then that the file is closed.
+    /// Dropped after the store: the receiver then knows that the file is closed.
     _closed: oneshot::Sender<()>,
 }
 
 impl Chain {
-    /// A chain, and what ends when its last user is gone and its file is closed.
+    /// Creates a chain, and a receiver that resolves when its last user is gone and its file is closed.
     pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
@@ -66,26 +66,26 @@ impl Chain {
         self.head.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Hears of every block from now on.
+    /// Subscribes to every block from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<NewBlock>> {
         self.news.subscribe()
     }
 
-    /// A block is on disk.
+    /// Publishes a block that is on disk.
     pub(crate) fn publish(&self, block: NewBlock) {
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = block.head.clone();
-        // Nobody listens: fine.
+        // Without subscribers the send fails, which is fine.
         let _ = self.news.send(Arc::new(block));
     }
 
-    /// The state after the block of this hash, or after the newest one.
+    /// The state after the block with this hash, or after the newest one.
     pub(crate) fn state(&self, at: Option<H256>) -> Result<(Head, State), StateError> {
         let hash = at.unwrap_or_else(|| self.head().hash);
         let (head, state) = self.store.state(hash)?.ok_or(StateError::UnknownBlock(hash))?;
         Ok((head, state.ok_or(StateError::Discarded(hash))?))
     }
 
-    /// Calls the runtime on the state after the block of this hash, or after the newest one; changes are forgotten.
+    /// Calls the runtime on the state after the block with this hash, or after the newest one; discards the changes.
     pub(crate) fn call(&self, at: Option<H256>, method: &str, data: &[u8]) -> Result<Vec<u8>, StateError> {
         let (_, state) = self.state(at)?;
         Ok(call(&mut Overlay::default(), &state, method, data)?)

@@ -1,26 +1,26 @@
-//! When the next block is due, and what time it states.
+//! The clock: when the next block is due, and its timestamp.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What makes the chain go on.
+/// When blocks are made, and how they are stamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// A block every so often; a block states the wall clock's time, and at least one slot more than its parent.
+    /// A block at this interval, stamped with the wall clock, but at least one slot after its parent.
     Every(Duration),
-    /// Block after block without a pause; each states one slot more than its parent.
+    /// Blocks without a pause; each is stamped one slot after its parent.
     Fastest,
-    /// Blocks only on demand; each states one slot more than its parent.
+    /// Blocks only on demand; each is stamped one slot after its parent.
     Manual,
 }
 
 impl Clock {
-    /// The real chain's block time.
+    /// The block time of the main network.
     pub const PRODUCTION: Self = Self::Every(Duration::from_secs(12));
-    /// The block time of the reference's local network.
+    /// The block time of the reference's fast local network.
     pub const FAST: Self = Self::Every(Duration::from_millis(250));
 
-    /// The block time of a chain that begins on this clock, in milliseconds: that of the fast local network where blocks
-    /// follow no time.
+    /// The block time of a new chain on this clock, in milliseconds: that of the fast local network for clocks without
+    /// an interval.
     pub(crate) fn slot(self) -> u64 {
         match self {
             Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -28,7 +28,7 @@ impl Clock {
         }
     }
 
-    /// The milliseconds that a block states: `parent` is what its parent stated, `wall` the wall clock.
+    /// The timestamp of a block in milliseconds, from its parent's timestamp and the wall clock.
     pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
         let least = parent.saturating_add(slot);
         match self {
@@ -38,7 +38,7 @@ impl Clock {
     }
 }
 
-/// Milliseconds since 1970 by the wall clock.
+/// The wall clock in milliseconds since 1970.
 pub(crate) fn wall_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -1,4 +1,4 @@
-//! One call into the runtime.
+//! Calls into the runtime.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,36 +7,36 @@ use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{Backend, Ext, OverlayedChanges};
 use taonet_localnet_runtime::api;
 
-/// What a block, or a call, has changed so far.
+/// The uncommitted changes of a block or a call.
 pub(crate) type Overlay = OverlayedChanges<BlakeTwo256>;
 
-/// A call into the runtime that gave no answer.
+/// Why a call into the runtime failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The runtime has no such method. The text is what clients look for.
+    /// The runtime has no such method. Clients match on this text.
     #[error("Exported method {0} is not found")]
     UnknownMethod(String),
-    /// The runtime panicked: a defect of a pallet, or arguments that it does not take.
+    /// The runtime panicked: a bug in a pallet, or unsupported arguments.
     #[error("the runtime panicked: {0}")]
     Panicked(String),
-    /// Calls into the runtime do not nest.
+    /// A call into the runtime was made during another one.
     #[error("the overlay is inside another call of the runtime")]
     Nested,
-    /// The runtime's answer is not of the type that its API states.
+    /// The runtime's result does not decode as the type of its API.
     #[error("the answer of {method} does not decode: {source}")]
     Answer {
-        /// The method.
+        /// The name of the method.
         method: &'static str,
-        /// What is wrong with it.
+        /// The decoding error.
         source: codec::Error,
     },
 }
 
-/// Calls `method` with the SCALE arguments `data` on `state` under the changes of `overlay`.
+/// Calls `method` with the SCALE arguments `data` on `state` with the changes of `overlay`.
 ///
 /// # Errors
-/// [`CallError`]; after a panic, the storage transactions that the call left open are rolled back.
+/// [`CallError`]; after a panic, storage transactions left open by the call are rolled back.
 pub(crate) fn call<B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
@@ -46,7 +46,7 @@ pub(crate) fn call<B: Backend<BlakeTwo256>>(
     within(overlay, state, || api::dispatch(method, data))?.ok_or_else(|| CallError::UnknownMethod(method.to_owned()))
 }
 
-/// Runs native code of the runtime on `state` under the changes of `overlay`.
+/// Runs native runtime code on `state` with the changes of `overlay`.
 fn within<T, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
@@ -62,7 +62,7 @@ fn within<T, B: Backend<BlakeTwo256>>(
     outcome.map_err(|payload| CallError::Panicked(panic_text(payload.as_ref())))
 }
 
-/// [`call`] with the answer decoded.
+/// As [`call`], with the result decoded.
 pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
@@ -73,7 +73,7 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     T::decode(&mut answer.as_slice()).map_err(|source| CallError::Answer { method, source })
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     payload
         .downcast_ref::<String>()

@@ -1,7 +1,8 @@
 //! The embedded development chain: a node around the native runtime of `taonet-localnet-runtime`.
 //!
-//! It makes blocks alone, finalises each at once, and serves the JSON-RPC that Bittensor's tools speak, HTTP and
-//! WebSocket on one port. No wasm, no network, no peers: up in a moment, in memory or in a directory.
+//! It makes blocks alone, finalises each at once, and serves the JSON-RPC API of Bittensor's tools over HTTP and
+//! WebSocket on one port. It needs no Wasm, no network and no peers, starts at once, and keeps the chain in memory or
+//! in a directory.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,8 +22,9 @@
 //! # }
 //! ```
 //!
-//! The way of a call: `rpc` parses it, [`pool`](PoolLimits) checks it against the newest block and holds it, the author
-//! takes it into a block, the store commits the block, and only then do subscribers and the submitter hear of it.
+//! The path of a call: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it, the
+//! author includes it in a block, the store commits the block, and only then are subscribers and the submitter
+//! notified.
 
 mod author;
 mod chain;

@@ -40,7 +40,7 @@ pub(crate) fn request(method: &'static str) {
     counter!(REQUESTS, "method" => method).increment(1);
 }
 
-/// One open subscription, until dropped.
+/// A guard that counts an open subscription until dropped.
 pub(crate) struct Subscribed(());
 
 impl Subscribed {

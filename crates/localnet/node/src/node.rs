@@ -1,4 +1,4 @@
-//! Starting and stopping a node.
+//! Start and shutdown of a node.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -24,42 +24,41 @@ use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Store, StoreError};
 
-/// Stack of the thread that makes blocks: calls nest, and the runtime recurses on them.
+/// The stack size of the author's thread: calls nest, and the runtime recurses on them.
 const STACK: usize = 64 << 20;
-/// How long a stopping node waits for its clients.
+/// The shutdown timeout for clients' connections.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How a node runs. Start from [`NodeConfig::new`] and change what should be otherwise.
+/// The configuration of a node. Start from [`NodeConfig::new`] and change fields as needed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The first block's state, to which a new chain adds its clock's block time. `None` opens a chain that is there
-    /// already.
+    /// The genesis state; a new chain adds its clock's block time to it. `None` opens an existing chain.
     pub genesis: Option<Storage>,
-    /// Where the chain is kept; `None` keeps it in memory until the node stops.
+    /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,
-    /// What makes the chain go on.
+    /// When blocks are made.
     pub clock: Clock,
-    /// How much history is kept.
+    /// The history to keep.
     pub history: History,
-    /// Where JSON-RPC is served, HTTP and WebSocket alike; port 0 takes a free one.
+    /// The address of the JSON-RPC server, HTTP and WebSocket alike; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Whether `dev_` methods (mine, stop, save a snapshot …) are served. Anybody who reaches the port can call them.
+    /// Whether to serve `dev_` methods (mine, stop, save a snapshot …). Anyone who can reach the port can call them.
     pub dev_methods: bool,
-    /// Web pages that may use the node beside those of this machine, by their origin: `https://polkadot.js.org`. A
-    /// browser lets any page connect, and says which one it is.
+    /// The allowed origins of web pages besides those of this machine, e.g. `https://polkadot.js.org`. A browser lets
+    /// any page connect, and sends its origin.
     pub allow_origins: Vec<String>,
-    /// What one client may ask of the server.
+    /// The limits of the server per client.
     pub rpc: RpcLimits,
-    /// How many calls may wait.
+    /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The time, in milliseconds since 1970, that the first block of a new chain states one slot after; the wall
-    /// clock's when `None`. Given, a chain on the manual clock is the same on every run.
+    /// The timestamp, in milliseconds since 1970, from which the first block of a new chain is one slot away; `None`
+    /// for the wall clock. If set, a chain on the manual clock is the same on every run.
     pub start: Option<u64>,
 }
 
 impl NodeConfig {
-    /// A chain in memory on the manual clock, served on a free port of the loopback address.
+    /// A configuration with a chain in memory on the manual clock, and a free port of the loopback address.
     pub fn new(genesis: Storage) -> Self {
         Self {
             genesis: Some(genesis),
@@ -76,44 +75,44 @@ impl NodeConfig {
     }
 }
 
-/// A node that does not start.
+/// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// The chain cannot be opened.
+    /// Opening the chain failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The chain cannot go on, for instance on a clock of another block time than its own.
+    /// The author cannot continue the chain, for instance because the clock has another block time.
     #[error(transparent)]
     Author(#[from] AuthorError),
-    /// Too little history was asked for.
+    /// The requested history is too short.
     #[error("a chain keeps {least} blocks or more, not {asked}: clients ask for them", least = History::LEAST)]
     History {
-        /// How much was asked for.
+        /// The requested history, in blocks.
         asked: u32,
     },
-    /// The port cannot be had.
+    /// Binding the port failed.
     #[error("cannot listen on {address}: {source}; choose another port")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// Two methods have one name: a defect of this crate.
+    /// Two methods have the same name: a bug in this crate.
     #[error("the RPC methods clash: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
-    /// A thread cannot be had.
+    /// Starting a thread failed.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
 
-/// A node; see [`Node::start`].
+/// The entry point of a node; see [`Node::start`].
 #[derive(Debug)]
 pub struct Node;
 
 impl Node {
-    /// Opens or makes the chain, and serves it. Call within a tokio runtime.
+    /// Opens or creates the chain, and serves it. Call within a tokio runtime.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -152,9 +151,9 @@ impl Node {
     }
 }
 
-/// Waits for the end of the thread that makes blocks; one that it did not choose stops the node.
+/// Waits for the author's thread; if it ends unexpectedly, stops the node.
 ///
-/// Nothing here can give orders: the thread ends, too, when nobody is left who can.
+/// This task holds no sender of orders, so the thread also ends when all other senders are dropped.
 fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
         if let Err(panic) = author.join() {
@@ -169,7 +168,7 @@ fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Se
     })
 }
 
-/// Whether a node is to stop, and why.
+/// Whether the node shall stop, and why.
 #[derive(Debug, Clone)]
 enum Stop {
     NotYet,
@@ -178,7 +177,7 @@ enum Stop {
 }
 
 impl Stop {
-    /// The first reason is the one that counts.
+    /// Sets the reason, unless one is already set.
     fn tell(self, stop: &watch::Sender<Self>) {
         stop.send_if_modified(|told| {
             let first = matches!(told, Self::NotYet);
@@ -190,7 +189,7 @@ impl Stop {
     }
 }
 
-/// Opens the chain that is there, or makes one that begins as configured.
+/// Opens an existing chain, or creates one from the configuration.
 fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     let open = |genesis| Store::open(config.directory.as_deref(), genesis, config.history);
     let Some(genesis) = &config.genesis else { return Ok(open(None)?) };
@@ -210,7 +209,7 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     }
 }
 
-/// How to order blocks, and how to stop.
+/// The control of the author: orders blocks, and stops the node.
 #[derive(Clone)]
 pub(crate) struct Control {
     orders: SyncSender<Order>,
@@ -219,7 +218,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Makes blocks now, as long as the caller waits.
+    /// Makes blocks now, while the caller waits.
     pub(crate) async fn order(&self, goal: Goal) -> Result<Head, AuthorError> {
         let (reply, answer) = oneshot::channel();
         self.orders.try_send(Order { goal, reply }).map_err(|error| match error {
@@ -229,10 +228,10 @@ impl Control {
         answer.await.map_err(|_| AuthorError::Stopping)?
     }
 
-    /// Asks the node to stop.
+    /// Requests the shutdown of the node.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // The manual clock's author sleeps until an order comes; with orders waiting it does not sleep.
+        // Wakes the manual clock's author, which sleeps until an order arrives; with queued orders it does not sleep.
         let (reply, _) = oneshot::channel();
         let _ = self.orders.try_send(Order { goal: Goal::Blocks(0), reply });
         Stop::Asked.tell(&self.stop);
@@ -240,7 +239,7 @@ impl Control {
 
     async fn stopped(&self) -> Result<(), AuthorError> {
         let mut stop = self.stop.subscribe();
-        // The sender lives in this control: the wait cannot fail.
+        // The sender is a field of this control, so the wait cannot fail.
         match stop.wait_for(|stop| !matches!(stop, Stop::NotYet)).await.as_deref() {
             Ok(Stop::Died(reason)) => Err(AuthorError::Panicked(reason.clone())),
             _ => Ok(()),
@@ -248,7 +247,7 @@ impl Control {
     }
 }
 
-/// A running node. [`NodeHandle::stop`] stops it and waits for it; dropping it stops it too, and waits for nothing.
+/// A running node. [`NodeHandle::stop`] shuts it down and waits; dropping it shuts it down without waiting.
 pub struct NodeHandle {
     chain: Arc<Chain>,
     control: Control,
@@ -264,27 +263,27 @@ impl std::fmt::Debug for NodeHandle {
 }
 
 impl NodeHandle {
-    /// Where JSON-RPC is served.
+    /// The address of the JSON-RPC server.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The endpoint as clients take it: `ws://127.0.0.1:9944`.
+    /// The endpoint for clients: `ws://127.0.0.1:9944`.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address())
     }
 
-    /// The newest block on disk; it is final.
+    /// The newest block on disk; it is finalized.
     pub fn head(&self) -> Head {
         self.chain.head()
     }
 
-    /// The first block's hash.
+    /// The genesis hash.
     pub fn genesis(&self) -> H256 {
         self.chain.genesis
     }
 
-    /// Makes so many blocks now, on any clock, and returns the newest. Dropping the future ends the making.
+    /// Makes a number of blocks now, on any clock, and returns the newest. Dropping the future cancels it.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -292,16 +291,16 @@ impl NodeHandle {
         self.control.order(Goal::Blocks(blocks)).await
     }
 
-    /// Makes blocks up to and with the next in which this subnet's epoch runs, and returns that one. Dropping the future
-    /// ends the making.
+    /// Makes blocks up to and including the next one that runs this subnet's epoch, and returns that one. Dropping the
+    /// future cancels it.
     ///
     /// # Errors
-    /// [`AuthorError`]; [`AuthorError::NoEpoch`] where there is no such subnet.
+    /// [`AuthorError`]; [`AuthorError::NoEpoch`] for an unknown subnet.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
         self.control.order(Goal::Epoch(netuid)).await
     }
 
-    /// Submits a signed call, as `author_submitExtrinsic` does, and returns its hash.
+    /// Submits a signed call as by `author_submitExtrinsic`, and returns its hash.
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -321,7 +320,7 @@ impl NodeHandle {
         Ok(state.storage(key).map_err(StateError::Trie)?)
     }
 
-    /// Calls a runtime API after the newest block: `method` such as `Core_version`, `arguments` in SCALE.
+    /// Calls a runtime API after the newest block: `method` is e.g. `Core_version`, `arguments` are encoded in SCALE.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -329,7 +328,7 @@ impl NodeHandle {
         Ok(self.chain.call(None, method, &arguments.encode())?)
     }
 
-    /// Writes the chain, as it is, into a new file.
+    /// Saves a snapshot of the chain to a new file.
     ///
     /// # Errors
     /// [`crate::SnapshotError`].
@@ -337,25 +336,25 @@ impl NodeHandle {
         self.chain.store.save(file)
     }
 
-    /// Waits until somebody stops the node, or it cannot go on: [`Self::stop`] is still to be called.
+    /// Waits until a shutdown is requested, or the author fails; then call [`Self::stop`].
     ///
     /// # Errors
-    /// [`AuthorError::Panicked`] when it cannot go on.
+    /// [`AuthorError::Panicked`] when the author failed.
     pub async fn stop_requested(&self) -> Result<(), AuthorError> {
         self.control.stopped().await
     }
 
-    /// Stops the node: the block in the making is finished and committed, requests that run are answered, connections
-    /// are closed, and then the chain's file. A client that does not let go is left behind after some seconds.
+    /// Shuts the node down: commits the block in progress, answers running requests, closes the connections, and then
+    /// the chain's file. A client that does not disconnect is abandoned after some seconds.
     pub async fn stop(self) {
         let Self { chain, control, server, author, closed } = self;
         control.stop();
         let drain = async {
             server.stop().await;
-            // It was said what the author ended of, and this waits for it only.
+            // The author's result was reported already; this only waits for its end.
             let _ = author.await;
             drop((chain, control));
-            // The sender never sends: it is dropped with the chain.
+            // Resolves when the sender is dropped with the chain; nothing is ever sent.
             let _ = closed.await;
         };
         if timeout(DRAIN, drain).await.is_err() {
@@ -364,7 +363,7 @@ impl NodeHandle {
     }
 }
 
-/// A read that failed.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct ReadError(#[from] StateError);
@@ -375,7 +374,7 @@ mod tests {
 
     use super::*;
 
-    /// A node whose author is another thread than its own.
+    /// A node whose author is a given thread.
     fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let head = store.head().unwrap();
@@ -393,7 +392,7 @@ mod tests {
         let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
         assert!(error.to_string().contains("panicked: a defect; start the node again"), "{error}");
         author.await.unwrap();
-        // Being told to stop afterwards does not hide the reason.
+        // A shutdown request afterwards does not hide the reason.
         control.stop();
         assert!(control.stopped().await.is_err());
     }

@@ -1,4 +1,4 @@
-//! The calls that wait for a block.
+//! The transaction pool: calls that wait for a block.
 
 mod error;
 mod graph;
@@ -28,26 +28,25 @@ pub(crate) use error::nonce_tag;
 pub use watch::TxEvent;
 pub(crate) use watch::Watcher;
 
-/// How deeply calls may nest; the runtime has the same limit.
+/// The deepest nesting of calls; the runtime has the same limit.
 const DEPTH: u32 = 256;
-/// How long bytes that proved invalid, or that are in a block, are refused without another look, as the real chain's node
-/// does.
+/// How long bytes that proved invalid, or that are in a block, are banned, as by the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
-/// How many bans are remembered.
+/// The most remembered bans.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// Validations of one call against a moving head before the head has to wait for it.
+/// Validations of one call against a moving head before it blocks the head.
 const CHASES: usize = 3;
 
-/// How much may wait.
+/// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Calls.
+    /// The most calls.
     pub count: usize,
-    /// Bytes of calls.
+    /// The most bytes of calls.
     pub bytes: usize,
-    /// Calls that wait for calls not yet seen.
+    /// The most calls that depend on calls not yet seen.
     pub future: usize,
-    /// Calls of one account.
+    /// The most calls of one account.
     pub per_sender: usize,
 }
 
@@ -57,7 +56,7 @@ impl Default for PoolLimits {
     }
 }
 
-/// A call on its way into a block.
+/// A call queued for a block.
 #[derive(Clone)]
 pub(crate) struct Queued {
     pub(crate) seq: Seq,
@@ -65,20 +64,20 @@ pub(crate) struct Queued {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// A call that a block took in, and who wants to know when that block is on disk.
+/// An included call, with the watcher to notify when its block is on disk.
 pub(crate) struct Included {
     pub(crate) watcher: Watcher,
 }
 
 struct Inner {
-    /// The block after which calls are validated: the newest one made, on disk or not yet.
+    /// The block after which calls are validated: the newest one made, on disk or not.
     tip: Head,
     graph: Graph,
     bans: LruCache<H256, Instant>,
     closed: bool,
 }
 
-/// The pool.
+/// The transaction pool.
 pub(crate) struct Pool {
     inner: Mutex<Inner>,
     limits: PoolLimits,
@@ -94,7 +93,7 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks a call and takes it in. Verifies a signature: not for the async executor.
+    /// Validates a call and adds it. Verifies a signature, so do not call it on the async executor.
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -114,7 +113,7 @@ impl Pool {
                 chases += 1;
                 continue;
             } else {
-                // The head moves faster than calls are checked: it waits for this one.
+                // The head moves faster than calls are validated: block it for this one.
                 validate(store, &inner.tip, &bytes)?
             };
             let at = inner.tip.number();
@@ -145,7 +144,7 @@ impl Pool {
         }
     }
 
-    /// Takes bytes in that were never checked.
+    /// Adds bytes without validation.
     #[cfg(test)]
     pub(crate) fn force(&self, hash: H256, bytes: Vec<u8>) -> tokio::sync::mpsc::Receiver<TxEvent> {
         let (watcher, events) = Watcher::channel();
@@ -163,7 +162,7 @@ impl Pool {
         inner.graph.in_order().into_iter().filter_map(entry).collect()
     }
 
-    /// A block was made: `tip`. Its calls leave, and so do those that proved invalid.
+    /// Updates the pool after block `tip`: removes its included calls and those that proved invalid.
     pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
@@ -182,14 +181,14 @@ impl Pool {
         entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
     }
 
-    /// The blocks after `tip` were lost before they reached the disk: what was in them may come again.
+    /// Resets the pool after the blocks after `tip` were lost before their commit: their calls may be submitted again.
     pub(crate) fn fall_back(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
     }
 
-    /// Takes no more calls, and tells those who wait that theirs are dropped.
+    /// Closes the pool to new calls, and reports the waiting ones as dropped.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -204,7 +203,7 @@ impl Pool {
         self.lock().tip.clone()
     }
 
-    /// The nonce for an account's next call: the chain's, and one more for each pooled call in a row.
+    /// The next nonce of an account: the chain's, plus one for each consecutive call in the pool.
     ///
     /// # Errors
     /// [`SubmitError`] when the chain cannot be read.
@@ -220,12 +219,12 @@ impl Pool {
         Ok(nonce)
     }
 
-    /// The waiting calls, in the order of arrival.
+    /// The waiting calls, in order of arrival.
     pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
         self.lock().graph.all().map(|entry| entry.bytes.clone()).collect()
     }
 
-    /// How many calls are ready, and how many there are.
+    /// The numbers of ready calls and of all calls.
     pub(crate) fn size(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.graph.ready(), inner.graph.len())

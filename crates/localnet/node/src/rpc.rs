@@ -42,27 +42,27 @@ use params::{Args, to_hex};
 use subscribe::Asked;
 use workers::Workers;
 
-/// A method that is registered twice: a defect of this crate, found by every test that starts a node.
+/// The error of a method that is registered twice: a bug in this crate, found by every test that starts a node.
 type RegisterError = RegisterMethodError;
 
-/// What clients may ask of the server.
+/// The limits of the RPC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
     /// WebSocket connections, and HTTP requests being answered, together.
     pub connections: u32,
-    /// Subscriptions of one connection.
+    /// The most subscriptions per connection.
     pub subscriptions: u32,
-    /// Bytes of one request.
+    /// The most bytes of a request.
     pub request_bytes: u32,
-    /// Bytes of one answer.
+    /// The most bytes of a response.
     pub response_bytes: u32,
-    /// Requests in one batch.
+    /// The most requests in a batch.
     pub batch: u32,
-    /// Messages that one connection's queue holds, and requests of a connection in work: the node reads no more of them
-    /// until some are done.
+    /// The capacity of a connection's message queue, and the most requests in flight per connection: beyond it the node
+    /// stops reading until some are done.
     pub backlog: u32,
-    /// Bytes that one WebSocket connection holds: requests in work, answers and notifications that its client does not
-    /// take. While there are more, the node reads nothing from it; and it makes no more answers while so many wait.
+    /// The most bytes held per WebSocket connection: requests in flight, and responses and notifications that its
+    /// client has not read. Beyond it the node stops reading from the connection, and makes no more responses for it.
     pub waiting_bytes: u32,
 }
 
@@ -80,7 +80,7 @@ impl Default for RpcLimits {
     }
 }
 
-/// What handlers work with.
+/// The shared state of handlers.
 pub(crate) struct Context {
     chain: Arc<Chain>,
     control: Control,
@@ -95,20 +95,20 @@ impl Context {
         Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
     }
 
-    /// What an answer may still grow by.
+    /// The space left in a response.
     fn room(&self) -> Room {
         Room { left: self.response_bytes, most: self.response_bytes }
     }
 }
 
-/// Keeps an answer from growing past what is sent.
+/// Limits the size of a response while it is built.
 struct Room {
     left: usize,
     most: usize,
 }
 
 impl Room {
-    /// Bytes as JSON-RPC writes them, where they still fit.
+    /// Encodes bytes as JSON-RPC hex, if they still fit.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
         self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.most))?;
@@ -119,14 +119,14 @@ impl Room {
 type Handler = fn(&Context, &Args) -> Answer;
 type Subscribing = Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
 
-/// The methods as they are being registered.
+/// The methods to register.
 struct Methods {
     module: RpcModule<Context>,
     failed: Option<RegisterError>,
 }
 
 impl Methods {
-    /// A method that answers from memory.
+    /// Registers a method that answers from memory.
     fn light(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
             let registered = self.module.register_method(name, move |params, context, _| -> Answer {
@@ -136,7 +136,7 @@ impl Methods {
         }
     }
 
-    /// A method that reads the disk or runs the runtime.
+    /// Registers a method that reads the disk or runs the runtime.
     fn heavy(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
@@ -150,7 +150,7 @@ impl Methods {
         }
     }
 
-    /// A method that makes blocks.
+    /// Registers a method that makes blocks.
     fn order(
         &mut self,
         name: &'static str,
@@ -163,7 +163,7 @@ impl Methods {
         Ok(())
     }
 
-    /// A subscription: the names of subscribing, notification and unsubscribing.
+    /// Registers a subscription: the names of subscribe, notification and unsubscribe.
     fn subscription(
         &mut self,
         names: [&'static str; 3],
@@ -176,7 +176,7 @@ impl Methods {
             unsubscribe,
             move |params, pending, context, extensions| async move {
                 match pace_of(&extensions) {
-                    // A subscriber that went away is no news to anybody.
+                    // A subscriber that disconnected needs no report.
                     Ok(pace) => drop(handler(params, Asked { pending, pace }, context).await),
                     Err(error) => pending.reject(error).await,
                 }
@@ -190,7 +190,7 @@ impl Methods {
     }
 }
 
-/// The pace of the connection that a request came over.
+/// The backpressure state of the request's connection.
 fn pace_of(extensions: &Extensions) -> Result<Arc<Pace>, ErrorObjectOwned> {
     extensions.get().cloned().ok_or_else(|| internal("the request has no connection"))
 }
@@ -232,18 +232,18 @@ impl Server {
         &self.context.workers
     }
 
-    /// Stops accepting, and closes the connections that are open.
+    /// Stops accepting, and closes open connections.
     pub(crate) async fn stop(self) {
-        // It may have stopped already.
+        // The server may have stopped already.
         let _ = self.handle.stop();
         self.handle.stopped().await;
     }
 }
 
-/// Serves a chain.
+/// Serves a chain over JSON-RPC.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address cannot be bound.
 pub(crate) async fn serve(
     listen: SocketAddr,
     context: Context,
@@ -277,8 +277,8 @@ pub(crate) async fn serve(
     Ok(Server { address, handle, context })
 }
 
-/// On loopback, only requests to a loopback name are answered: a page in a browser must not reach the chain through a
-/// name that it makes point here.
+/// On loopback, only requests to a loopback host name are answered: a page in a browser must not reach the chain
+/// through a name that resolves to this machine (DNS rebinding).
 fn host_filter(listen: SocketAddr) -> HostFilterLayer {
     if !listen.ip().is_loopback() {
         return HostFilterLayer::disable();

@@ -1,7 +1,7 @@
-//! Blocks and states on disk, one transaction a commit.
+//! The store of blocks and states on disk, with one transaction per commit.
 //!
-//! A commit holds everything of its blocks: trie nodes, the list of nodes that each block made obsolete, header, body,
-//! number by hash, and the pruning of what grew too old. So the file is at some block's end at any moment.
+//! A commit contains all data of its blocks: trie nodes, the list of nodes that each block made obsolete, header, body,
+//! number by hash, and the pruning of old blocks. So the file is always at the end of a block.
 
 mod file;
 mod nodes;
@@ -34,78 +34,78 @@ pub use snapshot::{SnapshotError, load_snapshot};
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
 const NUMBERS: TableDefinition<'static, &[u8; 32], u32> = TableDefinition::new("numbers");
-/// By block, the rows of [`NODES`] that it made obsolete.
+/// The rows of [`NODES`] that each block made obsolete.
 const DEATHS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("deaths");
 const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
-/// The database inside a chain's directory.
+/// The database file in a chain's directory.
 const FILE: &str = "chain.redb";
-/// Bytes of the mark at the start of a database.
+/// The length of the magic bytes at the start of a database.
 const MARK: u64 = 9;
-/// The layout of the tables.
+/// The version of the table layout.
 const FORMAT: u64 = 1;
 const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
-/// Bytes of database pages kept in memory; the nodes that matter are kept as nodes.
+/// The cache of database pages in bytes; frequently used nodes have a cache of their own.
 const PAGE_CACHE: usize = 32 << 20;
-/// Blocks pruned in one commit beyond those that it adds, when a chain is opened with less history than it has.
+/// The most blocks to prune per commit beyond those added, when a chain is opened with a shorter history.
 const PRUNE_AHEAD: u32 = 64;
 
 /// The state of one block.
 pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 
-/// A database that does not do its work.
+/// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has the chain open.
     #[error("the chain in {0} is in use by another process; stop that one, or choose another directory")]
     InUse(PathBuf),
-    /// The file or its directory cannot be made or opened.
+    /// Creating or opening the file or its directory failed.
     #[error("cannot open the chain at {path}: {source}; check that the directory is yours and writable")]
     Open {
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The directory holds no chain, and no first block was given.
+    /// The directory contains no chain, and no genesis was given.
     #[error("there is no chain in {0}; start one with a genesis")]
     Missing(PathBuf),
-    /// The file is of another layout.
+    /// The file has another format version.
     #[error(
         "the chain in {path} is of format {found}, this build reads {FORMAT}; reset the chain to go on: tao localnet reset"
     )]
     Format {
         /// The directory.
         path: PathBuf,
-        /// The layout found.
+        /// The format version found.
         found: u64,
     },
-    /// The chain was made by a runtime of another version.
+    /// The chain was made by another runtime version.
     #[error(
         "the chain was made by runtime version {found}, this build has {}; reset the chain to go on: tao localnet reset",
         VERSION.spec_version
     )]
     Spec {
-        /// The version found.
+        /// The runtime version found.
         found: u64,
     },
-    /// The chain starts from another first block.
+    /// The chain has another genesis.
     #[error(
         "the chain starts from {found:?}, and not from {given:?} as this start would have it, with other accounts; start \
          it as it was begun, or reset the chain: tao localnet reset"
     )]
     Genesis {
-        /// The first block on disk.
+        /// The genesis block on disk.
         found: H256,
-        /// The first block of the given genesis.
+        /// The genesis block of the configuration.
         given: H256,
     },
-    /// A record is not what this build writes.
+    /// A record is malformed.
     #[error("the chain's file is damaged: {0}; reset the chain, or load a snapshot")]
     Damaged(&'static str),
-    /// The database refused, for instance because the disk is full.
+    /// A database operation failed, for instance on a full disk.
     #[error("the chain's file cannot be read or written: {0}; check the disk's free space and the file's health")]
     Database(Box<redb::Error>),
 }
@@ -128,33 +128,34 @@ from_redb!(
     redb::SetDurabilityError
 );
 
-/// How much history a chain keeps.
+/// The history that a chain keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// State and body of the newest blocks, this many, and of no others.
+    /// State and body of this many newest blocks only.
     Last(u32),
-    /// Everything.
+    /// State and body of every block.
     Archive,
 }
 
 impl History {
-    /// What clients may ask for in any case: a mortal call may name a block of this age.
+    /// The shortest allowed history: a mortal call may refer to a block of this age.
     pub const LEAST: u32 = 2_400;
 }
 
 impl Default for History {
-    /// Somewhat more than [`History::LEAST`], so that a client that counts back from a head some blocks old finds it.
+    /// Somewhat more than [`History::LEAST`], so that a client that counts back from a slightly old head finds the
+    /// block.
     fn default() -> Self {
         Self::Last(Self::LEAST + 100)
     }
 }
 
-/// A block's header and its hash.
+/// A block's header with its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Head {
-    /// The hash: BLAKE2b-256 of the encoded header.
+    /// The BLAKE2b-256 hash of the encoded header.
     pub hash: H256,
-    /// The header.
+    /// The header of the block.
     pub header: Header,
 }
 
@@ -169,7 +170,7 @@ impl Head {
     }
 }
 
-/// A block that is made and not yet on disk.
+/// A block that is made but not committed.
 pub(crate) struct Staged {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
@@ -178,13 +179,13 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// Bytes of new trie nodes.
+    /// The bytes of new trie nodes.
     pub(crate) fn weight(&self) -> usize {
         self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
     }
 }
 
-/// The chain's file, or the same tables in memory.
+/// The chain's database, on disk or in memory.
 pub(crate) struct Store {
     database: Arc<Database>,
     memory: Arc<NodeMemory>,
@@ -194,7 +195,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the chain in `directory`, or makes it from `genesis`; without a directory it lives in memory.
+    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory it is in memory.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -219,7 +220,7 @@ impl Store {
         Ok(store)
     }
 
-    /// A chain on another kind of file.
+    /// Creates a chain on another storage backend.
     #[cfg(test)]
     pub(crate) fn on(file: impl redb::StorageBackend, genesis: Storage) -> Self {
         let flushing = Flushing::default();
@@ -235,7 +236,7 @@ impl Store {
         store
     }
 
-    /// Checks the chain that is there, or writes the first block.
+    /// Checks the existing chain, or writes the genesis block.
     fn found(&self, directory: Option<&Path>, genesis: Option<Storage>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
@@ -269,7 +270,7 @@ impl Store {
         Ok(())
     }
 
-    /// Checks that the first block has this state.
+    /// Checks that the genesis block has this state.
     ///
     /// # Errors
     /// [`StoreError::Genesis`].
@@ -298,12 +299,12 @@ impl Store {
         headers.get(number)?.map(|bytes| decode_head(bytes.value()).map(|head| head.hash)).transpose()
     }
 
-    /// The header of the block of this hash.
+    /// The header of the block with this hash.
     pub(crate) fn header(&self, hash: H256) -> Result<Option<Header>, StoreError> {
         Ok(find_head(&self.database.begin_read()?, hash)?.map(|head| head.header))
     }
 
-    /// Header and extrinsics of the block of this hash.
+    /// The header and extrinsics of the block with this hash.
     #[allow(clippy::type_complexity, reason = "a head and its extrinsics, where there are any")]
     pub(crate) fn block(&self, hash: H256) -> Result<Option<(Head, Vec<Vec<u8>>)>, StoreError> {
         let read = self.database.begin_read()?;
@@ -314,7 +315,7 @@ impl Store {
         Ok(Some((head, extrinsics)))
     }
 
-    /// The state after the block of this hash; the inner `None` when it was pruned.
+    /// The state after the block with this hash; the inner `None` if it was pruned.
     pub(crate) fn state(&self, hash: H256) -> Result<Option<(Head, Option<State>)>, StoreError> {
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
@@ -341,7 +342,7 @@ impl Store {
         Ok(TrieBackendBuilder::new(view, *head.header.state_root()).build())
     }
 
-    /// Holds a new block in memory until [`Self::commit`].
+    /// Stages a new block in memory until [`Self::commit`].
     pub(crate) fn stage(
         &self,
         head: Head,
@@ -359,17 +360,17 @@ impl Store {
                 dead.push((name, birth));
             }
         }
-        // After the deaths: a node may die and another of the same name be born in one block.
+        // After the deaths: a node may die and be born again under the same name in one block.
         for (name, bytes) in &born {
             self.memory.stage(name.clone(), Node { birth, bytes: bytes.clone() });
         }
         Staged { head, extrinsics, born, dead }
     }
 
-    /// Puts the staged blocks on disk, and prunes, in one transaction.
+    /// Commits the staged blocks, and prunes, in one transaction.
     ///
     /// # Errors
-    /// [`StoreError`]; the staged blocks are lost then.
+    /// [`StoreError`]; the staged blocks are then lost.
     pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
         let written = self.database.begin_write().map_err(StoreError::from).and_then(|write| {
             self.write(&write, blocks)?;
@@ -411,7 +412,7 @@ impl Store {
         Ok(())
     }
 
-    /// Drops the blocks that are too old: the state of block `n` needs the nodes that died in block `n + 1`.
+    /// Prunes the oldest blocks: the state of block `n` needs the nodes that died in block `n + 1`.
     fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<(), StoreError> {
         let History::Last(keep) = self.history else { return Ok(()) };
         let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(()) };
@@ -432,7 +433,7 @@ impl Store {
             for row in rows {
                 nodes.remove(row.as_slice())?;
             }
-            // Clients know the chain by its first block.
+            // Clients identify the chain by its genesis block.
             if number == 0 {
                 continue;
             }
@@ -443,25 +444,25 @@ impl Store {
         Ok(())
     }
 
-    /// Makes everything committed so far, and whatever comes, survive a power cut: for the end.
+    /// Makes all commits so far, and all later ones, durable: for shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.flushing.on();
         Ok(self.database.begin_write()?.commit()?)
     }
 
-    /// Makes everything committed so far survive a power cut.
+    /// Makes all commits so far durable.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let flushed = self.flush();
         self.flushing.off();
         flushed
     }
 
-    /// Bytes of the file; 0 in memory.
+    /// The size of the file in bytes; 0 in memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.path.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
     }
 
-    /// How many trie nodes are stored.
+    /// The number of stored trie nodes.
     pub(crate) fn node_count(&self) -> Result<u64, StoreError> {
         Ok(self.database.begin_read()?.open_table(NODES)?.len()?)
     }
@@ -486,7 +487,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(directory.to_owned())),
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    // Killed while the file was made, a process left it without the mark that the database writes last.
+    // A process killed while it created the file left it without the magic bytes, which the database writes last.
     if is_unborn(&file).map_err(failed)? {
         if !create {
             return Err(StoreError::Missing(directory.to_owned()));
@@ -496,7 +497,7 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
 }
 
-/// Whether a file begins with zeros only, where a database has its mark.
+/// Whether a file begins with zeros in place of a database's magic bytes.
 fn is_unborn(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;

@@ -17,8 +17,8 @@ pub enum WrappedError {
     Ciphertext(#[from] FormatError),
 }
 
-/// A ciphertext with its round, in the SCALE form of the Python packages' general helpers: `compact length ‖ ciphertext
-/// ‖ round u64`.
+/// A ciphertext with its round, in the SCALE form of the Python packages' general helpers:
+/// `compact length ‖ ciphertext ‖ round u64`.
 ///
 /// The round is not authenticated: it only tells which pulse to try.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! btwallet's stored passwords: one environment variable per keyfile, its value XORed with its own name.
+//! btwallet's stored passwords: one environment variable per keyfile, its value hidden by XOR with its own name.
 //!
 //! This is no protection against anyone who can read the environment. It is supported for compatibility.
 

@@ -1,4 +1,4 @@
-//! One block: initialise, inherents, the pool's calls, finalise.
+//! Builds a block: initialise, inherents, the pool's calls, finalise.
 
 use codec::{Decode, Encode};
 use sp_core::H256;
@@ -17,24 +17,24 @@ use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::Queued;
 use crate::store::{Head, State};
 
-/// Calls in a row that do not fit before the block is taken as full.
+/// The number of consecutive calls that do not fit after which the block counts as full.
 const MISFITS: usize = 8;
-/// The consensus engine that clients expect in the digest.
+/// The consensus engine id that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
 
-/// A block that could not be made.
+/// Why building a block failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The runtime gave no answer.
+    /// A call into the runtime failed.
     #[error("block {number} cannot be built: {source}")]
     Call {
         /// The block's height.
         number: u32,
-        /// What happened in the runtime.
+        /// The error of the call.
         source: CallError,
     },
-    /// The runtime refused what every block begins with.
+    /// The runtime refused an inherent.
     #[error("block {number} cannot be built: its inherent call was refused: {reason}")]
     Inherent {
         /// The block's height.
@@ -42,44 +42,44 @@ pub enum BuildError {
         /// The runtime's reason.
         reason: String,
     },
-    /// Executing the block and writing its state gave two results.
+    /// The header's state root differs from the root of the written trie.
     #[error("block {number} has two state roots: {header:?} by execution, {state:?} by storage")]
     Root {
         /// The block's height.
         number: u32,
-        /// What the header says.
+        /// The state root in the header.
         header: H256,
-        /// What the trie says.
+        /// The root of the trie.
         state: H256,
     },
-    /// The state of the parent cannot be read.
+    /// The parent's state cannot be read.
     #[error("block {number} cannot be built: {reason}")]
     State {
         /// The block's height.
         number: u32,
-        /// The reason.
+        /// Why it cannot be read.
         reason: String,
     },
 }
 
-/// What became of a call that did not enter a block.
+/// Why a call was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Not now: it may fit a later block.
+    /// It does not fit now, but may fit a later block.
     Later,
-    /// Never.
+    /// It is invalid.
     Invalid,
 }
 
-/// A block and what it does to the state and to the pool.
+/// A block, with its changes to the state and to the pool.
 pub(crate) struct Built {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
     pub(crate) nodes: BackendTransaction<BlakeTwo256>,
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// Which of the queued calls are in, by position.
+    /// The included calls, by position in the queue.
     pub(crate) included: Vec<usize>,
-    /// Which are not, and why.
+    /// The calls not included, by position, with the reason.
     pub(crate) left: Vec<(usize, Left)>,
 }
 
@@ -96,7 +96,7 @@ impl Draft<'_> {
         call_as(&mut self.overlay, self.state, method, data).map_err(|source| BuildError::Call { number, source })
     }
 
-    /// Applies one extrinsic; what a refused or panicking one wrote is rolled back.
+    /// Applies one extrinsic; rolls back its changes if it is refused or panics.
     fn apply(&mut self, extrinsic: &[u8]) -> Result<ApplyExtrinsicResult, CallError> {
         self.overlay.start_transaction();
         let applied = call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
@@ -128,10 +128,10 @@ impl Draft<'_> {
     }
 }
 
-/// Builds the block after `parent`, stating `millis`, from `queued` calls in their order.
+/// Builds the block after `parent`, with timestamp `millis`, from `queued` calls in their order.
 ///
 /// # Errors
-/// [`BuildError`]: a defect of the runtime or of the store, never of a call.
+/// [`BuildError`]: a bug in the runtime or the store, never in a call.
 pub(crate) fn build(
     parent: &Head,
     state: &State,
@@ -209,7 +209,7 @@ fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) 
     (included, left)
 }
 
-/// What `Timestamp.Now` says in a state, in milliseconds; 0 before the first block.
+/// The value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
 pub(crate) fn stated_time(state: &State) -> Result<u64, String> {
     let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
     let value = state.storage(&key)?;

@@ -21,7 +21,7 @@ fn author_on(store: Store) -> Author {
     Author::new(chain, Clock::Manual, Some(1_000_000), Arc::new(AtomicBool::new(false))).unwrap()
 }
 
-/// Bytes that are no call at all make the runtime panic: nothing of it is left, and the block is made.
+/// Bytes that are not a call make the runtime panic: all changes are rolled back, and the block is made.
 #[test]
 fn a_call_that_panics_is_dropped_and_the_block_is_as_without_it() {
     let (mut one, mut other) = (author(), author());
@@ -59,7 +59,7 @@ fn an_order_ends_with_who_gave_it() {
         chain.head().number()
     });
     author.obey(Order { goal: Goal::Blocks(u32::MAX), reply });
-    // The blocks that were made until then are there.
+    // The blocks made until then exist.
     assert!(author.chain.head().number() >= caller.join().unwrap());
     assert_eq!(author.chain.head(), author.tip);
 }
@@ -76,7 +76,7 @@ fn nothing_is_announced_before_it_is_on_disk() {
     assert_eq!(news.try_recv().unwrap().head, author.chain.store.head().unwrap());
 }
 
-/// Counts how often the disk was waited for.
+/// Counts flushes to disk.
 #[derive(Debug, Default)]
 struct Disk {
     file: InMemoryBackend,

@@ -1,4 +1,4 @@
-//! Why a call is not taken, with the codes that the real chain's node answers.
+//! Why the pool refuses a call, with the error codes of the real chain's node.
 
 use codec::Encode;
 use sp_core::H256;
@@ -7,46 +7,46 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use crate::execute::CallError;
 use crate::store::StoreError;
 
-/// A call that the pool refuses.
+/// Why the pool refuses a call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The bytes are no call.
+    /// The bytes do not decode as a call.
     #[error("Extrinsic has invalid format: {0}")]
     Format(codec::Error),
-    /// The runtime could not say whether the call is valid: it panicked.
+    /// Validation in the runtime failed: it panicked.
     #[error("Verification Error: {0}")]
     Verification(#[from] CallError),
-    /// The call is not valid.
+    /// The call is invalid.
     #[error("Invalid Transaction")]
     Invalid(InvalidTransaction),
-    /// Whether the call is valid cannot be known.
+    /// The validity of the call is unknown.
     #[error("Unknown Transaction Validity")]
     Unknown(UnknownTransaction),
-    /// The same bytes proved invalid lately, or are in a block.
+    /// The same bytes recently proved invalid, or are in a block.
     #[error("Transaction is temporarily banned")]
     Banned,
-    /// The same bytes are in the pool.
+    /// The same bytes are already in the pool.
     #[error("Transaction Already Imported")]
     Known(H256),
-    /// Another call of this account and nonce is in the pool and pays at least as much.
+    /// A call with the same account and nonce is in the pool and pays at least as much.
     #[error("Priority is too low: ({pooled} vs {new})")]
     Priority {
-        /// The pooled call's priority.
+        /// The priority of the call in the pool.
         pooled: u64,
-        /// The new call's.
+        /// The priority of the new call.
         new: u64,
     },
     /// The pool is full.
     #[error("Immediately Dropped")]
     Full,
-    /// The call has no identity in the pool.
+    /// The call provides no tags to identify it in the pool.
     #[error("No tags provided")]
     NoTags,
     /// The chain's state cannot be read.
     #[error("the chain cannot be read: {0}")]
     Store(#[from] StoreError),
-    /// The node is stopping.
+    /// The node is shutting down.
     #[error("the node is stopping; submit to another one")]
     Stopping,
 }
@@ -77,7 +77,7 @@ impl SubmitError {
         }
     }
 
-    /// The text in the JSON-RPC error's `data`.
+    /// The text of the JSON-RPC error's `data`.
     pub fn data(&self) -> Option<String> {
         match self {
             Self::Verification(error) => Some(error.to_string()),
@@ -96,13 +96,13 @@ impl SubmitError {
         }
     }
 
-    /// Whether the same bytes will be refused again, so that they are banned for a while.
+    /// Whether the same bytes would be refused again, so that they are banned for a while.
     pub(crate) fn bans(&self) -> bool {
         matches!(self, Self::Invalid(_) | Self::Verification(_))
     }
 }
 
-/// The tag by which a call of `account` with `nonce` is known in the pool.
+/// The tag of a call of `account` with `nonce` in the pool.
 pub(crate) fn nonce_tag(account: &taonet_localnet_runtime::AccountId, nonce: u32) -> Vec<u8> {
     (account, nonce).encode()
 }

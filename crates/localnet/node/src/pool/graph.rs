@@ -1,7 +1,7 @@
-//! The calls that wait, and which depends on which.
+//! The dependency graph of waiting calls.
 //!
-//! A call requires tags and provides tags (in practice: account and nonce). It is ready when every tag that it requires
-//! is provided by a ready call or by a block; until then it waits for the calls before it.
+//! A call requires tags and provides tags (in practice: account and nonce). It is ready when every required tag is
+//! provided by a ready call or by a block; until then it waits for its predecessors.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,7 +15,7 @@ use super::PoolLimits;
 use super::error::SubmitError;
 use super::watch::{TxEvent, Watcher};
 
-/// Position in the order of arrival.
+/// The position in the order of arrival.
 pub(crate) type Seq = u64;
 
 pub(super) struct Entry {
@@ -27,12 +27,12 @@ pub(super) struct Entry {
     provides: Vec<TransactionTag>,
     priority: u64,
     valid_till: u64,
-    /// Required tags that no ready call provides.
+    /// The number of required tags that no ready call provides.
     unmet: usize,
 }
 
 impl Entry {
-    /// A call that was found valid at block `at`.
+    /// Creates an entry for a call that was validated at block `at`.
     pub(super) fn new(
         hash: H256,
         bytes: Vec<u8>,
@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-/// Which of two ready calls goes first: the greater.
+/// The priority of a ready call: the greater goes first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     priority: u64,
@@ -100,7 +100,7 @@ impl Graph {
         self.entries.get(&seq)
     }
 
-    /// Takes a call in, or says why not. A call of the same account and nonce that pays less makes room for it.
+    /// Adds a call, or returns why it is refused. It replaces a call with the same account and nonce that pays less.
     pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
         if entry.provides.is_empty() {
             return Err(SubmitError::NoTags);
@@ -135,7 +135,7 @@ impl Graph {
         }
     }
 
-    /// The calls that have to leave for `entry` in a full pool, when `rivals` leave anyway: those that pay least.
+    /// The calls to evict from a full pool for `entry` when `rivals` are replaced anyway: those that pay least.
     fn victims(&self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<Vec<Seq>, SubmitError> {
         let waits = self.unmet(entry) > 0;
         if waits && self.entries.len() - self.ready >= limits.future {
@@ -198,7 +198,7 @@ impl Graph {
         }
     }
 
-    /// Tells the calls behind a call that became ready.
+    /// Updates the dependents of a call that became ready.
     fn promote(&mut self, seq: Seq) {
         let mut became_ready = vec![seq];
         while let Some(seq) = became_ready.pop() {
@@ -214,7 +214,7 @@ impl Graph {
         }
     }
 
-    /// Tells the calls behind a ready call that it is gone without having been in a block.
+    /// Updates the dependents of a ready call that left without inclusion.
     fn demote(&mut self, dependents: Vec<Seq>) {
         let mut lost = dependents;
         while let Some(seq) = lost.pop() {
@@ -228,13 +228,13 @@ impl Graph {
         }
     }
 
-    /// The calls that require what `seq` provides, once for each tag.
+    /// The calls that require a tag of `seq`, once for each tag.
     fn behind(&self, seq: Seq) -> Vec<Seq> {
         let tags = self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
         tags.iter().filter_map(|tag| self.dependents.get(tag)).flatten().copied().collect()
     }
 
-    /// Takes a call out that will not be in a block.
+    /// Removes a call that was not included.
     pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let behind = self.behind(seq);
         let entry = self.unlink(seq)?;
@@ -244,7 +244,7 @@ impl Graph {
         Some(entry)
     }
 
-    /// Takes a call out that is in a block: what it provides is there for good.
+    /// Removes an included call: its tags stay provided.
     pub(super) fn include(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.unlink(seq)?;
         for tag in &entry.provides {
@@ -284,13 +284,13 @@ impl Graph {
         Some(entry)
     }
 
-    /// The calls that wait for others and can no longer become valid at block `at`.
+    /// The waiting calls that can no longer become valid at block `at`.
     pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
         let gone = |entry: &Entry| entry.unmet > 0 && entry.valid_till < u64::from(at);
         self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(seq, _)| *seq).collect()
     }
 
-    /// The ready calls in the order in which a block takes them: by priority, each after those that it depends on.
+    /// The ready calls in the order of inclusion: by priority, each after its dependencies.
     pub(super) fn in_order(&self) -> Vec<Seq> {
         let mut open: HashMap<Seq, usize> = HashMap::new();
         let mut free = BinaryHeap::new();
@@ -315,7 +315,7 @@ impl Graph {
         order
     }
 
-    /// Every call, in the order of arrival.
+    /// All calls, in order of arrival.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }

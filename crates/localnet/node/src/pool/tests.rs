@@ -9,7 +9,7 @@ fn account(number: u8) -> AccountId {
     AccountId::new([number; 32])
 }
 
-/// A call of an account whose next nonce on the chain is `from`.
+/// The validity of a call of an account whose next nonce on the chain is `from`.
 fn valid(number: u8, nonce: u32, from: u32, priority: u64) -> ValidTransaction {
     let requires = if nonce > from { vec![nonce_tag(&account(number), nonce - 1)] } else { Vec::new() };
     let provides = vec![nonce_tag(&account(number), nonce)];
@@ -27,7 +27,7 @@ impl Bench {
         Self { graph: Graph::default(), events: Vec::new(), limits }
     }
 
-    /// Account, nonce and priority make up a call's bytes and so its hash.
+    /// A hash from account, nonce and priority, which make up a call's bytes.
     fn hash(number: u8, nonce: u32, priority: u64) -> H256 {
         H256(sp_io::hashing::blake2_256(&(number, nonce, priority).encode()))
     }
@@ -103,7 +103,7 @@ fn what_leaves_without_a_block_sends_its_followers_back() {
     bench.graph.remove(seq).unwrap();
     assert_eq!((bench.graph.ready(), bench.graph.len()), (1, 3));
     assert_eq!(bench.told(Bench::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
-    // Another call of that nonce closes the gap again.
+    // Another call with that nonce closes the gap again.
     bench.add(1, 1, 0, 6).unwrap();
     assert_eq!(bench.graph.ready(), 4);
     let expected = [(0, 5), (1, 6), (2, 5), (3, 5)].map(|(nonce, priority)| Bench::hash(1, nonce, priority));
@@ -156,7 +156,7 @@ fn nobody_leaves_for_a_call_that_finds_no_room() {
     let mut bench = Bench::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     bench.add(1, 0, 0, 1).unwrap();
     bench.add(2, 0, 0, 9).unwrap();
-    // It would need both places, and one of the two pays more.
+    // It would need both places, and one of the two calls pays more.
     assert!(matches!(bench.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
     assert_eq!(bench.graph.len(), 2);
     assert_eq!(bench.told(Bench::hash(1, 0, 1)), [TxEvent::Ready]);
@@ -195,7 +195,7 @@ fn a_call_without_identity_is_refused() {
 }
 
 proptest::proptest! {
-    /// Whatever comes and goes: the count of ready calls is right, and each call stands behind what it depends on.
+    /// After any sequence of changes the count of ready calls is right, and each call comes after its dependencies.
     #[test]
     fn the_order_respects_every_account(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),
@@ -205,7 +205,7 @@ proptest::proptest! {
         for (number, nonce, priority, what) in moves {
             match what {
                 0 => {
-                    // A block takes the first call.
+                    // A block includes the first call.
                     if let Some(seq) = bench.graph.in_order().first().copied() {
                         let entry = bench.graph.include(seq).unwrap();
                         let sender = entry.sender.unwrap();

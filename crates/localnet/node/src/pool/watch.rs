@@ -1,44 +1,44 @@
-//! What a submitter is told about its call.
+//! Status events for the submitter of a call.
 
 use sp_core::H256;
 use tokio::sync::mpsc;
 
-/// What happened to a submitted call.
+/// A status event of a submitted call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TxEvent {
     /// It waits for calls before it.
     Future,
-    /// It can be in the next block.
+    /// It is ready for the next block.
     Ready,
-    /// It is in this block.
+    /// It is included in this block.
     InBlock(H256),
-    /// Its block is final. The last event.
+    /// Its block is finalized. The last event.
     Finalized(H256),
-    /// The call of this hash, of the same account and nonce, took its place. The last event.
+    /// The call with this hash, the same account and nonce, replaced it. The last event.
     Usurped(H256),
-    /// It had to leave a full pool. The last event.
+    /// It was evicted from a full pool. The last event.
     Dropped,
     /// It is no longer valid. The last event.
     Invalid,
 }
 
 impl TxEvent {
-    /// Whether no other event follows.
+    /// Whether this is the last event.
     pub fn is_last(self) -> bool {
         matches!(self, Self::Finalized(_) | Self::Usurped(_) | Self::Dropped | Self::Invalid)
     }
 }
 
-/// Room for the events of one call: who reads slower misses the middle of the story, never blocks the chain.
+/// The capacity of a watch, in events: a slow reader loses events in between, but never blocks the chain.
 const ROOM: usize = 16;
 
-/// The sending side of a watch, or nothing where nobody watches.
+/// The sending side of a watch, or nothing if the call is not watched.
 #[derive(Debug, Default)]
 pub(crate) struct Watcher(Option<mpsc::Sender<TxEvent>>);
 
 impl Watcher {
-    /// A watch and where its events arrive.
+    /// Creates a watch and the receiver of its events.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<TxEvent>) {
         let (sender, receiver) = mpsc::channel(ROOM);
         (Self(Some(sender)), receiver)
@@ -46,7 +46,7 @@ impl Watcher {
 
     pub(crate) fn send(&self, event: TxEvent) {
         if let Some(sender) = &self.0 {
-            // Nobody listens any more, or does not keep up: both are the watcher's choice.
+            // The receiver is gone or too slow: both are the watcher's choice.
             let _ = sender.try_send(event);
         }
     }

@@ -1,4 +1,4 @@
-//! Counts requests by method, and what a connection has in work.
+//! Counts requests by method, and the requests in flight on a connection.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use jsonrpsee::types::Request;
 use super::pace::Pace;
 use crate::meter;
 
-/// The names of the methods; all others count as one.
+/// The method names; all others are counted as one.
 #[derive(Clone)]
 pub(super) struct Names(Arc<HashSet<&'static str>>);
 
@@ -25,7 +25,7 @@ impl Names {
     }
 }
 
-/// A connection's service whose requests are counted.
+/// A connection's service that counts its requests.
 #[derive(Clone)]
 pub(super) struct Counted<S> {
     service: S,
@@ -38,7 +38,7 @@ impl<S> Counted<S> {
         Self { service, names, pace }
     }
 
-    /// Counts a request of so many bytes while it is in work, and the bytes of its answer.
+    /// Counts a request of this size while it is in flight, and the bytes of its response.
     fn paced<'a>(
         &self,
         bytes: usize,
@@ -48,7 +48,7 @@ impl<S> Counted<S> {
         async move {
             let _in_work = in_work;
             let answer = answer.await;
-            // Notifications have no answer, and a subscription's was sent already.
+            // Notifications have no response, and a subscription's was sent already.
             if answer.is_method_call() || answer.is_batch() {
                 pace.answered(answer.as_json().get().len());
             }
@@ -88,7 +88,7 @@ where
     }
 }
 
-/// Bytes of a request's parameters.
+/// The size of a request's parameters in bytes.
 fn size(request: &BatchEntry<'_>) -> usize {
     match request {
         BatchEntry::Call(call) => call.params().len_bytes(),

@@ -1,4 +1,4 @@
-//! `dev_`: what only a development chain can do.
+//! `dev_`: control methods of a development chain.
 
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ fn status(context: &Context, _: &Args) -> Answer {
     }))
 }
 
-/// The answer to a finished order.
+/// The response to a finished order.
 pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
     let head = outcome.map_err(|failure| author(&failure))?;
     Ok(json!({"number": head.number(), "hash": head.hash}))

@@ -1,4 +1,4 @@
-//! JSON-RPC errors, with the codes and texts that clients of the real chain's node know.
+//! JSON-RPC errors, with the codes and texts of the real chain's node.
 
 use jsonrpsee::types::ErrorObjectOwned;
 use jsonrpsee::types::error::{
@@ -10,15 +10,15 @@ use crate::chain::StateError;
 use crate::pool::SubmitError;
 use crate::store::{SnapshotError, StoreError};
 
-/// Codes of `state_` errors.
+/// Error codes of `state_` methods.
 const COUNT: i32 = 4002;
 const CLIENT: i32 = 4003;
-/// Codes of `payment_` errors.
+/// Error codes of `payment_` methods.
 const PAYMENT_RUNTIME: i32 = 1;
-/// Codes of `dev_` errors.
+/// Error codes of `dev_` methods.
 const DEV: i32 = 5001;
 
-/// What a handler answers.
+/// The result of a handler.
 pub(crate) type Answer = Result<serde_json::Value, ErrorObjectOwned>;
 
 fn error(code: i32, message: impl Into<String>, data: Option<String>) -> ErrorObjectOwned {
@@ -37,7 +37,7 @@ pub(crate) fn too_many(count: u64, most: u64) -> ErrorObjectOwned {
     error(COUNT, format!("count exceeds maximum value. value: {count}, max: {most}"), None)
 }
 
-/// As the server words it when it finds out after the answer was made.
+/// The error for an oversized response, in the words of the server itself.
 pub(crate) fn too_big(most: usize) -> ErrorObjectOwned {
     error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {most}")))
 }
@@ -66,7 +66,7 @@ pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
     error(DEV, failure.to_string(), None)
 }
 
-/// A call on a state that is gone: the real chain's node words it differently from a read.
+/// The error for a call on a pruned state: the real chain's node words it differently from a read.
 pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
     let text = format!("Client error: Api called for an unknown Block: State already discarded for {hash:?}");
     error(CLIENT, text, None)

@@ -1,4 +1,4 @@
-//! Accepting connections, and what stands before the methods on each of them.
+//! Accepts connections and builds the service stack of each.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::count::{Counted, Names};
 use super::origin::{Origins, refusal};
 use super::pace::{Pace, Paced};
 
-/// The pause after a connection that could not be accepted, for instance because there are too many open files.
+/// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// How long the head of a request may take, and how long a connection may idle between requests.

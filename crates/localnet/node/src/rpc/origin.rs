@@ -1,7 +1,7 @@
-//! Whether the web page behind a request may use the node.
+//! Checks the origin of web pages that use the node.
 //!
-//! A browser lets any page open a WebSocket to this machine, and says in the `Origin` header which page it is. Programs
-//! send no such header, or one with the address that they connect to.
+//! A browser lets any page open a WebSocket to this machine, and sends the page's origin in the `Origin` header. Other
+//! programs send no such header, or one with the address that they connect to.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, header};
 use jsonrpsee::server::{HttpBody, HttpResponse};
 
-/// The pages that may use the node: those of this machine, and those named here.
+/// The allowed origins: those of this machine, and the configured ones.
 #[derive(Debug, Clone)]
 pub(super) struct Origins(Arc<[String]>);
 
@@ -18,7 +18,7 @@ impl Origins {
         Self(allowed.into())
     }
 
-    /// Whether a request with these headers is answered.
+    /// Whether a request with these headers is allowed.
     pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
             let named = |origin: &str| self.0.iter().any(|named| named.eq_ignore_ascii_case(origin));
@@ -27,7 +27,7 @@ impl Origins {
     }
 }
 
-/// The answer to a request of a page that may not use the node.
+/// The response to a page that is not allowed.
 pub(super) fn refusal() -> HttpResponse {
     let mut response =
         HttpResponse::new(HttpBody::from("This page may not use the node: name it with --allow-origin.\n"));
@@ -35,7 +35,7 @@ pub(super) fn refusal() -> HttpResponse {
     response
 }
 
-/// Whether an origin, such as `http://localhost:3000`, is a page of this machine.
+/// Whether an origin, such as `http://localhost:3000`, is on this machine.
 fn is_loopback(origin: &str) -> bool {
     let Some((_, authority)) = origin.split_once("://") else { return false };
     let (host, port) = if let Some(rest) = authority.strip_prefix('[') {

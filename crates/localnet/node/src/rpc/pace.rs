@@ -1,8 +1,8 @@
-//! A WebSocket connection is read no faster than its client takes the answers.
+//! Backpressure: a WebSocket connection is read no faster than its client reads the responses.
 //!
-//! The server makes a task of every message, and each task holds its answer until the client reads it: without a bound, a
-//! client that sends and never reads fills the memory. So the connection counts the requests in work, their bytes, and
-//! those of answers that were made and not written; while there is too much of any, nothing more is read from it.
+//! The server spawns a task for every message, and each task holds its response until the client reads it: without a
+//! limit, a client that sends and never reads would fill the memory. So each connection counts its requests in flight,
+//! their bytes, and the bytes of unsent responses; while any of these exceeds its limit, reading from it pauses.
 
 use std::io;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use taonet_http::Place;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
-/// Requests of one connection that read the disk or run the runtime at the same time.
+/// The most concurrent requests of a connection that read the disk or run the runtime.
 const HEAVY: usize = 8;
 
-/// What one connection has the node hold.
+/// Per-connection backpressure: bytes and requests in flight.
 #[derive(Debug)]
 pub(super) struct Pace {
     state: Mutex<State>,
@@ -36,9 +36,9 @@ struct State {
     /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer.
     paced: bool,
     requests: usize,
-    /// Bytes of the requests in work.
+    /// The bytes of the requests in flight.
     asked: usize,
-    /// Bytes of what waits for the client.
+    /// The bytes of unsent responses.
     bytes: usize,
     reader: Option<Waker>,
 }
@@ -50,13 +50,13 @@ impl State {
 }
 
 impl Pace {
-    /// The pace of a new connection: at most so many requests in work, and bytes of answers that wait.
+    /// Creates the state of a new connection, with limits on requests in flight and on bytes of unsent responses.
     pub(super) fn new(requests: u32, bytes: u32) -> Arc<Self> {
         let most = Most { requests: requests as usize, bytes: bytes as usize };
         Arc::new(Self { state: Mutex::default(), most, heavy: Semaphore::new(HEAVY), taken: Notify::new() })
     }
 
-    /// The connection becomes a WebSocket.
+    /// Enables backpressure when the connection becomes a WebSocket.
     pub(super) fn start(&self) {
         self.lock().paced = true;
     }
@@ -69,7 +69,7 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes what is held, and goes on with reading where that allows it.
+    /// Changes the counters, and resumes reading where they allow it.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let reader = {
             let mut state = self.lock();
@@ -82,7 +82,7 @@ impl Pace {
         }
     }
 
-    /// A request of so many bytes is in work until the guard is dropped.
+    /// Counts a request of this size as in flight until the guard is dropped.
     pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InWork {
         let mut state = self.lock();
         state.requests += 1;
@@ -90,7 +90,7 @@ impl Pace {
         InWork { pace: self.clone(), bytes }
     }
 
-    /// An answer or a notification of so many bytes is about to wait for the client.
+    /// Counts a response or notification of this size as unsent.
     pub(super) fn answered(&self, bytes: usize) {
         let mut state = self.lock();
         if state.paced {
@@ -98,12 +98,12 @@ impl Pace {
         }
     }
 
-    /// The client took so many bytes, or will never get them.
+    /// Uncounts bytes that the client has read, or will never get.
     pub(super) fn took(&self, bytes: usize) {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
-    /// The client is gone: whatever waits ends now.
+    /// Marks the client as gone: everything that waits ends now.
     fn close(&self) {
         self.change(|state| {
             state.paced = false;
@@ -111,7 +111,7 @@ impl Pace {
         });
     }
 
-    /// Waits for a request's turn to make an answer, and runs it.
+    /// Runs work under the connection's limit on heavy requests.
     pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
@@ -136,7 +136,7 @@ impl Pace {
     }
 }
 
-/// One request in work.
+/// A guard that counts a request in flight.
 pub(super) struct InWork {
     pace: Arc<Pace>,
     bytes: usize,
@@ -151,7 +151,7 @@ impl Drop for InWork {
     }
 }
 
-/// A connection that keeps to its pace.
+/// A connection with backpressure.
 pub(super) struct Paced<T> {
     stream: T,
     pace: Arc<Pace>,
@@ -193,7 +193,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // The requests that came with the last bytes are counted when their tasks run: they go first.
+        // Requests from the last read are counted only when their tasks run: let them run first.
         if std::mem::take(&mut self.has_read) && self.pace.is_paced() {
             context.waker().wake_by_ref();
             return Poll::Pending;
@@ -242,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection of at most two requests and ten bytes, with what the client has sent.
+    /// A connection with limits of two requests and ten bytes, with the client's end.
     async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
         let (mut client, server) = duplex(64);
         let pace = Pace::new(2, 10);

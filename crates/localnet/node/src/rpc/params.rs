@@ -10,25 +10,25 @@ use super::error::{invalid_params, too_many};
 
 type Parsed<T> = Result<T, ErrorObjectOwned>;
 
-/// Most entries of a list of storage keys or block numbers; a page of keys on the real chain's node has as many.
+/// The most entries of a list of storage keys or block numbers; the same as a page of keys on the real chain's node.
 const LIST: usize = 1_000;
-/// Most bytes of one storage key in a list; no key of the runtime is longer.
+/// The most bytes of a storage key in a list; no key of the runtime is longer.
 const KEY: usize = 512;
 
 /// The parameters of one request; missing ones are null.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Args(Vec<Value>);
 
-/// A block number as clients state it.
+/// A block number parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockRef {
-    /// Null: the newest one.
+    /// Null: the newest block.
     Newest,
-    /// A number; none that does not fit names a block.
+    /// A number; `None` for one that exceeds every block's.
     Number(Option<u32>),
 }
 
-/// Bytes as JSON-RPC writes them.
+/// Encodes bytes as JSON-RPC hex.
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 + 2 * bytes.len());
     text.push_str("0x");
@@ -46,7 +46,7 @@ fn hash_of(text: &str) -> Parsed<H256> {
     Ok(H256(bytes))
 }
 
-/// A list that is not too long.
+/// Checks the length of a list.
 pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
     if values.len() > LIST { Err(too_many(values.len() as u64, LIST as u64)) } else { Ok(values) }
 }
@@ -59,7 +59,7 @@ fn key(value: &Value) -> Parsed<Vec<u8>> {
     from_hex(text)
 }
 
-/// Reads a block number: an integer, or hexadecimal or decimal text.
+/// Parses a block number: an integer, or hexadecimal or decimal text.
 pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
     let number = match value {
         Value::Null => return Ok(BlockRef::Newest),
@@ -93,17 +93,17 @@ impl Args {
         self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} is text")))
     }
 
-    /// A name, such as a runtime API's.
+    /// A name parameter, such as a runtime API's.
     pub(crate) fn name(&self, position: usize, name: &str) -> Parsed<String> {
         self.text(position, name).map(str::to_owned)
     }
 
-    /// Bytes in hexadecimal.
+    /// A parameter of hexadecimal bytes.
     pub(crate) fn bytes(&self, position: usize, name: &str) -> Parsed<Vec<u8>> {
         from_hex(self.text(position, name)?)
     }
 
-    /// Bytes in hexadecimal, or null.
+    /// A parameter of hexadecimal bytes, or null.
     pub(crate) fn optional_bytes(&self, position: usize, name: &str) -> Parsed<Option<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(None),
@@ -111,7 +111,7 @@ impl Args {
         }
     }
 
-    /// A block's hash, or null for the newest block.
+    /// A block hash parameter, or null for the newest block.
     pub(crate) fn hash(&self, position: usize) -> Parsed<Option<H256>> {
         match self.value(position) {
             Value::Null => Ok(None),
@@ -128,12 +128,12 @@ impl Args {
         }
     }
 
-    /// A count.
+    /// A count parameter.
     pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
         self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} is a whole number")))
     }
 
-    /// An account's address, or its key in hexadecimal.
+    /// An account parameter: its address, or its key in hexadecimal.
     pub(crate) fn account(&self, position: usize) -> Parsed<AccountId> {
         let text = self.text(position, "an account")?;
         if text.starts_with("0x") {

@@ -1,4 +1,4 @@
-//! `payment_`: what a call would cost.
+//! `payment_`: fee estimates.
 
 use codec::{Decode, Encode};
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};

@@ -13,9 +13,9 @@ use super::{Context, Methods, Room};
 use crate::chain::StateError;
 use crate::store::State;
 
-/// Most keys of one page, as on the real chain's node.
+/// The most keys of a page, as on the real chain's node.
 const PAGE: u64 = 1_000;
-/// Most keys of one unpaged listing.
+/// The most keys of an unpaged listing.
 const LISTING: usize = 250_000;
 
 pub(super) fn register(methods: &mut Methods) {
@@ -45,7 +45,7 @@ pub(super) fn trie(reason: String) -> ErrorObjectOwned {
     error::state(&StateError::Trie(reason))
 }
 
-/// One runtime serves all blocks; the hash must still name one.
+/// All blocks have the same runtime; the hash must still be that of a block.
 fn runtime_version(context: &Context, args: &Args) -> Answer {
     if let Some(hash) = args.hash(0)? {
         let known = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
@@ -57,7 +57,7 @@ fn runtime_version(context: &Context, args: &Args) -> Answer {
 fn metadata(context: &Context, args: &Args) -> Answer {
     let answer =
         context.chain.call(args.hash(0)?, "Metadata_metadata", &[]).map_err(|failure| error::state(&failure))?;
-    // The answer is opaque bytes; clients want what is inside.
+    // The result is opaque bytes; clients expect their content.
     let inside = Vec::<u8>::decode(&mut answer.as_slice()).map_err(|failure| internal(failure.to_string()))?;
     Ok(json!(to_hex(&inside)))
 }

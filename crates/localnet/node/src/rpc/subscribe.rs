@@ -1,6 +1,6 @@
-//! Subscriptions to heads, to storage and to the runtime's version.
+//! Subscriptions to heads, to storage and to the runtime version.
 //!
-//! A subscriber that reads slowly holds up nobody: it misses heads, and storage changes reach it merged.
+//! A slow subscriber blocks no other: it misses heads, and gets storage changes merged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use super::{Context, Methods, RegisterError};
 use crate::chain::NewBlock;
 use crate::meter::Subscribed;
 
-/// A subscription that a client asks for.
+/// A subscription request.
 pub(super) struct Asked {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) pace: Arc<Pace>,
@@ -61,7 +61,7 @@ impl Feed {
         Ok(sent?)
     }
 
-    /// The next block, or the newest ones after a lag; `None` when either side is gone.
+    /// The next block, or the newest ones after a lag; `None` when either side is closed.
     async fn next(&self, news: &mut Receiver<Arc<NewBlock>>) -> Option<News> {
         tokio::select! {
             () = self.sink.closed() => None,
@@ -108,7 +108,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 }
 
 async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
-    // Followed before the head is read: nothing falls between.
+    // Subscribed before the head is read, so that no block is missed.
     let mut news = context.chain.follow();
     let head = context.chain.head();
     let feed = asked.accept().await?;
@@ -127,12 +127,12 @@ async fn heads(asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionEr
 async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
     let feed = asked.accept().await?;
     feed.send(&VERSION).await?;
-    // The runtime is this program: its version does not change while it runs.
+    // The runtime is compiled in: its version never changes while the node runs.
     feed.sink.closed().await;
     Ok(())
 }
 
-/// What a storage subscriber was last told: a hash of each value, since a thousand subscribers may follow large ones.
+/// The last values sent to a storage subscriber, as hashes, since a thousand subscribers may follow large values.
 type Told = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
@@ -153,7 +153,7 @@ async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -
     while let Some(news) = feed.next(&mut news).await {
         let message = match news {
             News::Block(block) => block_changes(&block, &mut told),
-            // What cannot be read now may be readable after the next block.
+            // A failed read may succeed after the next block.
             News::Missed => read_changes(&context, &keys, &mut told).await.unwrap_or_default(),
         };
         if let Some(message) = message {
@@ -171,7 +171,7 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
     value.map(|value| H256(blake2_256(value)))
 }
 
-/// What a block changed of the keys that a subscriber was told of.
+/// The changes of a block to a subscriber's keys.
 fn block_changes(block: &NewBlock, told: &mut Told) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
@@ -185,7 +185,7 @@ fn block_changes(block: &NewBlock, told: &mut Told) -> Option<Value> {
     message(block.head.hash, &changed)
 }
 
-/// What differs, after the newest block, from what a subscriber was told; everything at first.
+/// The changes, after the newest block, since the last values sent; all values at first.
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],

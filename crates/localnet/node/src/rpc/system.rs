@@ -1,4 +1,4 @@
-//! `system_`: who this node is; nonces.
+//! `system_`: the node's identity; nonces.
 
 use serde_json::json;
 

@@ -1,14 +1,14 @@
-//! Threads for what reads the disk, verifies a signature or runs the runtime: never the async executor's.
+//! A thread pool for work that reads the disk, verifies a signature or runs the runtime, off the async executor.
 
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// Calls nest up to 256 deep, and decoding them recurses.
+/// The stack size of a worker: calls nest up to 256 deep, and decoding them recurses.
 const STACK: usize = 64 << 20;
 
-/// A fixed number of threads; what exceeds them waits its turn.
+/// A fixed number of threads; further jobs are queued.
 pub(crate) struct Workers(ThreadPool);
 
 impl Workers {
@@ -18,17 +18,17 @@ impl Workers {
             .num_threads(threads)
             .stack_size(STACK)
             .thread_name(|number| format!("localnet-rpc-{number}"))
-            // The panic was printed; who waits for the job sees its channel closed.
+            // The panic was printed; the waiting caller sees its channel closed.
             .panic_handler(|_| ())
             .build()?;
         Ok(Self(pool))
     }
 
-    /// Runs a job; `None` when it panicked.
+    /// Runs a job; `None` if it panicked.
     pub(crate) async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (sender, receiver) = oneshot::channel();
         self.0.spawn(move || {
-            // Who waited may be gone.
+            // The caller may be gone.
             let _ = sender.send(job());
         });
         receiver.await.ok()

@@ -1,4 +1,4 @@
-//! The database's file: what is committed survives the death of the process, and is flushed to the disk on demand.
+//! The database file: commits survive the death of the process, and are flushed to disk on demand.
 
 use std::fs::File;
 use std::io;
@@ -8,27 +8,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redb::backends::FileBackend;
 use redb::{DatabaseError, StorageBackend};
 
-/// Whether commits wait for the disk.
+/// Whether each commit is flushed to disk.
 ///
-/// Off, a commit is in the operating system's page cache when it returns: `kill -9` loses nothing of it, a power cut
-/// may. A flush for each block would cost milliseconds where a block costs a fraction of one; one every few seconds
-/// costs nothing that shows.
+/// When disabled, a commit is in the operating system's page cache when it returns: `kill -9` loses nothing of it, a
+/// power cut may. A flush for each block would cost milliseconds where a block costs a fraction of one; the cost of one
+/// every few seconds is negligible.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flushing(Arc<AtomicBool>);
 
 impl Flushing {
-    /// Makes commits wait for the disk from now on.
+    /// Enables flushing of each commit.
     pub(crate) fn on(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Makes commits return without waiting for the disk from now on.
+    /// Disables flushing of each commit.
     pub(crate) fn off(&self) {
         self.0.store(false, Ordering::SeqCst);
     }
 }
 
-/// A file whose commits wait for the disk only when [`Flushing`] says so.
+/// A file that flushes commits only while [`Flushing`] is enabled.
 #[derive(Debug)]
 pub(crate) struct LazyFile<B = FileBackend> {
     file: B,

@@ -1,8 +1,8 @@
-//! Trie nodes: where they stand on disk, which of them wait in memory, and how the trie asks for them.
+//! Trie nodes: their rows on disk, the staged ones in memory, and lookups by the trie.
 //!
 //! The trie names a node by its position (a prefix of storage keys) and its hash. A row's key is the position, then the
-//! block that made the node: the versions of a position stand side by side, so that consecutive blocks write to the same
-//! few pages. A state looks for the newest version that is not younger than its block.
+//! block that created the node: the versions of a position are adjacent, so that consecutive blocks write to the same
+//! few pages. A state reads the newest version that is not younger than its block.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,20 +16,20 @@ use sp_state_machine::{DBValue, TrieBackendStorage};
 
 use super::StoreError;
 
-/// Nodes by [`row_key`].
+/// The nodes by [`row_key`].
 pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
 
-/// Bytes of nodes kept in memory.
+/// The size of the node cache in bytes.
 const CACHE_BYTES: usize = 32 << 20;
-/// What an entry of the cache costs beside its bytes.
+/// The overhead of a cache entry in bytes.
 const ENTRY_OVERHEAD: usize = 128;
-/// How much of a node's hash its row's key holds.
+/// The length of the hash prefix in a row's key, in bytes.
 const TAG: usize = 8;
 
-/// Position and hash, as the trie's own memory databases write them: the prefix, then 32 bytes of hash.
+/// The name of a node, in the form of the trie's own memory databases: the prefix, then 32 bytes of hash.
 pub(crate) type NodeName = Box<[u8]>;
 
-/// A node and the block that made it.
+/// A node and the block that created it.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
     pub(crate) birth: u32,
@@ -60,7 +60,7 @@ fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
     key
 }
 
-/// The newest version of a node that block `at` can see.
+/// The newest version of a node visible at block `at`.
 pub(crate) fn find(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     name: &[u8],
@@ -82,7 +82,7 @@ pub(crate) fn find(
     Ok(None)
 }
 
-/// The nodes in memory: those of blocks not yet committed, and the recently used ones.
+/// The nodes in memory: staged ones, and a cache of recently used ones.
 pub(crate) struct NodeMemory {
     staged: RwLock<HashMap<NodeName, Node>>,
     cache: Mutex<NodeCache>,
@@ -125,7 +125,7 @@ impl NodeMemory {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
     }
 
-    /// The block that made a node, where memory knows it.
+    /// The block that created a node, if the node is in memory.
     pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
         let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|node| node.birth);
         staged.or_else(|| {
@@ -134,12 +134,12 @@ impl NodeMemory {
         })
     }
 
-    /// Holds a node of a block that is not committed.
+    /// Stages a node of an uncommitted block.
     pub(crate) fn stage(&self, name: NodeName, node: Node) {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// The staged nodes are on disk now.
+    /// Marks the staged nodes as committed.
     pub(crate) fn settle(&self) {
         let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,21 +148,21 @@ impl NodeMemory {
         }
     }
 
-    /// The staged nodes will never be on disk.
+    /// Discards the staged nodes.
     pub(crate) fn discard(&self) {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
-/// The trie nodes as one block's state sees them.
+/// The trie nodes as of one block's state.
 ///
-/// The view holds a read transaction from its making: whatever is pruned later stays visible to it.
+/// The view holds a read transaction from its creation: nodes pruned later stay visible to it.
 pub(crate) struct NodeView {
     pub(crate) database: Arc<Database>,
     pub(crate) memory: Arc<NodeMemory>,
     pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(crate) at: u32,
-    /// Whether what is read is remembered: only the newest state's nodes, whose birth a later death asks for.
+    /// Whether to cache what is read: only for the newest state, since a later death needs the node's birth.
     pub(crate) newest: bool,
 }
 
@@ -171,7 +171,7 @@ impl NodeView {
         if let Some(node) = find(&self.table, name, self.at)? {
             return Ok(Some(node));
         }
-        // A staged node can reach the disk, and leave memory, after this view was made.
+        // A staged node can be committed, and leave memory, after this view was created.
         find(&self.database.begin_read()?.open_table(NODES)?, name, self.at)
     }
 }

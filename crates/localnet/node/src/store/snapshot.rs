@@ -1,7 +1,8 @@
-//! A whole chain in one file.
+//! Snapshots: a whole chain in one file.
 //!
-//! Layout: eight bytes of magic, the format (u32), then the tables in a fixed order, each a count (u64) of rows, each row
-//! the lengths (u32) and bytes of key and value; at last the BLAKE2b-256 of all that. Integers are little-endian.
+//! Layout: eight magic bytes, the format (u32), then the tables in a fixed order, each a count (u64) of rows, each row
+//! the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 of everything before. Integers are
+//! little-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -17,36 +18,36 @@ use super::nodes::NODES;
 use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreError, builder};
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
-/// The longest key and the longest value that a chain can have.
+/// The longest key or value of a chain, in bytes.
 const LONGEST: u32 = 64 << 20;
-/// Rows that one transaction loads.
+/// The number of rows per transaction when loading.
 const LOAD: u64 = 50_000;
 
-/// A snapshot that cannot be written or read.
+/// Why saving or loading a snapshot failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The file system refused.
+    /// A file operation failed.
     #[error("the snapshot {path} cannot be read or written: {source}")]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// There is a file already.
+    /// The file already exists.
     #[error("{0} exists; a snapshot overwrites nothing: choose another name, or remove it")]
     Exists(PathBuf),
-    /// The directory holds a chain already.
+    /// The directory already contains a chain.
     #[error("there is a chain in {0}; reset it first, or choose another directory")]
     ChainExists(PathBuf),
-    /// The file is no snapshot of this format.
+    /// The file is not a snapshot of this format version.
     #[error("{0} is no snapshot that this build reads")]
     Format(PathBuf),
-    /// The file was cut off or changed.
+    /// The file is truncated or corrupt.
     #[error("{0} is damaged: its checksum does not match; get another copy")]
     Damaged(PathBuf),
-    /// The chain's own file failed.
+    /// The chain's own store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -98,7 +99,7 @@ impl<T: Read> Hashing<T> {
     }
 }
 
-/// Either side's failure, before the file has a name.
+/// An error of either side, before the file's path is added.
 enum Failure {
     File(io::Error),
     Store(StoreError),
@@ -122,7 +123,7 @@ macro_rules! from_redb {
 from_redb!(redb::CommitError, redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError);
 
 impl Store {
-    /// Writes the chain, as it is now, into a new file; the node goes on meanwhile.
+    /// Saves the chain to a new file while the node continues.
     ///
     /// # Errors
     /// [`SnapshotError`].
@@ -134,7 +135,7 @@ impl Store {
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
         let written = self.dump(BufWriter::new(file));
         written.map_err(|failure| {
-            // Half a snapshot helps nobody; the first failure is the one to report.
+            // A partial snapshot is of no use; the first error is the one to report.
             let _ = fs::remove_file(path);
             match failure {
                 Failure::File(source) => SnapshotError::File { path: path.to_owned(), source },
@@ -176,7 +177,7 @@ fn dump_table<K: Key, V: Value>(
     Ok(())
 }
 
-/// Makes a chain in `directory` from a snapshot; nothing is left there when it fails.
+/// Creates a chain in `directory` from a snapshot; leaves nothing behind on failure.
 ///
 /// # Errors
 /// [`SnapshotError`].
@@ -189,14 +190,14 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
     let input = File::open(file).map_err(failed)?;
     fs::create_dir_all(directory).map_err(failed)?;
     let partial = directory.join(format!("{FILE}.loading"));
-    // What a killed load left would be mixed with this chain.
+    // Files of a killed load would be mixed with this chain.
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
     let loaded = load_into(&partial, BufReader::new(input), file);
     if loaded.is_err() {
-        // The first failure is the one to report.
+        // The first error is the one to report.
         let _ = fs::remove_file(&partial);
     }
     loaded?;

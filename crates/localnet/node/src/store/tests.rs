@@ -4,7 +4,7 @@ use sp_state_machine::{Backend, OverlayedChanges};
 
 use super::*;
 
-/// A first block of some keys, short and long.
+/// A genesis with some keys, short and long.
 fn genesis() -> Storage {
     let mut storage = Storage::default();
     for number in 0..200u32 {
@@ -17,7 +17,7 @@ fn genesis() -> Storage {
     storage
 }
 
-/// A block that changes, adds and removes keys; what it does follows from its number.
+/// A block that changes, adds and removes keys, depending on its number.
 fn advance(store: &Store, head: &Head) -> Staged {
     let number = head.number() + 1;
     let state = store.tip(head).unwrap();
@@ -26,7 +26,7 @@ fn advance(store: &Store, head: &Head) -> Staged {
     overlay.set_storage(key(number * 7), Some(vec![number as u8; 50]));
     overlay.set_storage(key(number * 11), Some(number.encode()));
     overlay.set_storage(key(number * 13), None);
-    // The same value comes and goes: nodes die and are born again under one name.
+    // The same value appears and disappears: nodes die and are born again under one name.
     overlay.set_storage(b"ab".to_vec(), number.is_multiple_of(3).then(|| vec![2; 40]));
     overlay.set_storage(b"abc".to_vec(), number.is_multiple_of(2).then(|| vec![3; 70]));
     let changes = overlay.drain_storage_changes(&state, StateVersion::V1).unwrap();
@@ -35,7 +35,7 @@ fn advance(store: &Store, head: &Head) -> Staged {
     store.stage(Head::of(header), vec![number.encode()], changes.transaction)
 }
 
-/// Makes blocks, in commits of these sizes in turn.
+/// Makes blocks, with commits of these sizes in turn.
 fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
     let mut head = store.head().unwrap();
     let last = head.number() + blocks;
@@ -52,7 +52,7 @@ fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
     head
 }
 
-/// Every key and value of a state, read from the disk and not from memory.
+/// All keys and values of a state, read from disk and not from memory.
 fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fresh = Store {
         database: store.database.clone(),
@@ -65,7 +65,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
 }
 
-/// The rows of all nodes that the kept states reach.
+/// The rows of all nodes reachable from the kept states.
 fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
     let kept: Vec<u32> = {
         let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();
@@ -160,7 +160,7 @@ fn blocks_that_are_not_committed_are_forgotten() {
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
     assert_eq!(store.head().unwrap(), head);
     assert!(store.header(lost.hash).unwrap().is_none());
-    // The same block again is the same block.
+    // The same block again has the same hash.
     assert_eq!(advance(&store, &head).head, lost);
 }
 

@@ -70,12 +70,12 @@ async fn a_block_begins_with_its_time_and_holds_its_calls() {
 #[tokio::test]
 async fn the_same_start_gives_the_same_chain() {
     let (one, two) = (node().await, node().await);
-    // Signed once: signatures are randomised.
+    // Signed only once, since signatures are randomised.
     let call = signed(&one, "Alice", 0, &remark("same"));
     for node in [&one, &two] {
         node.submit(call.clone()).await.unwrap();
     }
-    // One commit after another here, one commit of all there.
+    // One commit per block here, one commit of all there.
     for _ in 0..70 {
         one.mine(1).await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! `kill -9` at any moment loses nothing that anybody has seen.
+//! `kill -9` at any moment loses nothing that a client has seen.
 
 #![allow(clippy::print_stdout, reason = "a failed run says how to repeat it")]
 
@@ -14,13 +14,13 @@ use taonet_localnet::{Clock, Node, NodeHandle};
 use crate::process::{Process, announce};
 use crate::support::{account_key, config, get, hex, post, remark, signed, unhex};
 
-/// Where the child keeps its chain.
+/// The variable with the child's chain directory.
 const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
-/// Gives the moments of an earlier run.
+/// The variable with the seed of an earlier run.
 const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
 
-/// Not a test by itself: the process that is killed, when the variable names its chain.
+/// Not a test by itself: the process to kill, if the variable names its chain.
 #[tokio::test]
 async fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -44,7 +44,7 @@ async fn child() {
     }
 }
 
-/// Random numbers that a printed seed gives again.
+/// A pseudo-random generator with a printed seed.
 struct Moments {
     seed: u64,
     drawn: u64,
@@ -59,7 +59,7 @@ impl Moments {
         Self { seed, drawn: 0 }
     }
 
-    /// Anything below `bound`.
+    /// A number below `bound`.
     fn below(&mut self, bound: u64) -> u64 {
         self.drawn += 1;
         let hash = sp_io::hashing::twox_64(&(self.seed, self.drawn).encode());
@@ -67,7 +67,7 @@ impl Moments {
     }
 }
 
-/// Asks the child for its head until the moment has come; returns the last number and hash that it stated.
+/// Polls the child's head until the moment comes; returns the last number and hash.
 async fn watch(child: &Process, moment: Duration) -> (u64, Value) {
     let address = child.address().await;
     let began = Instant::now();
@@ -82,7 +82,7 @@ async fn watch(child: &Process, moment: Duration) -> (u64, Value) {
     }
 }
 
-/// Reads every key and value after a block, and compares the root that they give with the header's.
+/// Reads all keys and values after a block, and compares their root with the header's.
 async fn check_state(node: &NodeHandle, hash: &Value) {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
@@ -110,7 +110,7 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
     let (mut previous, mut seen) = (0, (0, Value::Null));
     for round in 0..KILLS {
         let mut child = Process::start("crash::child", DIRECTORY, directory.path());
-        // Now and then while it starts, else at work.
+        // Occasionally during startup, otherwise during work.
         if moments.below(5) == 0 {
             tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
         } else {
@@ -125,11 +125,11 @@ async fn nothing_seen_is_lost_when_the_process_is_killed() {
         if !hash.is_null() {
             assert_eq!(get(&node, "chain_getBlockHash", json!([number])).await, *hash, "round {round}");
         }
-        // The states are whole, the newest one and an older one.
+        // The states are complete: the newest one and an older one.
         check_state(&node, &json!(head.hash)).await;
         let older = previous + moments.below(u64::from(head.number() - previous) + 1) as u32;
         check_state(&node, &get(&node, "chain_getBlockHash", json!([older])).await).await;
-        // The chain is one chain: every block since the last round names its parent.
+        // The chain is linked: every block since the last round names its parent.
         for number in previous..head.number() {
             let hash = get(&node, "chain_getBlockHash", json!([number])).await;
             let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;

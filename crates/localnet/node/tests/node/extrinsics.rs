@@ -1,4 +1,4 @@
-//! Calls that a node refuses, each with the code and the text of the real chain's.
+//! Refused calls, each with the code and text of the real chain's node.
 
 use codec::Decode;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
 #[tokio::test]
 async fn malformed_calls_are_refused_and_change_nothing() {
     let (node, untouched) = (node().await, node().await);
-    // So that there is a nonce that is too old.
+    // Uses up a nonce, so that one is stale.
     let first = signed(&node, "Alice", 0, &remark("first"));
     for node in [&node, &untouched] {
         node.submit(first.clone()).await.unwrap();
@@ -69,17 +69,17 @@ async fn malformed_calls_are_refused_and_change_nothing() {
             }
             None => assert!(message.starts_with("Extrinsic has invalid format"), "{name}: {message}"),
         }
-        // What was refused as invalid is not looked at again for a while; what is no call at all is told so again.
+        // Bytes refused as invalid are banned for a while; bytes that do not decode are refused as such again.
         let (again, message, _) = refused(&node, &bytes).await;
         assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
     let (code, _, data) = refused(&node, &bare).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
-    // The chain goes on as one that saw none of it: the same state root, the same block.
+    // The chain continues as if it had seen none of them: the same state root, the same block.
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     untouched.stop().await;
-    // The good one is still good.
+    // The valid call is still valid.
     node.submit(whole).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"].as_array().unwrap().len(), 2);
@@ -101,14 +101,14 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     invalid[50] ^= 1;
     assert_eq!(refused(&node, &invalid).await.0, 1010);
     assert_eq!(refused(&node, &invalid).await.0, 1012);
-    // In a block, the same bytes are refused as the real chain's pool does it, and no longer waited for.
+    // Once in a block, the same bytes are refused as by the real chain's pool, and no longer pending.
     node.mine(1).await.unwrap();
     assert_eq!(refused(&node, &call).await.0, 1012);
     node.stop().await;
 }
 
-/// The timestamp pallet panics when time is stated twice. By then the fee was paid and the transfer made: nothing of both
-/// is left, and the block is that of a chain that never saw the call.
+/// The timestamp pallet panics on a second timestamp. By then the fee was paid and the transfer made: both are rolled
+/// back, and the block equals that of a chain that never saw the call.
 #[tokio::test]
 async fn a_call_that_writes_and_then_panics_leaves_nothing() {
     let (node, untouched) = (node().await, node().await);
@@ -127,7 +127,7 @@ async fn a_call_that_writes_and_then_panics_leaves_nothing() {
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert_eq!(alice[..4], [0; 4], "the nonce went on");
-    // Without what panics, the same calls do write.
+    // Without the call that panics, the same calls do write.
     let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![transfer("Dave", 1_000_000)] });
     node.submit(signed(&node, "Alice", 0, &fine)).await.unwrap();
     assert_ne!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
@@ -138,7 +138,7 @@ async fn a_call_that_writes_and_then_panics_leaves_nothing() {
 #[tokio::test]
 async fn calls_nested_beyond_reason_are_refused() {
     let node = node().await;
-    // Utility.batch_all in itself, again and again, written by hand: encoding it must not recurse either.
+    // Nested Utility.batch_all calls, encoded by hand: encoding them must not recurse either.
     let mut call = codec::Encode::encode(&remark("deep"));
     let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark("x")] });
     let start = &codec::Encode::encode(&batch)[..3];
@@ -148,13 +148,13 @@ async fn calls_nested_beyond_reason_are_refused() {
     let head = [&[0x84, 0][..], &[1; 32], &[1], &[2; 64], &[0, 0, 0, 0]].concat();
     let bytes = codec::Encode::encode(&[head, call].concat());
     assert_eq!(refused(&node, &bytes).await.0, 1001);
-    // Its fee may be told or not: the node must live.
+    // The fee may be returned or refused: the node must survive.
     let _ = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await;
     node.mine(1).await.unwrap();
     node.stop().await;
 }
 
-/// The runtime's code is this program: nobody replaces it, not even the sudo key.
+/// The runtime is compiled in: nobody can replace it, not even the sudo key.
 #[tokio::test]
 async fn the_runtime_is_not_replaced() {
     let node = node().await;
@@ -187,7 +187,7 @@ async fn a_mortal_call_dies_with_its_era() {
     // Period 4, phase 0: born at block 8.
     signing.era = vec![0x01, 0x00];
     signing.era_block = born.hash;
-    // It waits for nonce 0, and is still waiting when its era is over.
+    // It waits for nonce 0 beyond the end of its era.
     node.submit(signing.sign("Alice", &remark("mortal"))).await.unwrap();
     assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(), 1);
     node.mine(8).await.unwrap();

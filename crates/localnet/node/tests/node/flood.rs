@@ -1,4 +1,4 @@
-//! What a careless or hostile client sends.
+//! Requests of careless or hostile clients.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ async fn a_request_larger_than_allowed_is_refused() {
     node.stop().await;
 }
 
-/// Any parameters for any method give an answer, and leave the node alive.
+/// Any parameters for any method give a response, and the node survives.
 #[tokio::test]
 async fn any_parameters_are_answered() {
     let node = node().await;
@@ -100,7 +100,7 @@ async fn any_parameters_are_answered() {
     let params = proptest::collection::vec(value, 0..5);
     let mut runner = TestRunner::deterministic();
     for method in methods {
-        // These do as they are told: that is not what is tested here.
+        // These methods do what they say, which is not under test here.
         if ["dev_stop", "dev_mine", "dev_snapshot"].contains(&method.as_str()) {
             continue;
         }
@@ -153,7 +153,7 @@ async fn a_connection_has_so_many_subscriptions_and_no_more() {
     node.stop().await;
 }
 
-/// A subscriber that never reads holds up neither blocks nor others.
+/// A subscriber that never reads blocks neither block production nor other clients.
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_holds_up_nobody() {
     let node = node().await;
@@ -162,13 +162,13 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
         let text = json!({"jsonrpc": "2.0", "id": id, "method": "chain_subscribeNewHeads", "params": []}).to_string();
         stream.write_all(&frame(&text)).await.unwrap();
     }
-    // Far more than every buffer between the node and this silence holds.
+    // Far more than all buffers between the node and this client hold.
     timeout(Duration::from_secs(30), node.mine(2_000)).await.unwrap().unwrap();
     lives(&node).await;
     timeout(Duration::from_secs(20), node.stop()).await.unwrap();
 }
 
-/// A page in a browser reaches loopback under a name of its own: such requests are not answered.
+/// A page in a browser reaches loopback under its own host name: such requests are refused.
 #[tokio::test]
 async fn other_host_names_are_refused() {
     let node = node().await;
@@ -180,7 +180,7 @@ async fn other_host_names_are_refused() {
     node.stop().await;
 }
 
-/// A browser lets any page connect to this machine, and says which page it is.
+/// A browser lets any page connect to this machine, and sends its origin.
 #[tokio::test]
 async fn pages_of_others_are_refused() {
     let mut config = config();
@@ -206,7 +206,7 @@ async fn pages_of_others_are_refused() {
     node.stop().await;
 }
 
-/// An order for more blocks than anybody waits for ends with its client, and orders do not pile up behind it.
+/// An order is cancelled when its client disconnects, and orders do not pile up behind it.
 #[tokio::test]
 async fn orders_end_with_their_client_and_do_not_pile_up() {
     let node = node().await;
@@ -221,7 +221,7 @@ async fn orders_end_with_their_client_and_do_not_pile_up() {
     others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
     let refused = timeout(Duration::from_secs(30), async {
         loop {
-            // One that finds a place waits in it; given up, it still keeps the place.
+            // An order that finds a place waits in the queue; if abandoned, it still keeps the place.
             if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
                 break error;
             }
@@ -255,10 +255,10 @@ async fn requests_of_many_clients_at_once_are_answered() {
     node.stop().await;
 }
 
-/// Where the flooded child says its address.
+/// The variable with the folder for the flooded child's address.
 const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
 
-/// Not a test by itself: the process that is flooded, when the variable names where it says its address.
+/// Not a test by itself: the process to flood, if the variable names its folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     let Some(directory) = std::env::var_os(FLOODED) else { return };
@@ -267,7 +267,7 @@ async fn child() {
     node.stop_requested().await.unwrap();
 }
 
-/// The same request 10 000 times, and not one answer read: the node neither makes nor holds them all.
+/// The same request 10 000 times without reading a response: the node neither computes nor holds them all.
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -276,16 +276,16 @@ async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     let text = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
     let mut stream = websocket(address).await;
     let messages = frame(&text).repeat(10_000);
-    // What the node does not read stays in buffers, or here.
+    // Unread requests stay in buffers, or here.
     let flood = tokio::spawn(async move { stream.write_all(&messages).await.map(|()| stream) });
-    // Others are served meanwhile: the flood's answers would be made before theirs.
+    // Other clients are served meanwhile: the flood's responses would otherwise come first.
     for _ in 0..200 {
         child.stays_small(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
     }
     flood.abort();
 }
 
-/// One large value a thousand times makes an answer of gigabytes: it is given up where it gets longer than what is sent.
+/// One large value a thousand times makes a response of gigabytes: building stops at the size limit.
 #[tokio::test]
 async fn an_answer_is_not_built_past_what_is_sent() {
     let directory = tempfile::tempdir().unwrap();
@@ -293,7 +293,7 @@ async fn an_answer_is_not_built_past_what_is_sent() {
     let address = child.address().await;
     let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));
-    // The events of a block are one value.
+    // The events of a block are one storage value.
     let remark = RuntimeCall::System(frame_system::Call::remark_with_event { remark: Vec::new() });
     let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
     let call = Signing::new(genesis, 0).sign("Alice", &batch);

@@ -1,4 +1,4 @@
-//! Bytes and batches that nobody means.
+//! Random bytes and batches.
 
 use codec::{Decode, Encode};
 use proptest::prelude::*;
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{account, ask, get, hex, node, post, unhex};
 
-/// Tries of each method beside the fixed ones.
+/// The number of random inputs per method, beside the fixed ones.
 const TRIES: usize = 8;
 
-/// The runtime APIs of the metadata, as `state_call` names their methods.
+/// The runtime APIs in the metadata, by their `state_call` method names.
 fn methods(metadata: &Metadata) -> Vec<String> {
     let of_trait = |api: subxt::metadata::RuntimeApiMetadata<'_>| {
         let name = api.name().to_owned();
@@ -23,7 +23,7 @@ fn methods(metadata: &Metadata) -> Vec<String> {
     metadata.runtime_api_traits().flat_map(of_trait).collect()
 }
 
-/// Random bytes, bytes cut short and bytes too many: an answer or an error, and the node goes on.
+/// Random, truncated and overlong bytes: a response or an error, and the node survives.
 #[tokio::test]
 async fn every_runtime_method_takes_any_bytes() {
     let node = node().await;
@@ -31,7 +31,7 @@ async fn every_runtime_method_takes_any_bytes() {
     let metadata = Option::<Vec<u8>>::decode(&mut answer.as_slice()).unwrap().unwrap();
     let methods = methods(&Metadata::decode_from(&metadata).unwrap());
     assert!(methods.len() > 40 && methods.iter().any(|name| name == "Core_version"), "{methods:?}");
-    // What most methods take: a subnet, a neuron or a mechanism, an account, lists.
+    // Typical arguments: a subnet, a neuron or a mechanism, an account, lists.
     let account = account("Alice");
     let plausible = (1u16, 0u16, account.clone(), vec![account; 3], vec![59u16; 3]).encode();
     let mut runner = TestRunner::deterministic();
@@ -58,8 +58,8 @@ async fn every_runtime_method_takes_any_bytes() {
     node.stop().await;
 }
 
-/// As many requests as one batch may have, many times at once, small ones and some whose answers do not fit together; and
-/// one more than it may have.
+/// Batches of the maximum size, many concurrently, small ones and some whose responses exceed the limit together; and
+/// one batch beyond the maximum.
 #[tokio::test]
 async fn batches_are_answered_up_to_their_limit() {
     let node = node().await;

@@ -60,7 +60,7 @@ async fn history_is_kept_as_long_as_asked() {
         assert!(get(&node, "chain_getBlock", json!([hash])).await.is_object());
     }
     assert_eq!(get(&node, "chain_getBlockHash", json!([oldest - 1])).await, json!(null));
-    // Clients know the chain by its first block; its state is gone.
+    // Clients identify the chain by its genesis block; its state was pruned.
     let first = get(&node, "chain_getBlockHash", json!([0])).await;
     assert_eq!(first, json!(node.genesis()));
     let error = ask(&node, "state_getStorage", json!([key, first])).await.unwrap_err();
@@ -100,7 +100,7 @@ async fn a_snapshot_is_the_chain() {
     let copy = Node::start(again).await.unwrap();
     assert_eq!(copy.head(), head);
     assert_eq!(copy.storage(&account_key("Dave")).unwrap(), node.storage(&account_key("Dave")).unwrap());
-    // The same time stated by the same chain: the same future.
+    // The same chain with the same timestamps makes the same blocks.
     assert_eq!(copy.mine(5).await.unwrap(), next);
     copy.stop().await;
     node.stop().await;
@@ -132,7 +132,7 @@ async fn the_clock_makes_blocks() {
             assert!(tokio::time::Instant::now() < deadline, "{clock:?}");
             tokio::task::yield_now().await;
         }
-        // Orders are obeyed on any clock.
+        // Orders work on any clock.
         let before = node.head().number();
         assert!(node.mine(10).await.unwrap().number() >= before + 10);
         node.submit(signed(&node, "Alice", 0, &remark("timed"))).await.unwrap();
@@ -155,7 +155,7 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
     node.mine(1).await.unwrap();
     node.stop().await;
 
-    // Whatever makes the blocks, they state the chain's own time.
+    // On every clock, the blocks state the chain's own block time.
     let mut manual = slow.clone();
     manual.clock = Clock::Manual;
     let node = Node::start(manual).await.unwrap();

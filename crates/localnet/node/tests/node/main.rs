@@ -1,4 +1,4 @@
-//! A node as its clients see it, and as it is after its process was killed.
+//! The node from the view of its clients, and after a kill.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 mod blocks;

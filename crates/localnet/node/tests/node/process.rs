@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-/// Far more bytes than a node needs, far less than the answers that tests ask for.
+/// The limit on resident memory in bytes: far more than a node needs, far less than the requested responses.
 const MOST_RESIDENT: u64 = 600 << 20;
 
-/// A process that is killed at the latest when it is dropped.
+/// A process that is killed on drop at the latest.
 pub(crate) struct Process {
     child: Child,
     folder: PathBuf,
 }
 
 impl Process {
-    /// Runs one test of this binary, which takes the folder from the variable.
+    /// Runs one test of this binary, which reads the folder from the variable.
     pub(crate) fn start(test: &str, variable: &str, folder: &Path) -> Self {
-        // A killed predecessor left its own.
+        // A killed predecessor left its file.
         let _ = std::fs::remove_file(folder.join("address"));
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
@@ -31,7 +31,7 @@ impl Process {
         Self { child, folder: folder.to_owned() }
     }
 
-    /// Where its node listens.
+    /// The address of its node.
     pub(crate) async fn address(&self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
@@ -44,7 +44,7 @@ impl Process {
         }
     }
 
-    /// Waits for what is asked of its node, which must not fill the memory meanwhile.
+    /// Awaits requests to its node, and fails if the node fills the memory meanwhile.
     pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
         tokio::pin!(asked);
         loop {
@@ -61,7 +61,7 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
-    /// Kills it, as `kill -9` does.
+    /// Kills the process like `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -70,13 +70,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have been killed before.
+        // The process may have been killed before.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Says, in the child, where its node listens.
+/// Writes the node's address to the folder, in the child.
 pub(crate) fn announce(folder: &Path, address: SocketAddr) {
     std::fs::write(folder.join("address.new"), address.to_string()).unwrap();
     std::fs::rename(folder.join("address.new"), folder.join("address")).unwrap();

@@ -1,4 +1,4 @@
-//! Starting nodes, signing calls by hand, asking over HTTP.
+//! Helpers: start nodes, sign calls by hand, send requests over HTTP.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use taonet_localnet_runtime::{AccountId, RuntimeCall, VERSION, genesis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The time that every test chain starts from.
+/// The start time of every test chain.
 pub(crate) const START: u64 = 1_700_000_000_000;
 
 pub(crate) fn config() -> NodeConfig {
@@ -39,7 +39,7 @@ pub(crate) fn unhex(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap()
 }
 
-/// What a signature covers, and what is wrong with it on purpose.
+/// The signed payload, with fields to falsify.
 #[derive(Clone)]
 pub(crate) struct Signing {
     pub(crate) genesis: H256,
@@ -51,7 +51,7 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    /// An immortal call without a tip.
+    /// Creates an immortal call without a tip.
     pub(crate) fn new(genesis: H256, nonce: u32) -> Self {
         Self { genesis, nonce, tip: 0, era: vec![0], era_block: genesis, spec_version: VERSION.spec_version }
     }
@@ -84,7 +84,7 @@ pub(crate) fn transfer(to: &str, rao: u64) -> RuntimeCall {
     RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest, value: rao })
 }
 
-/// Sends a body to a node and returns status and body of the answer.
+/// Posts a body to a node and returns status and body of the response.
 pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
     post_to(address, &address.to_string(), "", body).await
 }
@@ -98,7 +98,7 @@ pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body
         body.len()
     );
     stream.write_all(head.as_bytes()).await.unwrap();
-    // A server may answer and close before it has read a body that it refuses.
+    // A server may respond and close before it has read a body that it refuses.
     let _ = stream.write_all(body).await;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
@@ -122,12 +122,12 @@ fn dechunk(mut body: &str) -> String {
     whole
 }
 
-/// A request's result, or its error.
+/// Sends a request and returns its result or error.
 pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Result<Value, Value> {
     ask_at(node.address(), method, params).await
 }
 
-/// As [`ask`], of a node in another process.
+/// As [`ask`], to a node in another process.
 pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let (_, body) = post(address, request.to_string().as_bytes()).await;
@@ -153,14 +153,14 @@ pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
     [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
 }
 
-/// A WebSocket by hand: what is sent is not what a client would send, and what comes is not read.
+/// Opens a raw WebSocket: it can send what no client would send, and need not read.
 pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
     let (stream, answer) = upgrade(address, "").await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
     stream
 }
 
-/// Asks for a WebSocket, with further headers, each line ended; returns the first bytes of the answer.
+/// Requests a WebSocket upgrade, with further headers, each line ended; returns the first bytes of the response.
 pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let upgrade = format!(
@@ -173,7 +173,7 @@ pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, S
     (stream, String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A short text message as a client frames it, with a mask of zeros.
+/// A short text message in a client's WebSocket frame, with a mask of zeros.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     assert!(text.len() < 126, "{text} is too long for a short frame");
     [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()

@@ -1,4 +1,4 @@
-//! subxt, as it comes: it reads the metadata, signs, submits, and follows blocks and events.
+//! subxt, unmodified: it reads the metadata, signs, submits, and follows blocks and events.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ async fn subxt_reads_submits_and_follows() {
     for name in ["Transfer", "TransactionFeePaid", "ExtrinsicSuccess"] {
         assert!(names.iter().any(|known| known == name), "{name} is not among {names:?}");
     }
-    // Too much: the call is in a block, and the error has its name.
+    // Too much: the call is included, and the error has its name.
     let dest = Value::unnamed_variant("Id", [Value::from_bytes(sp_core::Pair::public(&pair("Dave")).0)]);
     let beyond = Value::u128(2_000_000_000_000_000);
     let call = subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, beyond));
