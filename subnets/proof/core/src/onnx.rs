@@ -184,16 +184,11 @@ fn input_shape(input: &ValueInfoProto) -> Result<Shape, OnnxError> {
 
 impl Reader {
     fn check_inputs(&self, graph: &GraphProto, node: &proto::NodeProto) -> Result<(), OnnxError> {
-        for tensor in node.input.iter().filter(|name| !name.is_empty() && !self.values.contains_key(*name)) {
-            let (node_name, tensor_name) = (node.describe(), tensor.clone());
-            let produced = graph.node.iter().any(|other| other.output.contains(tensor));
-            return Err(if produced {
-                OnnxError::Cycle { node: node_name, tensor: tensor_name }
-            } else {
-                OnnxError::Missing { node: node_name, tensor: tensor_name }
-            });
-        }
-        Ok(())
+        let missing = node.input.iter().find(|name| !name.is_empty() && !self.values.contains_key(*name));
+        let Some(tensor) = missing else { return Ok(()) };
+        let (node, tensor, is_produced) =
+            (node.describe(), tensor.clone(), graph.node.iter().any(|other| other.output.contains(tensor)));
+        Err(if is_produced { OnnxError::Cycle { node, tensor } } else { OnnxError::Missing { node, tensor } })
     }
 
     /// Appends a node and names its output.

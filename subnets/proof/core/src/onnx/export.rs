@@ -49,7 +49,7 @@ fn address(cell: Cell) -> i64 {
 }
 
 fn vector(name: &str, length: usize) -> ValueInfoProto {
-    let dim = vec![DimensionProto { value: Some(DimensionValue::Size(length as i64)) }];
+    let dim = vec![DimensionProto { value: Some(DimensionValue::Size(length.cast_signed() as i64)) }];
     let tensor = TensorTypeProto { element: DataType::Int64 as i32, shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: name.to_owned(), kind: Some(TypeProto { tensor: Some(tensor) }) }
 }
@@ -68,7 +68,7 @@ impl Writer {
     fn integers(&mut self, dims: &[usize], values: Vec<i64>) -> String {
         let name = self.name();
         self.graph.initializer.push(TensorProto {
-            dims: dims.iter().map(|&dim| dim as i64).collect(),
+            dims: dims.iter().map(|&dim| dim.cast_signed() as i64).collect(),
             data_type: DataType::Int64 as i32,
             name: name.clone(),
             raw_data: values.into_iter().flat_map(i64::to_le_bytes).collect(),
@@ -135,13 +135,13 @@ impl Writer {
         let sums = self.node("Gather", &[&products, &order], &[]);
         let bias = self.integers(&[count], linear.bias.clone());
         let sums = self.node("Add", &[&sums, &bias], &[]);
-        linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, &rescale, linear))
+        linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, linear))
     }
 
     /// The runtime's division rounds towards zero, so sums are raised above zero first.
-    fn rescale(&mut self, sums: &str, rescale: &Rescale, linear: &Linear) -> String {
+    fn rescale(&mut self, sums: &str, rescale: Rescale, linear: &Linear) -> String {
         let divisor = 1_i64 << rescale.shift;
-        let lowest = rescale.quotients(&linear.sums).low.min(0).unsigned_abs() as i64;
+        let lowest = rescale.quotients(&linear.sums).low.min(0).unsigned_abs().cast_signed();
         let raise = self.integers(&[], vec![rescale.half() + lowest * divisor]);
         let raised = self.node("Add", &[sums, &raise], &[]);
         let divisor = self.integers(&[], vec![divisor]);

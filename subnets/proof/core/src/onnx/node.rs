@@ -93,10 +93,10 @@ impl Reader {
         if node.op_type == "Reshape" {
             let target = self.weights(node, 1)?.and_then(Constant::integers).map(<[i64]>::to_vec);
             let target = target.ok_or_else(|| unsupported(node, "the new shape is not constant".to_owned()))?;
-            let elements = shape.elements() as i64;
-            let flat = matches!(target[..], [1 | -1, last] | [0, last] if last == -1 || last == elements);
-            let same = matches!(target[..], [1 | -1 | 0, c, h, w]
-                if [c, h, w] == [shape.channels as i64, shape.height as i64, shape.width as i64]);
+            let elements = shape.elements().cast_signed() as i64;
+            let flat = matches!(target[..], [-1..=1, last] if last == -1 || last == elements);
+            let same = matches!(target[..], [-1..=1, c, h, w]
+                if [c, h, w] == [shape.channels, shape.height, shape.width].map(|size| size.cast_signed() as i64));
             if !flat && !same {
                 return Err(unsupported(node, format!("a reshape to {target:?} is not a flattening")));
             }
@@ -116,6 +116,7 @@ impl Reader {
     }
 
     fn gemm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+        #[expect(clippy::float_cmp, reason = "any other factor than exactly 1 would change the outputs")]
         let plain = node.float("alpha", 1.0) == 1.0 && node.float("beta", 1.0) == 1.0 && node.int("transA", 0) == 0;
         if !plain {
             return Err(unsupported(node, "alpha, beta or transA is set".to_owned()));
@@ -258,7 +259,9 @@ impl Reader {
                 let width = weights.len() / bias.len().max(1);
                 let rows = weights.chunks_mut(width.max(1)).zip(bias);
                 for ((row, bias), (factor, offset)) in rows.zip(factors.iter().zip(&offsets)) {
-                    row.iter_mut().for_each(|weight| *weight *= factor);
+                    for weight in row.iter_mut() {
+                        *weight *= factor;
+                    }
                     *bias = *bias * factor + offset;
                 }
                 super::define(&mut self.values, output(node)?, Value::Tensor(input))

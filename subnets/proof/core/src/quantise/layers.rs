@@ -176,7 +176,7 @@ impl<'a> Quantiser<'a> {
 fn mean(window: &Window, channels: usize) -> (Operation, i32) {
     let area = window.kernel[0] * window.kernel[1];
     let (weight, bits) = if area.is_power_of_two() {
-        (1, area.trailing_zeros() as i32)
+        (1, area.trailing_zeros().cast_signed())
     } else {
         ((power(MEAN_BITS) / area as f64).round().max(1.0) as i32, MEAN_BITS)
     };

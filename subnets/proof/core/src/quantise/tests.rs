@@ -134,10 +134,10 @@ proptest! {
             let at = index.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(circuit) = Network::from_bytes(&bytes).and_then(|network| network.lower()) {
-            if circuit.inputs <= 1000 {
-                let _ = circuit.execute(&vec![0; circuit.inputs]);
-            }
+        if let Ok(circuit) = Network::from_bytes(&bytes).and_then(|network| network.lower())
+            && circuit.inputs <= 1000
+        {
+            let _ = circuit.execute(&vec![0; circuit.inputs]);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 use std::time::Duration;
 
 /// Response time with the worst grade.
-pub const SLOWEST: Duration = Duration::from_secs(120);
+pub const SLOWEST: Duration = Duration::from_mins(2);
 
 /// The weights of the profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
