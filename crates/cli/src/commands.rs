@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod localnet;
 pub(crate) mod metagraph;
 pub(crate) mod models;
+pub(crate) mod proof;
 pub(crate) mod register;
 pub(crate) mod serve_axon;
 pub(crate) mod speech;

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, register,
+    axon, babelbit, balance, block, commitment, delegates, demo, events, localnet, metagraph, models, proof, register,
     serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
@@ -90,6 +90,9 @@ enum TaoCommand {
     /// Babelbit, subnet 59 (the same commands as `bb`)
     #[command(subcommand)]
     Babelbit(babelbit::Command),
+    /// Prove and verify that a model gave an output
+    #[command(subcommand)]
+    Proof(proof::Command),
     /// Compute one epoch of Yuma consensus from a file, and explain it
     Yuma(yuma::YumaArgs),
     /// Make, recover, list and protect keys; sign and verify messages
@@ -143,6 +146,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
+        TaoCommand::Proof(command) => proof::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
         TaoCommand::Localnet(args) => localnet::run(&args, &context),
