@@ -172,7 +172,7 @@ impl Drop for Process {
 }
 
 /// Every command that serves, with a test below.
-const DAEMONS: [&str; 10] = [
+const DAEMONS: [&str; 11] = [
     "tao axon serve",
     "tao localnet start",
     "tao babelbit arena-gateway",
@@ -183,6 +183,7 @@ const DAEMONS: [&str; 10] = [
     "tao babelbit signer",
     "tao babelbit subtensor-gateway",
     "tao babelbit validate",
+    "tao nineteen miner",
 ];
 
 /// The commands below these words that listen somewhere, by their help.
@@ -217,6 +218,11 @@ fn neurons() {
     Served::of(&daemon, "/healthz", "/echo").holds("tao axon serve");
     let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
     Served::of(&miner, "/healthz", "/v1/predict").holds("bb miner");
+    let mut market = tao();
+    market.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
+    market.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
+    let market = Daemon::start(&mut market);
+    Served::of(&market, "/healthz", "/capacity").holds("tao nineteen miner");
 }
 
 #[test]

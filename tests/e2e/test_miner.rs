@@ -80,7 +80,7 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
         for field in ["expected", "seen", "mend"] {
             assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");
         }
-        assert!(stderr(&output).contains(&format!("the miner breaks 1 rules: {rule}")), "{}", stderr(&output));
+        assert!(stderr(&output).contains(&format!("the miner breaks 1 rule: {rule}")), "{}", stderr(&output));
     }
     assert!(all.len() > 20, "{all:?}");
 }

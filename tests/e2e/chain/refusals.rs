@@ -28,10 +28,10 @@ fn a_network_that_is_none_is_wrong_usage() {
 fn what_is_not_there_is_told() {
     let chain = Chain::start();
     for (arguments, words) in [
-        (&["metagraph", "7"][..], "there is no subnet 7"),
-        (&["subnets", "show", "7"], "there is no subnet 7"),
-        (&["subnets", "hyperparameters", "7"], "there is no subnet 7"),
-        (&["register", "--netuid", "7", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "there is no subnet 7"),
+        (&["metagraph", "77"][..], "there is no subnet 77"),
+        (&["subnets", "show", "77"], "there is no subnet 77"),
+        (&["subnets", "hyperparameters", "77"], "there is no subnet 77"),
+        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "there is no subnet 77"),
         (&["block", "4000000000"], "the node does not have block 4000000000"),
     ] {
         let error = refusal(&chain.tao(arguments, &[]), 1);
