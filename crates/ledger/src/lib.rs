@@ -29,11 +29,11 @@
 //! # });
 //! # let (directory, chain, hotkey) = (directory.path(), Arc::new(chain), Keypair::from_uri("//Alice")?);
 //! let submitter = Submitter::new(Ledger::open(directory).await?, chain.clone(), hotkey).await?;
-//! Resume what an earlier process left unfinished.
+//! // Resume what an earlier process left unfinished.
 //! submitter.advance().await?;
 //!
 //! let (netuid, mech, version_key) = (NetUid(59), MechId(0), 0);
-//! The scores, and the block of the state that they are based on.
+//! // The scores, and the block of the state that they are based on.
 //! let (scores, state_block) = ([(Uid(3), 0.8), (Uid(7), 0.15)], BlockNumber::new(0));
 //! let rules = chain.weight_rules(netuid, At::Head).await?;
 //! let weights = quantise(&within_limits(&scores, &rules)?)?;
@@ -41,7 +41,7 @@
 //! let submission = submitter.submit(weights.clone()).await?;
 //! assert!(submission.submit.is_some_and(|extrinsic| extrinsic.outcome.is_some_and(|outcome| outcome.is_success())));
 //!
-//! A second call in the same epoch signs nothing more.
+//! // A second call in the same epoch signs nothing more.
 //! submitter.submit(weights).await?;
 //! # Ok(())
 //! # }

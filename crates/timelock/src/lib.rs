@@ -8,7 +8,7 @@
 //! # use taonet_primitives::{Hotkey, Uid};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (hotkey, now) = (Hotkey::from_bytes([1; 32]), Duration::from_secs(1_763_650_000));
-//! The round that reveals weights committed in the next block.
+//! // The round that reveals weights committed in the next block.
 //! let schedule = EpochSchedule {
 //!     current_block: 1_100,
 //!     last_epoch_block: 1_000,
@@ -19,7 +19,7 @@
 //! };
 //! let round = schedule.reveal_round(Beacon::quicknet(), Duration::from_secs(12), now)?;
 //!
-//! The `commit` argument of `commit_timelocked_weights`.
+//! // The `commit` argument of `commit_timelocked_weights`.
 //! let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 };
 //! let commit = encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
 //!
