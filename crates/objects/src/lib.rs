@@ -5,7 +5,7 @@
 //! their usual environment names.
 //!
 //! Uses `taonet-settings` (secrets). A validator uploads result files before it submits them; a scoring API may keep
-//! artifacts there. With the feature `testing`, [`testing::S3Server`] is an in-process server that checks signatures.
+//! artifacts there. With the feature `testing`, `testing::S3Server` is an in-process server that checks signatures.
 
 mod bucket;
 pub mod settings;

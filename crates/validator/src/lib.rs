@@ -13,7 +13,7 @@
 //! are those of the reference stack of Babelbit, so that each of the three processes can be replaced alone.
 //!
 //! Uses `taonet-ledger` (weights: intent first, signed once), `taonet-chain`, `taonet-http` and `taonet-service`. Each
-//! subnet's validator uses it. With the feature `testing`, [`testing`] starts an in-process development chain.
+//! subnet's validator uses it. With the feature `testing`, `testing` starts an in-process development chain.
 
 pub mod api;
 pub mod operator_http;

@@ -1,6 +1,6 @@
 //! Babelbit's part of the validator: the scores of the current challenge, and the weights derived from them.
 //!
-//! - [`Babelbit`] implements [`Subnet`](taonet_validator::Subnet): the engine names the current challenge, the scoring
+//! - [`Babelbit`] implements [`Subnet`]: the engine names the current challenge, the scoring
 //!   API has its scores, `taonet-babelbit-core` computes weights from them;
 //! - [`PayloadPolicy`] decides which texts the signer signs: those of Babelbit's own protocols in its own name.
 //!
