@@ -10,6 +10,7 @@ mod chain;
 mod commands;
 mod context;
 mod daemon;
+mod demo_chain;
 mod engines;
 mod exit;
 mod help;

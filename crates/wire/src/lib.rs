@@ -19,6 +19,7 @@ mod clock;
 mod compact;
 mod dendrite;
 mod headers;
+mod public_address;
 mod python;
 mod refusal;
 mod replay;
@@ -36,6 +37,7 @@ pub use compact::{CompactError, compact_hash};
 pub use dendrite::{
     AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
 };
+pub use public_address::is_public;
 pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};

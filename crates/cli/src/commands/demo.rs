@@ -1,6 +1,5 @@
 //! `tao demo`: a whole contest on this machine, its chain included.
 
-mod chain;
 mod contest;
 mod report;
 mod services;

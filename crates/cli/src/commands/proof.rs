@@ -1,33 +1,48 @@
-//! `tao proof …`: circuits from models, proofs of their outputs.
+//! `tao proof …`: circuits from models, proofs of their outputs, miner and validator of subnet 2.
 
 mod circuit;
+mod demo;
+mod miner;
 mod prove;
+mod submission;
 mod table;
+mod validator;
 
-use clap::Subcommand;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 
 use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a circuit and its keys from an ONNX model
+    Demo(demo::DemoArgs),
     Compile(Box<circuit::CompileArgs>),
-    /// Show who contributed to a circuit's trusted setup, or contribute to it
     Setup(circuit::SetupArgs),
-    /// Show what a circuit computes, and check its files
     Inspect(circuit::InspectArgs),
-    /// Run a circuit on an input and prove the output
     Prove(prove::ProveArgs),
-    /// Verify a proof bundle offline
     Verify(prove::VerifyArgs),
+    Miner(Box<miner::MinerArgs>),
+    Validator(Box<validator::ValidatorArgs>),
+}
+
+/// Which circuits
+#[derive(Debug, Args)]
+struct CatalogueArgs {
+    /// Directory of circuits, or of one circuit; by default ~/.bittensor/subnet-2/circuit_cache
+    #[arg(long, value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
+    circuit_cache_dir: Option<PathBuf>,
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(args, context),
         Command::Compile(args) => circuit::compile(args, context),
         Command::Setup(args) => circuit::setup(args, context),
         Command::Inspect(args) => circuit::inspect(args, context),
         Command::Prove(args) => prove::prove(args, context),
         Command::Verify(args) => prove::verify(args, context),
+        Command::Miner(args) => miner::run(args, context),
+        Command::Validator(args) => validator::run(args, context),
     }
 }

@@ -48,16 +48,22 @@ impl Bundle {
         let binding =
             Binding { nonce, miner, circuit: directory.id(), verification_key: Digest::of(&keys.verification) };
         let proven = directory.prover()?.prove(inputs, &binding)?;
-        Ok(Self {
+        let statement = Statement { binding, inputs: inputs.to_vec(), outputs: proven.outputs };
+        Ok(Self::new(directory.metadata(), &keys.verification, &statement, &proven.proof))
+    }
+
+    /// A bundle of a proof that somebody else made.
+    pub fn new(circuit: &CircuitMetadata, verification_key: &[u8], statement: &Statement, proof: &[u8]) -> Self {
+        Self {
             version: BUNDLE_VERSION,
-            circuit: directory.metadata().clone(),
-            nonce,
-            miner,
-            inputs: inputs.to_vec(),
-            outputs: proven.outputs,
-            verification_key: hex::encode(keys.verification),
-            proof: hex::encode(proven.proof),
-        })
+            circuit: circuit.clone(),
+            nonce: statement.binding.nonce,
+            miner: statement.binding.miner,
+            inputs: statement.inputs.clone(),
+            outputs: statement.outputs.clone(),
+            verification_key: hex::encode(verification_key),
+            proof: hex::encode(proof),
+        }
     }
 
     /// Reads a bundle.

@@ -6,11 +6,15 @@
 //! `tao proof` commands, the miner and the validator use this crate.
 
 mod bundle;
+mod catalogue;
 mod compile;
 mod directory;
 mod error;
+mod shipped;
 
 pub use bundle::{BUNDLE_VERSION, Bundle};
+pub use catalogue::Catalogue;
 pub use compile::{CompileOptions, Compiled, compile, contribute};
 pub use directory::CircuitDirectory;
 pub use error::CircuitError;
+pub use shipped::ShippedModel;

@@ -6,49 +6,21 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
-use taonet_proof_circuits::{Bundle, CircuitDirectory, CircuitError, CompileOptions, Compiled, compile, contribute};
+use taonet_proof_circuits::{Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute};
 use taonet_proof_core::metadata::{NETWORK, VERIFICATION_KEY};
-use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
-use taonet_proof_core::{Digest, Range, onnx};
-
-const MODELS: [&str; 3] = ["digits-mlp", "digits-lenet", "diabetes-regression"];
+use taonet_proof_core::quantise::{Sample, quantise};
+use taonet_proof_core::{Digest, onnx};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)
 }
 
-struct Model {
-    bytes: Vec<u8>,
-    sample: Sample,
-    options: QuantiseOptions,
+fn compiled(model: ShippedModel, backend: &str) -> Compiled {
+    model.compile(backend).unwrap()
 }
 
-fn model(name: &str) -> Model {
-    let directory = repository("models").join(name);
-    let sample = std::fs::read(directory.join("sample.json")).unwrap();
-    let options = match name {
-        // Measurements in 1/1024.
-        "diabetes-regression" => {
-            QuantiseOptions { input_range: Range { low: -256, high: 255 }, ..QuantiseOptions::default() }
-        }
-        _ => QuantiseOptions::default(),
-    };
-    Model {
-        bytes: std::fs::read(directory.join("model.onnx")).unwrap(),
-        sample: serde_json::from_slice(&sample).unwrap(),
-        options,
-    }
-}
-
-fn compiled(name: &str, backend: &str) -> Compiled {
-    let model = model(name);
-    let options = CompileOptions {
-        name: name.to_owned(),
-        backend: backend.to_owned(),
-        quantise: model.options,
-        contributor: "test".to_owned(),
-    };
-    compile(&model.bytes, &model.sample, &options).unwrap()
+fn sample(model: ShippedModel) -> Sample {
+    model.sample().unwrap()
 }
 
 fn nonce() -> Digest {
@@ -61,8 +33,9 @@ fn miner() -> Hotkey {
 
 #[test]
 fn quantising_costs_little() {
-    for name in MODELS {
-        let report = compiled(name, "stark").metadata.quantisation.unwrap();
+    for model in ShippedModel::ALL {
+        let name = model.name();
+        let report = compiled(model, "stark").metadata.quantisation.unwrap();
         assert_eq!(report.samples, 60, "{name}");
         if let Some([float, integer]) = report.accuracy {
             assert!(float >= 0.95 && integer >= float - 0.02, "{name}: {report:?}");
@@ -74,11 +47,11 @@ fn quantising_costs_little() {
     }
 }
 
-fn prove_and_verify(name: &str, backend: &str) {
-    let compiled = compiled(name, backend);
+fn prove_and_verify(model: ShippedModel, backend: &str) {
+    let (name, compiled) = (model.name(), compiled(model, backend));
     let place = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
-    let inputs = &model(name).sample.inputs[0];
+    let inputs = &sample(model).inputs[0];
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
@@ -106,20 +79,20 @@ fn prove_and_verify(name: &str, backend: &str) {
 
 #[test]
 fn models_are_proven_with_groth16() {
-    for name in ["digits-mlp", "diabetes-regression"] {
-        prove_and_verify(name, "groth16");
+    for model in [ShippedModel::DigitsMlp, ShippedModel::DiabetesRegression] {
+        prove_and_verify(model, "groth16");
     }
 }
 
 #[test]
 fn the_lenet_is_proven_with_groth16() {
-    prove_and_verify("digits-lenet", "groth16");
+    prove_and_verify(ShippedModel::DigitsLenet, "groth16");
 }
 
 #[test]
 fn models_are_proven_with_stark() {
-    for name in MODELS {
-        prove_and_verify(name, "stark");
+    for model in ShippedModel::ALL {
+        prove_and_verify(model, "stark");
     }
 }
 
@@ -127,7 +100,7 @@ fn models_are_proven_with_stark() {
 fn changed_and_missing_files_are_noticed() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("circuit");
-    let compiled = compiled("diabetes-regression", "stark");
+    let compiled = compiled(ShippedModel::DiabetesRegression, "stark");
     CircuitDirectory::create(&path, &compiled).unwrap();
     assert!(matches!(CircuitDirectory::create(&path, &compiled), Err(CircuitError::NotEmpty(_))));
     for name in [NETWORK, VERIFICATION_KEY] {
@@ -151,14 +124,14 @@ fn changed_and_missing_files_are_noticed() {
 fn contributions_change_the_circuit() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("circuit");
-    let first = CircuitDirectory::create(&path, &compiled("diabetes-regression", "groth16")).unwrap();
+    let first = CircuitDirectory::create(&path, &compiled(ShippedModel::DiabetesRegression, "groth16")).unwrap();
     let id = first.id();
     let second = first.replace(&contribute(&first, "Grace").unwrap()).unwrap();
     assert_ne!(second.id(), id);
     let transcript = second.transcript().unwrap().unwrap();
     assert_eq!(transcript.initial, "test");
     assert_eq!(transcript.contributions[0].contributor, "Grace");
-    let inputs = &model("diabetes-regression").sample.inputs[0];
+    let inputs = &sample(ShippedModel::DiabetesRegression).inputs[0];
     Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
 }
 
@@ -215,12 +188,12 @@ fn base64(bytes: &[u8]) -> String {
 #[test]
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };
-    for name in MODELS {
-        let model = model(name);
-        let float = onnx::read(&model.bytes).unwrap();
-        let network = quantise(&float, &model.options, &model.sample.inputs).unwrap();
+    for model in ShippedModel::ALL {
+        let name = model.name();
+        let inputs = &sample(model).inputs;
+        let float = onnx::read(model.onnx()).unwrap();
+        let network = quantise(&float, &model.quantise_options(), inputs).unwrap();
         let circuit = network.lower().unwrap();
-        let inputs = &model.sample.inputs;
         let ours: Vec<Vec<f64>> = inputs
             .iter()
             .map(|values| {
@@ -229,9 +202,9 @@ fn outputs_equal_onnxruntimes() {
             .collect();
         assert_eq!(run_onnx(&python, &onnx::export(&circuit), inputs), ours, "{name}");
 
-        let report = compiled(name, "stark").metadata.quantisation.unwrap();
+        let report = compiled(model, "stark").metadata.quantisation.unwrap();
         let scale = f64::from(-network.output_scale()).exp2();
-        let theirs = run_onnx(&python, &model.bytes, inputs);
+        let theirs = run_onnx(&python, model.onnx(), inputs);
         for (float, integer) in theirs.iter().flatten().zip(ours.iter().flatten()) {
             assert!((float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3, "{name}");
         }

@@ -17,12 +17,7 @@ const TRUST: &str = "Who made the first key can forge proofs of this circuit; la
                      secrets only. Rely on a groth16 circuit as far as you rely on its first contributor, or take stark.";
 
 /// Make a circuit and its keys from an ONNX model
-///
-/// Quantises the model by a sample of inputs, reports what that costs, and writes network, keys and metadata.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  tao proof compile models/digits-mlp/model.onnx --sample models/digits-mlp/sample.json -o digits"
-)]
 pub(crate) struct CompileArgs {
     /// The model: one ONNX file, weights included
     model: PathBuf,
@@ -107,11 +102,7 @@ fn default_name(model: &std::path::Path) -> String {
 }
 
 /// Show who contributed to a circuit's trusted setup, or contribute to it
-///
-/// A contribution multiplies one of the key's secrets by a random number that nobody keeps. It changes the keys, and with
-/// them the circuit's identity.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  tao proof setup digits\n  tao proof setup digits --contributor Ada")]
 pub(crate) struct SetupArgs {
     /// Directory of the circuit
     circuit: PathBuf,
@@ -138,7 +129,6 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Show what a circuit computes, and check its files
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tao proof inspect digits")]
 pub(crate) struct InspectArgs {
     /// Directory of the circuit
     circuit: PathBuf,

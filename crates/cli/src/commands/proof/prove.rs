@@ -8,17 +8,13 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Bundle, CircuitDirectory};
+use taonet_proof_core::query::integers;
 use taonet_proof_core::{Digest, messages};
 
 use crate::context::Context;
 
 /// Run a circuit on an input and prove the output
-///
-/// Writes a bundle that `tao proof verify` checks with nothing else.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  tao proof prove digits --input input.json \\\n      --miner 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY -o proof.json"
-)]
 pub(crate) struct ProveArgs {
     /// Directory of the circuit
     circuit: PathBuf,
@@ -40,7 +36,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let text = std::fs::read(&args.input).with_context(|| format!("cannot read {}", args.input.display()))?;
     let query: Value =
         serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", args.input.display()))?;
-    let inputs = integers(&query).with_context(|| format!("{} has no list of integers", args.input.display()))?;
+    let inputs = messages::input_of(&query).and_then(integers).with_context(|| format!("{} has no list of integers", args.input.display()))?;
     let directory = CircuitDirectory::open(&args.circuit)?;
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let began = Instant::now();
@@ -53,10 +49,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Verify a proof bundle offline
-///
-/// Says which circuit, request and miner the proof is for. Compare them with what you asked for.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tao proof verify proof.json")]
 pub(crate) struct VerifyArgs {
     /// The bundle
     bundle: PathBuf,
@@ -99,32 +92,4 @@ fn show(bundle: &Bundle, context: &Context) -> anyhow::Result<()> {
         bundle.nonce,
         outputs.join(" ")
     ))
-}
-
-/// All integers of a list, nested or not.
-fn integers(query: &Value) -> Option<Vec<i64>> {
-    fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
-        match value {
-            Value::Array(values) => values.iter().try_for_each(|value| collect(value, into)),
-            Value::Number(number) => number.as_i64().map(|integer| into.push(integer)),
-            _ => None,
-        }
-    }
-    let mut integers = Vec::new();
-    collect(messages::input_of(query).filter(|value| value.is_array())?, &mut integers)?;
-    Some(integers)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn inputs_are_lists_of_integers() {
-        assert_eq!(integers(&json!([1, [2, 3]])), Some(vec![1, 2, 3]));
-        assert_eq!(integers(&json!({"input_data": [[4]]})), Some(vec![4]));
-        for bad in [json!([1.5]), json!(["1"]), json!({"other": [1]}), json!(7), json!([null])] {
-            assert_eq!(integers(&bad), None, "{bad}");
-        }
-    }
 }

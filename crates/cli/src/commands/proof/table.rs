@@ -5,8 +5,13 @@ use taonet_proof_backends::groth16::ceremony::Transcript;
 use taonet_proof_circuits::CircuitDirectory;
 use taonet_proof_core::metadata::TensorDescription;
 use taonet_proof_core::quantise::QuantisationReport;
+use taonet_proof_core::scoring::Tally;
+use taonet_proof_validator::Book;
 
+use super::validator::tally_document;
 use crate::context::Context;
+use crate::table::{Cell, decimals};
+use crate::tables::PROOF_TALLIES;
 
 /// Prints a circuit.
 pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::Result<()> {
@@ -64,4 +69,41 @@ pub(super) fn transcript(transcript: &Transcript) -> String {
         .zip(2..)
         .map(|(contribution, number)| format!("{number}  {}  {}", contribution.key, contribution.contributor));
     std::iter::once(first).chain(others).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints what came of requests to each miner.
+pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
+    let tallies = book.read(|board| board.tallies().clone());
+    if context.json {
+        let miners: Vec<_> = tallies.iter().map(|(hotkey, tally)| tally_document(hotkey, tally)).collect();
+        return context.print_json(&json!({ "miners": miners }));
+    }
+    let mut rows = crate::table::table(&PROOF_TALLIES);
+    for (hotkey, tally) in &tallies {
+        rows.add_row([
+            Cell::from(hotkey.to_string()),
+            tally.verified.to_string().into(),
+            (tally.answers() - tally.verified).to_string().into(),
+            mean_seconds(tally).into(),
+            mean_bytes(tally).into(),
+            reasons(tally).into(),
+        ]);
+    }
+    context.print(&rows.to_string())
+}
+
+/// Mean time of the proofs that verified.
+pub(super) fn mean_seconds(tally: &Tally) -> String {
+    decimals((tally.verified > 0).then(|| tally.time.as_secs_f64() / tally.verified as f64), 2)
+}
+
+/// Mean size of the proofs that verified.
+pub(super) fn mean_bytes(tally: &Tally) -> String {
+    tally.bytes.checked_div(tally.verified).map_or_else(|| "–".to_owned(), |bytes| bytes.to_string())
+}
+
+/// Failures with their counts.
+pub(super) fn reasons(tally: &Tally) -> String {
+    let counts = tally.faults.iter().map(|(fault, count)| format!("{fault}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! The demonstration's own chain: neurons register on it, the validator sets weights, an epoch shares out emission.
+//! A demonstration's own chain: neurons register on it, the validator sets weights, an epoch shares out emission.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,8 +14,8 @@ use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
 
-/// Babelbit's number, on the development chain as on the real one.
-pub(super) const NETUID: NetUid = NetUid(59);
+/// The one subnet of the development chain that is started from the first block; Babelbit's number on the real chain.
+pub(crate) const NETUID: NetUid = NetUid(59);
 /// A block so often: a demonstration need not wait for twelve seconds.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Who pays for everything: a development key, which opens nothing of worth.
@@ -23,10 +23,10 @@ const COLDKEY: &str = "//Alice";
 /// What the validator stakes.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Stands for this machine, since the chain takes no loopback address.
-pub(super) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// A chain in memory, which ends with the demonstration.
-pub(super) struct DemoChain {
+pub(crate) struct DemoChain {
     node: NodeHandle,
     client: Arc<Client>,
     coldkey: Keypair,
@@ -35,20 +35,20 @@ pub(super) struct DemoChain {
 
 /// What the chain says of a miner after the epoch.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OnChain {
+pub(crate) struct OnChain {
     /// What the validator submitted for it, 65535 being the most.
-    pub(super) weight_submitted: u16,
+    pub(crate) weight_submitted: u16,
     /// What the chain has.
-    pub(super) weight_stored: u16,
+    pub(crate) weight_stored: u16,
     /// Its part of the miners' emission.
-    pub(super) incentive: f64,
+    pub(crate) incentive: f64,
     /// What it earned in the epoch, in billionths of alpha.
-    pub(super) emission: u64,
+    pub(crate) emission: u64,
 }
 
 impl DemoChain {
     /// Starts a chain and gives the validator stake and a permit.
-    pub(super) async fn start(validator: Keypair) -> anyhow::Result<Self> {
+    pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
         config.clock = Clock::Every(BLOCK_TIME);
         let node = Node::start(config).await.context("the demonstration's chain does not start")?;
@@ -63,25 +63,25 @@ impl DemoChain {
     }
 
     /// Registers a miner and announces where it listens.
-    pub(super) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
+    pub(crate) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
     /// The client that the subtensor gateway works with.
-    pub(super) fn client(&self) -> Arc<Client> {
+    pub(crate) fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
 
     /// Goes on to the end of the subnet's epoch: permits are given, emission is shared out.
-    pub(super) async fn pass_epoch(&self) -> anyhow::Result<()> {
+    pub(crate) async fn pass_epoch(&self) -> anyhow::Result<()> {
         self.node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
 
     /// What the chain says of every neuron, the validator having asked for `weights`.
-    pub(super) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+    pub(crate) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
@@ -101,7 +101,7 @@ impl DemoChain {
     }
 
     /// Ends the chain.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.node.stop().await;
     }
 
