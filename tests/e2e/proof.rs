@@ -58,7 +58,8 @@ fn prove_and_verify(model: &str, backend: &str) {
     assert_eq!(inspected["metadata"]["backend"], backend);
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("proof.json"));
     std::fs::write(&input, json!({ "input_data": [first_input(model)] }).to_string()).unwrap();
-    let proven = document(&proof(&["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
+    let proven =
+        document(&proof(&["prove", text(&circuit), "--input", text(&input), "--miner", BOB, "-o", text(&bundle)]));
     assert_eq!(proven["circuit"], inspected["id"]);
     // With nothing but the bundle.
     std::fs::remove_dir_all(&circuit).unwrap();
@@ -147,6 +148,14 @@ fn a_validator_verifies_what_a_miner_proves() {
     assert_eq!((&found["hotkey"], &found["verified"], &found["faults"]), (&json!(BOB), &json!(3), &json!({})));
     let bundle = bundles.join(format!("{BOB}.json"));
     assert_eq!(document(&proof(&["verify", text(&bundle)]))["miner"], BOB);
+    // The miner's own path, and that to nowhere.
+    let probe = |target: &str| {
+        let mut command = miner("//Bob", &circuits);
+        command.args(["--self-probe", "--probe-target", target, "--json"]).output().unwrap()
+    };
+    let found = document(&probe(&address));
+    assert_eq!((&found["works"], &found["steps"][1]["status"]), (&json!(true), &json!(422)));
+    refusal(&probe(&crate::support::free_address()), 3);
     // Scores outlive the validator.
     let found = examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
     assert_eq!(found["verified"], 5);
@@ -182,7 +191,8 @@ fn kills_lose_and_double_no_outcome() {
     for round in 0..50_u64 {
         let mut command = validator("//Alice", &circuits, &state);
         command.args(["--peer", &peer, "--interval", "0.001", "--metrics", "127.0.0.1:0"]);
-        let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(60 + round * 37 % 400));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -29,8 +29,14 @@ pub(crate) static PING: [Column; 6] = [
 ];
 
 /// `tao proof validator --requests`.
-pub(crate) static PROOF_TALLIES: [Column; 6] =
-    [address("miner"), number("verified"), number("failed"), number("seconds"), number("proof bytes").rank(1), text("why")];
+pub(crate) static PROOF_TALLIES: [Column; 6] = [
+    address("miner"),
+    number("verified"),
+    number("failed"),
+    number("seconds"),
+    number("proof bytes").rank(1),
+    text("why"),
+];
 
 /// `tao proof demo`.
 pub(crate) static PROOF_STANDINGS: [Column; 9] = [

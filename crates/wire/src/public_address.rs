@@ -46,7 +46,8 @@ mod tests {
 
     #[test]
     fn internal_and_reserved_addresses_are_not_public() {
-        for text in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "203.0.113.7", "::1", "fc00::1", "2002:7f00:1::"]
+        for text in
+            ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "203.0.113.7", "::1", "fc00::1", "2002:7f00:1::"]
         {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }

@@ -3,6 +3,7 @@
 mod circuit;
 mod demo;
 mod miner;
+mod probe;
 mod prove;
 mod submission;
 mod table;

@@ -31,12 +31,7 @@ impl MinerSettings {
     /// One proof at a time for each two cores, 180 s for each, honest.
     pub fn new(hotkey: Hotkey) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
-            hotkey,
-            concurrency: (cores / 2).max(1),
-            timeout: Duration::from_mins(3),
-            conduct: Conduct::default(),
-        }
+        Self { hotkey, concurrency: (cores / 2).max(1), timeout: Duration::from_mins(3), conduct: Conduct::default() }
     }
 }
 
@@ -153,14 +148,12 @@ impl Miner {
     async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
         let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept().get(&query.circuit).cloned();
-        match known {
-            Some(proven) => Ok(proven),
-            None => {
-                let proven = self.prove(query).await?;
-                kept().insert(query.circuit, proven.clone());
-                Ok(proven)
-            }
+        if let Some(proven) = known {
+            return Ok(proven);
         }
+        let proven = self.prove(query).await?;
+        kept().insert(query.circuit, proven.clone());
+        Ok(proven)
     }
 }
 

@@ -188,7 +188,7 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
 /// Applies the journal's events from the one after `number` on; gives the last one's number.
 fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
     // A line without its end was cut off by a kill: it never counted.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     for line in whole.lines() {
         let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
         if entry.number <= number {
@@ -286,7 +286,10 @@ mod tests {
         drop(book);
         for (file, text) in [
             ("scores.json", "{}"),
-            ("scores.json", r#"{"version":2,"number":0,"board":{"work":{"miners":{},"prices":{}},"seed":{},"tallies":{}}}"#),
+            (
+                "scores.json",
+                r#"{"version":2,"number":0,"board":{"work":{"miners":{},"prices":{}},"seed":{},"tallies":{}}}"#,
+            ),
             ("scores.journal", "not an event\n"),
         ] {
             std::fs::write(place.path().join(file), text).unwrap();

@@ -17,6 +17,7 @@ use taonet_service::Shutdown;
 use taonet_wire::{Standing, StandingTable};
 
 use super::CatalogueArgs;
+use super::probe::ProbeArgs;
 use crate::chain::{NetworkArgs, failed};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
@@ -50,6 +51,8 @@ pub(crate) struct MinerArgs {
     #[arg(long, visible_alias = "disable-blacklist")]
     loopback: bool,
     #[command(flatten)]
+    probe: ProbeArgs,
+    #[command(flatten)]
     callers: CallerArgs,
     #[command(flatten)]
     metrics: MetricsArgs,
@@ -60,7 +63,11 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
-    let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
+    let keypair = args.key.load(&settings::load()?.network)?;
+    let hotkey = keypair.hotkey();
+    if args.probe.self_probe {
+        return context.block_on(args.probe.probe(&keypair, &args.listen.to_string(), context));
+    }
     let timeout = Duration::from_secs(u64::from(args.handler_timeout));
     let defaults = MinerSettings::new(hotkey);
     let concurrency = args.concurrency.map_or(defaults.concurrency, usize::from);

@@ -36,7 +36,9 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let text = std::fs::read(&args.input).with_context(|| format!("cannot read {}", args.input.display()))?;
     let query: Value =
         serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", args.input.display()))?;
-    let inputs = messages::input_of(&query).and_then(integers).with_context(|| format!("{} has no list of integers", args.input.display()))?;
+    let inputs = messages::input_of(&query)
+        .and_then(integers)
+        .with_context(|| format!("{} has no list of integers", args.input.display()))?;
     let directory = CircuitDirectory::open(&args.circuit)?;
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let began = Instant::now();

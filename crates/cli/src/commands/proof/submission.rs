@@ -35,7 +35,8 @@ pub(super) async fn start(
     let ledger = Ledger::open(&directory.join("weights")).await?;
     let submitter = Submitter::new(ledger, Arc::clone(&chain), Keypair::clone(keypair)).await?;
     gateway.connect(chain, submitter);
-    let url = serve_here("subtensor gateway", gateway.router(OperatorLimits::new(Some(token.clone()))), shutdown).await?;
+    let url =
+        serve_here("subtensor gateway", gateway.router(OperatorLimits::new(Some(token.clone()))), shutdown).await?;
     let stop = shutdown.clone();
     shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
     let gateway = GatewayClient::new(&url, Some(&token), CALL_TIMEOUT)?;

@@ -48,8 +48,7 @@ impl Market {
             bundles: Some(self.place.path().to_owned()),
             ..ExaminerSettings::default()
         };
-        let examiner =
-            Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock()).unwrap();
+        let examiner = Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock()).unwrap();
         (Arc::new(examiner), book)
     }
 
@@ -159,9 +158,8 @@ async fn pipelines_follow_the_list_of_miners() {
     let stop = Shutdown::new();
     let (running, end) = (Arc::clone(&examiner), stop.clone());
     let run = tokio::spawn(async move { running.run(listed, &end).await });
-    let verified = |miner: &MinerEntry| {
-        book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
-    };
+    let verified =
+        |miner: &MinerEntry| book.read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified));
     while verified(&bob) < 3 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -113,8 +113,7 @@ impl Market {
             ..ExaminerSettings::default()
         };
         let client = validator::client(&self.validator)?;
-        let examiner =
-            Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
+        let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
         let snapshot = services.gateway.snapshot(NETUID).await?;
         // The chain takes no loopback address.
         let here: AddressRule = Arc::new(|address| {
@@ -134,7 +133,7 @@ impl Market {
                 // Nobody is asked any more, so that the report is of one moment.
                 list.send_replace(Vec::new());
             }
-            let report = self.set_weights(&book, services.clone(), passing).await?;
+            let report = set_weights(&book, services.clone(), passing).await?;
             chain.pass_epoch().await?;
             last = Some(report);
         }
@@ -209,9 +208,10 @@ impl Market {
             let is_enough = book.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
-                let all = self.names.keys().all(|hotkey| {
-                    tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS)
-                });
+                let all = self
+                    .names
+                    .keys()
+                    .all(|hotkey| tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS));
                 all && verified >= PROOFS * epoch && kinds.iter().all(|kind| board.price(kind).is_some())
             });
             if is_enough {
@@ -221,32 +221,27 @@ impl Market {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
 
-    /// Has the validator work on an epoch.
-    async fn set_weights(
-        &self,
-        book: &Arc<Book>,
-        services: Services,
-        passing: &Path,
-    ) -> anyhow::Result<EpochReport> {
-        let (retries, retry_delay) = WEIGHT_ATTEMPTS;
-        let settings = ValidatorSettings {
-            netuid: NETUID,
-            tempo: 100,
-            // The owner of the subnet, who has the first slot.
-            burn_uid: Uid(0),
-            max_skipped_epochs: 12,
-            retries,
-            retry_delay,
-        };
-        let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
-        let state = StateFile::open(&passing.join("validator.json"))?;
-        let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
-        let report = validator.run_once().await?;
-        match &report.error {
-            _ if report.success => Ok(report),
-            error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
-        }
+/// Has the validator work on an epoch.
+async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> anyhow::Result<EpochReport> {
+    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
+    let settings = ValidatorSettings {
+        netuid: NETUID,
+        tempo: 100,
+        // The owner of the subnet, who has the first slot.
+        burn_uid: Uid(0),
+        max_skipped_epochs: 12,
+        retries,
+        retry_delay,
+    };
+    let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
+    let state = StateFile::open(&passing.join("validator.json"))?;
+    let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+    let report = validator.run_once().await?;
+    match &report.error {
+        _ if report.success => Ok(report),
+        error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }
 
