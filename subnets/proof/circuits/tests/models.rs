@@ -129,7 +129,7 @@ fn contributions_change_the_circuit() {
     let second = first.replace(&contribute(&first, "Grace").unwrap()).unwrap();
     assert_ne!(second.id(), id);
     let transcript = second.transcript().unwrap().unwrap();
-    assert_eq!(transcript.initial, "test");
+    assert_eq!(transcript.initial, "anonymous");
     assert_eq!(transcript.contributions[0].contributor, "Grace");
     let inputs = &sample(ShippedModel::DiabetesRegression).inputs[0];
     Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
