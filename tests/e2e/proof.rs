@@ -25,7 +25,7 @@ pub(crate) fn compile(folder: &Path, model: &str, backend: &str) -> PathBuf {
     let (onnx, sample, circuit) = (models.join("model.onnx"), models.join("sample.json"), folder.join("circuits/one"));
     let output = ["-o", text(&circuit), "--sample", text(&sample), "--backend", backend];
     let range: &[&str] = if model == "diabetes-regression" { &["--input-low", "-256"] } else { &[] };
-    document(&proof(&[&["compile", text(&onnx)], &output[..], range].concat()));
+    document(&proof(&[&["compile", text(&onnx)][..], &output, range].concat()));
     circuit
 }
 
