@@ -181,7 +181,7 @@ fn check_sdk10(did: &Did, url: &str) {
     });
     assert_eq!(delegate, &expected);
     assert!(delegate["stake"].as_u64() >= removed["after"].as_u64(), "{delegate} {removed}");
-    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz"]));
+    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz", 0]));
     assert_eq!(did.value("set weights"), &json!([[2, 65_535]]));
     let graph = did.value("metagraph");
     assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
@@ -260,6 +260,8 @@ fn btcli_uses_the_chain() {
     assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
     let balance = did.value("wallet balance");
     assert_eq!(balance["coldkey"], ALICE, "{balance}");
+    let set = did.value("sudo set");
+    assert!(set[1].to_string().contains("90"), "{set}");
     let refusal = did.value("sudo set refused").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
 }

@@ -209,6 +209,9 @@ fn weights_as_in_the_table() {
         (json!([]), &none, 0, &burn, json!([248]), vec![1.0]),
         (json!([[7, 1], [9, 3]]), &json!([[42, 0.3]]), 100, &burn, json!([42]), vec![1.0]),
         (json!([[1, 1]]), &none, 90, &Value::Null, json!([1]), vec![1.0]),
+        // The arena has all of the share, nobody is in it, and there is nobody to burn for.
+        (json!([[7, 1], [9, 3]]), &none, 100, &Value::Null, json!([]), vec![]),
+        (json!([[7, 1], [9, 3]]), &none, 120, &Value::Null, json!([]), vec![]),
     ] {
         let input = json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });
         let answer = document(&run("compute-weights", &input));

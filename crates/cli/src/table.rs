@@ -19,9 +19,6 @@ use layout::{Shown, fit};
 
 /// A line under the header and nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-/// Characters of a line where neither a terminal nor COLUMNS says how many there are.
-const WIDTH: usize = 120;
-
 /// Whether `--wide` is given.
 static WIDE: AtomicBool = AtomicBool::new(false);
 
@@ -30,14 +27,14 @@ pub(crate) fn show_all() {
     WIDE.store(true, Ordering::Relaxed);
 }
 
-/// Characters of a line; `None` for as many as it takes.
+/// Characters of a line; `None` for as many as it takes, as in a file or a pipe.
 fn screen() -> Option<usize> {
     if WIDE.load(Ordering::Relaxed) {
         return None;
     }
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
-    Some(terminal.or_else(variable).filter(|columns| *columns > 0).unwrap_or(WIDTH))
+    terminal.or_else(variable).filter(|columns| *columns > 0)
 }
 
 /// A table with a header.

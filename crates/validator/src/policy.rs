@@ -121,7 +121,8 @@ impl Decision {
             Self::Scored(_) => "scored",
             Self::Previous(_) => "previous",
             Self::Fallback(_) => "fallback",
-            Self::Wait | Self::Unearned => "wait",
+            Self::Wait => "wait",
+            Self::Unearned => "unearned",
         }
     }
 }

@@ -100,7 +100,9 @@ CALM = "18"
 @operation("sudo set")
 def _():
     change = ["--param", "max_burn", "--value", "90000000000"]
-    return succeeded(btcli("sudo set", "--netuid", CALM, *change, NOW))
+    set_ = succeeded(btcli("sudo set", "--netuid", CALM, *change, NOW))
+    held = {row["hyperparameter"]: row["value"] for row in btcli("sudo get", "--netuid", CALM, name=None)}
+    return [set_, held["max_burn"]]
 
 
 @operation("sudo set refused")

@@ -180,9 +180,12 @@ def _():
 
 @operation("commitment set and get")
 def _():
+    signers = (bob.coldkeypub.ss58_address, bob.hotkey.ss58_address)
+    before = [subtensor.get_balance(signer).rao for signer in signers]
     done(subtensor.set_commitment(bob, NETUID, "speech at 16 kHz", **NOW))
+    paid = sum(before) - sum(subtensor.get_balance(signer).rao for signer in signers)
     all_of_them = subtensor.get_all_commitments(NETUID)
-    return [subtensor.get_commitment(NETUID, uid(bob)), all_of_them[bob.hotkey.ss58_address]]
+    return [subtensor.get_commitment(NETUID, uid(bob)), all_of_them[bob.hotkey.ss58_address], paid]
 
 
 @operation("set weights")

@@ -7,6 +7,9 @@
 //! [`Miner`] announces a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
 //! answers 429 when as many requests run as it takes. [`routes`] gives its routes, which [`miner_router`] puts behind the
 //! checks of the transport.
+//!
+//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities). Used by
+//! `tao nineteen miner`.
 
 // Shares are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

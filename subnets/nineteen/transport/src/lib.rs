@@ -14,6 +14,9 @@
 //! and nobody on the way can put keys of their own in place of them. The miner refuses requests that are signed for
 //! others, and keeps each nonce for as long as it is fresh, in bounded memory ([`FiberRules::Strict`]; under
 //! [`FiberRules::Reference`] it answers as fiber does). A body that cannot be opened is the sender's fault (400), not ours.
+//!
+//! Uses `taonet-wire` (signed HTTP) and `taonet-wallet`. Used by the subnet's miner, and by its validator for the other
+//! side.
 
 mod client;
 mod fernet;
