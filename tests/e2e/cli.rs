@@ -205,7 +205,7 @@ fn development_keys_are_for_local_networks() {
         let output = bb().args(arguments).args(["--key-uri", "//Alice"]).output().unwrap();
         let error = stderr(&output);
         assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
-        assert!(error.contains("a development key that everybody knows") && error.contains("finney"), "{error}");
+        assert!(error.contains("a development key, whose secret is public") && error.contains("finney"), "{error}");
     }
 }
 

@@ -32,7 +32,8 @@ fn score(demo: &Value, name: &str) -> f64 {
     miner(demo, name)["score"].as_f64().unwrap()
 }
 
-/// The document without what a clock measured; an epoch's emission depends on the height of its blocks, in its last digits.
+/// The document without what a clock measured; an epoch's emission depends on the height of its blocks, in its last
+/// digits.
 fn without_wall_times(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -134,8 +135,8 @@ fn a_challenge_that_cannot_be_played_is_refused() {
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
     std::fs::write(&broken, challenge.to_string()).unwrap();
     for (challenge, code, says) in [
-        ("99", 2, "--challenge 99: there are challenges 1 to 8"),
-        ("0", 2, "--challenge 0: there are challenges 1 to 8"),
+        ("99", 2, "--challenge 99: expected a number in 1..=8"),
+        ("0", 2, "--challenge 0: expected a number in 1..=8"),
         ("absent.json", 1, "absent.json: cannot be read"),
         (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {

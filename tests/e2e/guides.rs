@@ -33,12 +33,12 @@ struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// The block below the heading "A rehearsal" of a guide, done to its end.
+    /// The block below the heading "Try it on a local chain" of a guide, done to its end.
     fn of(guide: &str) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         let mut rehearsal = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
-        for line in first_block(guide, "A rehearsal").lines() {
+        for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
                 // The test has its own.
@@ -171,10 +171,10 @@ fn a_validator_rehearses() {
     assert!(std::fs::read_to_string(rehearsal.path("audit.jsonl")).unwrap().contains("set_weights"));
     assert!(rehearsal.path("scores/.ledger").is_dir());
 
-    rehearsal.go_on(guide, "Watch it", &[]);
+    rehearsal.go_on(guide, "Monitoring", &[]);
     let hotkey = rehearsal.path("wallets/default/hotkeys/default");
     std::fs::copy(hotkey, rehearsal.path("hotkey")).unwrap();
-    rehearsal.go_on(guide, "Have scores checked", &[("CHALLENGE", &challenge_in(&rehearsal))]);
+    rehearsal.go_on(guide, "Verify scores", &[("CHALLENGE", &challenge_in(&rehearsal))]);
     std::fs::copy(repository("env.example"), rehearsal.path("env.example")).unwrap();
     rehearsal.go_on(guide, "Settings", &[]);
 }
@@ -203,7 +203,7 @@ fn a_subnet_owner_rehearses() {
     rehearsal.run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
     let shown = rehearsal.ask(&["wallet", "list"]);
     let owner = shown["wallets"][0]["hotkeys"][0]["address"].as_str().unwrap_or_else(|| panic!("{shown}"));
-    rehearsal.go_on(guide, "Watch it", &[("HOTKEY", owner)]);
+    rehearsal.go_on(guide, "Monitoring", &[("HOTKEY", owner)]);
     // The rehearsal has created and started its subnet, and there is none so soon after it; and nobody is asked here.
     // As on the real chain: epochs of this one are so short that an owner never has the time.
     rehearsal.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");

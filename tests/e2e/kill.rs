@@ -1,4 +1,5 @@
-//! An engine, miners and a runner in processes of their own: each is killed at random moments, and what the runner leaves
+//! An engine, miners and a runner in processes of their own: each is killed at random moments, and what the runner
+//! leaves
 //! in the end must be what an undisturbed one leaves. Servers asked to end do so.
 
 mod engine;
@@ -219,7 +220,7 @@ fn a_runner_that_is_asked_to_end_goes_on_later() {
     terminate(&child);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
-    assert!(stderr(&output).contains("the next run goes on from there"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the next run resumes from here"), "{}", stderr(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let report = document(&network.runner(&engine, &directory).output().unwrap());
     assert_eq!(report["outcome"], "finished");

@@ -172,9 +172,9 @@ fn what_does_not_fit_is_said_at_the_start() {
     let list = list.to_str().unwrap();
     #[rustfmt::skip]
     let table: [Refusal; 6] = [
-        (&["--validators", "anyone"], &[], 2, "--validators anyone is for the network `local`"),
+        (&["--validators", "anyone"], &[], 2, "--validators anyone is allowed on the network `local` only"),
         (&["--validators", list], &[], 2, "line 4: expected a hotkey"),
-        (&["--validators", "5V"], &[], 2, "--validators 5V: no hotkey, and no file that can be read"),
+        (&["--validators", "5V"], &[], 2, "--validators 5V: neither a hotkey nor a readable file"),
         (&["--artifacts-in-s3"], &[], 1, "S3_BUCKET_NAME is empty"),
         (&[], &[("DATABASE_URL", "mysql://x")], 2, "DATABASE_URL=mysql://x: expected postgres://"),
         (&[], &[("S3_SIGNATURE_VERSION", "s3v2")], 2, "S3_SIGNATURE_VERSION=s3v2: expected s3v4"),

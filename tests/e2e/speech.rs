@@ -101,7 +101,7 @@ fn malformed_recordings_are_refused_with_the_field() {
     for (change, says) in changes {
         let (_folder, path) = recording(change);
         let error = refusal(&tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(), 1);
-        assert!(error.contains("recording.wav is not a WAV file") && error.contains(says), "{says}: {error}");
+        assert!(error.contains("recording.wav is not a supported WAV file") && error.contains(says), "{says}: {error}");
     }
 }
 
@@ -140,7 +140,7 @@ fn sound_that_would_fill_the_memory_is_refused() {
     std::fs::write(&path, Wav::encode(&hour, SampleFormat::U8).unwrap()).unwrap();
     let resample = tao().args(["speech", "resample", "--rate", "768000"]).args([&path, &output]).output().unwrap();
     let error = refusal(&resample, 1);
-    assert!(error.contains("2764800000 samples at 768000 Hz are too many"), "{error}");
+    assert!(error.contains("the output would have 2764800000 samples at 768000 Hz"), "{error}");
     assert!(!output.exists());
     let error = refusal(&tao().args(["speech", "transcribe"]).arg(&path).output().unwrap(), 1);
     assert!(error.contains("hour.wav") && error.contains("lasts 3600.0 s, at most 600 s are recognised"), "{error}");

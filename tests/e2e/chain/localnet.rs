@@ -80,7 +80,7 @@ fn a_reset_chain_begins_anew() {
     let daemon = kept(folder, &[]);
     ask(folder, &["mine", "5"]);
     let error = refusal(&run(folder, &["reset"]), 2);
-    assert!(error.contains("give --yes"), "{error}");
+    assert!(error.contains("pass --yes"), "{error}");
     // It stops the chain by itself.
     assert_eq!(ask(folder, &["reset", "--yes"])["removed"], true);
     assert!(daemon.terminate().success());
@@ -112,7 +112,7 @@ fn a_chain_says_what_scripts_need() {
     assert!(child.wait().unwrap().success());
     // Nobody is left to take orders.
     let error = refusal(&tao().args(["localnet", "status", "--network", url]).output().unwrap(), 3);
-    assert!(error.contains("start one with tao localnet"), "{error}");
+    assert!(error.contains("start one with `tao localnet`"), "{error}");
 }
 
 /// Whoever took the port, or a node that hangs: no command waits for it for ever, and none removes its state.
@@ -125,7 +125,7 @@ fn a_node_that_does_not_answer_is_told_so() {
     std::fs::write(folder.join("running.json"), json!({"pid": 1, "url": url}).to_string()).unwrap();
     std::fs::write(folder.join("chain.redb"), "").unwrap();
     std::thread::scope(|scope| {
-        let silent = "takes requests and does not answer";
+        let silent = "does not respond";
         for (arguments, code, text) in [
             (&["status"][..], 3, silent),
             (&["stop"][..], 3, silent),

@@ -56,9 +56,9 @@ fn what_cannot_be_paid_is_refused() {
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, told) = failure(&chain.tao(&poor, &[]));
     assert_eq!((code, &told["error"]["name"]), (1, &json!("Payment")), "{told}");
-    // Nobody is there to say yes.
+    // There is no terminal to confirm at.
     let error = refusal(&chain.tao(&["transfer", BOB, "1"], &AS_ALICE), 2);
-    assert!(error.contains("give --yes"), "{error}");
+    assert!(error.contains("pass --yes"), "{error}");
     for amount in ["-1", "1e3", "1.0000000001", "18446744074", "1,5"] {
         refusal(&chain.tao(&["transfer", BOB, amount, "--yes"], &AS_ALICE), 2);
     }

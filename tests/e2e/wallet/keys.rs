@@ -73,11 +73,11 @@ fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
     assert!(error.contains("--mnemonic-file") && error.contains("terminal"), "{error}");
     let taken = wallets.file("taken", "precious");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &taken)]), 1);
-    assert!(error.contains("is not overwritten"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let link = wallets.free("link");
     symlink(wallets.free("elsewhere"), &link).unwrap();
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
-    assert!(error.contains("is not overwritten"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]), 1);
     assert!(error.contains("cannot write"), "{error}");
     assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
@@ -167,7 +167,7 @@ fn keys_are_recovered_from_browser_wallets() {
     assert!(error.contains("--json-password-file"), "{error}");
     let error =
         refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
-    assert!(error.contains("is no account of Polkadot-JS"), "{error}");
+    assert!(error.contains("is not a Polkadot-JS account export"), "{error}");
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn keys_are_recovered_along_a_derivation_path() {
         let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(made["hotkey"]["address"], expected);
     }
-    for (text, says) in [("//Alice", "no mnemonic before it"), (&format!("{dev}//"), "empty junction")] {
+    for (text, says) in [("//Alice", "missing mnemonic before the derivation path"), (&format!("{dev}//"), "empty junction")] {
         let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]), 1);
         assert!(error.contains(says) && !error.contains("bottom"), "{error}");
     }

@@ -40,12 +40,12 @@ fn a_mnemonic_is_shown_once() {
     terminal.expect("fewer than 6 characters");
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden(PASSWORD);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.answer_hidden("something-Else1");
-    terminal.expect("not the same");
+    terminal.expect("the passwords do not match");
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden(PASSWORD);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.answer_hidden(PASSWORD);
     let (status, screen) = finish(terminal);
     assert!(status.success(), "{screen}");
@@ -109,8 +109,8 @@ fn a_question_that_is_not_answered_ends_the_command() {
     for (keys, says) in [
         ("legal\u{3}", "interrupted"),
         ("legal\u{1c}", "interrupted"),
-        ("\u{4}", "no answer: give the new password with --password-file"),
-        (&"x".repeat(4097), "longer than any secret"),
+        ("\u{4}", "pass the new password with --password-file"),
+        (&"x".repeat(4097), "the input is too long"),
     ] {
         let mut terminal = start(&wallets, &["create"]);
         terminal.expect("New password of the coldkey of w: ");
@@ -128,7 +128,7 @@ fn a_password_is_asked_for_and_a_plain_key_confirmed() {
     std::fs::create_dir_all(wallets.key("hotkeys")).unwrap();
     std::fs::write(wallets.key("coldkey"), super::keyfile_vector("ansible_vault")).unwrap();
     let mut terminal = start(&wallets, &["decrypt"]);
-    terminal.expect("Take its password off? [y/N] ");
+    terminal.expect("Decrypt it? [y/N] ");
     terminal.answer("no");
     let (status, screen) = finish(terminal);
     assert_eq!(status.code(), Some(1), "{screen}");
@@ -139,6 +139,6 @@ fn a_password_is_asked_for_and_a_plain_key_confirmed() {
     terminal.expect("Password of ");
     terminal.answer_hidden(PASSWORD);
     let (status, screen) = finish(terminal);
-    assert!(status.success() && screen.contains("is not encrypted any more"), "{screen}");
+    assert!(status.success() && screen.contains("is now unencrypted"), "{screen}");
     assert!(std::fs::read(wallets.key("coldkey")).unwrap().starts_with(b"{"));
 }

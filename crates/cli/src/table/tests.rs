@@ -31,7 +31,7 @@ fn no_line_is_longer_than_the_screen_and_no_word_is_broken() {
     let words: Vec<_> = whole.split_whitespace().map(str::to_owned).collect();
     for width in 20..160 {
         let text = neurons().within(Some(width));
-        // Three columns stay whatever the width; the note below the table is a sentence of its own.
+        // Three columns are never omitted; the note below the table is separate.
         let longest = text.lines().map(measure_text_width).max().unwrap();
         assert!(longest <= width.max(34), "{width}: {longest}\n{text}");
         let table = ["\n left out:", "\n shortened:"]
