@@ -1,5 +1,4 @@
-//! The real Python tools on our development chain. With `TAONET_UPDATE_DOCS=1` the table in docs/localnet.md is written
-//! anew from what they did.
+//! The Python tools on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the table in docs/localnet.md.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -10,14 +9,14 @@ use serde_json::{Value, json};
 use crate::peers::Peer;
 use crate::support::{document, repository, tao};
 
-/// //Alice, who has most of the TAO, and her hotkey of the tests.
+/// //Alice, who has most of the TAO, and her hotkey in the tests.
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-/// Babelbit's number on the development chain as on the real one.
+/// Babelbit's netuid, the same as on the main network.
 const BABELBIT: u16 = 59;
-/// Its tempo on the development chain.
+/// Babelbit's tempo on the development chain.
 const TEMPO: u64 = 10;
 
-/// A development chain in memory, which ends when it is dropped.
+/// An in-memory development chain, stopped on drop.
 struct Localnet {
     child: Child,
     url: String,
@@ -43,18 +42,18 @@ impl Drop for Localnet {
     }
 }
 
-/// Operations that are known to fail: the tool, the operation, and the beginning of why.
+/// Known failures: tool, operation, and start of the error.
 const KNOWN_FAILURES: &[(&str, &str, &str)] = &[];
 
-/// What one tool did.
+/// Results of one tool.
 struct Did {
-    /// Its name and version.
+    /// Name and version of the tool.
     tool: String,
     operations: serde_json::Map<String, Value>,
 }
 
 impl Did {
-    /// What a script says of the tools that it used.
+    /// Parses a script's report on its tools.
     fn all(answer: &Value) -> Vec<Self> {
         let tool = |one: &Value| Self {
             tool: format!("{} {}", one["tool"].as_str().unwrap(), one["version"].as_str().unwrap()),
@@ -63,7 +62,7 @@ impl Did {
         answer.as_array().unwrap().iter().map(tool).collect()
     }
 
-    /// The value of an operation.
+    /// Result of an operation.
     #[track_caller]
     fn value(&self, operation: &str) -> &Value {
         let answer = self.operations.get(operation).unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
@@ -71,7 +70,7 @@ impl Did {
         &answer["value"]
     }
 
-    /// Why operations failed, in one line each.
+    /// Errors of failed operations, one line each.
     fn failures(&self) -> impl Iterator<Item = (&str, String)> {
         let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
         failed.map(|(operation, answer)| {
@@ -80,7 +79,7 @@ impl Did {
         })
     }
 
-    /// One line of the table for each operation.
+    /// Table rows, one per operation.
     fn rows(&self) -> String {
         let failures: BTreeMap<_, _> = self.failures().collect();
         let result =
@@ -89,7 +88,7 @@ impl Did {
         self.operations.keys().map(row).collect::<Vec<_>>().concat()
     }
 
-    /// Fails where an operation did that is not known to, or no longer does.
+    /// Fails for unexpected failures, and for known failures that now succeed.
     fn check_failures(&self) {
         let failed: BTreeMap<_, _> = self.failures().collect();
         let known = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
@@ -104,7 +103,7 @@ impl Did {
     }
 }
 
-/// Compares the table of docs/localnet.md with what the tools did, or writes it.
+/// Compares the table in docs/localnet.md with the results, or writes it.
 fn check_table(tools: &[&Did]) {
     const BEGIN: &str = "<!-- what the tools did -->\n";
     const END: &str = "<!-- end -->\n";

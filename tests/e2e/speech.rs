@@ -8,10 +8,10 @@ use taonet_speech::{Pcm, SampleFormat, Wav};
 
 use crate::support::{document, refusal, repository, require_models, tao};
 
-/// The fewest insertions, deletions and substitutions that make one text of the other.
+/// Levenshtein distance in words.
 fn word_errors(heard: &str, spoken: &str) -> usize {
     let heard: Vec<_> = heard.split_whitespace().collect();
-    // Distances between what was heard so far and every beginning of what was spoken.
+    // Distances between the recognised prefix and every prefix of the reference.
     let spoken: Vec<_> = spoken.split_whitespace().collect();
     let mut row: Vec<usize> = (0..=spoken.len()).collect();
     for (index, word) in heard.iter().enumerate() {
@@ -61,7 +61,7 @@ fn at_most_18_of_215_words_are_misheard() {
     println!("{errors} word errors in {words} words");
 }
 
-/// The words are those of the text, in order, inside the recording.
+/// Checks that the words match the text, in order and within the recording.
 fn check_words(heard: &Value, seconds: f64) {
     let words = heard["words"].as_array().unwrap();
     let texts: Vec<_> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
@@ -74,7 +74,7 @@ fn check_words(heard: &Value, seconds: f64) {
     }
 }
 
-/// A recording, and what happens to it.
+/// A recording and its modification.
 fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.wav");
@@ -85,7 +85,7 @@ fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// what is wrong · what the error says
+/// defect · error message
 #[test]
 fn malformed_recordings_are_refused_with_the_field() {
     type Change = fn(&mut Vec<u8>);
@@ -112,7 +112,7 @@ fn one_bad_file_of_two_gives_no_half_answer() {
     refusal(&tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(), 1);
 }
 
-/// arguments · rate · frames of the 0.2 s that went in
+/// arguments · rate · output frames for an input of 0.2 s
 #[test]
 fn resampling_keeps_the_length() {
     let (folder, path) = recording(|_| {});

@@ -1,13 +1,13 @@
-//! The layout that ARCHITECTURE.md draws is the one that the manifests have.
+//! Checks the layout in ARCHITECTURE.md against the manifests.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Most lines of product code of a crate.
+/// Maximum lines of product code per crate.
 const MOST_LINES: usize = 8_000;
-/// Crates without that limit: their folders show the map.
+/// Crates without that limit.
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
 
 fn root() -> PathBuf {
@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 
 struct Package {
     directory: PathBuf,
-    /// The workspace's crates among its dependencies, without those that only a feature or the tests need.
+    /// Workspace dependencies, without optional and dev-dependencies.
     uses: BTreeSet<String>,
     /// All other dependencies.
     foreign: BTreeSet<String>,
@@ -50,7 +50,7 @@ fn package(directory: &Path, manifest: &str) -> (String, Package) {
     (name.trim_end_matches('"').to_owned(), Package { directory: directory.to_owned(), uses, foreign })
 }
 
-/// The rows of the table in ARCHITECTURE.md: a crate, and what it uses.
+/// Rows of the table in ARCHITECTURE.md: a crate and its dependencies.
 fn table() -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, table) = text.split_once("| Crate (`taonet-…`) | uses |\n|---|---|\n").unwrap();

@@ -1,4 +1,4 @@
-//! Peers, and arguments, that mean no good.
+//! Malicious peers and arguments.
 
 use serde_json::{Value, json};
 

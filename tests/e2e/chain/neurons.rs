@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{AS_ALICE, BABELBIT, Chain, failure};
 use crate::support::{document, refusal, stderr};
 
-/// The neuron of a hotkey in the subnet's metagraph.
+/// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
     let metagraph = chain.ask(&["metagraph", BABELBIT]);
     let neurons = metagraph["neurons"].as_array().unwrap();
@@ -30,7 +30,7 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
-    // The same, as Babelbit's operators call it.
+    // The same with `bb register-axon`.
     let register = ["register-axon", "--external-ip", "8.8.4.4", "--port", "8091", "--json"];
     assert_eq!(document(&chain.bb(&register, &[]))["outcome"], "unchanged");
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);

@@ -1,4 +1,4 @@
-//! What a person at a terminal sees and is asked.
+//! Prompts and output of `tao wallet` on a terminal.
 
 use std::process::ExitStatus;
 
@@ -9,14 +9,14 @@ fn start(wallets: &Wallets, arguments: &[&str]) -> Terminal {
     Terminal::start(wallets.command(arguments, &[]))
 }
 
-/// The twelve words that stand alone on a line.
+/// Mnemonics of twelve words on their own line.
 fn mnemonics(screen: &str) -> Vec<&str> {
     let word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     let lines = screen.lines().map(str::trim);
     lines.filter(|line| line.split(' ').count() == 12 && line.split(' ').all(word)).collect()
 }
 
-/// A screen without colours.
+/// Output without colour codes.
 fn finish(terminal: Terminal) -> (ExitStatus, String) {
     let (status, screen) = terminal.finish();
     (status, console_less(&screen))
@@ -34,7 +34,7 @@ fn console_less(screen: &str) -> String {
 fn a_mnemonic_is_shown_once() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["create"]);
-    // Too weak; two that differ; at last.
+    // Too weak, mismatch, accepted.
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden("abc");
     terminal.expect("fewer than 6 characters");
@@ -53,7 +53,7 @@ fn a_mnemonic_is_shown_once() {
     let shown = mnemonics(&screen);
     assert_eq!(shown.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
 
-    // They are the keys'.
+    // The mnemonics belong to the keys.
     let addresses = wallets.ask(&["list"], &[]);
     let other = Wallets::new();
     for (phrase, address) in shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]]) {
@@ -96,7 +96,7 @@ fn what_is_typed_can_be_taken_back() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["regen-hotkey"]);
     terminal.expect("in hex: ");
-    // The keys that delete all, and one character.
+    // Ctrl-U deletes the line, DEL one character.
     terminal.answer_hidden(&format!("garbage\u{15}{PHRASE}äx\u{7f}\u{7f}"));
     let (status, screen) = finish(terminal);
     assert!(status.success() && screen.contains(ADDRESS), "{screen}");
