@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heavy_work_that_nobody_waits_for_does_not_keep_the_process() {
+    fn abandoned_blocking_tasks_do_not_delay_the_exit() {
         let (never, ends) = std::sync::mpsc::channel::<()>();
         let (started, has_started) = std::sync::mpsc::channel();
         let work = async move {

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_terminals_obey_is_shown_instead() {
+    fn control_characters_are_escaped() {
         for (text, line, lines) in [
             ("ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\""),
             ("a\tb\nc\r\n", "a\\tb\\nc\\r\\n", "a\tb\nc\\r\n"),
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_json() {
+    fn escaped_json_is_the_same_value() {
         let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\n τ" });
         let text = serde_json::to_string_pretty(&value).unwrap();
         let shown = printable_json(&text);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_shown_as_the_whole() {
+    fn chunks_are_escaped_like_the_whole_text() {
         for bytes in ["a 語 \u{1b}[2J\u{9b} 🦀\r\n".as_bytes(), b"\xff\xc2\x9b\xe8\xaa\n\xf0\x9f\n"] {
             for size in 1..=bytes.len() {
                 let mut writer = PrintableWriter::new(Vec::new());

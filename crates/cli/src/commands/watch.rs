@@ -87,11 +87,11 @@ fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber>
 
 async fn show(chain: &Client, number: BlockNumber, args: &WatchArgs, context: &Context) -> anyhow::Result<Block> {
     let block = find_block(chain, number.into()).await?;
-    tell(chain, block, args, context).await?;
+    print_block(chain, block, args, context).await?;
     Ok(block)
 }
 
-async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
+async fn print_block(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let mut events = chain.events(block.into()).await.map_err(failed)?;
     events.retain(|event| args.filter.keeps(event));
     let next_epoch = match args.netuid {
@@ -116,8 +116,8 @@ fn counted(events: &[Event]) -> String {
     for event in events {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;
     }
-    let told = counts.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
-    told.map(|(name, count)| {
+    let shown = counts.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
+    shown.map(|(name, count)| {
         let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
         format!("  {}{times}", printable(name))
     })
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_block_is_left_out_and_one_in_the_place_of_another_is_shown() {
+    fn skipped_heads_and_reorgs_show_every_block() {
         let block = |number, fork| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([fork; 32]) };
         for (last, head, expected) in [
             (None, block(7, 1), vec![7]),

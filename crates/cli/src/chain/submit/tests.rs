@@ -21,7 +21,7 @@ async fn outcome_of(chain: &MockChain, args: &SubmitArgs) -> anyhow::Result<()> 
 }
 
 #[tokio::test]
-async fn each_outcome_has_its_words_and_its_exit_code() {
+async fn each_outcome_has_its_message_and_exit_code() {
     let module = |name: &str| {
         Script::Fail(DispatchError::Module { pallet: "P".into(), name: name.into(), docs: "No.\u{1b}[2J".into() })
     };
@@ -50,7 +50,7 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
 }
 
 #[test]
-fn what_is_to_be_final_and_is_not_is_no_success() {
+fn an_unfinalized_call_is_a_failure() {
     let block = taonet_chain::Block {
         number: taonet_primitives::BlockNumber::new(7),
         hash: taonet_primitives::BlockHash::from_bytes([7; 32]),
@@ -78,7 +78,7 @@ fn what_is_to_be_final_and_is_not_is_no_success() {
 }
 
 #[tokio::test]
-async fn a_chain_out_of_reach_is_a_failure_of_the_network() {
+async fn an_unreachable_chain_is_a_network_failure() {
     let chain = MockChain::default();
     chain.set_unreachable(true);
     assert_eq!(exit_code(&outcome_of(&chain, &QUIET).await), 3);
@@ -95,7 +95,7 @@ async fn a_dry_run_sends_nothing() {
 }
 
 #[tokio::test]
-async fn who_said_yes_is_not_asked() {
+async fn yes_skips_the_confirmation() {
     let chain = MockChain::default();
     let args = SubmitArgs { yes: true, ..QUIET };
     args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn accounts_are_addresses_or_development_keys() {
         for (text, host, port) in [
             ("127.0.0.1:8091", "127.0.0.1", 8091),
             ("http://miner.example:80/", "miner.example", 80),

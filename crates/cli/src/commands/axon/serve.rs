@@ -87,13 +87,13 @@ impl ReachArgs {
     /// no port open.
     async fn open(&self, listens: SocketAddr, context: &Context) -> anyhow::Result<Option<PortMapping>> {
         let port = self.external_port.unwrap_or(listens.port());
-        let told = match self.external_ip {
+        let endpoint_ip = match self.external_ip {
             Some(ip) => Some(ip.resolve(&self.ip_source, self.ip_timeout).await?),
             None => None,
         };
         let (ip, mapping) = if self.upnp {
             let router = HomeRouter::find().await?;
-            let ip = match told {
+            let ip = match endpoint_ip {
                 Some(ip) => ip,
                 None => router
                     .external_ip()
@@ -102,7 +102,7 @@ impl ReachArgs {
             };
             (Some(ip), Some(router.map(listens, port).await?))
         } else {
-            (told, None)
+            (endpoint_ip, None)
         };
         if mapping.as_ref().is_some_and(|mapping| mapping.lease().is_none()) {
             context.say("the router keeps the mapping until it is removed; remove it there if this process is killed");

@@ -31,7 +31,7 @@ pub(super) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     let directory = args.data.directory();
     let database = directory.join(DATABASE);
     if !database.exists() {
-        return told(false, &directory, context);
+        return report(false, &directory, context);
     }
     prompt::confirm(&format!("Delete the chain in {}?", directory.display()), args.yes)?;
     context.block_on(async {
@@ -39,10 +39,10 @@ pub(super) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         stop_at(&running.url, &directory).await
     })?;
     fs::remove_file(&database).with_context(|| format!("cannot delete {}", database.display()))?;
-    told(true, &directory, context)
+    report(true, &directory, context)
 }
 
-fn told(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<()> {
+fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&json!({ "data": directory, "removed": removed }));
     }

@@ -50,7 +50,7 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
     }
     let password = args.password.for_new(&stored.path().display().to_string())?;
     stored.change_password(None, Some(&password)).map_err(refused)?;
-    tell(&stored, true, context)
+    report(&stored, true, context)
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<()> {
@@ -59,7 +59,7 @@ pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<(
     prompt::confirm(&format!("Anyone who can read {path} will have the key. Decrypt it?"), args.yes)?;
     let password = args.password.existing(stored.path())?;
     stored.change_password(Some(&password), None).map_err(refused)?;
-    tell(&stored, false, context)
+    report(&stored, false, context)
 }
 
 pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> anyhow::Result<()> {
@@ -67,7 +67,7 @@ pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> a
     let old = args.password.existing(stored.path())?;
     let new = args.new.for_new(&stored.path().display().to_string())?;
     stored.change_password(Some(&old), Some(&new)).map_err(refused)?;
-    tell(&stored, true, context)
+    report(&stored, true, context)
 }
 
 fn encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
@@ -78,7 +78,7 @@ fn encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
     Ok(stored)
 }
 
-fn tell(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
+fn report(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&json!({ "path": stored.path(), "encrypted": encrypted }));
     }

@@ -71,7 +71,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
         shuffle: random_order(),
         observer: Arc::new(()),
-        tell: teller(context),
+        tell: round_printer(context),
         clock: system_clock(),
         sleeper,
     };
@@ -91,7 +91,7 @@ fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow
 }
 
 /// Prints one JSON line per round, with `--json`.
-fn teller(context: &Context) -> RoundObserver {
+fn round_printer(context: &Context) -> RoundObserver {
     if !context.json {
         return Arc::new(|_| {});
     }
