@@ -155,7 +155,7 @@ fn check_sdk10(did: &Did, url: &str) {
     assert_eq!(did.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
     let subnet = did.value("subnet");
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
-    // It begins at 0.1 and rises with what the blocks so far have bought.
+    // The price starts at 0.1 and rises with the purchases of each block.
     assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
     assert_eq!(did.value("hyper-parameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
     assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
@@ -186,7 +186,7 @@ fn check_sdk10(did: &Did, url: &str) {
     assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
     assert_eq!(graph["axon"], "203.0.113.7");
     assert!(graph["stake"].as_f64() > Some(0.0), "{graph}");
-    // A tenth of what is missing to a whole bond is added in each epoch.
+    // Each epoch adds a tenth of the difference to a full bond.
     let bonds = did.value("bonds").as_array().unwrap();
     let [bond] = bonds.as_slice() else { panic!("{bonds:?}") };
     let grown = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));

@@ -112,7 +112,7 @@ impl Daemon {
 
     /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight requests.
     pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         self.serve_until(shutdown, name, router, context).await
     }
 

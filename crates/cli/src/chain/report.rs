@@ -121,10 +121,7 @@ pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until
     let hash = extrinsic.hash;
     if let Some(inclusion) = not_final(outcome, until) {
         let text = not_final_text(inclusion);
-        anyhow::bail!(
-            "{hash} is {text}
-hint: a reorg can still revert it; check the chain before you retry"
-        );
+        anyhow::bail!("{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry");
     }
     let last = extrinsic.last_block;
     // The call may still be included: signing again before its era ends could execute it twice.
@@ -133,12 +130,7 @@ hint: a reorg can still revert it; check the chain before you retry"
         None => "check the chain before you retry".to_owned(),
     };
     let unknown = |because: &UnknownBecause| {
-        format!(
-            "the outcome of {hash} is unknown: {}
-hint: {}",
-            printable(&because.to_string()),
-            wait()
-        )
+        format!("the outcome of {hash} is unknown: {}\nhint: {}", printable(&because.to_string()), wait())
     };
     match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
@@ -154,28 +146,18 @@ hint: {}",
             }
         },
         Outcome::Invalid(because) => Err(refused(because)),
-        Outcome::Dropped => Err(anyhow::anyhow!(
-            "the node dropped {hash} from its transaction pool
-hint: {}",
-            wait()
-        )),
+        Outcome::Dropped => Err(anyhow::anyhow!("the node dropped {hash} from its transaction pool\nhint: {}", wait())),
         Outcome::Superseded => Err(anyhow::anyhow!(
-            "{hash} was replaced by another call with the same nonce and had no effect
-hint: retry"
+            "{hash} was replaced by another call with the same nonce and had no effect\nhint: retry"
         )),
-        Outcome::Expired { last_block } => Err(anyhow::anyhow!(
-            "{hash} expired at block {last_block} without being included
-hint: retry"
-        )),
+        Outcome::Expired { last_block } => {
+            Err(anyhow::anyhow!("{hash} expired at block {last_block} without being included\nhint: retry"))
+        }
         Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) => {
             Err(Classified::error(Failure::Network, unknown(because)))
         }
         Outcome::Unknown(because) => Err(anyhow::anyhow!(unknown(because))),
-        _ => Err(anyhow::anyhow!(
-            "the outcome of {hash} is unknown
-hint: {}",
-            wait()
-        )),
+        _ => Err(anyhow::anyhow!("the outcome of {hash} is unknown\nhint: {}", wait())),
     }
 }
 
@@ -184,10 +166,7 @@ pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
     let text = format!("the node rejected the call: {}", printable(&because.to_string()));
     match because {
         RefusedBecause::BadSignature => Classified::error(Failure::Authentication, text),
-        RefusedBecause::Payment => anyhow::anyhow!(
-            "{text}
-hint: check the account with `tao balance`"
-        ),
+        RefusedBecause::Payment => anyhow::anyhow!("{text}\nhint: check the account with `tao balance`"),
         _ => anyhow::anyhow!(text),
     }
 }

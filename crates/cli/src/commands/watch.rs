@@ -117,11 +117,12 @@ fn counted(events: &[Event]) -> String {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;
     }
     let shown = counts.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
-    shown.map(|(name, count)| {
-        let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
-        format!("  {}{times}", printable(name))
-    })
-    .collect()
+    shown
+        .map(|(name, count)| {
+            let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+            format!("  {}{times}", printable(name))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
         let remember = args.listen.port() != 0;
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
         context.say(&format!("hotkey {}", gateway.hotkey()));
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(members) = members {
             let stop = shutdown.clone();
             shutdown.spawn("members", async move { members.follow(&stop).await });

@@ -72,7 +72,7 @@ impl KeptArgs {
 }
 
 impl EngineArgs {
-    /// Loads the recorded engines, as far as this build has them.
+    /// Loads the recorded engines, if this build has them.
     pub(super) fn load<'a>(
         &self,
         recorded: impl Iterator<Item = &'a ScoringConditions>,

@@ -82,7 +82,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         ScoringApi::describe_metrics();
         let store = Store::open(&database).await?;
         let api = ScoringApi::new(store, artifacts, admission, limits);
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let (stop, follower) = (shutdown.clone(), api.clone());
         shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
         daemon.serve_until(shutdown, "scoring API", api.router(), context).await

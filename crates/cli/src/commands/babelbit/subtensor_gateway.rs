@@ -64,7 +64,7 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
         // Before serving: the ledger's lock detects a second gateway.
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let (stop, readiness) = (shutdown.clone(), Readiness::starting());
         let ready = readiness.clone();
         let chain = async {

@@ -90,7 +90,7 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     };
     context.say(&format!("hotkey {hotkey}"));
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
             let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
             return tokio::select! {

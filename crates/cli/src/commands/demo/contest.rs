@@ -92,7 +92,7 @@ impl Contest {
 
     /// Plays the challenges in sequence.
     pub(super) async fn play(mut self, challenges: Vec<Challenge>, context: &Context) -> anyhow::Result<DemoReport> {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
         let play = self.play_all(challenges, passing.path(), &shutdown, context);
         let report = tokio::select! {

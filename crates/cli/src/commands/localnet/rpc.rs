@@ -71,8 +71,7 @@ impl RpcError {
         match self {
             Self::NotRunning(error) => {
                 let text = format!(
-                    "no localnet is listening at {url} ({})
-hint: start one with `tao localnet`, or select another with --data or --network",
+                    "no localnet is listening at {url} ({})\nhint: start one with `tao localnet`, or select another with --data or --network",
                     cause(&error)
                 );
                 Classified::error(Failure::Network, text)

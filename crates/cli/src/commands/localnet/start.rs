@@ -61,7 +61,7 @@ pub(super) struct StartArgs {
 
 pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics(args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
         let endowed = args.endowed()?;

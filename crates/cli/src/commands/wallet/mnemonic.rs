@@ -36,13 +36,7 @@ impl<'a> Destination<'a> {
         } else {
             return Ok(Self::Terminal);
         };
-        Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "{refusal}
-hint: write it to a new file with {option}"
-            ),
-        ))
+        Err(Classified::error(Failure::Usage, format!("{refusal}\nhint: write it to a new file with {option}")))
     }
 
     /// Writes the mnemonic file, before the key is written; `undo` removes it.

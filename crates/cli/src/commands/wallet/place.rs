@@ -120,7 +120,7 @@ impl KeyArgs {
 
 pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Result<Keypair> {
     let keyfile = password.open(stored)?;
-    keyfile.into_keypair().with_context(|| format!("{} cannot sign", stored.path().display()))
+    keyfile.into_keypair().with_context(|| format!("cannot sign with {}", stored.path().display()))
 }
 
 /// Reads a name from an option, else from the first variable that is set.

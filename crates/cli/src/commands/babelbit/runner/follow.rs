@@ -24,7 +24,7 @@ const METRICS_PORT: u16 = 8011;
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = metrics(args, &setup, &shutdown).await?;
         Rounds::describe_metrics();
         Outbox::describe_metrics();

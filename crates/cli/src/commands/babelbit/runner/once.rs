@@ -21,7 +21,7 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
         setup.settings.challenge_type = ChallengeType::Solo;
     }
     let report = context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         tokio::select! {
             report = play(setup, context) => report.map(Some),
             () = shutdown.requested() => Ok(None),
@@ -66,8 +66,7 @@ async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
     let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
         bail!(
-            "no miner on subnet {} has published a public address
-hint: `tao metagraph {}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
+            "no miner on subnet {} has published a public address\nhint: `tao metagraph {}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
             setup.config.netuid,
             setup.config.netuid
         );
