@@ -15,7 +15,7 @@ pub(crate) fn name_of(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
 }
 
-/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, other meaning in 1`.
+/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
 pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -30,11 +30,11 @@ pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> Strin
 pub(crate) const fn explain(gate: Gate) -> &'static str {
     match gate {
         Gate::PredictionError => "invalid response",
-        Gate::NoAudio => "said nothing",
-        Gate::TooLate => "answered too late",
+        Gate::NoAudio => "no audio",
+        Gate::TooLate => "too late",
         Gate::NoSpeech => "no speech recognised",
-        Gate::Language => "another language",
-        Gate::Accuracy => "other meaning",
+        Gate::Language => "wrong language",
+        Gate::Accuracy => "wrong meaning",
         Gate::Rate => "wrong speaking rate",
         _ => "could not be scored",
     }

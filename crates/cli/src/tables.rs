@@ -170,9 +170,9 @@ pub(crate) static LEADERBOARD: [Column; 8] = [
     number("score"),
     number("accuracy").rank(1),
     number("rate").rank(2),
-    number("late by").rank(3),
+    number("latency").rank(3),
     number("wall").rank(5),
-    text("lost to"),
+    text("lost points"),
 ];
 
 /// The demonstration's result.
@@ -186,8 +186,8 @@ pub(crate) static STANDINGS: [Column; 11] = [
     number("emission").rank(3),
     number("accuracy").rank(2),
     number("rate").rank(4),
-    number("late by").rank(4),
-    text("lost to"),
+    number("latency").rank(4),
+    text("lost points"),
 ];
 
 /// The demonstration: transcripts of one utterance.
@@ -231,8 +231,8 @@ pub(crate) static CHALLENGES: [Column; 6] = [
     number("score"),
     number("accuracy").rank(1),
     number("rate").rank(2),
-    number("late by").rank(3),
-    text("lost to"),
+    number("latency").rank(3),
+    text("lost points"),
 ];
 
 /// `bb validate --once`.
