@@ -48,7 +48,7 @@ impl Context {
             .context("cannot start the asynchronous runtime")?;
         let result = runtime.block_on(work);
         // Dropping the runtime would wait for all blocking tasks.
-        runtime.shutdown_timeout(LET_GO_WITHIN);
+        runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
         result
     }
 }
