@@ -14,10 +14,10 @@ use crate::context::Context;
 use crate::printable::{printable, printable_json};
 
 /// Events of every block, hidden unless selected.
-const USUAL: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
+const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
 
 /// Maximum number of blocks fetched after an interruption; nodes keep few more.
-const MOST_MISSED: u32 = 128;
+const MAX_CATCH_UP_BLOCKS: u32 = 128;
 
 /// Follow the chain: a line for each block, until Ctrl-C.
 /// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
@@ -78,7 +78,7 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
 /// shown again.
 fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let first = match last {
-        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MOST_MISSED)),
+        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS)),
         Some(last) if last == head => head.number.plus(1),
         _ => head.number,
     };
@@ -116,7 +116,7 @@ fn counted(events: &[Event]) -> String {
     for event in events {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;
     }
-    let shown = counts.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
+    let shown = counts.iter().filter(|(name, _)| !HIDDEN_EVENTS.contains(&name.as_str()));
     shown
         .map(|(name, count)| {
             let times = if *count > 1 { format!(" ×{count}") } else { String::new() };

@@ -21,7 +21,7 @@ use crate::tables::{CONDITIONS, MISMATCHES};
 use crate::{engines, settings};
 
 /// Maximum characters of a value in a table.
-const SHOWN: usize = 48;
+const MAX_VALUE_CHARS: usize = 48;
 
 /// Recompute every score of a challenge from the recorded replies and compare.
 /// Each reply is hashed, transcribed again and scored in its original batch; ledger, run.json, challenge_run,
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&report)?;
     } else {
-        context.print(&shown(&report))?;
+        context.print(&text(&report))?;
     }
     check(&report)
 }
@@ -134,7 +134,7 @@ fn mismatch_summary(mismatches: usize) -> String {
 }
 
 /// Text form of the report.
-pub(super) fn shown(report: &AuditReport) -> String {
+pub(super) fn text(report: &AuditReport) -> String {
     let mut text = format!(
         "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
         printable(&report.challenge_uid),
@@ -163,7 +163,7 @@ pub(super) fn shown(report: &AuditReport) -> String {
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
-            rows.add_row([difference.field.clone(), brief(&difference.recorded), brief(&difference.here)]);
+            rows.add_row([difference.field.clone(), truncated(&difference.recorded), truncated(&difference.here)]);
         }
         let _ = writeln!(text, "\nScoring conditions of this machine that differ from the recorded ones:\n{rows}");
     }
@@ -185,20 +185,20 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
         or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
         mismatch.place.name().to_owned(),
         mismatch.field.clone(),
-        brief(&mismatch.recorded),
-        brief(&mismatch.recomputed),
+        truncated(&mismatch.recorded),
+        truncated(&mismatch.recomputed),
     ]
 }
 
 /// Truncates a value for a table.
-fn brief(value: &Value) -> String {
+fn truncated(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),
         other => other.to_string(),
     };
-    let cut = text.chars().count() > SHOWN;
-    let mut shown: String = text.chars().take(SHOWN).collect();
+    let cut = text.chars().count() > MAX_VALUE_CHARS;
+    let mut shown: String = text.chars().take(MAX_VALUE_CHARS).collect();
     if cut {
         shown.push('…');
     }

@@ -11,7 +11,7 @@ use taonet_babelbit_audit::evidence::{Bundle, export};
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 
-use super::audit::{EngineArgs, KeptArgs, check, shown};
+use super::audit::{EngineArgs, KeptArgs, check, text};
 use crate::context::Context;
 use crate::keys::KeyArgs;
 use crate::settings;
@@ -105,7 +105,7 @@ fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
         context.print(&format!(
             "signed by {} · manifest {hash:.16}…\n{}",
             report.validator_hotkey,
-            shown(&report.audit)
+            text(&report.audit)
         ))?;
     }
     check(&report.audit)

@@ -37,7 +37,7 @@ use crate::{engines, settings};
 const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
 
 /// Channel count for which the response size limit is computed.
-const MOST_CHANNELS: u16 = 2;
+const MAX_CHANNELS: u16 = 2;
 
 /// Run challenges against all miners: main, solo and arena rounds, scheduled by block number
 #[derive(Debug, Args)]
@@ -225,7 +225,7 @@ fn connector(
 ) -> anyhow::Result<ConnectMiner> {
     let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
     let client_config =
-        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
+        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MAX_CHANNELS), ..ClientConfig::default() };
     let client = SignedClient::new(signer, client_config)?;
     let predict_endpoint = config.predict_endpoint.clone();
     Ok(Arc::new(move |entry| {

@@ -14,7 +14,7 @@ use taonet_service::Sleeper;
 use taonet_service::system_clock;
 use taonet_wallet::Keypair;
 
-use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy};
+use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 
@@ -86,7 +86,7 @@ fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow
         external_ip: external_ip.to_string(),
         policy: address_policy(config),
         predict_path: config.predict_endpoint.clone(),
-        max_answer_bytes: config.play.max_answer_bytes(MOST_CHANNELS),
+        max_answer_bytes: config.play.max_answer_bytes(MAX_CHANNELS),
     })?)
 }
 
