@@ -147,7 +147,11 @@ pub(super) fn text(report: &AuditReport) -> String {
     let notes = [
         (report.failed, "failed reply", "nothing to recompute"),
         (report.unscored, "unscored reply", "not scored yet"),
-        (report.unknown_conditions, "score without recorded conditions", "recomputed with the engines of this machine"),
+        (
+            report.unknown_conditions,
+            "unlabelled score",
+            "no recorded conditions, recomputed with the engines of this machine",
+        ),
     ];
     for (count, what, note) in notes.iter().filter(|(count, ..)| *count > 0) {
         let _ = writeln!(text, "{}: {note}", counted(count, what));
