@@ -1,4 +1,4 @@
-//! The layout that ARCHITECTURE.md draws is the one that the manifests have.
+//! Checks the layout in ARCHITECTURE.md against the manifests.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// Maximum number of lines of product code in a crate.
 const MAX_LINES: usize = 8_000;
-/// Crates without that limit: their folders show the map.
+/// Crates without that limit.
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
 
 fn root() -> PathBuf {
@@ -19,15 +19,15 @@ fn root() -> PathBuf {
 
 struct Package {
     directory: PathBuf,
-    /// The workspace's crates that it is always built with.
+    /// Workspace dependencies, without optional and dev-dependencies.
     uses: BTreeSet<String>,
-    /// The workspace's crates that only its tests or a feature need.
+    /// Workspace dependencies of its tests and optional features.
     tests_use: BTreeSet<String>,
     /// All other dependencies.
     foreign: BTreeSet<String>,
 }
 
-/// The workspace's packages by their names without `taonet-`, as `cargo metadata` has them.
+/// The workspace's packages by name without `taonet-`, from `cargo metadata`.
 fn packages() -> BTreeMap<String, Package> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
@@ -52,7 +52,7 @@ fn package(package: &Value) -> (String, Package) {
     (own_name(package).unwrap(), found)
 }
 
-/// The rows of the table in ARCHITECTURE.md: a crate, what it uses, and what its tests and features use besides.
+/// Rows of the table in ARCHITECTURE.md: a crate, its dependencies, and those of its tests and optional features.
 fn table() -> Vec<[String; 3]> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let (_, table) = text.split_once("| Crate (`taonet-…`) | uses | tests also use |\n|---|---|---|\n").unwrap();
@@ -65,7 +65,7 @@ fn table() -> Vec<[String; 3]> {
     .collect()
 }
 
-/// The names in a cell of that table.
+/// Crate names in a cell of that table.
 fn names(cell: &str) -> BTreeSet<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -118,7 +118,7 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     }
 }
 
-/// The product code of a package: its Rust files with their texts up to their tests.
+/// Product code of a package: its Rust files, each with its text before the tests.
 fn sources(package: &Path) -> Vec<(PathBuf, String)> {
     let (mut found, mut folders) = (Vec::new(), vec![package.join("src")]);
     while let Some(folder) = folders.pop() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use super::*;
 use crate::table::table;
 
-/// A table with rows such as it shows: the longest values that are usual, and short ones.
+/// A table with sample rows: long and short values.
 struct Sample {
     name: &'static str,
     columns: &'static [Column],
