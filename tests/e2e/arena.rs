@@ -119,7 +119,7 @@ fn mistakes_are_told() {
         submit.output().unwrap()
     };
     assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
-    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("neither an http nor an https URL"));
+    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("not an http or https URL"));
     let taken = submit(running.url(), "127.0.0.1:9");
     assert!(String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"), "{taken:?}");
 }

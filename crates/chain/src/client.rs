@@ -202,11 +202,11 @@ impl Inner {
             drop(turn);
             Ok(runtime)
         });
-        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the metadata of the runtime", error)))
+        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the runtime metadata", error)))
     }
 
     async fn read_runtime(&self, block: BlockHash, version: RuntimeVersion) -> Result<Runtime, ChainError> {
-        tracing::info!(version = version.spec_version, "reading the metadata of the runtime");
+        tracing::info!(version = version.spec_version, "fetching the runtime metadata");
         let method = "Metadata_metadata_at_version";
         let params = json!([method, hex_text(&METADATA_VERSION.to_le_bytes()), block]);
         let answer: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;

@@ -93,7 +93,7 @@ pub enum DispatchError {
 #[non_exhaustive]
 pub enum UnknownBecause {
     /// It was in no block until the caller's timeout.
-    #[error("it was in no block up to {seen}")]
+    #[error("not included in any block up to {seen}")]
     NotYetIncluded {
         /// The last block searched.
         seen: BlockNumber,
@@ -105,13 +105,13 @@ pub enum UnknownBecause {
         error: String,
     },
     /// The nodes' responses do not decide it: pruned blocks, or malformed bytes.
-    #[error("the chain does not tell: {error}")]
+    #[error("the chain does not reveal the outcome: {error}")]
     Unreadable {
         /// Why the response is of no use.
         error: String,
     },
     /// A pool refused it, for a reason that may pass, or while another pool may hold it.
-    #[error("a node does not take it now: {0}")]
+    #[error("the node does not accept the extrinsic now: {0}")]
     Refused(RefusedBecause),
 }
 

@@ -17,7 +17,8 @@ pub struct AccessToken(Zeroizing<String>);
 /// The text is not a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an access token is one line of {SHORTEST} to {LONGEST} visible ASCII characters; make one with: openssl rand -hex 32"
+    "malformed access token, expected one line of {SHORTEST} to {LONGEST} visible ASCII characters; hint: generate \
+     one with openssl rand -hex 32"
 )]
 pub struct TokenError;
 

@@ -128,7 +128,7 @@ impl State {
         else {
             return false;
         };
-        tracing::debug!(address = %open.address, "connection closed: its place was needed, its request is incomplete");
+        tracing::debug!(address = %open.address, "incomplete request evicted: all connection slots are in use");
         open.evicted.cancel();
         self.close(id)
     }

@@ -99,14 +99,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
                         drop(place);
                     });
                 }
-                Ok((_, peer, None)) => tracing::debug!(%peer, "connection closed: too many from its address"),
+                Ok((_, peer, None)) => tracing::debug!(%peer, "connection closed: too many from this address"),
                 Err(error) => pause(&error, &places).await,
             },
         }
     }
     drop(listener);
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests were cut off");
+        tracing::warn!(connections = connections.len(), "shutdown timeout: in-flight requests aborted");
     }
     connections.shutdown().await;
 }

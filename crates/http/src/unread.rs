@@ -96,7 +96,7 @@ impl HttpBody for Answer {
 
 /// The connection lost its place before the request was complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is closed: its place was needed")]
+#[error("connection evicted: all connection slots are in use")]
 struct Evicted;
 
 /// A body that notes when it has been read to its end.

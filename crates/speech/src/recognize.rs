@@ -22,10 +22,10 @@ pub struct Recognition {
 #[non_exhaustive]
 pub enum RecognizeError {
     /// The recording has no samples.
-    #[error("the recording has no samples")]
+    #[error("the recording is empty")]
     Empty,
     /// The recording exceeds the maximum duration.
-    #[error("the recording lasts {seconds:.1} s, at most {limit:.0} s are recognised")]
+    #[error("the recording lasts {seconds:.1} s, the limit is {limit:.0} s")]
     TooLong {
         /// The duration of the recording, in seconds.
         seconds: f64,
@@ -33,7 +33,7 @@ pub enum RecognizeError {
         limit: f64,
     },
     /// The inference engine failed.
-    #[error("the recogniser failed: {0}")]
+    #[error("speech recognition failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -83,6 +83,6 @@ mod tests {
             |frames| WavHeader { format: SampleFormat::U8, channels: 1, rate: SampleRate::new(1000).unwrap(), frames };
         check_recording(&header(600_000)).unwrap();
         let error = check_recording(&header(256 << 20)).unwrap_err();
-        assert_eq!(error.to_string(), "the recording lasts 268435.5 s, at most 600 s are recognised");
+        assert_eq!(error.to_string(), "the recording lasts 268435.5 s, the limit is 600 s");
     }
 }

@@ -15,17 +15,13 @@ const LONGEST_INTERVAL: u64 = 50_401;
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The subnet's tempo is 0, so it has no epochs.
-    #[error(
-        "the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set"
-    )]
+    #[error("the subnet has no epochs (tempo 0), weights would never be revealed; hint: wait until its tempo is set")]
     NoEpochs,
     /// A block number or time overflows.
-    #[error(
-        "the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time"
-    )]
+    #[error("the reveal round overflows; hint: check the block numbers, the reveal period and the block time")]
     Overflow,
     /// The clock is set to before the beacon's first round.
-    #[error("the weights would be revealed before the beacon's first round: check this machine's clock")]
+    #[error("the reveal would precede the first round of the beacon; hint: check the clock of this machine")]
     BeforeGenesis,
 }
 

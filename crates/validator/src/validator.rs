@@ -145,7 +145,7 @@ impl<S: Subnet> Validator<S> {
             return match error {
                 EpochError::Gateway(error) => self.unwell(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
-                    tracing::warn!(epoch, %block, %missing, "nothing is decided yet, asking again");
+                    tracing::warn!(epoch, %block, %missing, "weights not decided, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
                     None
                 }
@@ -154,7 +154,7 @@ impl<S: Subnet> Validator<S> {
         match self.services.gateway.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
                 if !std::mem::replace(&mut self.is_well, true) {
-                    tracing::info!(%block, "the gateway answers again");
+                    tracing::info!(%block, "connection to the gateway restored");
                 }
                 Some(block)
             }
@@ -170,9 +170,9 @@ impl<S: Subnet> Validator<S> {
     /// Logs once per outage that the gateway is unreachable.
     async fn unwell(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
         if std::mem::replace(&mut self.is_well, false) {
-            tracing::warn!(%error, "the chain cannot be asked, trying again");
+            tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
-            tracing::debug!(%error, "the chain still cannot be asked");
+            tracing::debug!(%error, "still cannot reach the chain");
         }
         (self.sleeper)(pause).await;
         None
@@ -181,11 +181,11 @@ impl<S: Subnet> Validator<S> {
 
 /// Registers help texts of the validator's metrics. Call after the recorder is installed.
 pub fn describe_metrics() {
-    metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
-    metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");
-    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
-    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
-    metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
+    metrics::describe_counter!("taonet_validator_epochs_total", "Epochs processed, by decision");
+    metrics::describe_counter!("taonet_validator_submissions_total", "Weight submissions by result");
+    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch's start to the decision");
+    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Consecutive epochs without scores");
+    metrics::describe_gauge!("lastset", "Unix time of the last submission of weights");
 }
 
 impl<S> std::fmt::Debug for Validator<S> {

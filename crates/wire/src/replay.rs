@@ -116,7 +116,8 @@ impl ReplayGuard {
         // A floor would refuse nonces that are not timestamps forever, not for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
-            tracing::warn!(log = %path.display(), "replay log is new or incomplete: what was signed until now is refused");
+            tracing::warn!(log = %path.display(),
+                "replay log is new or incomplete, requests signed before now are refused");
             seen.floor = seen.floor.max(ahead.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
@@ -161,8 +162,8 @@ impl ReplayGuard {
             let written = log.append(&entry, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
-                (Err(error), false) => tracing::error!(%error, "replay log cannot be written; requests are refused"),
-                (Ok(()), true) => tracing::info!("replay log can be written again"),
+                (Err(error), false) => tracing::error!(%error, "cannot write the replay log, requests are refused"),
+                (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
             *log_fails = written.is_err();
@@ -224,8 +225,8 @@ impl Seen {
             let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
             tracing::warn!(
                 seconds,
-                "the clock was that much further ahead before, and requests are refused until then: set it right; if it \
-                 is right now, stop, delete the replay log and start again"
+                "the clock was further ahead before, requests are refused until it catches up; hint: correct the \
+                 clock, or if it is correct now, stop, delete the replay log and start again"
             );
         }
         self.ahead_is_told = is_ahead;

@@ -19,14 +19,14 @@ pub(super) async fn follow(inner: Weak<Inner>) {
         match subscribed {
             Ok(Offered { answer: Ok(subscription), .. }) => {
                 if !std::mem::replace(&mut is_well, true) {
-                    tracing::info!("following the chain again");
+                    tracing::info!("subscribed to new blocks again");
                 }
                 listen(&inner, subscription).await;
             }
             // Logged once, however long the failure lasts.
             failure => {
                 if std::mem::replace(&mut is_well, false) {
-                    tracing::warn!(?failure, "no node to follow the chain with");
+                    tracing::warn!(?failure, "cannot subscribe to new blocks, retrying");
                 }
             }
         }

@@ -258,8 +258,8 @@ struct ChangeSet {
 #[derive(Debug, thiserror::Error)]
 enum MapError {
     /// The keys are not in ascending order.
-    #[error("the node gives keys twice")]
+    #[error("the node returned duplicate or unsorted keys")]
     Unordered,
-    #[error("it has more than {MOST_ENTRIES} entries, or {} MiB", MOST_BYTES >> 20)]
+    #[error("the map exceeds {MOST_ENTRIES} entries or {} MiB", MOST_BYTES >> 20)]
     TooLarge,
 }

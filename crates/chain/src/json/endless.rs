@@ -7,9 +7,9 @@ use super::{MOST_NESTED, PortableRegistry};
 /// Why a type is refused: no finite value has it, or reading and writing it would not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndlessType {
-    #[error("type {0} holds itself")]
+    #[error("type {0} is recursive without an enum or a list")]
     OfItself(u32),
-    #[error("type {0} is wrapped too often")]
+    #[error("type {0} is nested too deeply")]
     TooDeep(u32),
 }
 

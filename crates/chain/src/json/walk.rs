@@ -64,7 +64,7 @@ impl Walk<'_> {
             self.value(type_id, levels)?;
             if self.rest.len() == before {
                 // The length of such a list is not bounded by its bytes.
-                return Err(codec::Error::from("a list of nothing").into());
+                return Err(codec::Error::from("a list of zero-sized values").into());
             }
         }
         Ok(())
@@ -100,5 +100,5 @@ fn type_of(type_id: u32, types: &PortableRegistry) -> Result<&TypeDef<scale_info
 }
 
 fn too_deep() -> codec::Error {
-    codec::Error::from("more than 128 values within each other")
+    codec::Error::from("values are nested more than 128 levels deep")
 }

@@ -36,7 +36,7 @@ impl Metagraph {
         if file.form == FORM {
             Ok(file.metagraph)
         } else {
-            Err(Error::new(ErrorKind::InvalidData, format!("form {} is not known; this is form {FORM}", file.form)))
+            Err(Error::new(ErrorKind::InvalidData, format!("unsupported format {}, expected {FORM}", file.form)))
         }
     }
 

@@ -104,9 +104,9 @@ enum EventError {
     Bytes(#[from] codec::Error),
     #[error(transparent)]
     Value(#[from] DecodeError),
-    #[error("it was recorded in phase {0}, which is none")]
+    #[error("unknown event phase {0}")]
     NoPhase(u8),
     /// The metadata's event type is not an enum of enums.
-    #[error("it is no variant of its pallet's enum")]
+    #[error("not a variant of the pallet's event type")]
     NotAnEnum,
 }

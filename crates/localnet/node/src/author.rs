@@ -49,12 +49,12 @@ pub enum AuthorError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A call into the runtime failed.
-    #[error("the runtime cannot be asked: {0}")]
+    #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
     /// The clock's block time differs from the chain's, which clients read and rely on.
     #[error(
-        "the chain's blocks follow each other every {found:?}, which its clients rely on, not every {asked:?}; start it \
-         with its own block time (or manual, or fast), or reset the chain: tao localnet reset"
+        "the chain has a block time of {found:?}, which its clients rely on, not {asked:?}; hint: start it with its \
+         own block time, with manual or with fast, or reset the chain with tao localnet reset"
     )]
     BlockTime {
         /// The block time of the chain.
@@ -63,16 +63,16 @@ pub enum AuthorError {
         asked: Duration,
     },
     /// The subnet does not exist or has no epochs.
-    #[error("subnet {0} has no next epoch; create and start it first")]
+    #[error("subnet {0} has no next epoch; hint: create and start it first")]
     NoEpoch(u16),
     /// The queue of orders is full.
-    #[error("{ORDERS} orders to make blocks wait already; give this one again when they are carried out")]
+    #[error("the queue is full ({ORDERS} orders); hint: retry when they have finished")]
     Busy,
     /// The node is shutting down.
-    #[error("the node is stopping")]
+    #[error("the node is shutting down")]
     Stopping,
     /// The author's thread panicked: a bug in this crate.
-    #[error("the thread that makes blocks panicked: {0}; start the node again, it goes on after its newest block")]
+    #[error("the block author panicked: {0}; hint: start the node again, it continues after its newest block")]
     Panicked(String),
 }
 
@@ -164,7 +164,7 @@ impl Author {
                 Err(TryRecvError::Empty) => {
                     let blocks = if self.clock == Clock::Fastest { GROUP as u32 } else { 1 };
                     if let Err(error) = self.make(blocks) {
-                        tracing::error!(%error, "no block was made");
+                        tracing::error!(%error, "block production failed");
                         due = Instant::now() + RETRY;
                     }
                     due = self.next_due(due);
@@ -295,9 +295,10 @@ impl Author {
         }
         let began = Instant::now();
         match self.chain.store.checkpoint() {
-            Ok(()) => tracing::debug!(took = ?began.elapsed(), "the chain's file was flushed"),
+            Ok(()) => tracing::debug!(took = ?began.elapsed(), "chain database flushed"),
             Err(error) => {
-                tracing::error!(%error, "the chain's file was not flushed: a power cut would lose its newest blocks");
+                tracing::error!(%error,
+                    "cannot flush the chain database: a power failure would lose its newest blocks");
             }
         }
         self.flushed = Instant::now();

@@ -86,13 +86,13 @@ pub enum NodeError {
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
-    #[error("a chain keeps {least} blocks or more, not {asked}: clients ask for them", least = History::LEAST)]
+    #[error("a history of {asked} blocks is too short: clients need at least {least} blocks", least = History::LEAST)]
     History {
         /// The requested history, in blocks.
         asked: u32,
     },
     /// Binding the port failed.
-    #[error("cannot listen on {address}: {source}; choose another port")]
+    #[error("cannot listen on {address}: {source}; hint: choose another port")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -100,7 +100,7 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// Two methods have the same name: a bug in this crate.
-    #[error("the RPC methods clash: {0}")]
+    #[error("duplicate RPC method: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
     /// Starting a thread failed.
     #[error("cannot start a thread: {0}")]
@@ -125,7 +125,7 @@ impl Node {
         crate::meter::describe();
         let store = open(&config)?;
         let head = store.head()?;
-        let genesis = store.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+        let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
         let (chain, closed) = Chain::new(store, pool, genesis, head);
         let chain = Arc::new(chain);
@@ -158,12 +158,12 @@ fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Se
     tokio::task::spawn_blocking(move || {
         if let Err(panic) = author.join() {
             let reason = panic_text(panic.as_ref());
-            tracing::error!(reason, "no more blocks are made: the node stops");
+            tracing::error!(reason, "block production failed, node is shutting down");
             Stop::Died(reason).tell(&stop);
         }
         chain.pool.close();
         if let Err(error) = chain.store.flush() {
-            tracing::error!(%error, "the chain's file was not flushed");
+            tracing::error!(%error, "cannot flush the chain database");
         }
     })
 }
@@ -358,7 +358,7 @@ impl NodeHandle {
             let _ = closed.await;
         };
         if timeout(DRAIN, drain).await.is_err() {
-            tracing::warn!("the node was stopped while clients still held it");
+            tracing::warn!("node stopped while clients were connected");
         }
     }
 }

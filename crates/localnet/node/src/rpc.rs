@@ -144,7 +144,7 @@ impl Methods {
                 let pace = pace_of(&extensions)?;
                 let job = context.clone();
                 let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
-                answer.unwrap_or_else(|| Err(internal("the request made the node's worker panic")))
+                answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
             });
             self.failed = self.failed.take().or(registered.err());
         }

@@ -117,7 +117,7 @@ fn extensible_files_are_read() {
 #[test]
 fn each_wrong_field_is_named() {
     let message = |file: &[u8]| Wav::decode(file).unwrap_err().to_string();
-    assert_eq!(message(b""), "RIFF id: the file ends here; 4 bytes expected, 0 left");
+    assert_eq!(message(b""), "RIFF id: unexpected end of file: expected 4 bytes, found 0");
     assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");
     assert_eq!(message(b"RIFF\0\0\0\0AVI "), "WAVE id is \"AVI \", expected \"WAVE\"");
     assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "there is no fmt chunk");
@@ -134,7 +134,7 @@ fn each_wrong_field_is_named() {
     );
     assert_eq!(
         message(&file(0x55, 1, 8000, 1, 16, &[])),
-        "audio format is 0x0055, expected 1 (PCM) or 3 (float); convert the file to 16-bit PCM"
+        "audio format is 0x0055, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM"
     );
 }
 

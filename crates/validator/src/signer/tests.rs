@@ -131,7 +131,7 @@ async fn what_cannot_be_recorded_is_not_signed() {
     {
         let (status, answer) = post(&world.router, path, &body).await;
         assert_eq!(status, 500, "{path}");
-        assert!(answer["error"].as_str().unwrap().starts_with("nothing is signed that cannot be recorded"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"), "{answer}");
     }
 }
 

@@ -196,7 +196,7 @@ async fn what_is_no_request_for_weights_is_refused() {
         (json!({ "uids": [1], "weights": [1], "netuid": 4 }), 400, "for subnet 59, not 4"),
         (json!({ "uids": [1], "weights": [1], "wallet_hotkey": bob }), 400, "not 5FHneW46"),
         (json!({ "uids": [99], "weights": [1] }), 500, "uid 99 is not on the subnet"),
-        (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "uid 1 is named twice"),
+        (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "duplicate uid 1"),
         (json!({ "uids": [1], "weights": [0] }), 500, "no weight is above 0"),
     ] {
         let (found, answer) = post(&world.router, SET, &body).await;

@@ -67,11 +67,11 @@ impl<S: Subnet> Validator<S> {
         log(epoch, block, round.as_deref(), &decision, policy, &state);
         let nothing = match &decision {
             Decision::Scored(_) | Decision::Previous(_) | Decision::Fallback(_) => None,
-            Decision::Wait => Some("there are no scores, and none were set before"),
+            Decision::Wait => Some("no scores, and no previous weights"),
             Decision::Unearned => Some(self.subnet.why_unearned()),
         };
         if let Some(reason) = nothing {
-            tracing::warn!("no weights are submitted: {reason}");
+            tracing::warn!("no weights submitted: {reason}");
         }
 
         // Scores just fetched are of the newest block; previous weights keep the block of their scores.
@@ -122,8 +122,8 @@ impl<S: Subnet> Validator<S> {
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
         if !is_there {
             tracing::warn!(
-                "uid {uid} is to receive what nobody has earned, but subnet {} has {}: configure another burn uid; until \
-                 then it goes to the miners that have scores, and nothing is set without any",
+                "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
+                 with scores, and without scores no weights are submitted; hint: configure another burn uid",
                 self.settings.netuid,
                 counted(snapshot.hotkeys.len(), "neuron")
             );
@@ -133,7 +133,7 @@ impl<S: Subnet> Validator<S> {
 
     fn remember(&mut self, saved: Saved) {
         if let Err(error) = self.state.replace(saved) {
-            tracing::error!(%error, "what was done is not on disk: after a restart the epoch is worked on again");
+            tracing::error!(%error, "cannot save the state: after a restart the epoch is processed again");
         }
     }
 }
@@ -157,6 +157,6 @@ fn log(
     tracing::info!(epoch, %block, round, decision = decision.as_str(), without_scores, "weights decided");
     let burned = policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
     if let Some((uid, share)) = burned.filter(|(_, share)| *share > 0.0) {
-        tracing::warn!("{:.1} % of the weights go to uid {uid}, since nobody has earned them", share * 100.0);
+        tracing::warn!("{:.1} % of the weights are unearned and go to the burn uid {uid}", share * 100.0);
     }
 }

@@ -112,7 +112,7 @@ impl Wallet {
         if let Err(error) = &entries
             && !is_absent(error)
         {
-            tracing::warn!(path = %path.display(), %error, "cannot read the hotkeys, if there are any");
+            tracing::warn!(path = %path.display(), %error, "cannot read the hotkeys");
         }
         entries.ok()
     }

@@ -105,7 +105,7 @@ pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> i
     let found = tokio::net::lookup_host((name, 0)).await?;
     let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {
-        let text = format!("{name} has no address that may be called");
+        let text = format!("{name} resolves to no address that is allowed");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(allowed)

@@ -45,7 +45,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another runner holds the lock.
-    #[error("another runner is working in {}: stop it, or use another state directory", .0.display())]
+    #[error("another runner is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory could not be created or locked.
     #[error("cannot create or lock the state directory {}", path.display())]
@@ -56,12 +56,12 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// There is no ledger to read.
-    #[error("there is no ledger {}: name the directory that the run kept its files in", .0.display())]
+    #[error("no ledger {}; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
     /// The ledger has another schema version, and was opened for reading only.
     #[error(
-        "the ledger {} is of version {found}, and this program reads version {expected}: a runner of this program brings \
-         an older one up to date",
+        "the ledger {} has schema version {found}, expected {expected}; hint: run this program's runner to migrate \
+         an older one",
         path.display()
     )]
     Version {
@@ -73,7 +73,7 @@ pub enum LedgerError {
         expected: i64,
     },
     /// The file has a newer schema version, or is not a ledger.
-    #[error("cannot bring the ledger {} up to date", path.display())]
+    #[error("cannot migrate the ledger {}", path.display())]
     Migrate {
         /// Path of the file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum LedgerError {
     #[error("the ledger failed")]
     Database(#[from] sqlx::Error),
     /// A JSON column is malformed.
-    #[error("the ledger's column {column} cannot be read")]
+    #[error("malformed value in column {column} of the ledger")]
     Column {
         /// Name of the column.
         column: &'static str,
@@ -92,7 +92,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A column has an invalid value.
-    #[error("the ledger's column {column} holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the ledger")]
     Value {
         /// Name of the column.
         column: &'static str,

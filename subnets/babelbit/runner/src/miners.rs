@@ -56,7 +56,7 @@ pub enum MinersError {
         source: AddressError,
     },
     /// Two entries have the same uid or hotkey.
-    #[error("miner {position} of the miners file: {field} {value} stands there twice")]
+    #[error("miner {position} of the miners file: duplicate {field} {value}")]
     Duplicate {
         /// Position of the second entry, from 1.
         position: usize,
@@ -111,7 +111,7 @@ pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> R
         miners.push(MinerEntry { uid, hotkey, address, name });
     }
     if miners.len() > max_miners {
-        tracing::warn!(miners = miners.len(), max_miners, "more miners than one run takes: the last ones are left out");
+        tracing::warn!(miners = miners.len(), max_miners, "too many miners for one run, the last ones are skipped");
         miners.truncate(max_miners);
     }
     Ok(miners)

@@ -66,7 +66,7 @@ pub trait ArenaMiners: Send + Sync {
 
 /// The arena's list of miners is unavailable.
 #[derive(Debug, thiserror::Error)]
-#[error("the arena's miners are not known: {0}")]
+#[error("cannot get the arena's miners: {0}")]
 pub struct ArenaUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Source of the miners for main and solo rounds.
@@ -190,7 +190,7 @@ impl Rounds {
     async fn authenticate(&self) {
         while let Err(error) = self.parts.engine.authenticate_with_retry().await {
             let pause = auth_pause(&error);
-            tracing::warn!(%error, pause_s = pause.as_secs(), "no rounds without a token of the engine, trying again");
+            tracing::warn!(%error, pause_s = pause.as_secs(), "no engine token, rounds are paused, retrying");
             (self.parts.sleeper)(pause).await;
         }
     }
@@ -218,7 +218,7 @@ impl Rounds {
 
     async fn round(&mut self, due: &Due) {
         let Due { contest, epoch, attempt, .. } = due;
-        tracing::info!(%contest, epoch, attempt, "a round begins");
+        tracing::info!(%contest, epoch, attempt, "round started");
         let began = Instant::now();
         let result = self.play(due).await;
         let (now, took) = (self.now(), began.elapsed());
@@ -239,7 +239,8 @@ impl Rounds {
                 if outcome == RunOutcome::AlreadyDone {
                     report.outcome = "already_done";
                 }
-                tracing::info!(%contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome, "a round ends");
+                tracing::info!(%contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome,
+                    "round finished");
                 measure::played(due.contest, took, miners.len());
                 let row = self.schedule.played(due, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners.len());
@@ -252,9 +253,10 @@ impl Rounds {
                 report.is_tried_again = row.is_none();
                 let error = chain_of(&error);
                 if row.is_none() {
-                    tracing::warn!(%contest, epoch, attempt, error, "a round failed and is tried again");
+                    tracing::warn!(%contest, epoch, attempt, error, "round failed, retrying");
                 } else {
-                    tracing::error!(%contest, epoch, attempt, error, "a round failed for good: the next epoch has the next one");
+                    tracing::error!(%contest, epoch, attempt, error,
+                        "round failed permanently, waiting for the next epoch");
                 }
                 report.error = Some(error);
                 row
@@ -276,7 +278,7 @@ impl Rounds {
         match self.parts.chain.wait(rest.clamp(AFTER_STANDSTILL, WAITING)).await {
             Ok(has_come) => {
                 if !std::mem::replace(&mut self.is_well, true) {
-                    tracing::info!("the gateway answers again");
+                    tracing::info!("connection to the gateway restored");
                 }
                 if !has_come && rest >= WAITING {
                     tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
@@ -289,16 +291,16 @@ impl Rounds {
     /// Logs once per outage that the gateway is unreachable.
     async fn unwell(&mut self, error: &(impl std::fmt::Display + Sync)) {
         if std::mem::replace(&mut self.is_well, false) {
-            tracing::warn!(%error, "the chain cannot be asked, trying again");
+            tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
-            tracing::debug!(%error, "the chain still cannot be asked");
+            tracing::debug!(%error, "still cannot reach the chain");
         }
         (self.parts.sleeper)(AFTER_ERROR).await;
     }
 
     async fn note(&self, row: &RoundRow) {
         if let Err(error) = self.parts.runner.ledger().end_round(row).await {
-            tracing::error!(%error, "which epoch is over is not on disk: after a restart it is looked at again");
+            tracing::error!(%error, "cannot record the end of the epoch: it is checked again after a restart");
         }
     }
 

@@ -137,7 +137,7 @@ impl Runner {
         let contest = self.settings.challenge_type;
         let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
         let unfinished = self.ledger.unfinished(contest, since, TAKE_UPS).await.unwrap_or_else(|error| {
-            tracing::warn!(%contest, %error, "which earlier challenges are not finished is not known");
+            tracing::warn!(%contest, %error, "cannot look up unfinished challenges");
             Vec::new()
         });
         for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
@@ -146,23 +146,23 @@ impl Runner {
             let attempt = match self.ledger.note_take_up(&challenge).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
-                    tracing::warn!(%contest, challenge_uid, %error, "an earlier challenge is not taken up");
+                    tracing::warn!(%contest, challenge_uid, %error, "cannot resume an earlier challenge");
                     continue;
                 }
             };
-            tracing::info!(%contest, challenge_uid, attempt, "an earlier challenge is taken up where it was left");
+            tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
             let played = self.play_known(challenge, true, miners, Arc::clone(&observer), Instant::now()).await;
             let Err(error) = played else { continue };
             let error = chain_of(&error);
             if attempt < TAKE_UPS {
                 tracing::warn!(
                     %contest, challenge_uid, attempt, attempts = TAKE_UPS, error,
-                    "an earlier challenge cannot be finished: a later round tries again"
+                    "cannot finish an earlier challenge, a later round retries it"
                 );
             } else {
                 tracing::error!(
                     %contest, challenge_uid, attempt, error,
-                    "an earlier challenge cannot be finished and is given up: what is written of it stays"
+                    "cannot finish an earlier challenge, giving up; its results are kept"
                 );
             }
         }

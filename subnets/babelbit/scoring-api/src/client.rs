@@ -66,7 +66,7 @@ impl ScoresClient {
             };
             let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
             let pause = pause.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
-            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, trying again");
+            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, retrying");
             (self.sleeper)(pause).await;
         }
     }

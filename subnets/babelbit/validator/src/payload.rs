@@ -42,16 +42,16 @@ impl PayloadKind {
 #[non_exhaustive]
 pub enum PayloadProblem {
     /// The text exceeds the size limit.
-    #[error("it is larger than {MOST_BYTES} bytes")]
+    #[error("the payload is larger than {MOST_BYTES} bytes")]
     TooLarge,
     /// The text has no known format.
     #[error(
-        "it is no text that Babelbit's protocols sign; bb signer --allow-prefix TEXT admits texts that begin so, \
-         --sign-anything all"
+        "unknown payload format; hint: bb signer --allow-prefix TEXT allows payloads with that prefix, \
+         --sign-anything allows all"
     )]
     Unknown,
     /// The text names another hotkey.
-    #[error("it speaks for another hotkey than this signer's")]
+    #[error("the payload names another hotkey than this signer's")]
     OtherHotkey,
 }
 

@@ -14,10 +14,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum BackendError {
     /// The HTTP client could not be set up, or the token cannot be a header.
-    #[error("backend client cannot be set up")]
+    #[error("cannot set up the client of the backend")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
     /// No answer arrived.
-    #[error("backend gave no answer")]
+    #[error("backend did not respond")]
     NoAnswer(#[source] reqwest::Error),
 }
 

@@ -15,15 +15,15 @@ use crate::{Deadlines, measures};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum RelayError {
-    #[error("backend's connection broke")]
+    #[error("connection to the backend lost")]
     Broken(#[source] reqwest::Error),
-    #[error("backend sent nothing for {0:?}")]
+    #[error("backend timed out: no data for {0:?}")]
     Silent(Duration),
-    #[error("backend's answer took longer than {0:?}")]
+    #[error("backend timed out: response incomplete after {0:?}")]
     TooLong(Duration),
     #[error(transparent)]
     Line(#[from] LineTooLong),
-    #[error("backend's answer has no text")]
+    #[error("backend's response has no text")]
     Empty,
 }
 

@@ -81,17 +81,17 @@ enum Refused {
     Payload,
     #[error("{0} is missing or malformed")]
     Field(&'static str),
-    #[error("model {0:?} is not served here")]
+    #[error("model {0:?} is not available")]
     UnknownModel(String),
-    #[error("as many requests run as this miner takes")]
+    #[error("miner is at its limit of concurrent requests")]
     Full,
-    #[error("backend takes no more requests")]
+    #[error("backend is at its limit of requests")]
     BackendFull,
     #[error("backend answered {0}")]
     Status(StatusCode),
     #[error("{0}")]
     Backend(String),
-    #[error("backend took too long")]
+    #[error("backend timed out")]
     Timeout,
 }
 
@@ -163,7 +163,7 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
     let first = began + deadlines.first;
     let answer = timeout_at(first, miner.0.backend.post(endpoint.path(), &payload)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "backend cannot be used");
+        tracing::warn!(error = &error as &dyn std::error::Error, "backend is unusable");
         Refused::Backend(error.to_string())
     })?;
     match answer.status() {
@@ -198,7 +198,7 @@ async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))? {
         if body.len() + piece.len() > LARGEST_ANSWER {
-            return Err(Refused::Backend("backend's answer is too large".to_owned()));
+            return Err(Refused::Backend("backend's response is too large".to_owned()));
         }
         body.extend_from_slice(&piece);
     }

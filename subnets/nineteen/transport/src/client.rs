@@ -53,19 +53,19 @@ pub enum HandshakeError {
         text: String,
     },
     /// An answer is no message of the handshake.
-    #[error("miner's answer is not what the handshake asks for")]
+    #[error("malformed handshake response of the miner")]
     Malformed,
     /// The miner's public key is unusable.
     #[error(transparent)]
     Key(#[from] RsaError),
     /// The miner's hotkey did not sign its key.
-    #[error("miner's hotkey did not sign its encryption key; hint: it may run fiber, which signs none")]
+    #[error("miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it")]
     Unsigned,
     /// The signature is not that of the miner's hotkey over what arrived here: somebody on the way may have changed it.
-    #[error("signature over the miner's encryption key is wrong")]
+    #[error("signature of the miner's encryption key does not verify")]
     Forged,
     /// The signed key is older than the clocks' tolerance.
-    #[error("miner's clock differs from ours by over 120 s")]
+    #[error("miner's clock differs from ours by more than 120 s")]
     Clock,
 }
 

@@ -28,7 +28,7 @@ pub enum FernetError {
     #[error("body is not a Fernet token")]
     Malformed,
     /// The token was made with another key, or changed since.
-    #[error("Fernet token does not open with this key")]
+    #[error("cannot decrypt the Fernet token with this key")]
     Refused,
 }
 

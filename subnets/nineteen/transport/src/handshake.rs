@@ -63,7 +63,7 @@ pub(crate) enum OpenError {
     UnknownKey,
     #[error(transparent)]
     Token(#[from] FernetError),
-    #[error("Fernet token holds no JSON")]
+    #[error("Fernet token does not contain JSON")]
     NotJson,
 }
 

@@ -26,7 +26,7 @@ struct Entry {
 
 /// No room for the keys of one more validator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("keys of {VALIDATORS} validators are kept, and there is no room for another one's")]
+#[error("key store is full: it has keys of {VALIDATORS} validators")]
 pub struct KeyStoreFull;
 
 impl KeyStore {

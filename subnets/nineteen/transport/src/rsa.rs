@@ -22,13 +22,13 @@ const BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 #[non_exhaustive]
 pub enum RsaError {
     /// The text is no RSA key in PEM of 2 048 to 4 096 bits.
-    #[error("text is not an RSA key of 2048 to 4096 bits in PEM")]
+    #[error("malformed RSA key, expected 2048 to 4096 bits in PEM")]
     Key,
     /// The system gave no randomness, or the key no encoding.
     #[error("RSA operation failed")]
     Failed,
     /// The text does not hold 32 bytes encrypted for this key.
-    #[error("text does not decrypt to a symmetric key")]
+    #[error("ciphertext does not decrypt to a symmetric key")]
     Ciphertext,
 }
 

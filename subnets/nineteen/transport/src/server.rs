@@ -62,7 +62,7 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
         }
         Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         // The process is about to end.
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
     }
 }
 
@@ -74,14 +74,14 @@ async fn open_body(State(handshake): State<MinerHandshake>, request: Request, ne
     };
     // The layer before has read and bounded it.
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return refuse(StatusCode::BAD_REQUEST, "request body could not be read");
+        return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
     let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
     let open = move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let opened = if is_heavy {
         match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,
-            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
         }
     } else {
         open()

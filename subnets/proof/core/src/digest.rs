@@ -12,7 +12,7 @@ pub struct Digest([u8; 32]);
 
 /// The text is not 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("'{0}' is not a digest: expected 64 lower-case hexadecimal digits")]
+#[error("malformed digest '{0}', expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
 impl Digest {

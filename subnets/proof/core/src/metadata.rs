@@ -71,16 +71,16 @@ pub enum MetadataError {
     #[error("malformed circuit metadata: {0}")]
     Malformed(#[from] serde_json::Error),
     /// The version is a later one.
-    #[error("unsupported circuit metadata version {0}: this version reads {VERSION}")]
+    #[error("unsupported circuit metadata version {0}, expected {VERSION}")]
     Version(u32),
     /// A file name could lead out of the circuit's directory.
     #[error("file name '{0}' is not a plain name")]
     FileName(String),
     /// A file that every circuit has is not listed.
-    #[error("the metadata does not list {0}")]
+    #[error("{0} is not listed in the metadata")]
     Unlisted(&'static str),
     /// A file's contents are not those that the metadata names.
-    #[error("{name} has SHA-256 {actual}, the metadata says {expected}: the file was changed or is incomplete")]
+    #[error("{name} is corrupt or incomplete: SHA-256 {actual}, expected {expected}")]
     Mismatch {
         /// The file.
         name: String,

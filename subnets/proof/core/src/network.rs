@@ -94,19 +94,19 @@ pub enum NetworkError {
     #[error("malformed network file: {0}")]
     Malformed(String),
     /// The file is longer than [`MAX_BYTES`].
-    #[error("a network of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("network of {0} bytes is too large: at most {MAX_BYTES}")]
     TooLong(usize),
     /// The format is a later one.
-    #[error("unsupported network format {0}: this version reads format {FORMAT}")]
+    #[error("unsupported network format {0}, expected {FORMAT}")]
     Format(u32),
     /// There are no layers, or more than [`MAX_LAYERS`].
-    #[error("{0} layers: expected 1 to {MAX_LAYERS}")]
+    #[error("unsupported number of layers {0}, expected 1 to {MAX_LAYERS}")]
     Layers(usize),
     /// The input's range is empty or does not hold 0.
-    #[error("input range {}..={} does not hold 0", .0.low, .0.high)]
+    #[error("input range {}..={} does not contain 0", .0.low, .0.high)]
     InputRange(Range),
     /// A layer reads a tensor that does not stand before it.
-    #[error("layer {layer} reads tensor {tensor}, which does not stand before it")]
+    #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]
     Order {
         /// The layer.
         layer: usize,
@@ -133,16 +133,16 @@ pub enum NetworkError {
         source: ShapeError,
     },
     /// There are too many or too few weights, biases or groups for the shapes.
-    #[error("layer {0}: weights, bias and groups do not fit its shapes")]
+    #[error("layer {0}: weights, bias and groups do not match its shapes")]
     Weights(usize),
     /// Shift or bits of a rescale are out of range, or a maximum has one.
     #[error("layer {0}: unsupported rescale")]
     Rescale(usize),
     /// A sum could exceed [`MAX_SUM`].
-    #[error("layer {0}: a sum could exceed 2^56: choose a smaller scale")]
+    #[error("layer {0}: a sum could exceed 2^56; hint: use a smaller scale")]
     Overflow(usize),
     /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
-    #[error("{0} multiply-adds are too many: at most {MAX_MULTIPLY_ADDS}")]
+    #[error("too many multiply-adds ({0}): at most {MAX_MULTIPLY_ADDS}")]
     Work(u64),
 }
 
@@ -162,7 +162,7 @@ impl Network {
             return Err(NetworkError::Format(network.format));
         }
         if !rest.is_empty() {
-            return Err(NetworkError::Malformed(format!("{} bytes follow the network", rest.len())));
+            return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", rest.len())));
         }
         Ok(network)
     }

@@ -28,13 +28,13 @@ pub const MAX_NODES: usize = 4096;
 #[non_exhaustive]
 pub enum OnnxError {
     /// The file is longer than [`MAX_BYTES`].
-    #[error("a model of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("model of {0} bytes is too large: at most {MAX_BYTES}")]
     TooLong(usize),
     /// The bytes are not an ONNX model.
     #[error("malformed ONNX file: {0}")]
     Malformed(String),
     /// There are more nodes than [`MAX_NODES`].
-    #[error("{0} nodes are too many: at most {MAX_NODES}")]
+    #[error("too many nodes ({0}): at most {MAX_NODES}")]
     Nodes(usize),
     /// The graph does not have exactly one input besides its weights, or not exactly one output.
     #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
@@ -48,7 +48,7 @@ pub enum OnnxError {
     #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N]")]
     InputShape(String),
     /// A node reads a tensor that a later node produces, or its own.
-    #[error("{node} reads '{tensor}', which only a later node produces: the graph has a cycle or is not sorted")]
+    #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
         /// The node.
         node: String,
@@ -56,7 +56,7 @@ pub enum OnnxError {
         tensor: String,
     },
     /// A node reads a tensor that nothing produces.
-    #[error("{node} reads '{tensor}', which is neither an input nor a weight nor produced by a node")]
+    #[error("{node} reads undefined tensor '{tensor}'")]
     Missing {
         /// The node.
         node: String,
@@ -67,7 +67,7 @@ pub enum OnnxError {
     #[error("tensor '{0}' is defined twice")]
     Duplicate(String),
     /// A weight stands in another file.
-    #[error("weight '{0}' is stored in another file: hint: save the model as one file")]
+    #[error("weight '{0}' is stored in another file; hint: save the model as one file")]
     External(String),
     /// A weight's dimensions, type and data do not fit together.
     #[error("weight '{name}': {reason}")]
@@ -97,7 +97,7 @@ pub enum OnnxError {
         source: ShapeError,
     },
     /// The network has no nodes that compute anything.
-    #[error("the graph computes nothing")]
+    #[error("the graph has no nodes that compute the output")]
     Empty,
 }
 
@@ -218,10 +218,10 @@ impl Reader {
             if softmax != output {
                 return Err(OnnxError::Unsupported {
                     node: format!("softmax '{softmax}'"),
-                    reason: "only a softmax at the end of the network can be left out".to_owned(),
+                    reason: "only a softmax at the end of the network can be omitted".to_owned(),
                 });
             }
-            self.network.notes.push("the final softmax is left out: outputs are its arguments".to_owned());
+            self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
         }
         self.network.nodes.truncate(last);
         Ok(self.network)

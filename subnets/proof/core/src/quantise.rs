@@ -40,7 +40,7 @@ impl Default for QuantiseOptions {
 #[non_exhaustive]
 pub enum QuantiseError {
     /// Bits are not in `2..=16`.
-    #[error("{0} bits are unsupported: expected 2 to 16")]
+    #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
     /// The input range is empty, lacks 0, or is beyond 31 bits; or its scale is beyond ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
@@ -51,7 +51,7 @@ pub enum QuantiseError {
         scale: i32,
     },
     /// There are no sample inputs to choose scales by.
-    #[error("no sample inputs: scales are chosen by what a sample shows")]
+    #[error("no sample inputs; hint: pass samples, they determine the scales")]
     NoSample,
     /// A sample is not an integer input of the network.
     #[error("sample {index}: {source}")]
@@ -65,7 +65,7 @@ pub enum QuantiseError {
     #[error(transparent)]
     Float(#[from] FloatError),
     /// A node's weights or activations are beyond what integers of this size can scale.
-    #[error("node {node}: magnitudes up to {magnitude} cannot be scaled")]
+    #[error("node {node}: unsupported magnitude {magnitude}")]
     Magnitude {
         /// The node.
         node: usize,

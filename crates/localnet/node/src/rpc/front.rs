@@ -64,7 +64,7 @@ impl Front {
                 // Does not happen: one address may have all places.
                 Ok((_, None)) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "a connection was not accepted");
+                    tracing::debug!(%error, "cannot accept connection");
                     if !places.evict() {
                         tokio::time::sleep(RETRY).await;
                     }
@@ -75,7 +75,7 @@ impl Front {
 
     fn serve(self, socket: TcpStream, place: Place) {
         if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was lost at once");
+            tracing::debug!(%error, "connection lost during the handshake");
             return;
         }
         let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes);

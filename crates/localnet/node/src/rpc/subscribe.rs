@@ -205,7 +205,7 @@ async fn read_changes(
         }
         Ok((message(head, &changed), known))
     });
-    let read = read.await.unwrap_or_else(|| Err(internal("the request made the node's worker panic")));
+    let read = read.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
     let (message, known) = read?;
     *told = known;
     Ok(message)

@@ -28,7 +28,7 @@ const LOAD: u64 = 50_000;
 #[non_exhaustive]
 pub enum SnapshotError {
     /// A file operation failed.
-    #[error("the snapshot {path} cannot be read or written: {source}")]
+    #[error("cannot read or write the snapshot {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -36,16 +36,16 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// The file already exists.
-    #[error("{0} exists; a snapshot overwrites nothing: choose another name, or remove it")]
+    #[error("the snapshot {0} exists already; hint: choose another name, or remove the file")]
     Exists(PathBuf),
     /// The directory already contains a chain.
-    #[error("there is a chain in {0}; reset it first, or choose another directory")]
+    #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
     /// The file is not a snapshot of this format version.
-    #[error("{0} is no snapshot that this build reads")]
+    #[error("{0} is not a snapshot, or its format is unsupported")]
     Format(PathBuf),
     /// The file is truncated or corrupt.
-    #[error("{0} is damaged: its checksum does not match; get another copy")]
+    #[error("the snapshot {0} is damaged: its checksum does not match; hint: get another copy")]
     Damaged(PathBuf),
     /// The chain's own store failed.
     #[error(transparent)]

@@ -228,7 +228,7 @@ async fn orders_end_with_their_client_and_do_not_pile_up() {
         }
     });
     let refused = refused.await.unwrap();
-    assert!(refused["message"].as_str().unwrap().contains("orders to make blocks wait already"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("the queue is full"), "{refused}");
     drop((client, others));
     timeout(Duration::from_secs(30), async {
         while node.mine(1).await.is_err() {

@@ -1,4 +1,4 @@
-//! Settings that must agree with others.
+//! Validation of settings that depend on each other.
 
 use frame_support::pallet_prelude::*;
 
@@ -9,13 +9,13 @@ use crate::subtensor::{
 };
 use crate::types::{MechId, NetUid, TaoBalance};
 
-/// The most neurons that a subnet has room for, counted in each of its mechanisms.
+/// Maximum number of neurons of a subnet, summed over its mechanisms.
 const MOST_UIDS: u16 = 256;
-/// The least price of registration stays below this: 1 TAO.
+/// Exclusive upper bound of the minimum registration price: 1 TAO.
 const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
-/// The largest price of registration stays above this: 0.1 TAO.
+/// Exclusive lower bound of the maximum registration price: 0.1 TAO.
 const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
-/// The least bound of liquid alpha, in parts of 65 535: 0.025.
+/// Minimum of the liquid alpha bounds, in parts of 65 535: 0.025.
 const LEAST_ALPHA: u16 = 1_638;
 
 impl<T: Config> Pallet<T> {
@@ -54,8 +54,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Shares emission by the given parts, which add up to 65 535; equally when there are none. Fewer parts than
-    /// mechanisms leave the last ones without emission, as on the real chain.
+    /// Splits emission by the given parts, which must add up to 65 535, or equally without parts. With fewer parts than
+    /// mechanisms, the last mechanisms receive no emission, as on the real chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a setting that no longer has an effect, whatever its value.
+    /// Refuses a deprecated setting, whatever its value.
     pub(super) fn refuse<V>(_value: V, error: Error<T>) -> DispatchResult {
         Err(error.into())
     }

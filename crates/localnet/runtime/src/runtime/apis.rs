@@ -1,4 +1,4 @@
-//! What clients ask of the chain's state.
+//! Implementation of the runtime APIs.
 
 #![allow(missing_docs, reason = "the macro makes items without")]
 #![allow(clippy::used_underscore_binding, reason = "the macro passes on what an answer does not need")]

@@ -1,5 +1,5 @@
-//! Setting weights. `commit` and `timelock` commit to them first, `window` says when they are revealed, and `precheck`
-//! is what is refused before a call reaches a block.
+//! Weight submissions. `commit` and `timelock` commit weights, `window` computes the reveal window, and `precheck`
+//! refuses calls before they enter a block.
 
 mod commit;
 mod precheck;
@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
         Self::put_weights(who, netuid, mecid, dests, weights, version_key)
     }
 
-    /// Checks and stores weights, set or revealed. A reveal leaves `LastUpdate` at the block of its commit.
+    /// Validates and stores weights, set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
     ///
     /// # Errors
     /// Those of [`Self::check_weights`].
@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses weights that must not be stored; gives the uid of who may store them. Reads only.
+    /// Validates weights without writing; returns the caller's uid.
     ///
     /// # Errors
     /// In this order: `CanNotSetRootNetworkWeights`, `WeightVecNotEqualSize`, `MechanismDoesNotExist`,
@@ -120,13 +120,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Whether enough blocks passed since this neuron last set or committed weights.
+    /// Whether the rate limit allows this neuron to set or commit weights.
     fn weights_rate_allows(netuid: NetUid, index: NetUidStorageIndex, uid: u16) -> bool {
         let last = LastUpdate::<T>::get(index).get(usize::from(uid)).copied().unwrap_or_default();
         Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
     }
 
-    /// Whether a neuron holds a validator permit; the owner's always may set weights.
+    /// Whether a neuron may set weights: it has a validator permit or is the owner's.
     fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
         SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()

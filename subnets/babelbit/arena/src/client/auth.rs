@@ -28,7 +28,7 @@ const MAX_CACHED: usize = 4_096;
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused both forms of the request.
-    #[error("the gateway gives no token: {second}; and for the miner alone: {first}")]
+    #[error("the gateway issues no token: {second}; and for the miner alone: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
@@ -36,10 +36,10 @@ pub enum TokenError {
         second: Box<CallError>,
     },
     /// The call of the gateway failed.
-    #[error("the gateway gives no token: {0}")]
+    #[error("the gateway issues no token: {0}")]
     Call(#[source] CallError),
     /// The response has no token.
-    #[error("the gateway's answer holds no token")]
+    #[error("the gateway's response contains no token")]
     NoToken,
 }
 

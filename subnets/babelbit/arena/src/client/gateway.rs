@@ -148,7 +148,7 @@ impl GatewayMiner {
             let left = until.saturating_duration_since(self.time.now());
             let Some(pause) = self.backoff.pause(repeats, left) else { return Err(failure.into()) };
             repeats += 1;
-            tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "gateway call is repeated");
+            tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "retrying gateway call");
             self.time.sleep(pause).await;
         }
     }

@@ -115,7 +115,7 @@ impl PodMiner {
         let key = self.pods.key.as_ref().ok_or_else(|| refused("missing_runpod_api_key_for_pod_route"))?;
         let id = self.id.as_deref().ok_or_else(|| refused("missing_endpoint_id_for_pod_route"))?;
         if !self.is_up.load(Ordering::Relaxed) {
-            tracing::info!(pod = id, "pod is started");
+            tracing::info!(pod = id, "starting pod");
             self.pods.start(id, key).await?;
         }
         let (time, limit) = (&self.pods.time, timeout.max(self.pods.wake_timeout));

@@ -178,7 +178,7 @@ impl Registry {
                 RegistryError::Call { source, .. } => source.retry_after().unwrap_or_default(),
                 _ => Duration::ZERO,
             };
-            tracing::info!(%error, "no list from the arena gateway, trying again");
+            tracing::info!(%error, "cannot list the arena's miners, retrying");
             self.time.sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
         }
     }

@@ -33,7 +33,7 @@ const MAX_CHALLENGES: usize = 4_096;
 #[non_exhaustive]
 pub enum EntriesError {
     /// Another gateway holds the lock.
-    #[error("another arena gateway is working in {}: stop it, or use another state directory", .0.display())]
+    #[error("another arena gateway is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory or the file could not be created or read.
     #[error("cannot use {}", path.display())]
@@ -44,7 +44,7 @@ pub enum EntriesError {
         source: io::Error,
     },
     /// The file is malformed.
-    #[error("{} holds no submissions: remove it to begin anew", path.display())]
+    #[error("{} is not a file of submissions; hint: remove it to start from scratch", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
@@ -52,7 +52,9 @@ pub enum EntriesError {
         source: serde_json::Error,
     },
     /// The file has a newer format version.
-    #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
+    #[error(
+        "a newer version of this program wrote {}; hint: update the program, or remove the file to start from \
+         scratch", .0.display())]
     Newer(PathBuf),
 }
 

@@ -63,7 +63,7 @@ impl State {
         metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
         if let Err(error) = &answer {
             let request_id = request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
-            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner gave no answer");
+            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner did not respond");
         }
         answer
     }
@@ -85,7 +85,7 @@ fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<He
         let Some(value) = bt_headers.get(name) else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| ApiError::Field {
             field: "input.bt_headers",
-            problem: format!("{name} cannot be sent as a header"),
+            problem: format!("{name} is not a valid header value"),
         })?;
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -98,7 +98,7 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
         CallError::Timeout { .. } => ApiError::Silent(limit),
         CallError::TooLarge { .. } => ApiError::MinerAnswer,
         error => {
-            tracing::debug!(%error, "a miner is not reached");
+            tracing::debug!(%error, "cannot reach a miner");
             ApiError::Unreached
         }
     }

@@ -45,7 +45,7 @@ impl Grants {
         let signature: Signature = parse("signature", &request.signature)?;
         let nonce: u64 = parse("nonce", &request.nonce)?;
         if request.miner_hotkey.is_some() != request.uid.is_some() {
-            let problem = "either both of miner_hotkey and uid, or none".to_owned();
+            let problem = "either both of miner_hotkey and uid, or neither".to_owned();
             return Err(ApiError::Field { field: "uid", problem });
         }
         for (field, signed_at) in

@@ -18,7 +18,7 @@ pub enum OptionsError {
         value: f64,
     },
     /// A number is below 0.
-    #[error("{name} must not be below 0, it is {value}")]
+    #[error("{name} must be at least 0, not {value}")]
     Negative {
         /// Name of the option.
         name: &'static str,

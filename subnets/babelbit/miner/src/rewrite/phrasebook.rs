@@ -49,15 +49,15 @@ pub struct PhrasebookError {
 enum Problem {
     #[error("expected one `|` between phrase and replacement")]
     Bar,
-    #[error("the phrase must begin with a word")]
+    #[error("the phrase must start with a word")]
     FirstWord,
-    #[error("an option is empty")]
+    #[error("empty option")]
     EmptyOption,
-    #[error("no choice of the phrase has as many options as `{0}`")]
+    #[error("no choice in the phrase has as many options as `{0}`")]
     LoneChoice(String),
     #[error("the replacement has more `_` than the phrase")]
     LoneAny,
-    #[error("the line stands for more than {MOST_ENTRIES} entries")]
+    #[error("the line expands to more than {MOST_ENTRIES} entries")]
     TooMany,
 }
 

@@ -238,7 +238,7 @@ async fn a_second_runner_is_refused_until_the_first_has_ended() {
     first.finish_miner(&row, miner(1)).await.unwrap();
     first.finish_miner(&row, miner(1)).await.unwrap();
     let second = Ledger::open(directory.path()).await.unwrap_err();
-    assert!(second.to_string().starts_with("another runner is working in "), "{second}");
+    assert!(second.to_string().starts_with("another runner is using "), "{second}");
     first.sync().await.unwrap();
     drop(first);
     let third = Ledger::open(directory.path()).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_file_that_is_no_ledger_is_refused() {
 async fn a_reader_sees_what_a_runner_writes_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Ledger::read(directory.path()).await.unwrap_err();
-    assert!(missing.to_string().contains("there is no ledger"), "{missing}");
+    assert!(missing.to_string().contains("no ledger"), "{missing}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     let runner = Ledger::open(directory.path()).await.unwrap();

@@ -41,10 +41,10 @@ pub enum SubmitError {
         retry_after: Option<Duration>,
     },
     /// There was no response.
-    #[error("the scoring API is not reached: {0}")]
+    #[error("cannot reach the scoring API: {0}")]
     Fault(Fault),
     /// The response is 200 but not JSON: another server may have answered.
-    #[error("the scoring API's answer is not JSON")]
+    #[error("the scoring API's response is not JSON")]
     NotJson,
     /// The upload to the bucket failed.
     #[error("{0}")]
@@ -58,7 +58,7 @@ pub enum SubmitError {
         source: std::io::Error,
     },
     /// The file is missing, and its submission requires it.
-    #[error("there is no file {}", .0.display())]
+    #[error("missing file {}", .0.display())]
     NoFile(PathBuf),
 }
 

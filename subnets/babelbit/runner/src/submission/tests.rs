@@ -149,7 +149,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
     // After a retry, the file is still missing, and the ledger names it.
     assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
     let reasons: Vec<_> = results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
-    let reason = |file| Some(format!("there is no file {}", results.path(file, 0).display()));
+    let reason = |file| Some(format!("missing file {}", results.path(file, 0).display()));
     assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
     assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
     // The operator has restored the files.
@@ -174,7 +174,7 @@ async fn a_lasting_failure_is_logged_once() {
         assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 1);
         results.ledger.retry_refused().await.unwrap();
     }
-    assert_eq!(log.text().matches("there is no file").count(), 1, "{}", log.text());
+    assert_eq!(log.text().matches("missing file").count(), 1, "{}", log.text());
 }
 
 /// The scoring API has a result signed later: this one is delivered, and the log says why it does not count.

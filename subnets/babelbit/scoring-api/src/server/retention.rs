@@ -44,9 +44,9 @@ impl Look {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
-            tracing::warn!(%error, what, "not forgotten yet; what else is old is");
+            tracing::warn!(%error, what, "cannot purge an item, continuing with the others");
         } else {
-            tracing::debug!(%error, what, "not forgotten yet");
+            tracing::debug!(%error, what, "cannot purge an item");
         }
     }
 }
@@ -61,10 +61,10 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
             }
             let Look { submissions, unnamed, failures } = found;
             if failures > 0 {
-                tracing::warn!(failures, "some of what is old is not forgotten yet; it is tried again in an hour");
+                tracing::warn!(failures, "purge incomplete, retrying in an hour");
             }
             if submissions > 0 || unnamed > 0 {
-                tracing::info!(submissions, unnamed_files = unnamed, "old results are forgotten");
+                tracing::info!(submissions, unnamed_files = unnamed, "expired results purged");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -88,7 +88,7 @@ pub(super) async fn forget_old(state: &State) -> Look {
         let expired = match state.store.expired_artifacts(before, &last, BATCH).await {
             Ok(expired) => expired,
             Err(error) => {
-                look.failed("old files", error);
+                look.failed("expired files", error);
                 break;
             }
         };
@@ -105,7 +105,7 @@ pub(super) async fn forget_old(state: &State) -> Look {
             look.submissions = gone;
             metrics::counter!("taonet_scoring_api_forgotten_total").increment(gone);
         }
-        Err(error) => look.failed("old results", error),
+        Err(error) => look.failed("expired results", error),
     }
     look
 }
@@ -120,7 +120,7 @@ pub(super) async fn forget_unnamed(state: &State, look: &mut Look) {
     let files = match state.artifacts.written_before(limit(state)).await {
         Ok(files) => files,
         Err(error) => {
-            look.failed("files that no row names", error);
+            look.failed("orphaned files", error);
             return;
         }
     };

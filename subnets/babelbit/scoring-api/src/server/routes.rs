@@ -179,7 +179,7 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
     if let Some(unnamed) = unnamed
         && let Err(error) = state.artifacts.remove(&unnamed).await
     {
-        tracing::warn!(file = unnamed, %error, "a file that nothing names any more stays for now");
+        tracing::warn!(file = unnamed, %error, "cannot remove an orphaned file");
     }
     Ok(kept?)
 }
@@ -217,19 +217,19 @@ fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
     let mut pairs = HashMap::new();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
         if pairs.insert(name, value).is_some() {
-            return Err(ApiError::Field { field: "query", expected: "each parameter once" });
+            return Err(ApiError::Field { field: "query", expected: "each query parameter at most once" });
         }
     }
     let mut take = |name: &'static str| {
         let value = pairs.remove(name).map(std::borrow::Cow::into_owned);
-        value.ok_or(ApiError::Field { field: name, expected: "a parameter of the query" })
+        value.ok_or(ApiError::Field { field: name, expected: "a query parameter" })
     };
     let timestamp = take("timestamp")?;
     Ok(ScoreQuery {
         hotkey: take("hotkey")?,
         timestamp: timestamp
             .parse()
-            .map_err(|_| ApiError::Field { field: "timestamp", expected: "seconds since 1970" })?,
+            .map_err(|_| ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?,
         signature: take("signature")?,
         challenge_uid: take("challenge_uid")?,
         challenge_type: take("challenge_type").ok(),

@@ -31,19 +31,19 @@ pub enum StoreError {
     #[error("DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE")]
     Url,
     /// The database has another schema version, or belongs to another program.
-    #[error("the database cannot be brought up to date: {0}")]
+    #[error("cannot migrate the database: {0}")]
     Migrate(#[from] MigrateError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// The database did not respond.
-    #[error("the database failed: no answer within {0:?}")]
+    #[error("the database timed out after {0:?}")]
     NoAnswer(Duration),
     /// The database failed while confirming a submission, which may or may not be stored.
-    #[error("{0}, and it is not known whether the submission is kept")]
+    #[error("{0}; it is unknown whether the submission was stored")]
     Unsure(#[source] Box<StoreError>),
     /// A column has an invalid value.
-    #[error("the database's column {column} holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the database")]
     Value {
         /// Name of the column.
         column: &'static str,

@@ -27,7 +27,7 @@ pub struct Verdict {
 #[non_exhaustive]
 pub enum WholeFault {
     /// The answer is longer than was asked for.
-    #[error("answer has {chunks} chunks, and {max_tokens} tokens were asked for")]
+    #[error("answer has {chunks} chunks, but the limit is {max_tokens} tokens")]
     TooLong {
         /// Chunks of the answer.
         chunks: usize,
@@ -35,13 +35,13 @@ pub enum WholeFault {
         max_tokens: usize,
     },
     /// The model does not know a token at its place.
-    #[error("token {0} is unknown to the model at its place")]
+    #[error("token {0} is not among the model's candidates at its position")]
     Absent(usize),
     /// Too many tokens are unlikely.
-    #[error("{0} tokens are unlikely, and at most 3 may be")]
+    #[error("{0} tokens are unlikely, the limit is 3")]
     Unlikely(usize),
     /// The answer goes on where the model would have ended it.
-    #[error("answer goes on after token {0}, where its end is over 100 times likelier")]
+    #[error("answer continues after token {0}, where its end is over 100 times likelier")]
     PastItsEnd(usize),
 }
 

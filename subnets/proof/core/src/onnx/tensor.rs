@@ -60,7 +60,7 @@ impl Constant {
             return Err(refuse(format!("{length} values for dimensions {dims:?}")));
         }
         if !finite {
-            return Err(refuse("holds values that are not finite".to_owned()));
+            return Err(refuse("values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
     }

@@ -171,7 +171,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
         (1..59).for_each(|netuid| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1)));
-        // Two who stake: one and three quarters of all alpha.
+        // Two stakers with one and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
         Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
         Subtensor::increase_stake(&hotkey, &dave, BABELBIT, AlphaBalance(3_000_000));
@@ -187,7 +187,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
         assert!(!Axons::<Runtime>::contains_key(BABELBIT, &hotkey));
-        // Its number is used again, with nothing of what was set there.
+        // The netuid is reused, with none of the previous settings.
         assert_eq!(Subtensor::all_netuids(), all_up_to(59));
         assert_eq!(TotalNetworks::<Runtime>::get(), 60);
         assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Bob"));
@@ -200,7 +200,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
     });
 }
 
-/// The keys under which the pallet stores something of a subnet: the subnet comes first, or is the only part.
+/// Storage keys of the pallet whose first or only part is the subnet.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
     let number = netuid.0.to_le_bytes();

@@ -1,4 +1,4 @@
-//! Buying alpha.
+//! Purchase of alpha.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::Inspect;
@@ -57,11 +57,11 @@ impl<T: Config> Pallet<T> {
         Self::buy_into(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)
     }
 
-    /// Refuses a stake that cannot be added; reads only.
+    /// Validates a purchase, without writing.
     ///
-    /// # Errors
-    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless a part will do),
-    /// `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`, `AmountTooLow` for the part.
+    /// # Errors In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
+    /// execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`,
+    /// `AmountTooLow` for the partial amount.
     fn validate_add(
         coldkey: &AccountId32,
         hotkey: &AccountId32,

@@ -1,4 +1,4 @@
-//! Selling alpha.
+//! Sale of alpha.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -10,7 +10,7 @@ use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Sells stake; more than there is counts as all of it.
+    /// Sells stake; an amount above the stake means all of it.
     ///
     /// # Errors
     /// `SubtokenDisabled`, then those of [`Self::sell_stake`].
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells all stake on a hotkey. Subnets where this is refused are left out.
+    /// Sells all stake on a hotkey. Subnets that refuse it are skipped.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`.
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells the whole stake in one subnet if that is allowed; returns the TAO received.
+    /// Sells the whole stake on one subnet if allowed; returns the TAO received.
     fn sell_all(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
         Ok(received)
     }
 
-    /// Sells stake, at or above a price if one is given.
+    /// Sells stake, at or above an optional price limit.
     ///
     /// # Errors
     /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_sold_above`]; those of
@@ -115,12 +115,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses stake that cannot be sold; reads only.
+    /// Validates a sale, without writing.
     ///
-    /// # Errors
-    /// In this order: `SubnetNotExists`, `AmountTooLow` for nothing, `NotEnoughStakeToWithdraw`,
-    /// `InsufficientLiquidity`, `AmountTooLow` for less than the least while some stake remains, `SlippageTooHigh`
-    /// (unless a part will do), `HotKeyAccountNotExists`.
+    /// # Errors In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`,
+    /// `InsufficientLiquidity`, `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless
+    /// partial execution is allowed), `HotKeyAccountNotExists`.
     fn validate_remove(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -140,8 +139,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells what is left of a nominator's stake where it is less than `NominatorMinRequiredStake`; what cannot be sold
-    /// is gone.
+    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; a rest that cannot be sold is
+    /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
         let least = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);

@@ -1,4 +1,4 @@
-//! Committing to weights by their hash, and revealing them.
+//! Hash commits of weights, and their reveals.
 
 use codec::Encode;
 use frame_support::pallet_prelude::*;
@@ -9,7 +9,7 @@ use sp_runtime::AccountId32;
 use super::super::{CommitRevealWeightsEnabled, Config, Error, Event, Pallet, WeightCommits};
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
-/// How many commits of a hotkey may wait for their reveal.
+/// Maximum number of unrevealed commits of a hotkey.
 pub(super) const MOST_UNREVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
     }
 
-    /// A reveal also forgets the hotkey's older commits.
+    /// A reveal also removes the hotkey's older commits.
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a commit, of either form, that must not be stored; gives the uid of who may store it. Reads only.
+    /// Validates a commit of either type without writing; returns the caller's uid.
     ///
     /// # Errors
     /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,
@@ -94,11 +94,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Finds the commit that a reveal belongs to: its position among the hotkey's commits. Reads only.
+    /// Finds the commit of a reveal, as its index among the hotkey's commits, without writing.
     ///
-    /// # Errors
-    /// `NoWeightsCommitFound` when nothing is left to reveal, `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch`
-    /// when no commit has this hash, `RevealTooEarly`.
+    /// # Errors `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`,
+    /// `InvalidRevealCommitHashNotMatch` if no commit has this hash, `RevealTooEarly`.
     pub(super) fn check_reveal(
         who: &AccountId32,
         netuid: NetUid,
@@ -123,7 +122,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of all that is revealed later.
+/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of the data to reveal.
 pub(super) fn commit_hash(
     who: &AccountId32,
     index: NetUidStorageIndex,
