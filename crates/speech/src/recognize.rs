@@ -38,7 +38,7 @@ pub enum RecognizeError {
 }
 
 /// The maximum duration of a recording, in seconds.
-const LONGEST: f64 = 600.0;
+const MAX_SECONDS: f64 = 600.0;
 
 /// Checks the duration of a recording before it is decoded and resampled: at a low sample rate a small file holds a
 /// very long recording.
@@ -50,7 +50,7 @@ pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
 }
 
 fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
-    if seconds > LONGEST { Err(RecognizeError::TooLong { seconds, limit: LONGEST }) } else { Ok(()) }
+    if seconds > MAX_SECONDS { Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS }) } else { Ok(()) }
 }
 
 /// Recognises 16 kHz mono speech as text with word timestamps.

@@ -8,7 +8,7 @@ use crate::{Beacon, Round};
 const MARGIN: u64 = 3;
 
 /// The longest interval between two epochs, in blocks.
-const LONGEST_INTERVAL: u64 = 50_401;
+const MAX_INTERVAL: u64 = 50_401;
 
 /// Why there is no round to encrypt to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,7 +70,7 @@ impl EpochSchedule {
 
     fn reveal_epoch_block(&self) -> Option<u64> {
         let commit = self.current_block.checked_add(1)?;
-        let pause = LONGEST_INTERVAL.saturating_sub(self.blocks_since_last_step);
+        let pause = MAX_INTERVAL.saturating_sub(self.blocks_since_last_step);
         let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
         let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
         let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
@@ -82,7 +82,7 @@ impl EpochSchedule {
             1 if !is_before_commit => Some(seen),
             period => {
                 let further = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(further.checked_mul(u64::from(self.tempo).min(LONGEST_INTERVAL))?)
+                next.checked_add(further.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
             }
         }
     }

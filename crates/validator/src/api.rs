@@ -9,7 +9,7 @@ pub const DEFAULT_RETRIES: u32 = 20;
 /// Default delay between two attempts in seconds, as in the reference.
 pub const DEFAULT_DELAY_S: f64 = 2.0;
 /// Maximum number of weights in a request; more than any subnet has neurons.
-const MOST_UIDS: usize = 4_096;
+const MAX_UIDS: usize = 4_096;
 
 /// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,7 +124,7 @@ fn list<T>(
         Some(Value::Array(items)) => items.as_slice(),
         Some(single) => std::slice::from_ref(single),
     };
-    if items.len() > MOST_UIDS {
+    if items.len() > MAX_UIDS {
         return Err(WeightsProblem::Field { field, expected: "at most 4096 entries" });
     }
     items.iter().map(|item| read(item).ok_or(WeightsProblem::Field { field, expected })).collect()

@@ -78,7 +78,7 @@ pub struct Validator<S> {
     clock: Clock,
     sleeper: Sleeper,
     /// Whether the last call of the gateway succeeded.
-    is_well: bool,
+    is_connected: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
     readiness: Readiness,
@@ -98,7 +98,7 @@ impl<S: Subnet> Validator<S> {
             metrics::gauge!("lastset").set(set as f64);
         }
         let readiness = Readiness::starting();
-        Self { subnet, services, settings, state, clock, sleeper, is_well: true, has_decided: false, readiness }
+        Self { subnet, services, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
     }
 
     /// Sets `readiness` once a first block is seen: before that, no weights can be submitted.
@@ -135,7 +135,7 @@ impl<S: Subnet> Validator<S> {
             Some(block) => block,
             None => match self.services.gateway.current_block(READING).await {
                 Ok(block) => block,
-                Err(error) => return self.unwell(&error, AFTER_ERROR).await,
+                Err(error) => return self.log_outage(&error, AFTER_ERROR).await,
             },
         };
         self.readiness.set_ready();
@@ -143,7 +143,7 @@ impl<S: Subnet> Validator<S> {
             && let Err(error) = self.epoch(epoch, block).await
         {
             return match error {
-                EpochError::Gateway(error) => self.unwell(&error, AFTER_FAILURE).await,
+                EpochError::Gateway(error) => self.log_outage(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
                     tracing::warn!(epoch, %block, %missing, "weights not decided, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
@@ -153,7 +153,7 @@ impl<S: Subnet> Validator<S> {
         }
         match self.services.gateway.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
-                if !std::mem::replace(&mut self.is_well, true) {
+                if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!(%block, "connection to the gateway restored");
                 }
                 Some(block)
@@ -163,13 +163,13 @@ impl<S: Subnet> Validator<S> {
                 (self.sleeper)(AFTER_FAILURE).await;
                 None
             }
-            Err(error) => self.unwell(&error, AFTER_ERROR).await,
+            Err(error) => self.log_outage(&error, AFTER_ERROR).await,
         }
     }
 
     /// Logs once per outage that the gateway is unreachable.
-    async fn unwell(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
-        if std::mem::replace(&mut self.is_well, false) {
+    async fn log_outage(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
+        if std::mem::replace(&mut self.is_connected, false) {
             tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
             tracing::debug!(%error, "still cannot reach the chain");

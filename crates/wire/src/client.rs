@@ -36,7 +36,7 @@ const SNIPPET: usize = 300;
 /// Bytes to read of an error response: it is only quoted, so the rest is not awaited.
 const ERROR_BYTES: usize = 16 * 1024;
 /// The longest deadline; longer ones are capped so that sums stay within the clock's range.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
+const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// Limits of a [`SignedClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,7 +260,7 @@ impl SignedClient {
 }
 
 fn end_of(deadline: Duration) -> Instant {
-    Instant::now() + deadline.min(LONGEST)
+    Instant::now() + deadline.min(MAX_TIMEOUT)
 }
 
 fn whole(body: Bytes) -> Body {

@@ -67,7 +67,7 @@ struct Seen {
     /// Whether the last write to the log failed.
     log_fails: bool,
     /// Whether the warning that the floor is ahead of the clock was logged.
-    ahead_is_told: bool,
+    has_warned_ahead: bool,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl ReplayGuard {
         let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
-        seen.tell_if_ahead(ahead);
+        seen.warn_if_ahead(ahead);
         for entry in &found.entries {
             if entry.nonce >= seen.floor {
                 seen.insert(rule, entry);
@@ -148,7 +148,7 @@ impl ReplayGuard {
         let mut seen = self.lock();
         seen.raise_floor(self.rule, now_ns, self.kept);
         if entry.nonce < seen.floor {
-            seen.tell_if_ahead(now_ns.saturating_add(self.ahead));
+            seen.warn_if_ahead(now_ns.saturating_add(self.ahead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.kept });
         }
@@ -218,10 +218,10 @@ impl Seen {
     }
 
     /// Warns once when the floor is above every nonce that our clock, now before `ahead`, can accept.
-    fn tell_if_ahead(&mut self, ahead: u64) {
+    fn warn_if_ahead(&mut self, ahead: u64) {
         // The floor of an incomplete log starts just above.
         let is_ahead = self.floor > ahead.saturating_add(1);
-        if is_ahead && !self.ahead_is_told {
+        if is_ahead && !self.has_warned_ahead {
             let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
             tracing::warn!(
                 seconds,
@@ -229,7 +229,7 @@ impl Seen {
                  clock, or if it is correct now, stop, delete the replay log and start again"
             );
         }
-        self.ahead_is_told = is_ahead;
+        self.has_warned_ahead = is_ahead;
     }
 
     fn was_seen(&self, entry: &Entry) -> bool {

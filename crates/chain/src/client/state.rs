@@ -12,9 +12,9 @@ use crate::{At, ChainError};
 /// Keys of a map per request.
 const PAGE: usize = 512;
 /// The most entries of a map to read: about the number of accounts on the main network.
-const MOST_ENTRIES: usize = 1 << 20;
+const MAX_ENTRIES: usize = 1 << 20;
 /// The most bytes of a map to read.
-const MOST_BYTES: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// Untyped reads by name, as JSON.
 impl Client {
@@ -188,7 +188,7 @@ impl Inner {
                 .0
                 .iter()
                 .fold(bytes, |sum, (key, value)| sum.saturating_add(key.len()).saturating_add(value.len()));
-            if count > MOST_ENTRIES || bytes > MOST_BYTES {
+            if count > MAX_ENTRIES || bytes > MAX_BYTES {
                 return Err(ChainError::decode("a map", MapError::TooLarge));
             }
             entries.extend(keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))));
@@ -260,6 +260,6 @@ enum MapError {
     /// The keys are not in ascending order.
     #[error("the node returned duplicate or unsorted keys")]
     Unordered,
-    #[error("the map exceeds {MOST_ENTRIES} entries or {} MiB", MOST_BYTES >> 20)]
+    #[error("the map exceeds {MAX_ENTRIES} entries or {} MiB", MAX_BYTES >> 20)]
     TooLarge,
 }

@@ -11,7 +11,7 @@ use crate::SubmitError;
 /// The fewest blocks of validity left at signing: inclusion takes one or two.
 const ROOM: u32 = 2;
 /// The chain's shortest era, in blocks.
-const SHORTEST_ERA: u32 = 4;
+const MIN_ERA: u32 = 4;
 
 /// A subnet's state after the newest block.
 pub(super) struct Now {
@@ -51,8 +51,8 @@ impl Now {
     /// are left.
     pub(super) fn era(&self) -> Option<Era> {
         // An epoch shorter than every era cannot contain one.
-        let last = if u32::from(self.rules.schedule.tempo) < SHORTEST_ERA {
-            self.head.number.plus(SHORTEST_ERA)
+        let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA {
+            self.head.number.plus(MIN_ERA)
         } else {
             self.last.min(self.head.number.plus(DEFAULT_ERA_BLOCKS))
         };

@@ -151,14 +151,14 @@ impl Methods {
     }
 
     /// Registers a method that makes blocks.
-    fn order(
+    fn command(
         &mut self,
         name: &'static str,
         goal: fn(&Args) -> Result<Goal, ErrorObjectOwned>,
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
             let goal = goal(&Args::parse(&params)?)?;
-            dev::made(context.control.order(goal).await)
+            dev::made(context.control.command(goal).await)
         })?;
         Ok(())
     }

@@ -137,14 +137,14 @@ pub enum History {
 
 impl History {
     /// The shortest allowed history: a mortal call may refer to a block of this age.
-    pub const LEAST: u32 = 2_400;
+    pub const MIN: u32 = 2_400;
 }
 
 impl Default for History {
-    /// Somewhat more than [`History::LEAST`], so that a client that counts back from a slightly old head finds the
+    /// Somewhat more than [`History::MIN`], so that a client that counts back from a slightly old head finds the
     /// block.
     fn default() -> Self {
-        Self::Last(Self::LEAST + 100)
+        Self::Last(Self::MIN + 100)
     }
 }
 
@@ -253,7 +253,7 @@ impl Store {
                 return Err(StoreError::Spec { found });
             }
             self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
-            return genesis.map_or(Ok(()), |genesis| self.must_begin_with(genesis));
+            return genesis.map_or(Ok(()), |genesis| self.check_genesis(genesis));
         }
         let (head, nodes) = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
         {
@@ -272,7 +272,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Genesis`].
-    pub(crate) fn must_begin_with(&self, genesis: Storage) -> Result<(), StoreError> {
+    pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
         let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let given = first_block(genesis).0.hash;
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }

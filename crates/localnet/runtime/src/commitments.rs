@@ -17,7 +17,7 @@ use crate::types::{NetUid, TaoBalance};
 /// Maximum number of fields of a commitment.
 pub const MAX_FIELDS: u32 = 3;
 /// Minimum space that a commitment uses of its neuron's quota, in bytes.
-const LEAST_SPACE: u64 = 100;
+const MIN_SPACE: u64 = 100;
 
 /// Content of a commitment. More than [`MAX_FIELDS`] fields do not decode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
@@ -228,7 +228,7 @@ impl<T: Config> Pallet<T> {
 
     /// Charges a commitment against its neuron's space for this epoch.
     fn take_space(netuid: NetUid, who: &T::AccountId, info: &CommitmentInfo) -> DispatchResult {
-        let space = info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(LEAST_SPACE);
+        let space = info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
         let epoch = subtensor::Pallet::<T>::epoch_index_now(netuid);
         let used = UsedSpaceOf::<T>::get(netuid, who)
             .filter(|usage| usage.last_epoch == epoch)

@@ -34,7 +34,7 @@ pub mod pallet {
     /// An encapsulation key.
     pub type EncapsulationKey = BoundedVec<u8, ConstU32<2_048>>;
     /// Maximum weight of stored calls in a block.
-    const MOST_WEIGHT: u64 = 2_000_000_000_000;
+    const MAX_STORED_WEIGHT: u64 = 2_000_000_000_000;
 
     /// The pallet.
     #[pallet::pallet]
@@ -280,7 +280,7 @@ pub mod pallet {
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_on_initialize_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
-            ensure!(value <= MOST_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
+            ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
             OnInitializeWeight::<T>::put(value);
             Self::deposit_event(Event::OnInitializeWeightSet { value });
             Ok(())
@@ -301,7 +301,7 @@ pub mod pallet {
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_extrinsic_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
-            ensure!(value <= MOST_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
+            ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
             MaxExtrinsicWeight::<T>::put(value);
             Self::deposit_event(Event::MaxExtrinsicWeightSet { value });
             Ok(())

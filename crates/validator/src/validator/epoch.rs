@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use taonet_primitives::{BlockNumber, Weights, counted};
-use taonet_service::{BLOCK_TIME, since_1970};
+use taonet_service::{BLOCK_TIME, unix_time};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
@@ -16,7 +16,7 @@ use crate::subnet::{Neurons, RoundScores, Subnet};
 /// minutes when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
-const LEAST: Duration = Duration::from_mins(1);
+const MIN_SUBMISSION: Duration = Duration::from_mins(1);
 
 /// Outcome of an epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,7 +57,7 @@ impl<S: Subnet> Validator<S> {
         let mut state = self.state.saved().policy.clone();
         let now = BlockNumber::new(snapshot.block);
         if !self.has_decided {
-            state.forget_old(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
+            state.drop_stale(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
         }
         let scored = self.subnet.weights(&scores, policy.burn_uid);
         let decision = policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(hotkey));
@@ -82,7 +82,7 @@ impl<S: Subnet> Validator<S> {
         let answer = match decision.weights() {
             Some(weights) => {
                 let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
-                Some(self.submit(weights, state_block, rest.max(LEAST)).await)
+                Some(self.submit(weights, state_block, rest.max(MIN_SUBMISSION)).await)
             }
             None => None,
         };
@@ -92,7 +92,7 @@ impl<S: Subnet> Validator<S> {
             if state_block.is_none() {
                 state.previous = Some(Previous::new(weights, &snapshot.hotkeys, now));
             }
-            let now = since_1970((self.clock)());
+            let now = unix_time((self.clock)());
             last_set = Some(now.as_secs());
             metrics::gauge!("lastset").set(now.as_secs_f64());
         }

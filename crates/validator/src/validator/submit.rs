@@ -36,7 +36,7 @@ impl<S: Subnet> Validator<S> {
             delay_s: self.settings.retry_delay.as_secs_f64(),
             ..WeightsRequest::new(self.settings.netuid, weights.uids.clone(), weights.weights.clone())
         };
-        let answered = tokio::time::timeout(within, self.hand_over_at_last(&request)).await;
+        let answered = tokio::time::timeout(within, self.submit_with_retry(&request)).await;
         let answer = answered.unwrap_or_else(|_| {
             not_set(format!("timeout: neither signer nor gateway reported the outcome within {} s", within.as_secs()))
         });
@@ -58,10 +58,10 @@ impl<S: Subnet> Validator<S> {
         answer
     }
 
-    async fn hand_over_at_last(&self, request: &WeightsRequest) -> WeightsAnswer {
+    async fn submit_with_retry(&self, request: &WeightsRequest) -> WeightsAnswer {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let error = match self.hand_over(request).await {
+            let error = match self.submit_once(request).await {
                 Ok(answer) => return answer,
                 Err(error) => error,
             };
@@ -73,7 +73,7 @@ impl<S: Subnet> Validator<S> {
     }
 
     /// Submits through the signer and, if that sets no weights on the chain, through the gateway.
-    async fn hand_over(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
+    async fn submit_once(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         match self.services.signer.set_weights(request).await {
             Ok(answer) if answer.success => return Ok(answer),
             Ok(answer) => {

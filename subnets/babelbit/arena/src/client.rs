@@ -48,7 +48,7 @@ use registry::Registry;
 use resolve::{Endpoints, Resolved, Route, RouteError, Target, resolve};
 
 /// Minimum interval between polls for ready miners.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
+const MIN_POLL: Duration = Duration::from_secs(1);
 /// Maximum size of the gateway's envelope around a miner's response in bytes.
 const ENVELOPE_BYTES: usize = 4 << 10;
 
@@ -181,11 +181,11 @@ impl Arena {
     async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
         let settings = &self.config.settings;
         let began = self.time.now();
-        let poll = settings.ready_poll.max(SHORTEST_POLL);
+        let poll = settings.ready_poll.max(MIN_POLL);
         let mut last = None;
-        let mut told = HashSet::new();
+        let mut logged = HashSet::new();
         loop {
-            let failure = match self.look(registered, &mut told).await {
+            let failure = match self.look(registered, &mut logged).await {
                 Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => return Ok(found),
                 Ok(found) => {
                     tracing::info!(routes = found.len(), waiting = waiting(&found), "arena miners are not ready yet");
@@ -211,15 +211,15 @@ impl Arena {
         }
     }
 
-    /// Polls once. Logs why a miner is skipped, unless it is in `told`.
-    async fn look(&self, registered: &[MinerEntry], told: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
+    /// Polls once. Logs why a miner is skipped, unless it is in `logged`.
+    async fn look(&self, registered: &[MinerEntry], logged: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
         let Resolved { routes, unregistered, terminated, refused } = resolve(&listing.rows, registered, &endpoints);
         let (rows, malformed) = (listing.rows.len(), listing.malformed);
         for (uid, error) in &refused {
             match error {
-                RouteError::ForeignGateway { origin, .. } if told.insert(*uid) => {
+                RouteError::ForeignGateway { origin, .. } if logged.insert(*uid) => {
                     tracing::warn!(miner = %uid, origin, "an arena miner is skipped: {error}");
                 }
                 _ => tracing::debug!(miner = %uid, %error, "arena miner skipped: its endpoint is not allowed"),

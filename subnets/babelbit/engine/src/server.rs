@@ -32,7 +32,7 @@ use taonet_speech::Synthesizer;
 
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
 use taonet_http::{RateLimit, SlidingWindow};
-use taonet_service::{Clock, since_1970, system_clock};
+use taonet_service::{Clock, system_clock, unix_time};
 
 use auth::Authenticator;
 use sessions::{Sessions, Stream};
@@ -53,7 +53,7 @@ impl Rotation {
         match self {
             Self::Fixed => 0,
             Self::Every(period) => {
-                let elapsed = since_1970(now).as_millis();
+                let elapsed = unix_time(now).as_millis();
                 let turn = elapsed.checked_div(period.as_millis()).unwrap_or_default();
                 usize::try_from(turn).unwrap_or_default()
             }

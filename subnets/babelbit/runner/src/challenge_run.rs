@@ -135,7 +135,7 @@ impl ChallengeRun {
         for row in damaged {
             tracing::warn!(miner = %row.miner.uid, utterance = row.utterance_index,
                 "stored reply is damaged, playing the utterance again");
-            self.ledger.forget(&self.challenge, row.miner, row.utterance_index).await?;
+            self.ledger.delete_reply(&self.challenge, row.miner, row.utterance_index).await?;
         }
         Ok(intact)
     }

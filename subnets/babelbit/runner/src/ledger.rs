@@ -105,7 +105,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
-    handed_over: Notify,
+    enqueued: Notify,
     /// Keeps other runners out; readers hold no lock.
     _lock: Option<File>,
 }
@@ -128,7 +128,7 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: Some(lock) })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory for reading, even while a runner uses it. Creates and changes nothing.
@@ -149,7 +149,7 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: None })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: None })
     }
 
     /// Forces every committed row to disk.

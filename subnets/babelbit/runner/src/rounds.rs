@@ -129,7 +129,7 @@ pub struct RoundsParts {
     /// Observer of a round's events.
     pub observer: Arc<dyn RunObserver>,
     /// Called after each round with its report.
-    pub tell: RoundObserver,
+    pub on_round: RoundObserver,
     /// Source of the current time.
     pub clock: Clock,
     /// Sleeper for pauses.
@@ -143,7 +143,7 @@ pub struct Rounds {
     schedule: Schedule,
     block: Option<u32>,
     /// Whether the last call of the gateway succeeded.
-    is_well: bool,
+    is_connected: bool,
 }
 
 impl Rounds {
@@ -162,7 +162,7 @@ impl Rounds {
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
         let schedule = Schedule::new(settings.schedule.clone(), &saved, (parts.clock)());
-        Ok(Self { parts, settings, schedule, block: None, is_well: true })
+        Ok(Self { parts, settings, schedule, block: None, is_connected: true })
     }
 
     /// Registers help texts of the loop's metrics. Call after the recorder is installed.
@@ -201,18 +201,18 @@ impl Rounds {
         match &read {
             Ok(block) => {
                 measure::block(*block);
-                for row in self.schedule.see(*block, self.now()) {
+                for row in self.schedule.observe(*block, self.now()) {
                     tracing::info!(contest = %row.challenge_type, block, epoch = row.epoch, "waiting for the next epoch");
                     self.note(&row).await;
                 }
             }
-            Err(_) => self.schedule.see_nothing(self.now()),
+            Err(_) => self.schedule.observe_outage(self.now()),
         }
         let now = self.now();
         match (self.schedule.next(now), read) {
             (Some(due), _) => self.round(&due).await,
             (None, Ok(block)) => self.wait(block).await,
-            (None, Err(error)) => self.unwell(&error).await,
+            (None, Err(error)) => self.log_outage(&error).await,
         }
     }
 
@@ -266,7 +266,7 @@ impl Rounds {
         if let Some(row) = row {
             self.note(&row).await;
         }
-        (self.parts.tell)(&report);
+        (self.parts.on_round)(&report);
     }
 
     /// Waits for a block after `block`, or until a retry is due.
@@ -276,21 +276,21 @@ impl Rounds {
         }
         let rest = self.schedule.rest(self.now()).unwrap_or(WAITING);
         match self.parts.chain.wait(rest.clamp(AFTER_STANDSTILL, WAITING)).await {
-            Ok(has_come) => {
-                if !std::mem::replace(&mut self.is_well, true) {
+            Ok(is_new) => {
+                if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
                 }
-                if !has_come && rest >= WAITING {
+                if !is_new && rest >= WAITING {
                     tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
                 }
             }
-            Err(error) => self.unwell(&error).await,
+            Err(error) => self.log_outage(&error).await,
         }
     }
 
     /// Logs once per outage that the gateway is unreachable.
-    async fn unwell(&mut self, error: &(impl std::fmt::Display + Sync)) {
-        if std::mem::replace(&mut self.is_well, false) {
+    async fn log_outage(&mut self, error: &(impl std::fmt::Display + Sync)) {
+        if std::mem::replace(&mut self.is_connected, false) {
             tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
             tracing::debug!(%error, "still cannot reach the chain");

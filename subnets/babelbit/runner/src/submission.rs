@@ -1,6 +1,6 @@
 //! Submission of results from the ledger's outbox to the scoring API.
 //!
-//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::hand_over`]).
+//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::enqueue`]).
 //! The [`Outbox`] submits several at a time. Transient failures (network, 5xx, 408, 429) are retried forever, with
 //! backoff; a permanently refused file, or one that is missing, stays in the ledger with the reason. Scores precede all
 //! other files. An interrupted attempt is repeated: submissions to the scoring API are idempotent.
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
 use taonet_objects::ObjectStorage;
-use taonet_service::{Clock, since_1970, system_clock};
+use taonet_service::{Clock, system_clock, unix_time};
 
 pub use client::SubmitError;
 use client::{Arrived, ScoringApi};
@@ -34,7 +34,7 @@ const REFUSED_AGAIN: Duration = Duration::from_hours(1);
 /// Pause after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum accepted `Retry-After` of a scoring API.
-const LONGEST_ASKED: Duration = Duration::from_hours(1);
+const MAX_ASKED: Duration = Duration::from_hours(1);
 
 /// Settings of an [`Outbox`].
 #[derive(Debug, Clone)]
@@ -125,7 +125,7 @@ impl Outbox {
                     }
                 };
                 tokio::select! {
-                    () = self.ledger.handed_over() => {}
+                    () = self.ledger.enqueued() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
@@ -178,7 +178,7 @@ impl Outbox {
             }
         }
         let keep = i64::try_from(self.settings.keep_delivered.as_millis()).unwrap_or(i64::MAX);
-        self.ledger.forget_delivered(self.now_ms().saturating_sub(keep)).await?;
+        self.ledger.purge_delivered(self.now_ms().saturating_sub(keep)).await?;
         self.ledger.next_due().await
     }
 
@@ -201,14 +201,14 @@ impl Outbox {
             }
             Err(Failed::Ledger(error)) => return Err(error),
             Err(Failed::Submit(error)) if error.is_retryable() => {
-                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(LONGEST_ASKED));
+                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(MAX_ASKED));
                 let due = self.now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
                 if entry.attempts == 0 {
                     tracing::warn!(file = named(), %error, "submission failed, retrying");
                 } else {
                     tracing::debug!(file = named(), %error, attempts = entry.attempts, "submission failed, retrying");
                 }
-                self.ledger.put_off(&entry, due, &error.to_string()).await?;
+                self.ledger.reschedule(&entry, due, &error.to_string()).await?;
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
             }
             Err(Failed::Submit(error)) => {
@@ -259,7 +259,7 @@ impl Outbox {
     }
 
     fn now_ms(&self) -> i64 {
-        let since = since_1970((self.clock)());
+        let since = unix_time((self.clock)());
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 

@@ -19,7 +19,7 @@ use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreEr
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// The longest key or value of a chain, in bytes.
-const LONGEST: u32 = 64 << 20;
+const MAX_LENGTH: u32 = 64 << 20;
 /// The number of rows per transaction when loading.
 const LOAD: u64 = 50_000;
 
@@ -86,7 +86,7 @@ impl<T: Read> Hashing<T> {
 
     fn take_sized(&mut self) -> io::Result<Vec<u8>> {
         let length = u32::from_le_bytes(self.take()?);
-        if length > LONGEST {
+        if length > MAX_LENGTH {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut bytes = Vec::new();

@@ -10,13 +10,13 @@ use crate::subtensor::{
 use crate::types::{MechId, NetUid, TaoBalance};
 
 /// Maximum number of neurons of a subnet, summed over its mechanisms.
-const MOST_UIDS: u16 = 256;
+const MAX_UIDS: u16 = 256;
 /// Exclusive upper bound of the minimum registration price: 1 TAO.
 const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
 /// Exclusive lower bound of the maximum registration price: 0.1 TAO.
 const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
 /// Minimum of the liquid alpha bounds, in parts of 65 535: 0.025.
-const LEAST_ALPHA: u16 = 1_638;
+const MIN_ALPHA: u16 = 1_638;
 
 impl<T: Config> Pallet<T> {
     pub(super) fn check_min_burn(netuid: NetUid, min: TaoBalance) -> DispatchResult {
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
     pub(super) fn check_max_allowed_uids(netuid: NetUid, max: u16) -> DispatchResult {
         ensure!(max >= MinAllowedUids::<T>::get(netuid), Error::<T>::MaxAllowedUidsLessThanMinAllowedUids);
         ensure!(max >= SubnetworkN::<T>::get(netuid), Error::<T>::MaxAllowedUIdsLessThanCurrentUIds);
-        ensure!(max <= MOST_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
+        ensure!(max <= MAX_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
         Self::check_uids_of_mechanisms(max, MechanismCountCurrent::<T>::get(netuid))
     }
 
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
 
     fn check_uids_of_mechanisms(uids: u16, mechanisms: MechId) -> DispatchResult {
         let total = uids.saturating_mul(mechanisms.0.into());
-        ensure!(total <= MOST_UIDS, subtensor::Error::<T>::TooManyUIDsPerMechanism);
+        ensure!(total <= MAX_UIDS, subtensor::Error::<T>::TooManyUIDsPerMechanism);
         Ok(())
     }
 
@@ -70,8 +70,8 @@ impl<T: Config> Pallet<T> {
 
     pub(super) fn set_alpha_values(netuid: NetUid, low: u16, high: u16) -> DispatchResult {
         ensure!(LiquidAlphaOn::<T>::get(netuid), subtensor::Error::<T>::LiquidAlphaDisabled);
-        ensure!(high >= LEAST_ALPHA, subtensor::Error::<T>::AlphaHighTooLow);
-        ensure!((LEAST_ALPHA..=high).contains(&low), subtensor::Error::<T>::AlphaLowOutOfRange);
+        ensure!(high >= MIN_ALPHA, subtensor::Error::<T>::AlphaHighTooLow);
+        ensure!((MIN_ALPHA..=high).contains(&low), subtensor::Error::<T>::AlphaLowOutOfRange);
         AlphaValues::<T>::insert(netuid, (low, high));
         Ok(())
     }

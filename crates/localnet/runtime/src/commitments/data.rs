@@ -13,7 +13,7 @@ type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 /// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
 const RAW: u8 = 1;
 /// Maximum length of raw text, in bytes.
-const MOST_RAW: u8 = 128;
+const MAX_RAW: u8 = 128;
 
 /// One field of a commitment. The metadata has 129 variants for raw text, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Data {
     /// Empty.
     None,
     /// A short text.
-    Raw(BoundedVec<u8, ConstU32<{ MOST_RAW as u32 }>>),
+    Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
     /// A BLAKE2b-256 hash.
     BlakeTwo256([u8; 32]),
     /// A SHA-256 hash.
@@ -105,7 +105,7 @@ impl Decode for Data {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         Ok(match input.read_byte()? {
             0 => Self::None,
-            raw if raw <= RAW + MOST_RAW => {
+            raw if raw <= RAW + MAX_RAW => {
                 let mut text = vec![0; usize::from(raw - RAW)];
                 input.read(&mut text)?;
                 Self::Raw(BoundedVec::truncate_from(text))

@@ -54,7 +54,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Makes a subnet dormant: excluded from each block's work.
-    pub(super) fn let_sleep(netuid: NetUid) {
+    pub(super) fn make_dormant(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         awake.retain(|other| *other != netuid);
         unhashed::put(AWAKE, &awake);

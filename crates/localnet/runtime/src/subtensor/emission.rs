@@ -99,13 +99,13 @@ impl<T: Config> Pallet<T> {
 
     /// Adds TAO to a pool with the alpha that keeps the price, at most `max_alpha`. The remaining TAO buys alpha, which
     /// is burned.
-    fn inject(netuid: NetUid, tao: u64, most_alpha: u64) {
+    fn inject(netuid: NetUid, tao: u64, max_alpha: u64) {
         let price = Self::alpha_price(netuid);
         // Less than a TAO by the price: 30 + 64 bits.
         let fair = (u128::from(tao) << 64).checked_div(price.to_bits()).unwrap_or(u128::MAX);
         let fair = u64::try_from(fair).unwrap_or(u64::MAX);
         let (tao_in, alpha_in) =
-            if fair <= most_alpha { (tao, fair) } else { (part(most_alpha, price).min(tao), most_alpha) };
+            if fair <= max_alpha { (tao, fair) } else { (part(max_alpha, price).min(tao), max_alpha) };
         let (tao_in, alpha_in) = (TaoBalance(tao_in), AlphaBalance(alpha_in));
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);

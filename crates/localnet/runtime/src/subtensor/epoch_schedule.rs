@@ -14,7 +14,7 @@ use crate::types::NetUid;
 /// Tempos that an owner may set, in blocks.
 const TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
 /// Maximum number of blocks between two epochs, whatever the tempo.
-const LONGEST_WAIT: u64 = 50_400;
+const MAX_WAIT: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
 const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
@@ -28,7 +28,7 @@ impl<T: Config> Pallet<T> {
         tempo > 0
             && (block.saturating_sub(last_epoch) >= tempo
                 || (asked_for != 0 && block >= asked_for)
-                || waited > LONGEST_WAIT)
+                || waited > MAX_WAIT)
     }
 
     /// The block of the next epoch after this block, on the current schedule; `None` if the tempo is 0.
@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
         let waited = Self::schedule(netuid).waited;
         let asked_for = PendingEpochAt::<T>::get(netuid);
         let earliest = Self::scheduled_epoch_block(netuid)?
-            .min(next_block.saturating_add((LONGEST_WAIT + 1).saturating_sub(waited)))
+            .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(waited)))
             .min(if asked_for == 0 { u64::MAX } else { asked_for });
         Some(earliest.max(next_block))
     }

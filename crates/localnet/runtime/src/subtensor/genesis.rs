@@ -66,7 +66,7 @@ impl<T: Config> Pallet<T> {
         SubnetAlphaOut::<T>::insert(FIRST, stake);
         Self::increase_stake(&nobody, &nobody, FIRST, stake);
         Burn::<T>::insert(FIRST, MinBurn::<T>::get(FIRST));
-        Self::let_sleep(FIRST);
+        Self::make_dormant(FIRST);
     }
 
     /// Creates a dormant subnet with the minimum lock cost and Babelbit's price. Its registration price is at the
@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
         let lock = NetworkMinLockCost::<T>::get();
         Self::init_pool(netuid, lock, AlphaBalance(lock.0.saturating_mul(10)));
         SubnetLocked::<T>::insert(netuid, lock);
-        Self::let_sleep(netuid);
+        Self::make_dormant(netuid);
     }
 
     fn build_babelbit(owner: &AccountId32, hotkey: &AccountId32) {

@@ -148,7 +148,7 @@ impl<T: Config> Pallet<T> {
     /// Maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
     ///
     /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at the limit.
-    pub(super) fn most_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
+    pub(super) fn max_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
         }
@@ -164,7 +164,7 @@ impl<T: Config> Pallet<T> {
     /// Maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
     ///
     /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
-    pub(super) fn most_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
+    pub(super) fn max_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 }));
         }

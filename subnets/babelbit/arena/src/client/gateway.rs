@@ -32,7 +32,7 @@ mod retry;
 use retry::{Backoff, is_retryable};
 
 /// Minimum total timeout of a call: a managed miner may have to be started first.
-pub(super) const LEAST_TOTAL: Duration = Duration::from_mins(10);
+pub(super) const MIN_TOTAL: Duration = Duration::from_mins(10);
 
 /// Gateway and miner of a route.
 pub(super) struct GatewayRoute {
@@ -93,7 +93,7 @@ impl GatewayMiner {
             peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
             scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
             backoff: Backoff { base: settings.retry_base_delay, max: settings.retry_max_delay },
-            total: settings.gateway_timeout.max(LEAST_TOTAL),
+            total: settings.gateway_timeout.max(MIN_TOTAL),
             client,
             tokens,
             route,

@@ -18,7 +18,7 @@ use taonet_http::{JsonCallError, JsonClient};
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Maximum pause, regardless of the gateway's `Retry-After`.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum size of a response in bytes; a full subnet's rows have less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
 /// Expansion of `running` alone: every state that can become running.
@@ -179,7 +179,7 @@ impl Registry {
                 _ => Duration::ZERO,
             };
             tracing::info!(%error, "cannot list the arena's miners, retrying");
-            self.time.sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
+            self.time.sleep(pause.max(asked).min(MAX_PAUSE)).await;
         }
     }
 

@@ -15,7 +15,7 @@ use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Version of the file format.
 const VERSION: u32 = 1;
@@ -132,7 +132,7 @@ impl Entries {
         submission: &Submission,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        let now = u64::try_from(since_1970(now).as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(unix_time(now).as_millis()).unwrap_or(u64::MAX);
         let entry = Entry {
             endpoint_url: submission.endpoint_url.clone(),
             uid: submission.uid,
@@ -156,7 +156,7 @@ impl Entries {
             return Ok(());
         }
         let challenge =
-            Challenge { uid: challenge_uid.to_owned(), seen_at: since_1970(now).as_secs(), winners: Vec::new() };
+            Challenge { uid: challenge_uid.to_owned(), seen_at: unix_time(now).as_secs(), winners: Vec::new() };
         self.change(|saved| {
             saved.challenges.push(challenge);
             let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
@@ -179,7 +179,7 @@ impl Entries {
         now: SystemTime,
         window: Duration,
     ) -> Result<(), WriteError> {
-        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
+        let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let is_known = self
             .saved
             .lock()
@@ -272,7 +272,7 @@ pub(super) struct Listed {
 
 impl Saved {
     fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
-        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
+        let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
         records(lately.flat_map(|challenge| &challenge.winners))
     }

@@ -34,7 +34,7 @@ const SIGNED: [&str; 12] = [
 const CALLER: &str = "bt_header_dendrite_hotkey";
 const TIMEOUT: &str = "timeout";
 /// Minimum timeout of a call of a miner.
-const SHORTEST_CALL: Duration = Duration::from_secs(1);
+const MIN_CALL: Duration = Duration::from_secs(1);
 
 impl State {
     /// Forwards a message of `caller`, and returns the miner's response.
@@ -50,7 +50,7 @@ impl State {
         let asked = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
         let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let longest = self.config.call_timeout;
-        let limit = asked.unwrap_or(longest).clamp(SHORTEST_CALL.min(longest), longest);
+        let limit = asked.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
         // The submission may have been accepted under another policy.
         let address = self.config.policy.resolve_managed(&miner.endpoint_url).map_err(|_| ApiError::Unreached)?;
         let url = predict_url(address.url(), &self.config.predict_path);

@@ -57,12 +57,12 @@ enum Problem {
     LoneChoice(String),
     #[error("the replacement has more `_` than the phrase")]
     LoneAny,
-    #[error("the line expands to more than {MOST_ENTRIES} entries")]
+    #[error("the line expands to more than {MAX_ENTRIES} entries")]
     TooMany,
 }
 
 /// Maximum number of entries to which one line may expand.
-const MOST_ENTRIES: usize = 2_000;
+const MAX_ENTRIES: usize = 2_000;
 
 impl Phrasebook {
     /// Parses entries in the text format; `book` names the text in errors. Of equal phrases, the first wins.
@@ -190,7 +190,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     }
     let followed = follow(&left, &right)?;
     let total = left.iter().try_fold(1_usize, |total, options| total.checked_mul(options.len()));
-    let total = total.filter(|total| *total <= MOST_ENTRIES).ok_or(Problem::TooMany)?;
+    let total = total.filter(|total| *total <= MAX_ENTRIES).ok_or(Problem::TooMany)?;
     (0..total)
         .map(|number| {
             // Number of the entry, as a mixed-radix numeral over the choices.

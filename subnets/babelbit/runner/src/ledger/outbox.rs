@@ -61,7 +61,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn hand_over(
+    pub async fn enqueue(
         &self,
         challenge: &ChallengeRow,
         miner: MinerKey,
@@ -100,13 +100,13 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
-        self.handed_over.notify_one();
+        self.enqueued.notify_one();
         Ok(())
     }
 
     /// Waits until files are queued; those queued since the last call count.
-    pub async fn handed_over(&self) {
-        self.handed_over.notified().await;
+    pub async fn enqueued(&self) {
+        self.enqueued.notified().await;
     }
 
     /// Files due for submission, at most `most`: scores first, since weights depend on them, then the others, each in
@@ -203,7 +203,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn put_off(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
+    pub async fn reschedule(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE outbox SET attempts = attempts + 1, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?",
         )
@@ -233,7 +233,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn forget_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
+    pub async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
         let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
             .bind(before_unix_ms)
             .execute(&mut *self.connection.lock().await)

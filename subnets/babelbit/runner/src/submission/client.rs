@@ -24,7 +24,7 @@ const KEPT: usize = 300;
 /// Connect timeout.
 const CONNECTING: Duration = Duration::from_secs(5);
 /// Minimum upload rate in bytes per second, which extends the timeout of a file.
-const SLOWEST_UPLOAD: u64 = 256 << 10;
+const MIN_UPLOAD_RATE: u64 = 256 << 10;
 
 /// Why a submission failed.
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +131,7 @@ impl ScoringApi {
             let form = Form::new(&metadata, &name, TAR, size);
             self.http
                 .post(self.submit_artifact.clone())
-                .timeout(self.timeout + Duration::from_secs(size / SLOWEST_UPLOAD))
+                .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
                 .header(CONTENT_LENGTH, form.length())
                 .body(form.body(opened))

@@ -269,7 +269,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn forget_artifact(&self, artifact: &str) -> Result<(), StoreError> {
+    pub async fn clear_artifact(&self, artifact: &str) -> Result<(), StoreError> {
         const QUERY: &str = "UPDATE submission SET artifact = NULL WHERE artifact = $1";
         on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
     }
@@ -278,7 +278,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn forget(&self, before_unix: i64) -> Result<u64, StoreError> {
+    pub async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
         on!(self, connection => {
             let mut transaction = connection.begin().await?;
             let gone = sqlx::query("DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL")

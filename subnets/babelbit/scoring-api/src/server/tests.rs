@@ -197,9 +197,9 @@ async fn what_is_old_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
-    assert_eq!(retention::forget_old(&api.state).await.submissions, 0);
+    assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    assert_eq!(retention::forget_old(&in_a_month(&api, artifacts).state).await.submissions, 1);
+    assert_eq!(retention::purge_expired(&in_a_month(&api, artifacts).state).await.submissions, 1);
     assert_eq!(rows(&url, "//a", None).await, []);
 }

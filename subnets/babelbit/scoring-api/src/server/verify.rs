@@ -12,10 +12,10 @@ use taonet_wire::sorted_json;
 use super::error::ApiError;
 use super::record::{NewSubmission, SubmissionKey};
 use taonet_babelbit_core::records::is_safe_name;
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Maximum length of a dialogue's ID.
-const LONGEST_DIALOGUE: usize = 200;
+const MAX_DIALOGUE: usize = 200;
 
 /// A submission with a valid signature. Its content is not validated yet.
 pub(super) struct Signed {
@@ -74,7 +74,7 @@ impl Signed {
             text => Some(hotkey_of(Some(text), "miner_hotkey")?),
         };
         let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
-        if dialogue_uid.len() > LONGEST_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
+        if dialogue_uid.len() > MAX_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
             return Err(ApiError::Field { field: "data.dialogue_uid", expected: "a short name" });
         }
         let key = SubmissionKey {
@@ -146,7 +146,7 @@ pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> 
 
 /// Seconds since the Unix epoch.
 pub(super) fn unix(time: SystemTime) -> i64 {
-    i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(unix_time(time).as_secs()).unwrap_or(i64::MAX)
 }
 
 fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {

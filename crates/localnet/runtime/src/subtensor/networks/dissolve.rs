@@ -73,7 +73,7 @@ impl<T: Config> Pallet<T> {
         crate::swap::FeeRate::<T>::remove(netuid);
         crate::swap::SwapBalancer::<T>::remove(netuid);
         crate::swap::PalSwapInitialized::<T>::remove(netuid);
-        Self::let_sleep(netuid);
+        Self::make_dormant(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
         Self::deposit_event(Event::NetworkRemoved(netuid));
     }

@@ -11,7 +11,7 @@ use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key,
 use crate::types::MechId;
 
 /// 1 000 TAO.
-const LEAST: u64 = 1_000_000_000_000;
+const MIN_LOCK: u64 = 1_000_000_000_000;
 
 fn all_up_to(last: u16) -> Vec<NetUid> {
     (0..=last).map(NetUid).collect()
@@ -49,7 +49,7 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert_eq!(create("Alice", 1), "ok");
         let netuid = NetUid(60);
         assert!(matches!(last_event(), Event::NetworkAdded(NetUid(60), 1)));
-        assert_eq!(balance(&alice), before - LEAST);
+        assert_eq!(balance(&alice), before - MIN_LOCK);
         assert_eq!(Subtensor::all_netuids(), all_up_to(60));
         assert_eq!(TotalNetworks::<Runtime>::get(), 61);
         assert_eq!(SubnetOwner::<Runtime>::get(netuid), alice);
@@ -72,10 +72,10 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert_eq!(Burn::<Runtime>::get(netuid).0, 1_000_000_000);
         assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
         assert_eq!(TokenSymbol::<Runtime>::get(netuid), "ذ".as_bytes());
-        assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, LEAST);
-        assert_eq!(NetworkLastLockCost::<Runtime>::get().0, LEAST);
+        assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, MIN_LOCK);
+        assert_eq!(NetworkLastLockCost::<Runtime>::get().0, MIN_LOCK);
         // All but the first subnet cost 0.1.
-        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, LEAST);
+        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, MIN_LOCK);
         let alpha = SubnetAlphaIn::<Runtime>::get(netuid).0;
         assert!(alpha.abs_diff(10_000_000_000_000) <= 10_000, "{alpha}");
         assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.1).abs() < 1e-9);
@@ -108,7 +108,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
         jump_to(7_200);
         assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the limit is everybody's");
         jump_to(7_201);
-        assert_eq!(Subtensor::network_lock_cost().0, 2 * LEAST - LEAST / 100_800 * 7_200);
+        assert_eq!(Subtensor::network_lock_cost().0, 2 * MIN_LOCK - MIN_LOCK / 100_800 * 7_200);
         assert_eq!(create("Bob", 2), "ok");
         NetworkRateLimit::<Runtime>::put(0);
         assert_eq!(create("Bob", 2), "ok", "a hotkey may stand for several subnets");

@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha of a subnet and stakes it on a hotkey.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_bought_below`]; those of
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_bought_below`]; those of
     /// `validate_add`; those of [`Self::buy_into`].
     pub(super) fn buy_stake(
         coldkey: &AccountId32,
@@ -47,7 +47,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<AlphaBalance, DispatchError> {
         ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0), Error::<T>::InsufficientLiquidity);
         let (most, allow_partial) = match limit {
-            Some(limit) => (Self::most_bought_below(netuid, limit.price)?, limit.allow_partial),
+            Some(limit) => (Self::max_bought_below(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
         Self::validate_add(coldkey, hotkey, netuid, amount, most, allow_partial)?;

@@ -95,7 +95,7 @@ impl<T: Config> Pallet<T> {
     /// Sells stake, at or above an optional price limit.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_sold_above`]; those of
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_sold_above`]; those of
     /// [`Self::validate_remove`]; those of [`Self::sell_from`].
     fn sell_stake(
         coldkey: &AccountId32,
@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0), Error::<T>::InsufficientLiquidity);
         let (most, allow_partial) = match limit {
-            Some(limit) => (Self::most_sold_above(netuid, limit.price)?, limit.allow_partial),
+            Some(limit) => (Self::max_sold_above(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
         Self::validate_remove(coldkey, hotkey, netuid, amount, most, allow_partial)?;

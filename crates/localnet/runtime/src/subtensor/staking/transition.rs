@@ -147,12 +147,12 @@ impl<T: Config> Pallet<T> {
     /// Moves stake; an amount above the stake means all of it. Returns its value in TAO.
     ///
     /// # Errors
-    /// Those of [`Self::most_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
+    /// Those of [`Self::max_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
     fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let Transition { from, to, limit, .. } = transition;
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
         let most = match limit {
-            Some(limit) if from.netuid != to.netuid => Self::most_moved_above(from.netuid, to.netuid, limit.price)?,
+            Some(limit) if from.netuid != to.netuid => Self::max_moved_above(from.netuid, to.netuid, limit.price)?,
             _ => amount,
         };
         Self::validate_transition(transition, amount, most)?;
@@ -230,8 +230,8 @@ impl<T: Config> Pallet<T> {
     /// The real chain's estimate, which is exact for pools with equal weights.
     ///
     /// # Errors
-    /// Those of [`Self::most_bought_below`] and [`Self::most_sold_above`], where one side has no pool.
-    fn most_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
+    /// Those of [`Self::max_bought_below`] and [`Self::max_sold_above`], where one side has no pool.
+    fn max_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
         match (Self::has_pool(from), Self::has_pool(to)) {
             (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
             (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
@@ -239,15 +239,15 @@ impl<T: Config> Pallet<T> {
                 // The price limit on the destination is the inverse of the limit.
                 let inverse = (u128::from(UNIT) * u128::from(UNIT)).checked_div(u128::from(limit.0)).unwrap_or(0);
                 let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
-                Ok(AlphaBalance(Self::most_bought_below(to, inverse)?.0))
+                Ok(AlphaBalance(Self::max_bought_below(to, inverse)?.0))
             }
-            (true, false) => Ok(Self::most_sold_above(from, limit)?),
-            (true, true) => Ok(AlphaBalance(Self::most_moved_between_pools(from, to, limit))),
+            (true, false) => Ok(Self::max_sold_above(from, limit)?),
+            (true, true) => Ok(AlphaBalance(Self::max_moved_between_pools(from, to, limit))),
         }
     }
 
     /// x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), with pools of αᵢ alpha and Tᵢ TAO.
-    fn most_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
+    fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
         let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
         if sides.contains(&0) {

@@ -10,7 +10,7 @@ use super::super::{CommitRevealWeightsEnabled, Config, Error, Event, Pallet, Wei
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
 /// Maximum number of unrevealed commits of a hotkey.
-pub(super) const MOST_UNREVEALED: usize = 10;
+pub(super) const MAX_UNREVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_commit_weights(who: &AccountId32, netuid: NetUid, commit_hash: H256) -> DispatchResult {
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         let index = netuid.mechanism(mecid);
         let mut commits = WeightCommits::<T>::get(index, who).unwrap_or_default();
         commits.retain(|(_, epoch, ..)| !Self::is_expired(netuid, *epoch));
-        ensure!(commits.len() < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+        ensure!(commits.len() < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
         commits.push((
             commit_hash,
             Self::epoch_index_now(netuid),
@@ -61,7 +61,7 @@ impl<T: Config> Pallet<T> {
         salt: &[u16],
         version_key: u64,
     ) -> DispatchResult {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         let index = netuid.mechanism(mecid);
         let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;
@@ -82,13 +82,13 @@ impl<T: Config> Pallet<T> {
     /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,
     /// `CommittingWeightsTooFast`.
     pub(super) fn check_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<u16, Error<T>> {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), Error::<T>::CommittingWeightsTooFast);
         Ok(uid)
     }
 
-    pub(super) fn ensure_commits_are_taken(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+    pub(super) fn ensure_commits_enabled(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
         Self::ensure_mechanism_exists(netuid, mecid)?;
         ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         Ok(())

@@ -6,7 +6,7 @@ use sp_io::hashing::blake2_256;
 use sp_runtime::AccountId32;
 
 use super::super::{CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, Pallet, TimelockedWeightCommits};
-use super::commit::MOST_UNREVEALED;
+use super::commit::MAX_UNREVEALED;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
         let hash = H256(blake2_256(&commit));
         TimelockedWeightCommits::<T>::try_mutate(index, Self::epoch_index_now(netuid), |commits| {
             let unrevealed = commits.iter().filter(|(committer, ..)| committer == who).count();
-            ensure!(unrevealed < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+            ensure!(unrevealed < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
             commits.push((who.clone(), Self::current_block(), commit, reveal_round));
             Ok::<_, Error<T>>(())
         })?;
@@ -54,7 +54,7 @@ impl<T: Config> Pallet<T> {
         mecid: MechId,
         version: u16,
     ) -> Result<u16, Error<T>> {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
         Self::check_commit(who, netuid, mecid)
     }

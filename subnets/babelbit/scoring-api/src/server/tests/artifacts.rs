@@ -83,7 +83,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     assert_eq!(api.store().count().await.unwrap(), 1);
     // After a month, everything is purged.
     let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
-    assert_eq!(retention::forget_old(&later.state).await.submissions, 1);
+    assert_eq!(retention::purge_expired(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "nor is a folder left");
 }
