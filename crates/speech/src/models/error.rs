@@ -46,8 +46,8 @@ pub enum ModelError {
     },
     /// A downloaded file is not the published one; it was deleted.
     #[error(
-        "the download from {url} is not the published file: expected SHA-256 {expected}, found {found}; hint: it was \
-         deleted, try again, or check for a proxy"
+        "the download from {url} is not the published file: expected SHA-256 {expected}, found {found}; hint: the \
+         download was deleted, try again, or check for a proxy"
     )]
     WrongDownload {
         /// The URL of the download.

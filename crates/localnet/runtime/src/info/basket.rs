@@ -47,7 +47,7 @@ pub struct BasketPosition {
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
-    /// All shares.
+    /// Total number of shares.
     pub beta_total: u64,
     /// The basket's value if sold now.
     pub nav_tao: TaoBalance,

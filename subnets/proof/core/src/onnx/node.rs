@@ -1,5 +1,5 @@
-//! One ONNX node becomes one float node, or vanishes: reshapes and identities only rename their input, batch norms are
-//! folded into the layer before them.
+//! Conversion of ONNX nodes to float nodes: reshapes and identities only rename their input, batch norms are folded
+//! into the preceding layer.
 
 use super::proto::NodeProto;
 use super::tensor::Constant;
@@ -38,7 +38,7 @@ impl Reader {
         }
     }
 
-    /// The computed tensor at an input position, with its shape.
+    /// The computed tensor at an input position, and its shape.
     fn tensor(&self, node: &NodeProto, position: usize) -> Result<(usize, Shape), OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
         let Some(Value::Tensor(index)) = value else {
@@ -48,7 +48,7 @@ impl Reader {
         Ok((*index, shape))
     }
 
-    /// The weights at an input position; `None` where the node has none there.
+    /// The weights at an input position; `None` if there are none.
     fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
         match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
             None => Ok(None),
@@ -86,8 +86,8 @@ impl Reader {
         super::define(&mut self.values, output(node)?, value)
     }
 
-    /// Layers read the elements of a tensor in order, whatever its shape, so that flattening is only another name. A
-    /// convolution or pool after it would need the new shape.
+    /// Flattening only renames a tensor, since layers read its elements in order, whatever its shape. A convolution or
+    /// pool after it would need the new shape.
     fn flatten(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (_, shape) = self.tensor(node, 0)?;
         if node.op_type == "Reshape" {
@@ -217,7 +217,7 @@ impl Reader {
         }
     }
 
-    /// A constant vector added to a dense layer that nothing else reads is its bias.
+    /// A constant vector added to a dense layer without other readers becomes its bias.
     fn add_bias(&mut self, node: &NodeProto, tensor: usize, constant: usize) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, tensor)?;
         let added = self.vector(node, constant, shape.elements())?;
@@ -233,8 +233,8 @@ impl Reader {
         }
     }
 
-    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` for each channel is a 1×1 convolution of each channel
-    /// by itself; directly after a convolution it only changes that one's weights.
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` for each channel is a depthwise 1×1 convolution;
+    /// directly after a convolution it is folded into that one's weights.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, 0)?;
         let channels = shape.channels;
@@ -275,7 +275,7 @@ impl Reader {
         }
     }
 
-    /// Whether the node reads what was computed last, and nothing else does: only then may that be changed.
+    /// Whether the node is the only reader of the last computed tensor, which may then be modified.
     fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
