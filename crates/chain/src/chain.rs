@@ -10,7 +10,7 @@ use crate::{
     WeightRow, WeightRules,
 };
 
-/// How far and for how long to follow a submission.
+/// Target state and timeout for following a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follow {
     /// The state that ends following: in a block, or in a finalized block.

@@ -13,7 +13,7 @@ use crate::Block;
 
 pub use diff::{Difference, NeuronChange};
 
-/// How much of a metagraph to read.
+/// Level of detail of a metagraph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {

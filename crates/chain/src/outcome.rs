@@ -13,9 +13,9 @@ use crate::{Block, ChainError, Event, RefusedBecause};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
+    /// The extrinsic is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
     Included(Inclusion),
-    /// It is in a finalized block. [`Inclusion::result`] has the call's result.
+    /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
     /// The pool dropped it because it was full. Another node's pool may still submit it.
     Dropped,
@@ -28,7 +28,7 @@ pub enum Outcome {
         /// The last block that could have included it.
         last_block: BlockNumber,
     },
-    /// It was or may have been sent, and its outcome was not known before the timeout.
+    /// The extrinsic was or may have been sent, and its outcome was unknown at the timeout.
     Unknown(UnknownBecause),
 }
 
@@ -92,7 +92,7 @@ pub enum DispatchError {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnknownBecause {
-    /// It was in no block until the caller's timeout.
+    /// The extrinsic was not included before the caller's timeout.
     #[error("not included in any block up to {seen}")]
     NotYetIncluded {
         /// The last block searched.

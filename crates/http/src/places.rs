@@ -139,7 +139,7 @@ impl State {
 pub struct Place(Progress);
 
 impl Place {
-    /// How far the connection's current request is.
+    /// Progress of the connection's current request.
     pub fn progress(&self) -> Progress {
         self.0.clone()
     }
@@ -154,7 +154,7 @@ impl Drop for Place {
     }
 }
 
-/// How far the current request of a connection is. A new connection waits for its first request.
+/// Progress of a connection's current request. A new connection waits for its first request.
 #[derive(Debug, Clone)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -192,13 +192,13 @@ impl Progress {
         self.shared.changed.notify_one();
     }
 
-    /// Completes when the connection is evicted: whoever serves it then drops it.
+    /// Completes when the connection is evicted; the server then drops it.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 }
 
-/// What counts as one address: whoever has one address of an IPv6 /64 has them all.
+/// The network that counts as one address: for IPv6 the /64, whose addresses usually belong to one host.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

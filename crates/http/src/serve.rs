@@ -18,7 +18,7 @@ use crate::unread::{Lingering, Unread, follow};
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same when a connection with an incomplete request made room.
+/// Pause after a connection with an incomplete request was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
@@ -39,7 +39,7 @@ pub struct ServeLimits {
     pub header_bytes: usize,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
-    /// How long the server keeps reading a request's unread body after its response, before it closes the connection.
+    /// Maximum time for reading a request's unread body after its response, before the connection is closed.
     pub linger: Duration,
 }
 

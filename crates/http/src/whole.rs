@@ -21,9 +21,9 @@ const SMALL_BODY: usize = 64 * 1024;
 pub struct WholeBodies {
     /// Largest body, in bytes.
     max_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Timeout of a request body.
     within: Duration,
-    /// What all bodies together have beyond [`SMALL_BODY`] each, in bytes.
+    /// Budget of all bodies beyond [`SMALL_BODY`] each, in bytes.
     large_bytes: Arc<Semaphore>,
 }
 
@@ -43,7 +43,7 @@ impl WholeBodies {
             }
             let more = after.saturating_sub(SMALL_BODY) - whole.len().saturating_sub(SMALL_BODY);
             if more > 0 {
-                // Whoever waited for room would hold what it has, and nobody would get on.
+                // Waiting for more memory while holding some could deadlock.
                 let more = u32::try_from(more).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
                 let more = Arc::clone(&self.large_bytes).try_acquire_many_owned(more);
                 let more = more.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;

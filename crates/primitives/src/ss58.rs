@@ -109,7 +109,7 @@ impl Ss58 {
         self.prefix
     }
 
-    /// The same key on another network.
+    /// Returns the address on another network.
     #[must_use]
     pub const fn with_prefix(self, prefix: Ss58Prefix) -> Self {
         Self { prefix, ..self }

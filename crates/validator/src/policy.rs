@@ -100,7 +100,7 @@ pub enum Decision {
     Previous(Weights),
     /// No scores for too long: all weight to the burn uid.
     Fallback(Weights),
-    /// Nothing: there are no scores yet.
+    /// No weights: there are no scores yet.
     Wait,
     /// Nothing: there are scores, and none of them earns weight.
     Unearned,

@@ -51,7 +51,7 @@ pub struct ReplayGuard {
     rule: ReplayRule,
     bounds: ReplayBounds,
     kept: Duration,
-    /// How far nonces may be ahead of the clock, in nanoseconds.
+    /// Maximum lead of nonces over the clock, in nanoseconds.
     ahead: u64,
     seen: Mutex<Seen>,
 }

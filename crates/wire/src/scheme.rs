@@ -139,7 +139,7 @@ pub struct Claim {
 pub struct Window {
     /// The largest age of a nonce, the timeout not counted.
     pub past: Duration,
-    /// How far a nonce may be ahead of our clock.
+    /// Maximum lead of a nonce over our clock.
     pub future: Duration,
     /// The longest timeout that is added to `past`.
     pub max_timeout: Duration,

@@ -4,7 +4,7 @@ use scale_info::TypeDef;
 
 use super::{MAX_NESTED, PortableRegistry};
 
-/// Why a type is refused: no finite value has it, or reading and writing it would not end.
+/// Why a type is refused: it has no finite value, or decoding it would not terminate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndlessType {
     #[error("type {0} is recursive without an enum or a list")]

@@ -54,7 +54,7 @@ pub enum Refusal {
         /// Maximum length in bytes.
         limit: usize,
     },
-    /// There is no such route.
+    /// The route is unknown.
     #[error("unknown route")]
     NoRoute,
     /// The session does not exist, or belongs to another hotkey.

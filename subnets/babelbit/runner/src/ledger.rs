@@ -55,7 +55,7 @@ pub enum LedgerError {
         /// The I/O error.
         source: std::io::Error,
     },
-    /// There is no ledger to read.
+    /// The ledger does not exist.
     #[error("no ledger {}; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
     /// The ledger has another schema version, and was opened for reading only.

@@ -159,7 +159,7 @@ impl Outbox {
         // Separate tasks: one that waits for the ledger must make progress while this waits for it too.
         let mut running = JoinSet::new();
         loop {
-            // Queried anew each time, so that a new score overtakes queued files. The result includes in-flight files.
+            // Queried again each time, so that a new score overtakes queued files. The result includes in-flight files.
             let most = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
             for entry in self.ledger.due(now, most).await? {
                 if running.len() >= self.settings.concurrency {

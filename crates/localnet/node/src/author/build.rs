@@ -65,9 +65,9 @@ pub enum BuildError {
 /// Why a call was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// It does not fit now, but may fit a later block.
+    /// The call exceeds the block's remaining weight, but may fit a later block.
     Later,
-    /// It is invalid.
+    /// The call is invalid.
     Invalid,
 }
 
@@ -167,7 +167,7 @@ pub(crate) fn build(
     })
 }
 
-/// Applies the call of a ciphertext. One that cannot be applied is left out: its sender finds it in no block.
+/// Applies the call of a ciphertext. Calls that cannot be applied are dropped.
 fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}

@@ -29,12 +29,12 @@ use super::pace::{Pace, Paced};
 /// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// How long the head of a request may take, and how long a connection may idle between requests.
+/// Timeout of a request head, and idle timeout of a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Connections beyond [`RpcLimits::connections`]: those that are told that there are too many.
+/// Connections beyond [`RpcLimits::connections`], which get the response that there are too many.
 const SPARE: usize = 64;
 
-/// What every connection is served with.
+/// Shared state of all connections.
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) builder: TowerServiceBuilder<Identity, Stack<HostFilterLayer, Identity>>,

@@ -121,7 +121,7 @@ sp_api::decl_runtime_apis! {
         ) -> u64;
         /// A lock of a coldkey's stake.
         fn get_coldkey_lock(coldkey: AccountId, netuid: NetUid) -> Option<LockState>;
-        /// How long stake on a hotkey is locked.
+        /// Conviction of a hotkey: how long its stake is locked.
         fn get_hotkey_conviction(hotkey: AccountId, netuid: NetUid) -> U64F64;
         /// The hotkey with the longest locks.
         fn get_most_convicted_hotkey_on_subnet(netuid: NetUid) -> Option<AccountId>;

@@ -478,7 +478,7 @@ mod storage {
     #[pallet::storage]
     pub type Emission<T> = StorageMap<_, Identity, NetUid, Vec<AlphaBalance>, ValueQuery>;
 
-    // What the next epoch shares out
+    // Pending emission of the next epoch
     /// Pending alpha of the miners.
     #[pallet::storage]
     pub type PendingServerEmission<T> = StorageMap<_, Identity, NetUid, AlphaBalance, ValueQuery>;

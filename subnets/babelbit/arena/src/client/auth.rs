@@ -23,7 +23,7 @@ const MAX_ANSWER: usize = 64 << 10;
 /// Maximum number of cached tokens.
 const MAX_CACHED: usize = 4_096;
 
-/// Why there is no token.
+/// Why getting a token failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {

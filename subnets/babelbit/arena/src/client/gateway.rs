@@ -71,7 +71,7 @@ struct Message {
 
 /// Why an attempt failed.
 enum Failure {
-    /// There is no token.
+    /// Getting a token failed.
     Token(TokenError),
     /// The gateway rejected this token, or returned another error.
     Call { error: WireError, token: Arc<str> },

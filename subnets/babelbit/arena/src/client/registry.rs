@@ -38,7 +38,7 @@ pub enum RegistryError {
         /// The call's error.
         source: JsonCallError,
     },
-    /// There is no token.
+    /// Getting a token failed.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The response has neither containers nor miners.

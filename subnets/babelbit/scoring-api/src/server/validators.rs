@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Who may submit and read scores.
+/// Policy for submitting and reading scores.
 #[derive(Debug, Clone)]
 pub enum Admission {
     /// Everyone: for local networks.
