@@ -234,7 +234,7 @@ impl Control {
         // Wakes the manual clock's author, which sleeps until a command arrives; with queued commands it does not sleep.
         let (reply, _) = oneshot::channel();
         let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
-        Stop::Asked.tell(&self.stop);
+        Stop::Asked.send_to(&self.stop);
     }
 
     async fn stopped(&self) -> Result<(), AuthorError> {
