@@ -77,7 +77,7 @@ pub struct Neuron {
     pub active: bool,
     /// Whether the neuron may validate: its weights count.
     pub validator_permit: bool,
-    /// The neuron's axon; `None` where it publishes none.
+    /// The neuron's axon; `None` if it publishes none.
     pub axon: Option<Axon>,
     /// The weighted stake: alpha plus the counted share of TAO.
     pub total_stake: Rao,

@@ -59,7 +59,7 @@ pub struct Inclusion {
     pub block: Block,
     /// The extrinsic's index in the block.
     pub index: u32,
-    /// The fee; `None` where the chain recorded none (weights and serving are free).
+    /// The fee; `None` if the chain recorded none (weights and serving are free).
     pub fee: Option<Rao>,
     /// The result of the call.
     pub result: Result<(), DispatchError>,

@@ -163,7 +163,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The request has arrived completely: the connection is no longer evicted. `false` where it was already; then the
+    /// The request has arrived completely: the connection is no longer evicted. `false` if it was already; then the
     /// request must not be answered.
     pub fn complete(&self) -> bool {
         let mut state = self.shared.lock();

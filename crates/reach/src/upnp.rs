@@ -51,7 +51,7 @@ pub enum UpnpError {
     Remove {
         /// The external port.
         port: u16,
-        /// The lease of the mapping; `None` where it never expires.
+        /// The lease of the mapping; `None` if it never expires.
         lease: Option<Duration>,
         /// The router's error.
         source: RemovePortError,
@@ -127,7 +127,7 @@ impl PortMapping {
     /// The interval at which to renew a mapping.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// The lease of the mapping; `None` where the router supports only permanent mappings: a killed process then leaves
+    /// The lease of the mapping; `None` if the router supports only permanent mappings: a killed process then leaves
     /// the port open.
     pub const fn lease(&self) -> Option<Duration> {
         self.lease

@@ -32,7 +32,7 @@ pub struct EpochSchedule {
     pub current_block: u64,
     /// `LastEpochBlock`.
     pub last_epoch_block: u64,
-    /// `PendingEpochAt`; `None` where it is 0.
+    /// `PendingEpochAt`; `None` if it is 0.
     pub pending_epoch_at: Option<u64>,
     /// `BlocksSinceLastStep`.
     pub blocks_since_last_step: u64,

@@ -40,7 +40,7 @@ pub trait Scheme: Send + Sync + 'static {
     /// verified, so that no data from strangers is parsed.
     ///
     /// # Errors
-    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] where the hash covers parsed values.
+    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] if the hash covers parsed values.
     fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let _ = (head, claim, body);
         Ok(())

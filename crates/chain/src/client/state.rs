@@ -21,7 +21,7 @@ impl Client {
     /// Reads a storage value; where it is unset, the item's default, or `null`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] where the keys do not fit;
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not fit;
     /// [`ChainError`] as for any read.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
@@ -40,7 +40,7 @@ impl Client {
     /// applies to each page of 512 entries.
     ///
     /// # Errors
-    /// As [`Client::storage`]; [`ChainError::Decode`] where the map's hashers do not keep the keys.
+    /// As [`Client::storage`]; [`ChainError::Decode`] if the map's hashers do not keep the keys.
     pub async fn storage_map(
         &self,
         pallet: &str,
@@ -63,7 +63,7 @@ impl Client {
     /// Calls a method of a runtime API.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] where the arguments do not fit;
+    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not fit;
     /// [`ChainError`] as for any read.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
@@ -120,7 +120,7 @@ impl Inner {
         Ok(answer.0)
     }
 
-    /// Reads a storage value, or its default; `None` where it has neither.
+    /// Reads a storage value, or its default; `None` if it has neither.
     pub(super) async fn value<T: DecodeAsType>(
         &self,
         pallet: &str,

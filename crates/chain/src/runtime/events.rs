@@ -79,7 +79,7 @@ impl Runtime {
     }
 }
 
-/// The fee of an extrinsic, from the events of its own phase; `None` where the chain recorded none.
+/// The fee of an extrinsic, from the events of its own phase; `None` if the chain recorded none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
     let paid = events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)

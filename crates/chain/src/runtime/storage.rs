@@ -33,7 +33,7 @@ impl Runtime {
         self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
     }
 
-    /// Decodes a value; without bytes, the item's default. `None` where it has none.
+    /// Decodes a value; without bytes, the item's default. `None` if it has none.
     pub(crate) fn storage_value<T: DecodeAsType>(
         &self,
         pallet: &str,

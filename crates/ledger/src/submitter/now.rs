@@ -47,7 +47,7 @@ impl Now {
         }
     }
 
-    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` where too few blocks
+    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` if too few blocks
     /// are left.
     pub(super) fn era(&self) -> Option<Era> {
         // An epoch shorter than every era cannot contain one.

@@ -91,7 +91,7 @@ impl Why {
 /// The expected outcome of each scheme.
 pub(crate) type Expected = fn(Kind) -> Why;
 
-/// Name, expected outcome, and the request; `None` where it does not apply to the scheme.
+/// Name, expected outcome, and the request; `None` if it does not apply to the scheme.
 type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
 /// Requests sent to the server as they are.

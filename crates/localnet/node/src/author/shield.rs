@@ -9,7 +9,7 @@ const MIN_LENGTH: usize = 1_088;
 /// How deep calls may nest.
 const DEPTH: u32 = 8;
 
-/// The signed call within an extrinsic that submits a ciphertext; `None` where there is none, or it cannot be opened.
+/// The signed call within an extrinsic that submits a ciphertext; `None` if there is none, or it cannot be opened.
 pub(super) fn opened(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
     if extrinsic.len() <= MIN_LENGTH {
         return None;

@@ -79,7 +79,7 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
     positions
 }
 
-/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 where the validator's model does not have the token among
+/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the validator's model does not have the token among
 /// its likeliest.
 pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
     let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
