@@ -112,7 +112,7 @@ fn mistakes_are_told() {
     assert!(refusal(&strangers.output().unwrap(), 2).contains("--registered"));
     let running = Daemon::start(&mut gateway(folder.path()));
     let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(refusal(&second, 1).contains("another arena gateway is working in"));
+    assert!(refusal(&second, 1).contains("another arena gateway is using"));
     let submit = |gateway: &str, url: &str| {
         let mut submit = local_bb();
         submit.args(["arena-submit", url, "--uid", "1", "--key-uri", "//miner//1", "--gateway", gateway]);

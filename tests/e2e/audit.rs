@@ -185,7 +185,7 @@ fn evidence_is_checked_on_another_machine() {
         verify(&changed, &[])
     };
     // In a transcript: nobody vouches for it any more.
-    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the one that was signed"));
+    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the signed one"));
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));

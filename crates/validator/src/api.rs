@@ -250,23 +250,23 @@ mod tests {
             (json!([1]), "uids/weights mismatch or empty"),
             (json!({ "uids": [], "weights": [] }), "uids/weights mismatch or empty"),
             (json!({ "uids": [1, 2], "weights": [1] }), "uids/weights mismatch or empty"),
-            (json!({ "uids": [-1], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": [1.5], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": ["1"], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite numbers from 0 on"),
-            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite numbers from 0 on"),
+            (json!({ "uids": [-1], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": [1.5], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": ["1"], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite non-negative numbers"),
+            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite non-negative numbers"),
             (
                 json!({ "uids": [1], "weights": [1], "netuid": 70000 }),
-                "netuid: expected a whole number from 0 to 65535",
+                "netuid: expected an integer from 0 to 65535",
             ),
-            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected a whole number from 0 to 1000"),
+            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected an integer from 0 to 1000"),
             (json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }), "delay_s: expected seconds from 0 to 600"),
             (
                 json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
                 "wait_for_inclusion: expected true or false",
             ),
-            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block's height"),
-            (many, "uids: expected at most 4096 of them"),
+            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block number"),
+            (many, "uids: expected at most 4096 entries"),
         ] {
             let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();
             assert_eq!(problem.to_string(), text, "{body:.80}");

@@ -130,7 +130,7 @@ fn each_wrong_field_is_named() {
     assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
     assert_eq!(
         message(&file(1, 1, 8000, 3, 24, &[])),
-        "bits per sample is 24, expected 8, 16 or 32 for PCM; convert the file to 16-bit PCM"
+        "bits per sample is 24, expected 8, 16 or 32 for PCM; hint: convert the file to 16-bit PCM"
     );
     assert_eq!(
         message(&file(0x55, 1, 8000, 1, 16, &[])),

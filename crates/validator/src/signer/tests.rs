@@ -204,8 +204,8 @@ async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
     for (body, said) in [
         (json!({}), "uids/weights mismatch or empty"),
         (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
-        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite numbers"),
-        (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "for subnet 59, not 1"),
+        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite non-negative numbers"),
+        (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "serves subnet 59, not 1"),
     ] {
         let (status, answer) = post(&world.router, "/set_weights", &body).await;
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");

@@ -122,7 +122,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         for (text, said) in [
-            ("{\"version\": 1", "no validator's state"),
+            ("{\"version\": 1", "not a state file of the validator"),
             (r#"{"version":2,"last_epoch":null,"last_set":null,"policy":{}}"#, "newer version"),
         ] {
             std::fs::write(&path, text).unwrap();

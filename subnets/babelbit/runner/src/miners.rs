@@ -163,11 +163,11 @@ mod tests {
             ),
             (
                 json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: uid 1 stands there twice",
+                "miner 2 of the miners file: duplicate uid 1",
             ),
             (
                 json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY stands there twice",
+                "miner 2 of the miners file: duplicate hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
             ),
             (json!(7), "miner 2 of the miners file: invalid type"),
         ] {

@@ -32,7 +32,7 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
         (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
         (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is exceeded"]),
         (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
-        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature is not of this call"]),
+        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
         (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
         (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
         (Script::LoseRequest, 3, &["is not known"]),

@@ -137,16 +137,16 @@ async fn a_manifest_is_as_it_was_signed() {
     assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
-    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest is of the validator 5Grwva"));
+    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest names the validator 5Grwva"));
     for (place, value, says) in [
         ("/format", json!("taonet.evidence/2"), "unsupported bundle format"),
-        ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: this reply is there twice"),
+        ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: duplicate reply"),
         ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: unknown utterance"),
         ("/replies/0/audio_sha256", json!("AB"), "replies[0].audio_sha256: expected 64 lower-case"),
         ("/replies/0/error", json!("boom"), "either audio_sha256 or error"),
         ("/replies/0/score/conditions", json!("x"), "unknown conditions"),
         ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: the reply is too long"),
-        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: no challenge is taken up that often"),
+        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: the batch number is too large"),
         ("/utterances/1/index", json!(0), "utterances[1]: duplicate index"),
         ("/utterances/0/source/channels", json!(0), "utterances[0]: invalid audio format"),
         ("/replies/0/colour", json!("red"), "malformed manifest"),

@@ -221,7 +221,7 @@ async fn each_wrong_answer_to_a_challenge_is_refused() {
     let table = [
         ("signature", json!("00".repeat(64)), 401, "the signature does not match"),
         ("hotkey", json!(key("//Bob").hotkey().to_string()), 401, "the signature does not match"),
-        ("message", json!("sign me"), 401, "the challenge is unknown"),
+        ("message", json!("sign me"), 401, "the auth challenge is unknown"),
         ("timestamp", json!(5), 401, "the timestamp does not match the auth challenge"),
         ("signature", json!("xyz"), 422, "signature: "),
         ("signature", json!(5), 422, "signature: invalid type"),
@@ -325,7 +325,7 @@ async fn sessions_are_private_and_expire() {
     let first = alice.start_main().await.unwrap().session_id;
     assert_eq!(status(alice.next_main("nothing").await), Err(404));
     assert_eq!(status(bob.next_main(&first).await), Err(404), "somebody else's");
-    assert_eq!(status(alice.next_solo(&first).await), Err(409), "of the other kind");
+    assert_eq!(status(alice.next_solo(&first).await), Err(409), "wrong route for the session");
     served.hands.forward(899);
     assert_eq!(status(alice.next_main(&first).await), Ok(()));
     served.hands.forward(900);
@@ -420,7 +420,7 @@ async fn without_a_synthesizer_there_is_no_challenge() {
 fn an_engine_needs_challenges_that_differ() {
     let setup = |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
     assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
-    assert_eq!(setup([challenges(1), challenges(1)].concat()), "two challenges have the uid challenge-0");
+    assert_eq!(setup([challenges(1), challenges(1)].concat()), "duplicate challenge uid challenge-0");
 }
 
 #[test]

@@ -294,12 +294,12 @@ mod tests {
         let table = [
             ("a b", "expected one `|` between phrase and replacement"),
             ("a | b | c", "expected one `|` between phrase and replacement"),
-            (" | b", "the phrase must begin with a word"),
-            ("_ b | c", "the phrase must begin with a word"),
-            ("a//b | c", "an option is empty"),
-            ("a/b | c/d/e", "no choice of the phrase has as many options as `c/d/e`"),
+            (" | b", "the phrase must start with a word"),
+            ("_ b | c", "the phrase must start with a word"),
+            ("a//b | c", "empty option"),
+            ("a/b | c/d/e", "no choice in the phrase has as many options as `c/d/e`"),
             ("a | _", "the replacement has more `_` than the phrase"),
-            ("$his $his $his $his | a", "the line stands for more than 2000 entries"),
+            ("$his $his $his $his | a", "the line expands to more than 2000 entries"),
         ];
         for (line, problem) in table {
             let error = Phrasebook::parse("test", &format!("# comment\n\n{line}")).unwrap_err();

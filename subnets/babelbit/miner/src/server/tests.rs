@@ -309,7 +309,7 @@ async fn bad_frames_are_refused_and_change_nothing() {
     let table = [
         ("@@@@", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
         ("AAAAAA", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
-        ("AAAA", false, StatusCode::BAD_REQUEST, "holds 3 bytes, which is not a multiple of 4"),
+        ("AAAA", false, StatusCode::BAD_REQUEST, "has 3 bytes, which is not a multiple of 4"),
         ("", false, StatusCode::BAD_REQUEST, "audio_b64 is empty, but in_eos is false"),
         (&long, false, StatusCode::PAYLOAD_TOO_LARGE, "more than 1920 samples"),
     ];
@@ -410,7 +410,7 @@ async fn one_request_of_a_session_at_a_time() {
     let (first, second) = tokio::join!(miner.predict(&session, &audio, true), second);
     assert_eq!(first.0, StatusCode::OK);
     assert_eq!(second.0, StatusCode::CONFLICT);
-    assert_eq!(second.1, json!({"error": "another request of this session is being answered"}));
+    assert_eq!(second.1, json!({"error": "another request of this session is in progress"}));
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
         (with("miner_uid", json!(8)), 401, "the signature does not fit"),
         (with("extra", json!(8)), 401, "the signature does not fit"),
         (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp: 400 s from this server's clock"),
-        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set the clock"),
+        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set your clock"),
         (with("kind", json!("scores")), 400, "kind: expected challenge_scores, dialogue_scores"),
         (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind given in data.file_type"),
         (with("kind", json!(1)), 400, "kind: expected text"),
