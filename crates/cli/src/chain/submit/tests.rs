@@ -36,7 +36,7 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
         (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
         (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
         (Script::LoseRequest, 3, &["is not known"]),
-        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned it", "after block 127"]),
+        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned the extrinsic", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);

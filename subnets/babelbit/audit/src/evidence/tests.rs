@@ -196,7 +196,7 @@ async fn members_are_those_that_belong_there() {
     );
     assert!(error(&|members| members.swap(2, 3)).contains("unexpected member"));
     assert!(error(&|members| members.truncate(5)).contains("ends before replies/"));
-    assert!(error(&|members| members.push(("more".into(), vec![]))).contains("something follows"));
+    assert!(error(&|members| members.push(("more".into(), vec![]))).contains("trailing data"));
     assert!(error(&|members| members[1].1 = vec![b' '; 5000]).contains("has 5000 bytes, the limit is 4096"));
     assert!(error(&|members| members[1].1 = b"{}".to_vec()).contains("malformed signature.json"));
     assert!(error(&Vec::clear).contains("ends before manifest.json"));

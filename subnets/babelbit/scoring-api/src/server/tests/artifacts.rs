@@ -104,7 +104,7 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
     let long = vec![0; 1_001];
     #[rustfmt::skip]
     let table = [
-        (forged, &b"sound"[..], 401, "the signature does not fit"),
+        (forged, &b"sound"[..], 401, "the signature does not match"),
         (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp: 400 s"),
         (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, but the file has 5 bytes"),
         (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
