@@ -245,10 +245,10 @@ impl SignedClient {
         let mut body = BytesMut::new();
         let mut share = self.room.share();
         // Computed now: the announced length shrinks with every byte that arrives.
-        let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
+        let max = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
         while let Some(chunk) = answer.next().await {
             let chunk = chunk?;
-            share.cover(body.len() + chunk.len(), most).await;
+            share.cover(body.len() + chunk.len(), max).await;
             body.extend_from_slice(&chunk);
             if !answer.status.is_success() && body.len() >= ERROR_BYTES {
                 body.truncate(ERROR_BYTES);

@@ -86,7 +86,7 @@ pub enum NodeError {
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
-    #[error("a history of {asked} blocks is too short: clients need at least {least} blocks", least = History::MIN)]
+    #[error("a history of {asked} blocks is too short: clients need at least {min} blocks", min = History::MIN)]
     History {
         /// The requested history, in blocks.
         asked: u32,

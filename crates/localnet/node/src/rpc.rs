@@ -97,21 +97,21 @@ impl Context {
 
     /// The space left in a response.
     fn room(&self) -> Room {
-        Room { left: self.response_bytes, most: self.response_bytes }
+        Room { left: self.response_bytes, max: self.response_bytes }
     }
 }
 
 /// Limits the size of a response while it is built.
 struct Room {
     left: usize,
-    most: usize,
+    max: usize,
 }
 
 impl Room {
     /// Encodes bytes as JSON-RPC hex, if they still fit.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
-        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.most))?;
+        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
         Ok(json!(to_hex(bytes)))
     }
 }

@@ -110,7 +110,7 @@ parameter_types! {
     pub const BlockHashCount: BlockNumber = 2_400;
     /// Minimum reserve of either side of a pool for a trade.
     pub const MinimumReserve: core::num::NonZeroU64 = match core::num::NonZeroU64::new(swap::MIN_RESERVE) {
-        Some(least) => least,
+        Some(min) => min,
         None => core::num::NonZeroU64::MIN,
     };
     /// The version.

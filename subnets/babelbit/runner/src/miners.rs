@@ -161,10 +161,7 @@ mod tests {
                 json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}),
                 "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port",
             ),
-            (
-                json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: duplicate uid 1",
-            ),
+            (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: duplicate uid 1"),
             (
                 json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}),
                 "miner 2 of the miners file: duplicate hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",

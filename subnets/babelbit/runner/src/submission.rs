@@ -160,8 +160,8 @@ impl Outbox {
         let mut running = JoinSet::new();
         loop {
             // Queried again each time, so that a new score overtakes queued files. The result includes in-flight files.
-            let most = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
-            for entry in self.ledger.due(now, most).await? {
+            let max = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
+            for entry in self.ledger.due(now, max).await? {
                 if running.len() >= self.settings.concurrency {
                     break;
                 }

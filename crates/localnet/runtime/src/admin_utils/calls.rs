@@ -149,8 +149,8 @@ pallet_of_calls! {
     }
     /// Sets the maximum number of validator permits.
     25: sudo_set_max_allowed_validators(netuid: NetUid, max_allowed_validators: u16) by root_of(netuid) {
-        let most = subtensor::MaxAllowedUids::<T>::get(netuid);
-        ensure!(max_allowed_validators <= most, Error::<T>::MaxValidatorsLargerThanMaxUIds);
+        let max = subtensor::MaxAllowedUids::<T>::get(netuid);
+        ensure!(max_allowed_validators <= max, Error::<T>::MaxValidatorsLargerThanMaxUIds);
         subtensor::MaxAllowedValidators::<T>::insert(netuid, max_allowed_validators);
         emit::<T>(SubtensorEvent::MaxAllowedValidatorsSet(netuid, max_allowed_validators));
     }

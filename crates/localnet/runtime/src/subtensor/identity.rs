@@ -39,7 +39,7 @@ fn is_valid(
 ) -> bool {
     let parts = [(name, 256), (url, 256), (github_repo, 256), (image, 1_024), (discord, 256)];
     let texts = [(description, 1_024), (additional, 1_024)];
-    parts.iter().chain(&texts).all(|(part, most)| part.len() <= *most)
+    parts.iter().chain(&texts).all(|(part, max)| part.len() <= *max)
 }
 
 #[cfg(test)]

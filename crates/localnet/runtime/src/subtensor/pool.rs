@@ -157,8 +157,8 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() < price(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.tao_until(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let most = pool.tao.0.saturating_mul(MAX_TRADE);
-        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
+        let max = pool.tao.0.saturating_mul(MAX_TRADE);
+        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
     /// Maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
@@ -173,8 +173,8 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() > price(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.alpha_until(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let most = pool.alpha.0.saturating_mul(MAX_TRADE);
-        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
+        let max = pool.alpha.0.saturating_mul(MAX_TRADE);
+        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
     /// Buys alpha from the pool of a subnet without a fee, and burns it. Returns that alpha.

@@ -87,8 +87,8 @@ impl<T: Config> Pallet<T> {
         ensure!(uids.len() <= usize::from(neurons), Error::<T>::UidsLengthExceedUidsInSubNet);
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         Self::ensure_stake_for_weights(who, netuid)?;
-        let least_version = WeightsVersionKey::<T>::get(netuid);
-        ensure!(least_version == 0 || version_key >= least_version, Error::<T>::IncorrectWeightVersionKey);
+        let min_version = WeightsVersionKey::<T>::get(netuid);
+        ensure!(min_version == 0 || version_key >= min_version, Error::<T>::IncorrectWeightVersionKey);
         ensure!(
             CommitRevealWeightsEnabled::<T>::get(netuid)
                 || Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
@@ -98,8 +98,8 @@ impl<T: Config> Pallet<T> {
         ensure!(only_itself || Self::may_validate(netuid, uid, who), Error::<T>::NeuronNoValidatorPermit);
         ensure!(all_differ(uids), Error::<T>::DuplicateUids);
         ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
-        let least_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
-        ensure!(only_itself || uids.len() >= usize::from(least_length), Error::<T>::WeightVecLengthIsLow);
+        let min_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
+        ensure!(only_itself || uids.len() >= usize::from(min_length), Error::<T>::WeightVecLengthIsLow);
         let limit = MaxWeightsLimit::<T>::get(netuid);
         ensure!(
             only_itself || limit == u16::MAX || is_max_limited(&max_upscale_weights(values), limit),

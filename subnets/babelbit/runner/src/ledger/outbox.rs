@@ -109,12 +109,12 @@ impl Ledger {
         self.enqueued.notified().await;
     }
 
-    /// Files due for submission, at most `most`: scores first, since weights depend on them, then the others, each in
+    /// Files due for submission, at most `max`: scores first, since weights depend on them, then the others, each in
     /// order of arrival.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn due(&self, now_unix_ms: i64, most: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
+    pub async fn due(&self, now_unix_ms: i64, max: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
         let rows = sqlx::query(
             "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
              FROM outbox JOIN challenge ON challenge.id = challenge_id
@@ -123,7 +123,7 @@ impl Ledger {
         )
         .bind(now_unix_ms)
         .bind(ResultFile::ChallengeScore.file_type())
-        .bind(most)
+        .bind(max)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
         rows.iter().map(read_entry).collect()

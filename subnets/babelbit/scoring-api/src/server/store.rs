@@ -241,15 +241,15 @@ impl Store {
         Ok(scores)
     }
 
-    /// Files of submissions received before a time: at most `most`, sorted by name, those after `after`.
+    /// Files of submissions received before a time: at most `max`, sorted by name, those after `after`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
+    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, max: i64) -> Result<Vec<String>, StoreError> {
         const QUERY: &str =
             "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
         on!(self, connection => {
-            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(most);
+            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(max);
             Ok(query.fetch_all(connection).await?)
         })
     }

@@ -105,12 +105,12 @@ impl<T: Config> Pallet<T> {
         limit: Option<Limit>,
     ) -> DispatchResult {
         ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0), Error::<T>::InsufficientLiquidity);
-        let (most, allow_partial) = match limit {
+        let (max, allow_partial) = match limit {
             Some(limit) => (Self::max_sold_above(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
-        Self::validate_remove(coldkey, hotkey, netuid, amount, most, allow_partial)?;
-        Self::sell_from(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)?;
+        Self::validate_remove(coldkey, hotkey, netuid, amount, max, allow_partial)?;
+        Self::sell_from(hotkey, coldkey, netuid, amount.min(max), Fee::Charged)?;
         Self::clear_small_nomination(hotkey, coldkey, netuid);
         Ok(())
     }
@@ -125,7 +125,7 @@ impl<T: Config> Pallet<T> {
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: AlphaBalance,
-        most: AlphaBalance,
+        max: AlphaBalance,
         allow_partial: bool,
     ) -> Result<(), Error<T>> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
@@ -134,7 +134,7 @@ impl<T: Config> Pallet<T> {
         ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
         let trade = Self::quote_sell(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
         ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
-        ensure!(allow_partial || amount <= most, Error::<T>::SlippageTooHigh);
+        ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         Ok(())
     }
@@ -142,13 +142,13 @@ impl<T: Config> Pallet<T> {
     /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; a rest that cannot be sold is
     /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
-        let least = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
+        let min = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);
-        if stake == AlphaBalance::ZERO || least == 0 || Self::owns(coldkey, hotkey) {
+        if stake == AlphaBalance::ZERO || min == 0 || Self::owns(coldkey, hotkey) {
             return;
         }
-        let least: u64 = least.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
-        if stake < AlphaBalance(least) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
+        let min: u64 = min.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
+        if stake < AlphaBalance(min) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
             Self::decrease_stake(hotkey, coldkey, netuid, stake);
         }
     }

@@ -151,12 +151,12 @@ impl<T: Config> Pallet<T> {
     fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let Transition { from, to, limit, .. } = transition;
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
-        let most = match limit {
+        let max = match limit {
             Some(limit) if from.netuid != to.netuid => Self::max_moved_above(from.netuid, to.netuid, limit.price)?,
             _ => amount,
         };
-        Self::validate_transition(transition, amount, most)?;
-        let amount = amount.min(most);
+        Self::validate_transition(transition, amount, max)?;
+        let amount = amount.min(max);
         if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
     }
 
@@ -202,7 +202,7 @@ impl<T: Config> Pallet<T> {
     fn validate_transition(
         Transition { from, to, limit, is_transfer }: &Transition<'_>,
         amount: AlphaBalance,
-        most: AlphaBalance,
+        max: AlphaBalance,
     ) -> Result<(), Error<T>> {
         ensure!(from != to, Error::<T>::SameNetuid);
         let places = [from, to];
@@ -217,7 +217,7 @@ impl<T: Config> Pallet<T> {
             let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
             let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
             ensure!(worth > MIN_STAKE.0, Error::<T>::AmountTooLow);
-            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= most, Error::<T>::SlippageTooHigh);
+            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= max, Error::<T>::SlippageTooHigh);
         }
         if *is_transfer {
             let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);

@@ -83,7 +83,8 @@ async fn what_the_disk_does_not_take_has_not_happened() {
 
 #[tokio::test]
 async fn files_of_others_are_not_overwritten() {
-    for (text, said) in [("{", "is not a file of submissions"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
+    for (text, said) in
+        [("{", "is not a file of submissions"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
     {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();
