@@ -46,7 +46,7 @@ pub(super) struct StartArgs {
     #[arg(long, conflicts_with = "data")]
     memory: bool,
     /// Number of blocks whose state and content are kept, at least 2400 [default: 2500]
-    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::LEAST)..))]
+    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::MIN)..))]
     keep_blocks: Option<u32>,
     /// Keep the state of all blocks
     #[arg(long)]
