@@ -1,5 +1,5 @@
 //! Checks the layout in ARCHITECTURE.md against the manifests.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -80,7 +80,7 @@ fn samples() -> Vec<Sample> {
 fn every_table_fits_at_every_width() {
     for Sample { name, columns, rows } in samples() {
         let mut filled = table(columns);
-        for row in &rows {
+        for row in rows {
             assert_eq!(row.len(), columns.len(), "{name}");
             filled.add_row(row.iter().copied());
         }
@@ -92,7 +92,7 @@ fn every_table_fits_at_every_width() {
             }
             let numbers = columns.iter().enumerate().filter(|(_, column)| column.is_number());
             for (index, column) in numbers {
-                for row in &rows {
+                for row in rows {
                     let is_left_out = !shown.lines().next().unwrap_or_default().contains(column.name());
                     assert!(shown.contains(row[index]) || is_left_out, "{name} at {width}: {}", row[index]);
                 }

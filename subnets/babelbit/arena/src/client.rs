@@ -170,7 +170,7 @@ impl Arena {
             let uid = route.miner.uid;
             let failed = |error: &PeerError| {
                 tracing::warn!(miner = %uid, %error,
-                    "arena miner skipped: cannot set up its client")
+                    "arena miner skipped: cannot set up its client");
             };
             self.connect(route).inspect_err(failed).ok()
         });

@@ -122,7 +122,7 @@ impl Batches {
                 find_candidate(&row, path.clone(), source_sec, channels)
                     .inspect_err(|error| {
                         tracing::warn!(path = %path.display(), %error,
-                        "the file of a scored reply is missing")
+                        "the file of a scored reply is missing");
                     })
                     .ok()
                     .map(|candidate| (row.miner, candidate))

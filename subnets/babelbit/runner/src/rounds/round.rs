@@ -177,7 +177,7 @@ impl Rounds {
             let connection = (self.parts.connect)(entry)
                 .inspect_err(|error| {
                     tracing::warn!(miner = %entry.uid, %error,
-                    "cannot set up the client of a miner")
+                    "cannot set up the client of a miner");
                 })
                 .ok()?;
             let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
