@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use taonet_http::Place;
+use taonet_http::ConnectionSlot;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
@@ -157,17 +157,17 @@ pub(super) struct Paced<T> {
     pace: Arc<Pace>,
     has_read: bool,
     /// Free again when the connection ends.
-    place: Option<Place>,
+    slot: Option<ConnectionSlot>,
 }
 
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false, place: None }
+        Self { stream, pace, has_read: false, slot: None }
     }
 
     /// Keeps the connection's place until the connection ends.
-    pub(super) fn holding(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
+        self.slot = Some(slot);
         self
     }
 
