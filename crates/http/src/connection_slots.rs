@@ -222,14 +222,14 @@ mod tests {
     async fn addresses_of_one_network_count_together() {
         let slots = ConnectionSlots::new(8, 1);
         let enter = async |address: &str| slots.acquire(address.parse().unwrap()).await;
-        let first = enter("2001:db8::1").await;
+        let first = acquire("2001:db8::1").await;
         assert!(first.as_ref().is_some_and(|slot| slot.progress().complete()));
-        assert!(enter("2001:db8::2").await.is_none());
-        let others = [enter("2001:db8:0:1::1").await, enter("192.0.2.1").await, enter("192.0.2.2").await];
+        assert!(acquire("2001:db8::2").await.is_none());
+        let others = [acquire("2001:db8:0:1::1").await, acquire("192.0.2.1").await, acquire("192.0.2.2").await];
         assert!(others.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.progress().complete())));
-        assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
+        assert!(acquire("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
         drop((first, others));
-        assert!(enter("2001:db8::2").await.is_some());
+        assert!(acquire("2001:db8::2").await.is_some());
         assert!(slots.0.lock().addresses.is_empty() && slots.0.lock().open.is_empty());
     }
 
@@ -237,15 +237,15 @@ mod tests {
     async fn the_oldest_incomplete_request_makes_room() {
         let slots = ConnectionSlots::new(3, 3);
         let [busy, first, second] =
-            [enter(&slots, "::1").await, enter(&slots, "::1").await, enter(&slots, "::1").await];
+            [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
         assert!(busy.progress().complete());
-        let third = enter(&slots, "::1").await;
+        let third = acquire(&slots, "::1").await;
         assert!(is_evicted(&first) && !is_evicted(&busy) && !is_evicted(&second));
         assert!(!first.progress().complete(), "too late");
         drop(first);
         // Its request is answered, but it has waited for less time than the second.
         busy.progress().answered();
-        let _fourth = enter(&slots, "::1").await;
+        let _fourth = acquire(&slots, "::1").await;
         assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
         assert_eq!(slots.0.lock().open.len(), 3);
     }
@@ -253,9 +253,9 @@ mod tests {
     #[tokio::test]
     async fn an_address_with_all_its_places_loses_one_of_its_own() {
         let slots = ConnectionSlots::new(3, 2);
-        let other = enter(&slots, "192.0.2.1").await;
-        let [first, second] = [enter(&slots, "192.0.2.2").await, enter(&slots, "192.0.2.2").await];
-        let third = enter(&slots, "192.0.2.2").await;
+        let other = acquire(&slots, "192.0.2.1").await;
+        let [first, second] = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
+        let third = acquire(&slots, "192.0.2.2").await;
         assert!(!is_evicted(&other) && is_evicted(&first) && !is_evicted(&second));
         assert!(second.progress().complete() && third.progress().complete());
         assert!(slots.acquire("192.0.2.2".parse().unwrap()).await.is_none());
@@ -264,27 +264,27 @@ mod tests {
     #[tokio::test]
     async fn an_address_with_many_incomplete_requests_loses_its_own() {
         let slots = ConnectionSlots::new(3, 3);
-        let modest = enter(&slots, "192.0.2.1").await;
-        let greedy = [enter(&slots, "192.0.2.2").await, enter(&slots, "192.0.2.2").await];
-        let _new = enter(&slots, "192.0.2.3").await;
+        let modest = acquire(&slots, "192.0.2.1").await;
+        let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
+        let _new = acquire(&slots, "192.0.2.3").await;
         assert!(!is_evicted(&modest) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
     }
 
     #[tokio::test]
     async fn while_all_are_being_answered_a_new_connection_waits() {
         let slots = ConnectionSlots::new(2, 2);
-        let [first, second] = [enter(&slots, "::1").await, enter(&slots, "::2").await];
+        let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
         assert!(first.progress().complete() && second.progress().complete() && !slots.evict());
         let waiting = tokio::spawn({
             let slots = slots.clone();
-            async move { enter(&slots, "192.0.2.1").await }
+            async move { acquire(&slots, "192.0.2.1").await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         first.progress().answered();
         let third = waiting.await.unwrap();
         assert!(is_evicted(&first) && third.progress().complete());
-        let waiting = tokio::spawn(async move { enter(&slots, "192.0.2.1").await });
+        let waiting = tokio::spawn(async move { acquire(&slots, "192.0.2.1").await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(second);

@@ -5,7 +5,7 @@
 //! bodies are Fernet tokens and whose headers are signed. Answers are not encrypted.
 //!
 //! - the miner's half: [`MinerHandshake`] holds its keys, [`signed_requests`] the checks on requests, [`routes`] puts both
-//! around the miner's own routes, whose handlers see plain JSON and the proven `Caller`;
+//!   around the miner's own routes, whose handlers see plain JSON and the proven `Caller`;
 //! - the validator's half: [`FiberClient`] makes a [`Session`] with each miner and sends requests in it;
 //! - between them: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`].
 //!
