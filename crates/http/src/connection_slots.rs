@@ -222,14 +222,14 @@ mod tests {
     async fn addresses_of_one_network_count_together() {
         let slots = ConnectionSlots::new(8, 1);
         let enter = async |address: &str| slots.acquire(address.parse().unwrap()).await;
-        let first = acquire("2001:db8::1").await;
+        let first = enter("2001:db8::1").await;
         assert!(first.as_ref().is_some_and(|slot| slot.progress().complete()));
-        assert!(acquire("2001:db8::2").await.is_none());
-        let others = [acquire("2001:db8:0:1::1").await, acquire("192.0.2.1").await, acquire("192.0.2.2").await];
+        assert!(enter("2001:db8::2").await.is_none());
+        let others = [enter("2001:db8:0:1::1").await, enter("192.0.2.1").await, enter("192.0.2.2").await];
         assert!(others.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.progress().complete())));
-        assert!(acquire("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
+        assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
         drop((first, others));
-        assert!(acquire("2001:db8::2").await.is_some());
+        assert!(enter("2001:db8::2").await.is_some());
         assert!(slots.0.lock().addresses.is_empty() && slots.0.lock().open.is_empty());
     }
 
