@@ -154,8 +154,10 @@ impl Rpc {
                 Ok(Err(error)) => error,
                 Err(_) => timed_out(question, limit),
             };
-            tracing::debug!(node = %node.url(), question.method, error = with_causes(&error),
-                "request to a node failed");
+            tracing::debug!(
+                node = %node.url(), question.method, error = with_causes(&error),
+                "request to a node failed"
+            );
             node.failed(self.pace.shun());
             (endpoint, source) = (node.url().to_string(), error);
         }

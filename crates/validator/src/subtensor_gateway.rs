@@ -113,8 +113,10 @@ impl Gateway {
                 Ok(intents) => {
                     for (key, result) in intents {
                         if let Err(error) = result {
-                            tracing::warn!(epoch = key.epoch, netuid = key.netuid.0, %error,
-                                "cannot complete a weight submission");
+                            tracing::warn!(
+                                epoch = key.epoch, netuid = key.netuid.0, %error,
+                                "cannot complete a weight submission"
+                            );
                         }
                     }
                 }

@@ -100,8 +100,10 @@ impl StoredKey {
             && beside != key.public()
         {
             let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
-            tracing::warn!(%public_file, %shown, %key,
-                "the public keyfile does not match the key; hint: write it again");
+            tracing::warn!(
+                %public_file, %shown, %key,
+                "the public keyfile does not match the key; hint: write it again"
+            );
         }
         Ok(key)
     }

@@ -116,8 +116,10 @@ impl ReplayGuard {
         // A floor would refuse nonces that are not timestamps forever, not for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
-            tracing::warn!(log = %path.display(),
-                "replay log is new or incomplete, requests signed before now are refused");
+            tracing::warn!(
+                log = %path.display(),
+                "replay log is new or incomplete, requests signed before now are refused"
+            );
             seen.floor = seen.floor.max(ahead.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);

@@ -297,8 +297,10 @@ impl Author {
         match self.chain.store.checkpoint() {
             Ok(()) => tracing::debug!(took = ?began.elapsed(), "chain database flushed"),
             Err(error) => {
-                tracing::error!(%error,
-                    "cannot flush the chain database: a power failure would lose its newest blocks");
+                tracing::error!(
+                    %error,
+                    "cannot flush the chain database: a power failure would lose its newest blocks"
+                );
             }
         }
         self.flushed = Instant::now();

@@ -66,8 +66,10 @@ impl<S: Subnet> Validator<S> {
                 Err(error) => error,
             };
             let Some(pause) = pauses.next() else { return not_set(error.to_string()) };
-            tracing::warn!(%error, pause_s = pause.as_secs(),
-                "neither signer nor gateway accepts the weights, retrying");
+            tracing::warn!(
+                %error, pause_s = pause.as_secs(),
+                "neither signer nor gateway accepts the weights, retrying"
+            );
             (self.sleeper)(pause).await;
         }
     }

@@ -169,8 +169,10 @@ impl Arena {
         let connected = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
             let failed = |error: &PeerError| {
-                tracing::warn!(miner = %uid, %error,
-                    "arena miner skipped: cannot set up its client");
+                tracing::warn!(
+                    miner = %uid, %error,
+                    "arena miner skipped: cannot set up its client"
+                );
             };
             self.connect(route).inspect_err(failed).ok()
         });

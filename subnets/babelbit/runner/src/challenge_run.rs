@@ -133,8 +133,10 @@ impl ChallengeRun {
         };
         let (intact, damaged) = spawn_blocking(check).await.map_err(RunError::Task)?;
         for row in damaged {
-            tracing::warn!(miner = %row.miner.uid, utterance = row.utterance_index,
-                "stored reply is damaged, playing the utterance again");
+            tracing::warn!(
+                miner = %row.miner.uid, utterance = row.utterance_index,
+                "stored reply is damaged, playing the utterance again"
+            );
             self.ledger.delete_reply(&self.challenge, row.miner, row.utterance_index).await?;
         }
         Ok(intact)

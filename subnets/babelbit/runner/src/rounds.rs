@@ -239,8 +239,10 @@ impl Rounds {
                 if outcome == RunOutcome::AlreadyDone {
                     report.outcome = "already_done";
                 }
-                tracing::info!(%contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome,
-                    "round finished");
+                tracing::info!(
+                    %contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome,
+                    "round finished"
+                );
                 measure::played(due.contest, took, miners.len());
                 let row = self.schedule.played(due, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners.len());
@@ -255,8 +257,10 @@ impl Rounds {
                 if row.is_none() {
                     tracing::warn!(%contest, epoch, attempt, error, "round failed, retrying");
                 } else {
-                    tracing::error!(%contest, epoch, attempt, error,
-                        "round failed permanently, waiting for the next epoch");
+                    tracing::error!(
+                        %contest, epoch, attempt, error,
+                        "round failed permanently, waiting for the next epoch"
+                    );
                 }
                 report.error = Some(error);
                 row

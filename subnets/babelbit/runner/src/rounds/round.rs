@@ -176,8 +176,10 @@ impl Rounds {
         let connect = |entry: &MinerEntry| {
             let connection = (self.parts.connect)(entry)
                 .inspect_err(|error| {
-                    tracing::warn!(miner = %entry.uid, %error,
-                    "cannot set up the client of a miner");
+                    tracing::warn!(
+                        miner = %entry.uid, %error,
+                        "cannot set up the client of a miner"
+                    );
                 })
                 .ok()?;
             let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };

@@ -163,8 +163,10 @@ impl Schedule {
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
                     if let Some(last) = last {
-                        tracing::warn!(%contest, block, epoch, last,
-                            "the chain is shorter than before, its epochs are counted again");
+                        tracing::warn!(
+                            %contest, block, epoch, last,
+                            "the chain is shorter than before, its epochs are counted again"
+                        );
                     }
                     track.last = Some(epoch);
                     begun.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
