@@ -8,7 +8,10 @@
 //!
 //! A [`Prover`] runs the core's executor and proves exactly its values. A [`Verifier`] takes a [`Statement`]: inputs,
 //! outputs and the [`Binding`](taonet_proof_core::Binding) to one request and miner, and accepts a proof for that
-//! statement only. The miner, the validator and `tao proof` use both through [`backend`].
+//! statement only.
+//!
+//! Uses `taonet-proof-core` (circuits, executor, binding). Used by `taonet-proof-circuits`, the miner, the validator and
+//! `tao proof`, through [`backend`].
 
 pub mod error;
 pub mod external;

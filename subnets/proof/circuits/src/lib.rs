@@ -2,8 +2,10 @@
 //! [`CircuitDirectory`]), further people contribute to its keys ([`contribute`]), and a proof travels as a [`Bundle`]
 //! that anyone verifies offline with nothing but the bundle.
 //!
-//! Everything read from disk is checked against the metadata's hashes before it is parsed, and has a limit of size. The
-//! `tao proof` commands, the miner and the validator use this crate.
+//! Everything read from disk is checked against the metadata's hashes before it is parsed, and has a limit of size.
+//! [`ShippedModel`] has the models of this repository.
+//!
+//! Uses `taonet-proof-core` and `taonet-proof-backends`. Used by the `tao proof` commands, the miner and the validator.
 
 mod bundle;
 mod catalogue;

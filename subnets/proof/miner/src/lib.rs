@@ -7,7 +7,7 @@
 //! [`Miner`] holds the circuits with their provers loaded, [`router`] gives its routes, [`signed_requests`] the checks in
 //! front of them. [`Conduct`] lets a miner lie, for demonstrations and tests of validators.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends`. The command `tao proof miner` serves it.
+//! Uses `taonet-proof-circuits` and `taonet-proof-backends`. Used by `tao proof miner` and `tao proof demo`.
 
 mod conduct;
 mod measures;

@@ -6,8 +6,8 @@
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
 //! - [`registered_miners`] finds miners in a snapshot of the metagraph.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification) and `taonet-wire` (signed requests). The command
-//! `tao proof validator` and the demonstration combine the parts.
+//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification) and `taonet-wire` (signed requests).
+//! Used by `tao proof validator` and `tao proof demo`.
 
 mod book;
 mod diagnosis;
