@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BackendError {
     /// A value of the circuit could leave the field's range.
-    #[error("a sum of the circuit can reach {magnitude}, the field holds {limit}: hint: choose a smaller scale")]
+    #[error("a sum of the circuit can reach {magnitude}, the field holds {limit}; hint: choose a smaller scale")]
     Magnitude {
         /// The largest magnitude.
         magnitude: u64,

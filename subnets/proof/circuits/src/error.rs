@@ -28,10 +28,10 @@ pub enum CircuitError {
         limit: u64,
     },
     /// The directory exists and is not empty.
-    #[error("{} is not empty: hint: choose another directory", .0.display())]
+    #[error("{} is not empty; hint: choose another directory", .0.display())]
     NotEmpty(PathBuf),
     /// A directory holds no circuit.
-    #[error("no circuit in {}: hint: make one with tao proof compile", .0.display())]
+    #[error("no circuit in {}; hint: make one with tao proof compile", .0.display())]
     NoCircuit(PathBuf),
     /// No backend has this name.
     #[error("unknown backend '{0}': expected groth16 or stark")]

@@ -9,7 +9,7 @@ use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
 use taonet_proof_core::metadata::VERIFICATION_KEY;
 use taonet_proof_core::scoring::{Event, Outcome};
-use taonet_service::{Access, Clock, Shutdown, atomic_write, since_1970};
+use taonet_service::{Access, Clock, Shutdown, atomic_write, unix_time};
 use taonet_wire::SignedClient;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -227,7 +227,7 @@ impl Examiner {
         let event = Event {
             miner: *miner.hotkey(),
             kind: format!("{circuit}:0"),
-            at: since_1970((self.clock)()),
+            at: unix_time((self.clock)()),
             miners: self.miners().len().max(1),
             outcome,
         };

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_proof_core::scoring::Profile;
-use taonet_service::{Clock, since_1970};
+use taonet_service::{Clock, unix_time};
 use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
@@ -29,7 +29,7 @@ impl Subnet for ProofSubnet {
     type Error = Infallible;
 
     async fn scores(&self, neurons: &Neurons<'_>, _: bool) -> Result<RoundScores<Self::Scores>, Infallible> {
-        let now = since_1970((self.clock)());
+        let now = unix_time((self.clock)());
         let scores = self.book.read(|board| {
             let registered = |hotkey: &Hotkey| neurons.uid_of(&hotkey.to_string()).map(|uid| (uid, *hotkey));
             let (uids, hotkeys): (Vec<_>, Vec<_>) = board.tallies().keys().filter_map(registered).unzip();
@@ -107,7 +107,7 @@ mod tests {
         let event = |miner, outcome| Event {
             miner: key(miner),
             kind: "c:0".to_owned(),
-            at: since_1970(system_clock()()),
+            at: unix_time(system_clock()()),
             miners: 2,
             outcome,
         };

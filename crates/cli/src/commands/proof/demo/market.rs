@@ -141,7 +141,7 @@ impl Market {
         let on_chain = chain.standings(&weights).await?;
         chain.stop().await;
         let profile = profile();
-        let now = taonet_service::since_1970(system_clock()());
+        let now = taonet_service::unix_time(system_clock()());
         let tallies = book.read(|board| board.tallies().clone());
         let mut standings = Vec::new();
         for miner in miners {
