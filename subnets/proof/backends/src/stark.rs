@@ -192,7 +192,7 @@ impl StarkVerifier {
         Ok(())
     }
 
-    fn read(&self, bytes: &[u8]) -> Result<Proof, VerifyError> {
+    fn read(bytes: &[u8]) -> Result<Proof, VerifyError> {
         let malformed = |reason: &str| VerifyError::Malformed(reason.to_owned());
         if bytes.len() > MAX_PROOF_BYTES {
             return Err(malformed("too many bytes"));
@@ -212,7 +212,7 @@ impl StarkVerifier {
 impl Verifier for StarkVerifier {
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
         self.check(statement)?;
-        let proof = self.read(proof)?;
+        let proof = Self::read(proof)?;
         let rows = self.file.log_rows.first().map_or(0, |&log| 1_usize << log);
         let column = trace::public_column(&statement.inputs, &statement.outputs, rows);
         let tables = with_public(&self.tables, &column);

@@ -44,8 +44,8 @@ impl ShippedModel {
     /// Never for a released version: the sample is part of the program.
     pub fn sample(self) -> Result<Sample, CircuitError> {
         let text: &[u8] = match self {
-            Self::DigitsMlp => include_bytes!("../../../../models/digits-mlp/sample.json"),
-            Self::DigitsLenet => include_bytes!("../../../../models/digits-lenet/sample.json"),
+            // The same digits.
+            Self::DigitsMlp | Self::DigitsLenet => include_bytes!("../../../../models/digits-mlp/sample.json"),
             Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/sample.json"),
         };
         serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "sample", source })

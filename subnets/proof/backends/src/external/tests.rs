@@ -34,7 +34,7 @@ fn program(text: &str, timeout: Duration) -> Program {
 
 #[test]
 fn a_program_proves_and_verifies() {
-    let program = program(HASHING, Duration::from_secs(60));
+    let program = program(HASHING, Duration::from_mins(1));
     let bench = Bench::new(&program.external, &testing::network(1));
     let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
     assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));

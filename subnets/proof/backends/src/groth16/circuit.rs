@@ -132,7 +132,7 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
     match &stage.kind {
         StageKind::Linear(linear) => {
             let sums = sums(linear, cells);
-            let outputs = sums.into_iter().map(|sum| match &linear.rescale {
+            let outputs = sums.into_iter().map(|sum| match linear.rescale {
                 Some(rescale) => gadgets::rescale(cs, &sum, rescale, linear.sums),
                 None => sum,
             });
@@ -189,7 +189,7 @@ pub(super) fn assign(
     for (stage, sums) in circuit.stages.iter().zip(&execution.sums) {
         match &stage.kind {
             StageKind::Linear(linear) => {
-                if let Some(rescale) = &linear.rescale {
+                if let Some(rescale) = linear.rescale {
                     for &sum in sums {
                         gadgets::assign_rescale(&mut values, sum, rescale, linear.sums);
                     }

@@ -79,7 +79,7 @@ fn not(lc: &Lc) -> Lc {
 }
 
 /// Constrains a rescale of sums within an interval. Returns the activation.
-pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: &Rescale, sums: Range) -> Lc {
+pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) -> Lc {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
     let raised = sum.clone().plus(Fr::one(), &Lc::constant(Fr::from(rescale.half())));
@@ -125,7 +125,7 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: &Rescale, sums: Range) -
 }
 
 /// Values for [`rescale`].
-pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: &Rescale, sums: Range) {
+pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, sums: Range) {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
     assign_split(witness, sum + rescale.half(), width);

@@ -69,7 +69,7 @@ fn widths_hold_their_intervals_and_stay_far_from_the_field() {
     ] {
         assert_eq!(Width::of(Range { low, high }), Width { bits, signed }, "{low} {high}");
     }
-    let most = circuit::MAX_MAGNITUDE as i64;
+    let most = circuit::MAX_MAGNITUDE.cast_signed();
     let widest = Width::of(Range { low: -most, high: most });
     // Bits and sign of the largest sum, against the field's 254.
     assert!(widest.bits + 1 < 100);

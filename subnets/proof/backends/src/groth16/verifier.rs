@@ -10,6 +10,9 @@ use super::keys::VerificationKeyFile;
 use super::{PROOF_BYTES, Scheme, generator};
 use crate::{BackendError, Statement, Verifier, VerifyError};
 
+/// Public values, and a proof of them.
+type ReadProof = (Vec<Fr>, Proof<Bn254>);
+
 /// Verifies proofs of one circuit.
 pub(super) struct Groth16Verifier {
     file: VerificationKeyFile,
@@ -55,7 +58,7 @@ impl Groth16Verifier {
     }
 
     /// One pairing equation for all proofs: each proof's equation to a random power.
-    fn verify_combined(&self, proofs: &[(Vec<Fr>, Proof<Bn254>)]) -> Result<(), VerifyError> {
+    fn verify_combined(&self, proofs: &[ReadProof]) -> Result<(), VerifyError> {
         let mut generator = generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
         let Some((first, _)) = proofs.first() else { return Ok(()) };
         let mut values = vec![Fr::zero(); first.len()];
@@ -109,8 +112,8 @@ impl Verifier for Groth16Verifier {
     /// that nobody is refused for another's proof.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
         let read = |(statement, proof): &(Statement, Vec<u8>)| Ok((self.public_values(statement)?, read_proof(proof)?));
-        let read: Vec<Result<(Vec<Fr>, Proof<Bn254>), VerifyError>> = proofs.iter().map(read).collect();
-        let good: Vec<(Vec<Fr>, Proof<Bn254>)> = read.iter().filter_map(|proof| proof.as_ref().ok().cloned()).collect();
+        let read: Vec<Result<ReadProof, VerifyError>> = proofs.iter().map(read).collect();
+        let good: Vec<ReadProof> = read.iter().filter_map(|proof| proof.as_ref().ok().cloned()).collect();
         if self.verify_combined(&good).is_ok() {
             return read.into_iter().map(|proof| proof.map(|_| ())).collect();
         }

@@ -106,7 +106,7 @@ impl Layout {
             };
             match &stage.kind {
                 StageKind::Linear(linear) => {
-                    linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell))
+                    linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell));
                 }
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
             }
@@ -200,7 +200,8 @@ impl Layout {
     }
 
     fn finish(mut self, circuit: &Circuit, tile: Tile) -> Result<Plan, BackendError> {
-        let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as i64).map(|address| [address, 0, address]).collect();
+        let mut public: Vec<[i64; 3]> =
+            (0..=circuit.inputs as u32).map(i64::from).map(|address| [address, 0, address]).collect();
         let inputs = public.len();
         for &cell in &circuit.outputs {
             let place = self.places.get(cell as usize).copied();

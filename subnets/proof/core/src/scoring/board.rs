@@ -230,7 +230,7 @@ impl Scoreboard {
 mod tests {
     use super::*;
 
-    const NOW: Duration = Duration::from_secs(3_600_000);
+    const NOW: Duration = Duration::from_hours(1000);
 
     fn event(miner: u8, outcome: Outcome) -> Event {
         Event { miner: Hotkey::from_bytes([miner; 32]), kind: "c:0".to_owned(), at: NOW, miners: 3, outcome }

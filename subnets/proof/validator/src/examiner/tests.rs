@@ -66,8 +66,8 @@ impl Market {
     }
 }
 
-fn failed(fault: Fault) -> Option<Outcome> {
-    Some(Outcome::Failed(fault))
+fn failed(fault: Fault) -> Outcome {
+    Outcome::Failed(fault)
 }
 
 const LONG: Duration = Duration::from_mins(1);
@@ -97,10 +97,10 @@ async fn every_lie_has_its_name() {
     let (copy, _) = market.miner("//Eve", Conduct::Copy(miner)).await;
     let all = [&honest, &wrong, &replay, &copy].map(|miner| *miner.hotkey()).to_vec();
     *examiner.miners.lock().unwrap() = Arc::new(all);
-    assert_eq!(examiner.examine(&wrong).await, failed(Fault::WrongOutput));
+    assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
     assert!(matches!(examiner.examine(&replay).await, Some(Outcome::Verified { .. })));
-    assert_eq!(examiner.examine(&replay).await, failed(Fault::ReplayedProof));
-    assert_eq!(examiner.examine(&copy).await, failed(Fault::CopiedProof));
+    assert_eq!(examiner.examine(&replay).await, Some(failed(Fault::ReplayedProof)));
+    assert_eq!(examiner.examine(&copy).await, Some(failed(Fault::CopiedProof)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn another_circuits_proof_is_known() {
         let (examiner, _) = market.examiner(LONG).await;
         let (liar, _) = market.miner("//Ferdie", Conduct::OtherCircuit).await;
         for _ in 0..4 {
-            assert_eq!(examiner.examine(&liar).await, failed(Fault::OtherCircuit));
+            assert_eq!(examiner.examine(&liar).await, Some(failed(Fault::OtherCircuit)));
         }
     }
 }
@@ -120,19 +120,19 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     let market = Market::new(&["stark"]);
     let (examiner, book) = market.examiner(Duration::from_millis(300)).await;
     let (slow, _) = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await;
-    assert_eq!(examiner.examine(&slow).await, failed(Fault::Timeout));
+    assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let peer = Peer::new(key("//Charlie").hotkey(), "127.0.0.1", nobody).unwrap();
-    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, failed(Fault::Unreachable));
+    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, Some(failed(Fault::Unreachable)));
     // Bob refuses what is signed for Dave.
     let peer = Peer::new(key("//Dave").hotkey(), slow.peer.host(), slow.peer.port()).unwrap();
-    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, failed(Fault::Refused));
+    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, Some(failed(Fault::Refused)));
     let full = axum_answer(&market, 429, "{}").await;
     assert_eq!(examiner.examine(&full).await, None);
     let garbage = axum_answer(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
-    assert_eq!(examiner.examine(&garbage).await, failed(Fault::Malformed));
+    assert_eq!(examiner.examine(&garbage).await, Some(failed(Fault::Malformed)));
     let short = axum_answer(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
-    assert_eq!(examiner.examine(&short).await, failed(Fault::Malformed));
+    assert_eq!(examiner.examine(&short).await, Some(failed(Fault::Malformed)));
     assert_eq!(book.events(), 5);
 }
 

@@ -108,7 +108,7 @@ impl Market {
         let book = Arc::new(Book::open(&passing.join("scores")).await?);
         let settings = ExaminerSettings {
             interval: INTERVAL,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             bundles: Some(bundles.clone()),
             ..ExaminerSettings::default()
         };
