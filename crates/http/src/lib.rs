@@ -3,9 +3,11 @@
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
 //! - [`Places`]: which connection makes room when all places are taken;
-//! - [`whole_body`]: bodies that are read before their requests take a turn;
+//! - [`WriteDeadline`]: connections whose clients must read;
+//! - [`WholeBodies`]: bodies read within bounds of size, time and shared memory; [`whole_body`]: before their requests
+//!   take a turn;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -29,9 +31,10 @@ mod places;
 mod serve;
 mod unread;
 mod whole;
+mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
-pub use api::{BodyError, collapse_slashes, count, error_as_json, read_json};
+pub use api::{BodyError, collapse_slashes, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
@@ -39,4 +42,5 @@ pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use places::{Place, Places, Progress};
 pub use serve::{ServeLimits, serve};
-pub use whole::{WholeBodies, whole_body};
+pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
+pub use write_deadline::WriteDeadline;

@@ -1,16 +1,24 @@
 //! The connections of a server: how many there are, and which one is closed when another needs its place.
 //!
-//! A client that opens connections and never completes a request would keep everybody else out once it has taken all
-//! places. So a new connection takes the place of one whose request has not arrived completely: of the addresses with
-//! the most such connections, the one that has waited longest. A client that opens many therefore only loses its own.
+//! A client that opens connections and never completes a request, or never reads a response, would keep everybody else
+//! out once it has taken all places. So a new connection takes the place of an evictable one, which the server is not
+//! working for: its request is incomplete, or it idles between requests, or its client does not read the response. Among
+//! those, the address with the most loses the one that has waited longest. A client that opens many therefore only loses
+//! its own.
+//!
+//! An idle keep-alive connection is as evictable as one with half a request: closing it costs its client one more
+//! connection. So the clients behind one address (NAT, a proxy) may be more than its places: only their requests in
+//! flight are limited.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::subscriber;
 
 /// The bounded set of a server's open connections. Clones share one set.
 #[derive(Debug, Clone)]
@@ -21,7 +29,7 @@ struct Shared {
     connections: usize,
     per_address: usize,
     state: Mutex<State>,
-    /// A place became free, or a connection began to wait for a request.
+    /// A place became free, or a connection became evictable.
     changed: Notify,
 }
 
@@ -29,7 +37,7 @@ struct Shared {
 struct State {
     open: HashMap<u64, Open>,
     addresses: HashMap<IpAddr, Counts>,
-    /// Numbers connections and orders the moments at which they began to wait.
+    /// Numbers connections and orders the moments at which they became evictable.
     next: u64,
 }
 
@@ -39,14 +47,33 @@ struct Open {
     address: IpAddr,
     /// When it began to wait for a complete request; `None` while a request is being answered.
     waiting_since: Option<u64>,
+    /// When its client stopped reading.
+    stalled_since: Option<u64>,
+    /// Whether it was upgraded, for example to a WebSocket.
+    upgraded: bool,
     evicted: CancellationToken,
+}
+
+impl Open {
+    /// When it became evictable, if it is.
+    fn evictable_since(&self) -> Option<u64> {
+        self.waiting_since.into_iter().chain(self.stalled_since).min()
+    }
 }
 
 /// Connections of one address.
 #[derive(Debug, Default)]
 struct Counts {
     open: usize,
-    waiting: usize,
+    evictable: usize,
+}
+
+/// Why no connection could make room.
+enum Full {
+    /// The address has as many connections as it may have.
+    Address,
+    /// All places are taken.
+    All,
 }
 
 impl Places {
@@ -58,29 +85,40 @@ impl Places {
 
     /// A place for a connection from `address`.
     ///
-    /// When all places are taken, evicts the connection with an incomplete request that has waited longest; while each
-    /// connection has a request being answered, waits for the first that ends. When the address has as many as it may
-    /// have, evicts one of its own; `None` while each of them has a request being answered.
+    /// When all places are taken, evicts a connection: of the address with the most evictable ones, the one that has been
+    /// evictable longest. While there is none, waits for the first. When the address has as many as it may have, evicts
+    /// one of its own; `None` while none of those is evictable.
     pub async fn enter(&self, address: IpAddr) -> Option<Place> {
-        let address = network(address);
         loop {
             let changed = self.0.changed.notified();
-            {
-                let mut state = self.0.lock();
-                let of_address = state.addresses.get(&address).map_or(0, |counts| counts.open);
-                if of_address >= self.0.per_address && !state.evict(Some(address)) {
-                    return None;
-                }
-                if state.open.len() < self.0.connections || state.evict(None) {
-                    let (id, evicted) = state.open(address);
-                    return Some(Place(Progress { shared: Arc::clone(&self.0), id, evicted }));
-                }
+            match self.try_enter(address) {
+                Ok(place) => return Some(place),
+                Err(Full::Address) => return None,
+                Err(Full::All) => changed.await,
             }
-            changed.await;
         }
     }
 
-    /// Evicts the connection with an incomplete request that has waited longest; whether there was one.
+    /// As [`Self::enter`], without waiting: `None` also while all places are taken and no connection is evictable.
+    pub fn enter_now(&self, address: IpAddr) -> Option<Place> {
+        self.try_enter(address).ok()
+    }
+
+    fn try_enter(&self, address: IpAddr) -> Result<Place, Full> {
+        let address = subscriber(address);
+        let mut state = self.0.lock();
+        let of_address = state.addresses.get(&address).map_or(0, |counts| counts.open);
+        if of_address >= self.0.per_address && !state.evict(Some(address)) {
+            return Err(Full::Address);
+        }
+        if state.open.len() >= self.0.connections && !state.evict(None) {
+            return Err(Full::All);
+        }
+        let (id, evicted) = state.open(address);
+        Ok(Place(Progress { shared: Arc::clone(&self.0), id, evicted }))
+    }
+
+    /// Evicts a connection, as [`Self::enter`] does when all places are taken; whether one was evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -100,10 +138,12 @@ impl State {
 
     fn open(&mut self, address: IpAddr) -> (u64, CancellationToken) {
         let (id, evicted) = (self.tick(), CancellationToken::new());
-        self.open.insert(id, Open { address, waiting_since: Some(id), evicted: evicted.clone() });
+        let (waiting_since, stalled_since) = (Some(id), None);
+        let opened = Open { address, waiting_since, stalled_since, upgraded: false, evicted: evicted.clone() };
+        self.open.insert(id, opened);
         let counts = self.addresses.entry(address).or_default();
         counts.open += 1;
-        counts.waiting += 1;
+        counts.evictable += 1;
         (id, evicted)
     }
 
@@ -111,7 +151,7 @@ impl State {
         let Some(closed) = self.open.remove(&id) else { return false };
         if let Some(counts) = self.addresses.get_mut(&closed.address) {
             counts.open -= 1;
-            counts.waiting -= usize::from(closed.waiting_since.is_some());
+            counts.evictable -= usize::from(closed.evictable_since().is_some());
             if counts.open == 0 {
                 self.addresses.remove(&closed.address);
             }
@@ -119,16 +159,30 @@ impl State {
         true
     }
 
-    /// Evicts a connection, where one address is named one of this address.
+    /// Changes a connection at the moment `now`. `None` when it has no place any more; else whether it became evictable.
+    fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
+        let now = self.tick();
+        let open = self.open.get_mut(&id)?;
+        let before = open.evictable_since().is_some();
+        change(open, now);
+        let after = open.evictable_since().is_some();
+        if let Some(counts) = self.addresses.get_mut(&open.address) {
+            counts.evictable = counts.evictable + usize::from(after) - usize::from(before);
+        }
+        Some(after && !before)
+    }
+
+    /// Evicts a connection: where one address is given, one of this address. At one address, idle upgraded connections go
+    /// last: their clients count on them.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
-        let waiting = |address| self.addresses.get(address).map_or(0, |counts| counts.waiting);
-        let incomplete = self.open.iter().filter_map(|(id, open)| Some((id, open, open.waiting_since?)));
-        let incomplete = incomplete.filter(|(_, open, _)| of.is_none_or(|of| of == open.address));
-        let Some((&id, open, _)) = incomplete.max_by_key(|(_, open, since)| (waiting(&open.address), Reverse(*since)))
-        else {
+        let rivals = |address| self.addresses.get(address).map_or(0, |counts| counts.evictable);
+        let evictable = self.open.iter().filter_map(|(id, open)| Some((id, open, open.evictable_since()?)));
+        let evictable = evictable.filter(|(_, open, _)| of.is_none_or(|of| of == open.address));
+        let rank = |open: &Open, since| (rivals(&open.address), !open.upgraded, Reverse(since));
+        let Some((&id, open, _)) = evictable.max_by_key(|(_, open, since)| rank(open, *since)) else {
             return false;
         };
-        tracing::debug!(address = %open.address, "connection closed: its place was needed, its request is incomplete");
+        tracing::debug!(address = %open.address, "connection closed: its place was needed");
         open.evicted.cancel();
         self.close(id)
     }
@@ -163,131 +217,50 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The request has arrived completely: the connection is no longer evicted. `false` where it was already; then the
-    /// request must not be answered.
+    /// The request has arrived completely: the connection is not evictable. `false` where it was evicted already; then
+    /// the request must not be answered.
     pub fn complete(&self) -> bool {
-        let mut state = self.shared.lock();
-        let State { open, addresses, .. } = &mut *state;
-        let Some(open) = open.get_mut(&self.id) else { return false };
-        if open.waiting_since.take().is_some()
-            && let Some(counts) = addresses.get_mut(&open.address)
-        {
-            counts.waiting -= 1;
-        }
-        true
+        self.change(|open, _| open.waiting_since = None)
     }
 
     /// The request is answered: the connection waits for the next one. Where the request was answered before it was
     /// complete, nothing changes.
     pub fn answered(&self) {
-        let mut state = self.shared.lock();
-        let now = state.tick();
-        let State { open, addresses, .. } = &mut *state;
-        let Some(open) = open.get_mut(&self.id).filter(|open| open.waiting_since.is_none()) else { return };
-        open.waiting_since = Some(now);
-        if let Some(counts) = addresses.get_mut(&open.address) {
-            counts.waiting += 1;
-        }
-        drop(state);
-        self.shared.changed.notify_one();
+        self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
+    }
+
+    /// The connection was upgraded, and now has nothing in flight: it is evictable until it is [`Self::complete`] again.
+    pub fn upgraded_idle(&self) {
+        self.change(|open, now| {
+            open.upgraded = true;
+            open.waiting_since = open.waiting_since.or(Some(now));
+        });
+    }
+
+    /// The client does not read: the connection is evictable, whatever its request is.
+    pub(crate) fn stalled(&self) {
+        self.change(|open, now| open.stalled_since = open.stalled_since.or(Some(now)));
+    }
+
+    /// The client reads again.
+    pub(crate) fn resumed(&self) {
+        self.change(|open, _| open.stalled_since = None);
     }
 
     /// Completes when the connection is evicted: whoever serves it then drops it.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
-}
 
-/// What counts as one address: whoever has one address of an IPv6 /64 has them all.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
+    /// Whether the connection still has its place.
+    fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
+        let changed = self.shared.lock().change(self.id, change);
+        if changed == Some(true) {
+            self.shared.changed.notify_one();
+        }
+        changed.is_some()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn enter(places: &Places, address: &str) -> Place {
-        places.enter(address.parse().unwrap()).await.unwrap()
-    }
-
-    fn is_evicted(place: &Place) -> bool {
-        place.0.evicted.is_cancelled()
-    }
-
-    #[tokio::test]
-    async fn addresses_of_one_network_count_together() {
-        let places = Places::new(8, 1);
-        let enter = async |address: &str| places.enter(address.parse().unwrap()).await;
-        let first = enter("2001:db8::1").await;
-        assert!(first.as_ref().is_some_and(|place| place.progress().complete()));
-        assert!(enter("2001:db8::2").await.is_none());
-        let others = [enter("2001:db8:0:1::1").await, enter("192.0.2.1").await, enter("192.0.2.2").await];
-        assert!(others.iter().all(|place| place.as_ref().is_some_and(|place| place.progress().complete())));
-        assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
-        drop((first, others));
-        assert!(enter("2001:db8::2").await.is_some());
-        assert!(places.0.lock().addresses.is_empty() && places.0.lock().open.is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_oldest_incomplete_request_makes_room() {
-        let places = Places::new(3, 3);
-        let [busy, first, second] =
-            [enter(&places, "::1").await, enter(&places, "::1").await, enter(&places, "::1").await];
-        assert!(busy.progress().complete());
-        let third = enter(&places, "::1").await;
-        assert!(is_evicted(&first) && !is_evicted(&busy) && !is_evicted(&second));
-        assert!(!first.progress().complete(), "too late");
-        drop(first);
-        // Its request is answered, but it has waited for less time than the second.
-        busy.progress().answered();
-        let _fourth = enter(&places, "::1").await;
-        assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
-        assert_eq!(places.0.lock().open.len(), 3);
-    }
-
-    #[tokio::test]
-    async fn an_address_with_all_its_places_loses_one_of_its_own() {
-        let places = Places::new(3, 2);
-        let other = enter(&places, "192.0.2.1").await;
-        let [first, second] = [enter(&places, "192.0.2.2").await, enter(&places, "192.0.2.2").await];
-        let third = enter(&places, "192.0.2.2").await;
-        assert!(!is_evicted(&other) && is_evicted(&first) && !is_evicted(&second));
-        assert!(second.progress().complete() && third.progress().complete());
-        assert!(places.enter("192.0.2.2".parse().unwrap()).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn an_address_with_many_incomplete_requests_loses_its_own() {
-        let places = Places::new(3, 3);
-        let modest = enter(&places, "192.0.2.1").await;
-        let greedy = [enter(&places, "192.0.2.2").await, enter(&places, "192.0.2.2").await];
-        let _new = enter(&places, "192.0.2.3").await;
-        assert!(!is_evicted(&modest) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
-    }
-
-    #[tokio::test]
-    async fn while_all_are_being_answered_a_new_connection_waits() {
-        let places = Places::new(2, 2);
-        let [first, second] = [enter(&places, "::1").await, enter(&places, "::2").await];
-        assert!(first.progress().complete() && second.progress().complete() && !places.evict());
-        let waiting = tokio::spawn({
-            let places = places.clone();
-            async move { enter(&places, "192.0.2.1").await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        first.progress().answered();
-        let third = waiting.await.unwrap();
-        assert!(is_evicted(&first) && third.progress().complete());
-        let waiting = tokio::spawn(async move { enter(&places, "192.0.2.1").await });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(second);
-        waiting.await.unwrap();
-    }
-}
+mod tests;

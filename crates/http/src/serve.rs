@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 
 use taonet_service::Shutdown;
 
-use crate::Places;
 use crate::unread::{Lingering, Unread, follow};
+use crate::{Places, WriteDeadline};
 
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same when a connection with an incomplete request made room.
+/// The same when a connection was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
@@ -27,16 +27,18 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Connections at a time. One more closes the connection that has waited longest for a complete request; while all
-    /// requests are complete, it waits.
+    /// Connections at a time. One more evicts one, see [`Places`]; while a request of each is being answered, it waits.
     pub connections: usize,
-    /// Connections at a time from one address (of IPv6, from one /64). One more closes one of the same address in the same
-    /// way; while all requests are complete, it is closed at once. Behind a proxy all come from its address.
+    /// Connections at a time from one address (of IPv6, from one /64). One more evicts one of the same address; while a
+    /// request of each is being answered, it is closed at once. Behind a proxy all come from its address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
     /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
+    /// How long a client may leave a response unread before its connection is closed. After a second without progress the
+    /// connection is evictable.
+    pub write_timeout: Duration,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
     /// How long the server keeps reading a request's unread body after its response, before it closes the connection.
@@ -44,14 +46,15 @@ pub struct ServeLimits {
 }
 
 impl Default for ServeLimits {
-    /// 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 10 s to drain (less than
-    /// [`taonet_service::STOP_WITHIN`]), 2 s to linger.
+    /// 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 30 s without write progress, 10 s to drain
+    /// (less than [`taonet_service::STOP_WITHIN`]), 2 s to linger.
     fn default() -> Self {
         Self {
             connections: 1_024,
             connections_per_address: 256,
             header_timeout: Duration::from_secs(10),
             header_bytes: 32 * 1024,
+            write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
         }
@@ -89,6 +92,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
                         Extension(progress.clone()),
                     );
                     let router = router.clone().layer(of_connection);
+                    let stream = WriteDeadline::new(stream, progress.clone(), limits.write_timeout);
                     let stream = Lingering::new(stream, unread, limits.linger);
                     let connection = connection(&http, stream, router, graceful.watcher());
                     connections.spawn(async move {

@@ -4,19 +4,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jsonrpsee::Methods;
 use jsonrpsee::core::BoxError;
-use jsonrpsee::server::http::response::{malformed, too_large};
+use jsonrpsee::server::http::response::{malformed, too_large, too_many_requests};
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
-use taonet_http::{Place, Places, Progress};
+use taonet_http::{BodyRefusal, Place, Places, Progress, WholeBodies, WriteDeadline};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
@@ -31,7 +31,13 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// How long the head of a request may take, and how long a connection may idle between requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Connections beyond [`RpcLimits::connections`]: those that are told that there are too many.
+/// How long a client may leave a response unread before its connection is closed.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How long a body may take to arrive.
+pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// The memory that all bodies share beyond 64 KiB each, in bodies of the largest size.
+pub(super) const LARGE_BODIES: usize = 4;
+/// Connections beyond the limits, which are answered 429.
 const SPARE: usize = 64;
 
 /// What every connection is served with.
@@ -41,31 +47,32 @@ pub(super) struct Front {
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,
+    pub(super) bodies: WholeBodies,
     pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }
 
 impl Front {
-    /// Accepts connections until told to stop. When there are too many, the one that has waited longest for a complete
-    /// request makes room.
+    /// Accepts connections until told to stop. When there are too many, an idle one makes room, see [`Places`].
     pub(super) async fn accept(self, listener: TcpListener) {
-        let places = Places::new(self.limits.connections as usize + SPARE, usize::MAX);
+        let places = Places::new(self.limits.connections as usize, self.limits.connections_per_address as usize);
+        let spare = Places::new(SPARE, SPARE);
         loop {
-            let next = async {
-                let (socket, peer) = listener.accept().await?;
-                Ok::<_, std::io::Error>((socket, places.enter(peer.ip()).await))
-            };
             let accepted = tokio::select! {
-                accepted = next => accepted,
+                accepted = listener.accept() => accepted,
                 () = self.stop.clone().shutdown() => return,
             };
             match accepted {
-                Ok((socket, Some(place))) => self.clone().serve(socket, place),
-                // Does not happen: one address may have all places.
-                Ok((_, None)) => {}
+                Ok((socket, peer)) => {
+                    if let Some(place) = places.enter_now(peer.ip()) {
+                        self.clone().serve(socket, place, true);
+                    } else if let Some(place) = spare.enter_now(peer.ip()) {
+                        self.clone().serve(socket, place, false);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "a connection was not accepted");
-                    if !places.evict() {
+                    if !spare.evict() && !places.evict() {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -73,16 +80,23 @@ impl Front {
         }
     }
 
-    fn serve(self, socket: TcpStream, place: Place) {
+    /// Serves a connection; one that is not admitted is answered that there are too many.
+    fn serve(self, socket: TcpStream, place: Place, is_admitted: bool) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "a connection was lost at once");
             return;
         }
-        let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes);
         let (progress, stop) = (place.progress(), self.stop.clone());
+        let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
+        let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
         let paced = Paced::new(socket, pace.clone()).holding(place);
         let answers = progress.clone();
-        let service = tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone()));
+        let service = tower::service_fn(move |request| {
+            let (front, pace, progress) = (self.clone(), pace.clone(), answers.clone());
+            async move {
+                if is_admitted { front.answer(request, pace, progress).await } else { Ok(front.refuse(request).await) }
+            }
+        });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
         let connection = http.serve_connection(TokioIo::new(paced), TowerToHyperService::new(service)).with_upgrades();
@@ -111,39 +125,54 @@ impl Front {
             return Ok(refusal());
         }
         let is_upgrade = is_upgrade_request(&request);
-        if is_upgrade {
-            pace.start();
-        }
         request.extensions_mut().insert(pace.clone());
-        let request = match complete(request, self.limits.request_bytes).await {
-            Ok(request) => request,
-            Err(refusal) => return Ok(refusal),
+        let (head, body) = request.into_parts();
+        let mut body = match self.bodies.read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return Ok(self.unread(refusal)),
         };
         if !progress.complete() {
             return Ok(malformed());
         }
+        if is_upgrade {
+            pace.start();
+        }
+        let request = HttpRequest::from_parts(head, HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))));
         let (names, stop) = (self.names, self.stop);
-        let counted = move |service| Counted::new(service, names.clone(), pace.clone());
+        let counted = {
+            let pace = pace.clone();
+            move |service| Counted::new(service, names.clone(), pace.clone())
+        };
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;
-        // A WebSocket is never idle: pings find out whether its client is there.
-        if !is_upgrade {
+        if is_upgrade {
+            pace.settle();
+        } else {
             progress.answered();
         }
         response
     }
-}
 
-/// Reads the body of a request, of at most so many bytes.
-async fn complete(request: HttpRequest<Incoming>, limit: u32) -> Result<HttpRequest<HttpBody>, HttpResponse> {
-    let (head, mut body) = request.into_parts();
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(chunk) = frame.map_err(|_| malformed())?.into_data() else { continue };
-        if whole.len() + chunk.len() > limit as usize {
-            return Err(too_large(limit));
-        }
-        whole.extend_from_slice(&chunk);
+    /// Answers that there are too many connections, once the request is complete: the client then reads the answer.
+    async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
+        let mut response = match self.bodies.read(request.into_body()).await {
+            Ok(_) => too_many_requests(),
+            Err(refusal) => self.unread(refusal),
+        };
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
     }
-    Ok(HttpRequest::from_parts(head, HttpBody::from(whole)))
+
+    fn unread(&self, refusal: BodyRefusal) -> HttpResponse {
+        match refusal {
+            BodyRefusal::TooLarge { .. } => too_large(self.limits.request_bytes),
+            BodyRefusal::Incomplete => malformed(),
+            refusal => {
+                let mut response = HttpResponse::new(HttpBody::from(refusal.to_string()));
+                *response.status_mut() = refusal.status();
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+            }
+        }
+    }
 }
