@@ -2,10 +2,10 @@
 //!
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
-//! - [`Places`]: which connection makes room when all places are taken;
-//! - [`WriteDeadline`]: connections whose clients must read;
-//! - [`WholeBodies`]: bodies read within bounds of size, time and shared memory; [`whole_body`]: before their requests
-//!   take a turn;
+//! - [`Places`]: bounded connections, and which one is evicted for another;
+//! - [`WriteDeadline`]: a write timeout, against clients that do not read;
+//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
+//!   requests take a turn;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;

@@ -1,14 +1,12 @@
 //! The connections of a server: how many there are, and which one is closed when another needs its place.
 //!
 //! A client that opens connections and never completes a request, or never reads a response, would keep everybody else
-//! out once it has taken all places. So a new connection takes the place of an evictable one, which the server is not
-//! working for: its request is incomplete, or it idles between requests, or its client does not read the response. Among
-//! those, the address with the most loses the one that has waited longest. A client that opens many therefore only loses
-//! its own.
+//! out once it has taken all places. So a new connection evicts an evictable one: its request is incomplete, or it is
+//! idle between requests, or its client does not read the response. The address with the most evictable connections loses
+//! the one that has been evictable longest. A client that opens many therefore only loses its own.
 //!
-//! An idle keep-alive connection is as evictable as one with half a request: closing it costs its client one more
-//! connection. So the clients behind one address (NAT, a proxy) may be more than its places: only their requests in
-//! flight are limited.
+//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an address
+//! may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

@@ -18,7 +18,7 @@ use crate::{Places, WriteDeadline};
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same when a connection was evicted.
+/// Pause after a connection was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
@@ -36,8 +36,8 @@ pub struct ServeLimits {
     pub header_timeout: Duration,
     /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
-    /// How long a client may leave a response unread before its connection is closed. After a second without progress the
-    /// connection is evictable.
+    /// Timeout for write progress: a connection whose client does not read is evictable after a second, and closed after
+    /// this time.
     pub write_timeout: Duration,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,

@@ -1,4 +1,4 @@
-//! Bodies that are read whole, within bounds of size, time and shared memory.
+//! Buffered bodies, within limits on size, time and shared memory.
 //!
 //! `taonet-wire` reads signed bodies in the same way with a reader of its own: neither crate uses the other.
 
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Bytes that every body may have without a share of [`WholeBodies::large_bytes`].
 const SMALL_BODY: usize = 64 * 1024;
 
-/// Limits on bodies that are read whole. Clones share the memory.
+/// Limits on buffered bodies. Clones share the memory.
 #[derive(Debug, Clone)]
 pub struct WholeBodies {
     /// Largest body, in bytes.
@@ -36,7 +36,7 @@ impl WholeBodies {
     /// Reads a body to its end.
     ///
     /// # Errors
-    /// [`BodyRefusal`]: the body exceeds a bound, or breaks off.
+    /// [`BodyRefusal`]: the body exceeds a limit, or is truncated.
     pub async fn read<B>(&self, body: B) -> Result<WholeBody, BodyRefusal>
     where
         B: HttpBody<Data = Bytes> + Unpin,
@@ -88,7 +88,7 @@ impl WholeBodies {
     }
 }
 
-/// A body in memory, with its part of [`WholeBodies`]' memory.
+/// A buffered body, with its share of the memory of [`WholeBodies`].
 #[derive(Debug)]
 pub struct WholeBody {
     /// The body.
@@ -100,22 +100,22 @@ pub struct WholeBody {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyRefusal {
-    /// It is too large.
+    /// The body is too large.
     #[error("it is larger than {limit} bytes")]
     TooLarge {
         /// Largest body, in bytes.
         limit: usize,
     },
-    /// It takes too long.
+    /// The body did not arrive in time.
     #[error("it did not arrive within {} s", limit.as_secs_f64())]
     Timeout {
-        /// How long a body may take to arrive.
+        /// Timeout of a body.
         limit: Duration,
     },
     /// The shared memory is in use.
     #[error("too many large bodies at a time")]
     Busy,
-    /// It breaks off, or is malformed.
+    /// The body is truncated or malformed.
     #[error("it is incomplete")]
     Incomplete,
 }

@@ -1,7 +1,7 @@
-//! Connections whose clients must read.
+//! Write timeouts, against clients that do not read.
 //!
-//! Hyper asks a response body for no more while the client does not read what there is, so a deadline inside the body is
-//! not seen: the connection needs one.
+//! Hyper does not poll a response body while its write buffer is full. A timeout in the body then never fires, so the
+//! connection needs one of its own.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use tokio::time::{Instant, Sleep};
 
 use crate::Progress;
 
-/// A write that makes no progress for this long makes the connection evictable.
+/// Time without write progress after which a connection is evictable.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection with a deadline for write progress: while the client does not read, its place is evictable after a
-/// second, and after the deadline writes fail with [`io::ErrorKind::TimedOut`].
+/// A connection with a timeout for write progress: while the client does not read, its place is evictable after a second,
+/// and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
 #[derive(Debug)]
 pub struct WriteDeadline {
     stream: TcpStream,
     place: Progress,
     within: Duration,
-    /// Set while a write waits for the client.
+    /// Set while a write is pending.
     stall: Option<Stall>,
 }
 
@@ -36,7 +36,7 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// A connection with this place, whose client must read something every `within`.
+    /// Wraps a connection in this place, with the timeout `within`.
     pub fn new(stream: TcpStream, place: Progress, within: Duration) -> Self {
         Self { stream, place, within, stall: None }
     }
@@ -68,7 +68,7 @@ impl WriteDeadline {
 
 impl Drop for WriteDeadline {
     fn drop(&mut self) {
-        // The system would keep unread bytes for minutes: a client that does not read gets a reset instead.
+        // Reset the connection: otherwise the system keeps the unread bytes for minutes.
         if self.stall.is_some() {
             let _ = self.stream.set_zero_linger();
         }

@@ -50,7 +50,7 @@ type RegisterError = RegisterMethodError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
     /// Connections at a time. One more evicts an idle one: an HTTP connection without a complete request, or a WebSocket
-    /// without requests and subscriptions. While there is none, it is answered 429.
+    /// without requests and subscriptions. If there is none, the response is 429.
     pub connections: u32,
     /// Connections at a time from one address (of IPv6, from one /64). One more evicts an idle one of the same address.
     pub connections_per_address: u32,

@@ -31,13 +31,13 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// How long the head of a request may take, and how long a connection may idle between requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may leave a response unread before its connection is closed.
+/// Timeout for write progress: a client that does not read is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
-/// How long a body may take to arrive.
+/// Timeout of a request body.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// The memory that all bodies share beyond 64 KiB each, in bodies of the largest size.
+/// Memory of all bodies together beyond 64 KiB each, in bodies of the maximum size.
 pub(super) const LARGE_BODIES: usize = 4;
-/// Connections beyond the limits, which are answered 429.
+/// Connections beyond the limits, which get the response 429.
 const SPARE: usize = 64;
 
 /// What every connection is served with.
@@ -53,7 +53,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until told to stop. When there are too many, an idle one makes room, see [`Places`].
+    /// Accepts connections until told to stop. At a limit, an idle one is evicted, see [`Places`].
     pub(super) async fn accept(self, listener: TcpListener) {
         let places = Places::new(self.limits.connections as usize, self.limits.connections_per_address as usize);
         let spare = Places::new(SPARE, SPARE);
@@ -80,7 +80,7 @@ impl Front {
         }
     }
 
-    /// Serves a connection; one that is not admitted is answered that there are too many.
+    /// Serves a connection. One that is not admitted gets the response 429.
     fn serve(self, socket: TcpStream, place: Place, is_admitted: bool) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "a connection was lost at once");
@@ -153,7 +153,8 @@ impl Front {
         response
     }
 
-    /// Answers that there are too many connections, once the request is complete: the client then reads the answer.
+    /// The response that there are too many connections. Reads the request first, since many clients write it to the end
+    /// before they read.
     async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
         let mut response = match self.bodies.read(request.into_body()).await {
             Ok(_) => too_many_requests(),
