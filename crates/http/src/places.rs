@@ -9,7 +9,7 @@
 //! may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +34,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<u64, Open>,
-    addresses: HashMap<IpAddr, Counts>,
+    addresses: HashMap<IpAddr, Address>,
+    /// The addresses with evictable connections, the next one to lose a connection last.
+    ranks: BTreeSet<Rank>,
     /// Numbers connections and orders the moments at which they became evictable.
     next: u64,
 }
@@ -53,17 +55,36 @@ struct Open {
 }
 
 impl Open {
-    /// When it became evictable, if it is.
-    fn evictable_since(&self) -> Option<u64> {
-        self.waiting_since.into_iter().chain(self.stalled_since).min()
+    fn turn(&self) -> Option<Turn> {
+        let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
+        Some(Turn { upgraded: self.upgraded, since })
     }
 }
 
+/// The position of a connection among the evictable ones of its address. Idle upgraded connections go last: their clients
+/// rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    upgraded: bool,
+    since: u64,
+}
+
+/// The position of an address among all: by its evictable connections, then by the first of them.
+type Rank = (usize, Reverse<Turn>, IpAddr);
+
 /// Connections of one address.
 #[derive(Debug, Default)]
-struct Counts {
+struct Address {
     open: usize,
-    evictable: usize,
+    /// The evictable ones, the next one to lose its place first.
+    evictable: BTreeMap<Turn, u64>,
+}
+
+impl Address {
+    fn rank(&self, address: IpAddr) -> Option<Rank> {
+        let (first, _) = self.evictable.first_key_value()?;
+        Some((self.evictable.len(), Reverse(*first), address))
+    }
 }
 
 /// Why no connection could make room.
@@ -105,7 +126,7 @@ impl Places {
     fn try_enter(&self, address: IpAddr) -> Result<Place, Full> {
         let address = subscriber(address);
         let mut state = self.0.lock();
-        let of_address = state.addresses.get(&address).map_or(0, |counts| counts.open);
+        let of_address = state.addresses.get(&address).map_or(0, |address| address.open);
         if of_address >= self.0.per_address && !state.evict(Some(address)) {
             return Err(Full::Address);
         }
@@ -138,22 +159,23 @@ impl State {
         let (id, evicted) = (self.tick(), CancellationToken::new());
         let (waiting_since, stalled_since) = (Some(id), None);
         let opened = Open { address, waiting_since, stalled_since, upgraded: false, evicted: evicted.clone() };
+        let turn = opened.turn();
         self.open.insert(id, opened);
-        let counts = self.addresses.entry(address).or_default();
-        counts.open += 1;
-        counts.evictable += 1;
+        self.change_address(address, |of_address| {
+            of_address.open += 1;
+            of_address.evictable.extend(turn.map(|turn| (turn, id)));
+        });
         (id, evicted)
     }
 
     fn close(&mut self, id: u64) -> bool {
         let Some(closed) = self.open.remove(&id) else { return false };
-        if let Some(counts) = self.addresses.get_mut(&closed.address) {
-            counts.open -= 1;
-            counts.evictable -= usize::from(closed.evictable_since().is_some());
-            if counts.open == 0 {
-                self.addresses.remove(&closed.address);
+        self.change_address(closed.address, |of_address| {
+            of_address.open -= 1;
+            if let Some(turn) = closed.turn() {
+                of_address.evictable.remove(&turn);
             }
-        }
+        });
         true
     }
 
@@ -161,27 +183,45 @@ impl State {
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
-        let before = open.evictable_since().is_some();
+        let before = open.turn();
         change(open, now);
-        let after = open.evictable_since().is_some();
-        if let Some(counts) = self.addresses.get_mut(&open.address) {
-            counts.evictable = counts.evictable + usize::from(after) - usize::from(before);
+        let (after, address) = (open.turn(), open.address);
+        if after != before {
+            self.change_address(address, |of_address| {
+                if let Some(turn) = before {
+                    of_address.evictable.remove(&turn);
+                }
+                of_address.evictable.extend(after.map(|turn| (turn, id)));
+            });
         }
-        Some(after && !before)
+        Some(after.is_some() && before.is_none())
     }
 
-    /// Evicts a connection: where one address is given, one of this address. At one address, idle upgraded connections go
-    /// last: their clients count on them.
+    fn change_address(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) {
+        let of_address = self.addresses.entry(address).or_default();
+        let before = of_address.rank(address);
+        change(of_address);
+        let after = of_address.rank(address);
+        if of_address.open == 0 {
+            self.addresses.remove(&address);
+        }
+        if after != before {
+            if let Some(rank) = before {
+                self.ranks.remove(&rank);
+            }
+            self.ranks.extend(after);
+        }
+    }
+
+    /// Evicts a connection: where one address is given, one of this address.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
-        let rivals = |address| self.addresses.get(address).map_or(0, |counts| counts.evictable);
-        let evictable = self.open.iter().filter_map(|(id, open)| Some((id, open, open.evictable_since()?)));
-        let evictable = evictable.filter(|(_, open, _)| of.is_none_or(|of| of == open.address));
-        let rank = |open: &Open, since| (rivals(&open.address), !open.upgraded, Reverse(since));
-        let Some((&id, open, _)) = evictable.max_by_key(|(_, open, since)| rank(open, *since)) else {
-            return false;
-        };
-        tracing::debug!(address = %open.address, "connection closed: its place was needed");
-        open.evicted.cancel();
+        let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
+        let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
+        let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else { return false };
+        if let Some(open) = self.open.get(&id) {
+            tracing::debug!(address = %open.address, "connection closed: its place was needed");
+            open.evicted.cancel();
+        }
         self.close(id)
     }
 }

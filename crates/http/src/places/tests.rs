@@ -20,7 +20,8 @@ async fn addresses_of_one_network_count_together() {
     assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
     drop((first, others));
     assert!(enter("2001:db8::2").await.is_some());
-    assert!(places.0.lock().addresses.is_empty() && places.0.lock().open.is_empty());
+    let state = places.0.lock();
+    assert!(state.addresses.is_empty() && state.open.is_empty() && state.ranks.is_empty());
 }
 
 #[tokio::test]
@@ -126,5 +127,5 @@ async fn idle_upgraded_connections_go_last() {
     assert!(places.enter_now("::1".parse().unwrap()).is_none());
     websocket.progress().upgraded_idle();
     assert!(places.enter_now("::1".parse().unwrap()).is_some() && is_evicted(&websocket));
-    assert_eq!(places.0.lock().addresses.values().map(|counts| counts.evictable).sum::<usize>(), 0);
+    assert!(places.0.lock().ranks.is_empty());
 }
