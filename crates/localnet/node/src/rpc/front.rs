@@ -91,12 +91,8 @@ impl Front {
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
         let paced = Paced::new(socket, pace.clone()).holding(place);
         let answers = progress.clone();
-        let service = tower::service_fn(move |request| {
-            let (front, pace, progress) = (self.clone(), pace.clone(), answers.clone());
-            async move {
-                if is_admitted { front.answer(request, pace, progress).await } else { Ok(front.refuse(request).await) }
-            }
-        });
+        let service =
+            tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone(), is_admitted));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
         let connection = http.serve_connection(TokioIo::new(paced), TowerToHyperService::new(service)).with_upgrades();
@@ -120,7 +116,11 @@ impl Front {
         mut request: HttpRequest<Incoming>,
         pace: Arc<Pace>,
         progress: Progress,
+        is_admitted: bool,
     ) -> Result<HttpResponse, BoxError> {
+        if !is_admitted {
+            return Ok(self.refuse(request).await);
+        }
         if !self.origins.allow(request.headers()) {
             return Ok(refusal());
         }
