@@ -112,14 +112,14 @@ fn mistakes_are_told() {
     assert!(refusal(&strangers.output().unwrap(), 2).contains("--registered"));
     let running = Daemon::start(&mut gateway(folder.path()));
     let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(refusal(&second, 1).contains("another arena gateway is working in"));
+    assert!(refusal(&second, 1).contains("another arena gateway is using"));
     let submit = |gateway: &str, url: &str| {
         let mut submit = local_bb();
         submit.args(["arena-submit", url, "--uid", "1", "--key-uri", "//miner//1", "--gateway", gateway]);
         submit.output().unwrap()
     };
     assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
-    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("neither an http nor an https URL"));
+    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("not an http or https URL"));
     let taken = submit(running.url(), "127.0.0.1:9");
     assert!(String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"), "{taken:?}");
 }

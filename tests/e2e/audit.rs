@@ -151,10 +151,10 @@ fn other_conditions_and_unknown_challenges_are_told() {
     assert_eq!(report["different_conditions"], expected);
 
     let output = bb().args(["audit", "bridge", "--keep"]).arg(run.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("the ledger has no main challenge \"bridge\"; it has ferry"));
+    assert!(refusal(&output, 1).contains("no main challenge \"bridge\" in the ledger; the ledger has ferry"));
     let empty = tempfile::tempdir().unwrap();
     let output = bb().args(["audit", "ferry", "--keep"]).arg(empty.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("there is no ledger"));
+    assert!(refusal(&output, 1).contains("no ledger"));
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 
@@ -185,7 +185,7 @@ fn evidence_is_checked_on_another_machine() {
         verify(&changed, &[])
     };
     // In a transcript: nobody vouches for it any more.
-    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the one that was signed"));
+    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the signed one"));
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));
@@ -205,6 +205,6 @@ fn evidence_of_a_changed_reply_is_not_made() {
     change_byte(&run.reply(INTERPRETER, 1), 1_000);
     let file = run.path().join("evidence.tar");
     let error = refusal(&run.export(&file), 1);
-    assert!(error.contains("the kept reply of miner 2 to utterance 1 is not as it was recorded"), "{error}");
+    assert!(error.contains("the stored reply of miner 2 to utterance 1 differs from the record"), "{error}");
     assert!(!file.exists());
 }

@@ -136,7 +136,7 @@ fn a_challenge_that_cannot_be_played_is_refused() {
     for (challenge, code, says) in [
         ("99", 2, "--challenge 99: there are challenges 1 to 8"),
         ("0", 2, "--challenge 0: there are challenges 1 to 8"),
-        ("absent.json", 1, "absent.json: cannot be read"),
+        ("absent.json", 1, "cannot read absent.json"),
         (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {
         let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), code);

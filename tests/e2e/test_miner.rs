@@ -113,7 +113,7 @@ fn nobody_there_and_nonsense_are_told() {
     let bob = hotkey("//Bob");
     let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
     assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
-    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("neither an http nor an https URL"));
+    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("not an http or https URL"));
     assert!(refusal(&test("127.0.0.1:1", "5Nobody", &[]), 2).contains("--miner-hotkey"));
 }
 

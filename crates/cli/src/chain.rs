@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();
-        assert!(error.contains("Finney is no network"), "{error}");
+        assert!(error.contains("unknown network Finney"), "{error}");
     }
 
     #[test]

@@ -10,20 +10,20 @@ use taonet_wallet::warn_if_exposed;
 use zeroize::Zeroizing;
 
 /// Far more than a mnemonic, a key or the export of an account takes.
-const MOST_BYTES: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Reads a short text; `-` is standard input. No copy of it is left in memory.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
     // At full capacity at once: a growing buffer leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES + 1));
-    let limit = MOST_BYTES as u64 + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    let limit = MAX_BYTES as u64 + 1;
     let read = open(path).and_then(|file| {
         warn_if_exposed(&file, path);
         file.take(limit).read_to_end(&mut bytes)
     });
     read.with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() > MOST_BYTES {
-        bail!("{} is larger than {MOST_BYTES} bytes: it holds something else", path.display());
+    if bytes.len() > MAX_BYTES {
+        bail!("{} is larger than {MAX_BYTES} bytes: it holds something else", path.display());
     }
     match str::from_utf8(&bytes) {
         Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),

@@ -2,10 +2,10 @@
 //!
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
-//! - [`Places`]: bounded connections, and which one is evicted for another;
+//! - [`ConnectionSlots`]: bounded connections, with eviction of idle ones;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
-//!   requests take a turn;
+//!   requests take a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
@@ -23,11 +23,11 @@ mod access_token;
 mod api;
 mod bearer_tokens;
 pub mod client;
+mod connection_slots;
 mod fault;
 mod health;
 mod json_client;
 mod limits;
-mod places;
 mod serve;
 mod unread;
 mod whole;
@@ -36,11 +36,11 @@ mod write_deadline;
 pub use access_token::{AccessToken, TokenError};
 pub use api::{BodyError, collapse_slashes, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
-pub use places::{Place, Places, Progress};
 pub use serve::{ServeLimits, serve};
 pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
 pub use write_deadline::WriteDeadline;

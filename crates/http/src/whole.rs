@@ -13,22 +13,22 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that every body may have without a share of [`WholeBodies::large_bytes`].
+/// Size up to which a body uses no budget of [`WholeBodies::large_bytes`], in bytes.
 const SMALL_BODY: usize = 64 * 1024;
 
-/// Limits on buffered bodies. Clones share the memory.
+/// Limits on buffered bodies. Clones share the memory budget.
 #[derive(Debug, Clone)]
 pub struct WholeBodies {
-    /// Largest body, in bytes.
+    /// Maximum size of a body, in bytes.
     max_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Timeout of a request body.
     within: Duration,
-    /// What all bodies together have beyond [`SMALL_BODY`] each, in bytes.
+    /// Budget of all bodies beyond [`SMALL_BODY`] each, in bytes.
     large_bytes: Arc<Semaphore>,
 }
 
 impl WholeBodies {
-    /// Bodies of at most `max_bytes` that arrive within `within`; beyond 64 KiB each they share `large_bytes`.
+    /// Limits bodies to `max_bytes` and the timeout `within`; beyond 64 KiB each they share `large_bytes`.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
         Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
     }
@@ -132,10 +132,10 @@ impl BodyRefusal {
     }
 }
 
-/// Reads the body of a request, then lets the layers inside see the request. Refused bodies are answered with
+/// Buffers the body of a request, then passes the request to the inner layers. Responds to a refused body with
 /// [`BodyRefusal::status`] alone.
 ///
-/// Put it around a limit on concurrency: a body that arrives slowly then takes none of its turns.
+/// Put it around a concurrency limit: slow bodies then use none of its slots.
 pub async fn whole_body(State(bodies): State<WholeBodies>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     match bodies.read(body).await {
@@ -158,7 +158,7 @@ mod tests {
         Router::new().route("/", length).layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
     }
 
-    /// The answer to a body of these chunks, which ends, or never does.
+    /// The response to a body of these chunks, which ends, or never does.
     async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> = chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
         let body = if ends {

@@ -17,12 +17,12 @@ use crate::Progress;
 /// Time without write progress after which a connection is evictable.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection with a timeout for write progress: while the client does not read, its place is evictable after a second,
+/// A connection with a timeout for write progress: while the client does not read, its slot is evictable after a second,
 /// and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
 #[derive(Debug)]
 pub struct WriteDeadline {
     stream: TcpStream,
-    place: Progress,
+    slot: Progress,
     within: Duration,
     /// Set while a write is pending.
     stall: Option<Stall>,
@@ -36,15 +36,15 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// Wraps a connection in this place, with the timeout `within`.
-    pub fn new(stream: TcpStream, place: Progress, within: Duration) -> Self {
-        Self { stream, place, within, stall: None }
+    /// Wraps a connection in this slot, with the timeout `within`.
+    pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
+        Self { stream, slot, within, stall: None }
     }
 
     fn timed(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if written.is_ready() {
             if self.stall.take().is_some_and(|stall| stall.is_noted) {
-                self.place.resumed();
+                self.slot.resumed();
             }
             return written;
         }
@@ -59,7 +59,7 @@ impl WriteDeadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             stall.is_noted = true;
-            self.place.stalled();
+            self.slot.stalled();
             stall.timer.as_mut().reset(stall.since + self.within);
         }
         Poll::Pending

@@ -29,10 +29,10 @@ const FILE: &str = "weights.sqlite";
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another process has the ledger open.
-    #[error("another process is using the weight ledger in {}: stop it, or wait until it has ended", .0.display())]
+    #[error("another process is using the weight ledger in {}; hint: stop it, or wait until it exits", .0.display())]
     Locked(PathBuf),
     /// Creating the directory or its file failed.
-    #[error("cannot make the weight ledger in {}: check who owns it, and its parent", path.display())]
+    #[error("cannot create the weight ledger in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// The file has a newer schema version, or is not a ledger.
-    #[error("cannot bring the weight ledger {} up to date: was it made by a newer version of this program?", path.display())]
+    #[error("cannot migrate the weight ledger {}; hint: a newer version of this program may have written it", path.display())]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -48,10 +48,13 @@ pub enum LedgerError {
         source: sqlx::migrate::MigrateError,
     },
     /// A database operation failed.
-    #[error("the weight ledger failed; nothing more is signed before it works: check that its disk is not full")]
+    #[error("the weight ledger failed, signing is disabled until it works; hint: check the free disk space")]
     Database(#[from] sqlx::Error),
     /// A row's JSON does not parse in this version.
-    #[error("the weight ledger's column {column} cannot be read: was it written by a newer version of this program?")]
+    #[error(
+        "malformed value in column {column} of the weight ledger; hint: a newer version of this program may have \
+         written it"
+    )]
     Column {
         /// The column.
         column: &'static str,
@@ -59,7 +62,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A row has an invalid value.
-    #[error("the weight ledger's column {column} cannot have {value:?}: was it changed by hand?")]
+    #[error("invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes")]
     Value {
         /// The column.
         column: &'static str,

@@ -13,6 +13,6 @@ mod lock;
 mod shutdown;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
-pub use clock::{BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, since_1970, sleeper, system_clock};
+pub use clock::{BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, sleeper, system_clock, unix_time};
 pub use lock::lock_file;
 pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

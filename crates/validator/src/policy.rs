@@ -71,11 +71,11 @@ pub struct PolicyState {
 }
 
 impl PolicyState {
-    /// Resets the state when the previous weights' scores are more than `most` blocks old: after so long an absence,
+    /// Resets the state when the previous weights' scores are more than `max` blocks old: after so long an absence,
     /// the validator does not know whether these miners are still active.
-    pub fn forget_old(&mut self, block: BlockNumber, most: u32) {
+    pub fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
-        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > most;
+        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > max;
         if self.previous.as_ref().is_some_and(is_old) {
             (self.previous, self.epochs_without_scores) = (None, 0);
         }
@@ -100,7 +100,7 @@ pub enum Decision {
     Previous(Weights),
     /// No scores for too long: all weight to the burn uid.
     Fallback(Weights),
-    /// Nothing: there are no scores yet.
+    /// No weights: there are no scores yet.
     Wait,
     /// Nothing: there are scores, and none of them earns weight.
     Unearned,

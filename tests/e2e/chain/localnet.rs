@@ -41,7 +41,7 @@ fn a_chain_is_started_steered_and_stopped_by_its_folder() {
     assert!((13..=24).contains(&epoch), "{epoch}");
     // One process at a time.
     let error = refusal(&run(folder, &["start", "--port", "0"]), 1);
-    assert!(error.contains("in use by another process"), "{error}");
+    assert!(error.contains("another process is using the chain"), "{error}");
 
     assert_eq!(ask(folder, &["stop"])["stopped"], true);
     assert!(daemon.terminate().success());

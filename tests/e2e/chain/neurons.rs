@@ -92,7 +92,7 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     for (arguments, words) in [
         (&["0:1", "--mech", "3"][..], "--mech 3 is none of them"),
         (&["250:1"], "uid 250 is not on the subnet"),
-        (&["0:1", "0:2"], "uid 0 is named twice"),
+        (&["0:1", "0:2"], "duplicate uid 0"),
     ] {
         let output = chain.tao(&["weights", "set", "--netuid", BABELBIT], arguments);
         let error = stderr(&output);

@@ -28,10 +28,10 @@ fn a_network_that_is_none_is_wrong_usage() {
 fn what_is_not_there_is_told() {
     let chain = Chain::start();
     for (arguments, words) in [
-        (&["metagraph", "77"][..], "there is no subnet 77"),
-        (&["subnets", "show", "77"], "there is no subnet 77"),
-        (&["subnets", "hyperparameters", "77"], "there is no subnet 77"),
-        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "there is no subnet 77"),
+        (&["metagraph", "77"][..], "subnet 77 does not exist"),
+        (&["subnets", "show", "77"], "subnet 77 does not exist"),
+        (&["subnets", "hyperparameters", "77"], "subnet 77 does not exist"),
+        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "subnet 77 does not exist"),
         (&["block", "4000000000"], "the node does not have block 4000000000"),
     ] {
         let error = refusal(&chain.tao(arguments, &[]), 1);

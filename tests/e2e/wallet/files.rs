@@ -194,8 +194,8 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
     };
     let damaged = "wrong password, or the keyfile is damaged";
     for (what, content, code, says) in [
-        ("empty", Vec::new(), 1, "not keyfile JSON"),
-        ("plain, cut", cut("plain_mnemonic"), 1, "not keyfile JSON"),
+        ("empty", Vec::new(), 1, "keyfile is not JSON"),
+        ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
         ("plain, other address", plain.replace(VECTOR_ADDRESS, ADDRESS).into_bytes(), 1, "its key belongs to"),
         ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "gives no key"),
         ("plain, other scheme", plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(), 1, "gives no key"),

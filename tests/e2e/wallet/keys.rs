@@ -318,7 +318,7 @@ fn scripts_written_for_btcli_find_their_options() {
 fn new_passwords_are_held_to_rules() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
-    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "easy to guess"), ("", "no password")] {
+    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")] {
         let password = wallets.file("password", password);
         let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
         let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);

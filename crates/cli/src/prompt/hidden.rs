@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tc
 use zeroize::Zeroizing;
 
 /// As much as a terminal takes in one line.
-const MOST_BYTES: usize = 4096;
+const MAX_BYTES: usize = 4096;
 
 /// Reads a line from standard input where that is a terminal, else from the one that controls the process.
 ///
@@ -64,7 +64,7 @@ fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
     let hidden = Hidden::new(terminal)?;
     let keys = &hidden.before.special_codes;
     // At full capacity at once: a growing buffer leaves copies behind.
-    let mut typed = Zeroizing::new(Vec::with_capacity(MOST_BYTES));
+    let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     loop {
         match hidden.byte()? {
             b'\n' | b'\r' => break,
@@ -78,7 +78,7 @@ fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
             }
             key if key == keys[SpecialCodeIndex::VERASE] => erase(&mut typed),
             key if key == keys[SpecialCodeIndex::VKILL] => typed.clear(),
-            _ if typed.len() == MOST_BYTES => return Err(ErrorKind::FileTooLarge.into()),
+            _ if typed.len() == MAX_BYTES => return Err(ErrorKind::FileTooLarge.into()),
             byte => typed.push(byte),
         }
     }

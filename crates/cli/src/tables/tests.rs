@@ -64,7 +64,7 @@ fn samples() -> Vec<Sample> {
         MISMATCHES: ["255", ALICE, "ferry:12", "challenge_score", "utterances.12.accuracy", "0.8123456789012345", "0.8123456789012346"],
             ["–", "–", "–", "audio.tar", "sha256", "3e305921506d…", "fb7b63191e9b…"];
         SETTINGS: ["BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/", "environment", "Where the arena's gateway is, or its path besides"],
-            ["BB_MAX_SKIPPED_WEIGHT_EPOCHS", "12", "default", "Epochs without scores until everything goes to the fallback uid"];
+            ["BB_MAX_SKIPPED_WEIGHT_EPOCHS", "12", "default", "Epochs without scores until all weight goes to the fallback uid"];
         RULES: ["reply-length", "pass", "192000 bytes in 25 answers"],
             ["out-eos-after-source", "not tested", "no out_eos in 64 frames and 128 empty requests, so that the drain could not be measured"];
         TIMINGS: ["initialise, first utterance", "12", "1234.5", "12345.6", "123456.7", "600000", "0"],

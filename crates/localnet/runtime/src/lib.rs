@@ -10,7 +10,7 @@
 //! - [`info`] answers clients' questions.
 //! - [`genesis`] is the first block's state.
 
-// What the framework's macros make at the root has no place for documentation; the modules have it.
+// FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]
 
 #[warn(missing_docs)]

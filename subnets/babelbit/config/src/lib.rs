@@ -154,7 +154,7 @@ impl Config {
             Err(error) => problems.push(Problem {
                 name: "BB_AUDIO_SCORING_*".to_owned(),
                 value: error.to_string(),
-                expected: "settings that fit together",
+                expected: "a consistent combination of settings",
             }),
         }
         if problems.is_empty() { Ok((config, warnings)) } else { Err(ConfigError { problems }) }

@@ -45,7 +45,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another runner holds the lock.
-    #[error("another runner is working in {}: stop it, or use another state directory", .0.display())]
+    #[error("another runner is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory could not be created or locked.
     #[error("cannot create or lock the state directory {}", path.display())]
@@ -55,13 +55,13 @@ pub enum LedgerError {
         /// The I/O error.
         source: std::io::Error,
     },
-    /// There is no ledger to read.
-    #[error("there is no ledger {}: name the directory that the run kept its files in", .0.display())]
+    /// The ledger does not exist.
+    #[error("no ledger {}; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
     /// The ledger has another schema version, and was opened for reading only.
     #[error(
-        "the ledger {} is of version {found}, and this program reads version {expected}: a runner of this program brings \
-         an older one up to date",
+        "the ledger {} has schema version {found}, expected {expected}; hint: run this program's runner to migrate \
+         an older one",
         path.display()
     )]
     Version {
@@ -73,7 +73,7 @@ pub enum LedgerError {
         expected: i64,
     },
     /// The file has a newer schema version, or is not a ledger.
-    #[error("cannot bring the ledger {} up to date", path.display())]
+    #[error("cannot migrate the ledger {}", path.display())]
     Migrate {
         /// Path of the file.
         path: PathBuf,
@@ -84,7 +84,7 @@ pub enum LedgerError {
     #[error("the ledger failed")]
     Database(#[from] sqlx::Error),
     /// A JSON column is malformed.
-    #[error("the ledger's column {column} cannot be read")]
+    #[error("malformed value in column {column} of the ledger")]
     Column {
         /// Name of the column.
         column: &'static str,
@@ -92,7 +92,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A column has an invalid value.
-    #[error("the ledger's column {column} holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the ledger")]
     Value {
         /// Name of the column.
         column: &'static str,
@@ -105,7 +105,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
-    handed_over: Notify,
+    enqueued: Notify,
     /// Keeps other runners out; readers hold no lock.
     _lock: Option<File>,
 }
@@ -128,7 +128,7 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: Some(lock) })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory for reading, even while a runner uses it. Creates and changes nothing.
@@ -149,7 +149,7 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: None })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: None })
     }
 
     /// Forces every committed row to disk.

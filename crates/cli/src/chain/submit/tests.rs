@@ -30,13 +30,13 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
         (module("Odd"), 1, &["the chain refused the call, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
         (module("SubtokenDisabled"), 1, &["tao subnets start"]),
         (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is not over yet"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is exceeded"]),
         (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
-        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature is not of this call"]),
+        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
         (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
         (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
         (Script::LoseRequest, 3, &["is not known"]),
-        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned it", "after block 127"]),
+        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned the extrinsic", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);

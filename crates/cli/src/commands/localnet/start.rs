@@ -45,7 +45,7 @@ pub(super) struct StartArgs {
     #[arg(long, conflicts_with = "data")]
     memory: bool,
     /// Keep the state and content of so many blocks [default: 2500; the least is 2400]
-    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::LEAST)..))]
+    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::MIN)..))]
     keep_blocks: Option<u32>,
     /// Keep the state of all blocks
     #[arg(long)]

@@ -76,7 +76,7 @@ mod tests {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }
-        for (texts, words) in [(&["1:1", "1:2"][..], "uid 1 is named twice"), (&["1:0"], "all weights are 0")] {
+        for (texts, words) in [(&["1:1", "1:2"][..], "duplicate uid 1"), (&["1:0"], "all weights are 0")] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             assert!(row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
         }

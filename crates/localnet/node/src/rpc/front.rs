@@ -16,7 +16,7 @@ use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
-use taonet_http::{BodyRefusal, Place, Places, Progress, WholeBodies, WriteDeadline};
+use taonet_http::{BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
@@ -29,7 +29,7 @@ use super::pace::{Pace, Paced};
 /// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// How long the head of a request may take, and how long a connection may idle between requests.
+/// Timeout of a request head, and idle timeout of a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// Timeout for write progress: a client that does not read is disconnected.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ pub(super) const LARGE_BODIES: usize = 4;
 /// Connections beyond the limits, which get the response 429.
 const SPARE: usize = 64;
 
-/// What every connection is served with.
+/// Shared state of all connections.
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) builder: TowerServiceBuilder<Identity, Stack<HostFilterLayer, Identity>>,
@@ -53,10 +53,11 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until told to stop. At a limit, an idle one is evicted, see [`Places`].
+    /// Accepts connections until shutdown. At a limit, evicts an idle one, see [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {
-        let places = Places::new(self.limits.connections as usize, self.limits.connections_per_address as usize);
-        let spare = Places::new(SPARE, SPARE);
+        let limits = self.limits;
+        let slots = ConnectionSlots::new(limits.connections as usize, limits.connections_per_address as usize);
+        let spare = ConnectionSlots::new(SPARE, SPARE);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -64,15 +65,15 @@ impl Front {
             };
             match accepted {
                 Ok((socket, peer)) => {
-                    if let Some(place) = places.enter_now(peer.ip()) {
-                        self.clone().serve(socket, place, true);
-                    } else if let Some(place) = spare.enter_now(peer.ip()) {
-                        self.clone().serve(socket, place, false);
+                    if let Some(slot) = slots.try_acquire(peer.ip()) {
+                        self.clone().serve(socket, slot, true);
+                    } else if let Some(slot) = spare.try_acquire(peer.ip()) {
+                        self.clone().serve(socket, slot, false);
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "a connection was not accepted");
-                    if !spare.evict() && !places.evict() {
+                    tracing::debug!(%error, "cannot accept connection");
+                    if !spare.evict() && !slots.evict() {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -81,15 +82,15 @@ impl Front {
     }
 
     /// Serves a connection. One that is not admitted gets the response 429.
-    fn serve(self, socket: TcpStream, place: Place, is_admitted: bool) {
+    fn serve(self, socket: TcpStream, slot: ConnectionSlot, is_admitted: bool) {
         if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was lost at once");
+            tracing::debug!(%error, "connection lost during the handshake");
             return;
         }
-        let (progress, stop) = (place.progress(), self.stop.clone());
+        let (progress, stop) = (slot.progress(), self.stop.clone());
         let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
-        let paced = Paced::new(socket, pace.clone()).holding(place);
+        let paced = Paced::new(socket, pace.clone()).holding(slot);
         let answers = progress.clone();
         let service =
             tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone(), is_admitted));

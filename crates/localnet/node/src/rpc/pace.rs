@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use taonet_http::{Place, Progress};
+use taonet_http::{ConnectionSlot, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
@@ -20,15 +20,15 @@ const HEAVY: usize = 8;
 #[derive(Debug)]
 pub(super) struct Pace {
     state: Mutex<State>,
-    most: Most,
+    bounds: Bounds,
     heavy: Semaphore,
     taken: Notify,
-    /// The connection's claim to its place.
-    place: Option<Progress>,
+    /// Makes the connection evictable.
+    progress: Option<Progress>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct Bounds {
     requests: usize,
     bytes: usize,
 }
@@ -47,16 +47,16 @@ struct State {
 }
 
 impl State {
-    fn may_read(&self, most: Most) -> bool {
-        !self.paced || (self.requests < most.requests && self.asked.saturating_add(self.bytes) <= most.bytes)
+    fn may_read(&self, bounds: Bounds) -> bool {
+        !self.paced || (self.requests < bounds.requests && self.asked.saturating_add(self.bytes) <= bounds.bytes)
     }
 }
 
 impl Pace {
     /// Creates the state of a new connection, with limits on requests in flight and on bytes of unsent responses.
-    pub(super) fn new(requests: u32, bytes: u32, place: Option<Progress>) -> Arc<Self> {
-        let most = Most { requests: requests as usize, bytes: bytes as usize };
-        Arc::new(Self { state: Mutex::default(), most, heavy: Semaphore::new(HEAVY), taken: Notify::new(), place })
+    pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
+        let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
+        Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new(), progress })
     }
 
     /// Enables backpressure when the connection becomes a WebSocket.
@@ -71,12 +71,12 @@ impl Pace {
 
     /// With the state locked, so that the last change decides.
     fn settled(&self, state: &State) {
-        let Some(place) = self.place.as_ref().filter(|_| state.paced) else { return };
+        let Some(progress) = self.progress.as_ref().filter(|_| state.paced) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
-            place.upgraded_idle();
+            progress.upgraded_idle();
         } else {
             // An evicted connection's requests are answered in vain.
-            place.complete();
+            progress.complete();
         }
     }
 
@@ -93,7 +93,7 @@ impl Pace {
         let reader = {
             let mut state = self.lock();
             change(&mut state);
-            if state.may_read(self.most) { state.reader.take() } else { None }
+            if state.may_read(self.bounds) { state.reader.take() } else { None }
         };
         self.taken.notify_waiters();
         if let Some(reader) = reader {
@@ -151,7 +151,7 @@ impl Pace {
             let taken = self.taken.notified();
             tokio::pin!(taken);
             taken.as_mut().enable();
-            if self.lock().bytes <= self.most.bytes {
+            if self.lock().bytes <= self.bounds.bytes {
                 return work.await;
             }
             taken.await;
@@ -160,7 +160,7 @@ impl Pace {
 
     fn poll_may_read(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.may_read(self.most) {
+        if state.may_read(self.bounds) {
             return Poll::Ready(());
         }
         state.reader = Some(context.waker().clone());
@@ -205,7 +205,7 @@ pub(super) struct Paced<T> {
     pace: Arc<Pace>,
     has_read: bool,
     /// Free again when the connection ends.
-    place: Option<Place>,
+    slot: Option<ConnectionSlot>,
     /// Completes when the connection is evicted: for its reader, and for its writer.
     evicted: Option<[Evicted; 2]>,
 }
@@ -214,22 +214,22 @@ type Evicted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false, place: None, evicted: None }
+        Self { stream, pace, has_read: false, slot: None, evicted: None }
     }
 
-    /// Keeps the connection's place until the connection ends.
-    pub(super) fn holding(mut self, place: Place) -> Self {
+    /// Keeps the connection's slot until the connection ends.
+    pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
         let evicted = || -> Evicted {
-            let place = place.progress();
-            Box::pin(async move { place.evicted().await })
+            let progress = slot.progress();
+            Box::pin(async move { progress.evicted().await })
         };
         self.evicted = Some([evicted(), evicted()]);
-        self.place = Some(place);
+        self.slot = Some(slot);
         self
     }
 
     /// Fails once the connection is evicted.
-    fn check_place(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
+    fn check_slot(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
         let Some(evicted) = self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer))) else {
             return Ok(());
         };
@@ -264,7 +264,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check_place(context, false)?;
+        self.check_slot(context, false)?;
         // Requests from the last read are counted only when their tasks run: let them run first.
         if std::mem::take(&mut self.has_read) && self.pace.is_paced() {
             context.waker().wake_by_ref();
@@ -279,7 +279,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.check_place(context, true)?;
+        self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(written)
     }
@@ -289,7 +289,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check_place(context, true)?;
+        self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.wrote(written)
     }

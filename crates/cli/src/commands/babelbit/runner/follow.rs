@@ -71,7 +71,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
         shuffle: random_order(),
         observer: Arc::new(()),
-        tell: teller(context),
+        on_round: teller(context),
         clock: system_clock(),
         sleeper,
     };

@@ -1,7 +1,6 @@
-//! The connections of a server: how many there are, and which one is closed when another needs its place.
+//! Connection slots of a server: a bounded number of connections, with eviction of idle ones.
 //!
-//! A client that opens connections and never completes a request, or never reads a response, would keep everybody else
-//! out once it has taken all places. So a new connection evicts an evictable one: its request is incomplete, or it is
+//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots. So a new connection evicts an evictable one: its request is incomplete, or it is
 //! idle between requests, or its client does not read the response. The address with the most evictable connections loses
 //! the one that has been evictable longest. A client that opens many therefore only loses its own.
 //!
@@ -20,14 +19,14 @@ use crate::subscriber;
 
 /// The bounded set of a server's open connections. Clones share one set.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Shared>);
+pub struct ConnectionSlots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     connections: usize,
     per_address: usize,
     state: Mutex<State>,
-    /// A place became free, or a connection became evictable.
+    /// A slot became free, or a connection became evictable.
     changed: Notify,
 }
 
@@ -76,7 +75,7 @@ type Rank = (usize, Reverse<Turn>, IpAddr);
 #[derive(Debug, Default)]
 struct Address {
     open: usize,
-    /// The evictable ones, the next one to lose its place first.
+    /// The evictable ones, the next one to lose its slot first.
     evictable: BTreeMap<Turn, u64>,
 }
 
@@ -91,39 +90,39 @@ impl Address {
 enum Full {
     /// The address has as many connections as it may have.
     Address,
-    /// All places are taken.
+    /// All slots are taken.
     All,
 }
 
-impl Places {
-    /// Room for `connections` at a time, of which at most `per_address` come from one address (of IPv6, from one /64).
+impl ConnectionSlots {
+    /// Creates `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64).
     pub fn new(connections: usize, per_address: usize) -> Self {
         let state = Mutex::default();
         Self(Arc::new(Shared { connections: connections.max(1), per_address, state, changed: Notify::new() }))
     }
 
-    /// A place for a connection from `address`.
+    /// Acquires a slot for a connection from `address`.
     ///
-    /// When all places are taken, evicts a connection: of the address with the most evictable ones, the one that has been
-    /// evictable longest. While there is none, waits for the first. When the address has as many as it may have, evicts
-    /// one of its own; `None` while none of those is evictable.
-    pub async fn enter(&self, address: IpAddr) -> Option<Place> {
+    /// If all slots are in use, evicts a connection: of the address with the most evictable ones, the one that has been
+    /// evictable longest. If there is none, waits for the first. If the address is at its limit, evicts one of its own;
+    /// `None` if none of those is evictable.
+    pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         loop {
             let changed = self.0.changed.notified();
-            match self.try_enter(address) {
-                Ok(place) => return Some(place),
+            match self.acquire_free(address) {
+                Ok(slot) => return Some(slot),
                 Err(Full::Address) => return None,
                 Err(Full::All) => changed.await,
             }
         }
     }
 
-    /// As [`Self::enter`], without waiting: `None` also while all places are taken and no connection is evictable.
-    pub fn enter_now(&self, address: IpAddr) -> Option<Place> {
-        self.try_enter(address).ok()
+    /// As [`Self::acquire`], without waiting: `None` also while all slots are taken and no connection is evictable.
+    pub fn try_acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
+        self.acquire_free(address).ok()
     }
 
-    fn try_enter(&self, address: IpAddr) -> Result<Place, Full> {
+    fn acquire_free(&self, address: IpAddr) -> Result<ConnectionSlot, Full> {
         let address = subscriber(address);
         let mut state = self.0.lock();
         let of_address = state.addresses.get(&address).map_or(0, |address| address.open);
@@ -134,10 +133,10 @@ impl Places {
             return Err(Full::All);
         }
         let (id, evicted) = state.open(address);
-        Ok(Place(Progress { shared: Arc::clone(&self.0), id, evicted }))
+        Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
     }
 
-    /// Evicts a connection, as [`Self::enter`] does when all places are taken; whether one was evictable.
+    /// Evicts a connection, as [`Self::acquire`] does when all slots are taken; whether one was evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -179,7 +178,7 @@ impl State {
         true
     }
 
-    /// Changes a connection at the moment `now`. `None` when it has no place any more; else whether it became evictable.
+    /// Changes a connection at the moment `now`. `None` when it has no slot any more; else whether it became evictable.
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
@@ -219,34 +218,34 @@ impl State {
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
         let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else { return false };
         if let Some(open) = self.open.get(&id) {
-            tracing::debug!(address = %open.address, "connection closed: its place was needed");
+            tracing::debug!(address = %open.address, "connection evicted: all connection slots are in use");
             open.evicted.cancel();
         }
         self.close(id)
     }
 }
 
-/// The place of one connection, free again when it is dropped.
+/// The slot of one connection, released on drop.
 #[derive(Debug)]
-pub struct Place(Progress);
+pub struct ConnectionSlot(Progress);
 
-impl Place {
-    /// How far the connection's current request is.
+impl ConnectionSlot {
+    /// Progress of the connection's current request.
     pub fn progress(&self) -> Progress {
         self.0.clone()
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        // An evicted connection has no place any more.
+        // An evicted connection has already lost its slot.
         if self.0.shared.lock().close(self.0.id) {
             self.0.shared.changed.notify_one();
         }
     }
 }
 
-/// How far the current request of a connection is. A new connection waits for its first request.
+/// Progress of a connection's current request. A new connection waits for its first request.
 #[derive(Debug, Clone)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -255,14 +254,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The request has arrived completely: the connection is not evictable. `false` where it was evicted already; then
-    /// the request must not be answered.
+    /// Marks the request as complete: the connection is not evictable. `false` if it was already evicted; then the
+    /// request must not be answered.
     pub fn complete(&self) -> bool {
         self.change(|open, _| open.waiting_since = None)
     }
 
-    /// The request is answered: the connection waits for the next one. Where the request was answered before it was
-    /// complete, nothing changes.
+    /// Marks the request as answered: the connection waits for the next one. No effect if the request was answered
+    /// before it was complete.
     pub fn answered(&self) {
         self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
     }
@@ -285,12 +284,12 @@ impl Progress {
         self.change(|open, _| open.stalled_since = None);
     }
 
-    /// Completes when the connection is evicted: whoever serves it then drops it.
+    /// Completes when the connection is evicted; the server then drops it.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 
-    /// Whether the connection still has its place.
+    /// Whether the connection still has its slot.
     fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
         let changed = self.shared.lock().change(self.id, change);
         if changed == Some(true) {
