@@ -151,20 +151,6 @@ impl Client {
             })
             .await
     }
-
-    /// Encodes a call with the newest runtime.
-    ///
-    /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not fit.
-    pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("encode call", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.call_data(call)
-            })
-            .await
-    }
 }
 
 impl Inner {

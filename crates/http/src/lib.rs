@@ -16,8 +16,8 @@
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
 //! - [`Fault`]: why a request failed.
 //!
-//! Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures. It uses `taonet-service`
-//! (shutdown) and `taonet-telemetry` (metrics). The validator crates and every subnet's services use it.
+//! Uses `taonet-service` (shutdown) and `taonet-telemetry` (metrics). Used by the validator crates and every subnet's
+//! services. Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures.
 
 mod access_token;
 mod api;

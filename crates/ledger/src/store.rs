@@ -7,12 +7,14 @@
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 mod extrinsics;
@@ -23,6 +25,12 @@ pub use intents::{Intent, IntentKey, IntentState, Plan};
 
 /// The name of the database file in its directory.
 const FILE: &str = "weights.sqlite";
+
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sql = include_str!("../migrations/0001_weights.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "weights".into(), MigrationType::Simple, sql, false)])
+});
 
 /// Why the ledger is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +112,7 @@ impl Ledger {
         // The first write takes the lock; until then two processes could both believe that they hold it.
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(locked)?;
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(locked)?;
-        sqlx::migrate!().run(&mut connection).await.map_err(|source| match source {
+        MIGRATIONS.run(&mut connection).await.map_err(|source| match source {
             sqlx::migrate::MigrateError::Execute(error) if is_busy(&error) => LedgerError::Locked(directory.to_owned()),
             source => LedgerError::Migrate { path, source },
         })?;

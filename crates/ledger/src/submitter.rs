@@ -143,12 +143,6 @@ impl Submitter {
         })
     }
 
-    /// Uses another beacon than quicknet, for a local chain.
-    #[must_use]
-    pub fn with_beacon(self, beacon: Beacon) -> Self {
-        Self { beacon, ..self }
-    }
-
     /// Uses this clock instead of the system's.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {

@@ -5,7 +5,7 @@
 //! - [`atomic_write`]: files that are either old or new, never half-written;
 //! - [`lock_file`]: one process at a time in a directory.
 //!
-//! Uses no other crate of the workspace. Every daemon uses it, and so does everything that keeps state on disk.
+//! Uses no other crate of the workspace. Used by every daemon, and by everything that keeps state on disk.
 
 mod atomic;
 mod clock;

@@ -5,8 +5,8 @@ use super::{BOB, Chain};
 use crate::support::{refusal, tao};
 
 #[test]
-fn a_chain_out_of_reach_is_a_failure_of_the_network() {
-    // A port that nobody listens on any more.
+fn an_unreachable_chain_is_a_network_failure() {
+    // A port without a listener.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let network = format!("ws://{address}");
     let started = Instant::now();

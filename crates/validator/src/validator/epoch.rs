@@ -27,7 +27,7 @@ pub struct EpochReport {
     pub block: BlockNumber,
     /// The current round, if known.
     pub round: Option<String>,
-    /// `scored`, `previous`, `fallback` or `wait`.
+    /// `scored`, `previous`, `fallback`, `wait` or `unearned`.
     pub decision: &'static str,
     /// The decided weights, if any.
     pub weights: Option<Weights>,

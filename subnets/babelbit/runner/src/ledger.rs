@@ -11,13 +11,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _, SqliteConnection};
 use taonet_service::lock_file;
 use tokio::sync::{Mutex, Notify};
 
@@ -38,7 +39,20 @@ const LOCK: &str = "runner.lock";
 /// SQLite busy timeout between reader and runner.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let files = [
+        (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
+        (2, "scoring conditions", include_str!("../migrations/0002_scoring_conditions.sql")),
+        (3, "rounds", include_str!("../migrations/0003_rounds.sql")),
+        (4, "outbox", include_str!("../migrations/0004_outbox.sql")),
+        (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).to_vec())
+});
 
 /// Why a ledger operation failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,9 @@
 //!
 //! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line combines the parts
 //! (`bb validate`, `bb signer`).
+//!
+//! Uses `taonet-validator` (epoch loop, signer, gateway), the clients of engine and scoring API, and
+//! `taonet-babelbit-core`. Used by `bb validate` and `bb signer`.
 
 mod error;
 mod figures;

@@ -327,6 +327,6 @@ async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
     // The main contest has no share, and the arena nobody who could have it.
     world.arena_share = ArenaShare::from_percent(100.0);
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, &report.weights), ("wait", &None));
+    assert_eq!((report.decision, &report.weights), ("unearned", &None));
     assert!(report.success && report.error.unwrap().contains("the arena has the full share"));
 }

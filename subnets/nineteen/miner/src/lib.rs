@@ -8,6 +8,9 @@
 //! [`Miner`] announces a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
 //! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] puts behind the checks
 //! of the transport.
+//!
+//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities). Used by
+//! `tao nineteen miner`.
 
 // Shares are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -14,6 +14,9 @@
 //! prevents man-in-the-middle attacks. The miner refuses requests signed for other miners, and remembers each nonce
 //! while it is fresh, in bounded memory ([`FiberRules::Strict`]; [`FiberRules::Reference`] responds as fiber does). A
 //! body that cannot be decrypted is a client error (400), not a server error.
+//!
+//! Uses `taonet-wire` (signed HTTP) and `taonet-wallet`. Used by the subnet's miner, and by its validator for the other
+//! side.
 
 mod client;
 mod fernet;

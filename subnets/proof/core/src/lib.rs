@@ -12,7 +12,7 @@
 //! - [`messages`]: what validator and miner say to each other;
 //! - [`scoring`]: how proofs become weights.
 //!
-//! `taonet-proof-backends` proves and verifies these circuits; the `tao proof` commands use both.
+//! Uses `taonet-primitives`. Used by the crates of the subnet that prove and verify.
 
 mod binding;
 pub mod circuit;

@@ -41,7 +41,7 @@ fn a_neuron_makes_a_statement() {
         let stored = Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
         assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
         assert_eq!(LastCommitment::<Runtime>::get(BABELBIT, &who), Some(7));
-        assert!(said(&Event::Commitment { netuid: BABELBIT, who }));
+        assert!(said(&Event::Commitment { netuid: BABELBIT, who: who.clone() }));
     });
 }
 

@@ -1,11 +1,12 @@
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 use taonet_babelbit_core::records::ChallengeType;
 
 use super::record::{GivenScore, Kept, NewSubmission, SubmissionKey};
@@ -21,7 +22,11 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sql = include_str!("../../migrations/0001_submissions.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "submissions".into(), MigrationType::Simple, sql, false)])
+});
 
 /// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
