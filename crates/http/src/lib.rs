@@ -7,7 +7,8 @@
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
 //!   requests take a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors,
+//!   request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
