@@ -172,7 +172,7 @@ impl Drop for Process {
 }
 
 /// Every serving command, each with a test below.
-const DAEMONS: [&str; 11] = [
+const DAEMONS: [&str; 13] = [
     "tao axon serve",
     "tao localnet start",
     "tao babelbit arena-gateway",
@@ -184,6 +184,8 @@ const DAEMONS: [&str; 11] = [
     "tao babelbit subtensor-gateway",
     "tao babelbit validate",
     "tao nineteen miner",
+    "tao proof miner",
+    "tao proof validator",
 ];
 
 /// Subcommands with a listen address, according to their help.
@@ -223,6 +225,10 @@ fn neurons() {
     market.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
     let market = Daemon::start(&mut market);
     Served::of(&market, "/healthz", "/capacity").holds("tao nineteen miner");
+    let folder = tempfile::tempdir().unwrap();
+    let circuit = crate::proof::compile(folder.path(), "diabetes-regression", "stark");
+    let proofs = Daemon::start(&mut crate::proof::miner("//Bob", &circuit));
+    Served::of(&proofs, "/healthz", "/query-zk-proof").holds("tao proof miner");
 }
 
 #[test]
@@ -299,6 +305,11 @@ fn metrics() {
         let served = Served { address: metrics.parse().unwrap(), page: "/metrics", post: "/metrics" };
         served.holds(command);
     }
+    let circuit = crate::proof::compile(folder.path(), "diabetes-regression", "stark");
+    let mut validator = crate::proof::validator("//Alice", &circuit, &folder.path().join("proof"));
+    let peer = format!("5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty@{}", free_address());
+    let _process = Process::start(validator.args(["--peer", &peer]), &metrics);
+    Served { address: metrics.parse().unwrap(), page: "/metrics", post: "/metrics" }.holds("tao proof validator");
 }
 
 /// A server whose limit on open files is below its connection limit also recovers. New connections then wait in the

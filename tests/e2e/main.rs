@@ -23,6 +23,7 @@ mod kill;
 mod localnet_peers;
 mod nineteen;
 mod peers;
+mod proof;
 mod rounds;
 mod scoring_api;
 mod scoring_tools;

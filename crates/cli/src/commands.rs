@@ -14,6 +14,7 @@ pub(crate) mod man;
 pub(crate) mod metagraph;
 pub(crate) mod models;
 pub(crate) mod nineteen;
+pub(crate) mod proof;
 pub(crate) mod register;
 pub(crate) mod serve_axon;
 pub(crate) mod speech;

@@ -14,6 +14,7 @@ use taonet_service::Shutdown;
 use taonet_telemetry::Metrics;
 use taonet_wire::{Policy, SignedLayer, SignedLayerBuilder};
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::context::Context;
 
@@ -169,6 +170,15 @@ pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdo
         spawn_metrics(listener, readiness_routes(readiness.clone(), Some(metrics)), shutdown);
     }
     Ok(readiness)
+}
+
+/// Serves on a free port of this machine; gives the URL.
+pub(crate) async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    let stop = shutdown.clone();
+    shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
+    Ok(url)
 }
 
 fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {

@@ -13,6 +13,7 @@ mod chain;
 mod commands;
 mod context;
 mod daemon;
+mod demo_chain;
 mod engines;
 mod exit;
 mod help;
@@ -34,7 +35,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
-    nineteen, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+    nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -101,6 +102,9 @@ enum TaoCommand {
     /// Nineteen, subnet 19: the inference market
     #[command(subcommand)]
     Nineteen(nineteen::Command),
+    /// Prove and verify that a model gave an output
+    #[command(subcommand)]
+    Proof(proof::Command),
     /// Compute one epoch of Yuma consensus from a file
     Yuma(yuma::YumaArgs),
     /// Create, recover, list and encrypt keys; sign and verify messages
@@ -157,6 +161,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),
         TaoCommand::Nineteen(command) => nineteen::run(&command, &context),
+        TaoCommand::Proof(command) => proof::run(&command, &context),
         TaoCommand::Yuma(args) => yuma::run(&args, &context),
         TaoCommand::Wallet(command) => wallet::run(&command, &context),
         TaoCommand::Localnet(args) => localnet::run(&args, &context),

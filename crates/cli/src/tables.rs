@@ -28,6 +28,29 @@ pub(crate) static PING: [Column; 6] = [
     text("outcomes"),
 ];
 
+/// `tao proof validator --requests`.
+pub(crate) static PROOF_TALLIES: [Column; 6] = [
+    address("miner"),
+    number("verified"),
+    number("failed"),
+    number("seconds"),
+    number("proof bytes").rank(1),
+    text("why"),
+];
+
+/// `tao proof demo`.
+pub(crate) static PROOF_STANDINGS: [Column; 9] = [
+    fixed("miner"),
+    number("uid").rank(2),
+    number("verified"),
+    number("failed"),
+    number("seconds").rank(1),
+    number("proof bytes").rank(4),
+    number("weight"),
+    number("emission").rank(3),
+    text("why"),
+];
+
 /// `tao balance`.
 pub(crate) static BALANCE: [Column; 5] =
     [address("account"), number("free TAO"), number("reserved").rank(2), number("frozen").rank(1), number("stake")];

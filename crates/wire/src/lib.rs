@@ -22,6 +22,7 @@ mod clock;
 mod compact;
 mod dendrite;
 mod headers;
+mod public_address;
 mod python;
 mod refusal;
 mod replay;
@@ -39,6 +40,7 @@ pub use compact::{CompactError, compact_hash};
 pub use dendrite::{
     AxonStatus, DendriteScheme, StatusMessage, Synapse, SynapseClass, SynapseError, Terminal, event_stream,
 };
+pub use public_address::is_public;
 pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};

@@ -1,6 +1,5 @@
 //! `tao demo`: a complete contest on this machine, chain included.
 
-mod chain;
 mod contest;
 mod report;
 mod services;

@@ -28,6 +28,10 @@ fn samples() -> Vec<Sample> {
         PING: ["1000", "997", "0.21", "0.34", "1.97", "Success 997, Timeout 2, ResourceExhausted 1"];
         BALANCE: [ALICE, "12345678.901234567", "0.000000000", "0.000000000", "987654.321000000"],
             [BOB, "0.000000000", "0.000000000", "0.000000000", "0.000000000"];
+        PROOF_TALLIES: [ALICE, "12345", "123", "12.34", "1234567", "wrong output: 120, no answer in time: 3"],
+            [BOB, "0", "0", "–", "–", ""];
+        PROOF_STANDINGS: ["other-circuit", "255", "0", "12345", "–", "–", "0.000", "0.000 α", "another circuit's proof: 12345"],
+            ["honest", "1", "12345", "0", "12.34", "1234567", "0.500", "147.600 α", ""];
         COMMITMENTS: [ALICE, "https://example.com/models/streaming-interpreter/v3.json"], [BOB, "a short text"];
         DELEGATES: [ALICE, BOB, "17.999 %", "12345", "1234567.8901", "0 1 2 3 4 8 13 19 21 34 55 59 64", "1 59"],
             [BOB, ALICE, "0 %", "1", "0.0000", "59", ""];

@@ -9,7 +9,7 @@
 //! - [`shape`](Shape), [`range`](Range), [`rescale`](Rescale): extents, intervals, and the one rounding rule;
 //! - [`metadata`]: what a circuit's directory holds, hash by hash; its own hash is the circuit's identity;
 //! - [`Binding`]: what ties a proof to one request and one miner;
-//! - [`messages`]: what validator and miner say to each other;
+//! - [`messages`], [`query`]: what validator and miner say to each other;
 //! - [`scoring`]: how proofs become weights.
 //!
 //! Uses `taonet-primitives`. Used by the crates of the subnet that prove and verify.
@@ -23,6 +23,7 @@ pub mod metadata;
 pub mod network;
 pub mod onnx;
 pub mod quantise;
+pub mod query;
 mod range;
 mod rescale;
 pub mod scoring;

@@ -2,9 +2,14 @@
 //!
 //! - [`seed`]: validity first, then response time and proof size, as the subnet's founding document says;
 //! - [`delivered_work`]: proven work at market prices, with a half-life, as the subnet's later releases do.
+//!
+//! A [`Scoreboard`] keeps both, from the [`Event`]s of a validator.
 
+mod board;
 pub mod delivered_work;
 pub mod seed;
+
+pub use board::{Event, Fault, Outcome, Profile, ProfileError, Scoreboard, Tally};
 
 /// Normalises non-negative amounts to the sum 1; all zero if none is positive.
 pub fn shares(amounts: &[f64]) -> Vec<f64> {

@@ -35,12 +35,13 @@ use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use url::Url;
 
-use super::chain::{ANNOUNCED, DemoChain, NETUID};
 use super::report::{DemoReport, PlayedChallenge};
-use super::services::{Services, serve_here};
+use super::services::Services;
 use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
+use crate::daemon::serve_here;
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
 use crate::settings;
 
 /// The validator's key: a development key without funds of value.

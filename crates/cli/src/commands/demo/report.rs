@@ -12,7 +12,7 @@ use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_validator::EpochReport;
 
-use super::chain::OnChain;
+use crate::demo_chain::OnChain;
 use crate::leaderboard::{explain, late_by, losses, name_of};
 use crate::table::{Cell, Rows, decimals, judged, plain, table};
 use crate::tables::{EXAMPLE, STANDINGS};

@@ -12,7 +12,6 @@ use taonet_babelbit_runner::AddressPolicy;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::{Admission, ArtifactStore, ScoringApi, ScoringLimits, Store};
 use taonet_babelbit_validator::PayloadPolicy;
-use taonet_http::{ServeLimits, serve};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
@@ -20,10 +19,10 @@ use taonet_validator::operator_http::OperatorLimits;
 use taonet_validator::signer::{AuditLog, Signer, SignerClient, SignerConfig};
 use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
 use taonet_wallet::Keypair;
-use tokio::net::TcpListener;
 use url::Url;
 
-use super::chain::{DemoChain, NETUID};
+use crate::daemon::serve_here;
+use crate::demo_chain::{DemoChain, NETUID};
 
 /// The subnet owner's key: a development key without funds of value.
 const OWNER: &str = "//Bob";
@@ -139,14 +138,5 @@ async fn start_scoring_api(
     let url = serve_here("scoring API", api.router(), shutdown).await?;
     let stop = shutdown.clone();
     shutdown.spawn("upkeep", async move { api.follow(&stop).await });
-    Ok(url)
-}
-
-/// Serves on a free loopback port and returns the URL.
-pub(super) async fn serve_here(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on loopback")?;
-    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
-    let stop = shutdown.clone();
-    shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });
     Ok(url)
 }

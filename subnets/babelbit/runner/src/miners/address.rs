@@ -1,6 +1,6 @@
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
-use taonet_wire::Peer;
+use taonet_wire::{Peer, is_public};
 use url::{Host, Url};
 
 /// Host name of the Docker host, as seen from a container.
@@ -169,44 +169,6 @@ fn is_public_name(name: &str) -> bool {
     let own =
         ["localhost", "local", "internal", "intranet", "lan", "home", "corp", "arpa", "test", "invalid", "example"];
     name.rsplit_once('.').is_some_and(|(_, last)| !own.contains(&last))
-}
-
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_public_v4(ip),
-        IpAddr::V6(ip) => is_public_v6(ip),
-    }
-}
-
-fn is_public_v4(ip: Ipv4Addr) -> bool {
-    let reserved = match ip.octets() {
-        [0 | 240..=255, ..] // "this network"; reserved and broadcast
-        | [100, 64..=127, ..] // shared by a provider's customers
-        | [192, 0, 0, _] // protocol assignments
-        | [198, 18 | 19, ..] // benchmarks
-        => true,
-        _ => false,
-    };
-    !(reserved
-        || ip.is_loopback()
-        || ip.is_private()
-        || ip.is_link_local()
-        || ip.is_multicast()
-        || ip.is_documentation())
-}
-
-fn is_public_v6(ip: Ipv6Addr) -> bool {
-    // IPv6 addresses that embed an IPv4 address: mapped, 6to4 and NAT64.
-    let embedded = match ip.segments() {
-        [0, 0, 0, 0, 0, 0xffff, a, b] | [0x2002, a, b, ..] | [0x64, 0xff9b, 0, 0, 0, 0, a, b] => Some((a, b)),
-        _ => None,
-    };
-    if let Some((a, b)) = embedded {
-        return is_public_v4(Ipv4Addr::from_bits((u32::from(a) << 16) | u32::from(b)));
-    }
-    // Only 2000::/3 is global unicast; of it, 2001:db8::/32 is for documentation and 2001::/32 for Teredo tunnels.
-    let [first, second, ..] = ip.segments();
-    first & 0xe000 == 0x2000 && !(first == 0x2001 && matches!(second, 0 | 0xdb8))
 }
 
 #[cfg(test)]

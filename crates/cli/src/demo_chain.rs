@@ -1,4 +1,4 @@
-//! The demonstration's chain: registrations, weights, and the emission of an epoch.
+//! A demonstration's chain: registrations, weights, and the emission of an epoch.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,8 +14,8 @@ use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
 
-/// Babelbit's netuid, the same as on the main network.
-pub(super) const NETUID: NetUid = NetUid(59);
+/// The one subnet of the development chain that is started from the first block; Babelbit's on the main network.
+pub(crate) const NETUID: NetUid = NetUid(59);
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Key that pays for all registrations: a development key without funds of value.
@@ -23,10 +23,10 @@ const COLDKEY: &str = "//Alice";
 /// Stake of the validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Placeholder for this machine, since the chain rejects loopback addresses.
-pub(super) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// An in-memory chain that ends with the demonstration.
-pub(super) struct DemoChain {
+pub(crate) struct DemoChain {
     node: NodeHandle,
     client: Arc<Client>,
     coldkey: Keypair,
@@ -35,20 +35,20 @@ pub(super) struct DemoChain {
 
 /// A miner's state on the chain after the epoch.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OnChain {
+pub(crate) struct OnChain {
     /// Weight that the validator submitted, in parts of 65535.
-    pub(super) weight_submitted: u16,
+    pub(crate) weight_submitted: u16,
     /// Weight stored on the chain, in parts of 65535.
-    pub(super) weight_stored: u16,
+    pub(crate) weight_stored: u16,
     /// Share of the miners' emission.
-    pub(super) incentive: f64,
+    pub(crate) incentive: f64,
     /// Emission in the epoch, in rao of alpha (10⁻⁹).
-    pub(super) emission: u64,
+    pub(crate) emission: u64,
 }
 
 impl DemoChain {
     /// Starts a chain and sets up the validator with stake and a permit.
-    pub(super) async fn start(validator: Keypair) -> anyhow::Result<Self> {
+    pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
         config.clock = Clock::Every(BLOCK_TIME);
         let node = Node::start(config).await.context("cannot start the demonstration's chain")?;
@@ -63,25 +63,25 @@ impl DemoChain {
     }
 
     /// Registers a miner and publishes its endpoint.
-    pub(super) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
+    pub(crate) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
     /// The client for the subtensor gateway.
-    pub(super) fn client(&self) -> Arc<Client> {
+    pub(crate) fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
 
     /// Advances past the end of the subnet's epoch, which grants permits and distributes emission.
-    pub(super) async fn pass_epoch(&self) -> anyhow::Result<()> {
+    pub(crate) async fn pass_epoch(&self) -> anyhow::Result<()> {
         self.node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
 
     /// The on-chain state of every neuron, beside the requested `weights`.
-    pub(super) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
+    pub(crate) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
@@ -101,7 +101,7 @@ impl DemoChain {
     }
 
     /// Shuts the chain down.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.node.stop().await;
     }
 

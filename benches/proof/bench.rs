@@ -1,0 +1,194 @@
+//! What proofs cost: setup, proving, verification, size and memory, for the shipped models and a residual network of ten
+//! million multiply-adds with random weights.
+//!
+//! Usage: cargo bench -p taonet-proof-circuits --bench proof -- [--json] [CASE...]
+//! A case is NETWORK/BACKEND, such as digits-lenet/stark. Each runs in a process of its own, so that its memory is its own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::{Statement, backend};
+use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::quantise::{QuantiseOptions, Sample, quantise};
+use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window, onnx};
+
+const CASES: [&str; 5] =
+    ["digits-mlp/groth16", "digits-mlp/stark", "digits-lenet/groth16", "digits-lenet/stark", "residual/stark"];
+/// Time in which a step is repeated.
+const BUDGET: Duration = Duration::from_secs(3);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let (flags, cases): (Vec<String>, Vec<String>) =
+        arguments.into_iter().partition(|argument| argument.starts_with("--"));
+    if flags.iter().any(|flag| flag == "--one") {
+        println!("{}", measure(&cases[0]));
+        return;
+    }
+    let cases = if cases.is_empty() { CASES.map(str::to_owned).to_vec() } else { cases };
+    for case in cases {
+        let output = Command::new(std::env::current_exe().unwrap()).args(["--one", &case]).output().unwrap();
+        let line = String::from_utf8(output.stdout).unwrap();
+        if flags.iter().any(|flag| flag == "--json") {
+            print!("{line}");
+            continue;
+        }
+        let value: Value = serde_json::from_str(&line).unwrap();
+        let number = |key: &str| value[key].as_f64().unwrap();
+        println!(
+            "{case:<22} {:>9} multiply-adds {:>8} constraints  setup {:>7.2} s  load {:>5.2} s  witness {:>7.2} ms  prove {:>8.1} ms  \
+             verify {:>6.2} ms  together {:>6.0}/s  proof {:>7} bytes  key {:>8} bytes  {:>5.0} MB",
+            number("multiply_adds"),
+            number("constraints"),
+            number("setup"),
+            number("load"),
+            number("witness") * 1e3,
+            number("prove") * 1e3,
+            number("verify") * 1e3,
+            number("together"),
+            number("proof_bytes"),
+            number("verification_key_bytes"),
+            number("megabytes"),
+        );
+    }
+}
+
+fn network(name: &str) -> (Network, Vec<i64>) {
+    if name == "residual" {
+        let inputs = (0..3072).map(|index| index * 7919 % 256).collect();
+        return (residual(), inputs);
+    }
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models").join(name);
+    let sample: Sample = serde_json::from_slice(&std::fs::read(directory.join("sample.json")).unwrap()).unwrap();
+    let float = onnx::read(&std::fs::read(directory.join("model.onnx")).unwrap()).unwrap();
+    (quantise(&float, &QuantiseOptions::default(), &sample.inputs).unwrap(), sample.inputs[0].clone())
+}
+
+/// Seconds of one run, the shortest within the budget.
+fn seconds<T>(mut step: impl FnMut() -> T) -> (f64, T) {
+    let started = Instant::now();
+    let mut best = f64::INFINITY;
+    loop {
+        let began = Instant::now();
+        let result = step();
+        best = best.min(began.elapsed().as_secs_f64());
+        if started.elapsed() > BUDGET {
+            return (best, result);
+        }
+    }
+}
+
+fn measure(case: &str) -> Value {
+    let (name, backend_name) = case.split_once('/').unwrap();
+    let (network, inputs) = network(name);
+    let circuit = Arc::new(network.lower().unwrap());
+    let backend = backend(backend_name).unwrap();
+    let began = Instant::now();
+    let keys = backend.setup(&circuit).unwrap();
+    let setup = began.elapsed().as_secs_f64();
+    let began = Instant::now();
+    let prover = backend.prover(Arc::clone(&circuit), &keys).unwrap();
+    let load = began.elapsed().as_secs_f64();
+    let binding = Binding {
+        nonce: Digest::of(b"bench"),
+        miner: Hotkey::from_bytes([1; 32]),
+        circuit: network.digest().unwrap(),
+        verification_key: Digest::of(&keys.verification),
+    };
+    let (witness, _) = seconds(|| circuit.execute(&inputs).unwrap());
+    let (prove, proven) = seconds(|| prover.prove(&inputs, &binding).unwrap());
+    let verifier = backend.verifier(&keys.verification).unwrap();
+    let statement = Statement { binding, inputs, outputs: proven.outputs };
+    let (verify, ()) = seconds(|| verifier.verify(&statement, &proven.proof).unwrap());
+    let many = vec![(statement, proven.proof.clone()); 64];
+    let (batch, ()) = seconds(|| assert!(verifier.verify_all(&many).iter().all(Result::is_ok)));
+    json!({
+        "case": case,
+        "multiply_adds": circuit.multiply_adds(),
+        "constraints": backend.estimate(&circuit).unwrap().constraints,
+        "setup": setup,
+        "load": load,
+        "witness": witness,
+        "prove": prove,
+        "verify": verify,
+        "together": many.len() as f64 / batch,
+        "proof_bytes": proven.proof.len(),
+        "verification_key_bytes": keys.verification.len(),
+        "proving_key_bytes": keys.proving.len(),
+        "megabytes": peak_memory(),
+    })
+}
+
+/// The most memory that the process had, in MB; 0 where the system does not say.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kilobytes.unwrap_or_default() / 1000.0
+}
+
+/// Three stages of 3×3 convolutions with shortcuts on a 3×32×32 image, then the mean and ten classes.
+fn residual() -> Network {
+    let mut builder = Builder { layers: Vec::new(), state: 59 };
+    let stem = builder.convolution(0, [3, 16], 3, 1, true);
+    let inner = builder.convolution(stem, [16, 16], 3, 1, true);
+    let outer = builder.convolution(inner, [16, 16], 3, 1, false);
+    let first = builder.add(stem, outer);
+    let inner = builder.convolution(first, [16, 32], 3, 2, true);
+    let outer = builder.convolution(inner, [32, 32], 3, 1, false);
+    let shortcut = builder.convolution(first, [16, 32], 1, 2, false);
+    let second = builder.add(shortcut, outer);
+    let outer = builder.convolution(second, [32, 64], 3, 2, false);
+    let shortcut = builder.convolution(second, [32, 64], 1, 2, false);
+    let third = builder.add(shortcut, outer);
+    let window = Window { kernel: [8; 2], stride: [1; 2], padding: [0; 4] };
+    let mean = Operation::Convolution { window, groups: 64, weights: vec![1; 64 * 64], bias: vec![0; 64] };
+    let mean = builder.push(&[third], mean, Some(Rescale { shift: 6, clamp: Clamp::Unsigned(8) }));
+    let weights = builder.weights(640);
+    builder.push(&[mean], Operation::Dense { weights, bias: vec![0; 10] }, None);
+    let shape = Shape::new(3, 32, 32).unwrap();
+    Network {
+        format: FORMAT,
+        input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 },
+        layers: builder.layers,
+    }
+}
+
+struct Builder {
+    layers: Vec<Layer>,
+    state: u64,
+}
+
+impl Builder {
+    /// Pseudo-random weights of -63..=63.
+    fn weights(&mut self, count: usize) -> Vec<i32> {
+        let next = |_| {
+            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.state >> 33) as i32 % 127 - 63
+        };
+        (0..count).map(next).collect()
+    }
+
+    fn push(&mut self, inputs: &[u32], operation: Operation, rescale: Option<Rescale>) -> u32 {
+        self.layers.push(Layer { inputs: inputs.to_vec(), operation, rescale, scale: 0 });
+        self.layers.len() as u32
+    }
+
+    fn convolution(&mut self, input: u32, [from, to]: [usize; 2], kernel: usize, stride: usize, relu: bool) -> u32 {
+        let window = Window { kernel: [kernel; 2], stride: [stride; 2], padding: [kernel / 2; 4] };
+        let weights = self.weights(from * to * kernel * kernel);
+        let clamp = if relu { Clamp::Unsigned(8) } else { Clamp::Signed(8) };
+        let operation = Operation::Convolution { window, groups: 1, weights, bias: vec![0; to] };
+        self.push(&[input], operation, Some(Rescale { shift: 9, clamp }))
+    }
+
+    fn add(&mut self, a: u32, b: u32) -> u32 {
+        let rescale = Rescale { shift: 1, clamp: Clamp::Unsigned(8) };
+        self.push(&[a, b], Operation::Sum { factors: vec![1, 1] }, Some(rescale))
+    }
+}

@@ -1,0 +1,143 @@
+//! `tao proof compile`, `setup`, `inspect`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use taonet_proof_circuits::{CircuitDirectory, CompileOptions, compile as compile_model, contribute};
+use taonet_proof_core::Range;
+use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+
+use super::table;
+use crate::context::Context;
+
+/// What a trusted setup means, in the words of docs/proof.md.
+const TRUST: &str = "Who made the first key can forge proofs of this circuit; later contributions protect one of its five \
+                     secrets only. Rely on a groth16 circuit as far as you rely on its first contributor, or take stark.";
+
+/// Make a circuit and its keys from an ONNX model
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The model: one ONNX file, weights included
+    model: PathBuf,
+    /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are optional
+    #[arg(long, value_name = "FILE")]
+    sample: PathBuf,
+    /// Directory for the circuit; must be empty or not exist
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// Name of the model, shown to users; the file's directory by default
+    #[arg(long)]
+    name: Option<String>,
+    /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes
+    #[arg(long, value_enum, default_value = "stark")]
+    backend: BackendName,
+    /// Bits of an activation, without its sign
+    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
+    scale: u8,
+    /// Bits of a weight, with its sign
+    #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
+    weight_bits: u8,
+    /// Smallest input integer
+    #[arg(long, value_name = "INTEGER", default_value_t = 0, allow_hyphen_values = true)]
+    input_low: i64,
+    /// Largest input integer
+    #[arg(long, value_name = "INTEGER", default_value_t = 255)]
+    input_high: i64,
+    /// The model's input is the integer divided by two to this power
+    #[arg(long, value_name = "BITS", default_value_t = 0, allow_hyphen_values = true)]
+    input_scale: i32,
+    /// Your name, for the transcript of a trusted setup
+    #[arg(long, value_name = "NAME", default_value = "anonymous")]
+    contributor: String,
+}
+
+/// Built-in proof systems
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum BackendName {
+    Stark,
+    Groth16,
+}
+
+impl BackendName {
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Stark => "stark",
+            Self::Groth16 => "groth16",
+        }
+    }
+}
+
+pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<()> {
+    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let model = read(&args.model)?;
+    let sample: Sample = serde_json::from_slice(&read(&args.sample)?)
+        .with_context(|| format!("{} is not a sample", args.sample.display()))?;
+    let input_range = Range::new(args.input_low, args.input_high).context("--input-low exceeds --input-high")?;
+    let options = CompileOptions {
+        name: args.name.clone().unwrap_or_else(|| default_name(&args.model)),
+        backend: args.backend.id().to_owned(),
+        quantise: QuantiseOptions {
+            activation_bits: args.scale,
+            weight_bits: args.weight_bits,
+            input_range,
+            input_scale: args.input_scale,
+        },
+        contributor: args.contributor.clone(),
+    };
+    context.say(&format!("compiling {} for {}", args.model.display(), options.backend));
+    let compiled = compile_model(&model, &sample, &options)?;
+    let directory = CircuitDirectory::create(&args.output, &compiled)?;
+    if options.backend == "groth16" {
+        context.say(TRUST);
+    }
+    table::show(&directory, context)
+}
+
+/// The name of the directory that the model stands in, or of the file.
+fn default_name(model: &std::path::Path) -> String {
+    let parent = model.parent().and_then(std::path::Path::file_name);
+    parent.or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Show who contributed to a circuit's trusted setup, or contribute to it
+#[derive(Debug, Args)]
+pub(crate) struct SetupArgs {
+    /// Directory of the circuit
+    circuit: PathBuf,
+    /// Contribute under this name; without it, only the transcript is shown
+    #[arg(long, value_name = "NAME")]
+    contributor: Option<String>,
+}
+
+pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
+    let mut directory = CircuitDirectory::open(&args.circuit)?;
+    if let Some(contributor) = &args.contributor {
+        directory = directory.replace(&contribute(&directory, contributor)?)?;
+    }
+    let Some(transcript) = directory.transcript()? else {
+        context.say(&format!("backend {} has no trusted setup", directory.metadata().backend));
+        return table::show(&directory, context);
+    };
+    context.say(TRUST);
+    if context.json {
+        return context.print_json(&json!({ "circuit": directory.id(), "transcript": transcript }));
+    }
+    context.print(&table::transcript(&transcript))
+}
+
+/// Show what a circuit computes, and check its files
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Directory of the circuit
+    circuit: PathBuf,
+}
+
+pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
+    let directory = CircuitDirectory::open(&args.circuit)?;
+    // Reads and checks every file, and both keys' encodings.
+    directory.keys()?;
+    directory.verifier()?;
+    table::show(&directory, context)
+}

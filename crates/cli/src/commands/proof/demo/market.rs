@@ -1,0 +1,254 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use taonet_primitives::{Hotkey, Uid};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_proof_core::Digest;
+use taonet_proof_core::scoring::Profile;
+use taonet_proof_core::scoring::delivered_work::WorkRules;
+use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_validator::{AddressRule, Book, Examiner, ExaminerSettings, ProofSubnet, registered_miners};
+use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_validator::{EpochReport, Services, StateFile, Validator, ValidatorSettings};
+use taonet_wallet::Keypair;
+use taonet_wire::Policy;
+use tokio::sync::watch;
+
+use super::report::{DemoReport, Standing};
+use crate::commands::proof::{submission, validator};
+use crate::context::Context;
+use crate::daemon::serve_here;
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+
+/// The validator's key: a development key, which opens nothing of worth.
+const VALIDATOR: &str = "//Alice";
+/// Attempts to have weights set, and the pause between them.
+const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
+/// Outcomes that a miner needs before it has a weight.
+const MIN_ANSWERS: u64 = 3;
+/// Proofs that verify in an epoch, of all miners together.
+const PROOFS: u64 = 40;
+/// The longest time of an epoch.
+const LONGEST: Duration = Duration::from_secs(90);
+/// How long the slow miner waits before each proof.
+const SLOWNESS: Duration = Duration::from_secs(2);
+/// Pause between two requests to one miner.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// A circuit, and how long its keys took.
+pub(super) struct Made {
+    pub(super) directory: CircuitDirectory,
+    pub(super) seconds: f64,
+}
+
+/// Everything that a market needs, loaded.
+pub(super) struct Market {
+    directory: PathBuf,
+    circuits: Vec<Made>,
+    catalogue: Catalogue,
+    validator: Arc<Keypair>,
+    names: BTreeMap<Hotkey, &'static str>,
+}
+
+impl Market {
+    /// Compiles one model for both backends.
+    pub(super) fn prepare(directory: &Path, context: &Context) -> anyhow::Result<Self> {
+        let place = directory.join("circuits");
+        let mut circuits = Vec::new();
+        for backend in ["stark", "groth16"] {
+            let model = ShippedModel::DigitsMlp;
+            context.say(&format!("compiling {} for {backend}", model.name()));
+            let began = Instant::now();
+            let compiled = model.compile(backend)?;
+            let seconds = began.elapsed().as_secs_f64();
+            let path = place.join(format!("{}-{backend}", model.name()));
+            let directory = if path.exists() {
+                CircuitDirectory::open(&path)?.replace(&compiled)?
+            } else {
+                CircuitDirectory::create(&path, &compiled)?
+            };
+            circuits.push(Made { directory, seconds });
+        }
+        let catalogue = Catalogue::open(&place)?;
+        let validator = Arc::new(Keypair::from_uri(VALIDATOR)?);
+        Ok(Self { directory: directory.to_owned(), circuits, catalogue, validator, names: BTreeMap::new() })
+    }
+
+    /// Runs epochs one after the other.
+    pub(super) async fn run(mut self, epochs: usize, context: &Context) -> anyhow::Result<DemoReport> {
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let report = tokio::select! {
+            report = self.run_all(epochs, passing.path(), &shutdown, context) => report?,
+            () = shutdown.requested() => anyhow::bail!("stopped"),
+        };
+        shutdown.request();
+        shutdown.finished().await.context("a server did not stop in time")?;
+        Ok(report)
+    }
+
+    async fn run_all(
+        &mut self,
+        epochs: usize,
+        passing: &Path,
+        shutdown: &Shutdown,
+        context: &Context,
+    ) -> anyhow::Result<DemoReport> {
+        let began = Instant::now();
+        let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
+        let services =
+            submission::start(chain.client(), &self.validator, NETUID, passing, WEIGHT_ATTEMPTS, shutdown).await?;
+        self.start_miners(&chain, shutdown).await?;
+        let bundles = self.directory.join("bundles");
+        std::fs::create_dir_all(&bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
+        let book = Arc::new(Book::open(&passing.join("scores")).await?);
+        let settings = ExaminerSettings {
+            interval: INTERVAL,
+            timeout: Duration::from_secs(60),
+            bundles: Some(bundles.clone()),
+            ..ExaminerSettings::default()
+        };
+        let client = validator::client(&self.validator)?;
+        let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
+        let snapshot = services.gateway.snapshot(NETUID).await?;
+        // The chain takes no loopback address.
+        let here: AddressRule = Arc::new(|address| {
+            let is_here = address.ip() == IpAddr::V4(ANNOUNCED);
+            is_here.then(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()))
+        });
+        let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here);
+        anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
+        let (list, listed) = watch::channel(miners.clone());
+        let stop = shutdown.clone();
+        shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
+        let mut last = None;
+        for epoch in 1..=epochs {
+            context.say(&format!("epoch {epoch} of {epochs}: asking {} miners for proofs", miners.len()));
+            self.wait(&book, epoch as u64).await?;
+            if epoch == epochs {
+                // Nobody is asked any more, so that the report is of one moment.
+                list.send_replace(Vec::new());
+            }
+            let report = set_weights(&book, services.clone(), passing).await?;
+            chain.pass_epoch().await?;
+            last = Some(report);
+        }
+        let weights = last.and_then(|report| report.weights).unwrap_or_default();
+        let on_chain = chain.standings(&weights).await?;
+        chain.stop().await;
+        let profile = profile();
+        let now = taonet_service::unix_time(system_clock()());
+        let tallies = book.read(|board| board.tallies().clone());
+        let mut standings = Vec::new();
+        for miner in miners {
+            let uid = miner.uid.unwrap_or(Uid(0));
+            let hotkey = *miner.hotkey();
+            standings.push(Standing {
+                name: self.names.get(&hotkey).copied().unwrap_or_default(),
+                uid,
+                hotkey,
+                tally: tallies.get(&hotkey).cloned().unwrap_or_default(),
+                score: book.read(|board| board.score(&profile, &hotkey, now)),
+                weight: weights.of(uid),
+                chain: on_chain.get(&uid).copied().unwrap_or_default(),
+                bundle: Some(bundles.join(format!("{hotkey}.json"))).filter(|path| path.is_file()),
+            });
+        }
+        Ok(DemoReport::new(&self.circuits, standings, began.elapsed()))
+    }
+
+    /// Serves one miner of each conduct, each with a key of its own, and registers them.
+    async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
+        let (catalogue, settings) = (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
+        let loaded = tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
+        let honest = self.start_miner("honest", Conduct::Honest, &loaded, chain, shutdown).await?;
+        for (name, conduct) in [
+            ("honest-2", Conduct::Honest),
+            ("slow", Conduct::Slow(SLOWNESS)),
+            ("wrong-output", Conduct::WrongOutput),
+            ("replay", Conduct::Replay),
+            ("other-circuit", Conduct::OtherCircuit),
+            ("copy", Conduct::Copy(honest)),
+        ] {
+            self.start_miner(name, conduct, &loaded, chain, shutdown).await?;
+        }
+        Ok(())
+    }
+
+    async fn start_miner(
+        &mut self,
+        name: &'static str,
+        conduct: Conduct,
+        loaded: &Miner,
+        chain: &DemoChain,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Miner> {
+        let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
+        let hotkey = keypair.hotkey();
+        // One for the validator, one for whoever copies.
+        let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
+        let timeout = settings.timeout;
+        let miner = loaded.sibling(settings);
+        let signed = signed_requests(hotkey, timeout).policy(Policy::only([self.validator.hotkey()])).build();
+        let url = serve_here("miner", router(miner.clone(), signed), shutdown).await?;
+        chain.register(&keypair, url.port().unwrap_or_default()).await?;
+        self.names.insert(hotkey, name);
+        Ok(miner)
+    }
+
+    /// Waits until enough came of the requests to every miner.
+    async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let kinds: Vec<String> = self.circuits.iter().map(|made| kind(made.directory.id())).collect();
+        loop {
+            let is_enough = book.read(|board| {
+                let tallies = board.tallies();
+                let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
+                let all = self
+                    .names
+                    .keys()
+                    .all(|hotkey| tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS));
+                all && verified >= PROOFS * epoch && kinds.iter().all(|kind| board.price(kind).is_some())
+            });
+            if is_enough {
+                return Ok(());
+            }
+            anyhow::ensure!(began.elapsed() < LONGEST, "the miners proved too little within {} s", LONGEST.as_secs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Has the validator work on an epoch.
+async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> anyhow::Result<EpochReport> {
+    let (retries, retry_delay) = WEIGHT_ATTEMPTS;
+    let settings = ValidatorSettings {
+        netuid: NETUID,
+        tempo: 100,
+        // The owner of the subnet, who has the first slot.
+        burn_uid: Uid(0),
+        max_skipped_epochs: 12,
+        retries,
+        retry_delay,
+    };
+    let subnet = ProofSubnet::new(Arc::clone(book), profile(), system_clock());
+    let state = StateFile::open(&passing.join("validator.json"))?;
+    let mut validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+    let report = validator.run_once().await?;
+    match &report.error {
+        _ if report.success => Ok(report),
+        error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+    }
+}
+
+fn profile() -> Profile {
+    Profile::DeliveredWork(WorkRules { minimum_answers: MIN_ANSWERS, ..WorkRules::default() })
+}
+
+fn kind(circuit: Digest) -> String {
+    format!("{circuit}:0")
+}

@@ -1,0 +1,68 @@
+//! `tao proof miner --self-probe`: whether signed requests reach a miner that runs.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::Method;
+use clap::Args;
+use serde_json::json;
+use taonet_proof_core::messages::QUERY_ZK_PROOF;
+use taonet_wallet::Keypair;
+use taonet_wire::{Call, Peer, Retry};
+
+use super::validator::client;
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+
+/// How the path to a miner is diagnosed
+#[derive(Debug, Args)]
+pub(super) struct ProbeArgs {
+    /// Ask the miner that runs with this key, say whether signed requests reach it, and end
+    #[arg(long)]
+    pub(super) self_probe: bool,
+    /// Where to ask; the address of --listen by default
+    #[arg(long, value_name = "HOST:PORT", requires = "self_probe")]
+    probe_target: Option<String>,
+    /// Timeout of each step in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = clap::value_parser!(u16).range(1..=120))]
+    probe_timeout: u16,
+}
+
+impl ProbeArgs {
+    /// Asks for the health page, then sends a signed request without content. Any answer to it shows that the path works:
+    /// this key has no permit, and the request asks for nothing.
+    pub(super) async fn probe(&self, keypair: &Keypair, listen: &str, context: &Context) -> anyhow::Result<()> {
+        let target = self.probe_target.as_deref().unwrap_or(listen);
+        let (host, port) = target.rsplit_once(':').context("--probe-target is not HOST:PORT")?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let peer = Peer::new(keypair.hotkey(), host, port.parse().context("--probe-target is not HOST:PORT")?)?;
+        let client = client(keypair)?;
+        let mut steps = Vec::new();
+        for (step, method, path) in [("handshake", Method::GET, "health"), ("query", Method::POST, QUERY_ZK_PROOF)] {
+            let mut call = Call::new(method, path, if step == "query" { "{}" } else { "" });
+            (call.deadline, call.retry) = (Duration::from_secs(self.probe_timeout.into()), Retry::Never);
+            let answer = client.call(&peer, &call).await.map_err(|error| {
+                let error = anyhow::Error::new(error);
+                Classified::error(Failure::Network, format!("{step} at {target}: {error:#}"))
+            })?;
+            let text: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
+            steps.push(json!({ "step": step, "status": answer.status.as_u16(), "answer": text }));
+        }
+        // A server of another kind has no such route.
+        let works = steps.last().and_then(|step| step["status"].as_u64()).is_some_and(|status| status != 404);
+        if context.json {
+            context.print_json(&json!({ "target": target, "works": works, "steps": steps }))?;
+        } else {
+            for step in &steps {
+                context.print(&format!("{}: {} {}", text(&step["step"]), step["status"], text(&step["answer"])))?;
+            }
+        }
+        anyhow::ensure!(works, "{target} answers, but is not a miner of proofs");
+        context.say(&format!("signed requests reach the miner at {target}"));
+        Ok(())
+    }
+}
+
+fn text(value: &serde_json::Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,283 @@
+//! `tao proof validator`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use taonet_primitives::{Hotkey, NetUid, Uid, counted};
+use taonet_proof_circuits::Catalogue;
+use taonet_proof_core::scoring::Profile;
+use taonet_proof_core::scoring::delivered_work::WorkRules;
+use taonet_proof_validator::{
+    Book, Examiner, ExaminerSettings, MinerEntry, ProofSubnet, describe_metrics, public_only, registered_miners,
+};
+use taonet_service::{Shutdown, sleeper, system_clock};
+use taonet_validator::api::DEFAULT_RETRIES;
+use taonet_validator::subtensor_gateway::GatewayClient;
+use taonet_validator::{StateFile, Validator, ValidatorSettings};
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
+use tokio::sync::watch;
+
+use super::{CatalogueArgs, submission, table};
+use crate::chain::NetworkArgs;
+use crate::context::Context;
+use crate::daemon::{serve_metrics, state_directory};
+use crate::keys::KeyArgs;
+use crate::settings;
+
+/// Largest answer: a proof of 16 MiB in hexadecimal digits, and outputs.
+const LARGEST_ANSWER: usize = 40 << 20;
+/// Delay between two attempts to confirm weights.
+const RETRY_DELAY: Duration = Duration::from_secs(2);
+/// Blocks of an epoch of weights.
+const TEMPO: u32 = 100;
+/// Epochs without scores after which all weight goes to the burn uid.
+const MAX_SKIPPED_EPOCHS: u32 = 12;
+
+/// Ask miners for proofs, verify every one, set weights
+#[derive(Debug, Args)]
+pub(crate) struct ValidatorArgs {
+    #[command(flatten)]
+    catalogue: CatalogueArgs,
+    /// The subnet's number
+    #[arg(long, default_value = "2")]
+    netuid: NetUid,
+    /// How outcomes become weights: delivered-work or seed
+    #[arg(long, default_value = "delivered-work")]
+    profile: Profile,
+    /// Outcomes that a miner needs before it has a weight, in the profile delivered-work
+    #[arg(long, value_name = "COUNT", default_value_t = WorkRules::default().minimum_answers)]
+    min_answers: u64,
+    /// Pause between two requests to one miner, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    interval: Duration,
+    /// Timeout of a request, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
+    timeout: Duration,
+    /// Requests at a time, to all miners together
+    #[arg(long, value_name = "REQUESTS", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
+    max_concurrency: u16,
+    /// Verifications at a time; twice the number of cores by default
+    #[arg(long, value_name = "PROOFS", value_parser = clap::value_parser!(u16).range(1..))]
+    verification_concurrency: Option<u16>,
+    /// Ask these uids only
+    #[arg(long, value_name = "UID", value_delimiter = ',')]
+    target_uid: Vec<Uid>,
+    /// Receives the weight that nobody earned
+    #[arg(long, value_name = "UID", default_value = "0")]
+    burn_uid: Uid,
+    /// Seconds between two reads of the metagraph
+    #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
+    metagraph_sync_interval: Duration,
+    /// Without a chain: ask the miners that --peer names, set no weights
+    #[arg(long, requires = "peer")]
+    loopback: bool,
+    /// A miner to ask instead of those on the chain. May be repeated
+    #[arg(long, value_name = "HOTKEY@HOST:PORT", requires = "loopback")]
+    peer: Vec<PeerName>,
+    /// Make this many requests to each miner, print what came of them, and end
+    #[arg(long, value_name = "COUNT", requires = "loopback", value_parser = clap::value_parser!(u32).range(1..))]
+    requests: Option<u32>,
+    /// Directory for scores and submitted weights; one for subnet and hotkey in the state directory by default
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Keep the last proof of each miner in this directory, as a bundle that `tao proof verify` checks
+    #[arg(long, value_name = "DIR")]
+    bundles: Option<PathBuf>,
+    /// Serve /metrics and /readyz here
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    metrics: SocketAddr,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    network: NetworkArgs,
+}
+
+/// `HOTKEY@HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PeerName(Peer);
+
+impl FromStr for PeerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("`{text}` is not HOTKEY@HOST:PORT");
+        let (hotkey, address) = text.split_once('@').ok_or_else(expected)?;
+        let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
+        let hotkey: Hotkey = hotkey.parse().map_err(|error| format!("`{hotkey}`: {error}"))?;
+        let port = port.parse().map_err(|_| expected())?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Peer::new(hotkey, host, port).map(Self).map_err(|error| error.to_string())
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| (0.001..=86_400.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0.001 to 86400".to_owned())
+}
+
+impl ValidatorArgs {
+    fn settings(&self) -> ExaminerSettings {
+        let defaults = ExaminerSettings::default();
+        ExaminerSettings {
+            interval: self.interval,
+            timeout: self.timeout,
+            requests: usize::from(self.max_concurrency),
+            verifications: self.verification_concurrency.map_or(defaults.verifications, usize::from),
+            bundles: self.bundles.clone(),
+        }
+    }
+
+    fn profile(&self) -> Profile {
+        match self.profile {
+            Profile::DeliveredWork(rules) => {
+                Profile::DeliveredWork(WorkRules { minimum_answers: self.min_answers, ..rules })
+            }
+            Profile::Seed => Profile::Seed,
+        }
+    }
+
+    fn peers(&self) -> Vec<MinerEntry> {
+        self.peer.iter().map(|PeerName(peer)| MinerEntry { uid: None, peer: peer.clone() }).collect()
+    }
+}
+
+/// A client whose answers hold the largest proofs.
+pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
+    let config = ClientConfig { max_response_bytes: LARGEST_ANSWER, ..ClientConfig::default() };
+    Ok(SignedClient::new(Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new()), config)?)
+}
+
+pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
+    let keypair = Arc::new(args.key.load(&settings::load()?.network)?);
+    let hotkey = keypair.hotkey();
+    let catalogue = Catalogue::open(&args.catalogue.directory()?)?;
+    let directory = args.state.clone();
+    let directory =
+        directory.unwrap_or_else(|| state_directory("proof-validator").join(format!("{}-{hotkey}", args.netuid)));
+    if let Some(bundles) = &args.bundles {
+        std::fs::create_dir_all(bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
+    }
+    context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
+    context.block_on(async {
+        let book = Arc::new(Book::open(&directory).await?);
+        let client = client(&keypair)?;
+        let examiner = Examiner::load(&catalogue, client, Arc::clone(&book), args.settings(), system_clock())?;
+        let examiner = Arc::new(examiner);
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        if let Some(requests) = args.requests {
+            return tokio::select! {
+                () = examine(&examiner, args.peers(), requests) => table::show_tallies(&book, context),
+                () = shutdown.requested() => anyhow::bail!("stopped"),
+            };
+        }
+        let readiness = serve_metrics(Some(args.metrics), &shutdown).await?;
+        describe_metrics();
+        taonet_validator::describe_metrics();
+        let (list, listed) = watch::channel(Vec::new());
+        if args.loopback {
+            list.send_replace(args.peers());
+            readiness.set_ready();
+        } else {
+            let chain = Arc::new(args.network.connect().await?);
+            let retry = (DEFAULT_RETRIES, RETRY_DELAY);
+            let services = submission::start(chain, &keypair, args.netuid, &directory, retry, &shutdown).await?;
+            let settings = ValidatorSettings {
+                netuid: args.netuid,
+                tempo: TEMPO,
+                burn_uid: args.burn_uid,
+                max_skipped_epochs: MAX_SKIPPED_EPOCHS,
+                retries: DEFAULT_RETRIES,
+                retry_delay: RETRY_DELAY,
+            };
+            let (stop, gateway) = (shutdown.clone(), services.gateway.clone());
+            let (netuid, targets, every) = (args.netuid, args.target_uid.clone(), args.metagraph_sync_interval);
+            shutdown.spawn("metagraph", async move {
+                follow_metagraph(&gateway, netuid, &hotkey, &targets, every, &list, &stop).await;
+            });
+            let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
+            let state = StateFile::open(&directory.join("validator.json"))?;
+            let validator = Validator::new(subnet, services, settings, state, system_clock(), sleeper());
+            let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
+            shutdown.spawn("validator", async move { validator.run(&stop).await });
+        }
+        let stop = shutdown.clone();
+        shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
+        shutdown.finished().await.context("the validator did not stop in time")
+    })
+}
+
+/// Makes some requests to each miner, all miners at the same time.
+async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u32) {
+    let mut pipelines = tokio::task::JoinSet::new();
+    for miner in miners {
+        let examiner = Arc::clone(examiner);
+        pipelines.spawn(async move {
+            for _ in 0..requests {
+                examiner.examine(&miner).await;
+            }
+        });
+    }
+    while pipelines.join_next().await.is_some() {}
+}
+
+/// Reads the list of miners again and again. While the chain cannot be reached, the last one holds.
+async fn follow_metagraph(
+    gateway: &GatewayClient,
+    netuid: NetUid,
+    me: &Hotkey,
+    targets: &[Uid],
+    every: Duration,
+    list: &watch::Sender<Vec<MinerEntry>>,
+    stop: &Shutdown,
+) {
+    loop {
+        match gateway.snapshot(netuid).await {
+            Ok(snapshot) => {
+                let miners = registered_miners(&snapshot, me, targets, &public_only());
+                tracing::info!(miners = miners.len(), block = snapshot.block, "metagraph read");
+                list.send_replace(miners);
+            }
+            Err(error) => tracing::warn!(%error, "the metagraph could not be read"),
+        }
+        tokio::select! {
+            () = stop.requested() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+/// The document of one miner's outcomes.
+pub(super) fn tally_document(hotkey: &Hotkey, tally: &taonet_proof_core::scoring::Tally) -> serde_json::Value {
+    let verified = (tally.verified > 0).then_some(tally.verified as f64);
+    json!({
+        "hotkey": hotkey,
+        "verified": tally.verified,
+        "faults": tally.faults,
+        "mean_seconds": verified.map(|verified| tally.time.as_secs_f64() / verified),
+        "mean_proof_bytes": verified.map(|verified| tally.bytes as f64 / verified),
+        "reason": tally.main_fault().map(|fault| fault.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_have_hotkeys_and_addresses() {
+        let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        let peer = |text: &str| text.parse::<PeerName>().map(|PeerName(peer)| (peer.host().to_owned(), peer.port()));
+        assert_eq!(peer(&format!("{alice}@127.0.0.1:8091")), Ok(("127.0.0.1".to_owned(), 8091)));
+        assert_eq!(peer(&format!("{alice}@[::1]:1")), Ok(("::1".to_owned(), 1)));
+        for bad in ["", "x@1.2.3.4:5", alice, &format!("{alice}@1.2.3.4"), &format!("{alice}@1.2.3.4:99999")] {
+            assert!(peer(bad).is_err(), "{bad}");
+        }
+    }
+}

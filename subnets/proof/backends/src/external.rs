@@ -1,0 +1,189 @@
+//! Any other proof system as a program: a prover and verifier that an operator has the rights to.
+//!
+//! For each step the program is started once, without a shell and without this process's environment, with one JSON
+//! document on standard input; it answers with one JSON document on standard output and exit code 0. Binary values are
+//! hexadecimal digits, integers are decimal numbers. `model` is the integer network as an ONNX file of 64-bit integer
+//! operators, in hexadecimal digits: one input `cells`, one output `outputs`, both vectors.
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `{"version": 1, "command": "setup", "model": …}` | `{"proving_key": …, "verification_key": …}` |
+//! | `{"version": 1, "command": "prove", "model": …, "proving_key": …, "binding": …, "inputs": […], "outputs": […]}` | `{"proof": …}` |
+//! | `{"version": 1, "command": "verify", "verification_key": …, "binding": …, "inputs": […], "outputs": […], "proof": …}` | `{"valid": true}` or `{"valid": false}` |
+//!
+//! The program must take `binding`, 32 bytes, into the proof's public values, and must answer `valid` for exactly these
+//! inputs and outputs. A program that fails, answers anything else or exceeds its time says nothing about a proof: that
+//! is an error of the verifier ([`VerifyError::is_local`]), never an acceptance.
+
+mod process;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::{Binding, Digest, onnx};
+
+use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
+
+/// The backend's name in circuit metadata.
+pub const ID: &str = "external";
+/// The version of the protocol.
+const VERSION: u32 = 1;
+
+/// An external program.
+#[derive(Clone, Debug)]
+pub struct External {
+    program: PathBuf,
+    timeout: Duration,
+    capabilities: Capabilities,
+}
+
+impl External {
+    /// A program by its absolute path, and how long each step may take. `capabilities` are what its proof system claims.
+    ///
+    /// # Errors
+    /// When the path is not absolute.
+    pub fn new(program: &Path, timeout: Duration, capabilities: Capabilities) -> Result<Self, BackendError> {
+        if !program.is_absolute() {
+            return Err(BackendError::External(format!("{} is not an absolute path", program.display())));
+        }
+        Ok(Self { program: program.to_owned(), timeout, capabilities })
+    }
+
+    fn decode(&self, digits: &str) -> Result<Vec<u8>, BackendError> {
+        hex::decode(digits).map_err(|error| BackendError::External(format!("{}: {error}", self.program.display())))
+    }
+
+    fn ask<A: DeserializeOwned>(&self, request: &Request<'_>) -> Result<A, BackendError> {
+        let fail =
+            |error: &dyn std::fmt::Display| BackendError::External(format!("{}: {error}", self.program.display()));
+        let question = serde_json::to_vec(&Versioned { version: VERSION, request }).map_err(|error| fail(&error))?;
+        let answer = process::run(&self.program, question, self.timeout).map_err(|error| fail(&error))?;
+        serde_json::from_slice(&answer).map_err(|error| fail(&error))
+    }
+}
+
+#[derive(Serialize)]
+struct Versioned<'a> {
+    version: u32,
+    #[serde(flatten)]
+    request: &'a Request<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+enum Request<'a> {
+    Setup { model: &'a str },
+    Prove { model: &'a str, proving_key: &'a str, binding: Digest, inputs: &'a [i64], outputs: &'a [i64] },
+    Verify { verification_key: &'a str, binding: Digest, inputs: &'a [i64], outputs: &'a [i64], proof: &'a str },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetupAnswer {
+    proving_key: String,
+    verification_key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProveAnswer {
+    proof: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VerifyAnswer {
+    valid: bool,
+}
+
+impl Backend for External {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
+        Ok(Estimate { constraints: circuit.multiply_adds() })
+    }
+
+    fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
+        let model = hex::encode(onnx::export(circuit));
+        let answer: SetupAnswer = self.ask(&Request::Setup { model: &model })?;
+        Ok(Keys { proving: self.decode(&answer.proving_key)?, verification: self.decode(&answer.verification_key)? })
+    }
+
+    fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
+        let model = hex::encode(onnx::export(&circuit));
+        let proving_key = hex::encode(&keys.proving);
+        let key_digest = Digest::of(&keys.verification);
+        Ok(Box::new(ExternalProver { external: self.clone(), circuit, model, proving_key, key_digest }))
+    }
+
+    fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
+        let key_digest = Digest::of(verification_key);
+        let verification_key = hex::encode(verification_key);
+        Ok(Box::new(ExternalVerifier { external: self.clone(), verification_key, key_digest }))
+    }
+}
+
+struct ExternalProver {
+    external: External,
+    circuit: Arc<Circuit>,
+    model: String,
+    proving_key: String,
+    key_digest: Digest,
+}
+
+impl Prover for ExternalProver {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+        if binding.verification_key != self.key_digest {
+            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+        }
+        let outputs = self.circuit.execute(inputs)?.outputs(&self.circuit);
+        let request = Request::Prove {
+            model: &self.model,
+            proving_key: &self.proving_key,
+            binding: binding.digest(inputs),
+            inputs,
+            outputs: &outputs,
+        };
+        let answer: ProveAnswer = self.external.ask(&request)?;
+        Ok(Proven { proof: self.external.decode(&answer.proof)?, outputs })
+    }
+}
+
+struct ExternalVerifier {
+    external: External,
+    verification_key: String,
+    key_digest: Digest,
+}
+
+impl Verifier for ExternalVerifier {
+    fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
+        if statement.binding.verification_key != self.key_digest {
+            return Err(VerifyError::OtherKey);
+        }
+        let request = Request::Verify {
+            verification_key: &self.verification_key,
+            binding: statement.binding.digest(&statement.inputs),
+            inputs: &statement.inputs,
+            outputs: &statement.outputs,
+            proof: &hex::encode(proof),
+        };
+        match self.external.ask(&request) {
+            Ok(VerifyAnswer { valid: true }) => Ok(()),
+            Ok(VerifyAnswer { valid: false }) => Err(VerifyError::Invalid),
+            Err(error) => Err(VerifyError::Verifier(error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::testing::{self, Bench};
+
+const CAPABILITIES: Capabilities = Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: 0 };
+
+/// A "proof system" whose proof is a keyed digest of the statement: it follows the protocol, nothing more.
+const HASHING: &str = r#"#!/usr/bin/python3
+import hashlib, json, sys
+q = json.load(sys.stdin)
+assert q["version"] == 1
+def proof(key): return hashlib.sha256(json.dumps([key, q["binding"], q["inputs"], q["outputs"]]).encode()).hexdigest()
+if q["command"] == "setup":
+    key = hashlib.sha256(bytes.fromhex(q["model"])).hexdigest()
+    print(json.dumps({"proving_key": key, "verification_key": key}))
+elif q["command"] == "prove": print(json.dumps({"proof": proof(q["proving_key"])}))
+else: print(json.dumps({"valid": q["proof"] == proof(q["verification_key"])}))
+"#;
+
+struct Program {
+    _place: tempfile::TempDir,
+    external: External,
+}
+
+fn program(text: &str, timeout: Duration) -> Program {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("backend");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let external = External::new(&path, timeout, CAPABILITIES).unwrap();
+    Program { _place: place, external }
+}
+
+#[test]
+fn a_program_proves_and_verifies() {
+    let program = program(HASHING, Duration::from_secs(60));
+    let bench = Bench::new(&program.external, &testing::network(1));
+    let (statement, proof) = bench.prove(&testing::inputs(&bench.circuit, 1));
+    assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    let mut other = statement.clone();
+    other.outputs[0] += 1;
+    assert_eq!(bench.verifier.verify(&other, &proof), Err(VerifyError::Invalid));
+    assert_eq!(bench.verifier.verify(&statement, &proof[1..]), Err(VerifyError::Invalid));
+}
+
+#[test]
+fn a_program_that_misbehaves_never_accepts() {
+    let scripts = [
+        "#!/bin/sh\nexit 3\n",
+        "#!/bin/sh\necho '{\"valid\": true}'; exit 1\n",
+        "#!/bin/sh\necho '{\"valid\": 1}'\n",
+        "#!/bin/sh\necho 'yes'\n",
+        "#!/bin/sh\necho '{\"valid\": true, \"more\": 1}'\n",
+        "#!/bin/sh\nexec sleep 60\n",
+        "#!/bin/sh\nexec cat /dev/zero\n",
+        "not a program",
+    ];
+    let circuit = testing::network(1).lower().unwrap();
+    let key = b"key";
+    let binding = Binding {
+        nonce: Digest::of(b"n"),
+        miner: taonet_primitives::Hotkey::from_bytes([1; 32]),
+        circuit: Digest::of(b"c"),
+        verification_key: Digest::of(key),
+    };
+    let inputs = testing::inputs(&circuit, 1);
+    let statement = Statement { binding, inputs, outputs: vec![0; 4] };
+    for script in scripts {
+        let program = program(script, Duration::from_millis(300));
+        let verified = program.external.verifier(key).unwrap().verify(&statement, &[1]);
+        assert!(matches!(&verified, Err(error) if error.is_local()), "{script}: {verified:?}");
+    }
+    assert!(External::new(Path::new("relative"), Duration::from_secs(1), CAPABILITIES).is_err());
+}

@@ -1,0 +1,154 @@
+//! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, from keys that a setup makes
+//! for each circuit.
+//!
+//! A proof can be re-randomised by anyone, but not moved: its public values hold the digest of request nonce, miner,
+//! circuit, verification key and inputs, so that a copy verifies for the same request to the same miner only.
+//!
+//! **The setup is trusted.** Whoever knows all random numbers of a setup can forge proofs. [`ceremony`] lets several
+//! people contribute; see there for what each contribution protects.
+
+pub mod ceremony;
+mod circuit;
+mod gadgets;
+mod keys;
+mod poseidon;
+mod r1cs;
+mod verifier;
+
+use std::sync::Arc;
+
+use ark_bn254::{Bn254, Fr};
+use ark_ff::UniformRand as _;
+use ark_groth16::ProvingKey;
+use ark_groth16::r1cs_to_qap::LibsnarkReduction;
+use ark_relations::gr1cs::Matrix;
+use ark_serialize::CanonicalSerialize as _;
+use ark_std::rand::SeedableRng as _;
+use ark_std::rand::rngs::StdRng;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::{Binding, Digest};
+
+use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Verifier};
+use circuit::{MAX_PUBLIC_INPUTS, PublicInputs};
+use keys::VerificationKeyFile;
+
+/// The backend's name in circuit metadata.
+pub const ID: &str = "groth16";
+/// Bytes of a proof.
+pub const PROOF_BYTES: usize = 128;
+
+type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
+
+/// The backend. See the [module](self).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Groth16;
+
+impl Backend for Groth16 {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        // BN254's security against discrete logarithms in its target group, by the estimates since 2016.
+        Capabilities { zero_knowledge: true, trusted_setup: true, security_bits: 100 }
+    }
+
+    fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
+        let cs = circuit::constrain(circuit, MAX_PUBLIC_INPUTS)?;
+        Ok(Estimate { constraints: cs.constraints() as u64 })
+    }
+
+    fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
+        setup(circuit, MAX_PUBLIC_INPUTS)
+    }
+
+    fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
+        Ok(Box::new(Groth16Prover::new(circuit, MAX_PUBLIC_INPUTS, keys)?))
+    }
+
+    fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
+        Ok(Box::new(verifier::Groth16Verifier::new(verification_key)?))
+    }
+}
+
+/// A generator seeded by the operating system.
+fn generator() -> Result<StdRng, BackendError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(StdRng::from_seed(seed))
+}
+
+fn internal(error: impl std::fmt::Display) -> BackendError {
+    BackendError::Internal(error.to_string())
+}
+
+fn setup(circuit: &Circuit, most_public: usize) -> Result<Keys, BackendError> {
+    let cs = circuit::constrain(circuit, most_public)?;
+    let key = Scheme::generate_random_parameters_with_reduction(&cs, &mut generator()?).map_err(internal)?;
+    let verification =
+        VerificationKeyFile::new(circuit, most_public, &key.vk).map_err(internal)?.to_bytes().map_err(internal)?;
+    Ok(Keys { proving: keys::proving_to_bytes(&key).map_err(internal)?, verification })
+}
+
+/// Proves executions of one circuit.
+struct Groth16Prover {
+    circuit: Arc<Circuit>,
+    most_public: usize,
+    key: ProvingKey<Bn254>,
+    key_digest: Digest,
+    matrices: [Matrix<Fr>; 3],
+    instance: usize,
+}
+
+impl Groth16Prover {
+    fn new(circuit: Arc<Circuit>, most_public: usize, keys: &Keys) -> Result<Self, BackendError> {
+        let cs = circuit::constrain(&circuit, most_public)?;
+        let key = keys::proving_from_bytes(&keys.proving)?;
+        let file = VerificationKeyFile::from_bytes(&keys.verification)?;
+        let fits = key.a_query.len() == cs.variables
+            && key.vk.gamma_abc_g1.len() == cs.instance
+            && key.l_query.len() == cs.variables - cs.instance;
+        if !fits || file.public != PublicInputs::of(&circuit, most_public) {
+            return Err(BackendError::OtherCircuit("the proving key has another number of variables"));
+        }
+        if file.key != key.vk {
+            return Err(BackendError::OtherCircuit("proving and verification key do not belong together"));
+        }
+        let key_digest = Digest::of(&keys.verification);
+        Ok(Self { most_public, key, key_digest, matrices: cs.matrices(), instance: cs.instance, circuit })
+    }
+
+    fn prove_assignment(&self, assignment: &[Fr]) -> Result<Vec<u8>, BackendError> {
+        let mut generator = generator()?;
+        let (r, s) = (Fr::rand(&mut generator), Fr::rand(&mut generator));
+        let constraints = self.matrices[0].len();
+        let proof = Scheme::create_proof_with_reduction_and_matrices(
+            &self.key,
+            r,
+            s,
+            &self.matrices,
+            self.instance,
+            constraints,
+            assignment,
+        );
+        let mut bytes = Vec::with_capacity(PROOF_BYTES);
+        proof.map_err(internal)?.serialize_compressed(&mut bytes).map_err(internal)?;
+        Ok(bytes)
+    }
+}
+
+impl Prover for Groth16Prover {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+        if binding.verification_key != self.key_digest {
+            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+        }
+        let execution = self.circuit.execute(inputs)?;
+        let digest = binding.digest(inputs);
+        let assignment = circuit::assign(&self.circuit, self.most_public, &digest, inputs, &execution);
+        let proof = self.prove_assignment(&assignment)?;
+        Ok(Proven { proof, outputs: execution.outputs(&self.circuit) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! Several people contributing to one key.
+//!
+//! The first contributor makes the key and knows all of its random numbers: α, β, γ, δ and the evaluation point τ. Each
+//! later contributor multiplies δ by a random number and proves to know it. That hides δ from everyone as long as one
+//! contributor forgets theirs. **It does not hide τ, α and β from the first contributor**, who can forge proofs alone:
+//! whoever relies on a circuit's proofs relies on its first contributor. [`crate::stark`] needs no such trust.
+//!
+//! A transcript lists all contributions. [`verify`] checks that a key follows from the first one by exactly them.
+
+use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
+use ark_ec::pairing::Pairing as _;
+use ark_ec::{CurveGroup as _, VariableBaseMSM as _};
+use ark_ff::{Field as _, UniformRand as _, Zero as _};
+use ark_groth16::ProvingKey;
+use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use taonet_proof_core::Digest;
+use thiserror::Error;
+
+use super::keys::{VerificationKeyFile, proving_from_bytes, proving_to_bytes};
+use super::{generator, internal};
+use crate::{BackendError, Keys};
+
+/// The most characters of a contributor's name.
+pub const MAX_NAME: usize = 100;
+/// Separates these digests from all others.
+const DOMAIN: &[u8] = b"taonet groth16 contribution, 1";
+
+/// Who contributed to a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transcript {
+    /// Name of who made the first key.
+    pub initial: String,
+    /// SHA-256 of the first proving key.
+    pub initial_key: Digest,
+    /// Contributions, in order.
+    pub contributions: Vec<Contribution>,
+}
+
+/// One contribution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contribution {
+    /// The contributor's name.
+    pub contributor: String,
+    /// δ after the contribution: a point, as bytes.
+    pub delta: Vec<u8>,
+    /// Proof of knowing the factor: the commitment, as bytes.
+    pub commitment: Vec<u8>,
+    /// Proof of knowing the factor: the response, as bytes.
+    pub response: Vec<u8>,
+    /// SHA-256 of the proving key after the contribution.
+    pub key: Digest,
+}
+
+/// Why a transcript is refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CeremonyError {
+    /// A key is not one.
+    #[error(transparent)]
+    Key(#[from] BackendError),
+    /// The key is not the one that the transcript begins or ends with.
+    #[error("the {0} key is not the one of the transcript")]
+    OtherKey(&'static str),
+    /// A point or number is malformed.
+    #[error("contribution {0} is malformed")]
+    Malformed(usize),
+    /// A contributor does not prove to know their factor.
+    #[error("contribution {0}: the proof of knowledge does not hold")]
+    Knowledge(usize),
+    /// The last key does not follow from the first one by these contributions.
+    #[error("the keys differ by more than the contributions: {0}")]
+    Unrelated(&'static str),
+}
+
+impl Transcript {
+    /// The transcript of a key that one person made.
+    pub fn new(contributor: &str, keys: &Keys) -> Self {
+        Self { initial: name(contributor), initial_key: Digest::of(&keys.proving), contributions: Vec::new() }
+    }
+}
+
+/// Multiplies δ by a random number that is forgotten at once. Returns the new keys and appends to the transcript.
+///
+/// # Errors
+/// When the keys are malformed or the system gives no random bytes.
+pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -> Result<Keys, BackendError> {
+    let mut key = proving_from_bytes(&keys.proving)?;
+    let mut file = VerificationKeyFile::from_bytes(&keys.verification)?;
+    let mut generator = generator()?;
+    let (factor, blind) = (nonzero(&mut generator), nonzero(&mut generator));
+    let inverse = factor.inverse().ok_or_else(|| internal("a factor is zero"))?;
+    let before = key.delta_g1;
+    let delta = (before * factor).into_affine();
+    let commitment = (before * blind).into_affine();
+    let contributor = name(contributor);
+    let challenge = challenge(&contributor, &before, &delta, &commitment);
+    key.delta_g1 = delta;
+    key.vk.delta_g2 = (key.vk.delta_g2 * factor).into_affine();
+    for query in [&mut key.l_query, &mut key.h_query] {
+        let scaled: Vec<G1Projective> = query.iter().map(|point| *point * inverse).collect();
+        *query = G1Projective::normalize_batch(&scaled);
+    }
+    file.key = key.vk.clone();
+    let keys = Keys { proving: proving_to_bytes(&key).map_err(internal)?, verification: file.to_bytes()? };
+    transcript.contributions.push(Contribution {
+        contributor,
+        delta: encode(&delta)?,
+        commitment: encode(&commitment)?,
+        response: encode(&(blind + challenge * factor))?,
+        key: Digest::of(&keys.proving),
+    });
+    Ok(keys)
+}
+
+/// Checks that the last key follows from the first one by the transcript's contributions, and that each contributor knew
+/// their factor.
+///
+/// # Errors
+/// What does not hold.
+pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), CeremonyError> {
+    if Digest::of(&first.proving) != transcript.initial_key {
+        return Err(CeremonyError::OtherKey("first"));
+    }
+    let end = transcript.contributions.last().map_or(transcript.initial_key, |contribution| contribution.key);
+    if Digest::of(&last.proving) != end {
+        return Err(CeremonyError::OtherKey("last"));
+    }
+    let (before, after) = (proving_from_bytes(&first.proving)?, proving_from_bytes(&last.proving)?);
+    let file = VerificationKeyFile::from_bytes(&last.verification)?;
+    if file.key != after.vk {
+        return Err(CeremonyError::OtherKey("verification"));
+    }
+    let mut delta = before.delta_g1;
+    for (index, contribution) in transcript.contributions.iter().enumerate() {
+        delta = contribution.check(index, &delta)?;
+    }
+    if delta != after.delta_g1 {
+        return Err(CeremonyError::Unrelated("δ"));
+    }
+    check_ratio(&before, &after)
+}
+
+impl Contribution {
+    /// Checks the proof of knowledge; returns δ after the contribution.
+    fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {
+        let malformed = |_| CeremonyError::Malformed(index);
+        let delta = G1Affine::deserialize_compressed(&*self.delta).map_err(malformed)?;
+        let commitment = G1Affine::deserialize_compressed(&*self.commitment).map_err(malformed)?;
+        let response = Fr::deserialize_compressed(&*self.response).map_err(malformed)?;
+        let challenge = challenge(&self.contributor, before, &delta, &commitment);
+        let holds = *before * response == commitment + delta * challenge;
+        if holds && !G1Projective::from(delta).is_zero() { Ok(delta) } else { Err(CeremonyError::Knowledge(index)) }
+    }
+}
+
+/// Everything but δ is the same, and every point that is divided by δ changed by the same factor.
+fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<(), CeremonyError> {
+    let unchanged = before.beta_g1 == after.beta_g1
+        && before.a_query == after.a_query
+        && before.b_g1_query == after.b_g1_query
+        && before.b_g2_query == after.b_g2_query
+        && before.vk.alpha_g1 == after.vk.alpha_g1
+        && before.vk.beta_g2 == after.vk.beta_g2
+        && before.vk.gamma_g2 == after.vk.gamma_g2
+        && before.vk.gamma_abc_g1 == after.vk.gamma_abc_g1;
+    if !unchanged {
+        return Err(CeremonyError::Unrelated("a part that no contribution changes"));
+    }
+    if Bn254::pairing(after.delta_g1, before.vk.delta_g2) != Bn254::pairing(before.delta_g1, after.vk.delta_g2) {
+        return Err(CeremonyError::Unrelated("δ of the verification key"));
+    }
+    let queries = [(&before.l_query, &after.l_query), (&before.h_query, &after.h_query)];
+    for (old, new) in queries {
+        if old.len() != new.len() || !same_ratio(old, new, before.vk.delta_g2, after.vk.delta_g2)? {
+            return Err(CeremonyError::Unrelated("a query"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `new_i * delta_after = old_i * delta_before` for all i: one random combination of each side is compared.
+fn same_ratio(old: &[G1Affine], new: &[G1Affine], before: G2Affine, after: G2Affine) -> Result<bool, CeremonyError> {
+    let mut generator = generator()?;
+    let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
+    let combine =
+        |points: &[G1Affine]| G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"));
+    Ok(Bn254::pairing(combine(new)?, after) == Bn254::pairing(combine(old)?, before))
+}
+
+fn challenge(contributor: &str, before: &G1Affine, delta: &G1Affine, commitment: &G1Affine) -> Fr {
+    let mut hash = Sha256::new();
+    hash.update(DOMAIN);
+    hash.update((contributor.len() as u64).to_le_bytes());
+    hash.update(contributor);
+    for point in [before, delta, commitment] {
+        // Never fails for a point in memory; an empty encoding would only make the check fail.
+        hash.update(encode(point).unwrap_or_default());
+    }
+    let digest = hash.finalize();
+    digest.iter().take(31).fold(Fr::zero(), |sum, &byte| sum * Fr::from(256_u64) + Fr::from(byte))
+}
+
+fn encode(value: &impl CanonicalSerialize) -> Result<Vec<u8>, BackendError> {
+    let mut bytes = Vec::new();
+    value.serialize_compressed(&mut bytes).map_err(internal)?;
+    Ok(bytes)
+}
+
+fn nonzero(generator: &mut impl ark_std::rand::Rng) -> Fr {
+    loop {
+        let value = Fr::rand(generator);
+        if !value.is_zero() {
+            return value;
+        }
+    }
+}
+
+/// A name without control characters, at most [`MAX_NAME`] long.
+fn name(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(MAX_NAME).collect()
+}

@@ -1,0 +1,216 @@
+//! Rescales and maxima as constraints, and the values that satisfy them. Both halves of a gadget allocate the same
+//! variables in the same order.
+
+use ark_bn254::Fr;
+use ark_ff::{Field as _, One as _, Zero as _};
+use taonet_proof_core::{Clamp, Range, Rescale};
+
+use super::r1cs::{Lc, R1cs, Var};
+
+/// A number in two's complement: `bits` low bits, and a sign bit where it can be negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Width {
+    pub(super) bits: u32,
+    pub(super) signed: bool,
+}
+
+impl Width {
+    /// The narrowest width that holds an interval.
+    pub(super) fn of(range: Range) -> Self {
+        let bits = |value: u64| u64::BITS - value.leading_zeros();
+        // -2^n needs n bits, as 2^n - 1 does.
+        let negative = if range.low < 0 { bits(range.low.unsigned_abs() - 1) } else { 0 };
+        let positive = if range.high > 0 { bits(range.high.unsigned_abs()) } else { 0 };
+        Self { bits: negative.max(positive), signed: range.low < 0 }
+    }
+}
+
+/// Decomposes a combination whose value has this width; returns its bits and its sign.
+fn split(cs: &mut R1cs, value: &Lc, width: Width) -> (Vec<Var>, Option<Var>) {
+    let bits: Vec<Var> = (0..width.bits).map(|_| boolean(cs)).collect();
+    let sign = width.signed.then(|| boolean(cs));
+    let mut sum = Lc::bits(&bits);
+    if let Some(sign) = sign {
+        sum = sum.plus(-power(width.bits), &Lc::var(sign));
+    }
+    cs.enforce_equal(sum, value);
+    (bits, sign)
+}
+
+fn assign_split(witness: &mut Vec<Fr>, value: i64, width: Width) {
+    witness.extend((0..width.bits).map(|bit| Fr::from((value >> bit) & 1)));
+    if width.signed {
+        witness.push(Fr::from(i64::from(value < 0)));
+    }
+}
+
+/// A new number of so many bits.
+pub(super) fn unsigned(cs: &mut R1cs, bits: u32) -> Lc {
+    let bits: Vec<Var> = (0..bits).map(|_| boolean(cs)).collect();
+    Lc::bits(&bits)
+}
+
+/// Values for [`unsigned`].
+pub(super) fn assign_unsigned(witness: &mut Vec<Fr>, value: i64, bits: u32) {
+    assign_split(witness, value, Width { bits, signed: false });
+}
+
+fn boolean(cs: &mut R1cs) -> Var {
+    let bit = cs.witness();
+    let complement = Lc::constant(Fr::one()).plus(-Fr::one(), &Lc::var(bit));
+    cs.enforce(Lc::var(bit), complement, Lc::zero());
+    bit
+}
+
+/// `2^exponent`.
+pub(super) fn power(exponent: u32) -> Fr {
+    Fr::from(2_u64).pow([u64::from(exponent)])
+}
+
+/// A new variable that is the product of two combinations.
+fn product(cs: &mut R1cs, a: Lc, b: Lc) -> Lc {
+    let var = cs.witness();
+    cs.enforce(a, b, Lc::var(var));
+    Lc::var(var)
+}
+
+fn not(lc: &Lc) -> Lc {
+    Lc::constant(Fr::one()).plus(-Fr::one(), lc)
+}
+
+/// Constrains a rescale of sums within an interval. Returns the activation.
+pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: &Rescale, sums: Range) -> Lc {
+    let quotient_width = Width::of(rescale.quotients(&sums));
+    let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
+    let raised = sum.clone().plus(Fr::one(), &Lc::constant(Fr::from(rescale.half())));
+    let (bits, sign) = split(cs, &raised, width);
+    let quotient = bits.get(usize::from(rescale.shift)..).unwrap_or_default();
+    let kept = usize::from(rescale.clamp.bits());
+    let (low, high) = quotient.split_at(kept.min(quotient.len()));
+    let sign = sign.map(Lc::var);
+    match rescale.clamp {
+        Clamp::Unsigned(_) => {
+            let magnitude = if high.is_empty() {
+                Lc::bits(low)
+            } else {
+                let fits = none(cs, &sum_of(high), high.len());
+                select(cs, fits, &Lc::bits(low), &limit(rescale.clamp.range().high))
+            };
+            match sign {
+                None => magnitude,
+                Some(sign) => product(cs, not(&sign), magnitude),
+            }
+        }
+        Clamp::Signed(_) if high.is_empty() => match sign {
+            None => Lc::bits(low),
+            Some(sign) => Lc::bits(low).plus(-power(quotient_width.bits), &sign),
+        },
+        Clamp::Signed(kept) => {
+            let range = rescale.clamp.range();
+            let count = Lc::constant(Fr::from(high.len() as u64));
+            // High bits that differ from the sign: none where the quotient fits.
+            let (differing, value, bound) = match sign {
+                None => (sum_of(high), Lc::bits(low), limit(range.high)),
+                Some(sign) => {
+                    let flipped = product(cs, sign.clone(), count.plus(-Fr::from(2_u64), &sum_of(high)));
+                    let value = Lc::bits(low).plus(-power(u32::from(kept)), &sign);
+                    let bound = limit(range.high).plus(Fr::from(range.low - range.high), &sign);
+                    (sum_of(high).plus(Fr::one(), &flipped), value, bound)
+                }
+            };
+            let fits = none(cs, &differing, high.len());
+            select(cs, fits, &value, &bound)
+        }
+    }
+}
+
+/// Values for [`rescale`].
+pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: &Rescale, sums: Range) {
+    let quotient_width = Width::of(rescale.quotients(&sums));
+    let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
+    assign_split(witness, sum + rescale.half(), width);
+    let (quotient, _) = rescale.split(sum);
+    let kept = u32::from(rescale.clamp.bits());
+    let activation = rescale.clamp.apply(quotient);
+    let high = quotient_width.bits.saturating_sub(kept);
+    let ones = (kept..quotient_width.bits).map(|bit| (quotient >> bit) & 1).sum::<i64>();
+    match rescale.clamp {
+        Clamp::Unsigned(_) => {
+            if high > 0 {
+                assign_none(witness, ones, high);
+                // The magnitude before the sign is looked at: low bits, or the limit.
+                let low = quotient & ((1 << kept) - 1);
+                witness.push(Fr::from(if ones == 0 { low } else { rescale.clamp.range().high }));
+            }
+            if quotient_width.signed {
+                witness.push(Fr::from(activation));
+            }
+        }
+        Clamp::Signed(_) if high > 0 => {
+            let mut differing = ones;
+            if quotient_width.signed {
+                let flipped = if quotient < 0 { i64::from(high) - 2 * ones } else { 0 };
+                witness.push(Fr::from(flipped));
+                differing += flipped;
+            }
+            assign_none(witness, differing, high);
+            witness.push(Fr::from(activation));
+        }
+        Clamp::Signed(_) => {}
+    }
+}
+
+fn sum_of(bits: &[Var]) -> Lc {
+    Lc(bits.iter().map(|&bit| (Fr::one(), bit)).collect())
+}
+
+fn limit(value: i64) -> Lc {
+    Lc::constant(Fr::from(value))
+}
+
+/// One where a count of bits is zero, else zero.
+fn none(cs: &mut R1cs, count: &Lc, most: usize) -> Lc {
+    if most == 1 {
+        return not(count);
+    }
+    let (zero, inverse) = (cs.witness(), cs.witness());
+    cs.enforce(count.clone(), Lc::var(inverse), not(&Lc::var(zero)));
+    cs.enforce(count.clone(), Lc::var(zero), Lc::zero());
+    Lc::var(zero)
+}
+
+fn assign_none(witness: &mut Vec<Fr>, count: i64, most: u32) {
+    if most > 1 {
+        witness.push(Fr::from(i64::from(count == 0)));
+        witness.push(Fr::from(count).inverse().unwrap_or_else(Fr::zero));
+    }
+}
+
+/// `first` where the condition is one, `second` where it is zero.
+fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
+    let chosen = cs.witness();
+    let difference = first.clone().plus(-Fr::one(), second);
+    cs.enforce(condition, difference, Lc::var(chosen).plus(-Fr::one(), second));
+    Lc::var(chosen)
+}
+
+/// Constrains the larger of two combinations within an interval.
+pub(super) fn max(cs: &mut R1cs, a: &Lc, b: &Lc, operands: Range) -> Lc {
+    let (bits, sign) = split(cs, &a.clone().plus(-Fr::one(), b), difference_width(operands));
+    let larger = cs.witness();
+    // a - b where that is positive, else nothing.
+    let positive = sign.map_or_else(|| Lc::constant(Fr::one()), |sign| not(&Lc::var(sign)));
+    cs.enforce(positive, Lc::bits(&bits), Lc::var(larger).plus(-Fr::one(), b));
+    Lc::var(larger)
+}
+
+/// Values for [`max`].
+pub(super) fn assign_max(witness: &mut Vec<Fr>, a: i64, b: i64, operands: Range) {
+    assign_split(witness, a - b, difference_width(operands));
+    witness.push(Fr::from(a.max(b)));
+}
+
+fn difference_width(operands: Range) -> Width {
+    let span = operands.high - operands.low;
+    Width { signed: true, ..Width::of(Range { low: -span, high: span }) }
+}

@@ -1,0 +1,139 @@
+use ark_bn254::Fr;
+use ark_ff::{AdditiveGroup as _, One as _, Zero as _};
+use ark_relations::gr1cs::{
+    ConstraintSynthesizer, ConstraintSystemRef, LinearCombination, Matrix, SynthesisError, Variable,
+};
+
+/// Index of a variable: 0 is the constant one, then the public inputs, then the witness.
+pub(super) type Var = usize;
+
+/// A linear combination of variables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Lc(pub(super) Vec<(Fr, Var)>);
+
+/// `a * b = c`, over and over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct R1cs {
+    /// Public inputs, the constant one included.
+    pub(super) instance: usize,
+    /// All variables.
+    pub(super) variables: usize,
+    pub(super) a: Matrix<Fr>,
+    pub(super) b: Matrix<Fr>,
+    pub(super) c: Matrix<Fr>,
+}
+
+impl Lc {
+    pub(super) const fn zero() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn constant(value: Fr) -> Self {
+        if value.is_zero() { Self::zero() } else { Self(vec![(value, 0)]) }
+    }
+
+    pub(super) fn var(var: Var) -> Self {
+        Self(vec![(Fr::one(), var)])
+    }
+
+    /// `Σ 2^i * bits[i]`.
+    pub(super) fn bits(bits: &[Var]) -> Self {
+        let mut factor = Fr::one();
+        let terms = bits.iter().map(|&bit| {
+            let term = (factor, bit);
+            factor.double_in_place();
+            term
+        });
+        Self(terms.collect())
+    }
+
+    /// Adds `factor * other`.
+    #[must_use]
+    pub(super) fn plus(mut self, factor: Fr, other: &Self) -> Self {
+        self.0.extend(other.0.iter().map(|&(coefficient, var)| (coefficient * factor, var)));
+        self
+    }
+
+    /// Joins terms of the same variable.
+    #[must_use]
+    pub(super) fn compact(mut self) -> Self {
+        self.0.sort_unstable_by_key(|&(_, var)| var);
+        let mut joined: Vec<(Fr, Var)> = Vec::with_capacity(self.0.len());
+        for (coefficient, var) in self.0 {
+            match joined.last_mut() {
+                Some((sum, last)) if *last == var => *sum += coefficient,
+                _ => joined.push((coefficient, var)),
+            }
+        }
+        joined.retain(|(coefficient, _)| !coefficient.is_zero());
+        Self(joined)
+    }
+}
+
+impl R1cs {
+    /// A system with public inputs and nothing else.
+    pub(super) fn new(public: usize) -> Self {
+        Self { instance: public + 1, variables: public + 1, ..Self::default() }
+    }
+
+    pub(super) fn witness(&mut self) -> Var {
+        self.variables += 1;
+        self.variables - 1
+    }
+
+    pub(super) fn enforce(&mut self, a: Lc, b: Lc, c: Lc) {
+        self.a.push(a.compact().0);
+        self.b.push(b.compact().0);
+        self.c.push(c.compact().0);
+    }
+
+    pub(super) fn enforce_equal(&mut self, a: Lc, b: &Lc) {
+        self.enforce(a.plus(-Fr::one(), b), Lc::constant(Fr::one()), Lc::zero());
+    }
+
+    pub(super) fn constraints(&self) -> usize {
+        self.a.len()
+    }
+
+    pub(super) fn matrices(&self) -> [Matrix<Fr>; 3] {
+        [self.a.clone(), self.b.clone(), self.c.clone()]
+    }
+
+    /// The first constraint that an assignment breaks.
+    #[cfg(test)]
+    pub(super) fn broken(&self, assignment: &[Fr]) -> Option<usize> {
+        let value = |row: &[(Fr, Var)]| row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>();
+        (0..self.constraints()).find(|&row| value(&self.a[row]) * value(&self.b[row]) != value(&self.c[row]))
+    }
+}
+
+/// Replays the system for the key generator.
+impl ConstraintSynthesizer<Fr> for &R1cs {
+    fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
+        let unassigned = || Err(SynthesisError::AssignmentMissing);
+        for _ in 1..self.instance {
+            let _ = cs.new_input_variable(unassigned)?;
+        }
+        for _ in self.instance..self.variables {
+            let _ = cs.new_witness_variable(unassigned)?;
+        }
+        let combination = |row: &[(Fr, Var)]| {
+            let terms = row.iter().map(|&(coefficient, var)| (coefficient, self.variable(var)));
+            LinearCombination(terms.collect())
+        };
+        for ((a, b), c) in self.a.iter().zip(&self.b).zip(&self.c) {
+            cs.enforce_r1cs_constraint(|| combination(a), || combination(b), || combination(c))?;
+        }
+        Ok(())
+    }
+}
+
+impl R1cs {
+    fn variable(&self, var: Var) -> Variable {
+        match var.checked_sub(self.instance) {
+            Some(witness) => Variable::witness(witness),
+            None if var == 0 => Variable::one(),
+            None => Variable::instance(var),
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! A transparent backend on Plonky3: no setup, no secrets, about 100 bits of security by the conjecture that FRI's
+//! provers cannot do better than the known attacks. Not zero-knowledge: a proof tells something of the values between.
+//!
+//! Weights are fixed columns, whose commitment is the verification key; a validator can make it from the network itself
+//! and compare. Each row of the products table multiplies a tile of values with a tile of weights, so a value is read
+//! from memory once for many multiply-adds, and looking values up costs little. Sums become activations by two lookups:
+//! the quotient together with its activation, the remainder by itself.
+//!
+//! No value wraps around the field: a circuit whose sums could reach half of it is refused.
+
+mod air;
+mod config;
+mod keys;
+mod plan;
+mod trace;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use p3_batch_stark::{StarkInstance, prove_batch, verify_batch};
+use p3_field::PrimeCharacteristicRing as _;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::{Binding, Digest};
+
+use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier, VerifyError};
+use air::{Kind, PUBLIC_LIMBS, Table};
+use config::{Common, Config, Prepared, Proof, SECURITY_BITS, Val, config};
+use keys::VerificationKeyFile;
+use plan::Plan;
+
+/// The backend's name in circuit metadata.
+pub const ID: &str = "stark";
+/// The most bytes of a proof.
+pub const MAX_PROOF_BYTES: usize = 16 << 20;
+/// Bits of a digest in one public value.
+const LIMB_BITS: usize = 24;
+
+/// The backend. See the [module](self).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stark;
+
+impl Backend for Stark {
+    fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: SECURITY_BITS }
+    }
+
+    fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError> {
+        let plan = Plan::new(circuit)?;
+        Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
+    }
+
+    /// The proving key is empty: all of it follows from the network.
+    fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
+        let plan = Plan::new(circuit)?;
+        let prepared = prepare(&config(), &plan)?;
+        let file = VerificationKeyFile::new(circuit, &plan, &prepared)?;
+        Ok(Keys { proving: Vec::new(), verification: file.to_bytes()? })
+    }
+
+    fn prover(&self, circuit: Arc<Circuit>, keys: &Keys) -> Result<Box<dyn Prover>, BackendError> {
+        let plan = Plan::new(&circuit)?;
+        let config = config();
+        let prepared = prepare(&config, &plan)?;
+        if VerificationKeyFile::new(&circuit, &plan, &prepared)?.to_bytes()? != keys.verification {
+            return Err(BackendError::OtherCircuit("the verification key is not that of the network"));
+        }
+        let key_digest = Digest::of(&keys.verification);
+        Ok(Box::new(StarkProver { circuit, plan, config, prepared, key_digest }))
+    }
+
+    fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError> {
+        let file = VerificationKeyFile::from_bytes(verification_key)?;
+        let config = config();
+        let common = file.common(&config)?;
+        Ok(Box::new(StarkVerifier {
+            tables: file.tables(),
+            file,
+            config,
+            common,
+            digest: Digest::of(verification_key),
+        }))
+    }
+}
+
+/// Commits to the fixed columns.
+fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
+    Prepared::from_airs_and_degrees(config, &plan.tables, &plan.log_rows)
+        .map_err(|error| BackendError::Internal(format!("{error:?}")))
+}
+
+/// What the transcript absorbs besides commitments: the binding, and the outputs, which the binding does not hold.
+fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
+    let limbs = [*binding, Digest::of_values(outputs)].into_iter().flat_map(|digest| {
+        let limbs = digest.as_bytes().chunks(LIMB_BITS / 8).map(|bytes| {
+            let number = bytes.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte));
+            Val::from_u32(number)
+        });
+        limbs.collect::<Vec<_>>()
+    });
+    limbs.collect()
+}
+
+/// Public values of all tables: only the first has any.
+fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec<Val>> {
+    let limbs = public_limbs(binding, outputs);
+    debug_assert_eq!(limbs.len(), PUBLIC_LIMBS);
+    tables.iter().map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() }).collect()
+}
+
+/// The tables with the statement's public column.
+fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
+    let with_column = |table: &Table| match table.kind {
+        Kind::Public => Table { public: vec![column.to_vec()], ..table.clone() },
+        _ => table.clone(),
+    };
+    tables.iter().map(with_column).collect()
+}
+
+/// Proves executions of one circuit.
+struct StarkProver {
+    circuit: Arc<Circuit>,
+    plan: Plan,
+    config: Config,
+    prepared: Prepared,
+    key_digest: Digest,
+}
+
+impl Prover for StarkProver {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+        if binding.verification_key != self.key_digest {
+            return Err(BackendError::OtherKey { bound: binding.verification_key, actual: self.key_digest });
+        }
+        let execution = self.circuit.execute(inputs)?;
+        let outputs = execution.outputs(&self.circuit);
+        let traces = trace::fill(&self.plan, &self.circuit, &execution)?;
+        let proof = self.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
+        Ok(Proven { proof, outputs })
+    }
+}
+
+impl StarkProver {
+    fn prove_traces(
+        &self,
+        traces: &[p3_matrix::dense::RowMajorMatrix<Val>],
+        inputs: &[i64],
+        outputs: &[i64],
+        binding: &Digest,
+    ) -> Result<Vec<u8>, BackendError> {
+        let rows = self.plan.log_rows.first().map_or(0, |log| 1 << log);
+        let tables = with_public(&self.plan.tables, &trace::public_column(inputs, outputs, rows));
+        let publics = public_values(&tables, binding, outputs);
+        let traces: Vec<_> = traces.iter().collect();
+        let instances = StarkInstance::<Config, Table>::new_multiple(&tables, &traces, &publics);
+        let internal = |error: String| BackendError::Internal(error);
+        let proof =
+            prove_batch(&self.config, &instances, &self.prepared).map_err(|error| internal(format!("{error:?}")))?;
+        postcard::to_allocvec(&proof).map_err(|error| internal(error.to_string()))
+    }
+}
+
+/// Verifies proofs of one circuit.
+struct StarkVerifier {
+    file: VerificationKeyFile,
+    tables: Vec<Table>,
+    config: Config,
+    common: Common,
+    digest: Digest,
+}
+
+impl StarkVerifier {
+    fn check(&self, statement: &Statement) -> Result<(), VerifyError> {
+        if statement.binding.verification_key != self.digest {
+            return Err(VerifyError::OtherKey);
+        }
+        let values = [
+            ("inputs", &statement.inputs, self.file.inputs as usize, self.file.input_range),
+            ("outputs", &statement.outputs, self.file.outputs as usize, self.file.output_range),
+        ];
+        for (what, values, expected, range) in values {
+            if values.len() != expected {
+                return Err(VerifyError::Length { what, expected, actual: values.len() });
+            }
+            // Within these ranges, which are below half of the field, a field element is one integer only.
+            if values.iter().any(|&value| !range.contains(value)) {
+                return Err(VerifyError::Range(what));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, bytes: &[u8]) -> Result<Proof, VerifyError> {
+        let malformed = |reason: &str| VerifyError::Malformed(reason.to_owned());
+        if bytes.len() > MAX_PROOF_BYTES {
+            return Err(malformed("too many bytes"));
+        }
+        let (proof, rest) = postcard::take_from_bytes::<Proof>(bytes).map_err(|error| malformed(&error.to_string()))?;
+        if !rest.is_empty() {
+            return Err(malformed("bytes follow the proof"));
+        }
+        // One proof has one encoding.
+        match postcard::to_allocvec(&proof) {
+            Ok(encoded) if encoded == bytes => Ok(proof),
+            _ => Err(malformed("not the canonical encoding")),
+        }
+    }
+}
+
+impl Verifier for StarkVerifier {
+    fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError> {
+        self.check(statement)?;
+        let proof = self.read(proof)?;
+        let rows = self.file.log_rows.first().map_or(0, |&log| 1_usize << log);
+        let column = trace::public_column(&statement.inputs, &statement.outputs, rows);
+        let tables = with_public(&self.tables, &column);
+        let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
+        // The library checks the shape of what it reads; should it ever miss something, the proof is refused and the
+        // process lives.
+        let verified =
+            catch_unwind(AssertUnwindSafe(|| verify_batch(&self.config, &tables, &proof, &publics, &self.common)));
+        match verified {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(VerifyError::Invalid),
+            Err(_) => Err(VerifyError::Malformed("the shape of the proof".to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! The tables of a proof and their constraints.
+//!
+//! Memory is a multiset of `(address, value)`: whoever writes a cell puts it in as often as it is read, whoever reads it
+//! takes it out, and the sum over all tables is zero. Addresses and how often each cell is read are fixed columns, so
+//! each address has exactly one value. Functions (rescaling, range checks, the positive part) are looked up in a table
+//! of `(function, argument, value)`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use p3_air::{Air, AirBuilder, BaseAir, WindowAccess as _};
+use p3_field::PrimeCharacteristicRing as _;
+use p3_lookup::{Count, InteractionBuilder};
+use p3_matrix::dense::RowMajorMatrix;
+
+use super::config::Val;
+
+const MEMORY: &str = "memory";
+const FUNCTION: &str = "function";
+
+/// The function whose only argument and value is 0.
+pub(super) const ZERO: u32 = 0;
+/// The positive part.
+pub(super) const POSITIVE: u32 = 1;
+/// The first function that depends on the circuit.
+pub(super) const FIRST_FUNCTION: u32 = 2;
+
+/// Activations in one row.
+pub(super) const ACTIVATION_LANES: usize = 4;
+/// Maxima in one row.
+pub(super) const MAX_LANES: usize = 4;
+
+/// Fixed columns of an activation: address of the sum, what is added to it, the divisor, the functions of quotient and
+/// remainder, address of the activation, and how often that is read.
+pub(super) const ACTIVATION_FIXED: usize = 7;
+/// Fixed columns of a maximum: addresses of both operands and of the result, and how often that is read.
+pub(super) const MAX_FIXED: usize = 4;
+
+/// Values read and sums made in one row of the products table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tile {
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+}
+
+impl Tile {
+    /// Fixed columns: addresses, weights (output by output for each input), the first sum's address, how often each sum
+    /// is read, and whether the sums go on in the next row.
+    pub(super) fn fixed(&self) -> usize {
+        self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
+    }
+
+    /// Values: what is read, and each sum before and after the row.
+    pub(super) fn width(&self) -> usize {
+        self.inputs + 2 * self.outputs
+    }
+}
+
+/// Which table it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Inputs and outputs: the public values, and a zero.
+    Public,
+    /// Multiplications and additions.
+    Products(Tile),
+    /// Sums to activations.
+    Activations,
+    /// Larger of two.
+    Maxima,
+    /// Values of functions.
+    Functions,
+}
+
+/// A table. The verifier's has no fixed columns: it knows their commitment.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    pub(super) kind: Kind,
+    pub(super) fixed: Option<Arc<RowMajorMatrix<Val>>>,
+    /// The public column of [`Kind::Public`].
+    pub(super) public: Vec<Vec<Val>>,
+}
+
+/// Limbs of the digests that the transcript absorbs: 24 bits each.
+pub(super) const PUBLIC_LIMBS: usize = 22;
+
+impl Kind {
+    pub(super) fn fixed_width(self) -> usize {
+        match self {
+            Self::Public | Self::Functions => 3,
+            Self::Products(tile) => tile.fixed(),
+            Self::Activations => ACTIVATION_LANES * ACTIVATION_FIXED,
+            Self::Maxima => MAX_LANES * MAX_FIXED,
+        }
+    }
+
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Public | Self::Functions => 1,
+            Self::Products(tile) => tile.width(),
+            Self::Activations => ACTIVATION_LANES * 3,
+            Self::Maxima => MAX_LANES * 3,
+        }
+    }
+}
+
+impl BaseAir<Val> for Table {
+    fn width(&self) -> usize {
+        self.kind.width()
+    }
+
+    fn preprocessed_trace(&self) -> Option<RowMajorMatrix<Val>> {
+        self.fixed.as_deref().cloned()
+    }
+
+    fn preprocessed_width(&self) -> usize {
+        self.kind.fixed_width()
+    }
+
+    fn preprocessed_next_row_columns(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    fn main_next_row_columns(&self) -> Vec<usize> {
+        match self.kind {
+            Kind::Products(tile) => (tile.inputs..tile.inputs + tile.outputs).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn num_periodic_columns(&self) -> usize {
+        usize::from(self.kind == Kind::Public)
+    }
+
+    fn periodic_columns(&self) -> Cow<'_, [Vec<Val>]> {
+        Cow::Borrowed(&self.public)
+    }
+
+    fn num_public_values(&self) -> usize {
+        if self.kind == Kind::Public { PUBLIC_LIMBS } else { 0 }
+    }
+}
+
+impl<AB> Air<AB> for Table
+where
+    AB: AirBuilder<F = Val> + InteractionBuilder,
+{
+    fn eval(&self, builder: &mut AB) {
+        let main = builder.main();
+        let fixed = builder.preprocessed().clone();
+        let (local, fixed) = (main.current_slice(), fixed.current_slice());
+        match self.kind {
+            Kind::Public => public(builder, local, fixed),
+            Kind::Products(tile) => products(builder, tile, local, main.next_slice(), fixed),
+            Kind::Activations => {
+                for (lane, fixed) in local.as_chunks().0.iter().zip(fixed.as_chunks().0) {
+                    activation(builder, lane, fixed);
+                }
+            }
+            Kind::Maxima => {
+                for (lane, fixed) in local.as_chunks().0.iter().zip(fixed.as_chunks().0) {
+                    maximum(builder, lane, fixed);
+                }
+            }
+            Kind::Functions => {
+                if let (&[count], &[function, argument, value]) = (local, fixed) {
+                    let entry: [AB::Expr; 3] = [function.into(), argument.into(), value.into()];
+                    builder.push_interaction(FUNCTION, entry, Count::provided(-count.into()));
+                }
+            }
+        }
+    }
+}
+
+/// Takes a value out of memory.
+fn read<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Var, value: AB::Expr) {
+    builder.push_interaction(MEMORY, [address.into(), value], Count::bounded(AB::Expr::ONE, 1));
+}
+
+/// Puts a value into memory as often as it is read.
+fn write<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Expr, value: AB::Expr, reads: AB::Var) {
+    builder.push_interaction(MEMORY, [address, value], Count::provided(-reads.into()));
+}
+
+fn look_up<AB: AirBuilder + InteractionBuilder>(
+    builder: &mut AB,
+    function: AB::Expr,
+    argument: AB::Expr,
+    value: AB::Expr,
+) {
+    builder.push_interaction(FUNCTION, [function, argument, value], Count::bounded(AB::Expr::ONE, 1));
+}
+
+/// A public value: fixed columns are address, bias and count. Inputs are written (a negative count), outputs read (one);
+/// an output's bias is not in the sum that stands in memory.
+fn public<AB: AirBuilder<F = Val> + InteractionBuilder>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) {
+    let known = builder.periodic_values().first().copied();
+    if let (&[value], &[address, bias, count], Some(known)) = (local, fixed, known) {
+        builder.assert_eq(value, known);
+        let stored: AB::Expr = value - bias;
+        builder.push_interaction(MEMORY, [address.into(), stored], Count::bounded(count.into(), 1));
+    }
+}
+
+fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
+    builder: &mut AB,
+    tile: Tile,
+    local: &[AB::Var],
+    next: &[AB::Var],
+    fixed: &[AB::Var],
+) {
+    let (values, sums) = local.split_at(tile.inputs);
+    let (before, after) = sums.split_at(tile.outputs);
+    let (_, next_sums) = next.split_at(tile.inputs);
+    let (addresses, fixed) = fixed.split_at(tile.inputs);
+    let (weights, fixed) = fixed.split_at(tile.inputs * tile.outputs);
+    let Some((&first, fixed)) = fixed.split_first() else { return };
+    let (reads, carry) = fixed.split_at(tile.outputs);
+    let Some(&carry) = carry.first() else { return };
+    for (&address, &value) in addresses.iter().zip(values) {
+        read(builder, address, value.into());
+    }
+    let slots = before.iter().zip(after).zip(next_sums).zip(reads);
+    for (output, (((&before, &after), &next), &reads)) in slots.enumerate() {
+        let mut sum: AB::Expr = before.into();
+        for (row, &value) in weights.chunks(tile.outputs).zip(values) {
+            if let Some(&weight) = row.get(output) {
+                sum += weight * value;
+            }
+        }
+        builder.assert_eq(after, sum);
+        // Without a carry the next row starts at zero; so does the first, for the last row has none.
+        builder.assert_eq(next, carry * after);
+        let address: AB::Expr = first + AB::Expr::from_usize(output);
+        write(builder, address, after.into(), reads);
+    }
+}
+
+/// `sum + added = quotient * divisor + remainder`, where the quotient is looked up together with the activation and the
+/// remainder by itself.
+fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
+    builder: &mut AB,
+    &[quotient, remainder, value]: &[AB::Var; 3],
+    &[sum, added, divisor, of_quotient, of_remainder, address, reads]: &[AB::Var; ACTIVATION_FIXED],
+) {
+    let stored: AB::Expr = quotient * divisor + remainder - added;
+    read(builder, sum, stored);
+    look_up(builder, of_quotient.into(), quotient.into(), value.into());
+    look_up(builder, of_remainder.into(), remainder.into(), AB::Expr::ZERO);
+    write(builder, address.into(), value.into(), reads);
+}
+
+/// The larger of `a` and `b` is `b` and the positive part of `a - b`.
+fn maximum<AB: AirBuilder<F = Val> + InteractionBuilder>(
+    builder: &mut AB,
+    &[a, b, positive]: &[AB::Var; 3],
+    &[address_a, address_b, address, reads]: &[AB::Var; MAX_FIXED],
+) {
+    read(builder, address_a, a.into());
+    read(builder, address_b, b.into());
+    look_up(builder, AB::Expr::from_u32(POSITIVE), a - b, positive.into());
+    write(builder, address.into(), b + positive, reads);
+}

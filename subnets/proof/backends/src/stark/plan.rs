@@ -1,0 +1,279 @@
+//! Lays a circuit out in tables: which address each value has, and the fixed columns.
+
+mod functions;
+mod products;
+
+use std::sync::Arc;
+
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_matrix::dense::RowMajorMatrix;
+use taonet_proof_core::circuit::{Circuit, Linear, Max, Stage, StageKind};
+
+use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, Table, Tile, ZERO};
+use super::config::Val;
+use crate::BackendError;
+pub(super) use functions::FunctionTable;
+use functions::Functions;
+use products::Products;
+
+/// The largest magnitude of a sum: both signs are below half of the field.
+pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
+/// The most rows of a table.
+const MAX_ROWS: usize = 1 << 22;
+/// The fewest rows of a table.
+const MIN_ROWS: usize = 16;
+/// Multiply-adds from which a larger tile is cheaper.
+const LARGE: u64 = 1 << 21;
+
+/// Where a cell's value stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) address: u32,
+    /// What the value is more than what stands at the address.
+    pub(super) bias: i64,
+}
+
+/// Tables with their fixed columns, and what the prover must know to fill the others.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) tables: Vec<Table>,
+    pub(super) tile: Tile,
+    pub(super) functions: FunctionTable,
+    /// Place of each cell.
+    pub(super) places: Vec<Place>,
+    /// Stage and output of each activation.
+    pub(super) activations: Vec<(u32, u32)>,
+    /// Number of addresses.
+    pub(super) addresses: usize,
+    /// Base-two logarithm of each table's rows.
+    pub(super) log_rows: Vec<usize>,
+}
+
+/// Fixed columns under construction.
+struct Layout {
+    /// How often each address is read.
+    reads: Vec<u32>,
+    /// Place of each cell.
+    places: Vec<Place>,
+    /// Which cells are read by a stage, not only as outputs.
+    inner: Vec<bool>,
+    products: Products,
+    /// Fixed columns of activations, with the address in place of the count.
+    activations: Vec<[i64; ACTIVATION_FIXED]>,
+    /// Stage and output of each activation.
+    sources: Vec<(u32, u32)>,
+    stages: u32,
+    maxima: Vec<[i64; MAX_FIXED]>,
+    functions: Functions,
+}
+
+impl Plan {
+    pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
+        let magnitude = circuit.magnitude();
+        if magnitude >= MAX_MAGNITUDE {
+            return Err(BackendError::Magnitude { magnitude, limit: MAX_MAGNITUDE });
+        }
+        let tile = tile(circuit);
+        let mut layout = Layout::new(circuit, tile)?;
+        for stage in &circuit.stages {
+            layout.stage(stage)?;
+        }
+        layout.finish(circuit, tile)
+    }
+}
+
+impl Plan {
+    /// Fixed columns of a table.
+    pub(super) fn fixed(&self, kind: fn(&Kind) -> bool) -> Option<&RowMajorMatrix<Val>> {
+        self.tables.iter().find(|table| kind(&table.kind)).and_then(|table| table.fixed.as_deref())
+    }
+}
+
+/// Small circuits get a small tile: fewer columns make shorter proofs.
+fn tile(circuit: &Circuit) -> Tile {
+    let side = if circuit.multiply_adds() < LARGE { 8 } else { 16 };
+    Tile { inputs: side, outputs: side }
+}
+
+impl Layout {
+    fn new(circuit: &Circuit, tile: Tile) -> Result<Self, BackendError> {
+        let mut inner = vec![false; circuit.cells()];
+        for stage in &circuit.stages {
+            let mut mark = |cell: u32| {
+                if let Some(read) = inner.get_mut(cell as usize) {
+                    *read = true;
+                }
+            };
+            match &stage.kind {
+                StageKind::Linear(linear) => {
+                    linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell))
+                }
+                StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
+            }
+        }
+        // Address 0 holds a zero, the inputs follow.
+        let places = (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
+        Ok(Self {
+            reads: vec![0; circuit.inputs + 1],
+            places,
+            inner,
+            products: Products::new(tile),
+            activations: Vec::new(),
+            sources: Vec::new(),
+            stages: 0,
+            maxima: Vec::new(),
+            functions: Functions::new(circuit)?,
+        })
+    }
+
+    fn allocate(&mut self) -> u32 {
+        self.reads.push(0);
+        self.reads.len() as u32 - 1
+    }
+
+    fn read(&mut self, address: u32) {
+        if let Some(count) = self.reads.get_mut(address as usize) {
+            *count += 1;
+        }
+    }
+
+    /// The address of a cell that a stage reads.
+    fn address(&self, cell: u32) -> Result<u32, BackendError> {
+        match self.places.get(cell as usize) {
+            Some(Place { address, bias: 0 }) => Ok(*address),
+            _ => Err(BackendError::Internal(format!("cell {cell} has no address"))),
+        }
+    }
+
+    fn stage(&mut self, stage: &Stage) -> Result<(), BackendError> {
+        match &stage.kind {
+            StageKind::Linear(linear) => self.linear(stage, linear)?,
+            StageKind::Max(max) => self.max(max)?,
+        }
+        self.stages += 1;
+        let rows =
+            self.products.rows().max(self.activations.len() / ACTIVATION_LANES).max(self.maxima.len() / MAX_LANES);
+        if rows > MAX_ROWS {
+            return Err(BackendError::Size { what: "rows of a table", actual: rows as u64, limit: MAX_ROWS as u64 });
+        }
+        Ok(())
+    }
+
+    fn linear(&mut self, stage: &Stage, linear: &Linear) -> Result<(), BackendError> {
+        let sums = self.products(stage, linear)?;
+        for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
+            let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
+            let place = match linear.rescale {
+                None if bias == 0 || !inner => Place { address: sum, bias },
+                _ => {
+                    let address = self.allocate();
+                    self.read(sum);
+                    let (quotient, remainder, divisor, half) =
+                        self.functions.of(linear.rescale.as_ref(), &linear.sums)?;
+                    let [sum, quotient, remainder, address] = [sum, quotient, remainder, address].map(i64::from);
+                    self.activations.push([sum, bias + half, divisor, quotient, remainder, address, address]);
+                    self.sources.push((self.stages, index as u32));
+                    let address = address as u32;
+                    Place { address, bias: 0 }
+                }
+            };
+            self.places.push(place);
+        }
+        Ok(())
+    }
+
+    fn max(&mut self, max: &Max) -> Result<(), BackendError> {
+        for group in &max.groups {
+            let mut addresses =
+                group.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?.into_iter();
+            let mut larger = addresses.next().ok_or_else(|| BackendError::Internal("an empty group".to_owned()))?;
+            for other in addresses {
+                let address = self.allocate();
+                self.read(larger);
+                self.read(other);
+                self.maxima.push([larger, other, address, address].map(i64::from));
+                larger = address;
+            }
+            self.places.push(Place { address: larger, bias: 0 });
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, circuit: &Circuit, tile: Tile) -> Result<Plan, BackendError> {
+        let mut public: Vec<[i64; 3]> = (0..=circuit.inputs as i64).map(|address| [address, 0, address]).collect();
+        let inputs = public.len();
+        for &cell in &circuit.outputs {
+            let place = self.places.get(cell as usize).copied();
+            let place = place.ok_or_else(|| BackendError::Internal("an output has no address".to_owned()))?;
+            self.read(place.address);
+            public.push([i64::from(place.address), place.bias, 1]);
+        }
+        // Padding reads the zero at address 0.
+        let product_rows = rows(self.products.rows());
+        let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
+        let activations = lanes(self.activations.len(), ACTIVATION_LANES);
+        // A circuit without maxima has no table of them.
+        let maxima = if self.maxima.is_empty() { 0 } else { lanes(self.maxima.len(), MAX_LANES) };
+        let zeros = self.products.zeros(product_rows)
+            + (activations - self.activations.len())
+            + 2 * (maxima - self.maxima.len());
+        if let Some(count) = self.reads.first_mut() {
+            *count += zeros as u32;
+        }
+        for row in public.iter_mut().take(inputs) {
+            // Written as often as read: a count below zero.
+            row[2] = -self.count(row[2]);
+        }
+        let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
+        let mut lanes_of_activations = std::mem::take(&mut self.activations);
+        for lane in &mut lanes_of_activations {
+            lane[ACTIVATION_FIXED - 1] = self.count(lane[ACTIVATION_FIXED - 1]);
+        }
+        let mut lanes_of_maxima = std::mem::take(&mut self.maxima);
+        for lane in &mut lanes_of_maxima {
+            lane[MAX_FIXED - 1] = self.count(lane[MAX_FIXED - 1]);
+        }
+        let has_maxima = !lanes_of_maxima.is_empty();
+        lanes_of_activations.resize(activations, idle);
+        lanes_of_maxima.resize(maxima, [0; MAX_FIXED]);
+        let public_rows = rows(public.len());
+        public.resize(public_rows, [0; 3]);
+        let functions = self.functions.finish();
+        let products = self.products.finish(&self.reads, product_rows);
+        let mut tables = vec![
+            table(Kind::Public, flat(&public)),
+            Table { kind: Kind::Products(tile), fixed: Some(Arc::new(products)), public: Vec::new() },
+            table(Kind::Activations, flat(&lanes_of_activations)),
+            table(Kind::Functions, functions.columns()),
+        ];
+        if has_maxima {
+            tables.push(table(Kind::Maxima, flat(&lanes_of_maxima)));
+        }
+        let log_rows = tables.iter().map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed))).collect();
+        let (places, activations, addresses) = (self.places, self.sources, self.reads.len());
+        Ok(Plan { tables, tile, functions, places, activations, addresses, log_rows })
+    }
+
+    /// How often the value at an address is read.
+    fn count(&self, address: i64) -> i64 {
+        self.reads.get(address as usize).copied().map_or(0, i64::from)
+    }
+}
+
+/// Rows of a table: a power of two.
+fn rows(needed: usize) -> usize {
+    needed.next_power_of_two().max(MIN_ROWS)
+}
+
+fn log_height(matrix: &RowMajorMatrix<Val>) -> usize {
+    (matrix.values.len() / matrix.width.max(1)).trailing_zeros() as usize
+}
+
+fn flat<const N: usize>(rows: &[[i64; N]]) -> Vec<Val> {
+    rows.iter().flatten().map(|&value| Val::from_i64(value)).collect()
+}
+
+fn table(kind: Kind, values: Vec<Val>) -> Table {
+    let fixed = RowMajorMatrix::new(values, kind.fixed_width());
+    Table { kind, fixed: Some(Arc::new(fixed)), public: Vec::new() }
+}

@@ -1,0 +1,145 @@
+use std::collections::BTreeMap;
+
+use p3_field::PrimeCharacteristicRing as _;
+use taonet_proof_core::circuit::{Circuit, StageKind};
+use taonet_proof_core::{Clamp, Range, Rescale};
+
+use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
+use super::super::config::Val;
+use crate::BackendError;
+
+/// The most entries of the function table.
+const MAX_ENTRIES: u64 = 1 << 21;
+
+/// What a function does to its argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Function {
+    /// Nothing to zero.
+    Zero,
+    /// Keeps what is positive.
+    Positive,
+    /// Saturates. Quotients of different divisors have different intervals, so each divisor has its own function.
+    Clamp { shift: u8, unsigned: bool, bits: u8 },
+    /// Keeps a sum that is not rescaled.
+    Identity,
+    /// A remainder: any number below the divisor, to zero.
+    Remainder { shift: u8 },
+}
+
+impl Function {
+    fn apply(self, argument: i64) -> i64 {
+        match self {
+            Self::Zero | Self::Remainder { .. } => 0,
+            Self::Positive => argument.max(0),
+            Self::Clamp { unsigned: true, bits, .. } => Clamp::Unsigned(bits).apply(argument),
+            Self::Clamp { unsigned: false, bits, .. } => Clamp::Signed(bits).apply(argument),
+            Self::Identity => argument,
+        }
+    }
+}
+
+/// Functions that a circuit uses, and the interval of each one's arguments.
+pub(super) struct Functions {
+    known: BTreeMap<Function, (u32, Range)>,
+}
+
+/// All values of all functions, one row each.
+#[derive(Debug)]
+pub(in super::super) struct FunctionTable {
+    /// First row and first argument of each function, by its number.
+    first: Vec<(usize, i64)>,
+    /// Function, argument, value.
+    entries: Vec<[i64; 3]>,
+}
+
+impl Functions {
+    pub(super) fn new(circuit: &Circuit) -> Result<Self, BackendError> {
+        let spans = circuit.stages.iter().map(|stage| match &stage.kind {
+            StageKind::Max(max) => max.operands.high - max.operands.low,
+            StageKind::Linear(_) => 0,
+        });
+        let span = spans.max().unwrap_or_default();
+        let zero = Range { low: 0, high: 0 };
+        let known = BTreeMap::from([
+            (Function::Zero, (ZERO, zero)),
+            (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
+        ]);
+        let functions = Self { known };
+        functions.check()?;
+        Ok(functions)
+    }
+
+    /// Numbers of the functions of quotient and remainder, the divisor, and half of it.
+    pub(super) fn of(&mut self, rescale: Option<&Rescale>, sums: &Range) -> Result<(u32, u32, i64, i64), BackendError> {
+        let Some(rescale) = rescale else {
+            let identity = self.add(Function::Identity, *sums)?;
+            return Ok((identity, ZERO, 1, 0));
+        };
+        let (unsigned, bits) = match rescale.clamp {
+            Clamp::Unsigned(bits) => (true, bits),
+            Clamp::Signed(bits) => (false, bits),
+        };
+        let shift = rescale.shift;
+        let quotient = self.add(Function::Clamp { shift, unsigned, bits }, rescale.quotients(sums))?;
+        let divisor = 1_i64 << shift;
+        let remainder = match shift {
+            0 => ZERO,
+            _ => self.add(Function::Remainder { shift }, Range { low: 0, high: divisor - 1 })?,
+        };
+        Ok((quotient, remainder, divisor, rescale.half()))
+    }
+
+    fn add(&mut self, function: Function, arguments: Range) -> Result<u32, BackendError> {
+        let next = (self.known.len() as u32).max(FIRST_FUNCTION);
+        let (number, range) = self.known.entry(function).or_insert((next, arguments));
+        *range = range.union(&arguments);
+        let number = *number;
+        self.check()?;
+        Ok(number)
+    }
+
+    fn check(&self) -> Result<(), BackendError> {
+        let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
+        let entries = entries.fold(0_u64, u64::saturating_add);
+        if entries > MAX_ENTRIES {
+            let what = "values of activations and maxima (hint: a larger shift or fewer bits)";
+            return Err(BackendError::Size { what, actual: entries, limit: MAX_ENTRIES });
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> FunctionTable {
+        let mut functions: Vec<(u32, Function, Range)> =
+            self.known.into_iter().map(|(function, (number, range))| (number, function, range)).collect();
+        functions.sort_unstable_by_key(|&(number, ..)| number);
+        let mut table = FunctionTable { first: Vec::new(), entries: Vec::new() };
+        for (number, function, range) in functions {
+            table.first.push((table.entries.len(), range.low));
+            let entries =
+                (range.low..=range.high).map(|argument| [i64::from(number), argument, function.apply(argument)]);
+            table.entries.extend(entries);
+        }
+        // Padding repeats the first entry, which nobody has to count there.
+        let rows = super::rows(table.entries.len());
+        table.entries.resize(rows, [0; 3]);
+        table
+    }
+}
+
+impl FunctionTable {
+    pub(in super::super) fn rows(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The row that holds a function's value.
+    pub(in super::super) fn row(&self, function: u32, argument: i64) -> Option<usize> {
+        let &(row, low) = self.first.get(function as usize)?;
+        let offset = usize::try_from(argument - low).ok()?;
+        let entry = self.entries.get(row + offset)?;
+        (entry[0] == i64::from(function) && entry[1] == argument).then_some(row + offset)
+    }
+
+    pub(super) fn columns(&self) -> Vec<Val> {
+        self.entries.iter().flatten().map(|&value| Val::from_i64(value)).collect()
+    }
+}

@@ -1,0 +1,178 @@
+//! Multiply-adds in tiles: each row multiplies some values with a matrix of weights and adds to some sums.
+
+use std::collections::HashMap;
+
+use p3_field::PrimeCharacteristicRing as _;
+use p3_matrix::dense::RowMajorMatrix;
+use taonet_proof_core::circuit::{Cell, Job, Linear, Stage};
+
+use super::super::air::Tile;
+use super::super::config::Val;
+use super::Layout;
+use crate::BackendError;
+
+/// Rows under construction.
+pub(super) struct Products {
+    tile: Tile,
+    rows: Vec<Row>,
+}
+
+/// One row.
+struct Row {
+    addresses: Vec<u32>,
+    /// For each input, the weights of all outputs.
+    weights: Vec<i32>,
+    /// Address of the first sum.
+    first: u32,
+    /// Sums that the row adds to.
+    outputs: usize,
+    /// Whether the sums are complete after this row.
+    last: bool,
+}
+
+/// Jobs that share rows: their cells, and for each sum its weights by cell.
+struct Block {
+    cells: Vec<Cell>,
+    positions: HashMap<Cell, usize>,
+    /// Stage output, and weights as pairs of a cell's position and a weight.
+    outputs: Vec<(u32, Vec<(usize, i32)>)>,
+}
+
+impl Block {
+    fn of(linear: &Linear, jobs: &[Job]) -> Self {
+        let mut block = Self { cells: Vec::new(), positions: HashMap::new(), outputs: Vec::new() };
+        for job in jobs {
+            let Some(kernel) = linear.kernels.get(job.kernel) else { continue };
+            let positions: Vec<usize> = job.taps.iter().map(|tap| block.position(tap.cell)).collect();
+            for (row, &output) in job.outputs.iter().enumerate() {
+                let weights = kernel.row(row);
+                let weighted = job.taps.iter().zip(&positions).filter_map(|(tap, &position)| {
+                    weights.get(tap.slot as usize).filter(|&&weight| weight != 0).map(|&weight| (position, weight))
+                });
+                block.outputs.push((output, weighted.collect()));
+            }
+        }
+        block
+    }
+
+    fn position(&mut self, cell: Cell) -> usize {
+        let next = self.cells.len();
+        let position = *self.positions.entry(cell).or_insert(next);
+        if position == next {
+            self.cells.push(cell);
+        }
+        position
+    }
+
+    fn rows(&self, tile: Tile) -> usize {
+        self.cells.len().div_ceil(tile.inputs).max(1) * self.outputs.len().div_ceil(tile.outputs)
+    }
+}
+
+impl Products {
+    pub(super) const fn new(tile: Tile) -> Self {
+        Self { tile, rows: Vec::new() }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// How often rows read the zero at address 0, padding rows included.
+    pub(super) fn zeros(&self, rows: usize) -> usize {
+        let read: usize = self.rows.iter().map(|row| row.addresses.len()).sum();
+        rows * self.tile.inputs - read
+    }
+
+    /// The fixed columns.
+    pub(super) fn finish(self, reads: &[u32], rows: usize) -> RowMajorMatrix<Val> {
+        let tile = self.tile;
+        let width = tile.fixed();
+        let mut values = Val::zero_vec(rows * width);
+        for (row, columns) in self.rows.iter().zip(values.chunks_mut(width)) {
+            let (addresses, rest) = columns.split_at_mut(tile.inputs);
+            let (weights, rest) = rest.split_at_mut(tile.inputs * tile.outputs);
+            let (first, rest) = rest.split_at_mut(1);
+            let (counts, carry) = rest.split_at_mut(tile.outputs);
+            for (column, &address) in addresses.iter_mut().zip(&row.addresses) {
+                *column = Val::from_u32(address);
+            }
+            for (column, &weight) in weights.iter_mut().zip(&row.weights) {
+                *column = Val::from_i32(weight);
+            }
+            first.fill(Val::from_u32(row.first));
+            if row.last {
+                let sums = reads.iter().skip(row.first as usize).take(row.outputs);
+                for (column, &count) in counts.iter_mut().zip(sums) {
+                    *column = Val::from_u32(count);
+                }
+            } else {
+                carry.fill(Val::ONE);
+            }
+        }
+        RowMajorMatrix::new(values, width)
+    }
+}
+
+impl Layout {
+    /// Appends the rows of a stage. Returns the address of each sum.
+    pub(super) fn products(&mut self, stage: &Stage, linear: &Linear) -> Result<Vec<u32>, BackendError> {
+        let tile = self.products.tile;
+        let together = jobs_together(linear, tile);
+        let mut sums = vec![None; stage.count];
+        for jobs in linear.jobs.chunks(together) {
+            let block = Block::of(linear, jobs);
+            let addresses = block.cells.iter().map(|&cell| self.address(cell)).collect::<Result<Vec<_>, _>>()?;
+            for outputs in block.outputs.chunks(tile.outputs) {
+                let mut first = None;
+                for (output, _) in outputs {
+                    let address = self.allocate();
+                    first.get_or_insert(address);
+                    if let Some(sum) = sums.get_mut(*output as usize) {
+                        *sum = Some(address);
+                    }
+                }
+                self.rows(&addresses, outputs, first.unwrap_or_default());
+            }
+        }
+        let sums: Option<Vec<u32>> = sums.into_iter().collect();
+        sums.ok_or_else(|| BackendError::Internal("a sum without a job".to_owned()))
+    }
+
+    fn rows(&mut self, addresses: &[u32], outputs: &[(u32, Vec<(usize, i32)>)], first: u32) {
+        let tile = self.products.tile;
+        let count = addresses.len().div_ceil(tile.inputs).max(1);
+        for index in 0..count {
+            let start = index * tile.inputs;
+            let slice: Vec<u32> = addresses.iter().skip(start).take(tile.inputs).copied().collect();
+            let mut weights = vec![0; tile.inputs * tile.outputs];
+            for (output, (_, weighted)) in outputs.iter().enumerate() {
+                for &(position, weight) in weighted {
+                    let slot = position.checked_sub(start).filter(|&slot| slot < tile.inputs);
+                    let place = slot.and_then(|slot| weights.get_mut(slot * tile.outputs + output));
+                    if let Some(place) = place {
+                        *place += weight;
+                    }
+                }
+            }
+            for &address in &slice {
+                self.read(address);
+            }
+            let last = index + 1 == count;
+            self.products.rows.push(Row { addresses: slice, weights, first, outputs: outputs.len(), last });
+        }
+    }
+}
+
+/// How many jobs share rows: as many as make the fewest rows. Neighbouring positions of a convolution read mostly the
+/// same cells.
+fn jobs_together(linear: &Linear, tile: Tile) -> usize {
+    let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
+    let most = (tile.outputs / outputs).max(1);
+    let cost = |together: usize| {
+        let sample = linear.jobs.iter().take(8 * together.max(1)).cloned().collect::<Vec<_>>();
+        let rows: usize = sample.chunks(together).map(|jobs| Block::of(linear, jobs).rows(tile)).sum();
+        rows as f64 / sample.len().max(1) as f64
+    };
+    (1..=most).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(1)
+}

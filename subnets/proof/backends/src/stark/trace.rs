@@ -1,0 +1,149 @@
+//! The values of an execution in the tables' columns.
+//!
+//! Shapes follow from the plan, whose fixed columns name every address that is read here.
+#![allow(clippy::indexing_slicing)]
+
+use p3_field::{PrimeCharacteristicRing as _, PrimeField32 as _};
+use p3_matrix::dense::RowMajorMatrix;
+use p3_maybe_rayon::prelude::*;
+use taonet_proof_core::circuit::{Circuit, Execution, StageKind};
+
+use super::air::{ACTIVATION_FIXED, ACTIVATION_LANES, Kind, MAX_FIXED, MAX_LANES, POSITIVE, Tile, ZERO};
+use super::config::Val;
+use super::plan::Plan;
+use crate::BackendError;
+
+/// The public column: a zero, the inputs, the outputs, and zeros to the end.
+pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec<Val> {
+    let values = std::iter::once(&0).chain(inputs).chain(outputs).map(|&value| Val::from_i64(value));
+    values.chain(std::iter::repeat(Val::ZERO)).take(rows).collect()
+}
+
+/// Values of all tables, in the plan's order.
+pub(super) fn fill(
+    plan: &Plan,
+    circuit: &Circuit,
+    execution: &Execution,
+) -> Result<Vec<RowMajorMatrix<Val>>, BackendError> {
+    let mut memory = vec![0_i64; plan.addresses];
+    for (place, &value) in plan.places.iter().zip(&execution.cells) {
+        memory[place.address as usize] = value - place.bias;
+    }
+    let mut counts = vec![0_u32; plan.functions.rows()];
+    // Maxima of more than two cells have values between that no cell has.
+    let maxima = match plan.fixed(|kind| *kind == Kind::Maxima) {
+        Some(fixed) => Some(maxima(plan, fixed, &mut memory, &mut counts)?),
+        None => None,
+    };
+    let mut tables = Vec::with_capacity(plan.tables.len());
+    for table in &plan.tables {
+        let fixed = table.fixed.as_deref().ok_or_else(|| internal("a table without fixed columns"))?;
+        let rows = fixed.values.len() / fixed.width;
+        let values = match table.kind {
+            Kind::Public => public_column(&execution.cells[..circuit.inputs], &execution.outputs(circuit), rows),
+            Kind::Products(tile) => products(tile, fixed, &memory),
+            Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
+            Kind::Maxima => maxima.clone().unwrap_or_default(),
+            // Filled below, when everything was counted.
+            Kind::Functions => Vec::new(),
+        };
+        tables.push(RowMajorMatrix::new(values, table.kind.width()));
+    }
+    for (values, table) in tables.iter_mut().zip(&plan.tables) {
+        if table.kind == Kind::Functions {
+            values.values = counts.iter().map(|&count| Val::from_u32(count)).collect();
+        }
+    }
+    Ok(tables)
+}
+
+fn internal(reason: &str) -> BackendError {
+    BackendError::Internal(reason.to_owned())
+}
+
+fn count(plan: &Plan, counts: &mut [u32], function: u32, argument: i64) -> Result<(), BackendError> {
+    let row =
+        plan.functions.row(function, argument).ok_or_else(|| internal("an argument is not in the function table"))?;
+    counts[row] += 1;
+    Ok(())
+}
+
+fn products(tile: Tile, fixed: &RowMajorMatrix<Val>, memory: &[i64]) -> Vec<Val> {
+    let width = tile.width();
+    let mut values = Val::zero_vec(fixed.values.len() / fixed.width * width);
+    let rows = values.par_chunks_mut(width).zip(fixed.values.par_chunks(fixed.width));
+    rows.for_each(|(row, fixed)| {
+        let (inputs, sums) = row.split_at_mut(tile.inputs);
+        let after = &mut sums[tile.outputs..];
+        let weights = fixed[tile.inputs..].chunks(tile.outputs);
+        for ((input, address), weights) in inputs.iter_mut().zip(fixed).zip(weights) {
+            *input = Val::from_i64(memory[address.as_canonical_u32() as usize]);
+            for (sum, weight) in after.iter_mut().zip(weights) {
+                *sum += *weight * *input;
+            }
+        }
+    });
+    let mut carried = Val::zero_vec(tile.outputs);
+    for (row, fixed) in values.chunks_mut(width).zip(fixed.values.chunks(fixed.width)) {
+        let (before, after) = row[tile.inputs..].split_at_mut(tile.outputs);
+        let carry = fixed[fixed.len() - 1];
+        for ((before, after), carried) in before.iter_mut().zip(after).zip(&mut carried) {
+            *before = *carried;
+            *after += *before;
+            *carried = carry * *after;
+        }
+    }
+    values
+}
+
+fn activations(
+    plan: &Plan,
+    circuit: &Circuit,
+    execution: &Execution,
+    fixed: &RowMajorMatrix<Val>,
+    counts: &mut [u32],
+) -> Result<Vec<Val>, BackendError> {
+    let lanes = fixed.values.len() / fixed.width * ACTIVATION_LANES;
+    let mut values = Vec::with_capacity(lanes * 3);
+    for (&(stage, output), fixed) in plan.activations.iter().zip(fixed.values.chunks(ACTIVATION_FIXED)) {
+        let sum = execution.sums[stage as usize][output as usize];
+        let StageKind::Linear(linear) = &circuit.stages[stage as usize].kind else {
+            return Err(internal("an activation of a stage that is not linear"));
+        };
+        let (quotient, remainder, value) = match linear.rescale {
+            Some(rescale) => {
+                let (quotient, remainder) = rescale.split(sum);
+                (quotient, remainder, rescale.clamp.apply(quotient))
+            }
+            None => (sum, 0, sum),
+        };
+        count(plan, counts, fixed[3].as_canonical_u32(), quotient)?;
+        count(plan, counts, fixed[4].as_canonical_u32(), remainder)?;
+        values.extend([quotient, remainder, value].map(Val::from_i64));
+    }
+    for _ in plan.activations.len()..lanes {
+        count(plan, counts, ZERO, 0)?;
+        count(plan, counts, ZERO, 0)?;
+    }
+    values.resize(lanes * 3, Val::ZERO);
+    Ok(values)
+}
+
+fn maxima(
+    plan: &Plan,
+    fixed: &RowMajorMatrix<Val>,
+    memory: &mut [i64],
+    counts: &mut [u32],
+) -> Result<Vec<Val>, BackendError> {
+    let lanes = fixed.values.len() / fixed.width * MAX_LANES;
+    let mut values = Vec::with_capacity(lanes * 3);
+    for fixed in fixed.values.chunks(MAX_FIXED) {
+        let [a, b, address] = [0, 1, 2].map(|column| fixed[column].as_canonical_u32() as usize);
+        let (a, b) = (memory[a], memory[b]);
+        // Idle lanes read and leave the zero at address 0.
+        memory[address] = a.max(b);
+        count(plan, counts, POSITIVE, a - b)?;
+        values.extend([a, b, (a - b).max(0)].map(Val::from_i64));
+    }
+    Ok(values)
+}

@@ -1,0 +1,229 @@
+//! Networks and checks that the tests of all backends share.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_primitives::Hotkey;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
+use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
+
+use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
+
+pub(crate) fn generator(seed: u64) -> StdRng {
+    StdRng::seed_from_u64(seed)
+}
+
+fn window(kernel: usize, stride: usize, padding: usize) -> Window {
+    Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 4] }
+}
+
+fn weights(generator: &mut StdRng, count: usize) -> Vec<i32> {
+    (0..count).map(|_| generator.random_range(-127..=127)).collect()
+}
+
+/// Every kind of layer on a 2×6×6 input: a padded convolution with a saturating ReLU, a maximum, a residual addition
+/// with a signed clamp that saturates, an average as a plain sum, and a dense layer.
+pub(crate) fn network(seed: u64) -> Network {
+    let mut generator = generator(seed);
+    let layers = vec![
+        Layer {
+            inputs: vec![0],
+            operation: Operation::Convolution {
+                window: window(3, 1, 1),
+                groups: 1,
+                weights: weights(&mut generator, 3 * 2 * 9),
+                bias: vec![-500, 0, 12_345],
+            },
+            rescale: Some(Rescale { shift: 7, clamp: Clamp::Unsigned(6) }),
+            scale: 4,
+        },
+        Layer {
+            inputs: vec![1],
+            operation: Operation::Convolution {
+                window: window(1, 1, 0),
+                groups: 3,
+                weights: weights(&mut generator, 3),
+                bias: vec![7, -7, 0],
+            },
+            rescale: Some(Rescale { shift: 3, clamp: Clamp::Signed(6) }),
+            scale: 4,
+        },
+        Layer {
+            inputs: vec![1, 2],
+            operation: Operation::Sum { factors: vec![3, -2] },
+            rescale: Some(Rescale { shift: 1, clamp: Clamp::Signed(5) }),
+            scale: 3,
+        },
+        Layer { inputs: vec![3], operation: Operation::MaxPool { window: window(3, 2, 1) }, rescale: None, scale: 3 },
+        Layer {
+            inputs: vec![4],
+            operation: Operation::Convolution {
+                window: window(2, 1, 0),
+                groups: 3,
+                weights: vec![1; 12],
+                bias: vec![0; 3],
+            },
+            rescale: None,
+            scale: 5,
+        },
+        Layer {
+            inputs: vec![5],
+            operation: Operation::Dense { weights: weights(&mut generator, 4 * 12), bias: vec![1, -2, 3, -4] },
+            rescale: None,
+            scale: 12,
+        },
+    ];
+    let shape = Shape::new(2, 6, 6).unwrap();
+    Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
+}
+
+/// A network of one layer of each width that a rescale can have.
+pub(crate) fn one_layer(rescale: Option<Rescale>, weights: Vec<i32>, bias: Vec<i64>, range: Range) -> Network {
+    let inputs = weights.len() / bias.len();
+    let layer = Layer { inputs: vec![0], operation: Operation::Dense { weights, bias }, rescale, scale: 0 };
+    let input = Input { shape: Shape::vector(inputs).unwrap(), range, scale: 0 };
+    Network { format: FORMAT, input, layers: vec![layer] }
+}
+
+pub(crate) fn inputs(circuit: &Circuit, seed: u64) -> Vec<i64> {
+    let mut generator = generator(seed);
+    let range = circuit.input_range;
+    (0..circuit.inputs).map(|_| generator.random_range(range.low..=range.high)).collect()
+}
+
+/// One circuit with keys, a prover and a verifier.
+pub(crate) struct Bench {
+    pub(crate) circuit: Arc<Circuit>,
+    pub(crate) keys: Keys,
+    pub(crate) prover: Box<dyn Prover>,
+    pub(crate) verifier: Box<dyn Verifier>,
+    pub(crate) binding: Binding,
+}
+
+impl Bench {
+    pub(crate) fn new(backend: &dyn Backend, network: &Network) -> Self {
+        let circuit = Arc::new(network.lower().unwrap());
+        let keys = backend.setup(&circuit).unwrap();
+        let prover = backend.prover(Arc::clone(&circuit), &keys).unwrap();
+        let verifier = backend.verifier(&keys.verification).unwrap();
+        let binding = Binding {
+            nonce: Digest::of(b"request"),
+            miner: Hotkey::from_bytes([7; 32]),
+            circuit: network.digest().unwrap(),
+            verification_key: Digest::of(&keys.verification),
+        };
+        Self { circuit, keys, prover, verifier, binding }
+    }
+
+    pub(crate) fn prove(&self, inputs: &[i64]) -> (Statement, Vec<u8>) {
+        let Proven { proof, outputs } = self.prover.prove(inputs, &self.binding).unwrap();
+        (Statement { binding: self.binding.clone(), inputs: inputs.to_vec(), outputs }, proof)
+    }
+}
+
+/// A proof verifies for its own statement and for no other.
+pub(crate) fn check_binding(bench: &Bench) {
+    let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
+    assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
+    let binding = &statement.binding;
+    let mut others = vec![
+        Statement { binding: Binding { nonce: Digest::of(b"other"), ..binding.clone() }, ..statement.clone() },
+        Statement { binding: Binding { miner: Hotkey::from_bytes([8; 32]), ..binding.clone() }, ..statement.clone() },
+        Statement { binding: Binding { circuit: Digest::of(b"other"), ..binding.clone() }, ..statement.clone() },
+        Statement {
+            binding: Binding { verification_key: Digest::of(b"other"), ..binding.clone() },
+            ..statement.clone()
+        },
+        Statement { inputs: Vec::new(), ..statement.clone() },
+        Statement { outputs: statement.outputs.iter().copied().chain([0]).collect(), ..statement.clone() },
+    ];
+    for position in 0..statement.outputs.len() {
+        let mut other = statement.clone();
+        other.outputs[position] += 1;
+        others.push(other);
+    }
+    for position in [0, statement.inputs.len() / 2, statement.inputs.len() - 1] {
+        let mut other = statement.clone();
+        other.inputs[position] ^= 1;
+        others.push(other.clone());
+        // Out of range, the last one equal to the true value in a field of 31 bits.
+        for wrong in [-1, 256, statement.inputs[position] + 2_130_706_433] {
+            other.inputs[position] = wrong;
+            others.push(other.clone());
+        }
+    }
+    for other in others {
+        assert!(bench.verifier.verify(&other, &proof).is_err(), "{other:?}");
+    }
+}
+
+/// Flips of single bits in proof, verification key and public inputs; none may be accepted.
+pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
+    let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
+    let mut generator = generator(3);
+    let flip = |bytes: &[u8], generator: &mut StdRng| {
+        let mut flipped = bytes.to_vec();
+        let bit = generator.random_range(0..flipped.len() * 8);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    };
+    for round in 0..flips {
+        let accepted = match round % 4 {
+            0 | 1 => bench.verifier.verify(&statement, &flip(&proof, &mut generator)).is_ok(),
+            2 => backend.verifier(&flip(&bench.keys.verification, &mut generator)).is_ok_and(|other| {
+                // As who believes the sender about the key, too.
+                let key = flip(&bench.keys.verification, &mut generator);
+                let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
+                other.verify(&statement, &proof).is_ok()
+                    || other.verify(&Statement { binding, ..statement.clone() }, &proof).is_ok()
+            }),
+            _ => {
+                let mut other = statement.clone();
+                let position = generator.random_range(0..other.inputs.len() + other.outputs.len());
+                let bit = generator.random_range(0..63);
+                match other.inputs.get_mut(position) {
+                    Some(value) => *value ^= 1 << bit,
+                    None => other.outputs[position - statement.inputs.len()] ^= 1 << bit,
+                }
+                bench.verifier.verify(&other, &proof).is_ok()
+            }
+        };
+        assert!(!accepted, "flip {round} was accepted");
+    }
+    for length in [0, 1, proof.len() / 2, proof.len() - 1] {
+        assert!(bench.verifier.verify(&statement, &proof[..length]).is_err());
+        assert!(backend.verifier(&bench.keys.verification[..length.min(bench.keys.verification.len() - 1)]).is_err());
+    }
+    assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
+}
+
+/// Rescales of all kinds at the extremes of their sums.
+pub(crate) fn extreme_layers() -> Vec<Network> {
+    let clamps = [Clamp::Unsigned(4), Clamp::Signed(4), Clamp::Unsigned(12), Clamp::Signed(12), Clamp::Signed(0)];
+    let ranges = [Range { low: 0, high: 255 }, Range { low: -128, high: 127 }];
+    let mut networks = Vec::new();
+    for clamp in clamps {
+        for shift in [0, 1, 5] {
+            for range in ranges {
+                // All weights positive, all negative, mixed; the last one is always zero.
+                let weights = vec![3, 5, -3, -5, 7, -7, 0, 0];
+                networks.push(one_layer(Some(Rescale { shift, clamp }), weights, vec![9, -9, 0, 1], range));
+            }
+        }
+    }
+    networks.push(one_layer(None, vec![127; 64], vec![-1000], Range { low: 0, high: 255 }));
+    networks
+}
+
+/// Inputs that make some sum as small or as large as it can be.
+pub(crate) fn extremes(network: &Network) -> Vec<Vec<i64>> {
+    let Operation::Dense { weights, bias } = &network.layers[0].operation else { panic!("a dense layer") };
+    let range = network.input.range;
+    let rows = weights.chunks(weights.len() / bias.len());
+    let extreme = |row: &[i32], up: bool| {
+        row.iter().map(|&weight| if (weight > 0) == up { range.high } else { range.low }).collect()
+    };
+    rows.flat_map(|row| [extreme(row, false), extreme(row, true)]).collect()
+}

@@ -1,0 +1,116 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::{Statement, backend};
+use taonet_proof_core::metadata::CircuitMetadata;
+use taonet_proof_core::{Binding, Digest};
+
+use crate::{CircuitDirectory, CircuitError};
+
+/// The version of the format.
+pub const BUNDLE_VERSION: u32 = 1;
+/// The most bytes of a bundle.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// A proof with all that its verification needs: no network, no circuit directory, no validator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bundle {
+    /// The version: [`BUNDLE_VERSION`].
+    pub version: u32,
+    /// The circuit's metadata: names backend, ranges, scales, and the hash of the verification key.
+    pub circuit: CircuitMetadata,
+    /// The request's nonce.
+    pub nonce: Digest,
+    /// The miner who proved.
+    pub miner: Hotkey,
+    /// Integer inputs.
+    pub inputs: Vec<i64>,
+    /// Integer outputs.
+    pub outputs: Vec<i64>,
+    /// The verification key, in hexadecimal digits.
+    pub verification_key: String,
+    /// The proof, in hexadecimal digits.
+    pub proof: String,
+}
+
+impl Bundle {
+    /// Proves a circuit's outputs on some inputs, for one request to one miner.
+    ///
+    /// # Errors
+    /// When inputs do not fit or the circuit's files are refused.
+    pub fn prove(
+        directory: &CircuitDirectory,
+        inputs: &[i64],
+        nonce: Digest,
+        miner: Hotkey,
+    ) -> Result<Self, CircuitError> {
+        let keys = directory.keys()?;
+        let binding =
+            Binding { nonce, miner, circuit: directory.id(), verification_key: Digest::of(&keys.verification) };
+        let proven = directory.prover()?.prove(inputs, &binding)?;
+        let statement = Statement { binding, inputs: inputs.to_vec(), outputs: proven.outputs };
+        Ok(Self::new(directory.metadata(), &keys.verification, &statement, &proven.proof))
+    }
+
+    /// A bundle of a proof that somebody else made.
+    pub fn new(circuit: &CircuitMetadata, verification_key: &[u8], statement: &Statement, proof: &[u8]) -> Self {
+        Self {
+            version: BUNDLE_VERSION,
+            circuit: circuit.clone(),
+            nonce: statement.binding.nonce,
+            miner: statement.binding.miner,
+            inputs: statement.inputs.clone(),
+            outputs: statement.outputs.clone(),
+            verification_key: hex::encode(verification_key),
+            proof: hex::encode(proof),
+        }
+    }
+
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// When the text is too long, malformed or of another version.
+    pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
+        if text.len() as u64 > MAX_BYTES {
+            return Err(CircuitError::Bundle("file is too large"));
+        }
+        let bundle: Self =
+            serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "bundle", source })?;
+        if bundle.version == BUNDLE_VERSION { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
+    }
+
+    /// The identity of the circuit that the bundle speaks of. Whoever trusts a bundle compares it with a circuit that
+    /// they know.
+    ///
+    /// # Errors
+    /// When the metadata is not valid JSON.
+    pub fn circuit_id(&self) -> Result<Digest, CircuitError> {
+        Ok(self.circuit.id()?)
+    }
+
+    /// The outputs as real numbers.
+    pub fn real_outputs(&self) -> Vec<f64> {
+        let scale = f64::from(-self.circuit.output.scale).exp2();
+        self.outputs.iter().map(|&output| output as f64 * scale).collect()
+    }
+
+    /// Verifies the proof for the bundle's circuit, request and miner.
+    ///
+    /// # Errors
+    /// When the key is not the circuit's, or the proof does not verify.
+    pub fn verify(&self) -> Result<(), CircuitError> {
+        let decode = |text: &str, what| hex::decode(text).map_err(|_| CircuitError::Bundle(what));
+        let key = decode(&self.verification_key, "verification key is not hexadecimal")?;
+        let proof = decode(&self.proof, "proof is not hexadecimal")?;
+        let verification_key = Digest::of(&key);
+        if verification_key != self.circuit.verification_key()? {
+            return Err(CircuitError::Bundle("verification key is not the circuit's"));
+        }
+        let backend =
+            backend(&self.circuit.backend).ok_or_else(|| CircuitError::Backend(self.circuit.backend.clone()))?;
+        let binding = Binding { nonce: self.nonce, miner: self.miner, circuit: self.circuit_id()?, verification_key };
+        let statement = Statement { binding, inputs: self.inputs.clone(), outputs: self.outputs.clone() };
+        backend.verifier(&key)?.verify(&statement, &proof)?;
+        Ok(())
+    }
+}

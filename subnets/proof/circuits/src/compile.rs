@@ -1,0 +1,86 @@
+use std::collections::BTreeMap;
+
+use taonet_proof_backends::groth16::ceremony::{self, Transcript};
+use taonet_proof_backends::{Keys, backend, groth16};
+use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
+use taonet_proof_core::{Digest, onnx};
+
+use crate::{CircuitDirectory, CircuitError};
+
+/// How a model becomes a circuit.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// Name of the model, for people.
+    pub name: String,
+    /// Name of the backend.
+    pub backend: String,
+    /// Bits and input range.
+    pub quantise: QuantiseOptions,
+    /// Who makes the keys, for the transcript of a trusted setup.
+    pub contributor: String,
+}
+
+/// A compiled circuit: metadata and all files that it names.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The metadata.
+    pub metadata: CircuitMetadata,
+    /// Contents by file name.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Reads an ONNX model, quantises it by a sample, measures what that costs, and makes keys.
+///
+/// # Errors
+/// When the model, the sample, the options or the backend refuse.
+pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
+    let backend = backend(&options.backend).ok_or_else(|| CircuitError::Backend(options.backend.clone()))?;
+    let float = onnx::read(model)?;
+    let network = quantise(&float, &options.quantise, &sample.inputs)?;
+    let circuit = network.lower()?;
+    let mut metadata = CircuitMetadata::new(&options.name, backend.id(), &network, &circuit);
+    metadata.quantisation = Some(QuantisationReport::measure(&float, &network, &options.quantise, sample)?);
+    metadata.notes = float.notes;
+    metadata.constraints = backend.estimate(&circuit)?.constraints;
+    let keys = backend.setup(&circuit)?;
+    let transcript = (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));
+    let mut files = BTreeMap::from([(NETWORK.to_owned(), network.to_bytes()?)]);
+    add_keys(&mut files, keys, transcript.as_ref())?;
+    metadata.files = files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
+    Ok(Compiled { metadata, files })
+}
+
+/// Adds one person's contribution to a circuit's trusted setup. The keys change, and with them the circuit's identity.
+///
+/// # Errors
+/// When the circuit's backend has no trusted setup, or its keys or transcript are malformed.
+pub fn contribute(directory: &CircuitDirectory, contributor: &str) -> Result<Compiled, CircuitError> {
+    let mut metadata = directory.metadata().clone();
+    let Some(transcript) = directory.transcript()? else {
+        return Err(CircuitError::NoSetup(metadata.backend));
+    };
+    let mut transcript = transcript;
+    let keys = ceremony::contribute(&directory.keys()?, contributor, &mut transcript)?;
+    let mut files = BTreeMap::from([(NETWORK.to_owned(), directory.file(NETWORK)?)]);
+    add_keys(&mut files, keys, Some(&transcript))?;
+    metadata.files = files.iter().map(|(name, contents)| (name.clone(), Digest::of(contents))).collect();
+    Ok(Compiled { metadata, files })
+}
+
+fn add_keys(
+    files: &mut BTreeMap<String, Vec<u8>>,
+    keys: Keys,
+    transcript: Option<&Transcript>,
+) -> Result<(), CircuitError> {
+    files.insert(VERIFICATION_KEY.to_owned(), keys.verification);
+    if !keys.proving.is_empty() {
+        files.insert(PROVING_KEY.to_owned(), keys.proving);
+    }
+    if let Some(transcript) = transcript {
+        let text = serde_json::to_vec_pretty(transcript)
+            .map_err(|source| CircuitError::Json { what: "transcript", source })?;
+        files.insert(TRANSCRIPT.to_owned(), text);
+    }
+    Ok(())
+}

@@ -1,0 +1,173 @@
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use taonet_proof_backends::groth16::ceremony::Transcript;
+use taonet_proof_backends::{Backend, Keys, Prover, Verifier, backend};
+use taonet_proof_core::Digest;
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::metadata::{self, CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::network::Network;
+
+use crate::{CircuitError, Compiled};
+
+/// The most bytes of metadata.
+const MAX_METADATA: u64 = 1 << 20;
+/// The most bytes of any other file.
+const MAX_FILE: u64 = 4 << 30;
+
+/// A circuit's directory, its metadata read and its network checked.
+#[derive(Debug)]
+pub struct CircuitDirectory {
+    path: PathBuf,
+    metadata: CircuitMetadata,
+    id: Digest,
+    circuit: Arc<Circuit>,
+}
+
+impl CircuitDirectory {
+    /// Opens a directory: metadata, then the network, whose hash must be the one that the metadata names.
+    ///
+    /// # Errors
+    /// When a file is missing, too large, changed or malformed.
+    pub fn open(path: &Path) -> Result<Self, CircuitError> {
+        let text = read(&path.join(metadata::FILE), MAX_METADATA)?;
+        let metadata = CircuitMetadata::from_json(&text)?;
+        let id = metadata.id()?;
+        let contents = read(&path.join(NETWORK), MAX_FILE)?;
+        metadata.check(NETWORK, &contents)?;
+        let circuit = Network::from_bytes(&contents)?.lower()?;
+        Ok(Self { path: path.to_owned(), metadata, id, circuit: Arc::new(circuit) })
+    }
+
+    /// Writes a compiled circuit into a directory that is empty or does not exist: as a whole or not at all.
+    ///
+    /// # Errors
+    /// When the directory is not empty, or a file cannot be written.
+    pub fn create(path: &Path, compiled: &Compiled) -> Result<Self, CircuitError> {
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries.count(),
+            Err(source) if source.kind() == ErrorKind::NotFound => 0,
+            Err(source) => return Err(failed(path, source)),
+        };
+        if entries > 0 {
+            return Err(CircuitError::NotEmpty(path.to_owned()));
+        }
+        replace(path, compiled)?;
+        Self::open(path)
+    }
+
+    /// Replaces the directory's circuit by another one.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn replace(&self, compiled: &Compiled) -> Result<Self, CircuitError> {
+        replace(&self.path, compiled)?;
+        Self::open(&self.path)
+    }
+
+    /// The metadata.
+    pub fn metadata(&self) -> &CircuitMetadata {
+        &self.metadata
+    }
+
+    /// Identity of the circuit.
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// The circuit.
+    pub fn circuit(&self) -> &Arc<Circuit> {
+        &self.circuit
+    }
+
+    /// A file's contents, checked against the metadata's hash.
+    ///
+    /// # Errors
+    /// When the file is missing, too large or changed.
+    pub fn file(&self, name: &'static str) -> Result<Vec<u8>, CircuitError> {
+        let contents = read(&self.path.join(name), MAX_FILE)?;
+        self.metadata.check(name, &contents)?;
+        Ok(contents)
+    }
+
+    /// The keys. A backend without secrets has an empty proving key, which is no file.
+    ///
+    /// # Errors
+    /// As [`CircuitDirectory::file`].
+    pub fn keys(&self) -> Result<Keys, CircuitError> {
+        let has_proving_key = self.metadata.files.contains_key(PROVING_KEY);
+        let proving = if has_proving_key { self.file(PROVING_KEY)? } else { Vec::new() };
+        Ok(Keys { proving, verification: self.file(VERIFICATION_KEY)? })
+    }
+
+    /// Who contributed to the keys; `None` for a backend without a trusted setup.
+    ///
+    /// # Errors
+    /// As [`CircuitDirectory::file`], or when the transcript is malformed.
+    pub fn transcript(&self) -> Result<Option<Transcript>, CircuitError> {
+        if !self.metadata.files.contains_key(TRANSCRIPT) {
+            return Ok(None);
+        }
+        let text = self.file(TRANSCRIPT)?;
+        let transcript = serde_json::from_slice(&text);
+        transcript.map(Some).map_err(|source| CircuitError::Json { what: "transcript", source })
+    }
+
+    /// Loads the prover.
+    ///
+    /// # Errors
+    /// When keys are missing, changed, malformed or another circuit's.
+    pub fn prover(&self) -> Result<Box<dyn Prover>, CircuitError> {
+        Ok(self.backend()?.prover(Arc::clone(&self.circuit), &self.keys()?)?)
+    }
+
+    /// Loads the verifier.
+    ///
+    /// # Errors
+    /// As [`CircuitDirectory::prover`].
+    pub fn verifier(&self) -> Result<Box<dyn Verifier>, CircuitError> {
+        Ok(self.backend()?.verifier(&self.file(VERIFICATION_KEY)?)?)
+    }
+
+    fn backend(&self) -> Result<Box<dyn Backend>, CircuitError> {
+        backend(&self.metadata.backend).ok_or_else(|| CircuitError::Backend(self.metadata.backend.clone()))
+    }
+}
+
+fn failed(path: &Path, source: std::io::Error) -> CircuitError {
+    CircuitError::File { path: path.to_owned(), source }
+}
+
+/// Reads a file of limited size.
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
+    let fail = |source| failed(path, source);
+    let file = fs::File::open(path).map_err(fail)?;
+    let mut contents = Vec::new();
+    file.take(limit + 1).read_to_end(&mut contents).map_err(fail)?;
+    if contents.len() as u64 > limit {
+        return Err(CircuitError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(contents)
+}
+
+/// Writes all files into a new directory beside the old one, then puts it in its place.
+fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
+    let fail = |source| failed(path, source);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(fail)?;
+    let staging = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
+    let metadata = compiled.metadata.to_json()?;
+    let files = compiled.files.iter().map(|(name, contents)| (name.as_str(), contents));
+    for (name, contents) in files.chain([(metadata::FILE, &metadata)]) {
+        let target = staging.path().join(name);
+        fs::write(&target, contents).and_then(|()| fs::File::open(&target)?.sync_all()).map_err(fail)?;
+    }
+    let old = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
+    match fs::rename(path, old.path().join("old")) {
+        Err(source) if source.kind() != ErrorKind::NotFound => return Err(fail(source)),
+        _ => {}
+    }
+    fs::rename(staging.keep(), path).map_err(fail)
+}

@@ -1,0 +1,77 @@
+//! The models that ship with the product, for demonstrations and tests.
+
+use taonet_proof_core::Range;
+use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+
+use crate::{CircuitError, CompileOptions, Compiled, compile};
+
+/// A shipped model. models/NAME/README.md says what it is and how it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShippedModel {
+    /// 784-128-64-10 on 28×28 pixels.
+    DigitsMlp,
+    /// Two convolutions with pools, then dense layers, on 28×28 pixels.
+    DigitsLenet,
+    /// Ten measurements to one number.
+    DiabetesRegression,
+}
+
+impl ShippedModel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::DigitsMlp, Self::DigitsLenet, Self::DiabetesRegression];
+
+    /// The model's name, which is that of its folder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DigitsMlp => "digits-mlp",
+            Self::DigitsLenet => "digits-lenet",
+            Self::DiabetesRegression => "diabetes-regression",
+        }
+    }
+
+    /// The ONNX file.
+    pub const fn onnx(self) -> &'static [u8] {
+        match self {
+            Self::DigitsMlp => include_bytes!("../../../../models/digits-mlp/model.onnx"),
+            Self::DigitsLenet => include_bytes!("../../../../models/digits-lenet/model.onnx"),
+            Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/model.onnx"),
+        }
+    }
+
+    /// Held-out inputs, with labels or targets.
+    ///
+    /// # Errors
+    /// Never for a released version: the sample is part of the program.
+    pub fn sample(self) -> Result<Sample, CircuitError> {
+        let text: &[u8] = match self {
+            Self::DigitsMlp => include_bytes!("../../../../models/digits-mlp/sample.json"),
+            Self::DigitsLenet => include_bytes!("../../../../models/digits-lenet/sample.json"),
+            Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/sample.json"),
+        };
+        serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "sample", source })
+    }
+
+    /// Bits and input range that suit the model.
+    pub fn quantise_options(self) -> QuantiseOptions {
+        let options = QuantiseOptions::default();
+        match self {
+            Self::DigitsMlp | Self::DigitsLenet => options,
+            // Measurements in 1/1024.
+            Self::DiabetesRegression => QuantiseOptions { input_range: Range { low: -256, high: 255 }, ..options },
+        }
+    }
+
+    /// Compiles the model for a backend.
+    ///
+    /// # Errors
+    /// When the backend is unknown.
+    pub fn compile(self, backend: &str) -> Result<Compiled, CircuitError> {
+        let options = CompileOptions {
+            name: self.name().to_owned(),
+            backend: backend.to_owned(),
+            quantise: self.quantise_options(),
+            contributor: "anonymous".to_owned(),
+        };
+        compile(self.onnx(), &self.sample()?, &options)
+    }
+}

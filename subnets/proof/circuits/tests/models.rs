@@ -1,0 +1,212 @@
+//! The shipped models: from ONNX to proofs with both backends, and every integer against onnxruntime.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use taonet_primitives::Hotkey;
+use taonet_proof_circuits::{Bundle, CircuitDirectory, CircuitError, Compiled, ShippedModel, contribute};
+use taonet_proof_core::metadata::{NETWORK, VERIFICATION_KEY};
+use taonet_proof_core::quantise::{Sample, quantise};
+use taonet_proof_core::{Digest, onnx};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(path)
+}
+
+fn compiled(model: ShippedModel, backend: &str) -> Compiled {
+    model.compile(backend).unwrap()
+}
+
+fn sample(model: ShippedModel) -> Sample {
+    model.sample().unwrap()
+}
+
+fn nonce() -> Digest {
+    Digest::of(b"a request")
+}
+
+fn miner() -> Hotkey {
+    Hotkey::from_bytes([5; 32])
+}
+
+#[test]
+fn quantising_costs_little() {
+    for model in ShippedModel::ALL {
+        let name = model.name();
+        let report = compiled(model, "stark").metadata.quantisation.unwrap();
+        assert_eq!(report.samples, 60, "{name}");
+        if let Some([float, integer]) = report.accuracy {
+            assert!(float >= 0.95 && integer >= float - 0.02, "{name}: {report:?}");
+            assert!(report.agreement.is_some_and(|agreement| agreement >= 0.97), "{name}: {report:?}");
+        }
+        if let Some([float, integer]) = report.root_mean_square {
+            assert!(integer <= float * 1.02, "{name}: {report:?}");
+        }
+    }
+}
+
+fn prove_and_verify(model: ShippedModel, backend: &str) {
+    let (name, compiled) = (model.name(), compiled(model, backend));
+    let place = tempfile::tempdir().unwrap();
+    let directory = CircuitDirectory::create(&place.path().join("circuit"), &compiled).unwrap();
+    let inputs = &sample(model).inputs[0];
+    let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
+    let execution = directory.circuit().execute(inputs).unwrap();
+    assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
+    // As another process reads it, without the directory.
+    drop(place);
+    let text = serde_json::to_vec(&bundle).unwrap();
+    let read = Bundle::from_json(&text).unwrap();
+    assert_eq!(read, bundle);
+    read.verify().unwrap();
+    for change in [
+        |bundle: &mut Bundle| bundle.outputs[0] += 1,
+        |bundle: &mut Bundle| bundle.inputs[0] += 1,
+        |bundle: &mut Bundle| bundle.nonce = Digest::of(b"another request"),
+        |bundle: &mut Bundle| bundle.miner = Hotkey::from_bytes([6; 32]),
+        |bundle: &mut Bundle| bundle.circuit.name.push('x'),
+        |bundle: &mut Bundle| bundle.circuit.backend = "none".to_owned(),
+        |bundle: &mut Bundle| bundle.verification_key.replace_range(0..2, "ff"),
+        |bundle: &mut Bundle| bundle.proof.truncate(100),
+    ] {
+        let mut other = bundle.clone();
+        change(&mut other);
+        assert!(other.verify().is_err(), "{name} {backend}");
+    }
+}
+
+#[test]
+fn models_are_proven_with_groth16() {
+    for model in [ShippedModel::DigitsMlp, ShippedModel::DiabetesRegression] {
+        prove_and_verify(model, "groth16");
+    }
+}
+
+#[test]
+fn the_lenet_is_proven_with_groth16() {
+    prove_and_verify(ShippedModel::DigitsLenet, "groth16");
+}
+
+#[test]
+fn models_are_proven_with_stark() {
+    for model in ShippedModel::ALL {
+        prove_and_verify(model, "stark");
+    }
+}
+
+#[test]
+fn changed_and_missing_files_are_noticed() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("circuit");
+    let compiled = compiled(ShippedModel::DiabetesRegression, "stark");
+    CircuitDirectory::create(&path, &compiled).unwrap();
+    assert!(matches!(CircuitDirectory::create(&path, &compiled), Err(CircuitError::NotEmpty(_))));
+    for name in [NETWORK, VERIFICATION_KEY] {
+        let whole = std::fs::read(path.join(name)).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for contents in [&flipped[..], &whole[..whole.len() - 1], &[]] {
+            std::fs::write(path.join(name), contents).unwrap();
+            let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
+            assert!(matches!(opened, Err(CircuitError::Metadata(_))), "{name}");
+        }
+        std::fs::remove_file(path.join(name)).unwrap();
+        let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
+        assert!(matches!(opened, Err(CircuitError::File { .. })), "{name}");
+        std::fs::write(path.join(name), whole).unwrap();
+    }
+    CircuitDirectory::open(&path).unwrap().verifier().unwrap();
+}
+
+#[test]
+fn contributions_change_the_circuit() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("circuit");
+    let first = CircuitDirectory::create(&path, &compiled(ShippedModel::DiabetesRegression, "groth16")).unwrap();
+    let id = first.id();
+    let second = first.replace(&contribute(&first, "Grace").unwrap()).unwrap();
+    assert_ne!(second.id(), id);
+    let transcript = second.transcript().unwrap().unwrap();
+    assert_eq!(transcript.initial, "anonymous");
+    assert_eq!(transcript.contributions[0].contributor, "Grace");
+    let inputs = &sample(ShippedModel::DiabetesRegression).inputs[0];
+    Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
+}
+
+/// As scripts/lib.sh finds the real tools.
+fn python() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = || {
+        let home = PathBuf::from(variable("HOME").unwrap_or_default());
+        variable("XDG_CACHE_HOME").map_or_else(|| home.join(".cache"), PathBuf::from).join("taonet/peers")
+    };
+    let environment = variable("TAONET_PEERS_DIR").map_or_else(cache, PathBuf::from).join("onnx");
+    let wanted = std::fs::read(repository("tests/peers/onnx.txt")).unwrap();
+    if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
+        return Some(environment.join("bin/python"));
+    }
+    let message = "NOT TESTED against onnxruntime: run scripts/peers onnx";
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!is_ci, "{message}");
+    let _ = writeln!(std::io::stderr(), "{message}");
+    None
+}
+
+fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/run_onnx.py");
+    let mut child = Command::new(python)
+        .arg(script)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let question: Value = json!({ "model": base64(model), "inputs": inputs });
+    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Base64, which only this test needs.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let number = chunk.iter().fold(0_u32, |number, &byte| number << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        for digit in 0..4 {
+            let value = number >> (18 - 6 * digit) & 63;
+            text.push(if digit <= chunk.len() { char::from(DIGITS[value as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
+/// The integer network as ONNX gives the same integers in onnxruntime, and the float model is as far off as reported.
+#[test]
+fn outputs_equal_onnxruntimes() {
+    let Some(python) = python() else { return };
+    for model in ShippedModel::ALL {
+        let name = model.name();
+        let inputs = &sample(model).inputs;
+        let float = onnx::read(model.onnx()).unwrap();
+        let network = quantise(&float, &model.quantise_options(), inputs).unwrap();
+        let circuit = network.lower().unwrap();
+        let ours: Vec<Vec<f64>> = inputs
+            .iter()
+            .map(|values| {
+                circuit.execute(values).unwrap().outputs(&circuit).iter().map(|&value| value as f64).collect()
+            })
+            .collect();
+        assert_eq!(run_onnx(&python, &onnx::export(&circuit), inputs), ours, "{name}");
+
+        let report = compiled(model, "stark").metadata.quantisation.unwrap();
+        let scale = f64::from(-network.output_scale()).exp2();
+        let theirs = run_onnx(&python, model.onnx(), inputs);
+        for (float, integer) in theirs.iter().flatten().zip(ours.iter().flatten()) {
+            assert!((float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3, "{name}");
+        }
+    }
+}

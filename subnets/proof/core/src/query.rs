@@ -1,0 +1,210 @@
+//! A proof request and its answer, as the subnet's messages carry them.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use crate::messages::{QueryZkProof, input_of};
+use crate::{Digest, DigestError};
+
+/// The largest magnitude of an integer in a message, 2^45: far below 2^53, so that a real number that was rounded once more on
+/// its way through decimal text still names its integer.
+const LARGEST: f64 = 35_184_372_088_832.0;
+/// How far a real number may be from its integer.
+const TOLERANCE: f64 = 0.015_625;
+
+/// Asks one miner for the proof of one circuit's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofQuery {
+    /// Identity of the circuit.
+    pub circuit: Digest,
+    /// Random bytes that the proof is bound to.
+    pub nonce: Digest,
+    /// Integer inputs.
+    pub inputs: Vec<i64>,
+}
+
+/// Why a message is not a proof request.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// A field is missing.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// A digest is malformed.
+    #[error("{field}: {source}")]
+    Digest {
+        /// The field.
+        field: &'static str,
+        /// Why.
+        source: DigestError,
+    },
+    /// The input is not a list of integers.
+    #[error("query_input has no list of integers")]
+    Input,
+}
+
+impl ProofQuery {
+    /// The message: the nonce stands beside `input_data`.
+    pub fn to_message(&self) -> QueryZkProof {
+        QueryZkProof {
+            model_id: Some(self.circuit.to_string()),
+            query_input: Some(json!({ "input_data": self.inputs, "nonce": self.nonce })),
+            query_output: None,
+        }
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When a field is missing or malformed.
+    pub fn from_message(message: &QueryZkProof) -> Result<Self, QueryError> {
+        let digest = |field, text: &str| text.parse::<Digest>().map_err(|source| QueryError::Digest { field, source });
+        let circuit = message.model_id.as_deref().ok_or(QueryError::Missing("model_id"))?;
+        let query = message.query_input.as_ref().ok_or(QueryError::Missing("query_input"))?;
+        let nonce = query.get("nonce").and_then(Value::as_str).ok_or(QueryError::Missing("query_input.nonce"))?;
+        let inputs = input_of(query).and_then(integers).ok_or(QueryError::Input)?;
+        Ok(Self { circuit: digest("model_id", circuit)?, nonce: digest("query_input.nonce", nonce)?, inputs })
+    }
+}
+
+/// The integers of a list, nested or not. Numbers with a fraction are none.
+pub fn integers(value: &Value) -> Option<Vec<i64>> {
+    fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
+        match value {
+            Value::Array(values) => values.iter().try_for_each(|value| collect(value, into)),
+            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)).map(|value| into.push(value)),
+            _ => None,
+        }
+    }
+    let mut integers = Vec::new();
+    collect(value.is_array().then_some(value)?, &mut integers)?;
+    Some(integers)
+}
+
+/// The integer that a double is.
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(number as i64)
+}
+
+/// The integer that a double is close to.
+fn nearest(number: f64) -> Option<i64> {
+    let integer = number.round();
+    ((number - integer).abs() <= TOLERANCE && integer.abs() <= LARGEST).then_some(integer as i64)
+}
+
+/// The answer over HTTP: binary values as hexadecimal text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProofAnswer {
+    /// The proof.
+    pub query_output: String,
+    /// Empty: a proof needs no witness to be verified, and a witness tells what a proof hides.
+    #[serde(default)]
+    pub witness: String,
+    /// The outputs as real numbers.
+    pub computed_outputs: Vec<f64>,
+}
+
+/// Why an answer holds no proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The proof is not hexadecimal.
+    #[error("query_output is not hexadecimal")]
+    Proof,
+    /// An output is no multiple of the circuit's scale, or beyond 2^45.
+    #[error("computed_outputs has a number that the circuit cannot output")]
+    Output,
+}
+
+impl ProofAnswer {
+    /// An answer of a circuit whose outputs have the scale `scale`.
+    ///
+    /// # Errors
+    /// [`AnswerError::Output`] when an output is beyond 2^45.
+    pub fn new(proof: &[u8], outputs: &[i64], scale: i32) -> Result<Self, AnswerError> {
+        let unit = f64::from(-scale).exp2();
+        let real = |&output: &i64| whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output);
+        let computed_outputs = outputs.iter().map(real).collect::<Result<_, _>>()?;
+        Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })
+    }
+
+    /// The proof and the integer outputs.
+    ///
+    /// # Errors
+    /// When the proof or an output is malformed.
+    pub fn read(&self, scale: i32) -> Result<(Vec<u8>, Vec<i64>), AnswerError> {
+        let proof = hex::decode(&self.query_output).map_err(|_| AnswerError::Proof)?;
+        let unit = f64::from(scale).exp2();
+        let outputs = self.computed_outputs.iter().map(|real| nearest(real * unit).ok_or(AnswerError::Output));
+        Ok((proof, outputs.collect::<Result<_, _>>()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn queries_survive_their_message() {
+        let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3, 255] };
+        let message = query.to_message();
+        assert_eq!(ProofQuery::from_message(&message), Ok(query));
+        let text = serde_json::to_string(&message).unwrap();
+        assert_eq!(serde_json::from_str::<QueryZkProof>(&text).unwrap(), message);
+    }
+
+    #[test]
+    fn malformed_queries_say_what_is_wrong() {
+        let good = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }.to_message();
+        let refused = |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
+        assert_eq!(refused(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
+        assert!(refused(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() }).starts_with("model_id: "));
+        for input in [
+            json!({ "input_data": [1] }),
+            json!({ "input_data": [1.5], "nonce": "0".repeat(64) }),
+            json!({ "input_data": [1e300], "nonce": "0".repeat(64) }),
+            json!({ "input_data": ["1"], "nonce": "0".repeat(64) }),
+            json!({ "input_data": [null], "nonce": "0".repeat(64) }),
+            json!({ "input_data": 7, "nonce": "0".repeat(64) }),
+            json!({ "nonce": "0".repeat(64) }),
+            json!([1]),
+        ] {
+            refused(QueryZkProof { query_input: Some(input), ..good.clone() });
+        }
+    }
+
+    #[test]
+    fn lists_may_be_nested_and_numbers_have_no_fraction() {
+        assert_eq!(integers(&json!([1, [2, [3.0]]])), Some(vec![1, 2, 3]));
+        for bad in [json!(7), json!([0.5]), json!([{}]), json!([true]), json!({ "input_data": [1] })] {
+            assert_eq!(integers(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn outputs_that_no_circuit_has_are_refused() {
+        let answer = |real| ProofAnswer { computed_outputs: vec![real], ..ProofAnswer::default() };
+        for real in [0.3, f64::NAN, f64::INFINITY, 1e300, -1e16] {
+            assert_eq!(answer(real).read(4), Err(AnswerError::Output), "{real}");
+        }
+        assert_eq!(answer(-0.25).read(4), Ok((vec![], vec![-4])));
+        assert_eq!(ProofAnswer::new(&[], &[1 << 46], 0), Err(AnswerError::Output));
+    }
+
+    proptest! {
+        #[test]
+        fn answers_keep_every_integer(
+            outputs in prop::collection::vec(-(1_i64 << 45)..=1 << 45, 0..20),
+            proof in prop::collection::vec(any::<u8>(), 0..200),
+            scale in -40_i32..40,
+        ) {
+            let answer = ProofAnswer::new(&proof, &outputs, scale).unwrap();
+            let text = serde_json::to_string(&answer).unwrap();
+            let read: ProofAnswer = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(read.read(scale), Ok((proof, outputs)));
+        }
+    }
+}

@@ -1,0 +1,275 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+use thiserror::Error;
+
+use super::delivered_work::{WorkAccounts, WorkRules};
+use super::seed::{Answer, SeedRules};
+use super::shares;
+
+/// Why an answer, or its absence, counts as a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// The miner could not be reached, or the connection was lost.
+    Unreachable,
+    /// No answer in time.
+    Timeout,
+    /// The miner refused the request, or failed.
+    Refused,
+    /// The answer was not one.
+    Malformed,
+    /// The outputs are not the circuit's.
+    WrongOutput,
+    /// The proof is one of another circuit.
+    OtherCircuit,
+    /// The proof is the one of an earlier request.
+    ReplayedProof,
+    /// The proof is another miner's.
+    CopiedProof,
+    /// The proof does not verify.
+    Invalid,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Refused,
+        Self::Malformed,
+        Self::WrongOutput,
+        Self::OtherCircuit,
+        Self::ReplayedProof,
+        Self::CopiedProof,
+        Self::Invalid,
+    ];
+
+    /// Its name in documents and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Malformed => "malformed",
+            Self::WrongOutput => "wrong_output",
+            Self::OtherCircuit => "other_circuit",
+            Self::ReplayedProof => "replayed_proof",
+            Self::CopiedProof => "copied_proof",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable => "cannot be reached",
+            Self::Timeout => "no answer in time",
+            Self::Refused => "refuses requests",
+            Self::Malformed => "malformed answer",
+            Self::WrongOutput => "wrong output",
+            Self::OtherCircuit => "another circuit's proof",
+            Self::ReplayedProof => "replayed proof",
+            Self::CopiedProof => "another miner's proof",
+            Self::Invalid => "proof does not verify",
+        })
+    }
+}
+
+/// What came of one request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The proof verified.
+    Verified {
+        /// From request to answer.
+        time: Duration,
+        /// Bytes of the proof.
+        bytes: u64,
+    },
+    /// It did not, or there was none.
+    Failed(Fault),
+}
+
+/// One request and what came of it: the unit in which scores change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// The miner.
+    pub miner: Hotkey,
+    /// What was asked for: `circuit:slice`.
+    pub kind: String,
+    /// When the outcome was known, since the Unix epoch.
+    pub at: Duration,
+    /// Miners on the subnet at that time.
+    pub miners: usize,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// Which profile turns outcomes into weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Profile {
+    /// See [`seed`](super::seed).
+    Seed,
+    /// See [`delivered_work`](super::delivered_work).
+    DeliveredWork(WorkRules),
+}
+
+/// The text names no profile.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{0}` is not a profile: expected seed or delivered-work")]
+pub struct ProfileError(String);
+
+impl FromStr for Profile {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Self, ProfileError> {
+        match text {
+            "seed" => Ok(Self::Seed),
+            "delivered-work" => Ok(Self::DeliveredWork(WorkRules::default())),
+            other => Err(ProfileError(other.to_owned())),
+        }
+    }
+}
+
+/// Counts of one miner's outcomes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Proofs that verified.
+    pub verified: u64,
+    /// Failures by reason.
+    pub faults: BTreeMap<Fault, u64>,
+    /// Time from request to answer of all verified proofs together.
+    pub time: Duration,
+    /// Bytes of all verified proofs together.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Outcomes in all.
+    pub fn answers(&self) -> u64 {
+        self.verified + self.faults.values().sum::<u64>()
+    }
+
+    /// The most frequent failure, if any.
+    pub fn main_fault(&self) -> Option<Fault> {
+        self.faults.iter().max_by_key(|(_, count)| **count).map(|(fault, _)| *fault)
+    }
+}
+
+/// The scores of all miners under both profiles: a pure function of the events, in order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scoreboard {
+    work: WorkAccounts,
+    seed: BTreeMap<Hotkey, f64>,
+    tallies: BTreeMap<Hotkey, Tally>,
+}
+
+impl Scoreboard {
+    /// Counts one event.
+    pub fn apply(&mut self, event: &Event) {
+        let tally = self.tallies.entry(event.miner).or_default();
+        let answer = match event.outcome {
+            Outcome::Verified { time, bytes } => {
+                tally.verified += 1;
+                tally.time = tally.time.saturating_add(time);
+                tally.bytes = tally.bytes.saturating_add(bytes);
+                self.work.verified(event.miner, &event.kind, time, event.at);
+                Answer::Verified { time, bytes }
+            }
+            Outcome::Failed(fault) => {
+                *tally.faults.entry(fault).or_default() += 1;
+                self.work.failed(event.miner, &event.kind, event.at);
+                Answer::Failed
+            }
+        };
+        let score = self.seed.entry(event.miner).or_default();
+        *score = SeedRules::default().next(*score, answer, event.miners);
+    }
+
+    /// Shares of the miners, in order; they add up to 1 where any miner has earned something.
+    pub fn weights(&self, profile: &Profile, miners: &[Hotkey], now: Duration) -> Vec<f64> {
+        match profile {
+            Profile::DeliveredWork(rules) => self.work.weights(miners, rules, now),
+            Profile::Seed => {
+                let score = |miner: &Hotkey| self.seed.get(miner).copied().unwrap_or_default();
+                shares(&miners.iter().map(score).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// The score under a profile: work in seconds at unit prices, or the average grade.
+    pub fn score(&self, profile: &Profile, miner: &Hotkey, now: Duration) -> f64 {
+        match profile {
+            Profile::DeliveredWork(_) => self.work.work(miner, now),
+            Profile::Seed => self.seed.get(miner).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The unit price of a kind of work in seconds; `None` before enough answers were seen.
+    pub fn price(&self, kind: &str) -> Option<f64> {
+        self.work.price(kind)
+    }
+
+    /// Outcomes by miner.
+    pub fn tallies(&self) -> &BTreeMap<Hotkey, Tally> {
+        &self.tallies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(3_600_000);
+
+    fn event(miner: u8, outcome: Outcome) -> Event {
+        Event { miner: Hotkey::from_bytes([miner; 32]), kind: "c:0".to_owned(), at: NOW, miners: 3, outcome }
+    }
+
+    fn verified(millis: u64) -> Outcome {
+        Outcome::Verified { time: Duration::from_millis(millis), bytes: 128 }
+    }
+
+    #[test]
+    fn honest_work_is_paid_and_lies_cost_more_than_one_answer_earns() {
+        let mut board = Scoreboard::default();
+        for _ in 0..20 {
+            board.apply(&event(1, verified(500)));
+            board.apply(&event(3, Outcome::Failed(Fault::CopiedProof)));
+        }
+        board.apply(&event(2, verified(500)));
+        board.apply(&event(2, Outcome::Failed(Fault::ReplayedProof)));
+        let miners = [1, 2, 3].map(|miner| Hotkey::from_bytes([miner; 32]));
+        let rules = WorkRules { minimum_answers: 2, ..WorkRules::default() };
+        assert_eq!(board.weights(&Profile::DeliveredWork(rules), &miners, NOW), [1.0, 0.0, 0.0]);
+        let seed = board.weights(&Profile::Seed, &miners, NOW);
+        assert!(seed[0] > 0.9 && seed[1] > 0.0 && seed[2] == 0.0, "{seed:?}");
+        let tally = &board.tallies()[&miners[1]];
+        assert_eq!((tally.answers(), tally.main_fault()), (2, Some(Fault::ReplayedProof)));
+    }
+
+    #[test]
+    fn boards_and_events_survive_their_documents() {
+        let mut board = Scoreboard::default();
+        for fault in Fault::ALL {
+            let event = event(1, Outcome::Failed(fault));
+            let text = serde_json::to_string(&event).unwrap();
+            assert!(text.contains(&format!("\"{}\"", fault.as_str())), "{text}");
+            assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+            board.apply(&event);
+        }
+        board.apply(&event(2, verified(3)));
+        let text = serde_json::to_string(&board).unwrap();
+        assert_eq!(serde_json::from_str::<Scoreboard>(&text).unwrap(), board);
+    }
+}

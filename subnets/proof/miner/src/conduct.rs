@@ -1,0 +1,21 @@
+use std::time::Duration;
+
+use crate::Miner;
+
+/// How a miner answers. All but the first are for demonstrations and tests of validators.
+#[derive(Clone, Debug, Default)]
+pub enum Conduct {
+    /// Proves what was asked.
+    #[default]
+    Honest,
+    /// Waits before each answer.
+    Slow(Duration),
+    /// Changes an output after proving.
+    WrongOutput,
+    /// Proves the first request, and answers every later one for the same circuit with that proof.
+    Replay,
+    /// Proves another circuit that takes the same inputs.
+    OtherCircuit,
+    /// Answers with another miner's proof.
+    Copy(Miner),
+}

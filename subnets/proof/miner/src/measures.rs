@@ -1,0 +1,41 @@
+//! Metrics of the miner; docs/metrics.md lists them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+const REQUESTS: &str = "taonet_proof_miner_requests_total";
+const PROVING: &str = "taonet_proof_miner_proving";
+const PROOF_SECONDS: &str = "taonet_proof_miner_proof_seconds";
+
+/// Registers help texts of the miner's metrics. Call after the recorder is installed.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Requests by HTTP status");
+    describe_gauge!(PROVING, "Proofs in progress");
+    describe_histogram!(PROOF_SECONDS, "Time of a proof");
+}
+
+pub(crate) fn request(status: StatusCode) {
+    counter!(REQUESTS, "status" => status.as_str().to_owned()).increment(1);
+}
+
+pub(crate) fn proof(duration: Duration) {
+    histogram!(PROOF_SECONDS).record(duration.as_secs_f64());
+}
+
+/// A proof in progress, counted as long as it lives.
+pub(crate) struct Proving(());
+
+impl Proving {
+    pub(crate) fn begin() -> Self {
+        gauge!(PROVING).increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for Proving {
+    fn drop(&mut self) {
+        gauge!(PROVING).decrement(1.0);
+    }
+}

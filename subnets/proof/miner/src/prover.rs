@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::{BackendError, Proven, Prover};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
+use taonet_proof_core::circuit::Circuit;
+use taonet_proof_core::query::{ProofAnswer, ProofQuery};
+use taonet_proof_core::{Binding, Digest};
+use tokio::sync::Semaphore;
+
+use crate::measures::{Proving, proof};
+use crate::{Conduct, Refusal};
+
+/// Settings of a [`Miner`].
+#[derive(Clone, Debug)]
+pub struct MinerSettings {
+    /// The hotkey that proofs are bound to.
+    pub hotkey: Hotkey,
+    /// Proofs at a time, at least 1; more requests are refused.
+    pub concurrency: usize,
+    /// Timeout of a request.
+    pub timeout: Duration,
+    /// How the miner answers.
+    pub conduct: Conduct,
+}
+
+impl MinerSettings {
+    /// One proof at a time for each two cores, 180 s for each, honest.
+    pub fn new(hotkey: Hotkey) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { hotkey, concurrency: (cores / 2).max(1), timeout: Duration::from_mins(3), conduct: Conduct::default() }
+    }
+}
+
+/// A miner with its provers loaded. Clones are the same miner.
+#[derive(Clone)]
+pub struct Miner(Arc<Inner>);
+
+struct Inner {
+    settings: MinerSettings,
+    circuits: Arc<BTreeMap<Digest, Served>>,
+    places: Arc<Semaphore>,
+    /// First proof of each circuit: [`Conduct::Replay`] keeps them.
+    kept: Mutex<BTreeMap<Digest, Proven>>,
+}
+
+struct Served {
+    circuit: Arc<Circuit>,
+    prover: Arc<dyn Prover>,
+    verification_key: Digest,
+    output_scale: i32,
+}
+
+impl Miner {
+    /// Loads the prover of every circuit.
+    ///
+    /// # Errors
+    /// When a key is missing, changed or malformed.
+    pub fn load(catalogue: &Catalogue, settings: MinerSettings) -> Result<Self, CircuitError> {
+        let served = |directory: &Arc<CircuitDirectory>| -> Result<_, CircuitError> {
+            let metadata = directory.metadata();
+            let served = Served {
+                circuit: Arc::clone(directory.circuit()),
+                prover: directory.prover()?.into(),
+                verification_key: metadata.verification_key()?,
+                output_scale: metadata.output.scale,
+            };
+            Ok((directory.id(), served))
+        };
+        let circuits = catalogue.circuits().map(served).collect::<Result<_, CircuitError>>()?;
+        Ok(Self::new(Arc::new(circuits), settings))
+    }
+
+    /// Another miner that shares the loaded provers.
+    #[must_use]
+    pub fn sibling(&self, settings: MinerSettings) -> Self {
+        Self::new(Arc::clone(&self.0.circuits), settings)
+    }
+
+    fn new(circuits: Arc<BTreeMap<Digest, Served>>, settings: MinerSettings) -> Self {
+        let places = Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner { settings, circuits, places, kept: Mutex::default() }))
+    }
+
+    /// Identities of the circuits that are served.
+    pub fn circuits(&self) -> impl Iterator<Item = &Digest> {
+        self.0.circuits.keys()
+    }
+
+    /// Proves a circuit's outputs for one request.
+    ///
+    /// # Errors
+    /// [`Refusal`]: inputs that do not fit, no place, no time.
+    pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
+        let served = self.0.served(&query.circuit)?;
+        let mut proven = match &self.0.settings.conduct {
+            Conduct::Honest | Conduct::WrongOutput => self.prove(query).await?,
+            Conduct::Slow(pause) => {
+                tokio::time::sleep(*pause).await;
+                self.prove(query).await?
+            }
+            Conduct::Replay => self.replay(query).await?,
+            Conduct::OtherCircuit => {
+                let fits = |other: &&Digest| {
+                    **other != query.circuit && self.0.served(other).is_ok_and(|other| other.takes(&query.inputs))
+                };
+                let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
+                self.prove(&ProofQuery { circuit: other, ..query.clone() }).await?
+            }
+            Conduct::Copy(other) => other.prove(query).await?,
+        };
+        if let (Conduct::WrongOutput, Some(output)) = (&self.0.settings.conduct, proven.outputs.first_mut()) {
+            *output += 1;
+        }
+        Ok(ProofAnswer::new(&proven.proof, &proven.outputs, served.output_scale)?)
+    }
+
+    async fn prove(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+        let Served { circuit, prover, verification_key, .. } = self.0.served(&query.circuit)?;
+        circuit.check_inputs(&query.inputs)?;
+        let permit = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_| Refusal::Full)?;
+        let binding = Binding {
+            nonce: query.nonce,
+            miner: self.0.settings.hotkey,
+            circuit: query.circuit,
+            verification_key: *verification_key,
+        };
+        let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
+        // A proof whose caller is gone goes on to its end, and keeps its place for as long.
+        let work = tokio::task::spawn_blocking(move || {
+            let (_permit, _proving, began) = (permit, Proving::begin(), Instant::now());
+            let proven = prover.prove(&inputs, &binding);
+            proof(began.elapsed());
+            proven
+        });
+        let timeout = self.0.settings.timeout;
+        let proven = tokio::time::timeout(timeout, work).await.map_err(|_| Refusal::Timeout(timeout))?;
+        match proven.map_err(|_| Refusal::Broken)? {
+            Ok(proven) => Ok(proven),
+            Err(BackendError::Execution(error)) => Err(error.into()),
+            Err(error) => Err(Refusal::Prover(error)),
+        }
+    }
+
+    async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+        let kept = || self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = kept().get(&query.circuit).cloned();
+        if let Some(proven) = known {
+            return Ok(proven);
+        }
+        let proven = self.prove(query).await?;
+        kept().insert(query.circuit, proven.clone());
+        Ok(proven)
+    }
+}
+
+impl Inner {
+    fn served(&self, circuit: &Digest) -> Result<&Served, Refusal> {
+        self.circuits.get(circuit).ok_or(Refusal::UnknownCircuit(*circuit))
+    }
+}
+
+impl Served {
+    fn takes(&self, inputs: &[i64]) -> bool {
+        self.circuit.check_inputs(inputs).is_ok()
+    }
+}
+
+impl fmt::Debug for Miner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Miner").field("hotkey", &self.0.settings.hotkey).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,68 @@
+use std::time::Duration;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+use taonet_proof_backends::BackendError;
+use taonet_proof_core::query::{AnswerError, QueryError};
+use taonet_proof_core::{Digest, ExecutionError};
+use thiserror::Error;
+
+/// Why a request gets no proof.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The body is not the message in JSON.
+    #[error("malformed request: {0}")]
+    Malformed(serde_json::Error),
+    /// The message is no proof request.
+    #[error("malformed request: {0}")]
+    Query(#[from] QueryError),
+    /// The circuit is not served.
+    #[error("circuit {0} is not served here")]
+    UnknownCircuit(Digest),
+    /// The inputs do not fit the circuit.
+    #[error(transparent)]
+    Inputs(#[from] ExecutionError),
+    /// All places are taken.
+    #[error("as many proofs are in progress as this miner takes")]
+    Full,
+    /// The proof took too long.
+    #[error("no proof within {0:?}")]
+    Timeout(Duration),
+    /// The prover failed.
+    #[error("request processing failed")]
+    Prover(#[source] BackendError),
+    /// An output does not fit the message.
+    #[error("request processing failed")]
+    Answer(#[from] AnswerError),
+    /// The thread of the proof is gone.
+    #[error("request processing failed")]
+    Broken,
+    /// The route is not served.
+    #[error("unrecognized synapse type")]
+    NoRoute,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::UnknownCircuit(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::Full => StatusCode::TOO_MANY_REQUESTS,
+            Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Prover(_) | Self::Answer(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            // The caller learns nothing of this machine.
+            tracing::error!(error = &self as &dyn std::error::Error, "no proof");
+        }
+        let mut response = (status, Json(json!({ "error": self.to_string() }))).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,55 @@
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use taonet_primitives::Hotkey;
+use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof};
+use taonet_proof_core::query::{ProofAnswer, ProofQuery};
+use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder};
+
+use crate::{Miner, Refusal, measures};
+
+/// Largest request body in bytes.
+const LARGEST_REQUEST: usize = 10 << 20;
+/// Time beyond that of a proof, for its answer.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Signature verification of requests to the hotkey `me`, where a proof may take `timeout`; see [`router`].
+pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
+    let answer_timeout = timeout.saturating_add(GRACE);
+    let limits = Limits { body_bytes: LARGEST_REQUEST, answer_timeout, ..Limits::default() };
+    SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
+}
+
+/// Routes: `POST /query-zk-proof` for requests verified by `signed` (see [`signed_requests`]), and public `GET /health`
+/// and `GET /healthz`.
+pub fn router(miner: Miner, signed: SignedLayer) -> Router {
+    Router::new()
+        .route(&format!("/{QUERY_ZK_PROOF}"), post(prove))
+        .route_layer(signed)
+        .route("/health", get(|| async { "ok" }))
+        .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async { Refusal::NoRoute })
+        .with_state(miner)
+}
+
+async fn prove(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
+    let answer = answer(&miner, &body).await;
+    if let Err(refusal) = &answer {
+        tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
+    }
+    let response = answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
+    measures::request(response.status());
+    response
+}
+
+async fn answer(miner: &Miner, body: &[u8]) -> Result<ProofAnswer, Refusal> {
+    let message: QueryZkProof = serde_json::from_slice(body).map_err(Refusal::Malformed)?;
+    miner.answer(&ProofQuery::from_message(&message)?).await
+}
+
+#[cfg(test)]
+mod tests;

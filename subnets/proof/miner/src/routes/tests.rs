@@ -1,0 +1,154 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use taonet_proof_backends::Statement;
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_proof_core::{Binding, Digest};
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, Peer, Signer};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{Conduct, MinerSettings};
+
+const PATH: &str = "/query-zk-proof";
+
+struct Running {
+    router: Router,
+    circuit: Arc<CircuitDirectory>,
+    _place: tempfile::TempDir,
+}
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+fn load(place: &Path, change: impl FnOnce(MinerSettings) -> MinerSettings) -> (Miner, Arc<CircuitDirectory>) {
+    let compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
+    CircuitDirectory::create(&place.join("regression"), &compiled).unwrap();
+    let catalogue = Catalogue::open(place).unwrap();
+    let circuit = Arc::clone(catalogue.circuits().next().unwrap());
+    (Miner::load(&catalogue, change(MinerSettings::new(key("//Bob").hotkey()))).unwrap(), circuit)
+}
+
+fn start(change: impl FnOnce(MinerSettings) -> MinerSettings) -> Running {
+    let place = tempfile::tempdir().unwrap();
+    let (miner, circuit) = load(place.path(), change);
+    let signed = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
+    Running { router: router(miner, signed), circuit, _place: place }
+}
+
+fn signed(body: &str) -> HeaderMap {
+    let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
+    let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 8091).unwrap();
+    signer.headers(&peer, &Method::POST, PATH, "", Duration::from_secs(10), body.as_bytes()).unwrap()
+}
+
+impl Running {
+    async fn send(&self, headers: HeaderMap, body: String) -> (StatusCode, Value) {
+        let mut request = Request::post(PATH).body(Body::from(body)).unwrap();
+        *request.headers_mut() = headers;
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn ask(&self, body: &Value) -> (StatusCode, Value) {
+        let body = body.to_string();
+        self.send(signed(&body), body).await
+    }
+
+    fn query(&self, nonce: &[u8]) -> ProofQuery {
+        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+        ProofQuery { circuit: self.circuit.id(), nonce: Digest::of(nonce), inputs }
+    }
+
+    /// Asks for a proof and verifies it.
+    async fn is_proven(&self, query: &ProofQuery) -> bool {
+        let (status, answer) = self.ask(&serde_json::to_value(query.to_message()).unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let answer: ProofAnswer = serde_json::from_value(answer).unwrap();
+        assert_eq!(answer.witness, "");
+        let metadata = self.circuit.metadata();
+        let (proof, outputs) = answer.read(metadata.output.scale).unwrap();
+        let binding = Binding {
+            nonce: query.nonce,
+            miner: key("//Bob").hotkey(),
+            circuit: query.circuit,
+            verification_key: metadata.verification_key().unwrap(),
+        };
+        let statement = Statement { binding, inputs: query.inputs.clone(), outputs };
+        self.circuit.verifier().unwrap().verify(&statement, &proof).is_ok()
+    }
+}
+
+#[tokio::test]
+async fn signed_requests_are_proven_for_their_nonce() {
+    let miner = start(|settings| settings);
+    assert!(miner.is_proven(&miner.query(b"1")).await);
+    assert!(miner.is_proven(&miner.query(b"2")).await);
+}
+
+#[tokio::test]
+async fn unsigned_and_malformed_requests_are_refused() {
+    let miner = start(|settings| settings);
+    let good = serde_json::to_value(miner.query(b"1").to_message()).unwrap();
+    let (status, _) = miner.send(HeaderMap::new(), good.to_string()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let changed = |pointer: &str, value: Value| {
+        let mut message = good.clone();
+        *message.pointer_mut(pointer).unwrap() = value;
+        message
+    };
+    for (message, expected) in [
+        (json!("text"), StatusCode::UNPROCESSABLE_ENTITY),
+        (json!({}), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/model_id", json!("0".repeat(64))), StatusCode::NOT_FOUND),
+        (changed("/model_id", json!("../../etc/passwd")), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/query_input/nonce", json!(7)), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/query_input/input_data", json!([1, 2])), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/query_input/input_data/0", json!(1_000_000)), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/query_input/input_data/0", json!(null)), StatusCode::UNPROCESSABLE_ENTITY),
+        (changed("/query_input/input_data/0", json!(0.5)), StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        let (status, answer) = miner.ask(&message).await;
+        assert_eq!(status, expected, "{message:.200}");
+        assert!(answer["error"].is_string(), "{answer}");
+    }
+    assert!(miner.is_proven(&miner.query(b"1")).await, "the miner lives");
+}
+
+#[tokio::test]
+async fn a_full_miner_refuses_at_once_and_a_slow_proof_times_out() {
+    let place = tempfile::tempdir().unwrap();
+    let (miner, circuit) = load(place.path(), |settings| MinerSettings { concurrency: 1, ..settings });
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    let query = ProofQuery { circuit: circuit.id(), nonce: Digest::of(b"n"), inputs };
+    let (first, second) = tokio::join!(miner.answer(&query), miner.answer(&query));
+    assert!(first.is_ok());
+    assert!(matches!(second, Err(Refusal::Full)));
+
+    let place = tempfile::tempdir().unwrap();
+    let (hasty, _) = load(place.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
+    assert!(matches!(hasty.answer(&query).await, Err(Refusal::Timeout(_))));
+}
+
+#[tokio::test]
+async fn liars_answer_what_does_not_verify() {
+    let wrong = start(|settings| MinerSettings { conduct: Conduct::WrongOutput, ..settings });
+    assert!(!wrong.is_proven(&wrong.query(b"1")).await);
+    let replay = start(|settings| MinerSettings { conduct: Conduct::Replay, ..settings });
+    assert!(replay.is_proven(&replay.query(b"1")).await);
+    assert!(!replay.is_proven(&replay.query(b"2")).await);
+    let place = tempfile::tempdir().unwrap();
+    let hotkey = key("//Charlie").hotkey();
+    let (other, _) = load(place.path(), |_| MinerSettings::new(hotkey));
+    let copy = start(|settings| MinerSettings { conduct: Conduct::Copy(other), ..settings });
+    assert!(!copy.is_proven(&copy.query(b"1")).await);
+}

@@ -1,0 +1,300 @@
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use taonet_proof_core::scoring::{Event, Scoreboard};
+use taonet_service::{Access, WriteError, atomic_write, lock_file};
+use thiserror::Error;
+
+/// Version of the snapshot's format.
+const VERSION: u32 = 1;
+/// Events after which a snapshot replaces the journal.
+const SNAPSHOT_EVERY: u64 = 4096;
+
+/// The scores of a validator, on disk: a snapshot, and a journal of the events since.
+///
+/// An event is in the journal before it counts, and has a number, so that a kill at any moment loses none that counted and
+/// doubles none: a journal that a snapshot already covers is skipped.
+#[derive(Debug)]
+pub struct Book {
+    inner: Mutex<Inner>,
+    /// Held as long as the book is open.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Inner {
+    directory: PathBuf,
+    board: Scoreboard,
+    /// Events in all.
+    number: u64,
+    /// Events that the snapshot covers.
+    covered: u64,
+    journal: File,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Snapshot<T> {
+    version: u32,
+    /// Number of the last event that it covers.
+    number: u64,
+    board: T,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry<T> {
+    number: u64,
+    event: T,
+}
+
+/// Why scores cannot be kept.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// Another process has the book open.
+    #[error("{}: another validator keeps its scores here", .0.display())]
+    Locked(PathBuf),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A snapshot cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A file's contents are damaged.
+    #[error("{}: {reason}: remove it to begin anew", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Book {
+    /// Opens the book in a directory, which is created if missing.
+    ///
+    /// # Errors
+    /// [`BookError`].
+    pub async fn open(directory: &Path) -> Result<Self, BookError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| BookError::File { path, source }
+        };
+        std::fs::create_dir_all(directory).map_err(failed(directory))?;
+        let lock = directory.join("scores.lock");
+        let lock = lock_file(&lock).await.map_err(failed(&lock))?;
+        let lock = lock.ok_or_else(|| BookError::Locked(directory.to_owned()))?;
+        let path = directory.join("scores.json");
+        let Snapshot { number: covered, mut board, .. } = read_snapshot(&path)?;
+        let path = directory.join("scores.journal");
+        let mut journal = OpenOptions::new().read(true).append(true).create(true).open(&path).map_err(failed(&path))?;
+        let mut text = String::new();
+        journal.seek(SeekFrom::Start(0)).map_err(failed(&path))?;
+        journal.read_to_string(&mut text).map_err(failed(&path))?;
+        let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
+        let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
+        if !text.is_empty() {
+            // Also drops a last line that was cut off.
+            inner.checkpoint()?;
+        }
+        Ok(Self { inner: Mutex::new(inner), _lock: lock })
+    }
+
+    /// Counts an event, once it is in the journal. Blocks on disk I/O.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; the event does not count then.
+    pub fn record(&self, event: Event) -> Result<(), BookError> {
+        self.inner().record(event)
+    }
+
+    /// Looks at the scores.
+    pub fn read<T>(&self, look: impl FnOnce(&Scoreboard) -> T) -> T {
+        look(&self.inner().board)
+    }
+
+    /// Events in all.
+    pub fn events(&self) -> u64 {
+        self.inner().number
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn record(&mut self, event: Event) -> Result<(), BookError> {
+        let path = || self.directory.join("scores.journal");
+        let failed = |source| BookError::File { path: path(), source };
+        let entry = Entry { number: self.number + 1, event };
+        let mut line = serde_json::to_vec(&entry)
+            .map_err(|error| BookError::Damaged { path: path(), reason: error.to_string() })?;
+        line.push(b'\n');
+        let end = self.journal.metadata().map_err(failed)?.len();
+        if let Err(source) = self.journal.write_all(&line) {
+            // Half a line would make the next one unreadable.
+            let _ = self.journal.set_len(end);
+            return Err(failed(source));
+        }
+        self.number = entry.number;
+        self.board.apply(&entry.event);
+        if self.number - self.covered >= SNAPSHOT_EVERY {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot of everything, then empties the journal.
+    fn checkpoint(&mut self) -> Result<(), BookError> {
+        let path = self.directory.join("scores.json");
+        let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
+        let text = serde_json::to_vec(&snapshot)
+            .map_err(|error| BookError::Damaged { path: path.clone(), reason: error.to_string() })?;
+        atomic_write(&path, &text, Access::Everyone)?;
+        self.covered = self.number;
+        let failed = |source| BookError::File { path: self.directory.join("scores.journal"), source };
+        self.journal.set_len(0).map_err(failed)
+    }
+}
+
+fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
+    let damaged = |reason: String| BookError::Damaged { path: path.to_owned(), reason };
+    match std::fs::read(path) {
+        Ok(text) => {
+            let snapshot: Snapshot<Scoreboard> =
+                serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+            if snapshot.version > VERSION {
+                return Err(damaged(format!("version {} is a later one", snapshot.version)));
+            }
+            Ok(snapshot)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Snapshot { version: VERSION, number: 0, board: Scoreboard::default() })
+        }
+        Err(source) => Err(BookError::File { path: path.to_owned(), source }),
+    }
+}
+
+/// Applies the journal's events from the one after `number` on; gives the last one's number.
+fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
+    // A line without its end was cut off by a kill: it never counted.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    for line in whole.lines() {
+        let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        if entry.number <= number {
+            continue;
+        }
+        if entry.number != number + 1 {
+            return Err(format!("event {} follows event {number}", entry.number));
+        }
+        board.apply(&entry.event);
+        number = entry.number;
+    }
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use taonet_primitives::Hotkey;
+    use taonet_proof_core::scoring::Outcome;
+
+    use super::*;
+
+    fn event(number: u64) -> Event {
+        Event {
+            miner: Hotkey::from_bytes([(number % 3) as u8; 32]),
+            kind: "c:0".to_owned(),
+            at: Duration::from_secs(1_000_000),
+            miners: 3,
+            outcome: Outcome::Verified { time: Duration::from_millis(number), bytes: 128 },
+        }
+    }
+
+    fn board(events: u64) -> Scoreboard {
+        let mut board = Scoreboard::default();
+        (1..=events).for_each(|number| board.apply(&event(number)));
+        board
+    }
+
+    #[tokio::test]
+    async fn scores_survive_wherever_the_journal_is_cut() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Book::open(place.path()).await.unwrap();
+        (1..=20).for_each(|number| book.record(event(number)).unwrap());
+        drop(book);
+        let journal = place.path().join("scores.journal");
+        let text = std::fs::read(&journal).unwrap();
+        for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
+            let _ = std::fs::remove_file(place.path().join("scores.json"));
+            std::fs::write(&journal, &text[..cut]).unwrap();
+            let whole = text[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
+            // Opened twice: what the first one wrote is read by the second.
+            for _ in 0..2 {
+                let book = Book::open(place.path()).await.unwrap();
+                assert_eq!(book.events(), whole);
+                book.read(|found| assert_eq!(*found, board(whole)));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kill_between_snapshot_and_journal_doubles_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Book::open(place.path()).await.unwrap();
+        (1..=5).for_each(|number| book.record(event(number)).unwrap());
+        drop(book);
+        let journal = place.path().join("scores.journal");
+        let text = std::fs::read(&journal).unwrap();
+        // Makes a snapshot of all five.
+        drop(Book::open(place.path()).await.unwrap());
+        std::fs::write(&journal, &text).unwrap();
+        let book = Book::open(place.path()).await.unwrap();
+        assert_eq!(book.events(), 5);
+        book.read(|found| assert_eq!(*found, board(5)));
+        (6..=7).for_each(|number| book.record(event(number)).unwrap());
+        book.read(|found| assert_eq!(*found, board(7)));
+    }
+
+    #[tokio::test]
+    async fn snapshots_replace_long_journals() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Book::open(place.path()).await.unwrap();
+        (1..=SNAPSHOT_EVERY + 3).for_each(|number| book.record(event(number)).unwrap());
+        let lines = std::fs::read_to_string(place.path().join("scores.journal")).unwrap().lines().count();
+        assert_eq!(lines, 3);
+        drop(book);
+        assert_eq!(Book::open(place.path()).await.unwrap().events(), SNAPSHOT_EVERY + 3);
+    }
+
+    #[tokio::test]
+    async fn damaged_and_foreign_books_are_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Book::open(place.path()).await.unwrap();
+        assert!(matches!(Book::open(place.path()).await, Err(BookError::Locked(_))));
+        drop(book);
+        for (file, text) in [
+            ("scores.json", "{}"),
+            (
+                "scores.json",
+                r#"{"version":2,"number":0,"board":{"work":{"miners":{},"prices":{}},"seed":{},"tallies":{}}}"#,
+            ),
+            ("scores.journal", "not an event\n"),
+        ] {
+            std::fs::write(place.path().join(file), text).unwrap();
+            assert!(matches!(Book::open(place.path()).await, Err(BookError::Damaged { .. })), "{text}");
+            std::fs::remove_file(place.path().join(file)).unwrap();
+        }
+    }
+}

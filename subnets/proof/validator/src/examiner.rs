@@ -1,0 +1,266 @@
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use taonet_primitives::Hotkey;
+use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
+use taonet_proof_core::metadata::VERIFICATION_KEY;
+use taonet_proof_core::scoring::{Event, Outcome};
+use taonet_service::{Access, Clock, Shutdown, atomic_write, unix_time};
+use taonet_wire::SignedClient;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::diagnosis::{Remembered, diagnose};
+use crate::request::{Claimed, Examined, Missing, ask};
+use crate::{Book, MinerEntry, measures};
+
+/// The longest pause after failures in a row.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// The shortest pause after a failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Settings of an [`Examiner`].
+#[derive(Clone, Debug)]
+pub struct ExaminerSettings {
+    /// Pause between two requests to one miner.
+    pub interval: Duration,
+    /// Timeout of a request.
+    pub timeout: Duration,
+    /// Requests at a time, to all miners together.
+    pub requests: usize,
+    /// Verifications at a time.
+    pub verifications: usize,
+    /// Directory for the last proof of each miner that verified, as a bundle.
+    pub bundles: Option<PathBuf>,
+}
+
+impl Default for ExaminerSettings {
+    /// A request to each miner every second, 180 s for each, 32 at a time, verifications on twice as many threads as there
+    /// are cores, no bundles.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_mins(3),
+            requests: 32,
+            verifications: cores * 2,
+            bundles: None,
+        }
+    }
+}
+
+/// Asks miners for proofs and verifies every one.
+///
+/// Each miner has a pipeline of its own with one request in flight, so that a slow miner delays nobody, and a quick one
+/// delivers more.
+pub struct Examiner {
+    circuits: Arc<Vec<Examined>>,
+    client: SignedClient,
+    book: Arc<Book>,
+    settings: ExaminerSettings,
+    clock: Clock,
+    requests: Semaphore,
+    verifications: Arc<Semaphore>,
+    remembered: Arc<Remembered>,
+    miners: Mutex<Arc<Vec<Hotkey>>>,
+}
+
+impl Examiner {
+    /// Loads the verifier of every circuit.
+    ///
+    /// # Errors
+    /// When a key is missing, changed or malformed.
+    pub fn load(
+        catalogue: &Catalogue,
+        client: SignedClient,
+        book: Arc<Book>,
+        settings: ExaminerSettings,
+        clock: Clock,
+    ) -> Result<Self, CircuitError> {
+        let circuits: Vec<_> = catalogue.circuits().map(Examined::load).collect::<Result<_, _>>()?;
+        let permits = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
+        Ok(Self {
+            circuits: Arc::new(circuits),
+            client,
+            book,
+            requests: permits(settings.requests),
+            verifications: Arc::new(permits(settings.verifications)),
+            settings,
+            clock,
+            remembered: Arc::default(),
+            miners: Mutex::default(),
+        })
+    }
+
+    /// Asks the miners of the newest list until shutdown.
+    pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<MinerEntry>>, stop: &Shutdown) {
+        let (mut pipelines, mut running) = (JoinSet::new(), HashMap::<MinerEntry, AbortHandle>::new());
+        loop {
+            let wanted = list.borrow_and_update().clone();
+            measures::miners(wanted.len());
+            let hotkeys = Arc::new(wanted.iter().map(|miner| *miner.hotkey()).collect());
+            *self.miners.lock().unwrap_or_else(PoisonError::into_inner) = hotkeys;
+            running.retain(|miner, pipeline| {
+                let stays = wanted.contains(miner) && !pipeline.is_finished();
+                if !stays {
+                    pipeline.abort();
+                }
+                stays
+            });
+            for miner in wanted {
+                running.entry(miner).or_insert_with_key(|miner| {
+                    let (examiner, stop, miner) = (Arc::clone(&self), stop.clone(), miner.clone());
+                    pipelines.spawn(async move { examiner.follow(&miner, &stop).await })
+                });
+            }
+            tokio::select! {
+                () = stop.requested() => break,
+                changed = list.changed() => if changed.is_err() { break },
+                Some(ended) = pipelines.join_next() => if ended.is_err_and(|error| error.is_panic()) {
+                    tracing::error!("a pipeline panicked; stopping");
+                    stop.request();
+                },
+            }
+        }
+        stop.requested().await;
+        pipelines.shutdown().await;
+    }
+
+    /// Asks one miner again and again. Failures in a row lengthen the pause.
+    async fn follow(&self, miner: &MinerEntry, stop: &Shutdown) {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let wait = match self.examine(miner).await {
+                Some(Outcome::Verified { .. }) => {
+                    pause = SHORTEST_PAUSE;
+                    self.settings.interval
+                }
+                Some(Outcome::Failed(_)) | None => {
+                    let wait = pause.max(self.settings.interval);
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+                    wait
+                }
+            };
+            tokio::select! {
+                () = stop.requested() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Makes one request, verifies its proof and counts the outcome; `None` where nothing counts.
+    pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
+        let position = self.choose()?;
+        let examined = self.circuits.get(position)?;
+        let query = examined.benchmark();
+        let claimed = {
+            let _permit = self.requests.acquire().await.ok()?;
+            ask(&self.client, &miner.peer, examined, &query, self.settings.timeout).await
+        };
+        let outcome = match claimed {
+            Ok(claimed) => self.verify(position, claimed).await?,
+            Err(Missing::Fault(fault)) => Outcome::Failed(fault),
+            Err(Missing::Busy) => {
+                measures::busy();
+                return None;
+            }
+            Err(Missing::Local(error)) => {
+                tracing::warn!(miner = %miner.hotkey(), error, "no request");
+                return None;
+            }
+        };
+        self.count(miner, &query.circuit.to_string(), outcome).await
+    }
+
+    /// A circuit at random.
+    fn choose(&self) -> Option<usize> {
+        let count = self.circuits.len();
+        (count > 0).then(|| rand::rng().random_range(0..count))
+    }
+
+    /// Verifies on a thread for heavy work; `None` where the verifier itself failed, twice.
+    async fn verify(&self, position: usize, claimed: Claimed) -> Option<Outcome> {
+        let permit = Arc::clone(&self.verifications).acquire_owned().await.ok()?;
+        let (circuits, remembered) = (Arc::clone(&self.circuits), Arc::clone(&self.remembered));
+        let miners = self.miners();
+        let bundles = self.settings.bundles.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let examined = circuits.get(position)?;
+            let began = Instant::now();
+            let check = || examined.verifier.verify(&claimed.statement, &claimed.proof);
+            let verified = match check() {
+                // A fault of this machine is nobody else's.
+                Err(error) if error.is_local() => check(),
+                verified => verified,
+            };
+            measures::verification(began.elapsed());
+            match verified {
+                Ok(()) => {
+                    let outcome = Outcome::Verified { time: claimed.time, bytes: claimed.proof.len() as u64 };
+                    if let Some(Err(error)) = bundles.map(|directory| keep(&directory, examined, &claimed)) {
+                        tracing::warn!(%error, "a bundle is not kept");
+                    }
+                    remembered.add(claimed.statement);
+                    Some(outcome)
+                }
+                Err(error) if error.is_local() => {
+                    tracing::error!(%error, "a proof is not verified");
+                    None
+                }
+                Err(error) => {
+                    let fault = diagnose(examined, &circuits, &claimed, &error, &remembered, &miners);
+                    tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof refused");
+                    Some(Outcome::Failed(fault))
+                }
+            }
+        });
+        work.await.ok().flatten()
+    }
+
+    async fn count(&self, miner: &MinerEntry, circuit: &str, outcome: Outcome) -> Option<Outcome> {
+        measures::outcome(&outcome);
+        let event = Event {
+            miner: *miner.hotkey(),
+            kind: format!("{circuit}:0"),
+            at: unix_time((self.clock)()),
+            miners: self.miners().len().max(1),
+            outcome,
+        };
+        let book = Arc::clone(&self.book);
+        match tokio::task::spawn_blocking(move || book.record(event)).await {
+            Ok(Ok(())) => Some(outcome),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "an outcome does not count");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    fn miners(&self) -> Arc<Vec<Hotkey>> {
+        Arc::clone(&self.miners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Writes the bundle of a proof that verified in place of the miner's last one.
+fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
+    let key = examined.directory.file(VERIFICATION_KEY)?;
+    let bundle = Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof);
+    let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
+    atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Everyone)?;
+    Ok(())
+}
+
+impl std::fmt::Debug for Examiner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Examiner").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! Metrics of the validator; docs/metrics.md lists them.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use taonet_proof_core::scoring::Outcome;
+
+const ANSWERS: &str = "taonet_proof_validator_answers_total";
+const ANSWER_SECONDS: &str = "taonet_proof_validator_answer_seconds";
+const VERIFY_SECONDS: &str = "taonet_proof_validator_verify_seconds";
+const MINERS: &str = "taonet_proof_validator_miners";
+const WEIGHTED: &str = "taonet_proof_validator_weighted_miners";
+
+/// Registers help texts of this crate's metrics. Call after the recorder is installed.
+pub fn describe() {
+    describe_counter!(ANSWERS, "Outcomes of requests: verified, or why not");
+    describe_histogram!(ANSWER_SECONDS, "Time from a request to a proof that verified");
+    describe_histogram!(VERIFY_SECONDS, "Time of a verification");
+    describe_gauge!(MINERS, "Miners that are asked");
+    describe_gauge!(WEIGHTED, "Miners with a weight in the last epoch");
+}
+
+pub(crate) fn outcome(outcome: &Outcome) {
+    let result = match outcome {
+        Outcome::Verified { time, .. } => {
+            histogram!(ANSWER_SECONDS).record(time.as_secs_f64());
+            "verified"
+        }
+        Outcome::Failed(fault) => fault.as_str(),
+    };
+    counter!(ANSWERS, "result" => result).increment(1);
+}
+
+pub(crate) fn busy() {
+    counter!(ANSWERS, "result" => "busy").increment(1);
+}
+
+pub(crate) fn verification(time: Duration) {
+    histogram!(VERIFY_SECONDS).record(time.as_secs_f64());
+}
+
+pub(crate) fn miners(count: usize) {
+    gauge!(MINERS).set(count as f64);
+}
+
+pub(crate) fn weighted(count: usize) {
+    gauge!(WEIGHTED).set(count as f64);
+}

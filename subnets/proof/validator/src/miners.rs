@@ -1,0 +1,87 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use taonet_primitives::{Hotkey, Uid};
+use taonet_validator::api::MetagraphSnapshot;
+use taonet_wire::{Peer, is_public};
+
+/// A miner to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MinerEntry {
+    /// Its uid, if it is registered.
+    pub uid: Option<Uid>,
+    /// Its hotkey and address.
+    pub peer: Peer,
+}
+
+impl MinerEntry {
+    /// The miner's hotkey.
+    pub const fn hotkey(&self) -> &Hotkey {
+        self.peer.hotkey()
+    }
+}
+
+/// Which announced addresses are called, and under which address.
+pub type AddressRule = Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>;
+
+/// Calls public addresses only: signed requests to internal ones could be used against the own network.
+pub fn public_only() -> AddressRule {
+    Arc::new(|address| is_public(address.ip()).then_some(address))
+}
+
+/// The miners of a metagraph: neurons without a validator permit that announce an address which the rule admits. `targets`
+/// limits them to some uids; `me` is never one.
+pub fn registered_miners(
+    snapshot: &MetagraphSnapshot,
+    me: &Hotkey,
+    targets: &[Uid],
+    addresses: &AddressRule,
+) -> Vec<MinerEntry> {
+    let neurons = (0_u16..).zip(snapshot.hotkeys.iter().zip(&snapshot.axons));
+    let miner = |(uid, (hotkey, axon)): (u16, (&String, &taonet_validator::api::AxonSnapshot))| {
+        let hotkey: Hotkey = hotkey.parse().ok().filter(|hotkey| hotkey != me)?;
+        let has_permit = snapshot.validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
+        let is_target = targets.is_empty() || targets.contains(&Uid(uid));
+        let ip: IpAddr = axon.ip.parse().ok()?;
+        let address = Some(SocketAddr::new(ip, axon.port)).filter(|_| axon.port > 0 && !has_permit && is_target)?;
+        let address = addresses(address)?;
+        let peer = Peer::new(hotkey, address.ip().to_string(), address.port()).ok()?;
+        Some(MinerEntry { uid: Some(Uid(uid)), peer })
+    };
+    neurons.filter_map(miner).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_validator::api::AxonSnapshot;
+
+    use super::*;
+
+    #[test]
+    fn miners_have_a_public_address_and_no_permit() {
+        let key = |byte| Hotkey::from_bytes([byte; 32]);
+        let axon = |ip: &str, port| AxonSnapshot { ip: ip.to_owned(), port };
+        let snapshot = MetagraphSnapshot {
+            block: 1,
+            hotkeys: (1..=6).map(|byte| key(byte).to_string()).collect(),
+            last_update: vec![0; 6],
+            axons: vec![
+                axon("8.8.8.8", 1),
+                axon("8.8.8.8", 2),
+                axon("10.0.0.1", 3),
+                axon("8.8.8.8", 0),
+                axon("0.0.0.0", 5),
+                axon("8.8.4.4", 6),
+            ],
+            validator_permit: vec![true, false, false, false, false, false],
+            stake: vec![0; 6],
+        };
+        let uids = |targets: &[Uid], me| {
+            let found = registered_miners(&snapshot, &key(me), targets, &public_only());
+            found.iter().filter_map(|miner| miner.uid).map(|uid| uid.0).collect::<Vec<_>>()
+        };
+        assert_eq!(uids(&[], 99), [1, 5]);
+        assert_eq!(uids(&[], 2), [5], "oneself is no miner");
+        assert_eq!(uids(&[Uid(5), Uid(0)], 99), [5]);
+    }
+}

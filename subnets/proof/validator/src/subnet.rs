@@ -1,0 +1,124 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use taonet_primitives::{Hotkey, Uid, Weights};
+use taonet_proof_core::scoring::Profile;
+use taonet_service::{Clock, unix_time};
+use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
+use taonet_validator::{Neurons, RoundScores, Subnet};
+
+use crate::Book;
+
+/// The subnet as a validator's epoch loop sees it.
+pub struct ProofSubnet {
+    book: Arc<Book>,
+    profile: Profile,
+    clock: Clock,
+}
+
+impl ProofSubnet {
+    /// Weights from `book` by `profile`.
+    pub fn new(book: Arc<Book>, profile: Profile, clock: Clock) -> Self {
+        Self { book, profile, clock }
+    }
+}
+
+impl Subnet for ProofSubnet {
+    /// Share of each registered miner that was ever asked.
+    type Scores = Vec<(Uid, f64)>;
+    type Error = Infallible;
+
+    async fn scores(&self, neurons: &Neurons<'_>, _: bool) -> Result<RoundScores<Self::Scores>, Infallible> {
+        let now = unix_time((self.clock)());
+        let scores = self.book.read(|board| {
+            let registered = |hotkey: &Hotkey| neurons.uid_of(&hotkey.to_string()).map(|uid| (uid, *hotkey));
+            let (uids, hotkeys): (Vec<_>, Vec<_>) = board.tallies().keys().filter_map(registered).unzip();
+            let shares = board.weights(&self.profile, &hotkeys, now);
+            let mut scores: Vec<_> = uids.into_iter().zip(shares).collect();
+            scores.sort_by_key(|(uid, _)| *uid);
+            scores
+        });
+        Ok(RoundScores { round: None, scores })
+    }
+
+    fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights> {
+        if scores.is_empty() {
+            return None;
+        }
+        let (uids, weights): (Vec<_>, Vec<_>) = scores.iter().copied().filter(|(_, share)| *share > 0.0).unzip();
+        if uids.is_empty() {
+            let burned = |uid| Weights { uids: vec![uid], weights: vec![1.0] };
+            return Some(burn_uid.map_or_else(Weights::default, burned));
+        }
+        Some(Weights { uids, weights })
+    }
+
+    fn why_unearned(&self) -> &'static str {
+        "no miner has enough proofs that verify, and the burn uid is not on the subnet"
+    }
+
+    fn measure(&mut self, scores: &Self::Scores) {
+        crate::measures::weighted(scores.iter().filter(|(_, share)| *share > 0.0).count());
+    }
+}
+
+/// This subnet's protocols have no texts for a signer: requests are signed by the process that sends them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTexts;
+
+/// The subnet has no texts to sign.
+#[derive(Debug, thiserror::Error)]
+#[error("this subnet has no texts to sign")]
+struct NothingToSign;
+
+impl SigningPolicy for NoTexts {
+    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
+        Err(PayloadRefusal::new(NothingToSign))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use taonet_proof_core::scoring::{Event, Fault, Outcome};
+    use taonet_service::system_clock;
+    use taonet_validator::api::MetagraphSnapshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn registered_miners_share_by_their_scores() {
+        let place = tempfile::tempdir().unwrap();
+        let book = Arc::new(Book::open(place.path()).await.unwrap());
+        let subnet = ProofSubnet::new(Arc::clone(&book), Profile::Seed, system_clock());
+        let key = |byte| Hotkey::from_bytes([byte; 32]);
+        let snapshot = MetagraphSnapshot {
+            block: 1,
+            hotkeys: [3, 2, 1].map(|byte| key(byte).to_string()).to_vec(),
+            last_update: vec![0; 3],
+            axons: vec![],
+            validator_permit: vec![],
+            stake: vec![],
+        };
+        let neurons = Neurons::new(&snapshot);
+        let scores = async || subnet.scores(&neurons, false).await.unwrap().scores;
+        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), None, "nobody was asked");
+        let event = |miner, outcome| Event {
+            miner: key(miner),
+            kind: "c:0".to_owned(),
+            at: unix_time(system_clock()()),
+            miners: 2,
+            outcome,
+        };
+        book.record(event(2, Outcome::Failed(Fault::Invalid))).unwrap();
+        let burned = Weights { uids: vec![Uid(0)], weights: vec![1.0] };
+        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), Some(burned));
+        assert_eq!(subnet.weights(&scores().await, None), Some(Weights::default()));
+        let verified = Outcome::Verified { time: Duration::from_secs(1), bytes: 128 };
+        book.record(event(1, verified)).unwrap();
+        book.record(event(9, verified)).unwrap();
+        let weights = Weights { uids: vec![Uid(2)], weights: vec![1.0] };
+        assert_eq!(subnet.weights(&scores().await, Some(Uid(0))), Some(weights), "hotkey 9 is not registered");
+    }
+}
