@@ -172,7 +172,7 @@ impl Drop for Process {
 }
 
 /// Every command that serves, with a test below.
-const DAEMONS: [&str; 11] = [
+const DAEMONS: [&str; 13] = [
     "tao axon serve",
     "tao localnet start",
     "tao babelbit arena-gateway",
@@ -184,6 +184,8 @@ const DAEMONS: [&str; 11] = [
     "tao babelbit subtensor-gateway",
     "tao babelbit validate",
     "tao nineteen miner",
+    "tao nineteen model",
+    "tao nineteen validator",
 ];
 
 /// The commands below these words that listen somewhere, by their help.
@@ -223,6 +225,8 @@ fn neurons() {
     market.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
     let market = Daemon::start(&mut market);
     Served::of(&market, "/healthz", "/capacity").holds("tao nineteen miner");
+    let model = Daemon::start(tao().args(["nineteen", "model", "--layers", "1"]));
+    Served::of(&model, "/healthz", "/v1/completions").holds("tao nineteen model");
 }
 
 #[test]

@@ -190,6 +190,20 @@ pub(crate) static STANDINGS: [Column; 11] = [
     text("lost to"),
 ];
 
+/// `tao nineteen demo`: how each miner did.
+pub(crate) static MARKET: [Column; 10] = [
+    fixed("miner"),
+    number("uid").rank(5),
+    number("weight"),
+    number("incentive"),
+    number("quality"),
+    number("period score"),
+    number("tokens/s").rank(2),
+    number("requests").rank(4),
+    number("429").rank(3),
+    number("failed").rank(3),
+];
+
 /// What was said in one utterance.
 pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 

@@ -1,9 +1,9 @@
 //! `tao demo`: a whole contest on this machine, its chain included.
 
-mod chain;
+pub(crate) mod chain;
 mod contest;
 mod report;
-mod services;
+pub(crate) mod services;
 
 use std::path::PathBuf;
 
@@ -77,13 +77,13 @@ pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challe
 }
 
 /// Where the files go: a directory to keep, or one that goes with the process.
-enum Workplace {
+pub(crate) enum Workplace {
     Kept(PathBuf),
     Temporary(TempDir),
 }
 
 impl Workplace {
-    fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
         match keep {
             Some(dir) => {
                 std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -93,7 +93,7 @@ impl Workplace {
         }
     }
 
-    fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         match self {
             Self::Kept(dir) => dir,
             Self::Temporary(dir) => dir.path(),

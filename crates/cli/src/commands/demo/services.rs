@@ -143,7 +143,7 @@ async fn start_scoring_api(
 }
 
 /// Serves on a free port of this machine; gives the URL.
-pub(super) async fn serve_here(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
+pub(crate) async fn serve_here(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let stop = shutdown.clone();
