@@ -281,6 +281,11 @@ fn validators_services() {
     signer.args(["signer", "--key-uri", "//Alice", "--audit-log"]).arg(folder.path().join("audit"));
     let signer = Daemon::start(signer.env("SUBTENSOR_GATEWAY_URL", gateway.url()));
     Served::of(&signer, "/healthz", "/sign").holds("bb signer");
+    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
+    let mut market = tao();
+    market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
+    let market = Daemon::start(market.arg("--state").arg(folder.path().join("market")));
+    Served::of(&market, "/healthz", "/v1/chat/completions").holds("tao nineteen validator");
 }
 
 #[test]

@@ -8,7 +8,9 @@
 //!
 //! Uses `nineteen-core` and the transport's session type; used by control, entry and `tao nineteen`.
 
+mod credits;
 mod error;
+mod keys;
 mod nodes;
 mod periods;
 mod samples;
@@ -16,11 +18,13 @@ mod samples;
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Sqlite, Transaction};
 
+pub use credits::{HoldRefusal, Usage, UsageRow};
 pub use error::StoreError;
+pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
 pub use samples::{Reward, RewardRow, Sample};
@@ -61,6 +65,12 @@ impl Store {
         let pool = pool.connect_with(options).await?;
         MIGRATIONS.run(&pool).await.map_err(|source| StoreError::Migrate { path, source })?;
         Ok(Self { pool })
+    }
+
+    /// Begins a transaction that writes. It takes SQLite's lock at once: one that takes it later, after another has written,
+    /// would fail.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// Closes the database.

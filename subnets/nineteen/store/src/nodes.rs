@@ -27,7 +27,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn replace_nodes(&self, nodes: &[(Uid, Peer)], now_ms: i64) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         for (uid, peer) in nodes {
             sqlx::query(
                 "INSERT INTO node (hotkey, uid, host, port, seen_ms) VALUES ($1, $2, $3, $4, $5)

@@ -126,7 +126,7 @@ impl Store {
         contenders: &[NewContender],
         budgets: &[(TaskName, u64)],
     ) -> Result<PeriodId, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let open: Option<i64> =
             sqlx::query_scalar("SELECT id FROM period WHERE closed_ms IS NULL").fetch_optional(&mut *transaction).await?;
         if let Some(open) = open {
@@ -212,7 +212,7 @@ impl Store {
         rows: &[ContenderRow],
         budgets: &[(TaskName, u64)],
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         put_counts(&mut transaction, period, rows, budgets).await?;
         Ok(transaction.commit().await?)
     }
@@ -227,7 +227,7 @@ impl Store {
         rows: &[ContenderRow],
         closed_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         put_counts(&mut transaction, period, rows, &[]).await?;
         let found = sqlx::query("SELECT * FROM period WHERE id = $1 AND closed_ms IS NULL")
             .bind(period.0)

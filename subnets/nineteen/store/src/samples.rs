@@ -70,7 +70,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_sample(&self, sample: &Sample, weight: f64) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
         let stored: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sample WHERE task = $1")
             .bind(sample.task.as_str())
@@ -144,7 +144,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_reward(&self, sample: &Sample, reward: &Reward) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO reward (job_id, period_id, task, hotkey, uid, synthetic, quality, metric, work, response_time,
                                  reason, created_ms)
@@ -185,7 +185,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep(&self, rewards_ms: i64, periods_ms: i64, samples_ms: i64) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut *transaction).await?;
         for statement in [
