@@ -204,6 +204,28 @@ pub(crate) static MARKET: [Column; 10] = [
     number("failed").rank(3),
 ];
 
+/// `tao nineteen keys list`.
+pub(crate) static API_KEYS: [Column; 7] = [
+    fixed("id"),
+    text("name"),
+    number("credits"),
+    number("a minute").rank(2),
+    number("a month").rank(2),
+    text("models").rank(3),
+    text("state"),
+];
+
+/// `tao nineteen keys usage`.
+pub(crate) static USAGE: [Column; 7] = [
+    fixed("day"),
+    fixed("key"),
+    text("model"),
+    number("requests"),
+    number("tokens in").rank(2),
+    number("tokens out").rank(2),
+    number("credits"),
+];
+
 /// What was said in one utterance.
 pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 

@@ -97,8 +97,13 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
             let send = |event| sender.blocking_send(event).is_ok();
             if let Some(top) = top {
                 match model.judge(prompt.get(..1).unwrap_or_default(), prompt.get(1..).unwrap_or_default(), top) {
-                    Ok(places) => _ = send(Event::Prompt(prompt.clone(), places)),
-                    Err(error) => return _ = send(Event::Failed(error)),
+                    Ok(places) => {
+                        send(Event::Prompt(prompt.clone(), places));
+                    }
+                    Err(error) => {
+                        send(Event::Failed(error));
+                        return;
+                    }
                 }
             }
             let mut generation = model.generate(prompt, sampling);
@@ -109,9 +114,11 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
                     return;
                 }
             }
-            _ = send(Event::End(generation.finish().unwrap_or(Finish::Length)));
+            send(Event::End(generation.finish().unwrap_or(Finish::Length)));
         };
-        _ = tokio::task::spawn_blocking(work).await;
+        if tokio::task::spawn_blocking(work).await.is_err() {
+            tracing::error!("generation panicked");
+        }
     });
     if request.streams { answer::stream(served.model, request, receiver) } else { answer::whole(&served.model, &request, receiver).await }
 }

@@ -1,6 +1,7 @@
 //! `tao nineteen …`: the inference market.
 
 mod demo;
+mod keys;
 mod miner;
 mod model;
 mod operation;
@@ -21,6 +22,7 @@ use crate::input;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
+    Keys(keys::KeysArgs),
     Miner(Box<miner::MinerArgs>),
     Model(model::ModelArgs),
     PeriodScore(period_score::PeriodScoreArgs),
@@ -32,6 +34,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Keys(args) => keys::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Model(args) => model::run(args, context),
         Command::PeriodScore(args) => period_score::run(args, context),

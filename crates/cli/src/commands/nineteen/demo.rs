@@ -25,7 +25,7 @@ use super::operation::{Operation, OperationSettings, RunningOperation, validator
 use crate::commands::demo::Workplace;
 use crate::commands::demo::chain::{ANNOUNCED, DemoChain};
 use crate::context::Context;
-use load::Load;
+use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
 
@@ -89,10 +89,11 @@ async fn play(
     let settings = validator_settings(NETUID, TEMPO);
     let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
     let operation = operation.spawn(shutdown);
+    let buyer = Buyer::new(&operation, shutdown).await?;
     let mut report = DemoReport::default();
     loop {
         for _ in 0..args.periods {
-            let load = Load::start(&operation.querier);
+            let load = buyer.start();
             let ran = operation.controller.period().await?;
             anyhow::ensure!(ran, "no miner offers anything");
             report.tokens += load.stop().await;
@@ -102,7 +103,7 @@ async fn play(
             report.periods += 1;
         }
         let round = settle(&operation, &chain, &mut weights, &miners).await?;
-        report.take(round);
+        report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
         if args.once {
             break;
         }

@@ -13,6 +13,7 @@ use taonet_nineteen_checker::OpenAiReference;
 use taonet_nineteen_control::{AddressRules, ControlSettings, MarketFile, Nineteen, References};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::CheckingFunction;
+use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
@@ -21,6 +22,7 @@ use taonet_service::{Shutdown, system_clock};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::keys::now_ms;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
@@ -127,6 +129,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         taonet_nineteen_query::describe_metrics();
         taonet_nineteen_control::describe_metrics();
+        taonet_nineteen_entry::describe_metrics();
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
         let chain = Arc::new(args.network.connect().await?);
@@ -153,7 +156,17 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
-        let router = axum::Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
-        daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await
+        // What an earlier process held for requests that it did not finish.
+        let released = operation.store.release_holds(now_ms()).await?;
+        if released > 0 {
+            tracing::warn!(released, "credits of unfinished requests are given back");
+        }
+        let gateway = Gateway::new(
+            operation.store.clone(),
+            operation.querier.clone(),
+            operation.market.clone(),
+            system_clock(),
+        );
+        daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await
     })
 }

@@ -43,8 +43,10 @@ pub(super) struct DemoReport {
     /// Periods so far.
     pub(super) periods: usize,
     /// Tokens that buyers got.
-    pub(super) tokens: usize,
+    pub(super) tokens: u64,
     round: Option<Round>,
+    /// Credits by account, and whether the books balance.
+    credits: (BTreeMap<String, i64>, bool),
 }
 
 impl Round {
@@ -97,9 +99,15 @@ fn mean(numbers: &[f64]) -> Option<f64> {
 }
 
 impl DemoReport {
-    /// Takes the latest round's numbers.
-    pub(super) fn take(&mut self, round: Round) {
+    /// Takes the latest round's numbers and the books' balances.
+    pub(super) fn take(&mut self, round: Round, balances: Vec<(String, i64)>, is_balanced: bool) {
         self.round = Some(round);
+        let mut credits = BTreeMap::new();
+        for (account, balance) in balances {
+            let kind = account.split(':').next().unwrap_or_default().to_owned();
+            *credits.entry(kind).or_default() += balance;
+        }
+        self.credits = (credits, is_balanced);
     }
 
     /// The document that `--json` prints.
@@ -109,6 +117,7 @@ impl DemoReport {
             "schema": "taonet.nineteen-demo/1",
             "periods": self.periods,
             "tokens_sold": self.tokens,
+            "credits": {"balanced": self.credits.1, "accounts": self.credits.0},
             "note": NOTE,
             "miners": standings.map(Standing::document).collect::<Vec<_>>(),
         })
@@ -143,7 +152,11 @@ const NOTE: &str = "The chain is one of its own, in memory; the models have rand
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}, {} sold\n", counted(self.periods, "period"), counted(self.tokens, "token"))?;
+        let tokens = usize::try_from(self.tokens).unwrap_or(usize::MAX);
+        let revenue = self.credits.0.get("revenue").copied().unwrap_or(0);
+        let books = if self.credits.1 { "balance" } else { "do not balance" };
+        let [periods, tokens] = [counted(self.periods, "period"), counted(tokens, "token")];
+        writeln!(f, "{periods}, {tokens} sold for {revenue} credits; the books {books}\n")?;
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([
