@@ -1,12 +1,14 @@
 //! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::peers::Peer;
 use crate::support::{Daemon, document, refusal, tao};
 
 /// Runs a command of `tao nineteen` on a document.
@@ -133,6 +135,56 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     assert_eq!(credits["balanced"], true);
     assert!(number(&demo, "tokens_sold") > 0.0 && number(&credits["accounts"], "revenue") > 0.0, "{demo}");
     assert_eq!(credits["accounts"].as_object().unwrap().values().map(|sum| sum.as_i64().unwrap()).sum::<i64>(), 0);
+}
+
+/// A demonstration that runs on, until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn openais_client_buys() {
+    let Some(peer) = Peer::find("openai") else { return };
+    let mut command = tao();
+    command.args(["nineteen", "demo"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = Running(command.spawn().unwrap());
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
+    let mut word = |name: &str| {
+        lines.by_ref().map(Result::unwrap).find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()
+    };
+    let (url, key) = (word("gateway "), word("key "));
+    // Once a period runs.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    let is_open = async || {
+        let body = json!({"model": "chat-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "a"}]});
+        let request = reqwest::Client::new().post(format!("{url}/chat/completions")).bearer_auth(&key).json(&body);
+        request.send().await.is_ok_and(|answer| answer.status() == 200)
+    };
+    while !runtime.block_on(is_open()) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the market does not open");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
+    assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
+    let whole = &results["whole"];
+    assert_eq!((&whole["object"], &whole["role"]), (&json!("chat.completion"), &json!("assistant")));
+    assert_eq!((&whole["usage"], &whole["total"]), (&whole["logprobs"], &whole["logprobs"]));
+    assert_eq!(results["conversation"], Value::Null);
+    let stream = &results["stream"];
+    assert_eq!(stream["roles"], json!(["assistant"]));
+    assert!(stream["length"].as_u64() > Some(0) && stream["usage"].as_u64() > Some(0), "{stream}");
+    assert!(["stop", "length"].contains(&stream["finish"].as_str().unwrap()), "{stream}");
+    assert_eq!(results["completion"], json!(["text_completion", true]));
+    assert_eq!(results["stranger"], json!(["AuthenticationError", 401, "invalid_api_key", null]));
+    assert_eq!(results["unknown"], json!(["NotFoundError", 404, "model_not_found", "model"]));
+    assert_eq!(results["n"], json!(["BadRequestError", 400, null, "n"]));
+    assert_eq!(results["field"], json!(["BadRequestError", 400, null, "speed"]));
 }
 
 #[test]

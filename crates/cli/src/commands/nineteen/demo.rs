@@ -90,6 +90,10 @@ async fn play(
     let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
     let operation = operation.spawn(shutdown);
     let buyer = Buyer::new(&operation, shutdown).await?;
+    if !args.once {
+        let (base, key) = buyer.access();
+        context.say(&format!("gateway {base}\nkey {key}"));
+    }
     let mut report = DemoReport::default();
     loop {
         for _ in 0..args.periods {
@@ -107,9 +111,13 @@ async fn play(
         if args.once {
             break;
         }
-        context.print(&report.to_string())?;
+        show(&report, context)?;
     }
     chain.stop().await;
+    show(&report, context)
+}
+
+fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
 }
 

@@ -47,6 +47,11 @@ impl Buyer {
         Ok(Self { http: taonet_http::client::builder().build()?, url, key })
     }
 
+    /// Where others can buy with the same key: OpenAI's base URL, and the key.
+    pub(super) fn access(&self) -> (String, &str) {
+        (self.url.as_str().trim_end_matches("/chat/completions").to_owned(), &self.key)
+    }
+
     /// Starts buying.
     pub(super) fn start(&self) -> Load {
         let (stop, mut stopped) = oneshot::channel();
