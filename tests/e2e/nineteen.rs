@@ -214,7 +214,10 @@ fn keys_are_managed() {
     assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
     assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("fewer than that"));
     let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
-    assert_eq!((&updated["models"], &updated["monthly_budget"], &updated["balance"]), (&json!(null), &json!(7), &json!(30)));
+    assert_eq!(
+        (&updated["models"], &updated["monthly_budget"], &updated["balance"]),
+        (&json!(null), &json!(7), &json!(30))
+    );
     document(&keys(&["revoke", id]));
     assert!(refusal(&keys(&["revoke", id]), 1).contains("revoked already"));
     assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());

@@ -277,7 +277,8 @@ fn mask(tokens: usize, read: usize) -> Result<Option<Tensor>, ModelError> {
     if tokens == 1 {
         return Ok(None);
     }
-    let hidden = |row: usize| (0..read + tokens).map(move |column| if column > read + row { f32::NEG_INFINITY } else { 0.0 });
+    let hidden =
+        |row: usize| (0..read + tokens).map(move |column| if column > read + row { f32::NEG_INFINITY } else { 0.0 });
     let mask: Vec<f32> = (0..tokens).flat_map(hidden).collect();
     Ok(Some(Tensor::from_vec(mask, (1, 1, tokens, read + tokens), &Device::Cpu)?))
 }

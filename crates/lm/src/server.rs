@@ -120,7 +120,11 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
             tracing::error!("generation panicked");
         }
     });
-    if request.streams { answer::stream(served.model, request, receiver) } else { answer::whole(&served.model, &request, receiver).await }
+    if request.streams {
+        answer::stream(served.model, request, receiver)
+    } else {
+        answer::whole(&served.model, &request, receiver).await
+    }
 }
 
 /// What a generation gives.

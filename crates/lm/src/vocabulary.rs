@@ -93,9 +93,8 @@ impl Vocabulary {
                 let piece = rest.get(..length)?;
                 self.token(piece).map(|token| (token, length))
             });
-            let (token, length) = fits.unwrap_or_else(|| {
-                (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8())
-            });
+            let (token, length) =
+                fits.unwrap_or_else(|| (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8()));
             tokens.push(token);
             rest = rest.get(length..).unwrap_or_default();
         }
@@ -110,9 +109,8 @@ mod tests {
     #[test]
     fn texts_are_taken_apart_and_put_together() {
         let vocabulary = Vocabulary::default();
-        let together = |text: &str| {
-            vocabulary.encode(text).into_iter().map(|token| vocabulary.text(token)).collect::<String>()
-        };
+        let together =
+            |text: &str| vocabulary.encode(text).into_iter().map(|token| vocabulary.text(token)).collect::<String>();
         for text in ["", "a", " trastonin the banana.\n\"{}\"", "  x  "] {
             assert_eq!(together(text), text);
         }

@@ -59,8 +59,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         let turn = |vectors: Vec<Vec<f64>>, heads| {
             vectors.iter().enumerate().map(|(position, vector)| turned(vector, heads, position)).collect::<Vec<_>>()
         };
-        let (queries, keys) =
-            (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
+        let (queries, keys) = (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
         let values = project(&layer.value);
         let output = Llama::rows(&layer.output);
         for position in 0..tokens.len() {

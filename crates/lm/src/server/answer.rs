@@ -157,9 +157,7 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
 /// As vLLM gives them: null for the first token, then for each a map from ids to log-probability, rank and text; the
 /// prompt's own token first.
 fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
-    let entry = |rank: u32, logprob: f64, token: u32| {
-        json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)})
-    };
+    let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
     let place = |(place, token): (&Place, &u32)| {
         let mut entries = Map::new();
         // JSON has no infinity; vLLM writes such a number as -9999.

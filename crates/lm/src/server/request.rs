@@ -83,9 +83,15 @@ impl Fields {
         let not_json = |error| RequestError { message: format!("body is not a JSON object: {error}"), param: None };
         let fields = Self(fields.map_err(not_json)?);
         for name in ["stop", "tools", "response_format"] {
-            let is_set = fields.0.get(name).is_some_and(|value| !matches!(value, Value::Null) && *value != Value::Array(Vec::new()));
+            let is_set = fields
+                .0
+                .get(name)
+                .is_some_and(|value| !matches!(value, Value::Null) && *value != Value::Array(Vec::new()));
             if is_set {
-                return Err(RequestError { message: format!("{name} is not supported by this model"), param: Some(name) });
+                return Err(RequestError {
+                    message: format!("{name} is not supported by this model"),
+                    param: Some(name),
+                });
             }
         }
         if fields.number("n", u64::MAX)?.unwrap_or(1) != 1 {

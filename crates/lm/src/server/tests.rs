@@ -34,8 +34,7 @@ async fn streams_and_whole_answers_are_the_same() {
     let (last, chunks) = events.split_last().unwrap();
     assert_eq!(*last, "[DONE]");
     let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
-    let text: String =
-        chunks.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str()).collect();
     assert_eq!(whole["choices"][0]["message"]["content"], text);
     assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
     assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
@@ -49,8 +48,7 @@ async fn prompts_are_judged() {
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
     let said = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
     let messages = json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
-    let options =
-        json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
+    let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
     let (_, judged) = ask("/v1/chat/completions", &chat(options)).await;
     let judged: Value = serde_json::from_str(&judged).unwrap();
     let places = judged["prompt_logprobs"].as_array().unwrap();

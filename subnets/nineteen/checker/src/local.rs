@@ -48,7 +48,8 @@ fn prompt(model: &LanguageModel, question: &Question<'_>) -> Result<Vec<u32>, Ch
         let text = question.payload.get("prompt").and_then(Value::as_str).ok_or(CheckError::Sample("no prompt"))?;
         return Ok(model.completion_prompt(text));
     }
-    let messages = question.payload.get("messages").and_then(Value::as_array).ok_or(CheckError::Sample("no messages"))?;
+    let messages =
+        question.payload.get("messages").and_then(Value::as_array).ok_or(CheckError::Sample("no messages"))?;
     let message = |value: &Value| {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         Message { role: text("role"), content: text("content") }

@@ -132,7 +132,8 @@ impl OpenAiReference {
             top.iter().filter_map(|(token, logprob)| Some((token.clone(), logprob.as_f64()?))).collect()
         } else {
             let top = answer.pointer("/choices/0/logprobs/content/0/top_logprobs").and_then(Value::as_array);
-            let entry = |entry: &Value| Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?));
+            let entry =
+                |entry: &Value| Some((entry.get("token")?.as_str()?.to_owned(), entry.get("logprob")?.as_f64()?));
             top.ok_or(missing)?.iter().filter_map(entry).collect()
         };
         Ok(PlaceReading { top, own: None, end_logprob: None })

@@ -30,14 +30,19 @@ fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
         _ => model.chat_prompt(&messages, false),
     };
     // A model with random weights ends some answers at once: the first seed with a longer one.
-    let sampling = (11..).map(|seed| Sampling { temperature: 0.7, top_k: 5, seed, max_tokens: 30, ..Sampling::default() });
+    let sampling =
+        (11..).map(|seed| Sampling { temperature: 0.7, top_k: 5, seed, max_tokens: 30, ..Sampling::default() });
     let is_long = |sampling: &Sampling| model.generate(prompt.clone(), *sampling).count() > 5;
     let sampling = sampling.take(100).find(is_long).unwrap();
     let chunk = |step: taonet_lm::Step| {
         let text = model.vocabulary().text(step.token);
         match endpoint {
-            Endpoint::Completions => json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [step.logprob]}}]}),
-            _ => json!({"choices": [{"delta": {"content": text}, "logprobs": {"content": [{"logprob": step.logprob}]}}]}),
+            Endpoint::Completions => {
+                json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [step.logprob]}}]})
+            }
+            _ => {
+                json!({"choices": [{"delta": {"content": text}, "logprobs": {"content": [{"logprob": step.logprob}]}}]})
+            }
         }
     };
     model.generate(prompt, sampling).map(|step| chunk(step.unwrap())).collect()

@@ -194,7 +194,8 @@ impl Controller {
 
     async fn close_period(&self, period: PeriodId) -> Result<(), StoreError> {
         let roster = self.querier.market().roster().filter(|roster| roster.period == period);
-        let rows: Vec<_> = roster.iter().flat_map(|roster| roster.contenders()).map(|contender| contender.row()).collect();
+        let rows: Vec<_> =
+            roster.iter().flat_map(|roster| roster.contenders()).map(|contender| contender.row()).collect();
         self.store.close_period(period, &rows, self.now_ms()).await?;
         tracing::info!(%period, "period closed");
         Ok(())
@@ -220,14 +221,13 @@ impl Controller {
         if contenders.is_empty() {
             return Ok(None);
         }
-        let budgets: Vec<_> = config.enabled().map(|task| (task.task.clone(), budget(config, &task.task, &contenders))).collect();
+        let budgets: Vec<_> =
+            config.enabled().map(|task| (task.task.clone(), budget(config, &task.task, &contenders))).collect();
         let length_ms = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
         let period =
             self.store.begin_period(self.now_ms(), length_ms, config.period_profile, &contenders, &budgets).await?;
-        let sessions: HashMap<Hotkey, Session> = offers
-            .into_iter()
-            .map(|Offer { session, .. }| (*session.peer().hotkey(), session))
-            .collect();
+        let sessions: HashMap<Hotkey, Session> =
+            offers.into_iter().map(|Offer { session, .. }| (*session.peer().hotkey(), session)).collect();
         let rows = contenders.into_iter().map(new_row).collect();
         let roster = self.publish(period, config, rows, &sessions, &budgets);
         tracing::info!(%period, contenders = roster.contenders().count(), seconds = length.as_secs_f64(), "period opened");
@@ -285,7 +285,9 @@ impl Controller {
     async fn refresh_nodes(&self) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen| now.saturating_sub(seen));
-        if age.is_some_and(|age| (0..i64::try_from(self.settings.refresh.as_millis()).unwrap_or(i64::MAX)).contains(&age)) {
+        if age
+            .is_some_and(|age| (0..i64::try_from(self.settings.refresh.as_millis()).unwrap_or(i64::MAX)).contains(&age))
+        {
             return Ok(());
         }
         let found = match self.nodes.nodes().await {

@@ -92,7 +92,11 @@ enum Refusal {
     Other,
 }
 
-async fn ask(client: &FiberClient, session: &Session, payload: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+async fn ask(
+    client: &FiberClient,
+    session: &Session,
+    payload: Map<String, Value>,
+) -> Result<Map<String, Value>, Refusal> {
     let answer = client.send(session, "/capacity", payload, CAPACITY_DEADLINE).await;
     let mut answer = answer.map_err(|_| Refusal::Other)?;
     match answer.status.as_u16() {

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::scoring::{
-    Contender, ContenderScore, PeriodRow, Reward, ScoringInput, TaskWeight, score,
-};
+use taonet_nineteen_core::scoring::{Contender, ContenderScore, PeriodRow, Reward, ScoringInput, TaskWeight, score};
 use taonet_nineteen_store::{PeriodId, Store, StoreError};
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_service::{Clock, since_1970};
@@ -102,12 +100,7 @@ pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) ->
             .collect(),
         periods: history
             .iter()
-            .map(|row| PeriodRow {
-                task: row.task.as_str(),
-                hotkey: row.hotkey,
-                score: row.score,
-                volume: row.volume,
-            })
+            .map(|row| PeriodRow { task: row.task.as_str(), hotkey: row.hotkey, score: row.score, volume: row.volume })
             .collect(),
     };
     let scores = score(&input, &rules);

@@ -74,7 +74,11 @@ impl Scorer {
                 Ok(false) => IDLE,
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    tracing::warn!(error = &error as &dyn std::error::Error, failures, "an answer could not be checked");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        failures,
+                        "an answer could not be checked"
+                    );
                     pause(failures)
                 }
             };

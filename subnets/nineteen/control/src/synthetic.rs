@@ -69,7 +69,8 @@ fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut 
         let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MOST_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
-    let temperature = if random.random_bool(0.3) { 0.5 } else { (random.random_range(0.0..1.2_f64) * 10.0).round() / 10.0 };
+    let temperature =
+        if random.random_bool(0.3) { 0.5 } else { (random.random_range(0.0..1.2_f64) * 10.0).round() / 10.0 };
     let payload = TextPayload {
         input,
         model: task.task.to_string(),
@@ -125,7 +126,8 @@ mod tests {
         let payloads: Vec<_> = (0..500).map(|_| payload(task, &mut random).unwrap()).collect();
         let texts: HashSet<_> = payloads.iter().map(|payload| payload["messages"].to_string()).collect();
         assert!(texts.len() > 490, "{}", texts.len());
-        let different = |name: &str| payloads.iter().map(|payload| payload[name].to_string()).collect::<HashSet<_>>().len();
+        let different =
+            |name: &str| payloads.iter().map(|payload| payload[name].to_string()).collect::<HashSet<_>>().len();
         assert!(different("seed") > 490 && different("max_tokens") > 50 && different("temperature") > 8);
         assert!(payloads.iter().all(|payload| (1..=2_000).contains(&payload["max_tokens"].as_u64().unwrap())));
         let names: HashSet<Vec<_>> = payloads.iter().map(|payload| payload.keys().collect()).collect();
@@ -137,7 +139,8 @@ mod tests {
     fn limits_of_the_task_hold() {
         let config = MarketConfig::default();
         let mut task = config.task("chat-llama-3-1-8b").unwrap().clone();
-        task.synthetic_generation_config.kwargs = json!({"max_tokens": 24, "max_words": 8}).as_object().unwrap().clone();
+        task.synthetic_generation_config.kwargs =
+            json!({"max_tokens": 24, "max_words": 8}).as_object().unwrap().clone();
         let mut random = StdRng::seed_from_u64(2);
         for _ in 0..100 {
             let payload = payload(&task, &mut random).unwrap();

@@ -150,8 +150,8 @@ pub struct Price {
 impl Price {
     /// What a text costs, in credits.
     pub fn text(&self, input_tokens: u64, output_tokens: u64) -> i64 {
-        let thousandths = u128::from(input_tokens) * u128::from(self.input)
-            + u128::from(output_tokens) * u128::from(self.output);
+        let thousandths =
+            u128::from(input_tokens) * u128::from(self.input) + u128::from(output_tokens) * u128::from(self.output);
         i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
     }
 

@@ -274,9 +274,12 @@ mod tests {
         ] {
             merge_call(&mut calls, &piece);
         }
-        assert_eq!(calls, [
-            json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}),
-            json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}),
-        ]);
+        assert_eq!(
+            calls,
+            [
+                json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}}),
+                json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": ""}}),
+            ]
+        );
     }
 }

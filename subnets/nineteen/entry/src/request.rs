@@ -25,7 +25,8 @@ const PASSED_ON: [&str; 9] = [
     "top_logprobs",
 ];
 /// Without effect on an answer: they concern OpenAI's own accounting.
-const WITHOUT_EFFECT: [&str; 6] = ["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"];
+const WITHOUT_EFFECT: [&str; 6] =
+    ["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"];
 
 /// A request for a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -238,7 +239,10 @@ mod tests {
             (json!({"top_logprobs": 2}), "top_logprobs"),
         ] {
             let error = chat(further.clone()).unwrap_err();
-            assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{further}: {error:?}");
+            assert!(
+                matches!(&error, GatewayError::Field { param: found, .. } if found == param),
+                "{further}: {error:?}"
+            );
         }
         for body in ["", "[]", "7", "{"] {
             assert!(matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::Body(_))), "{body}");

@@ -152,11 +152,19 @@ impl Gateway {
     }
 }
 
-async fn chat(State(gateway): State<Gateway>, headers: HeaderMap, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Response {
+async fn chat(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
     text(&gateway, &headers, body, Endpoint::Chat).await
 }
 
-async fn completions(State(gateway): State<Gateway>, headers: HeaderMap, body: Result<Bytes, axum::extract::rejection::BytesRejection>) -> Response {
+async fn completions(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Response {
     text(&gateway, &headers, body, Endpoint::Completions).await
 }
 
@@ -208,9 +216,10 @@ async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     let own = request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
     let response = next.run(request).await;
-    let mut response = error_as_json(response, |reason| {
-        json!({"error": {"message": reason, "type": "invalid_request_error", "param": null, "code": null}})
-    });
+    let mut response = error_as_json(
+        response,
+        |reason| json!({"error": {"message": reason, "type": "invalid_request_error", "param": null, "code": null}}),
+    );
     let id = own.or_else(|| HeaderValue::try_from(uuid::Uuid::new_v4().simple().to_string()).ok());
     if let Some(id) = id {
         response.headers_mut().insert(NAME, id);

@@ -1,4 +1,6 @@
-//! Tests without miners; those with miners are in the end-to-end tests.
+//! Tests without miners; those with one are in `market`.
+
+mod market;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -92,7 +94,11 @@ async fn every_refusal_has_openais_form() {
     let path = "/v1/chat/completions";
     let expect = async |secret: &str, body: &Value, status: u16, code: Value, param: Value| {
         let (found, document) = ask(&router, path, secret, body).await;
-        assert_eq!((found, &document["error"]["code"], &document["error"]["param"]), (status, &code, &param), "{document}");
+        assert_eq!(
+            (found, &document["error"]["code"], &document["error"]["param"]),
+            (status, &code, &param),
+            "{document}"
+        );
         assert!(document["error"]["message"].is_string() && document["error"]["type"].is_string());
     };
     expect("", &json!({}), 401, json!("invalid_api_key"), json!(null)).await;

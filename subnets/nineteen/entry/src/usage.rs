@@ -20,9 +20,11 @@ fn characters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.chars().count(),
         Value::Array(values) => values.iter().map(characters).sum(),
-        Value::Object(fields) => {
-            fields.iter().filter(|(name, _)| !matches!(name.as_str(), "role" | "type")).map(|(_, value)| characters(value)).sum()
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "role" | "type"))
+            .map(|(_, value)| characters(value))
+            .sum(),
         _ => 0,
     }
 }

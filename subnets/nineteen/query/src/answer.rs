@@ -388,6 +388,9 @@ impl Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("job_id", &self.attempt.job_id).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("job_id", &self.attempt.job_id)
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
     }
 }

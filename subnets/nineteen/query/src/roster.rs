@@ -251,8 +251,10 @@ impl Roster {
 
     /// Takes over what an earlier period has learnt of the same miners: their health and their quality.
     fn inherit(&self, earlier: &Self) {
-        let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> =
-            earlier.contenders().map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender)).collect();
+        let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
+            .contenders()
+            .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
+            .collect();
         for contender in self.contenders() {
             if let Some(earlier) = known.get(&(&contender.offer.task, &contender.offer.hotkey)) {
                 contender.inherit(earlier);

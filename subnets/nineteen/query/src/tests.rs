@@ -14,9 +14,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Sample};
-use taonet_nineteen_transport::{
-    FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests,
-};
+use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
 use taonet_primitives::Uid;
 use taonet_service::{monotonic_clock, system_clock};
 use taonet_wallet::Keypair;

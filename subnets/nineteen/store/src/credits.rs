@@ -70,8 +70,10 @@ impl Store {
     /// [`StoreError`].
     pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.begin().await?;
-        let known: Option<i64> =
-            sqlx::query_scalar("SELECT 1 FROM api_key WHERE id = $1").bind(key).fetch_optional(&mut *transaction).await?;
+        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM api_key WHERE id = $1")
+            .bind(key)
+            .fetch_optional(&mut *transaction)
+            .await?;
         let account = format!("key:{key}");
         let balance = balance(&mut transaction, &account).await?;
         let (Some(_), Some(after)) = (known, balance.checked_add(amount).filter(|after| *after >= 0)) else {

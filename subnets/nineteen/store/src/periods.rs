@@ -127,8 +127,9 @@ impl Store {
         budgets: &[(TaskName, u64)],
     ) -> Result<PeriodId, StoreError> {
         let mut transaction = self.begin().await?;
-        let open: Option<i64> =
-            sqlx::query_scalar("SELECT id FROM period WHERE closed_ms IS NULL").fetch_optional(&mut *transaction).await?;
+        let open: Option<i64> = sqlx::query_scalar("SELECT id FROM period WHERE closed_ms IS NULL")
+            .fetch_optional(&mut *transaction)
+            .await?;
         if let Some(open) = open {
             return Err(StoreError::StillOpen(open));
         }

@@ -117,8 +117,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn samples_by_task(&self) -> Result<Vec<(TaskName, usize)>, StoreError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT task, COUNT(*) FROM sample GROUP BY task ORDER BY task").fetch_all(&self.pool).await?;
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT task, COUNT(*) FROM sample GROUP BY task ORDER BY task")
+            .fetch_all(&self.pool)
+            .await?;
         rows.into_iter().map(|(task, count)| Ok((parsed("task", &task)?, number("count", count)?))).collect()
     }
 

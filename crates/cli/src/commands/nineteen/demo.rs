@@ -137,8 +137,7 @@ fn operation<'a>(
         seed: Some(seed),
         ..ControlSettings::default()
     };
-    let deadlines =
-        QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
     let settings = OperationSettings { netuid: NETUID, control, deadlines, trust: Trust::Signed };
     Ok(async move {
         let store = Store::open(directory).await?;

@@ -7,9 +7,7 @@ use std::time::Duration;
 use taonet_chain::{Chain, Client};
 use taonet_http::{AccessToken, random_hex};
 use taonet_ledger::{Ledger, Submitter};
-use taonet_nineteen_control::{
-    ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
-};
+use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::{FiberClient, Trust};

@@ -123,8 +123,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     let market = args.market()?;
     let references = args.references(&market.current())?;
     let directory = args.state.clone();
-    let directory =
-        directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
+    let directory = directory.unwrap_or_else(|| state_directory("nineteen").join(format!("{}-{hotkey}", args.netuid)));
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         taonet_nineteen_query::describe_metrics();
@@ -142,8 +141,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             TrustArg::Any => Trust::Any,
             TrustArg::Signed => Trust::Signed,
         };
-        let settings =
-            OperationSettings { netuid: args.netuid, control, deadlines: QueryDeadlines::default(), trust };
+        let settings = OperationSettings { netuid: args.netuid, control, deadlines: QueryDeadlines::default(), trust };
         let operation = Operation::new(&keypair, Arc::clone(&chain), store, market, references, settings)?;
         let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);
@@ -161,12 +159,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         if released > 0 {
             tracing::warn!(released, "credits of unfinished requests are given back");
         }
-        let gateway = Gateway::new(
-            operation.store.clone(),
-            operation.querier.clone(),
-            operation.market.clone(),
-            system_clock(),
-        );
+        let gateway =
+            Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());
         daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await
     })
 }

@@ -90,9 +90,8 @@ pub(super) async fn start(
             concurrency: CONCURRENCY,
             deadlines: Deadlines::default(),
         };
-        let signed = signed_requests(keypair.hotkey(), FiberRules::Strict)
-            .policy(Policy::only([validator.hotkey()]))
-            .build();
+        let signed =
+            signed_requests(keypair.hotkey(), FiberRules::Strict).policy(Policy::only([validator.hotkey()])).build();
         let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
         let miner = Miner::new(config, Backend::new(&backend, None)?, None);
         let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;

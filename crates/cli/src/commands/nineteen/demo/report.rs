@@ -59,8 +59,7 @@ impl Round {
         on_chain: &BTreeMap<Uid, OnChain>,
     ) -> Self {
         let standing = |miner: &DemoMiner| {
-            let rows: Vec<_> =
-                periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
+            let rows: Vec<_> = periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
             let uid = rows.last().map_or(Uid(0), |row| row.offer.uid);
             let sum = |value: fn(&ContenderRow) -> f64| rows.iter().map(|row| value(row)).sum::<f64>();
             let qualities: Vec<f64> = rewards
