@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::peers::Peer;
-use crate::support::{Daemon, document, refusal, tao};
+use crate::support::{Daemon, document, refusal, repository, tao};
 
 /// Runs a command of `tao nineteen` on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -105,7 +105,9 @@ fn number(value: &Value, field: &str) -> f64 {
 #[test]
 fn the_good_miner_earns_most_and_the_cheat_is_caught() {
     let began = Instant::now();
-    let demo = document(&tao().args(["nineteen", "demo", "--once", "--json"]).output().unwrap());
+    let folder = TempDir::new().unwrap();
+    let demo = tao().args(["nineteen", "demo", "--once", "--json", "--keep"]).arg(folder.path()).output().unwrap();
+    let demo = document(&demo);
     assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
     let [good, slow, limiting, failing, cheating] =
         ["good", "slow", "limiting", "failing", "cheating"].map(|name| miner(&demo, name));
@@ -130,6 +132,22 @@ fn the_good_miner_earns_most_and_the_cheat_is_caught() {
         let product = number(task, "combined_quality") * number(task, "period_score") * number(task, "capacity");
         assert!((product / number(task, "effective") - 1.0).abs() < 1e-9, "{task}");
     }
+    // The weights can be recomputed from what is exported.
+    let tasks = folder.path().join("tasks.toml");
+    std::fs::copy(repository("crates/cli/src/commands/nineteen/demo/tasks.toml"), &tasks).unwrap();
+    let explain = |further: &[&str]| {
+        let mut command = tao();
+        command.args(["nineteen", "explain", "--json", "--state"]).arg(folder.path()).arg("--tasks").arg(&tasks);
+        document(&command.args(further).output().unwrap())
+    };
+    let weights = document(&nineteen("weights", &[], &explain(&["--export"])));
+    for (uid, weight) in weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap()) {
+        let miners = demo["miners"].as_array().unwrap();
+        let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
+        assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
+    }
+    let explained = explain(&["--uid", &good["uid"].to_string()]);
+    assert_eq!(explained["miners"][0]["tasks"], good["tasks"]);
     // Buyers were charged, and the books balance.
     let credits = &demo["credits"];
     assert_eq!(credits["balanced"], true);

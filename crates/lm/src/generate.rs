@@ -91,11 +91,16 @@ impl<'a> Generation<'a> {
             self.finish = Some(Finish::Length);
             return Ok(None);
         }
+        let end = self.model.vocabulary().end();
         let mut logits = self.model.llama().next(&self.pending, &mut self.cache)?;
         self.model.vocabulary().silence(&mut logits);
         let logprobs = log_softmax(&logits);
+        // An answer has at least one token; its probability is the model's all the same.
+        if let Some(end) = logits.get_mut(end as usize).filter(|_| self.tokens == 0) {
+            *end = f32::NEG_INFINITY;
+        }
         let token = choose(&logits, &self.sampling, &mut self.noise);
-        if token == self.model.vocabulary().end() {
+        if token == end {
             self.finish = Some(Finish::Stop);
             return Ok(None);
         }

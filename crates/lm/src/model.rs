@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn no_answer_is_empty() {
+        let model = LanguageModel::random("m", 1, 1).unwrap();
+        for seed in 0..300 {
+            let prompt = model.completion_prompt(&format!("number {seed}"));
+            let sampling = Sampling { seed, temperature: 2.0, max_tokens: 1, ..Sampling::default() };
+            assert_eq!(model.generate(prompt, sampling).count(), 1, "{seed}");
+        }
+    }
+
+    #[test]
     fn seeds_decide_the_draws() {
         let model = LanguageModel::random("m", 2, 1).unwrap();
         assert_eq!(answer(&model, 1), answer(&model, 1));

@@ -1,6 +1,7 @@
 //! `tao nineteen …`: the inference market.
 
 mod demo;
+mod explain;
 mod keys;
 mod miner;
 mod model;
@@ -22,6 +23,7 @@ use crate::input;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Demo(demo::DemoArgs),
+    Explain(explain::ExplainArgs),
     Keys(keys::KeysArgs),
     Miner(Box<miner::MinerArgs>),
     Model(model::ModelArgs),
@@ -34,6 +36,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Demo(args) => demo::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
         Command::Keys(args) => keys::run(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Model(args) => model::run(args, context),

@@ -30,7 +30,7 @@ pub use controller::{ControlError, ControlSettings, Controller};
 pub use market_file::{MarketFile, MarketFileError};
 pub use measures::describe as describe_metrics;
 pub use nodes::{AddressRules, ChainNodes, FoundNode, NodeSource, NodesError};
-pub use report::{MarketReport, MinerReport, Nineteen, TaskReport, market_report};
+pub use report::{MarketReport, MarketState, MinerReport, Nineteen, TaskReport, market_report};
 pub use scorer::{References, ScoreError, Scorer};
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_core::scoring::{Contender, ContenderScore, PeriodRow, Reward, ScoringInput, TaskWeight, score};
-use taonet_nineteen_store::{PeriodId, Store, StoreError};
+use serde_json::{Value, json};
+use taonet_nineteen_core::scoring::{self, Contender, ContenderScore, ScoringInput, TaskWeight, score};
+use taonet_nineteen_core::{MarketConfig, Task};
+use taonet_nineteen_store::{
+    ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
+};
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_service::{Clock, since_1970};
 use taonet_validator::{Neurons, RoundScores, Subnet};
@@ -63,69 +66,139 @@ pub struct TaskReport {
     pub net: f64,
 }
 
+/// The rows that weights follow from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct MarketState {
+    period: Option<PeriodId>,
+    contenders: Vec<ContenderRow>,
+    rewards: Vec<RewardRow>,
+    history: Vec<HistoryRow>,
+}
+
+impl MarketState {
+    /// The rows as they count now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<Self, StoreError> {
+        match store.newest_period().await? {
+            Some(period) => Self::of(store, config, &period, now_ms).await,
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// The rows as they counted when a period was closed; of a period that runs, as they count now. `None` when there is
+    /// no such period.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn load_at(
+        store: &Store,
+        config: &MarketConfig,
+        period: PeriodId,
+        now_ms: i64,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(period) = store.period(period).await? else { return Ok(None) };
+        let at_ms = period.closed_ms.unwrap_or(now_ms);
+        Ok(Some(Self::of(store, config, &period, at_ms).await?))
+    }
+
+    async fn of(store: &Store, config: &MarketConfig, period: &PeriodRow, at_ms: i64) -> Result<Self, StoreError> {
+        let rules = config.scoring_profile.rules();
+        let since = |window: Duration| at_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
+        let mut rewards = store.rewards_since(since(rules.reward_window)).await?;
+        rewards.retain(|row| row.reward.created_ms <= at_ms);
+        let mut history = store.history_since(since(rules.period_window)).await?;
+        history.retain(|row| row.period <= period.id);
+        Ok(Self { period: Some(period.id), contenders: store.contenders(period.id).await?, rewards, history })
+    }
+
+    /// The document that `tao nineteen weights` takes.
+    pub fn export(&self, config: &MarketConfig) -> Value {
+        let tasks = config.tasks.iter();
+        let tasks = tasks.map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
+        let contenders = self.contenders.iter().map(|row| {
+            let NewContender { task, hotkey, uid, capacity } = &row.offer;
+            json!({"hotkey": hotkey, "uid": uid, "task": task, "capacity": capacity.accepted})
+        });
+        let rewards = self.rewards.iter().map(|row| {
+            let Reward { quality, metric, .. } = &row.reward;
+            json!({"task": row.task, "hotkey": row.hotkey, "quality_score": quality, "metric": metric})
+        });
+        let periods = self.history.iter().map(|row| {
+            let HistoryRow { task, hotkey, score, volume, .. } = row;
+            json!({"task": task, "hotkey": hotkey, "period_score": score, "consumed_capacity": volume})
+        });
+        json!({
+            "tasks": tasks.collect::<Vec<_>>(),
+            "contenders": contenders.collect::<Vec<_>>(),
+            "rewards": rewards.collect::<Vec<_>>(),
+            "period_scores": periods.collect::<Vec<_>>(),
+        })
+    }
+
+    /// Computes the scores.
+    pub fn report(&self, config: &MarketConfig) -> MarketReport {
+        let scores = score(&self.input(config), &config.scoring_profile.rules());
+        let mut miners: Vec<MinerReport> = Vec::new();
+        for task in &scores.tasks {
+            for contender in &task.contenders {
+                let report = task_report(task.task.task, task.task.weight, contender);
+                match miners.iter_mut().find(|miner| miner.hotkey == contender.hotkey) {
+                    Some(miner) => miner.tasks.push(report),
+                    None => miners.push(MinerReport {
+                        uid: contender.uid,
+                        hotkey: contender.hotkey,
+                        weight: 0.0,
+                        tasks: vec![report],
+                    }),
+                }
+            }
+        }
+        for total in &scores.totals {
+            if let Some(miner) = miners.iter_mut().find(|miner| miner.hotkey == total.hotkey) {
+                miner.weight = total.weight;
+            }
+        }
+        miners.sort_by_key(|miner| miner.uid);
+        MarketReport { period: self.period, miners }
+    }
+
+    fn input<'a>(&'a self, config: &'a MarketConfig) -> ScoringInput<&'a str, Hotkey> {
+        let task = |task: &'a Task| TaskWeight { task: task.task.as_str(), weight: task.weight, enabled: task.enabled };
+        let contender = |row: &'a ContenderRow| Contender {
+            hotkey: row.offer.hotkey,
+            uid: row.offer.uid,
+            task: row.offer.task.as_str(),
+            capacity: row.offer.capacity.accepted,
+        };
+        let reward = |row: &'a RewardRow| scoring::Reward {
+            task: row.task.as_str(),
+            hotkey: row.hotkey,
+            quality: row.reward.quality,
+            metric: row.reward.metric,
+        };
+        let period = |row: &'a HistoryRow| scoring::PeriodRow {
+            task: row.task.as_str(),
+            hotkey: row.hotkey,
+            score: row.score,
+            volume: row.volume,
+        };
+        ScoringInput {
+            tasks: config.tasks.iter().map(task).collect(),
+            contenders: self.contenders.iter().map(contender).collect(),
+            rewards: self.rewards.iter().map(reward).collect(),
+            periods: self.history.iter().map(period).collect(),
+        }
+    }
+}
+
 /// Computes the scores from what the store holds.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<MarketReport, StoreError> {
-    let rules = config.scoring_profile.rules();
-    let since = |window: Duration| now_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
-    let Some(period) = store.newest_period().await? else { return Ok(MarketReport::default()) };
-    let contenders = store.contenders(period.id).await?;
-    let rewards = store.rewards_since(since(rules.reward_window)).await?;
-    let history = store.history_since(since(rules.period_window)).await?;
-    let input = ScoringInput {
-        tasks: config
-            .tasks
-            .iter()
-            .map(|task| TaskWeight { task: task.task.as_str(), weight: task.weight, enabled: task.enabled })
-            .collect(),
-        contenders: contenders
-            .iter()
-            .map(|row| Contender {
-                hotkey: row.offer.hotkey,
-                uid: row.offer.uid,
-                task: row.offer.task.as_str(),
-                capacity: row.offer.capacity.accepted,
-            })
-            .collect(),
-        rewards: rewards
-            .iter()
-            .map(|row| Reward {
-                task: row.task.as_str(),
-                hotkey: row.hotkey,
-                quality: row.reward.quality,
-                metric: row.reward.metric,
-            })
-            .collect(),
-        periods: history
-            .iter()
-            .map(|row| PeriodRow { task: row.task.as_str(), hotkey: row.hotkey, score: row.score, volume: row.volume })
-            .collect(),
-    };
-    let scores = score(&input, &rules);
-    let mut miners: Vec<MinerReport> = Vec::new();
-    for task in &scores.tasks {
-        for contender in &task.contenders {
-            let report = task_report(task.task.task, task.task.weight, contender);
-            match miners.iter_mut().find(|miner| miner.hotkey == contender.hotkey) {
-                Some(miner) => miner.tasks.push(report),
-                None => miners.push(MinerReport {
-                    uid: contender.uid,
-                    hotkey: contender.hotkey,
-                    weight: 0.0,
-                    tasks: vec![report],
-                }),
-            }
-        }
-    }
-    for total in &scores.totals {
-        if let Some(miner) = miners.iter_mut().find(|miner| miner.hotkey == total.hotkey) {
-            miner.weight = total.weight;
-        }
-    }
-    miners.sort_by_key(|miner| miner.uid);
-    Ok(MarketReport { period: Some(period.id), miners })
+    Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
 
 fn task_report(task: &str, task_weight: f64, contender: &ContenderScore<Hotkey>) -> TaskReport {

@@ -204,7 +204,6 @@ impl std::fmt::Debug for Querier {
     }
 }
 
-/// Also says what is wrong with a contender's answer.
 impl AttemptError {
     /// The status of a request that the miner refuses as malformed.
     fn refused(&self) -> Option<u16> {

@@ -76,6 +76,8 @@ pub struct BudgetRow {
 /// One closed period of a contender.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
+    /// The period.
+    pub period: PeriodId,
     /// The task.
     pub task: TaskName,
     /// The miner.
@@ -263,16 +265,22 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn history_since(&self, since_ms: i64) -> Result<Vec<HistoryRow>, StoreError> {
-        let rows: Vec<(String, String, Option<f64>, f64)> = sqlx::query_as(
-            "SELECT contender.task, contender.hotkey, contender.score, contender.consumed FROM contender
+        let rows: Vec<(i64, String, String, Option<f64>, f64)> = sqlx::query_as(
+            "SELECT period.id, contender.task, contender.hotkey, contender.score, contender.consumed FROM contender
              JOIN period ON period.id = contender.period_id WHERE period.closed_ms >= $1
              ORDER BY period.id DESC, contender.task, contender.hotkey",
         )
         .bind(since_ms)
         .fetch_all(&self.pool)
         .await?;
-        let read = |(task, hotkey, score, volume): (String, String, Option<f64>, f64)| {
-            Ok(HistoryRow { task: parsed("task", &task)?, hotkey: parsed("hotkey", &hotkey)?, score, volume })
+        let read = |(period, task, hotkey, score, volume): (i64, String, String, Option<f64>, f64)| {
+            Ok(HistoryRow {
+                period: PeriodId(period),
+                task: parsed("task", &task)?,
+                hotkey: parsed("hotkey", &hotkey)?,
+                score,
+                volume,
+            })
         };
         rows.into_iter().map(read).collect()
     }

@@ -1,3 +1,5 @@
+mod credits;
+
 use std::os::unix::fs::PermissionsExt as _;
 
 use taonet_nineteen_core::TaskName;

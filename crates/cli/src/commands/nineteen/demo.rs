@@ -153,6 +153,8 @@ async fn settle(
     miners: &[DemoMiner],
 ) -> anyhow::Result<Round> {
     operation.controller.close().await?;
+    // The last answers are on their way into the database.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     while operation.scorer.check_next().await? {}
     let now = i64::try_from(since_1970(std::time::SystemTime::now()).as_millis())?;
     let scores = market_report(&operation.store, &operation.market.current(), now).await?;
