@@ -12,6 +12,9 @@
 //!
 //! Uses the core's formulas and `taonet-lm`; used by control.
 
+// Counters and scores are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp))]
+
 mod local;
 mod openai;
 mod text;

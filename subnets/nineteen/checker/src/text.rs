@@ -1,7 +1,7 @@
 //! A text's quality.
 
 use serde_json::{Map, Value};
-use taonet_nineteen_core::checker::text::{TextFault, distance_score, positions, token_distance, tokens};
+use taonet_nineteen_core::checker::text::{distance_score, positions, token_distance, tokens};
 use taonet_nineteen_core::checker::whole::{self, Verdict};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
@@ -43,7 +43,6 @@ pub async fn check_text(
 ) -> Result<Checked, CheckError> {
     let tokens = match tokens(chunks) {
         Ok(tokens) => tokens,
-        Err(fault @ (TextFault::Empty | TextFault::Malformed(_))) => return Ok(Checked::failed(fault)),
         Err(fault) => return Ok(Checked::failed(fault)),
     };
     let mut places = positions(tokens.len(), draw);

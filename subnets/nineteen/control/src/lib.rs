@@ -16,6 +16,9 @@
 //!
 //! Uses query, checker and store; `tao nineteen` puts them together.
 
+// Counters and scores are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp))]
+
 mod controller;
 mod market_file;
 mod measures;

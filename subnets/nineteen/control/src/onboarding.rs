@@ -140,7 +140,6 @@ fn capacities(
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "capacities are compared exactly")]
 mod tests {
     use super::*;
 

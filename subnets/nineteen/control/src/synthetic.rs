@@ -3,6 +3,7 @@
 mod words;
 
 use rand::Rng;
+use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
@@ -63,7 +64,7 @@ pub fn most_chunks(payload: &Map<String, Value>) -> usize {
 fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut impl Rng) -> Map<String, Value> {
     let most = limit.unwrap_or(MOST_TOKENS).max(1);
     let tokens = if random.random_bool(0.6) {
-        ROUND[random.random_range(0..ROUND.len())]
+        ROUND.choose(random).copied().unwrap_or(MOST_TOKENS)
     } else {
         // As many short ones as long ones, on a logarithmic scale.
         let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MOST_TOKENS as f64).ln());
@@ -92,7 +93,7 @@ fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     if random.random_bool(0.25) {
         say("system", random.random_range(4..=20.min(words).max(4)), random);
     }
-    let turns = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4][random.random_range(0..10)];
+    let turns = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
     for _ in 0..turns {
         say("user", length(words, random), random);
         say("assistant", length(words, random), random);

@@ -12,6 +12,9 @@
 //!
 //! Uses the core's routing, the transport and the store's types; used by control and entry.
 
+// Counters and scores are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp))]
+
 mod answer;
 mod chunk;
 mod deadlines;

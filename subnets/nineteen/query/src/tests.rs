@@ -223,15 +223,17 @@ async fn a_slow_reader_is_not_the_miners_fault() {
     assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 0.0, 0.75));
 }
 
+struct Tell(mpsc::UnboundedSender<()>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
 #[tokio::test]
 async fn whoever_leaves_cancels_the_work() {
     let (sender, mut ended) = mpsc::unbounded_channel();
-    struct Tell(mpsc::UnboundedSender<()>);
-    impl Drop for Tell {
-        fn drop(&mut self) {
-            let _ = self.0.send(());
-        }
-    }
     let handler = post(move || {
         let tell = Tell(sender.clone());
         async move {

@@ -7,7 +7,7 @@ use clap::Args;
 use taonet_nineteen_control::{MarketFile, MarketReport, MarketState, TaskReport};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::{PeriodId, Store};
-use taonet_primitives::Uid;
+use taonet_primitives::{Uid, counted};
 
 use super::keys::now_ms;
 use crate::context::Context;
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
         report.miners.retain(|miner| miner.uid == uid);
         anyhow::ensure!(!report.miners.is_empty(), "uid {uid} has no checked answer in this period's tasks");
     }
-    if context.json { context.print_json(&report) } else { context.print(explained(&report).trim_end()) }
+    if context.json { context.print_json(&report) } else { context.print(&explained(&report)) }
 }
 
 async fn load(args: &ExplainArgs, config: &MarketConfig) -> anyhow::Result<MarketState> {
@@ -63,22 +63,27 @@ async fn load(args: &ExplainArgs, config: &MarketConfig) -> anyhow::Result<Marke
 }
 
 fn explained(report: &MarketReport) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for miner in &report.miners {
-        text.push_str(&format!("uid {} ({}): weight {:.6}\n", miner.uid, miner.hotkey, miner.weight));
+        lines.push(format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight));
         for task in &miner.tasks {
-            let TaskReport { task, task_weight, rewards, average_quality, metric, bonus, .. } = task.clone();
-            let metric = metric.map_or_else(|| "none".to_owned(), |metric| format!("{metric:.2}/s"));
-            text.push_str(&format!("  {task}, {task_weight} of the incentive\n"));
-            text.push_str(&format!("    average quality    {average_quality:.6} of {rewards} answers\n"));
-            text.push_str(&format!("    speed              {metric}, bonus {bonus:+.4}\n"));
-        }
-        for TaskReport { task, combined_quality, periods, period_score, capacity, effective, net, .. } in &miner.tasks {
-            text.push_str(&format!(
-                "  {task}: quality {combined_quality:.6} x period {period_score:.6} ({periods} periods) "
-            ));
-            text.push_str(&format!("x capacity {capacity} = {effective:.3}, net {net:.6}\n"));
+            lines.extend(task_lines(task));
         }
     }
-    text
+    lines.join("\n")
+}
+
+fn task_lines(report: &TaskReport) -> [String; 4] {
+    let TaskReport { task, task_weight, rewards, average_quality, metric, bonus, .. } = report;
+    let TaskReport { combined_quality, periods, period_score, capacity, effective, net, .. } = report;
+    let metric = metric.map_or_else(|| "unknown".to_owned(), |metric| format!("{metric:.2} a second"));
+    [
+        format!("  {task}, {task_weight} of the incentive"),
+        format!("    average quality {average_quality:.6} of {}", counted(*rewards, "answer")),
+        format!("    speed {metric}, bonus {bonus:+.4}"),
+        format!(
+            "    quality {combined_quality:.6} × period {period_score:.6} of {} × capacity {capacity} = {effective:.3}, net {net:.6}",
+            counted(*periods, "period")
+        ),
+    ]
 }
