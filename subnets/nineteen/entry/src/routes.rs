@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request, State};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
@@ -28,6 +28,8 @@ use crate::usage::input_tokens;
 
 /// Largest body of a request, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// What limits are counted over.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Counter of requests.
@@ -72,7 +74,6 @@ impl Gateway {
                 count(REQUESTS, path, request, next).await
             }))
             .layer(middleware::from_fn(finish))
-            .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .with_state(self.clone())
     }
 
@@ -110,10 +111,13 @@ impl Gateway {
         found.ok_or_else(|| GatewayError::Model(model.chars().take(100).collect()))
     }
 
-    async fn text(&self, headers: &HeaderMap, body: &[u8], endpoint: Endpoint) -> Result<Response, GatewayError> {
-        let key = self.admit(headers).await?;
+    async fn text(&self, request: Request, endpoint: Endpoint) -> Result<Response, GatewayError> {
+        let (head, body) = request.into_parts();
+        // Strangers' bodies are not even read.
+        let key = self.admit(&head.headers).await?;
+        let body = read(body).await?;
         let is_chat = endpoint == Endpoint::Chat;
-        let request = if is_chat { TextRequest::chat(body) } else { TextRequest::completion(body) }?;
+        let request = if is_chat { TextRequest::chat(&body) } else { TextRequest::completion(&body) }?;
         let task = self.task(&request.model, endpoint)?;
         if key.terms.models.as_ref().is_some_and(|models| !models.contains(&task.task)) {
             return Err(GatewayError::Forbidden(task.task.to_string()));
@@ -152,33 +156,21 @@ impl Gateway {
     }
 }
 
-async fn chat(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Response {
-    text(&gateway, &headers, body, Endpoint::Chat).await
+async fn chat(State(gateway): State<Gateway>, request: Request) -> Response {
+    gateway.text(request, Endpoint::Chat).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn completions(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-) -> Response {
-    text(&gateway, &headers, body, Endpoint::Completions).await
+async fn completions(State(gateway): State<Gateway>, request: Request) -> Response {
+    gateway.text(request, Endpoint::Completions).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn text(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
-    endpoint: Endpoint,
-) -> Response {
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => return GatewayError::Unread(error.body_text()).into_response(),
-    };
-    gateway.text(headers, &body, endpoint).await.unwrap_or_else(IntoResponse::into_response)
+/// Reads a body within its time and size.
+async fn read(body: Body) -> Result<Bytes, GatewayError> {
+    let unread = |reason: String| GatewayError::Unread(reason);
+    match tokio::time::timeout(BODY_WITHIN, to_bytes(body, LARGEST_BODY)).await {
+        Ok(bytes) => bytes.map_err(|error| unread(error.to_string())),
+        Err(_) => Err(unread(format!("it did not arrive within {BODY_WITHIN:?}"))),
+    }
 }
 
 fn model_document(task: &Task) -> Value {

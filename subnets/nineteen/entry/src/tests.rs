@@ -115,12 +115,15 @@ async fn every_refusal_has_openais_form() {
     // The eighth request of the minute.
     expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
     expect(&key.secret, &json!([]), 429, json!("rate_limit_exceeded"), json!(null)).await;
+    store.update_key(&key.id, &KeyTerms { rate_per_minute: 100, ..terms.clone() }).await.unwrap();
+    let (status, document) = ask(&router, path, &key.secret, &json!("x".repeat(9 << 20))).await;
+    assert_eq!((status, document["error"]["message"].as_str().unwrap().contains("could not be read")), (400, true));
     store.revoke_key(&key.id, 1).await.unwrap();
     expect(&key.secret, &json!([]), 401, json!("key_revoked"), json!(null)).await;
     let (status, document) = ask(&router, "/v1/nothing", "", &json!({})).await;
     assert_eq!((status, document["error"]["message"].is_string()), (404, true));
     let (status, _) = ask(&router, path, "", &json!("x".repeat(9 << 20))).await;
-    assert_eq!(status, 400);
+    assert_eq!(status, 401, "a stranger's body is not read");
 }
 
 /// §11.7
