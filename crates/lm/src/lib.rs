@@ -11,7 +11,7 @@
 //! a model with other weights is told apart by them. That is what Nineteen's demonstration and tests need: miners and the
 //! validator's checker run the same one.
 //!
-//! Uses candle. Nineteen's checker and `tao nineteen` use it.
+//! Uses no other crate of the workspace. Used by Nineteen's checker and by `tao nineteen`.
 
 mod generate;
 mod llama;

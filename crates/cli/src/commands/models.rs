@@ -14,24 +14,24 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Every known model and whether it is on this machine
+    /// List the known models and their state
     List(Place),
-    /// Fetch a model from the hub; an interrupted download is taken up again
+    /// Download a model from the hub; interrupted downloads resume
     Pull {
-        /// Its name, e.g. all-MiniLM-L6-v2
+        /// Name of the model, such as all-MiniLM-L6-v2
         #[arg(default_value = "all-MiniLM-L6-v2")]
         model: String,
         #[command(flatten)]
         place: Place,
     },
-    /// Check that every model's files are the published ones; exit code 1 when one is not
+    /// Verify the SHA-256 of every model file; exit code 1 for a mismatch
     Verify(Place),
 }
 
-/// Where models are looked for
+/// Model directory
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }

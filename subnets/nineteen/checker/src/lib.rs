@@ -10,7 +10,7 @@
 //!
 //! A check has one sample and one result: a model that is busy makes it wait, and never answers for another (§11.1).
 //!
-//! Uses the core's formulas and `taonet-lm`; used by control.
+//! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by control.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

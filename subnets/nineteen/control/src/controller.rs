@@ -11,7 +11,7 @@ use taonet_nineteen_query::{Contender, Querier, Roster, TaskFloor};
 use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, PeriodRow, Sample, Store, StoreError};
 use taonet_nineteen_transport::{FiberClient, Session};
 use taonet_primitives::Hotkey;
-use taonet_service::{Clock, Shutdown, since_1970};
+use taonet_service::{Clock, Shutdown, unix_time};
 use taonet_wire::Peer;
 use tokio::sync::mpsc;
 
@@ -209,7 +209,7 @@ impl Controller {
     ) -> Result<Option<(Arc<Roster>, Duration)>, ControlError> {
         self.refresh_nodes().await?;
         let length = Duration::from_secs_f64(config.period().get());
-        let needed = since_1970((self.clock)()) + length + KEY_MARGIN;
+        let needed = unix_time((self.clock)()) + length + KEY_MARGIN;
         let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
         let nodes = self.store.nodes().await?;
         let offers = offers(&self.client, &self.store, nodes, config, needed, || draw(&self.random)).await?;
@@ -327,7 +327,7 @@ impl Controller {
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(since_1970((self.clock)()).as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX)
     }
 }
 

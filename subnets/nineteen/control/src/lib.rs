@@ -14,7 +14,7 @@
 //! - [`MarketFile`] is the configuration file, read again at each period;
 //! - [`synthetic`] makes up requests.
 //!
-//! Uses query, checker and store; `tao nineteen` puts them together.
+//! Uses query, checker, store and `taonet-validator` (trait `Subnet`). Used by entry and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

@@ -10,7 +10,7 @@ use taonet_nineteen_store::{
     ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow, Reward, RewardRow, Store, StoreError,
 };
 use taonet_primitives::{Hotkey, Uid, Weights};
-use taonet_service::{Clock, since_1970};
+use taonet_service::{Clock, unix_time};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::MarketFile;
@@ -238,7 +238,7 @@ impl Subnet for Nineteen {
     type Error = StoreError;
 
     async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
-        let now = i64::try_from(since_1970((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+        let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
         // A miner may have lost its slot since the period began.
         report.miners.retain_mut(|miner| {

@@ -14,7 +14,7 @@ use taonet_nineteen_core::work::metric;
 use taonet_nineteen_core::{Task, TaskName};
 use taonet_nineteen_query::Market;
 use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
-use taonet_service::{Clock, Shutdown, since_1970};
+use taonet_service::{Clock, Shutdown, unix_time};
 
 use crate::{MarketFile, measures};
 
@@ -118,7 +118,7 @@ impl Scorer {
         let quality = checked.as_ref().map(|checked| checked.quality);
         measures::check(name.as_str(), if quality.is_some() { "checked" } else { "unchecked" }, began.elapsed());
         let reason = checked.map_or_else(|| "no check for this kind of task".to_owned(), |checked| checked.reason);
-        let now = i64::try_from(since_1970((self.clock)()).as_millis()).unwrap_or(i64::MAX);
+        let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let metric = metric(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
         self.store.put_reward(&sample, &Reward { quality, metric, reason, created_ms: now }).await?;

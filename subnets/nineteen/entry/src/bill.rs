@@ -2,7 +2,7 @@
 
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_store::{HoldRefusal, Store, Usage};
-use taonet_service::{Clock, since_1970};
+use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
 
@@ -87,7 +87,7 @@ async fn charge(store: Store, clock: Clock, price: Price, request_id: String, us
 
 /// Milliseconds since 1970, and the day in UTC.
 pub(crate) fn today(clock: &Clock) -> (i64, String) {
-    let millis = i64::try_from(since_1970(clock()).as_millis()).unwrap_or(i64::MAX);
+    let millis = i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX);
     let day = jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
     (millis, day.unwrap_or_default())
 }

@@ -10,7 +10,7 @@
 //! was delivered is charged when the answer ends, also when the buyer leaves early. Fields that the gateway does not know
 //! are refused by name, never dropped in silence; every error has OpenAI's form.
 //!
-//! Uses query (miners), store (keys, credits) and the market's tasks; `tao nineteen validator` serves it.
+//! Uses query (miners), store (keys, credits) and control (the market's tasks). Used by `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

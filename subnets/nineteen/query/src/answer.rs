@@ -12,7 +12,7 @@ use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::work::{image_work, text_work};
 use taonet_nineteen_store::Sample;
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 use taonet_wire::{AnswerStream, CallError};
 use tokio::time::timeout;
 
@@ -271,7 +271,7 @@ impl Drop for Attempt {
         if self.chunks.is_empty() {
             return;
         }
-        let created = since_1970((self.inner.clock)()).as_millis();
+        let created = unix_time((self.inner.clock)()).as_millis();
         self.inner.keep(Sample {
             job_id: std::mem::take(&mut self.job_id),
             period: self.roster.period,

@@ -10,7 +10,7 @@
 //! - an organic request goes to contenders by quality, success and latency, up to five, one after the other, until a
 //!   first piece arrives. After the first byte there is no failover: another miner's words would not fit on (§11.4).
 //!
-//! Uses the core's routing, the transport and the store's types; used by control and entry.
+//! Uses `taonet-nineteen-core` (routing), the transport and the store's types. Used by control and entry.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

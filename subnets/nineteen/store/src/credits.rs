@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 /// Usage of one key, day and model.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UsageRow {
     /// The key.
     pub key_id: String,
@@ -186,9 +186,23 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn usage(&self, key: Option<&str>) -> Result<Vec<UsageRow>, StoreError> {
-        let query = "SELECT key_id, day, model, requests, input_tokens, output_tokens, charged FROM usage_day
-                     WHERE key_id = $1 OR $1 IS NULL ORDER BY day, key_id, model";
-        Ok(sqlx::query_as(query).bind(key).fetch_all(&self.pool).await?)
+        let rows: Vec<(String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT key_id, day, model, requests, input_tokens, output_tokens, charged FROM usage_day
+             WHERE key_id = $1 OR $1 IS NULL ORDER BY day, key_id, model",
+        )
+        .bind(key)
+        .fetch_all(&self.pool)
+        .await?;
+        let row = |(key_id, day, model, requests, input_tokens, output_tokens, charged)| UsageRow {
+            key_id,
+            day,
+            model,
+            requests,
+            input_tokens,
+            output_tokens,
+            charged,
+        };
+        Ok(rows.into_iter().map(row).collect())
     }
 
     /// All balances, by account.

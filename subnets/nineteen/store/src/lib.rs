@@ -6,7 +6,7 @@
 //! Two rules keep a killed process from losing or doubling anything: counters are written as absolute values, and a check's
 //! result replaces its sample in one transaction, keyed by the job.
 //!
-//! Uses `nineteen-core` and the transport's session type; used by control, entry and `tao nineteen`.
+//! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions). Used by query, control, entry and `tao nineteen`.
 
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
@@ -19,11 +19,12 @@ mod periods;
 mod samples;
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _, Sqlite, Transaction};
 
 pub use credits::{HoldRefusal, Usage, UsageRow};
 pub use error::StoreError;
@@ -39,7 +40,16 @@ const CONNECTIONS: u32 = 4;
 /// Timeout for a connection, and for SQLite's lock.
 const WAIT: Duration = Duration::from_secs(10);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "market", include_str!("../migrations/0001_market.sql")),
+        migration(2, "credits", include_str!("../migrations/0002_credits.sql")),
+    ])
+});
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]

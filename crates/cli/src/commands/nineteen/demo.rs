@@ -18,7 +18,7 @@ use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::NetUid;
-use taonet_service::{Shutdown, since_1970, system_clock};
+use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
@@ -156,7 +156,7 @@ async fn settle(
     // The last answers are on their way into the database.
     tokio::time::sleep(Duration::from_millis(200)).await;
     while operation.scorer.check_next().await? {}
-    let now = i64::try_from(since_1970(std::time::SystemTime::now()).as_millis())?;
+    let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
     let scores = market_report(&operation.store, &operation.market.current(), now).await?;
     let rewards = operation.store.rewards_since(0).await?;
     let mut periods = Vec::new();

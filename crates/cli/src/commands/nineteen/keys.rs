@@ -8,7 +8,7 @@ use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_store::{ApiKey, KeyTerms, Store};
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 use crate::context::Context;
 use crate::table::table;
@@ -128,7 +128,7 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Milliseconds since 1970.
 pub(super) fn now_ms() -> i64 {
-    i64::try_from(since_1970(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+    i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
