@@ -46,6 +46,7 @@ fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
 }
 
 /// The architecture written down once more, number by number.
+#[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
 fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
     let size = config.hidden / config.heads;

@@ -21,7 +21,7 @@ pub struct Checked {
 }
 
 impl Checked {
-    fn failed(reason: impl ToString) -> Self {
+    fn failed(reason: &impl ToString) -> Self {
         Self { quality: 0.0, reason: reason.to_string() }
     }
 }
@@ -43,7 +43,7 @@ pub async fn check_text(
 ) -> Result<Checked, CheckError> {
     let tokens = match tokens(chunks) {
         Ok(tokens) => tokens,
-        Err(fault) => return Ok(Checked::failed(fault)),
+        Err(fault) => return Ok(Checked::failed(&fault)),
     };
     let mut places = positions(tokens.len(), draw);
     let question = Question { endpoint, payload, tokens: &tokens, places: &places };
@@ -55,7 +55,7 @@ pub async fn check_text(
                 let token = tokens.get(*place)?;
                 Some(token_distance(reading.among_likeliest(&token.text), token.logprob))
             });
-            return Ok(judged(distances.collect()));
+            return Ok(judged(&distances.collect::<Vec<_>>()));
         }
     };
     if whole.len() != tokens.len() {
@@ -77,7 +77,7 @@ pub async fn check_text(
                 let further: Vec<_> = unlikely.into_iter().filter(|place| !places.contains(place)).collect();
                 places.extend(further);
             }
-            Err(fault) => return Ok(Checked::failed(fault)),
+            Err(fault) => return Ok(Checked::failed(&fault)),
         }
     }
     let distances = places.iter().filter_map(|place| {
@@ -85,11 +85,11 @@ pub async fn check_text(
         let own = reading.own.filter(|(rank, _)| *rank as usize <= LIKELIEST).map(|(_, logprob)| logprob);
         Some(token_distance(own.or_else(|| reading.among_likeliest(&token.text)), token.logprob))
     });
-    Ok(judged(distances.collect()))
+    Ok(judged(&distances.collect::<Vec<_>>()))
 }
 
-fn judged(distances: Vec<f64>) -> Checked {
-    let quality = distance_score(&distances);
+fn judged(distances: &[f64]) -> Checked {
+    let quality = distance_score(distances);
     let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
     Checked { quality, reason: format!("mean distance {mean:.4} over {} tokens", distances.len()) }
 }

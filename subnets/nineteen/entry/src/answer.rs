@@ -185,7 +185,7 @@ impl Head {
 }
 
 /// An answer as one document.
-pub(crate) async fn whole(head: Head, mut answer: Answer, mut bill: Bill) -> Result<Response, GatewayError> {
+pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Result<Response, GatewayError> {
     let (mut text, mut end) = (String::new(), End::default());
     let (mut calls, mut logprobs) = (Vec::new(), Vec::new());
     while let Some(chunk) = answer.next().await {

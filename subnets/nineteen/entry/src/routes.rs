@@ -149,7 +149,7 @@ impl Gateway {
                 return Err(error.into());
             }
         };
-        let mut response = if streams { stream(head, answer, bill) } else { whole(head, answer, bill).await? };
+        let mut response = if streams { stream(head, answer, bill) } else { whole(&head, answer, bill).await? };
         let limit = HeaderValue::from(key.terms.rate_per_minute);
         response.headers_mut().insert(HeaderName::from_static("x-ratelimit-limit-requests"), limit);
         Ok(response)
@@ -166,10 +166,9 @@ async fn completions(State(gateway): State<Gateway>, request: Request) -> Respon
 
 /// Reads a body within its time and size.
 async fn read(body: Body) -> Result<Bytes, GatewayError> {
-    let unread = |reason: String| GatewayError::Unread(reason);
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, LARGEST_BODY)).await {
-        Ok(bytes) => bytes.map_err(|error| unread(error.to_string())),
-        Err(_) => Err(unread(format!("it did not arrive within {BODY_WITHIN:?}"))),
+        Ok(bytes) => bytes.map_err(|error| GatewayError::Unread(error.to_string())),
+        Err(_) => Err(GatewayError::Unread(format!("it did not arrive within {BODY_WITHIN:?}"))),
     }
 }
 

@@ -38,14 +38,14 @@ pub enum StoreError {
 
 /// Parses a column's text.
 pub(crate) fn parsed<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
-    text.parse().map_err(|_| invalid(column, text))
+    text.parse().map_err(|_| invalid(column, &text))
 }
 
 /// Converts a column's number.
 pub(crate) fn number<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, StoreError> {
-    T::try_from(number).map_err(|_| invalid(column, number))
+    T::try_from(number).map_err(|_| invalid(column, &number))
 }
 
-pub(crate) fn invalid(column: &'static str, value: impl ToString) -> StoreError {
+pub(crate) fn invalid(column: &'static str, value: &impl ToString) -> StoreError {
     StoreError::Value { column, value: value.to_string() }
 }

@@ -58,10 +58,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
-        let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (id, secret) = random.split_at(8);
-        let id = text(id);
-        let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", text(secret)));
+        let id = hex::encode(id);
+        let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
         sqlx::query(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, created_ms)
@@ -144,12 +143,12 @@ impl Store {
 
 /// A key's text has 256 random bits: its plain hash cannot be turned around.
 fn hash(secret: &str) -> String {
-    Sha256::digest(secret.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
 fn key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
     let models: Option<String> = row.try_get("models")?;
-    let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", text))).transpose()?;
+    let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
     Ok(ApiKey {
         id: row.try_get("id")?,
         terms: KeyTerms {

@@ -69,7 +69,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
-        let key = Zeroizing::new(hex(session.key().as_bytes()));
+        let key = Zeroizing::new(hex::encode(session.key().as_bytes()));
         sqlx::query("UPDATE node SET key_id = $1, key_hex = $2, key_ends_ns = $3, key_signed = $4 WHERE hotkey = $5")
             .bind(session.id())
             .bind(key.as_str())
@@ -86,30 +86,19 @@ fn node(row: &SqliteRow) -> Result<Node, StoreError> {
     let hotkey: Hotkey = parsed("hotkey", row.try_get("hotkey")?)?;
     let host: String = row.try_get("host")?;
     let port = number("port", row.try_get("port")?)?;
-    let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", host))?;
+    let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", &host))?;
     let key: (Option<String>, Option<String>, Option<i64>) =
         (row.try_get("key_id")?, row.try_get("key_hex")?, row.try_get("key_ends_ns")?);
     let session = match key {
         (Some(id), Some(key), Some(ends)) => {
             let key = Zeroizing::new(key);
             // No value in the error: it is a secret.
-            let bytes = bytes(&key).ok_or_else(|| invalid("key_hex", "no key"))?;
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(key.as_str(), &mut bytes).map_err(|_| invalid("key_hex", &"no key"))?;
             let signed = row.try_get::<i64, _>("key_signed")? != 0;
             Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), number("key_ends_ns", ends)?, signed))
         }
         _ => None,
     };
     Ok(Node { uid: Uid(number("uid", row.try_get("uid")?)?), peer, session })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn bytes(hex: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(2 * place..2 * place + 2)?, 16).ok()?;
-    }
-    (hex.len() == 64).then_some(bytes)
 }

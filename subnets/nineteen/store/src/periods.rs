@@ -359,5 +359,5 @@ const fn profile_name(profile: PeriodProfile) -> &'static str {
 
 fn profile(text: &str) -> Result<PeriodProfile, StoreError> {
     let known = [PeriodProfile::Reference, PeriodProfile::Later, PeriodProfile::Seed];
-    known.into_iter().find(|profile| profile_name(*profile) == text).ok_or_else(|| invalid("profile", text))
+    known.into_iter().find(|profile| profile_name(*profile) == text).ok_or_else(|| invalid("profile", &text))
 }
