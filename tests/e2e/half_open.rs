@@ -283,6 +283,7 @@ fn validators_services() {
     Served::of(&signer, "/healthz", "/sign").holds("bb signer");
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let mut market = tao();
+    market.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
     market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
     let market = Daemon::start(market.arg("--state").arg(folder.path().join("market")));
     Served::of(&market, "/healthz", "/v1/chat/completions").holds("tao nineteen validator");
